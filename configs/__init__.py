@@ -1,0 +1,1 @@
+"""What a run is: schema, recipes, overrides, the run directory. Imports no torch."""

@@ -1,0 +1,52 @@
+"""Errors that a user can act on, and the exit codes of the command line.
+
+Every error of the project that a user may meet is a `TuneserveError`: one sentence that says what was wrong, where, and
+the value seen, then the next step. The command line prints both and exits with `exit_code`; a traceback only with
+`--debug`.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_GATE_FAILED = 3
+EXIT_NOT_ENOUGH_EVIDENCE = 4
+EXIT_ENDPOINT_ERRORS = 5
+
+
+class TuneserveError(Exception):
+    """Something went wrong that the user can put right.
+
+    Args:
+        message: what was wrong, where (file, line, key, row), and the value seen.
+        next_step: what to do now, as a sentence or a command; shown on a line of its own.
+    """
+
+    exit_code = EXIT_FAILED
+
+    def __init__(self, message: str, next_step: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  next: {self.next_step}" if self.next_step else self.message
+
+
+class ConfigError(TuneserveError):
+    """The configuration, an override, or the way a command was called is wrong."""
+
+    exit_code = EXIT_USAGE
+
+
+class DataError(TuneserveError):
+    """The user's data cannot be used as it is."""
+
+    exit_code = EXIT_USAGE
+
+
+class EndpointError(TuneserveError):
+    """A model endpoint failed too often to judge it."""
+
+    exit_code = EXIT_ENDPOINT_ERRORS

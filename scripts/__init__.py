@@ -1,0 +1,1 @@
+"""The `tuneserve` command line, set-up, demo, tests and benchmarks."""

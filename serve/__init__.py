@@ -1,0 +1,1 @@
+"""One supervised, stock vLLM OpenAI server for a run or a model folder."""

@@ -1,0 +1,1 @@
+"""From chat data to proven merged weights, through Unsloth."""
