@@ -1,0 +1,233 @@
+"""A recipe and its overrides become a `RunConfig`, or one report of everything that is wrong with them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from configs.errors import ConfigError
+from configs.schema import RunConfig
+
+KeyPath = tuple[str | int, ...]
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Reads a YAML recipe, applies `section.key=value` overrides, and validates the result.
+
+    Paths in the recipe are looked up beside the recipe first, then in the current folder; the returned config holds
+    them absolute, so that it means the same from everywhere.
+
+    Args:
+        path: the YAML file.
+        overrides: strings such as `train.learning_rate=1e-4` or `eval.tasks.0.limit=50`; values are YAML.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, or keys or values are wrong; all of them in one message.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ConfigError(f"{file}: no such recipe", _similar_recipe(file))
+    text = file.read_text(encoding="utf-8")
+    try:
+        raw = yaml.safe_load(text)
+        lines = _key_lines(yaml.compose(text, Loader=yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{file}:{mark.line + 1}" if mark else str(file)
+        raise ConfigError(f"{where}: not valid YAML: {getattr(error, 'problem', error)}", "mend that line") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(
+            f"{file}: a recipe is a mapping of keys, this is {type(raw).__name__}", "see `tuneserve init`"
+        )
+    for override in overrides:
+        key_path = apply_override(raw, override)
+        lines[key_path] = f"override {override!r}"
+    return validate(raw, file, lines)
+
+
+def validate(raw: dict[str, Any], file: Path, lines: dict[KeyPath, int | str] | None = None) -> RunConfig:
+    """Validates a mapping read from `file`; `lines` maps key paths to line numbers for the error report."""
+    try:
+        config = RunConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(
+            _report(error, file, lines or {}), "mend the keys above, then run the command again"
+        ) from None
+    return _absolute_paths(config, file.resolve().parent)
+
+
+def dump_config(config: RunConfig) -> str:
+    """The resolved recipe as YAML, every key written out; loading it gives the same config."""
+    return yaml.safe_dump(config.model_dump(mode="json"), allow_unicode=True, sort_keys=False, width=120)
+
+
+def apply_override(raw: dict[str, Any], override: str) -> KeyPath:
+    """Sets one `section.key=value` in place and returns its key path.
+
+    Raises:
+        ConfigError: there is no `=`, or a part of the path leads through something that is not a mapping or list.
+    """
+    key, sep, value = override.partition("=")
+    if not sep or not key.strip():
+        raise ConfigError(f"override {override!r}: expected section.key=value", "e.g. train.learning_rate=1e-4")
+    parts: list[str | int] = [int(p) if p.isdigit() else p for p in key.strip().split(".")]
+    here: Any = raw
+    for part, following in pairwise(parts):
+        if isinstance(part, int):
+            if not isinstance(here, list) or part >= len(here):
+                raise ConfigError(f"override {override!r}: there is no item {part}", "items are counted from 0")
+            here = here[part]
+        elif isinstance(here, dict):
+            if not isinstance(here.get(part), dict | list):
+                if isinstance(following, int):
+                    raise ConfigError(
+                        f"override {override!r}: {part!r} is not a list in this recipe", "set the whole list"
+                    )
+                here[part] = {}
+            here = here[part]
+        else:
+            raise ConfigError(
+                f"override {override!r}: {part!r} is inside a value, not a section", "see `tuneserve init`"
+            )
+    try:
+        parsed = yaml.safe_load(value) if value.strip() else None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {override!r}: the value is not YAML", "quote it") from error
+    # YAML 1.1 reads 2e-5 as text, because it has no point; every user means the number.
+    if isinstance(parsed, str):
+        parsed = _number(parsed)
+    last = parts[-1]
+    if isinstance(here, list):
+        if not isinstance(last, int) or last >= len(here):
+            raise ConfigError(f"override {override!r}: there is no item {last!r}", "items are counted from 0")
+        here[last] = parsed
+    else:
+        here[last] = parsed
+    return tuple(parts)
+
+
+def known_keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
+    """Every key of a section as `section.key`, with its one-line documentation."""
+    keys: dict[str, str] = {}
+    for name, field in model.model_fields.items():
+        keys[prefix + name] = field.description or ""
+        for nested in _sections(field.annotation):
+            keys.update(known_keys(nested, f"{prefix}{name}."))
+    return keys
+
+
+def _number(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _sections(annotation: Any) -> Iterable[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for arg in get_args(annotation):
+        yield from _sections(arg)
+
+
+def _key_lines(node: yaml.Node | None, path: KeyPath = ()) -> dict[KeyPath, int | str]:
+    lines: dict[KeyPath, int | str] = {}
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*path, str(key.value))
+            lines[here] = key.start_mark.line + 1
+            lines |= _key_lines(value, here)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, item in enumerate(node.value):
+            lines[*path, i] = item.start_mark.line + 1
+            lines |= _key_lines(item, (*path, i))
+    return lines
+
+
+def _report(error: ValidationError, file: Path, lines: dict[KeyPath, int | str]) -> str:
+    found = []
+    for problem in error.errors():
+        # pydantic puts the chosen branch of a union into the path; only keys that exist in the file mean something.
+        loc: KeyPath = tuple(problem["loc"])
+        line = next((lines[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in lines), None)
+        where = f"{file}:{line}" if isinstance(line, int) else f"{file}" if line is None else str(line)
+        key = ".".join(str(part) for part in loc)
+        found.append(f"{where}: {_explain(problem, key, loc)}")
+    unique = list(dict.fromkeys(found))
+    count = f"{len(unique)} error{'s' if len(unique) > 1 else ''} in the configuration"
+    return "\n".join([count, *(f"  {line}" for line in unique)])
+
+
+def _explain(problem: Any, key: str, loc: KeyPath) -> str:
+    if problem["type"] == "extra_forbidden":
+        siblings = _keys_beside(loc)
+        near = difflib.get_close_matches(str(loc[-1]), siblings, n=1, cutoff=0.5)
+        if not near:
+            elsewhere = [k for k in known_keys(RunConfig) if k.rsplit(".", 1)[-1] == loc[-1]]
+            near = elsewhere[:1] or difflib.get_close_matches(str(loc[-1]), siblings, n=1, cutoff=0.0)
+        hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(siblings)}"
+        return f"unknown key `{key}`; {hint}"
+    if problem["type"] == "missing":
+        return f"`{key}` is required"
+    return f"`{key}`: {problem['msg']}, got {problem['input']!r}"
+
+
+def _keys_beside(loc: KeyPath) -> list[str]:
+    section: type[BaseModel] = RunConfig
+    for part in loc[:-1]:
+        if isinstance(part, int) or part not in section.model_fields:
+            continue
+        nested = list(_sections(section.model_fields[part].annotation))
+        if nested:
+            section = nested[0]
+    return list(section.model_fields)
+
+
+def _absolute_paths(config: RunConfig, beside: Path) -> RunConfig:
+    def source(s: Any) -> Any:
+        return s.model_copy(update={"path": resolve_path(s.path, beside)})
+
+    data = config.data
+    changes: dict[str, Any] = {"sources": [source(s) for s in data.sources]}
+    if data.heldout:
+        changes["heldout"] = source(data.heldout)
+    if data.replay:
+        changes["replay"] = data.replay.model_copy(update={"source": source(data.replay.source)})
+    tasks = [t.model_copy(update={"path": resolve_path(t.path, beside)}) if t.path else t for t in config.eval.tasks]
+    return config.model_copy(
+        update={
+            "model": resolve_path(config.model, beside),
+            "output_dir": str(Path(config.output_dir).absolute()),
+            "data": data.model_copy(update=changes),
+            "eval": config.eval.model_copy(update={"tasks": tasks}),
+        }
+    )
+
+
+def resolve_path(value: str, beside: Path) -> str:
+    """A path that exists beside the recipe or in the current folder, made absolute; else the value as it is (a hub id).
+
+    A sample suffix (`rows.jsonl#500`) is kept. A value that is plainly a path (it starts with `.`, `/` or `~`) is made
+    absolute even when nothing is there, so that the error names the place that was looked at.
+    """
+    path, sep, sample = value.partition("#")
+    expanded = Path(path).expanduser()
+    for candidate in (beside / expanded, Path.cwd() / expanded):
+        if candidate.exists() or (any(c in path for c in "*?[") and list(candidate.parent.glob(candidate.name))):
+            return str(candidate.resolve()) + sep + sample
+    if expanded.is_absolute() or path.startswith((".", "~")):
+        return str((beside / expanded).resolve()) + sep + sample
+    return value
+
+
+def _similar_recipe(file: Path) -> str:
+    recipes = sorted(p.stem for p in Path(__file__).parent.glob("*.yaml"))
+    near = difflib.get_close_matches(file.stem, recipes, n=1)
+    hint = f"did you mean the recipe `{near[0]}`? " if near else ""
+    return f"{hint}`tuneserve init` lists the recipes"

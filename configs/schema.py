@@ -1,0 +1,336 @@
+"""What a run is: every key of a recipe, its type, its default and its meaning.
+
+A recipe is YAML that becomes a `RunConfig`. Unknown keys are refused; `configs.load` turns what pydantic finds into one
+report with file, line, key and the nearest known key. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(gt=0)]
+
+LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+class Section(BaseModel):
+    """A part of the recipe: unknown keys are errors, and every field's docstring is its documentation."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True, use_attribute_docstrings=True, frozen=True)
+
+
+class SourceConfig(Section):
+    """One place that conversations come from."""
+
+    path: str
+    """File, folder, glob or hub id; `path#500` takes a seeded sample of 500 conversations."""
+    format: Literal["auto", "alpaca", "sharegpt", "messages", "prompt_completion"] = "auto"
+    """Layout of the rows; `auto` finds it by looking at them."""
+    columns: dict[str, str] = {}
+    """Maps the layout's field names to the columns that hold them, e.g. `{instruction: question, output: answer}`."""
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """How often its rows are used, relative to one pass: 0.5 takes half of them, 2 repeats them."""
+    split: str = "train"
+    """Split of a hub data set."""
+    subset: str | None = None
+    """Configuration (subset) of a hub data set."""
+
+
+class ReplayConfig(Section):
+    """General data mixed in so that the model keeps what it could do."""
+
+    source: SourceConfig
+    """Where the general conversations come from."""
+    ratio: Annotated[float, Field(gt=0)] = 0.25
+    """Replayed rows for each row of the user's data (0.25: one to four)."""
+
+
+class DataConfig(Section):
+    """What is learned, and how conversations become token rows."""
+
+    sources: Annotated[list[SourceConfig], Field(min_length=1)]
+    """Where the conversations come from."""
+    replay: ReplayConfig | None = None
+    """General data against forgetting; none by default."""
+    heldout: SourceConfig | None = None
+    """Conversations held out for the evaluation loss, the proof and the target task; else `eval_split` is cut off."""
+    eval_split: Fraction = 0.05
+    """Share of the conversations to hold out when `heldout` is not given."""
+    max_heldout: Positive = 500
+    """At most this many conversations are held out by `eval_split`."""
+    max_length: Positive = 4096
+    """Longest row in tokens, prompt and answer together."""
+    overlong: Literal["drop", "truncate_history", "error"] = "drop"
+    """What happens to longer rows; the end of an answer is never cut."""
+    turns: Literal["all", "last"] = "all"
+    """Which assistant turns are trained."""
+    system: str | None = None
+    """System prompt put before conversations that have none."""
+    max_dropped: Fraction = 0.05
+    """The run stops when more than this share of the rows had to be dropped."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that tokenize; 0 takes one a core."""
+
+
+class LoraConfig(Section):
+    """The adapter."""
+
+    r: Positive = 16
+    """Rank."""
+    alpha: Annotated[float, Field(gt=0)] = 16
+    """Scale: the adapter counts alpha / r (alpha / sqrt(r) with rslora)."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Anything but 0 turns Unsloth's fast kernels off."""
+    bias: Literal["none", "all", "lora_only"] = "none"
+    """Anything but `none` turns Unsloth's fast kernels off."""
+    target_modules: Annotated[list[str], Field(min_length=1)] = LINEAR_LAYERS
+    """Layers that get an adapter; all seven linear layers by default."""
+    rslora: bool = False
+    """Rank-stabilized scaling (Kalajdzievski 2023)."""
+    dora: bool = False
+    """Weight-decomposed adapters (Liu et al. 2024); vLLM serves them merged only."""
+    modules_to_save: list[str] = []
+    """Whole modules trained beside the adapter, such as `lm_head`; vLLM serves them merged only."""
+
+
+class TrainConfig(Section):
+    """How the adapter is trained."""
+
+    method: Literal["lora", "full"] = "lora"
+    """LoRA, or every weight."""
+    precision: Literal["16bit", "8bit", "4bit"] = "16bit"
+    """How the base is held during training: bf16 (fp16 where the GPU has no bf16), LLM.int8, or NF4."""
+    plan: Literal["auto", "manual"] = "auto"
+    """`auto` picks layout and checkpointing for the GPU at hand; `manual` takes what is written below."""
+    rows_per_step: Positive | Literal["auto"] = 8
+    """Rows of one optimizer step; `auto` takes as many as the token budget holds."""
+    micro_batch: Positive = 2
+    """Rows in one forward pass under `plan: manual`."""
+    padding_free: bool = True
+    """Lay the rows of a forward pass end to end with their boundaries kept, instead of padding them."""
+    gradient_checkpointing: Literal["unsloth", "on", "off"] = "unsloth"
+    """Recompute activations to save memory, under `plan: manual`."""
+    epochs: Annotated[float, Field(gt=0)] = 2
+    """Passes over the rows."""
+    max_steps: Annotated[int, Field(ge=0)] = 0
+    """Stop after this many optimizer steps; 0 means by epochs."""
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-5
+    """Peak learning rate."""
+    scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup", "cosine_with_min_lr"] = "cosine"
+    """Learning-rate schedule, by its name in transformers."""
+    warmup_ratio: Fraction = 0.03
+    """Share of the steps in which the rate rises."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Decoupled weight decay."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients are clipped to this norm."""
+    optimizer: str = "adamw_8bit"
+    """Optimizer, by its name in transformers; an 8-bit one becomes `adamw_torch` where there is no GPU."""
+    neftune_noise_alpha: Annotated[float, Field(ge=0)] = 0
+    """Noise on the embeddings while training (Jain et al. 2023); 0 is off."""
+    eval_steps: Annotated[float, Field(ge=0)] = 0.25
+    """Evaluate every so many steps (below 1: share of the run); 0 is off."""
+    save_steps: Annotated[float, Field(ge=0)] = 0.25
+    """Save a checkpoint every so many steps (below 1: share of the run); 0 is off."""
+    save_total_limit: Positive = 2
+    """Checkpoints kept."""
+    early_stopping: Annotated[int, Field(ge=0)] = 0
+    """Stop after this many evaluations without a better loss, and keep the best; 0 is off."""
+    keep_best: bool = False
+    """Take the checkpoint with the lowest evaluation loss instead of the last."""
+    report_to: list[Literal["tensorboard", "wandb", "swanlab", "trackio", "mlflow"]] = []
+    """Trackers, by their names in transformers; they need their own package, and none runs by default."""
+
+
+class ProofConfig(Section):
+    """How the served weights are proved to be the trained ones."""
+
+    rows: Positive = 32
+    """Held-out rows whose answers' log-likelihood is compared."""
+    tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Largest mean |served - adapter|, as a share of the mean |base - adapter|."""
+    row_factor: Annotated[float, Field(gt=1)] = 10.0
+    """No row may be off by more than this many times the bound of the mean."""
+    parity_rows: Positive = 64
+    """Training conversations whose token ids the server must reproduce."""
+
+
+class MergeConfig(Section):
+    """From adapter to weights that a server loads."""
+
+    formats: Annotated[list[Literal["vllm", "gguf"]], Field(min_length=1)] = ["vllm"]
+    """`vllm` (16-bit safetensors), `gguf`, or both."""
+    gguf_quant: Literal["f16", "bf16", "q8_0"] = "q8_0"
+    """Number format of the GGUF file."""
+    shard_gb: Annotated[float, Field(gt=0)] = 5.0
+    """Largest shard of the merged weights, in GB of 1e9 bytes."""
+
+
+class ServeConfig(Section):
+    """The vLLM server."""
+
+    name: str | None = None
+    """Model name that clients use; the run's name by default."""
+    aliases: list[str] = []
+    """Further names for the same model."""
+    host: str = "127.0.0.1"
+    """Address to listen on; any address beyond loopback requires an API key."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    """Port to listen on."""
+    api_key_env: str = "TUNESERVE_API_KEY"
+    """Environment variable that holds the API key; without it the server asks for none."""
+    precision: Literal["auto", "bf16", "fp16", "fp8", "int8"] = "auto"
+    """Number format of the served weights; `fp8` and `int8` are made while loading."""
+    max_model_len: Positive | Literal["auto"] = "auto"
+    """Context length in tokens; `auto` fits it to the GPU's memory."""
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Share of the GPU's memory that vLLM takes."""
+    tensor_parallel_size: Positive = 1
+    """GPUs that share each layer."""
+    pipeline_parallel_size: Positive = 1
+    """GPUs that share the stack of layers."""
+    data_parallel_size: Positive = 1
+    """Replicas of the model."""
+    ready_timeout_s: Positive = 1200
+    """Give up when the server is not ready after this many seconds."""
+    max_restarts: Annotated[int, Field(ge=0)] = 3
+    """Crashes in a row after which a supervised server stays down."""
+    cors_origins: list[str] = []
+    """Origins that browsers may call from."""
+    tool_calls: bool = True
+    """Parse tool calls where the template has them."""
+    args: list[str] = []
+    """Further arguments for `vllm serve`, passed on unchanged."""
+
+
+class TaskConfig(Section):
+    """One evaluation task."""
+
+    name: str
+    """Name in the report and of its files."""
+    type: Literal[
+        "qa", "summary", "choice", "number", "exact", "instruction",
+        "cmrc", "drcd", "csl", "lcsts", "ceval", "cmmlu", "mmlu", "gsm8k", "builtin",
+    ]  # fmt: skip
+    """Kind of task: one of our own row formats, an official data set, or the built-in suite."""
+    path: str | None = None
+    """File or folder that holds it, or a hub id."""
+    role: Literal["target", "retention"] = "retention"
+    """Meant to get better (target), or to stay as it is (retention)."""
+    group: str | None = None
+    """Group that it is pooled into: knowledge, reasoning, instruction, english, ..."""
+    limit: Positive | None = None
+    """Seeded sample of this many items; all by default."""
+    shots: Annotated[int, Field(ge=0)] | None = None
+    """Examples before each question; the official number by default."""
+    max_tokens: Positive | None = None
+    """Longest answer in tokens; the task's own by default."""
+    system: str | None = None
+    """System prompt of every request."""
+    subjects: list[str] = []
+    """Subjects of a multiple-choice benchmark; all by default."""
+
+
+class GateConfig(Section):
+    """When a run passes: three-state non-inferiority against the base."""
+
+    margin_points: Annotated[float, Field(gt=0)] = 2.0
+    """A pooled group may lose at most this many points."""
+    mean_margin_points: Annotated[float, Field(gt=0)] = 1.0
+    """The mean over the retention tasks may lose at most this many points."""
+    min_items: Positive = 700
+    """Only pooled groups of at least this many items are gated; smaller ones are described."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Confidence of the one-sided bounds."""
+
+
+class EvalConfig(Section):
+    """What base and tuned are asked."""
+
+    heldout: bool = True
+    """Ask the run's own held-out rows as a target task."""
+    tasks: list[TaskConfig] = []
+    """Further tasks."""
+    gate: GateConfig = GateConfig()
+    """The gate."""
+    repeat_base: bool = False
+    """Ask the base twice, to measure the noise floor."""
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    """Sampling temperature, for base and tuned alike."""
+    max_tokens: Positive = 256
+    """Longest answer in tokens where the task does not say."""
+    concurrency: Annotated[int, Field(ge=0)] = 0
+    """Requests in flight; 0 finds the level by itself."""
+    timeout_s: Positive = 300
+    """Give up on one request after this many seconds."""
+    max_error_rate: Fraction = 0.02
+    """Refuse to judge when more of the requests than this failed for good."""
+
+
+class RunConfig(Section):
+    """A whole run: data, training, merge, server, evaluation."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name of the run, of its folder and, unless `serve.name` says otherwise, of the served model."""
+    model: str
+    """Base model: a folder, or a hub id such as `Qwen/Qwen3-14B`."""
+    hub: Literal["huggingface", "modelscope"] = "huggingface"
+    """Where hub ids are looked up."""
+    offline: bool = False
+    """Use only what is already on this machine."""
+    output_dir: str = "runs"
+    """Folder of the run directories."""
+    seed: int = 42
+    """Seed of everything that is drawn."""
+    thinking: bool = False
+    """Thinking mode that is trained, and that the server then uses by default."""
+    data: DataConfig
+    """What is learned."""
+    lora: LoraConfig = LoraConfig()
+    """The adapter."""
+    train: TrainConfig = TrainConfig()
+    """How it is trained."""
+    merge: MergeConfig = MergeConfig()
+    """What is written."""
+    proof: ProofConfig = ProofConfig()
+    """How it is proved."""
+    serve: ServeConfig = ServeConfig()
+    """How it is served."""
+    eval: EvalConfig = EvalConfig()
+    """How it is evaluated."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthands(cls, raw: Any) -> Any:
+        """Lets `data: path` and `sources: path` stand for the long form."""
+        if not isinstance(raw, dict):
+            return raw
+        raw = dict(raw)
+        if isinstance(raw.get("data"), str):
+            raw["data"] = {"sources": raw["data"]}
+        if isinstance(raw.get("data"), dict):
+            raw["data"] = _expand_sources(raw["data"])
+        return raw
+
+    @property
+    def served_name(self) -> str:
+        """Name under which clients find the tuned model."""
+        return self.serve.name or self.name
+
+
+def _expand_sources(data: dict[str, Any]) -> dict[str, Any]:
+    data = dict(data)
+    sources = data.get("sources")
+    if isinstance(sources, str | dict):
+        sources = [sources]
+    if isinstance(sources, list):
+        data["sources"] = [{"path": s} if isinstance(s, str) else s for s in sources]
+    if isinstance(data.get("heldout"), str):
+        data["heldout"] = {"path": data["heldout"]}
+    replay = data.get("replay")
+    if isinstance(replay, dict) and isinstance(replay.get("source"), str):
+        data["replay"] = {**replay, "source": {"path": replay["source"]}}
+    return data
