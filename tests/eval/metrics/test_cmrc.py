@@ -1,0 +1,66 @@
+"""The official CMRC scores, for single answers and for the whole development set."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from eval.metrics.cmrc import cmrc_em, cmrc_f1, score_corpus, segment
+
+OFFICIAL = [
+    ("《战国无双3》", ["战国无双3"], 1.0, 1),
+    ("光荣和ω-force", ["光荣"], 0.666667, 0),
+    ("北京市海淀区", ["北京海淀区"], 0.545455, 0),
+    ("答案是光荣和ω-force。", ["光荣和ω-force"], 0.727273, 0),
+    ("2010年3月18日发售于Wii", ["2010年3月18日"], 0.75, 0),
+    ("北京,上海", ["北京，上海"], 0.444444, 0),
+    ("1992年", ["一九九二年", "1992年"], 1.0, 1),
+    ("Dynasty Warriors 系列", ["dynasty warriors系列"], 1.0, 0),
+    ("U.S.A. 公司", ["U.S.A.公司"], 1.0, 0),
+    ("3.5%", ["3.5％"], 0.0, 0),
+    ("他说‘好的…’", ["他说好的"], 0.4, 0),
+    ("臺北市", ["台北市"], 0.666667, 0),
+    ("", ["北京"], 0.0, 0),
+]
+
+
+@pytest.mark.parametrize(("prediction", "answers", "f1", "em"), OFFICIAL)
+def test_single_answers_equal_the_official_script(prediction: str, answers: list[str], f1: float, em: int) -> None:
+    assert round(cmrc_f1(prediction, answers), 6) == f1
+    assert cmrc_em(prediction, answers) == em
+
+
+def test_removed_punctuation_joins_what_stood_beside_it() -> None:
+    assert segment("2010-03") == ["201003"]
+    assert segment("I can't，中文") == ["i", "ca", "n't", "中", "文"]
+
+
+@pytest.fixture(scope="module")
+def development_set() -> tuple[dict[str, list[str]], dict[str, str]]:
+    folder = os.environ.get("TUNESERVE_SHARED_DATA")
+    if not folder:
+        pytest.skip("TUNESERVE_SHARED_DATA is not set")
+    loaded = json.loads((Path(folder) / "cmrc2018_dev.json").read_text(encoding="utf-8"))
+    answers, contexts = {}, {}
+    for article in loaded["data"]:
+        for paragraph in article["paragraphs"]:
+            for question in paragraph["qas"]:
+                answers[question["id"]] = [answer["text"] for answer in question["answers"]]
+                contexts[question["id"]] = paragraph["context"]
+    return answers, contexts
+
+
+def test_whole_set(development_set: tuple[dict[str, list[str]], dict[str, str]]) -> None:
+    answers, contexts = development_set
+    gold = score_corpus(answers, {query: golds[0] for query, golds in answers.items()})
+    assert (gold.f1, gold.em, gold.total, gold.missing) == (100.0, 100.0, 3219, 0)
+    wordy = score_corpus(answers, {query: f"答案是{golds[0]}。" for query, golds in answers.items()})
+    assert (round(wordy.f1, 6), wordy.em) == (77.063720, 0.0)
+    lead = score_corpus(answers, {query: context[:30] for query, context in contexts.items()})
+    assert round(lead.f1, 6) == 10.739789
+
+
+def test_a_missing_prediction_scores_zero_and_is_counted() -> None:
+    score = score_corpus({"1": ["北京"], "2": ["上海"]}, {"1": "北京"})
+    assert (score.f1, score.em, score.missing) == (50.0, 50.0, 1)

@@ -1,0 +1,43 @@
+"""Robust comparison and what is reported beside ROUGE."""
+
+import pytest
+
+from eval.metrics.text import copy_rate, language_switch, length_ratio, repetition, zh_em, zh_f1
+
+
+@pytest.mark.parametrize(
+    ("prediction", "answer", "em"),
+    [
+        ("《战国无双３》。", "战国无双3", 1),
+        ("3.5%", "3.5％", 1),
+        ("3.5", "35", 0),
+        ("臺北市", "台北市", 1),
+        ("", "", 0),
+    ],
+)
+def test_exact_match_ignores_style(prediction: str, answer: str, em: int) -> None:
+    assert zh_em(prediction, [answer]) == em
+
+
+def test_f1_is_a_bag_of_characters() -> None:
+    assert zh_f1("上海，北京", ["北京、上海"]) == 1.0
+    assert zh_f1("答案是北京", ["北京"]) == pytest.approx(4 / 7)
+    assert zh_f1("臺北", ["台北"], simplify=False) == 0.5
+    assert zh_f1("", ["北京"]) == 0.0
+
+
+def test_summary_figures() -> None:
+    assert length_ratio("一二三", "一二 三四 五六") == 0.5
+    assert copy_rate("今天天气很好", "据报道今天天气很好，适合出游") == 1.0
+    assert copy_rate("完全不同的话语", "据报道今天天气很好") == 0.0
+    assert repetition("今天天气很好") == 0.0
+    assert repetition("哈" * 20) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("prediction", "reference", "switched"),
+    [("The capital is Beijing", "北京", True), ("首都是北京", "Beijing", True), ("NBA", "美国职业篮球联赛NBA", True)]
+    + [("2010", "北京", False), ("用Python写的程序", "Python程序", False)],
+)
+def test_language_switch(prediction: str, reference: str, switched: bool) -> None:
+    assert language_switch(prediction, reference) is switched
