@@ -25,7 +25,7 @@ def parse_number(text: str) -> Fraction | None:
 def extract_number(answer: str) -> Fraction | None:
     r"""The number that a worked answer ends in, or None.
 
-    In this order: the last `\boxed{}`, the number on the line of the last cue (`####`, 答案, answer is), the last number.
+    In this order: the last `\boxed{}`, the number on the line of the last cue (`####`, 答案, answer), the last number.
     """
     text = _plain(answer)
     for boxed in reversed(_BOXED.findall(text)):

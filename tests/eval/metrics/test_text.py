@@ -36,8 +36,13 @@ def test_summary_figures() -> None:
 
 @pytest.mark.parametrize(
     ("prediction", "reference", "switched"),
-    [("The capital is Beijing", "北京", True), ("首都是北京", "Beijing", True), ("NBA", "美国职业篮球联赛NBA", True)]
-    + [("2010", "北京", False), ("用Python写的程序", "Python程序", False)],
+    [
+        ("The capital is Beijing", "北京", True),
+        ("首都是北京", "Beijing", True),
+        ("NBA", "美国职业篮球联赛NBA", True),
+        ("2010", "北京", False),
+        ("用Python写的程序", "Python程序", False),
+    ],
 )
 def test_language_switch(prediction: str, reference: str, switched: bool) -> None:
     assert language_switch(prediction, reference) is switched
