@@ -1,0 +1,74 @@
+"""`tuneserve`: the command line.
+
+A config file comes first, `section.key=value` overrides after it; every later verb takes the run directory. Nothing
+heavy is imported here: training runs in child processes, serving in vLLM's own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from configs.errors import EXIT_FAILED, EXIT_OK, TuneserveError
+from scripts.console import debugging, errors, print_error
+from scripts.verbs import bench, chat, check, compare, doctor, evaluate, init, merge, run, serve, train
+
+app = typer.Typer(
+    name="tuneserve",
+    help="Fine-tune Qwen3 with Unsloth, merge it, serve it in vLLM, and prove what it gained and what it forgot.",
+    epilog="Start with `tuneserve init`, or see it all work: `tuneserve run configs/demo.yaml`. --debug shows tracebacks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+app.command("init")(init.init)
+app.command("check")(check.check)
+app.command("train")(train.train)
+app.command("merge")(merge.merge)
+app.command("serve", context_settings=PASS_THROUGH)(serve.serve)
+app.command("eval")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("chat")(chat.chat)
+app.command("run")(run.run)
+app.command("bench")(bench.bench)
+app.command("doctor")(doctor.doctor)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Runs the command line and exits with its code; a `TuneserveError` becomes one message and its next step."""
+    args = list(sys.argv[1:] if args is None else args)
+    own = args[: args.index("--")] if "--" in args else args
+    if "--debug" in own:
+        args.remove("--debug")
+        os.environ["TUNESERVE_DEBUG"] = "1"
+    try:
+        app(args=args, prog_name="tuneserve")
+    except TuneserveError as error:
+        if debugging():
+            raise
+        print_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        errors.print("stopped")
+        sys.exit(130)
+    except OSError as error:
+        # A full disk, a file that may not be read: the operating system's own words are the message.
+        if debugging():
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print_error(
+            TuneserveError(f"{where}{error.strerror or error}", "mend that and run the command again; it goes on")
+        )
+        sys.exit(EXIT_FAILED)
+    sys.exit(EXIT_OK)
+
+
+if __name__ == "__main__":
+    main()

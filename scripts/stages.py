@@ -1,0 +1,51 @@
+"""The trainer's stages as child processes, so that each gives all of its GPU memory back when it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import Literal
+
+from configs.rundir import RunDir
+from scripts.console import debugging
+
+
+class StageFailed(SystemExit):
+    """A child process failed and has said why; the command ends with its exit code."""
+
+
+def run_stage(stage: Literal["data", "train", "merge"], run: RunDir, *options: str) -> None:
+    """Runs one stage of the trainer in a process of its own, on this terminal.
+
+    Ctrl-C reaches the child from the terminal; it is waited for, so that it can end in order.
+
+    Raises:
+        StageFailed: with the child's exit code; the child has printed the error.
+    """
+    command = [sys.executable, "-m", "trainer", stage, str(run.path), *options]
+    if debugging():
+        command.append("--debug")
+    child = subprocess.Popen(command, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    try:
+        code = child.wait()
+    except KeyboardInterrupt:
+        # The terminal sent the signal to the child as well.
+        child.wait()
+        raise
+    except BaseException:
+        child.send_signal(signal.SIGTERM)
+        child.wait()
+        raise
+    if code == -signal.SIGKILL:
+        raise SystemExit(_killed(stage))
+    if code != 0:
+        raise StageFailed(code if code > 0 else 128 - code)
+
+
+def _killed(stage: str) -> str:
+    return (
+        f"error: the {stage} stage was killed (SIGKILL); most often the machine ran out of memory\n"
+        "  next: free memory or take a smaller model or micro-batch, then run the same command: it goes on"
+    )

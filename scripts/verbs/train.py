@@ -1,0 +1,29 @@
+"""`tuneserve train`: data, LoRA fine-tuning, adapter, loss plot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from configs.load import load_config
+from configs.rundir import RunDir
+from scripts.console import console
+from scripts.stages import run_stage
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="The recipe.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value ...")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Resume even where config, data or versions changed.")] = False,
+) -> None:
+    """Tokenize the data and train the adapter.
+
+    `tuneserve train qwen3-8b.yaml train.epochs=3 train.learning_rate=1e-4`
+    """
+    run = RunDir.create(load_config(config, overrides or []))
+    with run.exclusively():
+        run_stage("data", run)
+        run_stage("train", run, *(["--force"] if force else []))
+    console.print(f"\nadapter: {run.adapter}\nnext: tuneserve merge {run.path}")

@@ -1,0 +1,117 @@
+"""Recipes, overrides, and one report of everything that is wrong."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from configs.errors import EXIT_USAGE, ConfigError
+from configs.load import dump_config, load_config
+from configs.schema import LINEAR_LAYERS
+
+MINIMAL = "name: shop\nmodel: Qwen/Qwen3-0.6B\ndata:\n  sources: [rows.jsonl]\n"
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    file = tmp_path / "shop.yaml"
+    file.write_text(MINIMAL, encoding="utf-8")
+    return file
+
+
+def write(file: Path, text: str) -> Path:
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_a_minimal_recipe_gets_the_articles_defaults(recipe: Path) -> None:
+    config = load_config(recipe)
+    assert config.lora.r == 16
+    assert config.lora.target_modules == LINEAR_LAYERS
+    assert (config.train.learning_rate, config.train.rows_per_step, config.train.epochs) == (2e-5, 8, 2)
+    assert config.served_name == "shop"
+
+
+def test_overrides_set_nested_keys_and_list_items(recipe: Path) -> None:
+    config = load_config(recipe, ["train.learning_rate=2e-4", "data.sources.0=other.jsonl", "serve.name=客服"])
+    assert config.train.learning_rate == 2e-4
+    assert config.data.sources[0].path == "other.jsonl"
+    assert config.served_name == "客服"
+
+
+def test_a_misspelt_key_names_file_line_key_and_the_nearest_known_key(recipe: Path) -> None:
+    write(recipe, MINIMAL + "train:\n  learnig_rate: 1e-4\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(recipe)
+    assert "shop.yaml:6: unknown key `train.learnig_rate`; did you mean `learning_rate`?" in str(caught.value)
+    assert caught.value.exit_code == EXIT_USAGE
+
+
+def test_a_key_in_the_wrong_section_is_pointed_to_its_own(recipe: Path) -> None:
+    write(recipe, MINIMAL + "lora:\n  gradient_checkpointing: off\n")
+    with pytest.raises(ConfigError, match=r"did you mean `train\.gradient_checkpointing`"):
+        load_config(recipe)
+
+
+def test_all_errors_come_in_one_report(recipe: Path) -> None:
+    write(recipe, MINIMAL + "seeed: 1\ntrain:\n  epochs: -1\n  precision: 5bit\nserve:\n  port: 99999\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(recipe)
+    text = str(caught.value)
+    assert "4 errors in the configuration" in text
+    for part in ("`seeed`", "`train.epochs`", "`train.precision`", "`serve.port`", "got '5bit'"):
+        assert part in text
+
+
+def test_a_missing_required_key_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="`model` is required"):
+        load_config(write(tmp_path / "a.yaml", "name: a\ndata: rows.jsonl\n"))
+
+
+def test_a_wrong_override_is_named_as_such(recipe: Path) -> None:
+    with pytest.raises(ConfigError, match=r"override 'train.lora_r=8': unknown key `train.lora_r`"):
+        load_config(recipe, ["train.lora_r=8"])
+    with pytest.raises(ConfigError, match=r"expected section\.key=value"):
+        load_config(recipe, ["--lr"])
+    with pytest.raises(ConfigError, match="there is no item 3"):
+        load_config(recipe, ["data.sources.3=x"])
+
+
+def test_a_missing_recipe_and_broken_yaml_are_usage_errors(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such recipe"):
+        load_config(tmp_path / "demoo.yaml")
+    with pytest.raises(ConfigError, match=r"a\.yaml:2: not valid YAML"):
+        load_config(write(tmp_path / "a.yaml", "name: a\n  b: [\n"))
+
+
+def test_paths_are_found_beside_the_recipe_and_hub_ids_stay(recipe: Path) -> None:
+    write(recipe.parent / "rows.jsonl", "{}\n")
+    config = load_config(recipe, ["data.heldout={path: ./nowhere.jsonl}"])
+    assert config.data.sources[0].path == str(recipe.parent / "rows.jsonl")
+    assert config.data.heldout is not None
+    assert config.data.heldout.path == str(recipe.parent / "nowhere.jsonl")
+    assert config.model == "Qwen/Qwen3-0.6B"
+    sampled = load_config(recipe, ["data.sources=rows.jsonl#500"])
+    assert sampled.data.sources[0].path == str(recipe.parent / "rows.jsonl") + "#500"
+
+
+def test_the_dumped_config_loads_as_the_same_run(recipe: Path, tmp_path: Path) -> None:
+    config = load_config(recipe, ["train.epochs=3"])
+    again = load_config(write(tmp_path / "again.yaml", dump_config(config)))
+    assert again == config
+
+
+def test_every_key_is_documented() -> None:
+    from configs.load import known_keys
+    from configs.schema import RunConfig
+
+    undocumented = [key for key, text in known_keys(RunConfig).items() if not text.strip()]
+    assert undocumented == []
+
+
+@pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "configs").glob("*.yaml")), ids=lambda f: f.stem)
+def test_every_recipe_loads_and_says_what_it_is_for(file: Path) -> None:
+    config = load_config(file)
+    assert config.name == file.stem
+    assert file.read_text(encoding="utf-8").startswith("# ")
+    assert yaml.safe_load(file.read_text(encoding="utf-8"))["data"]["sources"]
