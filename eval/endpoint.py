@@ -1,0 +1,97 @@
+"""An OpenAI-compatible endpoint, and how it is asked.
+
+The API key comes from an environment variable and goes into the request header only: never into a log, a hash or a file.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from configs.errors import ConfigError
+
+ChoiceMethod = Literal["auto", "generate", "choice_logprobs"]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a model answers.
+
+    Args:
+        base_url: with or without the closing `/v1`.
+        model: the served name.
+        label: name of its folder and its column in the report: `base`, `tuned`, or the user's own.
+        api_key_env: environment variable that holds the API key; unset or empty means that no key is sent.
+    """
+
+    base_url: str
+    model: str
+    label: str = "base"
+    api_key_env: str = "TUNESERVE_API_KEY"
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in {"http", "https"} or not parts.netloc:
+            raise ConfigError(
+                f"base URL {self.base_url!r} is no http address", "write it like http://127.0.0.1:8000/v1"
+            )
+        url = self.base_url.rstrip("/")
+        object.__setattr__(self, "base_url", url if parts.path.strip("/") else f"{url}/v1")
+
+    def headers(self) -> dict[str, str]:
+        """Headers of every request, the key included where there is one."""
+        key = os.environ.get(self.api_key_env, "")
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How every sample is asked; base and tuned alike.
+
+    Args:
+        temperature, top_p, seed: sampling, always sent.
+        max_tokens: longest answer in tokens where the task does not say.
+        thinking: sent as `enable_thinking` where the server is vLLM; None leaves the template's own default.
+        choice_method: how multiple choice is asked; `auto` restricts the output where the server is vLLM.
+        concurrency: requests in flight; 0 finds the level by itself.
+        timeout_s: of one request.
+        max_error_rate: share of samples without an answer above which the endpoint is not judged.
+        first_pause_s: pause before the first repetition; it doubles from there.
+        outage_s: how long a server that does not answer at all may take to come back.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 42
+    max_tokens: int = 256
+    thinking: bool | None = None
+    choice_method: ChoiceMethod = "auto"
+    concurrency: int = 0
+    timeout_s: float = 300.0
+    max_error_rate: float = 0.02
+    outage_s: float = 180.0
+    first_pause_s: float = 0.5
+
+
+def sampling(settings: Settings, max_tokens: int, is_vllm: bool) -> dict[str, Any]:
+    """Every sampling parameter, spelled out: what a request leaves out, `generation_config.json` or the server decides.
+
+    Servers other than vLLM refuse names that OpenAI does not know, so those go to vLLM only.
+    """
+    values: dict[str, Any] = {
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "max_tokens": max_tokens,
+        "seed": settings.seed,
+        "n": 1,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+        "stream": False,
+    }
+    if is_vllm:
+        values |= {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+        if settings.thinking is not None:
+            values["chat_template_kwargs"] = {"enable_thinking": settings.thinking}
+    return values

@@ -1,0 +1,208 @@
+"""What an evaluation leaves on disk, and how it is read back.
+
+A folder holds, per task, `<task>.meta.json` (what was asked, and how) and `<task>.jsonl` (one line a sample, appended as
+it finishes). The order of the lines is the order of finishing: `read_results` sorts by sample id, so that an evaluation
+that was killed and resumed reads like one that was not. Where an id stands twice, its last line counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from configs.errors import DataError
+
+Message = Mapping[str, Any]
+Status = Literal["ok", "error"]
+
+
+@dataclass(frozen=True)
+class SampleError:
+    """Why a sample has no answer: `kind` is a short class such as `timeout` or `http_500`. `class` on disk."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One question, its answer, and its scores.
+
+    `scores` are per item, quality measures in 0..1; empty for an error. `retries` counts failed attempts by class.
+    `detail` is what a task adds: the subject of an exam question, the margin between the two best letters.
+    """
+
+    id: str
+    cluster: str | None
+    prompt_sha256: str
+    status: Status
+    error: SampleError | None
+    prompt: Sequence[Message]
+    references: Sequence[str]
+    raw: str | None
+    reasoning: str | None
+    answer: str
+    finish_reason: str | None
+    flags: Sequence[str]
+    scores: Mapping[str, float]
+    usage: Mapping[str, int] | None
+    latency_s: float
+    retries: Mapping[str, int] = field(default_factory=dict)
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TaskMeta:
+    """What was asked, and how. Two results compare only where task, settings, samples, thinking and method are equal.
+
+    `metrics` are quality measures; `diagnostics` (copy rate, length ratio, ...) describe answers and have no better
+    side. `chance` is the score of guessing. `macro` marks benchmarks whose official score is the mean of the means of
+    their subjects (`detail["subject"]`).
+    """
+
+    task: str
+    type: str
+    role: str
+    group: str
+    primary: str
+    metrics: Sequence[str]
+    diagnostics: Sequence[str]
+    chance: float
+    macro: bool
+    n: int
+    seed: int
+    settings: Mapping[str, Any]
+    settings_sha256: str
+    samples_sha256: str
+    thinking: bool | None
+    model: str
+    base_url: str
+    method: str
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """A task's samples, sorted by id."""
+
+    meta: TaskMeta
+    samples: Sequence[Sample]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every sample was answered or finally failed."""
+        return len(self.samples) == self.meta.n
+
+    @property
+    def errors(self) -> Sequence[Sample]:
+        """Samples without an answer."""
+        return [sample for sample in self.samples if sample.status == "error"]
+
+    def scores(self, metric: str | None = None) -> list[float]:
+        """Per-item scores in the order of the ids, by default of the primary metric; a failed sample counts 0."""
+        name = metric or self.meta.primary
+        return [sample.scores.get(name, 0.0) for sample in self.samples]
+
+    def mean(self, metric: str | None = None) -> float:
+        """Mean score in 0..1; the mean of the subjects' means where the benchmark defines it so; 0 without samples."""
+        scores = self.scores(metric)
+        if not scores:
+            return 0.0
+        if not self.meta.macro:
+            return sum(scores) / len(scores)
+        subjects: dict[str, list[float]] = {}
+        for sample, score in zip(self.samples, scores, strict=True):
+            subjects.setdefault(str(sample.detail.get("subject")), []).append(score)
+        return sum(sum(values) / len(values) for values in subjects.values()) / len(subjects)
+
+
+def canonical_sha256(value: Any) -> str:
+    """SHA-256 of a JSON value: sorted keys, no spaces, UTF-8."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sample_line(sample: Sample) -> str:
+    """A sample as one JSON line, without the line end."""
+    row = {name: getattr(sample, name) for name in Sample.__dataclass_fields__}
+    row["error"] = {"class": sample.error.kind, "message": sample.error.message} if sample.error else None
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+
+
+def sample_from_row(row: dict[str, Any]) -> Sample:
+    """The inverse of `sample_line` after JSON; raises `TypeError` or `KeyError` on a row of another layout."""
+    error = row["error"]
+    return Sample(**{**row, "error": SampleError(error["class"], error["message"]) if error else None})
+
+
+def drop_torn_line(path: Path) -> None:
+    """Cuts an unfinished last line off a JSONL file: what a kill leaves behind."""
+    with path.open("rb+") as handle:
+        size = handle.seek(0, os.SEEK_END)
+        position, tail = size, b""
+        while position and b"\n" not in tail:
+            step = min(1 << 16, position)
+            position -= step
+            handle.seek(position)
+            tail = handle.read(step) + tail
+        end = position + tail.rfind(b"\n") + 1
+        if end != size:
+            handle.truncate(end)
+
+
+def read_samples(path: Path) -> dict[str, Sample]:
+    """Samples by id; an unfinished last line is ignored, of repeated ids the last line counts.
+
+    Raises:
+        DataError: a finished line is not a sample.
+    """
+    samples: dict[str, Sample] = {}
+    if not path.exists():
+        return samples
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            sample = sample_from_row(json.loads(line))
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(
+                f"{path}, line {number}: not a sample of this evaluation ({type(error).__name__}: {error})",
+                "delete the file to ask this task again",
+            ) from error
+        samples[sample.id] = sample
+    return samples
+
+
+def write_meta(meta: TaskMeta, path: Path) -> None:
+    """Writes a task's meta file atomically."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(asdict(meta), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def read_meta(path: Path) -> TaskMeta:
+    """A task's meta file; raises `DataError` when it has another layout."""
+    try:
+        return TaskMeta(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: not a meta file of this version ({error})", "evaluate the endpoint again") from error
+
+
+def read_results(folder: Path) -> dict[str, TaskResult]:
+    """All tasks of an endpoint's folder by name, in the order of the names, samples sorted by id.
+
+    Raises:
+        DataError: the folder holds no evaluation, or a file in it is damaged.
+    """
+    metas = sorted(folder.glob("*.meta.json"))
+    if not metas:
+        raise DataError(f"{folder}: no evaluation in this folder", "run `tuneserve eval` first, or check the path")
+    results = {}
+    for path in metas:
+        meta = read_meta(path)
+        samples = read_samples(folder / f"{meta.task}.jsonl")
+        results[meta.task] = TaskResult(meta, [samples[key] for key in sorted(samples)])
+    return results
