@@ -1,0 +1,129 @@
+"""The three states of the gate, and what it must not decide."""
+
+import pytest
+
+from configs.schema import GateConfig
+from eval.compare import compare
+from eval.gate import non_inferiority
+from tests.eval.synthetic import pair, scored, sides
+
+GATE = GateConfig()
+
+
+def gate(*pairs, config: GateConfig = GATE, repeat=None):
+    return compare(*sides(*pairs), config, base_repeat=repeat).gate
+
+
+def states(decided) -> dict[str, str]:
+    return {check.name: check.state for check in decided.checks}
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "state"),
+    [(-1.5, 0.5, "pass"), (-4, -2.5, "fail"), (-3, 0, "not_enough_evidence"), (-2, 1, "not_enough_evidence")],
+)
+def test_rule(lower: float, upper: float, state: str) -> None:
+    assert non_inferiority(lower, upper, 2.0) == state
+
+
+def test_passes_on_a_large_group_that_stayed() -> None:
+    decided = gate(pair("ceval", 4000, 2500, 100, 100))
+    assert (decided.verdict, decided.exit_code) == ("pass", 0)
+    assert states(decided) == {"knowledge": "pass", "mean": "pass"}
+
+
+def test_fails_on_a_large_group_that_fell() -> None:
+    decided = gate(pair("ceval", 2000, 1200, 150, 10))
+    assert (decided.verdict, decided.exit_code) == ("fail", 3)
+    assert decided.reasons[0].key == "gate.group.fail"
+    assert decided.reasons[0].values["name"] == "knowledge"
+
+
+def test_not_enough_evidence_in_between() -> None:
+    decided = gate(pair("ceval", 800, 500, 45, 35))
+    assert (decided.verdict, decided.exit_code) == ("not_enough_evidence", 4)
+
+
+def test_about_680_items_can_pass_two_points_at_ten_percent_discordance() -> None:
+    mild = GateConfig(mean_margin_points=50)
+    assert states(gate(pair("a", 800, 500, 40, 40), config=mild))["knowledge"] == "pass"
+    few = GateConfig(mean_margin_points=50, min_items=1)
+    assert states(gate(pair("a", 600, 400, 30, 30), config=few))["knowledge"] == "not_enough_evidence"
+
+
+def test_no_flips_do_not_pass_a_small_set() -> None:
+    """A Wald interval would have no width here and pass any number of samples."""
+    anything = GateConfig(min_items=1, mean_margin_points=50)
+    assert states(gate(pair("a", 100, 60, 0, 0), config=anything))["knowledge"] == "not_enough_evidence"
+    assert states(gate(pair("a", 700, 400, 0, 0), config=anything))["knowledge"] == "pass"
+    # 700 questions on 100 passages are worth 100 where nothing shows how they move together.
+    shared = pair("a", 700, 400, 0, 0, passage_of=7)
+    assert states(gate(shared, config=anything))["knowledge"] == "not_enough_evidence"
+
+
+def test_small_groups_are_described_and_decide_nothing() -> None:
+    decided = gate(pair("tiny", 150, 90, 1, 1))
+    assert states(decided) == {"knowledge": "described"}
+    assert decided.verdict == "not_enough_evidence"
+    assert decided.reasons[0].key == "gate.nothing_gated"
+    assert decided.reasons[0].values == {"min_items": 700, "largest": 150}
+
+
+def test_a_proven_fall_in_a_small_group_is_no_ground_for_a_pass() -> None:
+    large = pair("ceval", 4000, 2500, 60, 60)
+    decided = gate(large, pair("math", 100, 80, 40, 0, group="reasoning"))
+    assert states(decided) == {"knowledge": "pass", "reasoning": "described", "mean": "pass"}
+    assert decided.verdict == "not_enough_evidence"
+    assert [reason.key for reason in decided.reasons] == ["gate.group.described.fell"]
+
+
+def test_pooling_makes_a_group_large_enough() -> None:
+    assert states(gate(pair("a", 350, 200, 2, 2), pair("b", 350, 200, 2, 2)))["knowledge"] == "pass"
+
+
+def test_the_mean_has_a_margin_of_its_own() -> None:
+    decided = gate(pair("ceval", 4000, 2500, 90, 60))
+    assert states(decided) == {"knowledge": "pass", "mean": "not_enough_evidence"}
+    decided = gate(pair("ceval", 20000, 12500, 500, 240))
+    assert states(decided) == {"knowledge": "pass", "mean": "fail"}
+    assert decided.verdict == "fail"
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained", "state"),
+    [(20, 2, "fail"), (0, 30, "pass"), (5, 5, "not_enough_evidence"), (6, 4, "not_enough_evidence")],
+)
+def test_targets_must_not_fall(lost: int, gained: int, state: str) -> None:
+    mine = pair("mine", 100, 50, lost, gained, role="target", group="mine")
+    decided = gate(pair("ceval", 4000, 2500, 60, 60), mine)
+    assert states(decided)["mine"] == state
+    assert decided.verdict == state
+
+
+def test_without_retention_tasks_there_is_nothing_to_pass() -> None:
+    decided = gate(pair("mine", 100, 50, 0, 30, role="target", group="mine"))
+    assert decided.verdict == "not_enough_evidence"
+    assert decided.reasons[0].key == "gate.no_retention"
+
+
+def test_a_margin_tighter_than_the_noise_floor_is_refused() -> None:
+    base, tuned = pair("ceval", 4000, 2500, 300, 40)
+    noisy, _ = pair("ceval", 4000, 2500, 0, 0)
+    _, noisy = pair("ceval", 4000, 2500, 300, 150)
+    decided = compare({"ceval": base}, {"ceval": tuned}, GATE, base_repeat={"ceval": noisy}).gate
+    assert states(decided) == {"knowledge": "not_enough_evidence", "mean": "not_enough_evidence"}
+    assert [reason.key for reason in decided.reasons] == ["gate.noise", "gate.noise.mean"]
+    quiet = compare({"ceval": base}, {"ceval": tuned}, GATE, base_repeat={"ceval": base}).gate
+    assert quiet.verdict == "fail"
+
+
+def test_margins_are_configurable() -> None:
+    fell = pair("ceval", 2000, 1200, 150, 10)
+    assert gate(fell, config=GateConfig(margin_points=10, mean_margin_points=10)).verdict == "pass"
+
+
+def test_continuous_scores_are_gated_too() -> None:
+    base = [0.5 + (i % 40) / 100 for i in range(1000)]
+    tuned = [score - 0.05 - (i % 7) / 200 for i, score in enumerate(base)]
+    meta = {"primary": "rougeL", "metrics": ["rougeL"], "type": "summary"}
+    assert gate((scored("s", base, **meta), scored("s", tuned, **meta))).verdict == "fail"
