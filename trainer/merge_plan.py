@@ -1,0 +1,357 @@
+"""What an adapter does to each tensor of its base: matched and checked in full before a byte is written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from peft import LoraConfig, PeftConfig, PeftType
+from peft.tuners.tuners_utils import check_target_module_exists
+from peft.utils.other import get_pattern_key
+from safetensors import SafetensorError, safe_open
+
+from configs.errors import ConfigError, TuneserveError
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+INDEX = "model.safetensors.index.json"
+PREFIX = "base_model.model."
+LORA_PARTS = re.compile(r"\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector)(\.weight|\.bias)?$")
+
+# Ways to start an adapter that leave the base weights alone; the others (PiSSA, OLoRA, LoftQ, ...) move part of the
+# base into the adapter, so that adding their result to the original base would count that part twice.
+HARMLESS_INITS = (True, False, "gaussian", "eva", "orthogonal")
+# What PEFT can train and what is no single weight afterwards, or what no base tensor corresponds to.
+UNMERGEABLE = (
+    "fan_in_fan_out", "trainable_token_indices", "target_parameters", "layer_replication", "use_bdlora", "arrow_config",
+    "alora_invocation_tokens", "monteclora_config", "kasa_config", "velora_config", "use_qalora", "megatron_config",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Where a tensor lies and what it is, from a safetensors header."""
+
+    file: Path
+    dtype: str
+    """safetensors' name of the dtype: `BF16`, `F32`, ..."""
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LoraUpdate:
+    """A low-rank update of one base weight."""
+
+    module: str
+    """Path of the layer, as the adapter spells it."""
+    a: str
+    """Key of lora_A (rank, in); of lora_embedding_A (rank, vocabulary) for an embedding."""
+    b: str
+    """Key of lora_B (out, rank)."""
+    magnitude: str | None
+    """Key of DoRA's magnitude (out,)."""
+    rank: int
+    alpha: float
+    embedding: bool
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one tensor of the merged model is made of; a tensor without a Change is copied."""
+
+    source: str
+    """Base tensor that it starts from."""
+    replacement: str | None = None
+    """Adapter tensor that takes the base tensor's place (`modules_to_save`, trained biases)."""
+    lora: LoraUpdate | None = None
+    bias: tuple[str, float] | None = None
+    """Key of lora_B's bias, and the scaling that it counts with."""
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """All changes of a merge."""
+
+    base: Mapping[str, TensorInfo]
+    """Tensors of the base, in the order of its files."""
+    adapter: Mapping[str, TensorInfo]
+    config: LoraConfig | None
+    """None when every weight was trained."""
+    changes: Mapping[str, Change]
+    untied: bool
+    """Embedding and output head were one tensor in the base and are two now."""
+
+
+def index_weights(files: Iterable[Path]) -> dict[str, TensorInfo]:
+    """Headers of safetensors files: name to file, dtype and shape, in file order.
+
+    Raises:
+        TuneserveError: a file is damaged, or two files hold the same tensor.
+    """
+    found: dict[str, TensorInfo] = {}
+    for file in files:
+        try:
+            with safe_open(file, "pt") as tensors:
+                for name in tensors.offset_keys():
+                    if name in found:
+                        raise TuneserveError(
+                            f"{file.parent}: tensor {name} is in {found[name].file.name} and in {file.name}",
+                            "remove the weight file that does not belong there, or download the model again",
+                        )
+                    part = tensors.get_slice(name)
+                    found[name] = TensorInfo(file, part.get_dtype(), tuple(part.get_shape()))
+        except SafetensorError as error:
+            raise TuneserveError(
+                f"{file}: damaged safetensors file: {error}", "download or write this file again"
+            ) from error
+    return found
+
+
+def safetensors_files(folder: Path) -> list[Path]:
+    """The weight files of a model folder: those its index names, else `model.safetensors`, else every one.
+
+    Raises:
+        TuneserveError: the folder has none.
+    """
+    index = folder / INDEX
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        return [folder / name for name in names]
+    single = folder / "model.safetensors"
+    files = [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise TuneserveError(
+            f"{folder}: no safetensors weights in it",
+            "download the safetensors version of this model, or load and save it once with transformers",
+        )
+    return files
+
+
+def refuse_quantized(folder: Path) -> None:
+    """Raises a ConfigError when a model folder holds quantized weights, and names the 16-bit original where it can."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    found = config.get("quantization_config") or config.get("compression_config")
+    if found is None:
+        return
+    method = found.get("quant_method", "unknown method")
+    raise ConfigError(
+        f"{folder}: the base is quantized ({method}); an adapter merges into 16-bit weights only",
+        "set `model` (or --base) to the 16-bit original, for example Qwen/Qwen3-14B instead of a GPTQ, AWQ, FP8 or "
+        "bnb-4bit version of it; an adapter that was trained on a 4-bit copy belongs to the same original",
+    )
+
+
+def read_adapter_config(adapter: Path) -> LoraConfig:
+    """The PEFT configuration of an adapter folder.
+
+    Raises:
+        ConfigError: it is missing, unreadable, not LoRA, or uses something that cannot become plain weights.
+    """
+    file = adapter / "adapter_config.json"
+    if not file.is_file():
+        raise ConfigError(
+            f"{adapter}: adapter_config.json is missing, so this is not a PEFT adapter",
+            "give the folder that training wrote (RUN/adapter, or what `save_pretrained` made)",
+        )
+    try:
+        config = PeftConfig.from_pretrained(str(adapter))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{file}: PEFT cannot read it: {error}",
+            "check that the adapter was made by this or an older version of PEFT",
+        ) from error
+    if config.peft_type != PeftType.LORA or not isinstance(config, LoraConfig):
+        raise ConfigError(f"{file}: peft_type is {config.peft_type}; only LORA can be merged", "train a LoRA adapter")
+    used = [name for name in UNMERGEABLE if getattr(config, name)]
+    if used:
+        raise ConfigError(
+            f"{file}: {used[0]} is set ({getattr(config, used[0])!r}), which cannot become plain weights here",
+            "train without it, or merge with PEFT's own merge_and_unload",
+        )
+    if config.init_lora_weights not in HARMLESS_INITS:
+        raise ConfigError(
+            f"{file}: init_lora_weights is {config.init_lora_weights!r}, which changed the base before training",
+            "convert the adapter to plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion)",
+        )
+    return config
+
+
+def plan_merge(base: Path, adapter: Path) -> MergePlan:
+    """Matches every tensor of an adapter (or of fully trained weights) with the base tensor that it changes.
+
+    Raises:
+        ConfigError: base or adapter is of a kind that cannot be merged.
+        TuneserveError: a tensor matches nothing, a shape differs, or a part of an update is missing.
+    """
+    refuse_quantized(base)
+    if (adapter / "config.json").is_file() and not (adapter / "adapter_config.json").is_file():
+        return _plan_full(base, adapter)
+    config = read_adapter_config(adapter)
+    weights = adapter / ADAPTER_WEIGHTS
+    if not weights.is_file():
+        other = " (adapter_model.bin is there)" if (adapter / "adapter_model.bin").is_file() else ""
+        raise ConfigError(
+            f"{adapter}: {ADAPTER_WEIGHTS} is missing{other}", "save the adapter with PEFT's save_pretrained"
+        )
+    base_tensors, adapter_tensors = index_weights(safetensors_files(base)), index_weights([weights])
+    if not adapter_tensors:
+        raise TuneserveError(f"{weights}: holds no tensor, so there is nothing to merge", "train the adapter again")
+    head, tied = _tied_head(base, base_tensors)
+    known = dict(base_tensors)
+    if tied and head:
+        known[head] = base_tensors[tied]
+
+    changes = _collect(config, adapter_tensors, known)
+    untied = bool(tied and head and {tied, head} & changes.keys())
+    if tied and head and untied:  # whichever of the two was trained, the other one keeps the base's values
+        changes[head] = replace(changes.get(head, Change(tied)), source=tied)
+    _check_shapes(changes, known, adapter_tensors)
+    _check_complete(config, changes, known)
+    return MergePlan(base_tensors, adapter_tensors, config, changes, untied)
+
+
+def _plan_full(base: Path, trained: Path) -> MergePlan:
+    """Fully trained weights: every base tensor is replaced by the trained one of the same name."""
+    base_tensors, trained_tensors = index_weights(safetensors_files(base)), index_weights(safetensors_files(trained))
+    head, tied = _tied_head(base, base_tensors)
+    spare = {head} if tied else set()  # a saver may or may not write the second name of a tied tensor
+    for name in sorted((base_tensors.keys() ^ trained_tensors.keys()) - spare):
+        where = trained if name in base_tensors else base
+        raise TuneserveError(f"{where}: tensor {name} is missing there", "give the base that was trained")
+    changes = {n: Change(n, replacement=n) for n in base_tensors if n in trained_tensors}
+    _check_shapes(changes, base_tensors, trained_tensors)
+    return MergePlan(base_tensors, trained_tensors, None, changes, untied=False)
+
+
+def _collect(
+    config: LoraConfig, adapter: Mapping[str, TensorInfo], base: Mapping[str, TensorInfo]
+) -> dict[str, Change]:
+    """Sorts the adapter's tensors into Changes; each key is taken once, and one that fits nowhere is an error."""
+    parts: dict[str, dict[str, str]] = {}
+    replaced: dict[str, str] = {}
+    for key in adapter:
+        path = key.removeprefix(PREFIX)
+        match = LORA_PARTS.search(path)
+        if match:
+            part = match[1] + (".bias" if match[2] == ".bias" else "")
+            parts.setdefault(path[: match.start()], {})[part] = key
+            continue
+        plain = path.replace(".base_layer.", ".").replace(".modules_to_save.", ".")
+        name = next((n for n in _spellings(plain) if n in base), None)
+        if name is None or name in replaced:
+            raise _unused(key, "is no LoRA tensor, and the base has no tensor of that name", base)
+        replaced[name] = key
+
+    changes = {name: Change(name, replacement=key) for name, key in replaced.items()}
+    for module, keys in parts.items():
+        name = next((n for n in _spellings(module + ".weight") if n in base), None)
+        if name is None:
+            raise _unused(next(iter(keys.values())), f"the base has no layer {module}", base)
+        update = _lora_update(config, module, keys, adapter)
+        changes[name] = replace(changes.get(name, Change(name)), lora=update)
+        if "lora_B.bias" in keys:
+            bias = name.removesuffix("weight") + "bias"
+            if bias not in base:
+                raise _unused(keys["lora_B.bias"], f"layer {module} of the base has no bias to add it to", base)
+            scaling = update.alpha / (update.rank**0.5 if config.use_rslora else update.rank)
+            changes[bias] = replace(changes.get(bias, Change(bias)), bias=(keys["lora_B.bias"], scaling))
+    return changes
+
+
+def _lora_update(
+    config: LoraConfig, module: str, keys: Mapping[str, str], adapter: Mapping[str, TensorInfo]
+) -> LoraUpdate:
+    """The update of one layer, with rank and alpha as PEFT's patterns give them for it."""
+    embedding = "lora_embedding_A" in keys or "lora_embedding_B" in keys
+    a, b = ("lora_embedding_A", "lora_embedding_B") if embedding else ("lora_A", "lora_B")
+    needed = {a, b} | ({"lora_magnitude_vector"} if config.use_dora else set())
+    odd = (needed ^ keys.keys()) - ({"lora_B.bias"} if config.lora_bias else set())
+    if odd:
+        part = sorted(odd)[0]
+        state = "misses" if part in needed else "has an unexpected"
+        raise TuneserveError(
+            f"adapter layer {module} {state} {part} (it has {', '.join(sorted(keys))})",
+            "the adapter file is incomplete or does not belong to its adapter_config.json: save it again",
+        )
+    rank = config.rank_pattern.get(get_pattern_key(config.rank_pattern.keys(), module), config.r)
+    alpha = config.alpha_pattern.get(get_pattern_key(config.alpha_pattern.keys(), module), config.lora_alpha)
+    seen = adapter[keys[a]].shape[0]
+    if seen != rank:
+        raise TuneserveError(
+            f"adapter layer {module} has rank {seen}, but adapter_config.json says {rank}",
+            "the two files do not belong together: take both from the same training run",
+        )
+    return LoraUpdate(module, keys[a], keys[b], keys.get("lora_magnitude_vector"), rank, alpha, embedding)
+
+
+def _check_shapes(
+    changes: Mapping[str, Change], base: Mapping[str, TensorInfo], adapter: Mapping[str, TensorInfo]
+) -> None:
+    """Raises when an update has another shape than the tensor that it changes, and says both."""
+    for name, change in changes.items():
+        wanted, layer = base[change.source].shape, name
+        shapes = {}
+        if change.replacement:
+            shapes[change.replacement] = adapter[change.replacement].shape
+        if change.lora:
+            layer, up = change.lora.module, change.lora
+            a, b = adapter[up.a].shape, adapter[up.b].shape
+            shapes[up.a] = (a[-1], b[0]) if up.embedding else (b[0], a[-1])
+            if b[-1] != up.rank:
+                shapes[up.b] = b
+            if up.magnitude and adapter[up.magnitude].shape != (shapes[up.a][1 if up.embedding else 0],):
+                shapes[up.magnitude] = adapter[up.magnitude].shape
+        if change.bias:
+            shapes[change.bias[0]] = adapter[change.bias[0]].shape
+        for key, shape in shapes.items():
+            if shape != wanted:
+                raise TuneserveError(
+                    f"layer {layer}: the adapter's update ({key}) has shape {list(shape)}, the base's tensor {name} "
+                    f"has {list(wanted)}: this adapter was trained on another base",
+                    "give the base that adapter_config.json names, in 16 bits",
+                )
+
+
+def _check_complete(config: LoraConfig, changes: Mapping[str, Change], base: Mapping[str, TensorInfo]) -> None:
+    """Raises when a layer that adapter_config.json targets has no tensors while the same layer elsewhere has some."""
+    adapted = {name for name, change in changes.items() if change.lora}
+    kinds = {re.sub(r"\d+", "#", name) for name in adapted}
+    for name in base:
+        if name in adapted or re.sub(r"\d+", "#", name) not in kinds:
+            continue
+        module = name.removesuffix(".weight")
+        if check_target_module_exists(config, module):
+            raise TuneserveError(
+                f"adapter_config.json targets layer {module}, but the adapter has no tensors for it",
+                "the adapter file is incomplete: save it again",
+            )
+
+
+def _tied_head(base: Path, tensors: Mapping[str, TensorInfo]) -> tuple[str | None, str | None]:
+    """(name of the output head, name of the embedding that it shares), the second None where they are not tied."""
+    config: dict[str, Any] = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    embeddings = [name for name in tensors if name.endswith("embed_tokens.weight")]
+    heads = [name for name in tensors if name.endswith("lm_head.weight")]
+    head = heads[0] if heads else "lm_head.weight"
+    tied = not heads or config.get("tie_word_embeddings") is True
+    return head, embeddings[0] if tied and len(embeddings) == 1 else None
+
+
+def _spellings(name: str) -> Iterable[str]:
+    """A tensor's name, then what checkpoints call it whose text model lies inside a multimodal one."""
+    yield name
+    roots = ("model.language_model.", "language_model.model.", "model.")
+    root = next((r for r in roots if name.startswith(r)), None)
+    if root:
+        yield from (other + name.removeprefix(root) for other in roots if other != root)
+
+
+def _unused(key: str, why: str, base: Mapping[str, TensorInfo]) -> TuneserveError:
+    example = next(iter(base.values())).file.parent
+    return TuneserveError(
+        f"adapter tensor {key} cannot be merged: {why} ({example})",
+        "give the base that the adapter was trained on; nothing was written",
+    )
