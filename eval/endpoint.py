@@ -53,6 +53,7 @@ class Settings:
     Args:
         temperature, top_p, seed: sampling, always sent.
         max_tokens: longest answer in tokens where the task does not say.
+        thinking_tokens: added to every answer's length where the model thinks.
         thinking: sent as `enable_thinking` where the server is vLLM; None leaves the template's own default.
         choice_method: how multiple choice is asked; `auto` restricts the output where the server is vLLM.
         concurrency: requests in flight; 0 finds the level by itself.
@@ -67,6 +68,7 @@ class Settings:
     seed: int = 42
     max_tokens: int = 256
     thinking: bool | None = None
+    thinking_tokens: int = 4096
     choice_method: ChoiceMethod = "auto"
     concurrency: int = 0
     timeout_s: float = 300.0

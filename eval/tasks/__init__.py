@@ -1,0 +1,100 @@
+"""Tasks: from a recipe's entry to items with prompts and references."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from configs.errors import ConfigError
+from configs.schema import TaskConfig
+from eval.tasks import builtin, ceval, cmmlu, csl, exam, gsm8k, lcsts, mmlu, squad
+from eval.tasks.custom import items_from_rows
+from eval.tasks.heldout import heldout_task
+from eval.tasks.scoring import SCORING
+from eval.tasks.source import find_table, located, read_rows
+from eval.tasks.task import Item, Kind, Task
+
+__all__ = ["Item", "Kind", "Task", "heldout_task", "load_task", "load_tasks"]
+
+_EXAMS = {"ceval": ceval, "cmmlu": cmmlu, "mmlu": mmlu}
+_KIND: dict[str, Kind] = {
+    **{kind: kind for kind in SCORING},
+    **dict.fromkeys(("cmrc", "drcd"), "qa"),
+    **dict.fromkeys(("csl", "lcsts"), "summary"),
+    **dict.fromkeys(_EXAMS, "choice"),
+    "gsm8k": "number",
+}
+_HUB = {"cmrc": "hfl/cmrc2018", "gsm8k": "openai/gsm8k", **{name: module.HUB for name, module in _EXAMS.items()}}
+_GROUP = {
+    **dict.fromkeys(("qa", "cmrc", "drcd"), "reading"),
+    **dict.fromkeys(("summary", "csl", "lcsts"), "summary"),
+    **dict.fromkeys(("choice", "ceval", "cmmlu"), "knowledge"),
+    **dict.fromkeys(("number", "gsm8k"), "reasoning"),
+    "mmlu": "english",
+    "instruction": "instruction",
+}
+
+
+def load_tasks(
+    configs: Sequence[TaskConfig], seed: int = 42, hub: str = "huggingface", offline: bool = False
+) -> list[Task]:
+    """All tasks of a recipe, in its order; raises `ConfigError` where two have one name."""
+    tasks = [task for config in configs for task in load_task(config, seed, hub, offline)]
+    names = [task.name for task in tasks]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"two tasks are called {twice[0]!r}", "give every task a name of its own")
+    return tasks
+
+
+def load_task(config: TaskConfig, seed: int = 42, hub: str = "huggingface", offline: bool = False) -> list[Task]:
+    """The tasks of one entry: one, or the parts of the built-in suite.
+
+    Args:
+        config: the recipe's entry. `path` is a file, a folder or a hub id; for `builtin` the name of one of its parts.
+        seed: of the sample that `limit` draws, and of drawn examples.
+        hub, offline: where hub ids are looked up, see `eval.tasks.source`.
+
+    Raises:
+        ConfigError: no path where one is needed, or a wrong one.
+        DataError: the data is not in the layout of its type; the message names file and row.
+    """
+    if config.type == "builtin":
+        tasks = builtin.load(config.name, config.path)
+    else:
+        path = config.path or _HUB.get(config.type)
+        if path is None:
+            raise ConfigError(
+                f"task {config.name!r} of type {config.type} needs a `path`", "set it to a file or folder"
+            )
+        with located(path, hub, offline) as root:
+            tasks = [_load(config, root, seed)]
+    return [
+        replace(
+            task, role=config.role, group=config.group or task.group, max_tokens=config.max_tokens or task.max_tokens
+        ).sampled(config.limit, seed)
+        for task in tasks
+    ]
+
+
+def _load(config: TaskConfig, root: Path, seed: int) -> Task:
+    kind, shots, system = _KIND[config.type], 0, config.system
+    match config.type:
+        case "cmrc" | "drcd":
+            items = squad.load(root, system)
+        case "csl":
+            items = csl.load(root, system)
+        case "lcsts":
+            items = lcsts.load(root, system)
+        case "gsm8k":
+            shots = config.shots or 0
+            items = gsm8k.load(root, system, shots, seed)
+        case "ceval" | "cmmlu" | "mmlu":
+            module = _EXAMS[config.type]
+            shots = module.SHOTS if config.shots is None else config.shots
+            items = exam.load(module.EXAM, root, shots, config.subjects, system)
+        case _:
+            items = items_from_rows(read_rows(find_table(root, ("test", "dev"))), kind, str(root), system)
+    group = _GROUP.get(config.type, "general")
+    return Task(config.name, kind, items, group=group, shots=shots, macro=config.type in _EXAMS)

@@ -1,0 +1,139 @@
+"""Multiple-choice benchmarks by subject, in the layout of their authors or of a hub.
+
+Folders: `dev/<subject>[_dev].csv` and `test/<subject>[_test].csv` (C-Eval: `val/`), or a folder a subject with
+`dev-….parquet` and so on, or zip archives of either.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from configs.errors import ConfigError, DataError
+from eval.tasks.prompts import options
+from eval.tasks.source import TABLES, Row, read_rows
+from eval.tasks.task import Item, conversation
+
+_LETTERS = "ABCD"
+
+
+@dataclass(frozen=True)
+class Question:
+    """One exam question; `answer` is its letter."""
+
+    text: str
+    choices: Mapping[str, str]
+    answer: str
+
+
+@dataclass(frozen=True)
+class Exam:
+    """How a benchmark words its questions.
+
+    Args:
+        header: from a subject's name to the line above the examples.
+        question: from a question's text to the line above its options.
+        answer: the line below the options, before the letter.
+        before_letter: between that line and an example's letter.
+        split: the folder that is asked; the examples come from `dev`.
+        names: subject's file name to its name in the header.
+    """
+
+    name: str
+    header: Callable[[str], str]
+    question: Callable[[str], str]
+    answer: str
+    split: str
+    names: Mapping[str, str]
+    before_letter: str = ""
+
+
+@cache
+def subject_names(benchmark: str) -> dict[str, str]:
+    """File name of a subject to its Chinese name, for `ceval` and `cmmlu`, as their authors publish them."""
+    text = files("eval.tasks").joinpath("subjects.json").read_text(encoding="utf-8")
+    names: dict[str, str] = json.loads(text)[benchmark]
+    return names
+
+
+def load(exam: Exam, root: Path, shots: int, subjects: Sequence[str] = (), system: str | None = None) -> list[Item]:
+    """All questions of the asked split, subject by subject, each after `shots` examples of its subject.
+
+    Raises:
+        ConfigError: a subject that the folder does not have.
+        DataError: the folder holds no such split, or too few examples.
+    """
+    asked = _tables(root, exam.split)
+    if not asked:
+        raise DataError(
+            f"{root}: no `{exam.split}` split of {exam.name} in it", "expected FOLDER/test/SUBJECT.csv and alike"
+        )
+    unknown = sorted(set(subjects) - set(asked))
+    if unknown:
+        raise ConfigError(f"{exam.name} has no subject {unknown[0]!r}", f"known: {', '.join(sorted(asked))}")
+    examples = _tables(root, "dev") if shots else {}
+    items: list[Item] = []
+    for subject in subjects or sorted(asked):
+        shown = _questions(examples[subject])[:shots] if subject in examples else []
+        if len(shown) < shots:
+            raise DataError(
+                f"{exam.name}, {subject}: {len(shown)} examples in `dev`, {shots} are needed",
+                "add the files, or set `shots`",
+            )
+        head = exam.header(exam.names.get(subject, subject.replace("_", " "))) + "\n\n"
+        head += "".join(_ask(exam, question) + exam.before_letter + question.answer + "\n\n" for question in shown)
+        items += [
+            Item(
+                f"{subject}-{number:04d}",
+                conversation(head + _ask(exam, question), system),
+                [question.answer],
+                choices=question.choices,
+                detail={"subject": subject},
+            )
+            for number, question in enumerate(_questions(asked[subject]), start=1)
+        ]
+    return items
+
+
+def _ask(exam: Exam, question: Question) -> str:
+    return f"{options(exam.question(question.text), question.choices)}\n{exam.answer}"
+
+
+def _tables(root: Path, split: str) -> dict[str, Path]:
+    """Subject to its file of one split, in whichever layout."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        if path.suffix not in TABLES:
+            continue
+        if path.parent.name == split:
+            found[path.stem.removesuffix(f"_{split}")] = path
+        elif path.stem.split("-")[0] == split:
+            found[path.parent.name] = path
+    return found
+
+
+def _questions(file: Path) -> list[Question]:
+    rows = read_rows(file)
+    if file.suffix == ".csv" and not {"question", "Question", "A"} & set(rows[0] if rows else {}):
+        with file.open(encoding="utf-8-sig", newline="") as handle:  # MMLU's files have no header
+            rows = [dict(zip(("question", *_LETTERS, "answer"), row, strict=True)) for row in csv.reader(handle)]
+    return [_question(row) for row in rows]
+
+
+def _question(row: Row) -> Question:
+    text = str(row.get("question") or row.get("Question"))
+    answer = row["answer"] if "answer" in row else row["Answer"]
+    choices = (
+        dict(zip(_LETTERS, row["choices"], strict=True)) if "choices" in row else {c: str(row[c]) for c in _LETTERS}
+    )
+    letter = _LETTERS[answer] if isinstance(answer, int) else str(answer).strip()
+    if letter not in choices:
+        raise DataError(
+            f"{text[:40]!r}: the answer {letter!r} is none of {', '.join(choices)}", "use a split with answers"
+        )
+    return Question(text, choices, letter)
