@@ -3,9 +3,9 @@
     async with Client(endpoint, settings) as client:
         await client.ask_all("chat/completions", jobs, handle)
 
-aiohttp on the hot path: it costs the client a third of the CPU of the openai SDK. Every failed attempt belongs to a class
-(`http_429`, `timeout`, `connection`, `cut_stream`, `bad_json`, ...) and is counted; most are repeated after a pause with
-jitter. A server that answers nobody stops all workers until it is back, for `outage_s` at most.
+aiohttp on the hot path: it costs the client a third of the CPU of the openai SDK. Every failed attempt belongs to a
+class (`http_429`, `timeout`, `connection`, `cut_stream`, `bad_json`, ...) and is counted; most are repeated after a
+pause with jitter. A server that answers nobody stops all workers until it is back, for `outage_s` at most.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How many requests are in flight: a level that finds itself.
 
-It doubles while that still raises the throughput, then probes an eighth more from time to time and falls back where that
-gains nothing. It halves when the server pushes back (429, 503, timeouts) or answers so late that timeouts are near. No
-clock and no network in here: the client reports what happened.
+It doubles while that still raises the throughput, then probes an eighth more from time to time and falls back where
+that gains nothing. It halves when the server pushes back (429, 503, timeouts) or answers so late that timeouts are
+near. No clock and no network in here: the client reports what happened.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An OpenAI-compatible endpoint, and how it is asked.
 
-The API key comes from an environment variable and goes into the request header only: never into a log, a hash or a file.
+The API key comes from an environment variable and goes into the request header only, never into a log or a file.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What an evaluation leaves on disk, and how it is read back.
 
-A folder holds, per task, `<task>.meta.json` (what was asked, and how) and `<task>.jsonl` (one line a sample, appended as
-it finishes). The order of the lines is the order of finishing: `read_results` sorts by sample id, so that an evaluation
-that was killed and resumed reads like one that was not. Where an id stands twice, its last line counts.
+A folder holds, per task, `<task>.meta.json` (what was asked, and how) and `<task>.jsonl` (one line a sample, appended
+as it finishes). The order of the lines is the order of finishing: `read_results` sorts by sample id, so that an
+evaluation that was killed and resumed reads like one that was not. Where an id stands twice, its last line counts.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Asks an endpoint every item of some tasks, scores the answers, and writes them down as they come.
 
-    results = evaluate(Endpoint("http://127.0.0.1:8000", "my-model"), load_tasks(config.eval.tasks), run / "eval" / "base")
+    results = evaluate(Endpoint("http://127.0.0.1:8000", "my-model"), tasks, run / "eval" / "base")
 
-An evaluation that was killed goes on where it stopped: recorded answers are kept, failed samples and what was in flight are
-asked again. Where settings, model or prompts have changed since, the old answers are set aside and the task starts over.
+An evaluation that was killed goes on where it stopped: recorded answers are kept, failed samples and what was in flight
+are asked again. Answers to other settings, another model or other prompts are set aside, and asked anew.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from eval.tasks.task import Item, Task
 
 _PROGRESS_EVERY_S = 0.2
 _TOP_LOGPROBS = 20
+_ASKED_ALIKE = ("type", "settings_sha256", "thinking", "model", "method", "primary", "metrics")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class _Plan:
     meta: TaskMeta
     body_head: bytes
     check: Check
+    prompts: Mapping[str, str]
     todo: Sequence[Item]
 
 
@@ -160,16 +162,22 @@ def _plan(task: Task, endpoint: Endpoint, settings: Settings, served: Served, ou
         seed=task.seed,
         settings={**values, "shots": task.shots},
         settings_sha256=canonical_sha256({**values, "shots": task.shots}),
-        samples_sha256=canonical_sha256(sorted(prompts.items())),
+        samples_sha256=canonical_sha256([_identity(item, prompts[item.id]) for item in task.items]),
         thinking=settings.thinking,
         model=endpoint.model,
         base_url=endpoint.base_url,
         method=method,
     )
-    kept = _kept(meta, prompts, out_dir)
+    kept = _kept(task, meta, prompts, out_dir)
     head = json.dumps({"model": endpoint.model, **values}, ensure_ascii=False)[:-1].encode()
     check = _check_choice if method == "choice_logprobs" else check_chat
-    return _Plan(task, meta, head, check, [item for item in task.items if item.id not in kept])
+    return _Plan(task, meta, head, check, prompts, [item for item in task.items if item.id not in kept])
+
+
+def _identity(item: Item, prompt_sha256: str) -> list[Any]:
+    """What makes an item the same question: a changed reference is another question, and its old score is void."""
+    constraints = [dict(constraint) for constraint in item.constraints]
+    return [item.id, item.cluster, prompt_sha256, list(item.references), dict(item.choices), constraints]
 
 
 def _choice_method(settings: Settings, served: Served) -> str:
@@ -183,21 +191,28 @@ def _choice_method(settings: Settings, served: Served) -> str:
     return "choice_logprobs" if served.is_vllm and not settings.thinking else "generate"
 
 
-def _kept(meta: TaskMeta, prompts: Mapping[str, str], out_dir: Path) -> set[str]:
-    """Ids that an earlier evaluation of the same task answered. Writes the meta file; sets aside what no longer applies."""
+def _kept(task: Task, meta: TaskMeta, prompts: Mapping[str, str], out_dir: Path) -> set[str]:
+    """Ids whose recorded answers still hold. Writes the meta file, and sets aside lines that hold no longer."""
     meta_path, lines_path = out_dir / f"{meta.task}.meta.json", out_dir / f"{meta.task}.jsonl"
-    kept: set[str] = set()
-    if lines_path.exists():
-        before = read_meta(meta_path) if meta_path.exists() else None
-        if before is not None and replace(before, base_url=meta.base_url) == meta:
-            drop_torn_line(lines_path)
-            samples = read_samples(lines_path)
-            kept = {s.id for s in samples.values() if s.status == "ok" and prompts.get(s.id) == s.prompt_sha256}
-        else:
-            # An older generation of answers is overwritten: at most one is kept, for the user who changed a setting.
-            lines_path.replace(lines_path.with_suffix(".jsonl.old"))
+    before = read_meta(meta_path) if meta_path.exists() else None
     write_meta(meta, meta_path)
-    return kept
+    if not lines_path.exists():
+        return set()
+    drop_torn_line(lines_path)
+    samples = read_samples(lines_path)
+    valid = before is not None and all(getattr(before, name) == getattr(meta, name) for name in _ASKED_ALIKE)
+    same_items = before is not None and before.samples_sha256 == meta.samples_sha256
+    references = {item.id: list(item.references) for item in task.items if same_items or not item.constraints}
+    holding = [
+        sample
+        for sample in samples.values()
+        if valid and sample.prompt_sha256 == prompts.get(sample.id) and sample.references == references.get(sample.id)
+    ]
+    if len(holding) < len(samples):
+        # Readers take the file as it is, so nothing else may stay in it; the last generation is kept for the user.
+        lines_path.replace(lines_path.with_suffix(".jsonl.old"))
+        lines_path.write_text("".join(sample_line(sample) + "\n" for sample in holding), encoding="utf-8")
+    return {sample.id for sample in holding if sample.status == "ok"}
 
 
 def _jobs(plans: Sequence[_Plan]) -> Iterator[tuple[tuple[_Plan, Item], bytes, Check]]:
@@ -222,7 +237,7 @@ def _recorder(
 ) -> Callable[[tuple[_Plan, Item], Outcome], None]:
     def record(job: tuple[_Plan, Item], outcome: Outcome) -> None:
         plan, item = job
-        sample = score_outcome(plan.task, item, outcome, plan.meta.method)
+        sample = _sample(plan, item, outcome)
         file = files[plan.task.name]
         # One write per line and a flush: after a kill at most the last line is torn.
         file.write(sample_line(sample) + "\n")
@@ -232,12 +247,12 @@ def _recorder(
     return record
 
 
-def score_outcome(task: Task, item: Item, outcome: Outcome, method: str) -> Sample:
-    """A sample from what became of its request."""
+def _sample(plan: _Plan, item: Item, outcome: Outcome) -> Sample:
+    method = plan.meta.method
     sample = Sample(
         id=item.id,
         cluster=item.cluster,
-        prompt_sha256=canonical_sha256(item.messages),
+        prompt_sha256=plan.prompts[item.id],
         status="error",
         error=None,
         prompt=item.messages,
@@ -262,7 +277,7 @@ def score_outcome(task: Task, item: Item, outcome: Outcome, method: str) -> Samp
     )
     if reply is None:
         return replace(sample, error=SampleError("null_content", "the answer's content is null"))
-    scored = SCORING[task.kind].score(item, reply.answer)
+    scored = SCORING[plan.task.kind].score(item, reply.answer)
     flags = [*scored.flags]
     if reply.truncated:
         flags.append("truncated_thinking")

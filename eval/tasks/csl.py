@@ -1,4 +1,4 @@
-"""CSL: a Chinese paper's title from its abstract (Li et al. 2022). Columns by tabs: task, abstract, title; no header."""
+"""CSL: a Chinese paper's title from its abstract (Li et al. 2022). Columns: task, abstract, title; no header."""
 
 from __future__ import annotations
 

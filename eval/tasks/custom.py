@@ -3,13 +3,13 @@
 Full rows bring the conversation; simple rows bring a question, and `eval/tasks/prompts.py` words the prompt:
 
     {"id": "1", "cluster": "p7", "messages": [{"role": "user", "content": "…"}], "answers": ["…"]}
-    {"question": "…", "context": "…", "answer": "…"}             qa, exact, number; the context may be missing
-    {"question": "…", "choices": ["…", "…"], "answer": "B"}      choice; `choices` may be {"A": "…"}, the answer a letter,
-                                                                 an index from 0, or the option's text
+    {"question": "…", "context": "…", "answer": "…"}             qa, exact, number; `context` may be missing
+    {"question": "…", "choices": ["…", "…"], "answer": "B"}      choice; `choices` may be {"A": "…"}, the answer a
+                                                                 letter, an index from 0, or the option's text
     {"text": "…", "summary": "…"}                                summary; a `question` replaces our wording
     {"prompt": "…", "constraints": [{"type": "max_chars", "value": 50}]}    instruction
 
-A conversation that ends with the assistant brings its own reference there. Without an `id` a row is named by its number.
+A conversation that ends with the assistant brings its own reference. Without an `id` a row is named by its number.
 """
 
 from __future__ import annotations
