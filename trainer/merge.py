@@ -12,17 +12,19 @@ import resource
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from configs.errors import ConfigError, TuneserveError
 from configs.models import files_fingerprint, weights_fingerprint
 from configs.rundir import RunDir
+from trainer.gguf import export_gguf
 from trainer.merge_files import Diff, copy_side_files, side_files, write_generation_config, write_untied_config
 from trainer.merge_output import OnProgress, new_folder, shown_progress
-from trainer.merge_plan import plan_merge
+from trainer.merge_plan import index_weights, plan_merge, safetensors_files
 from trainer.merge_shards import ShardWriter, check_written, plan_shards, write_index
-from trainer.merge_tensors import MergedTensors
+from trainer.merge_tensors import MergedTensors, TensorReader
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def merge_adapter(
 
 
 def merge_run(run: RunDir, force: bool = False) -> None:
-    """The stage `merge` of a run: RUN/adapter into the run's base, to RUN/merged.
+    """The stage `merge` of a run: RUN/adapter into the run's base, to RUN/merged, and RUN/gguf where it is asked for.
 
     Raises:
         TuneserveError: the run has not been trained, or the merge failed.
@@ -130,7 +132,47 @@ def merge_run(run: RunDir, force: bool = False) -> None:
     why = "forced" if force else run.changed_since("merge", inputs)
     if why is None:
         print("skipped: merge (nothing changed)")
+    else:
+        _merge_stage(run, base, inputs)
+    if "gguf" in config.merge.formats:
+        gguf_run(run, config.merge.gguf_quant, force)
+
+
+def gguf_run(run: RunDir, quant: str, force: bool = False) -> None:
+    """The stage `gguf` of a run: RUN/merged to RUN/gguf/NAME-QUANT.gguf.
+
+    Raises:
+        TuneserveError: the run has not been merged, or the file cannot be written.
+    """
+    manifest = run.read()
+    if not (run.merged / "config.json").is_file():
+        raise TuneserveError(f"{run.path}: has no merged weights yet", f"tuneserve merge {run.path}")
+    inputs = {
+        "merged.weights": weights_fingerprint(run.merged),
+        "merged.files": files_fingerprint([run.merged / name for name in side_files(run.merged)]),
+        "end_token_id": manifest.facts.get("end_token_id"),
+        "quant": quant,
+    }
+    if not force and run.changed_since("gguf", inputs) is None:
+        print("skipped: gguf (nothing changed)")
         return
+    with run.stage("gguf", inputs, [run.gguf]) as record, shown_progress("gguf") as on_progress:
+        result = export_gguf(
+            TensorReader(index_weights(safetensors_files(run.merged))),
+            run.merged,
+            run.gguf,
+            name=manifest.name,
+            quant=quant,
+            end_token_id=manifest.facts.get("end_token_id"),
+            on_progress=on_progress,
+            redo=True,
+        )
+        record.figures = {"file": result.file.name, "size_gb": result.size_gb, "tensors": result.tensors}
+    print(f"gguf: {result.file} ({result.size_gb:.2f} GB)")
+
+
+def _merge_stage(run: RunDir, base: Path, inputs: dict[str, Any]) -> None:
+    config, facts = run.config(), run.read().facts
     with run.stage("merge", inputs, [run.merged]) as record, shown_progress("merge") as on_progress:
         result = merge_adapter(
             base,
