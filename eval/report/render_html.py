@@ -1,0 +1,242 @@
+"""One self-contained page: verdict first, a picture for gain and one for forgetting, and everything behind them.
+
+No script, no font, no request to anywhere: the page opens from a mail attachment. What models wrote is escaped by the
+template engine, and the page's own policy forbids scripts besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from eval.comparison import Comparison, Flip, GroupComparison, TaskComparison
+from eval.report import charts, figures, rows
+from eval.report.differences import Piece, mark_differences, shortened
+from eval.report.strings import Language, group_name, say, text
+from eval.statistics.interval import Interval
+from eval.statistics.mean_of_tasks import mean_interval
+from eval.tradeoff import tradeoff
+
+LOST_SHOWN, GAINED_SHOWN = 8, 4
+"""Changed answers shown for each task; losses are what a reader must see."""
+_LONGEST_QUESTION = 1200
+
+
+def render_html(comparisons: Sequence[Comparison], language: Language = "en") -> str:
+    """The text of report.html, for one comparison, or for several runs against one base."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["code"] = _code
+    points = tradeoff(comparisons)
+    first = comparisons[0]
+    names = ", ".join(comparison.tuned for comparison in comparisons)
+    return environment.get_template("report.html.j2").render(
+        language=language,
+        say=lambda key, **values: say(key, language, **values),
+        text=partial(text, language=language),
+        points=figures.points,
+        title=say("versus", language, tuned=names, base=first.base),
+        created_at=first.facts.get("created_at"),
+        scatter_view=charts.scatter(points),
+        runs=rows.run_table(points, language),
+        views=[_view(comparison, language) for comparison in comparisons],
+    )
+
+
+def _code(sentence: str) -> Markup:
+    """The sentence, escaped, with what stands between backticks as code."""
+    parts = (escape(part) for part in sentence.split("`"))
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else p for i, p in enumerate(parts))
+
+
+def _view(comparison: Comparison, language: Language) -> dict[str, Any]:
+    """Everything the template shows of one comparison."""
+    margin = comparison.gate.margin_points
+    return {
+        "comparison": comparison,
+        "summary": rows.summary(comparison, language),
+        "tiles": _tiles(comparison, language),
+        "gained": _forest(charts.forest(comparison.targets), language),
+        "forgotten": _forest(charts.forest(_retained(comparison), margin), language),
+        "facts": rows.facts(comparison, language),
+        "tasks": rows.task_table(comparison, language),
+        "retention": rows.retention_table(comparison, language) if comparison.groups else None,
+        "gate": rows.gate_table(comparison, language),
+        "behaviour": rows.behaviour_table(comparison, language),
+        "others": rows.other_table(comparison, language),
+        "flips": [_flips(task) for task in comparison.tasks if task.flips],
+        "commands": _commands(comparison.facts),
+        "asked": _asked(comparison, language),
+        "fact_groups": list(_fact_groups(comparison.facts)),
+    }
+
+
+@dataclass(frozen=True)
+class _Tile:
+    name: str
+    value: str
+    unit: str
+    note: str
+    tone: str
+
+
+def _tiles(comparison: Comparison, language: Language) -> list[_Tile]:
+    tiles = []
+    points = say("points", language)
+    if comparison.targets:
+        deltas = [task.delta_points for task in comparison.targets]
+        interval = mean_interval(deltas, [task.interval for task in comparison.targets])
+        gain = figures.signed(sum(deltas) / len(deltas))
+        tiles.append(_Tile(say("tile.gain", language), gain, points, figures.bounds(interval), _tone(interval)))
+    if comparison.forgetting:
+        kept = comparison.forgetting
+        note = say("tile.retention.note", language, tasks=kept.tasks)
+        percent = figures.points(kept.mean_retention_percent)
+        tiles.append(_Tile(say("tile.retention", language), percent, "%", note, ""))
+        change = figures.signed(kept.backward_transfer_points)
+        note = figures.bounds(kept.interval)
+        tiles.append(_Tile(say("tile.change", language), change, points, note, _tone(kept.interval)))
+    behaviours = [seen for task in comparison.tasks for seen in (task.base_behaviour, task.tuned_behaviour)]
+    errors = say("tile.items.note", language, errors=sum(seen.errors for seen in behaviours))
+    asked = f"{sum(task.asked for task in comparison.tasks):,}"
+    return [*tiles, _Tile(say("tile.items", language), asked, "", errors, "")]
+
+
+def _tone(interval: Interval) -> str:
+    return charts.tone(interval.lower, interval.upper)
+
+
+def _retained(comparison: Comparison) -> list[TaskComparison | GroupComparison]:
+    """Every group, followed by its tasks where it has several."""
+    tasks = {task.name: task for task in comparison.retained}
+    found: list[TaskComparison | GroupComparison] = []
+    for group in comparison.groups:
+        found.append(group)
+        if len(group.tasks) > 1:
+            found += [tasks[name] for name in group.tasks]
+    return found
+
+
+def _forest(picture: charts.Forest | None, language: Language) -> dict[str, Any] | None:
+    """The picture with the words of its rows."""
+    if picture is None:
+        return None
+    shown = []
+    for row in picture.rows:
+        item = row.item
+        n = say("items", language, n=item.n)
+        passages = f" · {say('passages', language, n=item.clusters)}" if item.clusters < item.n else ""
+        if isinstance(item, GroupComparison):
+            label, kind = group_name(item.name, language), ", ".join(item.tasks)
+            kind = say("pooled", language) if len(item.tasks) > 1 else kind
+        else:
+            label, kind = item.name, item.metric
+        shown.append(
+            {
+                "label": label,
+                "detail": f"{kind} · {n}{passages}",
+                "member": isinstance(item, TaskComparison) and item.role == "retention",
+                "pooled": row.pooled,
+                "tone": row.tone,
+                "dot": row.dot,
+                "left": row.left,
+                "right": row.right,
+                "change": figures.signed(item.delta_points),
+                "interval": figures.bounds(item.interval),
+                "levels": f"{figures.points(item.base_points)} → {figures.points(item.tuned_points)}",
+            }
+        )
+    return {"rows": shown, "ticks": picture.ticks, "zero": picture.zero, "margin": picture.margin}
+
+
+@dataclass(frozen=True)
+class _ShownFlip:
+    id: str
+    kind: str
+    question: str
+    references: tuple[str, ...]
+    base_score: float
+    tuned_score: float
+    base_pieces: list[Piece]
+    tuned_pieces: list[Piece]
+    base_flags: tuple[str, ...]
+    tuned_flags: tuple[str, ...]
+
+
+def _flips(task: TaskComparison) -> dict[str, Any]:
+    lost = [flip for flip in task.flips if flip.kind == "lost"][:LOST_SHOWN]
+    gained = [flip for flip in task.flips if flip.kind == "gained"][:GAINED_SHOWN]
+    return {
+        "name": task.name,
+        "lost": task.lost,
+        "gained": task.gained,
+        "flips": [_shown_flip(flip) for flip in lost + gained],
+    }
+
+
+def _shown_flip(flip: Flip) -> _ShownFlip:
+    base, tuned = mark_differences(flip.base_answer, flip.tuned_answer)
+    return _ShownFlip(
+        id=flip.id,
+        kind=flip.kind,
+        question=shortened(flip.question, _LONGEST_QUESTION),
+        references=tuple(shortened(reference) for reference in flip.references),
+        base_score=flip.base_score,
+        tuned_score=flip.tuned_score,
+        base_pieces=base,
+        tuned_pieces=tuned,
+        base_flags=flip.base_flags,
+        tuned_flags=flip.tuned_flags,
+    )
+
+
+def _commands(facts: Mapping[str, Any]) -> list[str]:
+    """The commands that repeat the run, from `facts["commands"]` or `facts["command"]`."""
+    commands = facts.get("commands", facts.get("command", []))
+    return [commands] if isinstance(commands, str) else list(commands)
+
+
+def _asked(comparison: Comparison, language: Language) -> list[tuple[str, str]]:
+    """Settings and sample hashes of every task; tasks with equal settings share a line."""
+    found = [(comparison.base, comparison.base_model), (comparison.tuned, comparison.tuned_model)]
+    by_settings: dict[str, list[TaskComparison]] = {}
+    for task in comparison.tasks:
+        by_settings.setdefault(f"{task.settings_sha256} {task.thinking} {task.method}", []).append(task)
+    for tasks in by_settings.values():
+        settings = ", ".join(f"{name}={value}" for name, value in tasks[0].settings.items())
+        thinking = f"{say('repeat.thinking', language)}={tasks[0].thinking}"
+        names = ", ".join(task.name for task in tasks)
+        found.append((f"{say('repeat.settings', language)} · {names}", f"{settings}, {thinking}, {tasks[0].method}"))
+    samples = say("repeat.samples", language)
+    return found + [(f"{samples} · {task.name}", task.samples_sha256) for task in comparison.tasks]
+
+
+def _fact_groups(facts: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """The facts as titled lists of name and value; commands and time stand elsewhere."""
+    rest = {key: value for key, value in facts.items() if key not in ("command", "commands", "created_at")}
+    single = [(key, str(value)) for key, value in rest.items() if not isinstance(value, Mapping)]
+    if single:
+        yield "run", single
+    for key, value in rest.items():
+        if isinstance(value, Mapping):
+            yield key, list(_flat(value))
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
+            yield from _flat({str(number): item for number, item in enumerate(value)}, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)

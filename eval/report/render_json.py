@@ -1,0 +1,41 @@
+"""A comparison as JSON. The layout is described in docs/report-schema.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from eval.comparison import SCHEMA_VERSION, Comparison, Message
+from eval.report.strings import Language, text
+
+
+def as_json(comparison: Comparison, language: Language = "en") -> dict[str, Any]:
+    """The comparison as plain JSON values; messages carry their text in `language` beside their key."""
+    tree = _plain(comparison, language)
+    tree["gate"]["exit_code"] = comparison.gate.exit_code
+    return {"schema_version": SCHEMA_VERSION, **tree}
+
+
+def render_json(comparison: Comparison, language: Language = "en") -> str:
+    """The text of report.json.
+
+    Raises:
+        ValueError: when a figure is not finite, which JSON cannot hold.
+    """
+    return json.dumps(as_json(comparison, language), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def _plain(value: Any, language: Language) -> Any:
+    if isinstance(value, Message):
+        return {"key": value.key, "values": _plain(value.values, language), "text": text(value, language)}
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name), language) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, language) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, language) for item in value]
+    if isinstance(value, (str, int, float, bool)) or value is None:
+        return value
+    return str(value)

@@ -1,0 +1,220 @@
+"""The tables of a report as rows of text, so that the terminal, Markdown and the page show the same figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eval.comparison import Behaviour, Comparison, GateCheck, GroupComparison, TaskComparison
+from eval.report import figures
+from eval.report.charts import tone
+from eval.report.strings import Language, group_name, say
+from eval.tradeoff import RunPoint
+
+
+@dataclass(frozen=True)
+class Table:
+    """Column titles and rows of cells. `tones` colours a row: gain, loss, flat or a gate state."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    tones: tuple[str, ...]
+    text_columns: int = 1
+
+
+def _titles(keys: Sequence[str], language: Language, comparison: Comparison) -> tuple[str, ...]:
+    return tuple(
+        say(f"col.{key}", language, **({"confidence": comparison.confidence} if key == "interval" else {}))
+        for key in keys
+    )
+
+
+def _tone(item: TaskComparison | GroupComparison) -> str:
+    return tone(item.interval.lower, item.interval.upper)
+
+
+def task_table(comparison: Comparison, language: Language) -> Table:
+    """One row a task, targets first. The noise floor has a column where it was measured."""
+    noisy = any(task.noise for task in comparison.tasks)
+    keys = ["task", "metric", "n", "base", "tuned", "delta", "interval", "p", "mdd", "discordance"]
+    keys += ["noise"] if noisy else []
+    rows = []
+    for task in comparison.tasks:
+        row = [
+            task.name,
+            task.metric,
+            f"{task.n:,}",
+            figures.points(task.base_points),
+            figures.points(task.tuned_points),
+            figures.signed(task.delta_points),
+            figures.bounds(task.interval),
+            figures.p_value(task.p_holm),
+            figures.points(task.minimum_detectable_drop_points),
+            figures.percent(task.discordance_percent),
+        ]
+        rows.append(tuple(row + ([figures.points(task.noise.floor_points if task.noise else None)] if noisy else [])))
+    tones = tuple(_tone(task) for task in comparison.tasks)
+    return Table(say("results", language), _titles(keys, language, comparison), tuple(rows), tones, 2)
+
+
+def retention_table(comparison: Comparison, language: Language) -> Table:
+    """Pooled groups, each followed by its tasks."""
+    keys = ["group", "n", "base", "tuned", "delta", "interval", "retention", "interval", "above_chance"]
+    rows, tones = [], []
+    tasks = {task.name: task for task in comparison.retained}
+    for group in comparison.groups:
+        members: list[tuple[str, TaskComparison | GroupComparison]] = [(group_name(group.name, language), group)]
+        if len(group.tasks) > 1:
+            members += [(f"  {name}", tasks[name]) for name in group.tasks]
+        for label, item in members:
+            rows.append(
+                (
+                    label,
+                    f"{item.n:,}",
+                    figures.points(item.base_points),
+                    figures.points(item.tuned_points),
+                    figures.signed(item.delta_points),
+                    figures.bounds(item.interval),
+                    figures.percent(item.retention.percent),
+                    figures.bounds(item.retention.interval, sign=False),
+                    figures.percent(item.retention.above_chance_percent),
+                )
+            )
+            tones.append(_tone(item))
+    return Table(say("groups", language), _titles(keys, language, comparison), tuple(rows), tuple(tones))
+
+
+def check_name(check: GateCheck, language: Language) -> str:
+    """What a check of the gate is about."""
+    if check.kind == "mean":
+        return say("check.mean", language)
+    return group_name(check.name, language) if check.kind == "group" else check.name
+
+
+def gate_table(comparison: Comparison, language: Language) -> Table:
+    """One row a check."""
+    keys = ["check", "state", "n", "margin", "delta", "worst", "best"]
+    rows = tuple(
+        (
+            check_name(check, language),
+            say(f"verdict.{check.state}", language),
+            f"{check.n:,}",
+            f"{check.margin_points:g}",
+            figures.signed(check.delta_points),
+            figures.signed(check.lower_points),
+            figures.signed(check.upper_points),
+        )
+        for check in comparison.gate.checks
+    )
+    tones = tuple(check.state for check in comparison.gate.checks)
+    return Table(say("gate.title", language), _titles(keys, language, comparison), rows, tones, 2)
+
+
+def behaviour_table(comparison: Comparison, language: Language) -> Table:
+    """How both answered each task, base over tuned."""
+    keys = ["task", "run", "errors", "stop", "truncated", "truncated_thinking", "leak", "unparsed", "empty", "tokens"]
+    titles = tuple(say("run" if key == "run" else f"col.{key}", language) for key in keys)
+    rows = []
+    for task in comparison.tasks:
+        for name, seen in ((comparison.base, task.base_behaviour), (comparison.tuned, task.tuned_behaviour)):
+            rows.append((task.name, name, *_behaviour(seen)))
+    return Table(say("behaviour", language), titles, tuple(rows), ("flat",) * len(rows), 2)
+
+
+def _behaviour(seen: Behaviour) -> tuple[str, ...]:
+    tokens = seen.mean_completion_tokens
+    counts = (seen.truncated, seen.truncated_thinking, seen.thinking_leak, seen.unparsed, seen.empty)
+    stop = figures.percent(seen.stop_percent)
+    return (str(seen.errors), stop, *map(str, counts), figures.MISSING if tokens is None else f"{tokens:.0f}")
+
+
+def other_table(comparison: Comparison, language: Language) -> Table | None:
+    """The metrics beside the primary ones, official totals and diagnostics among them; None without any."""
+    rows, tones = [], []
+    for task in comparison.tasks:
+        if task.official_points is not None:
+            base, tuned = task.official_points
+            cells = (figures.points(base), figures.points(tuned), figures.signed(tuned - base), figures.MISSING)
+            rows.append((task.name, f"{task.metric} · {say('col.official', language)}", *cells))
+            tones.append("flat")
+        for metric in task.other_metrics:
+            means = (figures.points(metric.base), figures.points(metric.tuned), figures.signed(metric.delta))
+            rows.append((task.name, metric.name, *means, figures.bounds(metric.interval)))
+            tones.append("flat")
+        for seen in task.diagnostics:
+            means = (figures.small(seen.base), figures.small(seen.tuned), f"{seen.tuned - seen.base:+.3g}")
+            rows.append((task.name, seen.name, *means, figures.MISSING))
+            tones.append("flat")
+    titles = _titles(["task", "metric", "base", "tuned", "delta", "interval"], language, comparison)
+    return Table(say("others", language), titles, tuple(rows), tuple(tones), 2) if rows else None
+
+
+def run_table(points: Sequence[RunPoint], language: Language) -> Table:
+    """One row a run of the learning-forgetting picture."""
+    titles = ("#", *(say(key, language) for key in ("run", "tile.gain", "tile.change", "col.verdict")))
+    rows = tuple(
+        (
+            str(number),
+            point.name,
+            f"{figures.signed(point.gained)} {figures.bounds(point.gained_interval)}",
+            f"{figures.signed(point.kept)} {figures.bounds(point.kept_interval)}",
+            say(f"verdict.{point.verdict}", language),
+        )
+        for number, point in enumerate(points, start=1)
+    )
+    return Table(say("runs", language), titles, rows, tuple(point.verdict for point in points), 2)
+
+
+def summary(comparison: Comparison, language: Language) -> str:
+    """The result in one sentence."""
+    deltas = [task.delta_points for task in comparison.targets]
+    kept = comparison.forgetting.mean_retention_percent if comparison.forgetting else None
+    values = {"base": comparison.base, "tuned": comparison.tuned}
+    if deltas:
+        gain = sum(deltas) / len(deltas)
+        if kept is not None:
+            return say("summary.both", language, gain=gain, kept=kept, **values)
+        return say("summary.gain", language, gain=gain, **values)
+    if kept is not None:
+        return say("summary.kept", language, kept=kept, **values)
+    return say("summary.none", language, **values)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that the result rests on; `good` is None where it has no better side."""
+
+    label: str
+    value: str
+    good: bool | None
+
+
+def facts(comparison: Comparison, language: Language) -> tuple[Fact, ...]:
+    """Proof, parity, and how cleanly the models answered."""
+    found = []
+    for key in ("proof", "parity"):
+        known = comparison.facts.get(key)
+        if known is not None and "passed" in known:
+            passed = bool(known["passed"])
+            found.append(Fact(say(f"fact.{key}", language), say("fact.yes" if passed else "fact.no", language), passed))
+    base, tuned = ([getattr(t, f"{side}_behaviour") for t in comparison.tasks] for side in ("base", "tuned"))
+    stops = [_stopped(side) for side in (base, tuned)]
+    if stops[0] is not None and stops[1] is not None:
+        value = f"{figures.percent(stops[0])} → {figures.percent(stops[1])}"
+        found.append(Fact(say("fact.stop", language), value, stops[1] >= min(stops[0], 99.0)))
+    for key, name in (("leaks", "thinking_leak"), ("errors", "errors")):
+        before, after = (sum(getattr(seen, name) for seen in side) for side in (base, tuned))
+        good = after == 0 if key == "leaks" else before + after == 0
+        found.append(Fact(say(f"fact.{key}", language), f"{before} → {after}", good))
+    floors = [group.noise.floor_points for group in comparison.groups if group.noise]
+    floors = floors or [task.noise.floor_points for task in comparison.tasks if task.noise]
+    noise = say("fact.noise.most", language, floor=max(floors)) if floors else say("fact.noise.unmeasured", language)
+    return (*found, Fact(say("fact.noise", language), noise, None))
+
+
+def _stopped(behaviours: Sequence[Behaviour]) -> float | None:
+    """Percent of the generated answers that ended by themselves, over all tasks."""
+    known = [(seen.stop_percent, seen.samples - seen.errors) for seen in behaviours]
+    weights = [(percent * n, n) for percent, n in known if percent is not None]
+    return sum(w for w, _ in weights) / sum(n for _, n in weights) if weights else None

@@ -1,0 +1,36 @@
+"""Writes the report files of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from eval.comparison import Comparison
+from eval.report.render_html import render_html
+from eval.report.render_json import render_json
+from eval.report.render_junit import render_junit
+from eval.report.render_markdown import render_markdown
+from eval.report.strings import Language
+
+
+def write_reports(comparisons: Sequence[Comparison], folder: Path, language: Language = "en") -> dict[str, Path]:
+    """Write report.html, report.md, report.json and report.junit.xml into `folder`, each atomically.
+
+    Of several runs against one base the page shows all; the other files carry the run's name, as in
+    `report.NAME.json`.
+
+    Returns:
+        The paths by file name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {"report.html": render_html(comparisons, language)}
+    for comparison in comparisons:
+        stem = "report" if len(comparisons) == 1 else f"report.{comparison.tuned.replace('/', '_')}"
+        texts[f"{stem}.md"] = render_markdown(comparison, language)
+        texts[f"{stem}.json"] = render_json(comparison, language)
+        texts[f"{stem}.junit.xml"] = render_junit(comparison, language)
+    for name, content in texts.items():
+        partial = folder / f".{name}.partial"
+        partial.write_text(content, encoding="utf-8")
+        partial.replace(folder / name)
+    return {name: folder / name for name in texts}
