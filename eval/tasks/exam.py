@@ -119,21 +119,21 @@ def _tables(root: Path, split: str) -> dict[str, Path]:
 
 def _questions(file: Path) -> list[Question]:
     rows = read_rows(file)
-    if file.suffix == ".csv" and not {"question", "Question", "A"} & set(rows[0] if rows else {}):
+    if file.suffix == ".csv" and not {"question", "Question"} & set(rows[0] if rows else {}):
         with file.open(encoding="utf-8-sig", newline="") as handle:  # MMLU's files have no header
-            rows = [dict(zip(("question", *_LETTERS, "answer"), row, strict=True)) for row in csv.reader(handle)]
-    return [_question(row) for row in rows]
+            rows = [dict(zip(("question", *_LETTERS, "answer"), row, strict=False)) for row in csv.reader(handle)]
+    return [_question(row, f"{file}, row {number}") for number, row in enumerate(rows, start=1)]
 
 
-def _question(row: Row) -> Question:
-    text = str(row.get("question") or row.get("Question"))
-    answer = row["answer"] if "answer" in row else row["Answer"]
-    choices = (
-        dict(zip(_LETTERS, row["choices"], strict=True)) if "choices" in row else {c: str(row[c]) for c in _LETTERS}
-    )
-    letter = _LETTERS[answer] if isinstance(answer, int) else str(answer).strip()
+def _question(row: Row, where: str) -> Question:
+    row = {name.lower() if name in {"Question", "Answer"} else name: value for name, value in row.items()}
+    missing = [name for name in ("question", "answer") if row.get(name) is None]
+    missing += [] if "choices" in row else [letter for letter in _LETTERS if row.get(letter) is None]
+    if missing:
+        raise DataError(f"{where}: no {', '.join(missing)}", "expected the columns question, A, B, C, D, answer")
+    texts = row.get("choices") or [str(row[letter]) for letter in _LETTERS]
+    choices = dict(zip(_LETTERS, texts, strict=False))
+    letter = _LETTERS[row["answer"]] if isinstance(row["answer"], int) else str(row["answer"]).strip()
     if letter not in choices:
-        raise DataError(
-            f"{text[:40]!r}: the answer {letter!r} is none of {', '.join(choices)}", "use a split with answers"
-        )
-    return Question(text, choices, letter)
+        raise DataError(f"{where}: the answer {letter!r} is none of {', '.join(choices)}", "use a split with answers")
+    return Question(str(row["question"]), choices, letter)
