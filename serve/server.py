@@ -7,31 +7,23 @@ with VllmServer(command, run.logs / "serve.log") as server:
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
-
-import psutil
+from typing import Any
 
 from configs.errors import TuneserveError
-from serve import guardian
 from serve.causes import Cause, find_cause, log_since
 from serve.client import Refused, ServerClient
 from serve.command import ServerCommand
 from serve.phases import FIRST_ANSWER, PhaseReader
 from serve.ports import require_free_port
+from serve.process import ORPHAN_GRACE_S, GuardedProcess, Handle
 
 POLL_S = 0.2
 STOP_MARGIN_S = 15.0
 """Beyond the drain time, what an orderly end may take before the group is killed."""
-ORPHAN_GRACE_S = 5.0
-"""What vLLM gets to end in order when our own process died."""
 
 OnPhase = Callable[[str, float], None]
 """Called with the phase and the seconds since the start, several times a second while a server starts."""
@@ -73,14 +65,15 @@ class VllmServer:
         self.probe = probe
         self.ready_s: float | None = None
         """Seconds from the start to the first answer."""
-        self.pid: int | None = None
-        """vLLM's leader, which is also its process group and session."""
-        self.exit_code: int | None = None
-        """How the leader ended, negative for a signal; None while it runs."""
-        self._guardian: subprocess.Popen[bytes] | None = None
-        self._ended = threading.Event()
-        self._started = threading.Event()
+        self._process: GuardedProcess | None = None
         self._log_start = 0
+
+    @classmethod
+    def adopt(cls, command: ServerCommand, log: Path, handle: Handle) -> VllmServer:
+        """Takes over a running server that another process of ours has handed over."""
+        server = cls(command, log)
+        server._process = GuardedProcess.adopt(handle)
+        return server
 
     @property
     def client(self) -> ServerClient:
@@ -95,7 +88,17 @@ class VllmServer:
     @property
     def alive(self) -> bool:
         """Whether vLLM's leader runs."""
-        return self._guardian is not None and not self._ended.is_set()
+        return self._process is not None and self._process.alive
+
+    @property
+    def pid(self) -> int | None:
+        """vLLM's leader, which is also its process group and session."""
+        return self._process.pid if self._process else None
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the leader ended, negative for a signal; None while it runs."""
+        return self._process.exit_code if self._process else None
 
     def start(self) -> None:
         """Starts the process and returns at once.
@@ -108,29 +111,7 @@ class VllmServer:
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("a", encoding="utf-8") as log:
             log.write(f"$ {self.command.shown()}\n")
-        self._guardian = subprocess.Popen(
-            [
-                sys.executable,
-                "-I",
-                "-S",
-                guardian.__file__,
-                str(ORPHAN_GRACE_S),
-                str(self.log),
-                "--",
-                *self.command.argv,
-            ],
-            env=self._environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            # In a session of its own the terminal's Ctrl-C does not reach it: we decide how the server ends.
-            start_new_session=True,
-        )
-        assert self._guardian.stdout is not None
-        threading.Thread(target=self._listen, args=(self._guardian.stdout,), daemon=True).start()
-        self._started.wait(30)
-        if self.pid is None:
-            self.stop()
-            raise TuneserveError(f"{self.command.argv[0]} could not be started", f"see {self.log}")
+        self._process = GuardedProcess.start(self.command.argv, self._environment(), self.log)
 
     def wait_ready(self) -> float:
         """Waits until the process lives, `/health` is 200, the names are listed and one real chat has content.
@@ -145,7 +126,7 @@ class VllmServer:
         reader = PhaseReader(self.log, self._log_start)
         while not self.client.healthy():
             self._check_start(began, reader)
-            self._ended.wait(POLL_S)
+            self.wait(POLL_S)
         self._check_names()
         self._tell(FIRST_ANSWER, began)
         self._first_answer(began, reader)
@@ -158,27 +139,19 @@ class VllmServer:
         Args:
             grace_s: seconds that the leader gets; by default its drain time and a margin.
         """
-        if self._guardian is None:
-            return
-        grace = self.command.drain_s + STOP_MARGIN_S if grace_s is None else grace_s
-        assert self._guardian.stdin is not None
-        try:
-            self._guardian.stdin.write(f"stop {grace}\n".encode())
-            self._guardian.stdin.flush()
-        except BrokenPipeError:  # the guardian has ended before us, and the server with it
-            pass
-        try:
-            self._guardian.wait(grace + guardian.KILL_WAIT_S + 5)
-        except subprocess.TimeoutExpired:
-            self._guardian.kill()
-            self._guardian.wait()
-        self._ended.wait(5)
-        self._guardian.stdin.close()
-        self._guardian = None
+        if self._process is not None:
+            self._process.stop(self.command.drain_s + STOP_MARGIN_S if grace_s is None else grace_s)
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Waits for the server's end and returns its exit code; None when the time is up first."""
-        return self.exit_code if self._ended.wait(timeout_s) else None
+        assert self._process is not None
+        return self._process.wait(timeout_s)
+
+    def hand_over(self) -> Handle:
+        """Lets go of the running server, so that another process of ours can `adopt` it."""
+        assert self._process is not None
+        handle, self._process = self._process.hand_over(), None
+        return handle
 
     def log_text(self) -> str:
         """What this server has logged since it was started."""
@@ -205,26 +178,11 @@ class VllmServer:
             env["VLLM_API_KEY"] = self.api_key
         return env
 
-    def _listen(self, reports: IO[bytes]) -> None:
-        """Reads what the guardian reports; runs in a thread of its own until the guardian is gone."""
-        for line in reports:
-            word, value = line.split()
-            if word == b"pid":
-                self.pid = int(value)
-                self._started.set()
-            else:
-                self.exit_code = int(value)
-        if self.pid is not None and self.exit_code is None:
-            # The guardian was killed. The kernel has sent SIGTERM to the leader; the rest of its session is ours.
-            self.exit_code = _kill_session(self.pid, ORPHAN_GRACE_S)
-        self._ended.set()
-        self._started.set()
-
     def _check_start(self, began: float, reader: PhaseReader) -> None:
         elapsed = time.monotonic() - began
         phase = reader.phase()
         self._tell(phase, began)
-        if self._ended.is_set():
+        if not self.alive:
             raise StartFailed(find_cause(self.log_text(), self.exit_code), self.log)
         if elapsed > self.ready_timeout_s:
             raise StartFailed(
@@ -282,16 +240,3 @@ class VllmServer:
     def _tell(self, phase: str, began: float) -> None:
         if self.on_phase:
             self.on_phase(phase, time.monotonic() - began)
-
-
-def _kill_session(leader: int, grace_s: float) -> int:
-    """Ends what is left of a session whose guardian died; returns the exit code to report."""
-    deadline = time.monotonic() + grace_s
-    while psutil.pid_exists(leader) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    while True:
-        try:
-            os.killpg(leader, signal.SIGKILL)
-        except ProcessLookupError:
-            return -signal.SIGTERM
-        time.sleep(0.05)

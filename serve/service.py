@@ -1,0 +1,222 @@
+"""The verbs: serve in the foreground or detached, keep or hand over a running server, stop, show logs.
+
+The command line calls these; each prints what it does on the console it is given.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import TypeAdapter
+from rich.console import Console
+from rich.markup import escape
+
+from configs.errors import TuneserveError
+from configs.rundir import RunDir
+from serve.job import ServeJob
+from serve.preflight import preflight, require
+from serve.process import Handle
+from serve.progress import StartDisplay
+from serve.server import VllmServer
+from serve.state import ServerState, find_server, read_state
+from serve.supervisor import Supervisor, stop_on_signals
+from serve.usage import usage_text
+from serve.verify import ServedChecks, verify
+
+JOB = TypeAdapter(ServeJob)
+HANDLE = TypeAdapter(Handle | None)
+
+STOP_TIMEOUT_S = 120.0
+
+
+def look_before(job: ServeJob, console: Console) -> None:
+    """Preflight: prints warnings, raises a ConfigError for what would stop the server."""
+    findings = preflight(job.command, job.config)
+    for finding in findings:
+        if finding.level == "warning":
+            console.print(f"[yellow]warning:[/yellow] {escape(finding.message)}; {escape(finding.next_step)}")
+    require(findings)
+
+
+def serve_foreground(job: ServeJob, console: Console) -> None:
+    """Serves until Ctrl-C or SIGTERM; returns when nothing of the server is left.
+
+    Raises:
+        TuneserveError: it does not start, is not what was trained, or crashed too often.
+    """
+    look_before(job, console)
+    console.print(f"[dim]{escape(job.command.shown())}[/dim]")
+    display = StartDisplay(console)
+    supervisor = _supervisor(job, console, display)
+    with stop_on_signals(supervisor):
+        try:
+            with display:
+                server = supervisor.start()
+        except KeyboardInterrupt:
+            console.print("stopped before it was ready")
+            return
+        console.print(escape(f"\n{usage_text(job.command, 'Ctrl-C')}\n"))
+        supervisor.watch(server)
+    console.print("server stopped")
+
+
+def keep_running(job: ServeJob, server: VllmServer, console: Console) -> None:
+    """Watches a server that is already up, until Ctrl-C or SIGTERM, then stops it."""
+    supervisor = _supervisor(job, console)
+    with stop_on_signals(supervisor):
+        console.print(escape(usage_text(job.command, "Ctrl-C")))
+        supervisor.watch(server)
+    console.print("server stopped")
+
+
+def serve_detached(job: ServeJob, console: Console) -> ServerState:
+    """Starts a supervisor of its own in the background and returns once the server is ready.
+
+    Raises:
+        TuneserveError: it does not start; nothing is left running then.
+    """
+    look_before(job, console)
+    console.print(f"[dim]{escape(job.command.shown())}[/dim]")
+    daemon = _spawn_daemon(job, None)
+    try:
+        with StartDisplay(console) as display:
+            state = _await_ready(job, daemon, display)
+    except BaseException:
+        daemon.send_signal(signal.SIGTERM)
+        daemon.wait()
+        raise
+    console.print(escape(usage_text(job.command, f"tuneserve serve stop {job.command.port}")))
+    return state
+
+
+def detach_running(job: ServeJob, server: VllmServer, console: Console) -> ServerState:
+    """Hands a server that is already up over to a supervisor in the background, without a restart."""
+    handle = server.hand_over()
+    daemon = _spawn_daemon(job, handle)
+    for descriptor in (handle.control_fd, handle.reports_fd):
+        os.close(descriptor)
+    state = _await_ready(job, daemon, StartDisplay(console))
+    console.print(escape(usage_text(job.command, f"tuneserve serve stop {job.command.port}")))
+    return state
+
+
+def stop(which: str | Path | None = None) -> ServerState:
+    """Stops a server by run, folder, port or name, and returns its last state once nothing of it is left.
+
+    Raises:
+        ConfigError: there is no such server, or several.
+        TuneserveError: its supervisor does not end.
+    """
+    state = find_server(which)
+    if not state.alive:
+        return state
+    os.kill(state.supervisor_pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while state.alive:
+        if time.monotonic() > deadline:
+            raise TuneserveError(
+                f"the supervisor {state.supervisor_pid} did not end within {STOP_TIMEOUT_S:.0f} s",
+                f"kill -9 {state.supervisor_pid}; the server goes with it",
+            )
+        time.sleep(0.1)
+    return read_state(state.port) or state
+
+
+def logs(which: str | Path | None = None, follow: bool = False, lines: int = 50) -> Iterator[str]:
+    """The last lines of a server's log, then, with `follow`, each new one until its supervisor ends."""
+    state = find_server(which)
+    log = Path(state.log)
+    with log.open(encoding="utf-8", errors="replace") as handle:
+        yield from handle.readlines()[-lines:]
+        while follow:
+            line = handle.readline()
+            if line:
+                yield line
+            elif state.alive:
+                time.sleep(0.2)
+            else:
+                return
+
+
+def check_and_record(job: ServeJob, server: VllmServer) -> ServedChecks | None:
+    """Checks a ready server against its run and writes what was found into the manifest; None where there is no run."""
+    if job.run is None or not job.check:
+        return None
+    run = RunDir.open(job.run)
+    checks = verify(run, server)
+    run.update(facts={"served_checks": checks.figures()})
+    return checks
+
+
+def run_daemon(job: ServeJob, handle: Handle | None) -> None:
+    """What the background process does: supervise, from a start or from a hand-over."""
+    console = Console(soft_wrap=True)
+    supervisor = _supervisor(job, console)
+    with stop_on_signals(supervisor):
+        server = VllmServer.adopt(job.command, job.log, handle) if handle else supervisor.start()
+        supervisor.watch(server)
+
+
+def _supervisor(job: ServeJob, console: Console, display: StartDisplay | None = None) -> Supervisor:
+    return Supervisor(
+        job.command,
+        job.served,
+        job.log,
+        max_restarts=job.config.max_restarts,
+        ready_timeout_s=job.config.ready_timeout_s,
+        say=lambda text: console.print(escape(text)),
+        on_phase=display.on_phase if display else None,
+        accept=lambda server: _accept(job, server, console),
+    )
+
+
+def _accept(job: ServeJob, server: VllmServer, console: Console) -> None:
+    """Checks a server that has just come up; one that is not what was trained is refused."""
+    console.print(f"[green]✓[/green] ready after {server.ready_s:.1f} s")
+    checks = check_and_record(job, server)
+    if checks:
+        for passed, name, sentence in checks.lines():
+            mark = "[green]✓[/green]" if passed else "[red]✗[/red]"
+            console.print(f"{mark} {name}: {escape(sentence)}")
+        checks.require()
+
+
+def _spawn_daemon(job: ServeJob, handle: Handle | None) -> subprocess.Popen[bytes]:
+    job.supervisor_log.parent.mkdir(parents=True, exist_ok=True)
+    with job.supervisor_log.open("a") as log:
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "serve.daemon"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            pass_fds=(handle.control_fd, handle.reports_fd) if handle else (),
+            start_new_session=True,
+        )
+    assert daemon.stdin is not None
+    daemon.stdin.write(JOB.dump_json(job) + b"\n" + HANDLE.dump_json(handle))
+    daemon.stdin.close()
+    return daemon
+
+
+def _await_ready(job: ServeJob, daemon: subprocess.Popen[bytes], display: StartDisplay) -> ServerState:
+    began = time.monotonic()
+    while True:
+        state = read_state(job.command.port)
+        if state is not None and state.supervisor_pid == daemon.pid:
+            if state.state == "ready":
+                return state
+            if state.state == "failed":
+                daemon.wait()
+                raise TuneserveError(state.message, state.next_step)
+            display.on_phase(state.phase or "importing", time.monotonic() - began)
+        if daemon.poll() is not None:
+            raise TuneserveError(
+                f"the background supervisor ended with exit code {daemon.returncode}", f"see {job.supervisor_log}"
+            )
+        time.sleep(0.2)
