@@ -7,9 +7,11 @@ log-probabilities come from `/v1/completions` with `prompt_logprobs`.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from importlib.resources import files
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -41,36 +43,52 @@ def kl_lower_bound(base: TokenLogprobs, tuned: TokenLogprobs) -> float:
     return max(0.0, total)
 
 
+def general_texts() -> list[str]:
+    """The fixed general text that drift is measured on: paragraphs of many kinds, Chinese and English, CC0."""
+    lines = files("eval").joinpath("drift_text.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["text"] for line in lines]
+
+
+class ReadText(Protocol):
+    """One text as a model read it; `eval.loglikelihood.text_logprobs` returns these.
+
+    `token_ids` are the tokens that have a log-probability (all but the first), `positions` maps token ids to
+    log-probabilities for each of them.
+    """
+
+    @property
+    def token_ids(self) -> Sequence[int]: ...
+
+    @property
+    def positions(self) -> Sequence[TokenLogprobs]: ...
+
+
 def measure_drift(
-    texts: Sequence[str],
-    actual: Sequence[Sequence[int]],
-    base: Sequence[Sequence[TokenLogprobs]],
-    tuned: Sequence[Sequence[TokenLogprobs]],
-    *,
-    confidence: float = 0.95,
+    texts: Sequence[str], base: Sequence[ReadText], tuned: Sequence[ReadText], *, confidence: float = 0.95
 ) -> Drift:
     """Drift over documents.
 
     Args:
-        texts: the documents.
-        actual: for each document, the token ids of the positions that have a log-probability (all but the first).
-        base, tuned: for each document and position, the log-probabilities that the model reports there.
+        texts: the documents, two or more.
+        base, tuned: what each model made of them, in the same order.
         confidence: of the interval, which treats documents as the independent units.
 
     Raises:
-        ConfigError: when base and tuned did not read the same tokens.
+        ConfigError: when base and tuned did not read the same tokens, or there are fewer than two documents.
     """
+    if len(texts) < 2:
+        raise ConfigError(f"drift needs two documents or more, not {len(texts)}", "give a text with more paragraphs")
     per_document: list[tuple[int, int, float, float, float]] = []
-    for number, (text, ids, before, after) in enumerate(zip(texts, actual, base, tuned, strict=True)):
-        if not len(ids) == len(before) == len(after):
+    for number, (text, before, after) in enumerate(zip(texts, base, tuned, strict=True)):
+        ids = list(before.token_ids)
+        if ids != list(after.token_ids):
             raise ConfigError(
-                f"document {number} has {len(ids)} tokens, but {len(before)} log-probabilities from base and "
-                f"{len(after)} from tuned",
+                f"document {number} is {len(ids)} tokens to base and {len(after.token_ids)} to tuned, or other ones",
                 "serve both models with the same tokenizer",
             )
-        base_sum = math.fsum(position[token] for token, position in zip(ids, before, strict=True))
-        tuned_sum = math.fsum(position[token] for token, position in zip(ids, after, strict=True))
-        bound = math.fsum(kl_lower_bound(b, t) for b, t in zip(before, after, strict=True))
+        base_sum = math.fsum(position[token] for token, position in zip(ids, before.positions, strict=True))
+        tuned_sum = math.fsum(position[token] for token, position in zip(ids, after.positions, strict=True))
+        bound = math.fsum(kl_lower_bound(b, t) for b, t in zip(before.positions, after.positions, strict=True))
         per_document.append((len(text), len(ids), base_sum, tuned_sum, bound))
     characters, tokens, base_sums, tuned_sums, bounds = (
         np.array(column, float) for column in zip(*per_document, strict=True)

@@ -32,7 +32,9 @@ class Axis:
 def axis(values: Sequence[float], most_ticks: int = 7) -> Axis:
     """An axis for these values."""
     low, high = min(0.0, *values), max(0.0, *values)
-    spread = max(high - low, 0.5)
+    if high - low < 1:
+        low, high = low - 0.5, high + 0.5
+    spread = high - low
     step = next((s for s in _STEPS if spread / s <= most_ticks - 1), 50.0)
     low, high = low - 0.06 * spread, high + 0.06 * spread
     first, last = math.ceil(low / step), math.floor(high / step)

@@ -23,7 +23,7 @@ from eval.statistics.interval import Interval
 from eval.statistics.mean_of_tasks import mean_interval
 from eval.tradeoff import tradeoff
 
-LOST_SHOWN, GAINED_SHOWN = 8, 4
+LOST_SHOWN, GAINED_SHOWN = 5, 3
 """Changed answers shown for each task; losses are what a reader must see."""
 _LONGEST_QUESTION = 1200
 
@@ -39,13 +39,14 @@ def render_html(comparisons: Sequence[Comparison], language: Language = "en") ->
     environment.filters["code"] = _code
     points = tradeoff(comparisons)
     first = comparisons[0]
-    names = ", ".join(comparison.tuned for comparison in comparisons)
+    several = say("versus.several", language, runs=len(comparisons), base=first.base)
+    one = say("versus", language, tuned=first.tuned, base=first.base)
     return environment.get_template("report.html.j2").render(
         language=language,
         say=lambda key, **values: say(key, language, **values),
         text=partial(text, language=language),
         points=figures.points,
-        title=say("versus", language, tuned=names, base=first.base),
+        title=one if len(comparisons) == 1 else several,
         created_at=first.facts.get("created_at"),
         scatter_view=charts.scatter(points),
         runs=rows.run_table(points, language),

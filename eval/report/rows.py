@@ -60,7 +60,7 @@ def task_table(comparison: Comparison, language: Language) -> Table:
 
 def retention_table(comparison: Comparison, language: Language) -> Table:
     """Pooled groups, each followed by its tasks."""
-    keys = ["group", "n", "base", "tuned", "delta", "interval", "retention", "interval", "above_chance"]
+    keys = ["group", "n", "base", "tuned", "delta", "interval", "retention", "above_chance"]
     rows, tones = [], []
     tasks = {task.name: task for task in comparison.retained}
     for group in comparison.groups:
@@ -76,8 +76,7 @@ def retention_table(comparison: Comparison, language: Language) -> Table:
                     figures.points(item.tuned_points),
                     figures.signed(item.delta_points),
                     figures.bounds(item.interval),
-                    figures.percent(item.retention.percent),
-                    figures.bounds(item.retention.interval, sign=False),
+                    f"{figures.percent(item.retention.percent)} {figures.bounds(item.retention.interval, sign=False)}",
                     figures.percent(item.retention.above_chance_percent),
                 )
             )
@@ -152,18 +151,18 @@ def other_table(comparison: Comparison, language: Language) -> Table | None:
 
 def run_table(points: Sequence[RunPoint], language: Language) -> Table:
     """One row a run of the learning-forgetting picture."""
-    titles = ("#", *(say(key, language) for key in ("run", "tile.gain", "tile.change", "col.verdict")))
+    titles = ("#", *(say(key, language) for key in ("run", "col.verdict", "tile.gain", "tile.change")))
     rows = tuple(
         (
             str(number),
             point.name,
+            say(f"verdict.{point.verdict}", language),
             f"{figures.signed(point.gained)} {figures.bounds(point.gained_interval)}",
             f"{figures.signed(point.kept)} {figures.bounds(point.kept_interval)}",
-            say(f"verdict.{point.verdict}", language),
         )
         for number, point in enumerate(points, start=1)
     )
-    return Table(say("runs", language), titles, rows, tuple(point.verdict for point in points), 2)
+    return Table(say("runs", language), titles, rows, tuple(point.verdict for point in points), 3)
 
 
 def summary(comparison: Comparison, language: Language) -> str:
@@ -207,8 +206,9 @@ def facts(comparison: Comparison, language: Language) -> tuple[Fact, ...]:
         before, after = (sum(getattr(seen, name) for seen in side) for side in (base, tuned))
         good = after == 0 if key == "leaks" else before + after == 0
         found.append(Fact(say(f"fact.{key}", language), f"{before} → {after}", good))
-    floors = [group.noise.floor_points for group in comparison.groups if group.noise]
-    floors = floors or [task.noise.floor_points for task in comparison.tasks if task.noise]
+    # Small groups have a high floor for want of items, and gate nothing.
+    gated = [group for group in comparison.groups if group.n >= comparison.gate.min_items]
+    floors = [item.noise.floor_points for item in gated or comparison.tasks if item.noise]
     noise = say("fact.noise.most", language, floor=max(floors)) if floors else say("fact.noise.unmeasured", language)
     return (*found, Fact(say("fact.noise", language), noise, None))
 

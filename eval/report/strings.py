@@ -151,12 +151,13 @@ STRINGS: dict[str, tuple[str, str]] = {
     # Sections and labels.
     "title": ("Evaluation report", "评估报告"),
     "versus": ("{tuned} against {base}", "{tuned} 对比 {base}"),
-    "why": ("Why", "判定依据"),
+    "versus.several": ("{runs} runs against {base}", "{runs} 次训练对比 {base}"),
     "gained": ("What was gained", "学到了什么"),
     "gained.lead": (
         "Change on the tasks that the model was trained for. Dots are the measured change, bars the {confidence} "
-        "interval: a bar that does not touch zero is a real change.",
-        "训练目标任务上的变化。圆点是测得的变化，横条是 {confidence} 置信区间：横条不碰零线，变化才是真实的。",
+        "interval: a bar clear of zero is unlikely to be chance (the table below corrects for several tasks).",
+        "训练目标任务上的变化。圆点是测得的变化，横条是 {confidence} 置信区间：横条不碰零线，"
+        "说明变化不太可能出于偶然（多任务校正见下表）。",
     ),
     "gained.none": ("No target task was asked.", "没有目标任务。"),
     "forgotten": ("What was forgotten", "忘记了什么"),
@@ -185,7 +186,6 @@ STRINGS: dict[str, tuple[str, str]] = {
     "groups": ("Retention by group", "各组能力保留"),
     "behaviour": ("How the models answered", "回答行为"),
     "others": ("Other metrics", "其他指标"),
-    "diagnostics": ("Diagnostics", "诊断指标"),
     "flips": ("Answers that changed", "发生变化的回答"),
     "flips.lead": (
         "The largest changes of each task, losses first; differences between the two answers are marked. All of them "
@@ -251,14 +251,13 @@ STRINGS: dict[str, tuple[str, str]] = {
     # Columns.
     "col.task": ("Task", "任务"),
     "col.group": ("Group", "组"),
-    "col.role": ("Role", "角色"),
     "col.metric": ("Metric", "指标"),
     "col.n": ("Items", "题数"),
     "col.base": ("Base", "基座"),
     "col.tuned": ("Tuned", "微调后"),
     "col.delta": ("Change", "变化"),
     "col.interval": ("{confidence} interval", "{confidence} 区间"),
-    "col.p": ("p (Holm)", "p（Holm）"),
+    "col.p": ("p (Holm)", "p 值（Holm）"),
     "col.mdd": ("Could have shown", "可测下限"),
     "col.discordance": ("Changed", "变化题占比"),
     "col.retention": ("Kept", "保留"),
@@ -279,15 +278,14 @@ STRINGS: dict[str, tuple[str, str]] = {
     "col.tokens": ("Mean tokens", "平均词元数"),
     "col.verdict": ("Verdict", "判定"),
     "col.official": ("Official mean", "官方均值"),
-    "role.target": ("target", "目标"),
-    "role.retention": ("retention", "保持"),
     "check.mean": ("Mean of the gated tasks", "参与判定任务的平均"),
     # Names of the usual groups; others are shown as they are.
     "group.knowledge": ("General knowledge", "通用知识"),
     "group.reasoning": ("Reasoning", "推理"),
     "group.instruction": ("Instruction following", "指令遵循"),
     "group.english": ("English", "英语"),
-    "group.qa": ("Question answering", "阅读问答"),
+    "group.reading": ("Reading comprehension", "阅读理解"),
+    "group.general": ("General", "综合"),
     "group.summary": ("Summarization", "摘要"),
     "group.target": ("Targets", "目标任务"),
 }

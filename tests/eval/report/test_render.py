@@ -1,0 +1,232 @@
+"""Every rendering of a comparison: complete, escaped, in both languages."""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import fields, replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from configs.schema import GateConfig
+from eval.compare import compare, compare_several
+from eval.comparison import Comparison, Drift, TaskComparison
+from eval.report.render_html import render_html
+from eval.report.render_json import as_json, render_json
+from eval.report.render_junit import render_junit
+from eval.report.render_markdown import render_markdown
+from eval.report.render_terminal import print_comparison, print_runs
+from eval.report.write import write_reports
+from eval.statistics.interval import Interval
+from tests.eval.synthetic import pair, result, sample, sides
+
+ATTACK = '<script>alert("x")</script><img src=x onerror=alert(1)>'
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Collects tags and text, and checks that what opens closes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.texts: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.texts)
+
+
+def build(*, noise: bool = False, fell: int = 80, **options) -> Comparison:
+    questions = [(f"第{i}题 | {ATTACK}", "北京市", "北京" if i % 2 else ATTACK) for i in range(40)]
+    mine = [
+        result(
+            "mine",
+            [
+                sample(i, {"zh_f1": score(i)}, question=q, answer=(base, tuned)[side], references=[ATTACK])
+                for i, (q, base, tuned) in enumerate(questions)
+            ],
+            role="target",
+            group="target",
+            type="qa",
+            primary="zh_f1",
+            metrics=["zh_f1"],
+        )
+        for side, score in enumerate((lambda i: 0.4, lambda i: 0.4 + (0.3 if i % 4 else -0.2)))
+    ]
+    base, tuned = sides(
+        (mine[0], mine[1]),
+        pair("ceval", 1000, 600, fell, 10, chance=0.25),
+        pair("cmmlu", 800, 500, 20, 20, chance=0.25),
+        pair("tiny", 60, 40, 2, 1, group="reasoning"),
+    )
+    options.setdefault("facts", {"recipe": {"data": {"replay": None}}, "proof": {"passed": True}})
+    return compare(base, tuned, GateConfig(), base_repeat=base if noise else None, **options)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_page_is_well_formed_and_asks_nobody(language) -> None:
+    page = Page(render_html([build(noise=True)], language))
+    assert not {"script", "link", "iframe", "img"} & set(page.tags)
+    assert not [value for name, value in page.attributes if name in ("src", "href")]
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert ("未通过" if language == "zh" else "Failed") in page.text
+    assert ("lang", "zh-CN" if language == "zh" else "en") in page.attributes
+
+
+def test_what_a_model_wrote_stays_text() -> None:
+    html = render_html([build(names=("base", ATTACK))])
+    assert "<script" not in html
+    assert "<img" not in html
+    page = Page(html)
+    assert ATTACK in page.text
+    assert "mark" in page.tags
+
+
+def test_page_says_the_verdict_before_anything_else() -> None:
+    text = Page(render_html([build()])).text
+    order = ["Failed", "fell by more than the 2 points allowed", "What was gained", "What was forgotten"]
+    places = [text.index(words) for words in (*order, "Results by task", "Answers that changed", "How to repeat this")]
+    assert places == sorted(places)
+
+
+def test_page_shows_advice_drift_and_how_to_repeat() -> None:
+    drift = Drift(28, 4000, 2500, -2.0, -2.1, -0.1, Interval(-0.12, -0.08, 0.95, "ratio_t"), 0.0456)
+    facts = {
+        "created_at": "2026-01-02",
+        "command": "tuneserve run config.yaml",
+        "recipe": {"data": {"replay": None}, "train": {"epochs": 3}},
+        "parity": {"passed": False, "different": 2},
+        "versions": {"vllm": "0.32.0"},
+    }
+    text = Page(render_html([build(drift=drift, facts=facts)])).text
+    for words in (
+        "This run had none",
+        "-0.1000 [-0.1200, -0.0800]",
+        "0.0456",
+        "tuneserve run config.yaml",
+        "data.replay",
+        "0.32.0",
+        "2026-01-02",
+        "temperature=0.0",
+    ):
+        assert words in text
+    assert "Prompts served as trainedno" in text
+
+
+def test_page_of_several_runs_draws_them_all() -> None:
+    base, _ = sides(pair("mine", 100, 50, 0, 0, role="target"), pair("ceval", 1000, 600, 0, 0))
+    runs = {}
+    for name, gained, lost in (("mild", 10, 5), ("strong", 30, 80)):
+        _, runs[name] = sides(pair("mine", 100, 50, 0, gained, role="target"), pair("ceval", 1000, 600, lost, 0))
+    comparisons = compare_several(base, runs, GateConfig())
+    page = Page(render_html(comparisons))
+    assert page.attributes.count(("class", "ring")) == 2
+    assert "2 runs against base" in page.text
+    assert page.text.count("What was forgotten") == 2
+    console = Console(record=True, width=140)
+    print_runs(comparisons, console)
+    assert "Learning against forgetting" in console.export_text()
+
+
+def test_page_without_targets_or_without_retention() -> None:
+    only_retention = compare(*sides(pair("ceval", 1000, 600, 0, 0)), GateConfig())
+    assert "No target task was asked." in render_html([only_retention])
+    only_target = compare(*sides(pair("mine", 100, 50, 0, 5, role="target")), GateConfig())
+    assert "No retention task was asked" in render_html([only_target])
+
+
+def test_json_is_complete_and_strict() -> None:
+    comparison = build(noise=True)
+    tree = json.loads(render_json(comparison))
+    assert tree == json.loads(json.dumps(as_json(comparison)))
+    assert tree["schema_version"] == 1
+    assert (tree["gate"]["verdict"], tree["gate"]["exit_code"]) == ("fail", 3)
+    assert tree["gate"]["reasons"][0]["text"].startswith("General knowledge fell by more than the 2 points")
+    assert json.loads(render_json(comparison, "zh"))["gate"]["reasons"][0]["text"].startswith("通用知识：下降超过")
+    broken = replace(comparison, confidence=float("nan"))
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        render_json(broken)
+
+
+def test_every_field_of_the_json_is_documented() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "report-schema.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_0-9]+)`", page))
+    for kind in (Comparison, TaskComparison, Drift):
+        assert {field.name for field in fields(kind)} <= named
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_markdown_tables_hold_together(language) -> None:
+    text = render_markdown(build(noise=True, names=("ba|se", "<b>tuned</b>")), language)
+    assert "<b>" not in text
+    block: list[int] = []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            block.append(len(re.findall(r"(?<!\\)\|", line)))
+        else:
+            assert len(set(block)) <= 1
+            block = []
+    assert ("❌ 未通过" if language == "zh" else "❌ Failed") in text
+
+
+def test_junit_counts_states() -> None:
+    root = ElementTree.fromstring(render_junit(build()))
+    suite = root.find("testsuite")
+    assert suite is not None
+    cases = {case.get("name"): [child.tag for child in case] for case in suite}
+    assert cases["group knowledge"] == ["failure"]
+    assert cases["group reasoning"] == ["skipped"]
+    assert cases["target mine"] == ["system-out"]
+    assert cases["verdict"] == ["failure"]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("5", "3", "1")
+
+
+def test_junit_is_not_green_when_nothing_was_large_enough() -> None:
+    comparison = compare(*sides(pair("tiny", 60, 40, 0, 0)), GateConfig(), names=("base", "bad\x00name"))
+    root = ElementTree.fromstring(render_junit(comparison))
+    error = root.find(".//testcase[@name='verdict']/error")
+    assert error is not None
+    assert "No group of retention tasks has the 700 items" in str(error.get("message"))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("width", [60, 140])
+def test_terminal(language, width) -> None:
+    console = Console(record=True, width=width)
+    print_comparison(build(noise=True, names=("base", "[red]x[/] tuned")), console, language)
+    text = console.export_text()
+    assert "[red]x[/] tuned" in text
+    assert ("未通过" if language == "zh" else "Failed") in text
+
+
+def test_files_of_a_run(tmp_path: Path) -> None:
+    comparison = build()
+    written = write_reports([comparison], tmp_path / "report")
+    assert sorted(written) == ["report.html", "report.json", "report.junit.xml", "report.md"]
+    assert {path.name for path in (tmp_path / "report").iterdir()} == set(written)
+    again = {name: path.read_bytes() for name, path in written.items()}
+    assert write_reports([build()], tmp_path / "report") == written
+    assert again == {name: path.read_bytes() for name, path in written.items()}
