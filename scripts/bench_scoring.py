@@ -1,0 +1,115 @@
+"""How fast answers are scored, and that the scores are the official ones.
+
+    TUNESERVE_SHARED_DATA=../data python -m scripts.bench_scoring
+
+CMRC's development set (3,219 questions) is scored for three sets of answers whose official scores are known; without
+the data set a made one of the same size is timed. ROUGE is compared item by item with `rouge_score`, where that is
+installed, given a character tokenizer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from eval.metrics.cmrc import score_corpus
+from eval.metrics.rouge import characters, rouge
+
+_OFFICIAL = {
+    "first gold answer": (100.0, 100.0),
+    "答案是…。": (77.063720, 0.0),
+    "first 30 characters": (10.739789, 0.0),
+}
+
+
+def _questions() -> tuple[dict[str, list[str]], dict[str, str], bool]:
+    """Gold answers and contexts by question, and whether they are CMRC's."""
+    folder = os.environ.get("TUNESERVE_SHARED_DATA")
+    if not folder:
+        draw = random.Random(0)
+        letters = [chr(code) for code in range(0x4E00, 0x4E00 + 2000)]
+        contexts = {str(n): "".join(draw.choices(letters, k=500)) for n in range(3219)}
+        return {n: [text[100:112], text[100:110], text[102:112]] for n, text in contexts.items()}, contexts, False
+    loaded = json.loads((Path(folder) / "cmrc2018_dev.json").read_text(encoding="utf-8"))
+    answers, contexts = {}, {}
+    for article in loaded["data"]:
+        for paragraph in article["paragraphs"]:
+            for question in paragraph["qas"]:
+                answers[question["id"]] = [answer["text"] for answer in question["answers"]]
+                contexts[question["id"]] = paragraph["context"]
+    return answers, contexts, True
+
+
+def bench_cmrc(
+    console: Console, answers: Mapping[str, Sequence[str]], contexts: Mapping[str, str], known: bool
+) -> None:
+    """Times three sets of answers and prints the official values beside ours."""
+    sets = {
+        "first gold answer": {query: golds[0] for query, golds in answers.items()},
+        "答案是…。": {query: f"答案是{golds[0]}。" for query, golds in answers.items()},
+        "first 30 characters": {query: context[:30] for query, context in contexts.items()},
+        "the whole context": dict(contexts),
+    }
+    table = Table(title=f"CMRC F1 and EM, {len(answers)} questions" + ("" if known else " (made up)"))
+    for heading in ("answers", "F1", "EM", "official F1", "official EM", "seconds"):
+        table.add_column(heading, justify="left" if heading == "answers" else "right")
+    for name, predictions in sets.items():
+        began = time.perf_counter()
+        score = score_corpus(answers, predictions)
+        seconds = time.perf_counter() - began
+        official = _OFFICIAL.get(name) if known else None
+        shown = (f"{official[0]:.6f}", f"{official[1]:.0f}") if official else ("", "")
+        table.add_row(name, f"{score.f1:.6f}", f"{score.em:.0f}", *shown, f"{seconds:.2f}")
+    console.print(table)
+
+
+def bench_rouge(console: Console, pairs: Sequence[tuple[str, str]]) -> None:
+    """Times ours, and rouge-score where it is installed; prints the largest difference of any item's score."""
+    began = time.perf_counter()
+    ours = [rouge(hypothesis, reference) for hypothesis, reference in pairs]
+    seconds = time.perf_counter() - began
+    console.print(f"ROUGE over characters: {len(pairs)} pairs in {seconds:.2f} s")
+    try:
+        from rouge_score.rouge_scorer import RougeScorer
+    except ImportError:
+        console.print("rouge-score is not installed: no comparison (pip install rouge-score)")
+        return
+
+    class Characters:
+        """The tokenizer that rouge-score asks for."""
+
+        def tokenize(self, text: str) -> list[str]:
+            return characters(text)
+
+    scorer = RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=Characters())
+    began = time.perf_counter()
+    theirs = [scorer.score(reference, hypothesis) for hypothesis, reference in pairs]
+    seconds_theirs = time.perf_counter() - began
+    largest = max(
+        abs(mine[name] - other[name].fmeasure) for mine, other in zip(ours, theirs, strict=True) for name in mine
+    )
+    console.print(
+        f"rouge-score: {seconds_theirs:.2f} s, {seconds_theirs / seconds:.1f} times ours; "
+        f"largest difference {largest:.1e}"
+    )
+
+
+def main() -> None:
+    """Both benchmarks."""
+    console = Console()
+    answers, contexts, known = _questions()
+    score_corpus({"0": ["a b"]}, {"0": "c d"})  # pays for the import of NLTK
+    bench_cmrc(console, answers, contexts, known)
+    texts = list(contexts.values())[:1000]
+    bench_rouge(console, [(text[:120], text[60:200]) for text in texts])
+
+
+if __name__ == "__main__":
+    main()
