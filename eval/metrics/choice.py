@@ -19,20 +19,27 @@ _WEAK = r"(?:(?:应该|应当|应|故|我|只能|最终)?选择?(?!项)|应该�
 _FILLER = r"(?:选项|应该|应当|应|就是|是|为|选择|选|option|choice|is|be|would|should|[\s:=：,，(])*"
 
 
+_NEGATED = re.compile(r"(?:[不非未别勿没]|\bnot|n't)\s*(?:应该|应当|应|该|能|会|可以|可|要|是|有)?\s*$")
+
+
 @functools.lru_cache(maxsize=64)
-def _patterns(letters: str) -> tuple[re.Pattern[str], ...]:
+def _patterns(letters: str) -> dict[str, re.Pattern[str]]:
     one = f"([{letters}])"
     # "AB", "A和B", "A or B": several letters are no decision.
     several = rf"(?![A-Za-z]|\s*\)?\s*(?:和|或|与|及|、|,|/|or\b|and\b)\s*\(?[{letters}](?![A-Za-z]))"
-    return (
-        re.compile(rf"^\(?{one}\)?[\s.。,，:;、!]*$"),
-        re.compile(rf"(?<![不非])(?<!not )(?i:{_STRONG})(?i:{_FILLER}){one}{several}"),
-        re.compile(rf"(?<![不非未])(?<!not )(?i:{_WEAK})(?i:{_FILLER}){one}{several}"),
-        re.compile(
-            rf"^\(?{one}(?:\)|\s*[.。:;]|\s*[、,](?!\s*[{letters}](?![A-Za-z]))|\s+(?![a-z]|和|或)|(?=[\u4e00-\u9fff])(?![和或与及]))"
+    return {
+        "bare": re.compile(rf"^\(?{one}\)?[\s.。,，:;、!]*$"),
+        "strong": re.compile(rf"(?i:{_STRONG})(?i:{_FILLER}){one}{several}"),
+        "weak": re.compile(rf"(?i:{_WEAK})(?i:{_FILLER}){one}{several}"),
+        "called right": re.compile(
+            rf"(?<![A-Za-z]){one}\)?\s*(?:选?项)?(?:是|为)?(?:正确|对的|符合题意|is (?:the )?(?:correct|right|best))"
         ),
-        re.compile(rf"(?<![A-Za-z]){one}(?![A-Za-z]|\s+[a-z])"),
-    )
+        "leading": re.compile(
+            rf"^\(?{one}(?:\)|\s*[.。:;]|\s*[、,](?!\s*[{letters}](?![A-Za-z]))"
+            rf"|\s+(?![a-z]|和|或)|(?=[\u4e00-\u9fff])(?![和或与及]))"
+        ),
+        "anywhere": re.compile(rf"(?<![A-Za-z]){one}(?![A-Za-z]|\s+[a-z])"),
+    }
 
 
 def extract_choice(answer: str, choices: Mapping[str, str] | Sequence[str] = ("A", "B", "C", "D")) -> str | None:
@@ -51,19 +58,20 @@ def extract_choice(answer: str, choices: Mapping[str, str] | Sequence[str] = ("A
     if boxed:
         return str(boxed[-1])
     text = _DECORATION.sub("", text).strip()
-    bare, strong, weak, leading, anywhere = _patterns(letters)
-    if match := bare.match(text):
+    patterns = _patterns(letters)
+    if match := patterns["bare"].match(text):
         return match.group(1)
-    for cue in (strong, weak):
-        if found := cue.findall(text):
-            return str(found[-1])
-    if match := leading.match(text):
+    for cue in ("strong", "weak", "called right"):
+        found = [m.group(1) for m in patterns[cue].finditer(text) if not _NEGATED.search(text[: m.start()])]
+        if found:
+            return found[-1]
+    if match := patterns["leading"].match(text):
         return match.group(1)
     if isinstance(choices, Mapping):
         same = [letter for letter, option in choices.items() if option and _plain(option) == _plain(text)]
         if len(same) == 1:
             return same[0]
-    named = set(anywhere.findall(text))
+    named = set(patterns["anywhere"].findall(text))
     return named.pop() if len(named) == 1 else None
 
 

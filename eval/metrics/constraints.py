@@ -57,7 +57,7 @@ Checker = Callable[[str, Constraint], bool]
 
 _ITEM = {
     "numbered": re.compile(
-        r"^\s*(?:\(?\d+[.)、．:：）]|（\d+）|[①-⑳]|[一二三四五六七八九十]+[、．.]|第[一二三四五六七八九十\d]+[、，：:])"
+        r"^\s*(?:\(?\d+[.)、．:：）](?!\d)|（\d+）|[①-⑳]|[一二三四五六七八九十]+[、．.]|第[一二三四五六七八九十\d]+[、，：:])"
     ),
     "bulleted": re.compile(r"^\s*[-*•·▪●○–—]\s*\S"),
 }
@@ -105,8 +105,7 @@ def _items(text: str, constraint: Constraint) -> int:
 
 
 def _at_most(measure: Callable[[str, Constraint], int], text: str, constraint: Constraint) -> bool:
-    # An empty answer obeys every upper bound; it must not earn a point for that.
-    return bool(text.strip()) and measure(text, constraint) <= constraint["value"]
+    return measure(text, constraint) <= constraint["value"]
 
 
 def _at_least(measure: Callable[[str, Constraint], int], text: str, constraint: Constraint) -> bool:
@@ -198,8 +197,7 @@ def _cased(text: str, test: Callable[[str], bool]) -> bool:
 
 
 def _free_of(test: Callable[[str], bool]) -> Checker:
-    # As with upper bounds: silence is not obedience.
-    return lambda text, constraint: bool(text.strip()) and not any(map(test, text.strip()))
+    return lambda text, constraint: not any(map(test, text.strip()))
 
 
 _MEASURES = {"chars": _chars, "words": _words, "lines": _lines, "sentences": _sentences, "items": _items}
@@ -213,12 +211,10 @@ _CHECKERS: dict[str, Checker] = {
     "exact_parts": _exact_parts,
     "json": _json,
     "wrapped_in": _wrapped_in,
-    "no_markdown": lambda text, constraint: bool(text.strip()) and not _MARKDOWN.search(text),
+    "no_markdown": lambda text, constraint: not _MARKDOWN.search(text),
     "contains": lambda text, constraint: all(piece in text for piece in _each(constraint["value"])),
     "contains_any": lambda text, constraint: any(piece in text for piece in _each(constraint["value"])),
-    "not_contains": lambda text, constraint: (
-        bool(text.strip()) and not any(piece in text for piece in _each(constraint["value"]))
-    ),
+    "not_contains": lambda text, constraint: not any(piece in text for piece in _each(constraint["value"])),
     "occurrences": _occurrences,
     "in_order": _in_order,
     "starts_with": lambda text, constraint: text.strip().startswith(tuple(_each(constraint["value"]))),
@@ -281,9 +277,12 @@ def validate(constraint: Constraint) -> None:
 
 
 def check(constraint: Constraint, answer: str) -> bool:
-    """Whether `answer` obeys one constraint; raises `DataError` where the constraint itself is malformed."""
+    """Whether `answer` obeys one constraint; raises `DataError` where the constraint itself is malformed.
+
+    An empty answer obeys none: it would otherwise keep within every upper bound and hold no forbidden word.
+    """
     validate(constraint)
-    return _CHECKERS[constraint["type"]](answer, constraint)
+    return bool(answer.strip()) and _CHECKERS[constraint["type"]](answer, constraint)
 
 
 def _loose_variants(answer: str) -> list[str]:

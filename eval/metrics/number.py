@@ -9,7 +9,7 @@ from fractions import Fraction
 _FIND = re.compile(r"(?:(?<![\d)])-)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/[1-9]\d*)?|(?<!\d)\.\d+")
 _BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}")
 _LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}")
-_CUE = re.compile(r"(?i)(?:####|答案|结果|answer)\s*(?:是|为|等于|is|=|:)?\s*:?")
+_CUE = re.compile(r"(?i)####|(?:答案|结果|answer)\s*(?:应该|应|would|should)?\s*(?:是|为|等于|is|be|=|:)\s*:?")
 
 
 def parse_number(text: str) -> Fraction | None:

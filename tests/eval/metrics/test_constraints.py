@@ -25,6 +25,8 @@ CASES = [
     ({"type": "max_items", "value": 2}, "- 一\n- 二", "- 一\n- 二\n- 三"),
     ({"type": "min_items", "value": 2}, "1. 一\n2. 二", "1. 一"),
     ({"type": "exact_items", "value": 3, "style": "numbered"}, "1. 一\n2、二\n（3）三", "- 一\n- 二\n- 三"),
+    ({"type": "max_items", "value": 1}, "1.5米\n2.5米", "1. 一\n2. 二"),
+    ({"type": "occurrences", "value": "春", "max": 1}, "春", "春春"),
     ({"type": "exact_parts", "value": 3}, "春、夏、秋。", "春、夏"),
     (
         {"type": "json", "kind": "object", "keys": ["名", "龄"]},

@@ -21,6 +21,8 @@ from eval.metrics.number import extract_number, number_match
         ("答案：12。\n验算：12×2=24，正确。", 12),
         ("**答案**：42", 42),
         ("一共花了 0.5 元", Fraction(1, 2)),
+        ("I answer in 2 steps. It makes 18 dollars", 18),
+        ("The answer would be 7 apples for 3 people", 7),
         ("没有数字", None),
     ],
 )
