@@ -29,6 +29,8 @@ from eval.comparison import (
 )
 from eval.flips import behaviour, largest_flips
 from eval.gate import decide
+from eval.judge import Judgement
+from eval.judged import weigh
 from eval.pairing import MismatchError, PairedTask, pair_tasks
 from eval.results import TaskResult
 from eval.statistics.change import Change, change_interval, measure_change
@@ -52,6 +54,7 @@ def compare(
     names: tuple[str, str] = ("base", "tuned"),
     facts: Mapping[str, Any] | None = None,
     drift: Drift | None = None,
+    judgements: Sequence[Judgement] = (),
     max_flips: int = 50,
 ) -> Comparison:
     """Compare one tuned endpoint with its base.
@@ -63,21 +66,22 @@ def compare(
         names: of base and tuned in the report.
         facts: what the run knows beside its answers; see docs/report-schema.md.
         drift: on general text, where it was measured.
+        judgements: of a third model, where one was asked.
         max_flips: changed answers kept for each task and direction, the largest changes first.
 
     Raises:
         MismatchError: when the two were not asked the same samples in the same way.
     """
-    tunings = {names[1]: tuned}
-    all_facts = {names[1]: facts or {}}
+    name = names[1]
     return compare_several(
         base,
-        tunings,
+        {name: tuned},
         gate,
         base_repeat=base_repeat,
         base_name=names[0],
-        facts=all_facts,
-        drift=drift,
+        facts={name: facts or {}},
+        drift={name: drift} if drift else None,
+        judgements={name: judgements},
         max_flips=max_flips,
     )[0]
 
@@ -90,12 +94,13 @@ def compare_several(
     base_repeat: Results | None = None,
     base_name: str = "base",
     facts: Mapping[str, Mapping[str, Any]] | None = None,
-    drift: Drift | None = None,
+    drift: Mapping[str, Drift] | None = None,
+    judgements: Mapping[str, Sequence[Judgement]] | None = None,
     max_flips: int = 50,
 ) -> tuple[Comparison, ...]:
     """Compare several endpoints with one base; Holm's correction covers all tasks of all of them.
 
-    Args are those of `compare`, with `tunings` and `facts` by endpoint name.
+    Args are those of `compare`, with `tunings`, `facts`, `drift` and `judgements` by endpoint name.
     """
     noise = pair_tasks(base, base_repeat) if base_repeat is not None else {}
     paired = {name: pair_tasks(base, results) for name, results in tunings.items()}
@@ -124,7 +129,8 @@ def compare_several(
                 forgetting=_forgetting(final),
                 gate=decide(final, groups, gate),
                 advice=advise(final, known.get("recipe", {}), gate.confidence),
-                drift=drift,
+                drift=(drift or {}).get(name),
+                judged=tuple(w for j in (judgements or {}).get(name, ()) if (w := weigh(j, gate.confidence))),
                 facts=known,
             )
         )

@@ -305,6 +305,32 @@ class Drift:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """One task as a third model judged it, pair by pair in both orders. See `eval.judge`.
+
+    Attributes:
+        task, judge: what was judged, and the model that did.
+        wins, losses, ties: of tuned. failures: pairs without a verdict.
+        agreement_percent: judged pairs whose two orders said the same.
+        first_bias_percent: verdicts for whichever answer stood first; 50 is none.
+        net_points: 100 x (wins - losses) / judged pairs; interval: of it.
+        p: two-sided, that wins and losses are equally likely.
+    """
+
+    task: str
+    judge: str
+    wins: int
+    losses: int
+    ties: int
+    failures: int
+    agreement_percent: float
+    first_bias_percent: float
+    net_points: float
+    interval: Interval
+    p: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Base against tuned, whole.
 
@@ -312,6 +338,7 @@ class Comparison:
         base, tuned: names of the endpoints in the report; base_model, tuned_model: the served models asked.
         confidence: of every two-sided interval.
         tasks: targets first. groups: retention tasks pooled. forgetting: None without retention tasks.
+        drift, judged: where they were measured.
         facts: what the run knows beside its answers (recipe, proof, parity, versions, ...), shown as it is.
     """
 
@@ -326,6 +353,7 @@ class Comparison:
     gate: Gate
     advice: tuple[Advice, ...]
     drift: Drift | None
+    judged: tuple[Judged, ...]
     facts: Mapping[str, Any]
 
     @property

@@ -74,6 +74,7 @@ def _view(comparison: Comparison, language: Language) -> dict[str, Any]:
         "retention": rows.retention_table(comparison, language) if comparison.groups else None,
         "gate": rows.gate_table(comparison, language),
         "behaviour": rows.behaviour_table(comparison, language),
+        "judge": rows.judge_table(comparison, language),
         "others": rows.other_table(comparison, language),
         "flips": [_flips(task) for task in comparison.tasks if task.flips],
         "commands": _commands(comparison.facts),

@@ -8,6 +8,7 @@ from eval.report.rows import (
     behaviour_table,
     facts,
     gate_table,
+    judge_table,
     other_table,
     retention_table,
     summary,
@@ -32,7 +33,7 @@ def render_markdown(comparison: Comparison, language: Language = "en") -> str:
     tables = [task_table(comparison, language)]
     tables += [retention_table(comparison, language)] if comparison.groups else []
     tables += [gate_table(comparison, language), behaviour_table(comparison, language)]
-    for table in (*tables, other_table(comparison, language)):
+    for table in (*tables, judge_table(comparison, language), other_table(comparison, language)):
         if table is not None:
             lines += _table(table)
     lines += [f"## {say('facts', language)}", ""]

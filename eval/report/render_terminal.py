@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from eval.comparison import Comparison
-from eval.report.rows import Table, facts, gate_table, retention_table, run_table, summary, task_table
+from eval.report.rows import Table, facts, gate_table, judge_table, retention_table, run_table, summary, task_table
 from eval.report.strings import Language, say, text
 from eval.tradeoff import tradeoff
 
@@ -32,6 +32,9 @@ def print_comparison(comparison: Comparison, console: Console, language: Languag
     if comparison.groups:
         console.print(_rich(retention_table(comparison, language)))
     console.print(_rich(gate_table(comparison, language)))
+    judged = judge_table(comparison, language)
+    if judged is not None:
+        console.print(_rich(judged))
     for fact in facts(comparison, language):
         mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: " "}[fact.good]
         console.print(f"{mark} {escape(fact.label)}: {escape(fact.value)}")

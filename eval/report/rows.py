@@ -149,6 +149,25 @@ def other_table(comparison: Comparison, language: Language) -> Table | None:
     return Table(say("others", language), titles, tuple(rows), tuple(tones), 2) if rows else None
 
 
+def judge_table(comparison: Comparison, language: Language) -> Table | None:
+    """Wins and losses as a third model saw them; None where no judge was asked."""
+    keys = ["task", "wins", "losses", "ties", "failures", "net", "interval", "p.alone", "agreement", "first_bias"]
+    rows = tuple(
+        (
+            seen.task,
+            *(str(count) for count in (seen.wins, seen.losses, seen.ties, seen.failures)),
+            figures.signed(seen.net_points),
+            figures.bounds(seen.interval),
+            figures.p_value(seen.p),
+            figures.percent(seen.agreement_percent),
+            figures.percent(seen.first_bias_percent),
+        )
+        for seen in comparison.judged
+    )
+    tones = tuple(tone(seen.interval.lower, seen.interval.upper) for seen in comparison.judged)
+    return Table(say("judge", language), _titles(keys, language, comparison), rows, tones) if rows else None
+
+
 def run_table(points: Sequence[RunPoint], language: Language) -> Table:
     """One row a run of the learning-forgetting picture."""
     titles = ("#", *(say(key, language) for key in ("run", "col.verdict", "tile.gain", "tile.change")))

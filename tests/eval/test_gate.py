@@ -1,10 +1,12 @@
 """The three states of the gate, and what it must not decide."""
 
+import numpy as np
 import pytest
 
 from configs.schema import GateConfig
 from eval.compare import compare
 from eval.gate import non_inferiority
+from eval.statistics.change import change_interval
 from tests.eval.synthetic import pair, scored, sides
 
 GATE = GateConfig()
@@ -115,6 +117,27 @@ def test_a_margin_tighter_than_the_noise_floor_is_refused() -> None:
     assert [reason.key for reason in decided.reasons] == ["gate.noise", "gate.noise.mean"]
     quiet = compare({"ceval": base}, {"ceval": tuned}, GATE, base_repeat={"ceval": base}).gate
     assert quiet.verdict == "fail"
+
+
+def test_error_rates_are_those_it_promises() -> None:
+    """A true loss of the margin passes about one time in 20; unchanged, 1,550 items pass four times in five."""
+    rng = np.random.default_rng(0)
+
+    def passing(n: int, p_lost: float, p_gained: float, passage: int = 1) -> float:
+        passed = 0
+        for _ in range(300):
+            fate = np.repeat(rng.uniform(size=n // passage), passage)
+            base = np.where(fate < p_lost, 1.0, np.where(fate < p_lost + p_gained, 0.0, fate > 0.6))
+            tuned = base - (fate < p_lost) + ((fate >= p_lost) & (fate < p_lost + p_gained))
+            passages = None if passage == 1 else np.arange(len(fate)) // passage
+            bounds = change_interval(base, tuned, passages, confidence=0.90)
+            passed += non_inferiority(100 * bounds.lower, 100 * bounds.upper, 2.0) == "pass"
+        return passed / 300
+
+    assert passing(1550, 0.05, 0.05) == pytest.approx(0.8, abs=0.06)
+    assert passing(700, 0.06, 0.04) < 0.085
+    assert passing(700, 0.02, 0.0) < 0.085
+    assert passing(1600, 0.06, 0.04, passage=4) < 0.085
 
 
 def test_margins_are_configurable() -> None:

@@ -12,7 +12,17 @@ from rich.console import Console
 
 from configs.schema import GateConfig
 from eval.compare import compare, compare_several
-from eval.comparison import Comparison, Drift, TaskComparison
+from eval.comparison import (
+    Comparison,
+    Drift,
+    Forgetting,
+    Gate,
+    GateCheck,
+    GroupComparison,
+    Judged,
+    TaskComparison,
+)
+from eval.judge import Judgement
 from eval.report.render_html import render_html
 from eval.report.render_json import as_json, render_json
 from eval.report.render_junit import render_junit
@@ -136,6 +146,22 @@ def test_page_shows_advice_drift_and_how_to_repeat() -> None:
     assert "Prompts served as trainedno" in text
 
 
+def test_a_judge_is_shown_everywhere() -> None:
+    judgement = Judgement(
+        "sum", "judge-72b", wins=30, losses=10, ties=20, failures=2, agreement=0.8, first_bias=0.55, pairs=()
+    )
+    empty = replace(judgement, wins=0, losses=0, ties=0)
+    comparison = build(judgements=[judgement, empty])
+    judged = comparison.judged
+    assert [(seen.net_points, round(seen.p, 6)) for seen in judged] == [(pytest.approx(100 / 3), 0.002221)]
+    assert judged[0].interval.lower > 0
+    console = Console(record=True, width=140)
+    print_comparison(comparison, console)
+    for text in (Page(render_html([comparison])).text, render_markdown(comparison), console.export_text()):
+        assert "Judged side by side" in text
+        assert "+33.3" in text
+
+
 def test_page_of_several_runs_draws_them_all() -> None:
     base, _ = sides(pair("mine", 100, 50, 0, 0, role="target"), pair("ceval", 1000, 600, 0, 0))
     runs = {}
@@ -174,7 +200,7 @@ def test_json_is_complete_and_strict() -> None:
 def test_every_field_of_the_json_is_documented() -> None:
     page = (Path(__file__).parents[3] / "docs" / "report-schema.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`([a-z_0-9]+)`", page))
-    for kind in (Comparison, TaskComparison, Drift):
+    for kind in (Comparison, TaskComparison, GroupComparison, Forgetting, Gate, GateCheck, Judged, Drift):
         assert {field.name for field in fields(kind)} <= named
 
 
