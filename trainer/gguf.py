@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import gguf
 import numpy as np
@@ -23,7 +23,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from configs.errors import ConfigError, TuneserveError
 from trainer.merge_output import OnProgress, check_free_space, new_folder
-from trainer.merge_shards import TensorSpec
+from trainer.merge_shards import TensorSource
 
 QUANTS = {"f16": Quant.F16, "bf16": Quant.BF16, "q8_0": Quant.Q8_0}
 FILE_TYPES = {
@@ -39,18 +39,6 @@ ARCHITECTURES = {"qwen2": gguf.MODEL_ARCH.QWEN2, "qwen3": gguf.MODEL_ARCH.QWEN3,
 _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
 _REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 PRE_TOKENIZERS = {_WORDS + r"\p{N}" + _REST: "qwen2", _WORDS + r"\p{N}{1,3}" + _REST: "llama-bpe"}
-
-
-class TensorSource(Protocol):
-    """Where tensors come from: a model folder, or a merge that computes them on the way."""
-
-    def specs(self) -> list[TensorSpec]:
-        """What there is."""
-        ...
-
-    def tensor(self, name: str) -> torch.Tensor:
-        """One of them."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from trainer.gguf import export_gguf
 from trainer.merge_files import Diff, copy_side_files, side_files, write_generation_config, write_untied_config
 from trainer.merge_output import OnProgress, new_folder, shown_progress
 from trainer.merge_plan import index_weights, plan_merge, safetensors_files
-from trainer.merge_shards import ShardWriter, check_written, plan_shards, write_index
+from trainer.merge_shards import write_weights
 from trainer.merge_tensors import MergedTensors, TensorReader
 
 
@@ -80,24 +80,15 @@ def merge_adapter(
     check_sources(base, adapter)
     plan = plan_merge(base, adapter)
     tensors = MergedTensors(plan, torch.device("cpu"))
-    shards = plan_shards(tensors.specs(), shard_gb * 1e9)
-    specs = [spec for shard in shards.values() for spec in shard]
+    specs = tensors.specs()
     tensors.device = pick_device(device, max(spec.nbytes for spec in specs))
-    size, done = sum(spec.nbytes for spec in specs), 0
+    size = sum(spec.nbytes for spec in specs)
 
     with new_folder(out, size + sum((base / f).stat().st_size for f in side_files(base)), redo) as partial:
-        for file, shard in shards.items():
-            with ShardWriter(partial / file, shard) as writer:
-                for spec in writer.specs:
-                    writer.write(spec.name, tensors.tensor(spec.name))
-                    done += spec.nbytes
-                    if on_progress:
-                        on_progress(done, size)
-        write_index(partial, shards)
+        write_weights(tensors, partial, shard_gb, on_progress)
         copy_side_files(base, partial)
         generation_diff = write_generation_config(base, partial, end_token_id)
         config_diff = write_untied_config(base, partial) if plan.untied else {}
-        check_written(partial, shards)
     return MergeResult(
         folder=out,
         seconds=round(time.monotonic() - started, 2),

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import torch
 
@@ -83,6 +84,39 @@ class ShardWriter:
             self._out.close()
 
 
+class TensorSource(Protocol):
+    """Where tensors come from: a model folder, or what computes them on the way."""
+
+    def specs(self) -> list[TensorSpec]:
+        """What there is, in the order of the files."""
+        ...
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """One of them."""
+        ...
+
+
+def write_weights(
+    tensors: TensorSource, folder: Path, shard_gb: float, on_progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Writes all tensors of a source as files of at most `shard_gb` (1e9 bytes), and reads their headers back.
+
+    Raises:
+        TuneserveError: a file does not hold what was written.
+    """
+    shards = plan_shards(tensors.specs(), shard_gb * 1e9)
+    size, done = sum(spec.nbytes for shard in shards.values() for spec in shard), 0
+    for file, shard in shards.items():
+        with ShardWriter(folder / file, shard) as writer:
+            for spec in writer.specs:
+                writer.write(spec.name, tensors.tensor(spec.name))
+                done += spec.nbytes
+                if on_progress:
+                    on_progress(done, size)
+    _write_index(folder, shards)
+    _check_written(folder, shards)
+
+
 def plan_shards(specs: Iterable[TensorSpec], limit_bytes: float) -> dict[str, list[TensorSpec]]:
     """Shard file names and what goes into each: the base's own division, divided further where a part is too large.
 
@@ -102,7 +136,7 @@ def plan_shards(specs: Iterable[TensorSpec], limit_bytes: float) -> dict[str, li
     return {f"model-{i:05d}-of-{len(shards):05d}.safetensors": shard for i, shard in enumerate(shards, 1)}
 
 
-def write_index(folder: Path, shards: Mapping[str, list[TensorSpec]]) -> None:
+def _write_index(folder: Path, shards: Mapping[str, list[TensorSpec]]) -> None:
     """Writes `model.safetensors.index.json` where there is more than one shard."""
     if len(shards) == 1:
         return
@@ -112,7 +146,7 @@ def write_index(folder: Path, shards: Mapping[str, list[TensorSpec]]) -> None:
     (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
-def check_written(folder: Path, shards: Mapping[str, list[TensorSpec]]) -> None:
+def _check_written(folder: Path, shards: Mapping[str, list[TensorSpec]]) -> None:
     """Reads the headers back and raises when a file does not hold what it should."""
     found = index_weights(folder / file for file in shards)
     for file, shard in shards.items():
