@@ -38,9 +38,9 @@ def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def small(value: float) -> str:
+def small(value: float, *, sign: bool = False) -> str:
     """A figure without a natural unit, three significant digits: `0.0123`."""
-    return f"{value:.3g}"
+    return f"{value:+.3g}" if sign and value else f"{value:.3g}"
 
 
 def confidence(level: float) -> str:

@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 from eval.comparison import Comparison, Flip, GroupComparison, TaskComparison
 from eval.report import charts, figures, rows
 from eval.report.differences import Piece, mark_differences, shortened
-from eval.report.strings import Language, group_name, say, text
+from eval.report.strings import Language, flag_name, group_name, say, text
 from eval.statistics.interval import Interval
 from eval.statistics.mean_of_tasks import mean_interval
 from eval.tradeoff import tradeoff
@@ -46,6 +46,7 @@ def render_html(comparisons: Sequence[Comparison], language: Language = "en") ->
         say=lambda key, **values: say(key, language, **values),
         text=partial(text, language=language),
         points=figures.points,
+        flag_name=partial(flag_name, language=language),
         title=one if len(comparisons) == 1 else several,
         created_at=first.facts.get("created_at"),
         scatter_view=charts.scatter(points),

@@ -112,8 +112,8 @@ def gate_table(comparison: Comparison, language: Language) -> Table:
 
 def behaviour_table(comparison: Comparison, language: Language) -> Table:
     """How both answered each task, base over tuned."""
-    keys = ["task", "run", "errors", "stop", "truncated", "truncated_thinking", "leak", "unparsed", "empty", "tokens"]
-    titles = tuple(say("run" if key == "run" else f"col.{key}", language) for key in keys)
+    keys = ["task", "model", "errors", "stop", "truncated", "truncated_thinking", "leak", "unparsed", "empty", "tokens"]
+    titles = _titles(keys, language, comparison)
     rows = []
     for task in comparison.tasks:
         for name, seen in ((comparison.base, task.base_behaviour), (comparison.tuned, task.tuned_behaviour)):
@@ -142,7 +142,11 @@ def other_table(comparison: Comparison, language: Language) -> Table | None:
             rows.append((task.name, metric.name, *means, figures.bounds(metric.interval)))
             tones.append("flat")
         for seen in task.diagnostics:
-            means = (figures.small(seen.base), figures.small(seen.tuned), f"{seen.tuned - seen.base:+.3g}")
+            means = (
+                figures.small(seen.base),
+                figures.small(seen.tuned),
+                figures.small(seen.tuned - seen.base, sign=True),
+            )
             rows.append((task.name, seen.name, *means, figures.MISSING))
             tones.append("flat")
     titles = _titles(["task", "metric", "base", "tuned", "delta", "interval"], language, comparison)

@@ -289,9 +289,15 @@ STRINGS: dict[str, tuple[str, str]] = {
     "col.empty": ("Empty", "空回答"),
     "col.errors": ("Errors", "错误"),
     "col.tokens": ("Mean tokens", "平均词元数"),
+    "col.model": ("Model", "模型"),
     "col.verdict": ("Verdict", "判定"),
     "col.official": ("Official mean", "官方均值"),
     "check.mean": ("Mean of the gated tasks", "参与判定任务的平均"),
+    # What is odd about an answer.
+    "flag.truncated": ("cut", "被截断"),
+    "flag.truncated_thinking": ("cut in thought", "思考中被截断"),
+    "flag.thinking_leak": ("thinking left in", "残留思考"),
+    "flag.unparsed": ("unreadable", "无法提取"),
     # Names of the usual groups; others are shown as they are.
     "group.knowledge": ("General knowledge", "通用知识"),
     "group.reasoning": ("Reasoning", "推理"),
@@ -346,6 +352,11 @@ def text(message: Message, language: Language) -> str:
 def group_name(name: str, language: Language) -> str:
     """The usual groups by their names in the language, others as they are."""
     return say(f"group.{name}", language) if f"group.{name}" in STRINGS else name
+
+
+def flag_name(flag: str, language: Language) -> str:
+    """The flags of a sample in words, unknown ones as they are."""
+    return say(f"flag.{flag}", language) if f"flag.{flag}" in STRINGS else flag
 
 
 def default_language(environ: Mapping[str, str] | None = None) -> Language:
