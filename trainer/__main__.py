@@ -1,0 +1,79 @@
+"""One stage of a run, in a process of its own: `python -m trainer data|train|merge RUN [--force] [--debug]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from rich.console import Console
+
+from configs.errors import EXIT_FAILED, EXIT_OK, TuneserveError
+from configs.rundir import RunDir
+from trainer import environment
+from trainer.prepare import cache_root
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the stage and returns the exit code; errors of the user's go to stderr without a traceback."""
+    parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
+    parser.add_argument("stage", choices=["data", "train", "merge"])
+    parser.add_argument("run", help="the run directory")
+    parser.add_argument("--force", action="store_true", help="do it again although nothing changed")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    options = parser.parse_args(arguments)
+    try:
+        _STAGES[options.stage](RunDir.open(options.run), options.force)
+    except TuneserveError as error:
+        if options.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return EXIT_FAILED
+    return EXIT_OK
+
+
+def _data(run: RunDir, force: bool) -> None:
+    from trainer.prepare import data_stage
+    from trainer.preview import data_summary, tokenizing_progress
+
+    console = Console()
+    with tokenizing_progress(console) as progress:
+        report = data_stage(run, force=force, progress=progress)
+    if report is None:
+        console.print("skipped: data (nothing changed)")
+    else:
+        console.print(data_summary(report), highlight=False)
+
+
+def _train(run: RunDir, force: bool) -> None:
+    # Before anything of the training stack is imported, by whatever path.
+    environment.settle(cache_root())
+    from trainer.train import train_stage
+
+    figures = train_stage(run, force=force)
+    if figures is None:
+        print("skipped: train (nothing changed)")
+    else:
+        print(
+            f"train  {figures['steps']} steps in {figures['train_seconds']:.0f} s, loss {figures['loss']:.4f}, "
+            f"{figures['tokens_per_s']:.0f} tokens/s, peak {figures['peak_gb']:.1f} GB"
+        )
+
+
+def _merge(run: RunDir, force: bool) -> None:
+    from trainer.merge import merge_run
+
+    merge_run(run, force)
+
+
+_STAGES = {"data": _data, "train": _train, "merge": _merge}
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of the training stack can hold the interpreter for seconds after the work is done.
+    os._exit(code)

@@ -1,0 +1,34 @@
+"""Environment variables that must stand before `unsloth` is imported: nothing calls home, nothing litters the folder."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from pathlib import Path
+
+PACKAGES = ("unsloth", "unsloth_zoo", "torch", "transformers", "trl", "peft")
+"""Packages whose version decides what a training run gives."""
+
+
+def settle(cache: Path) -> None:
+    """Sets them for this process; call it before anything of the training stack is imported.
+
+    The model is a local folder by now, so the hub libraries are told to stay offline. Unsloth writes the trainers that
+    it compiles into a folder of the working directory unless it is given another; `cache` is that other.
+    """
+    os.environ |= {
+        "UNSLOTH_DISABLE_STATISTICS": "1",
+        "UNSLOTH_COMPILE_LOCATION": str(cache / "unsloth_compiled"),
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": os.environ.get("TRANSFORMERS_VERBOSITY", "error"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of PACKAGES, read from their metadata without importing them."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}

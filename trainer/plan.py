@@ -1,0 +1,147 @@
+"""How the rows of an optimizer step are laid out for the device at hand; every decision comes with its reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from configs.schema import TrainConfig
+
+Checkpointing = Literal["unsloth", "on", "off"]
+
+CPU_TOKENS = 4096
+"""Tokens of one padded forward pass on a CPU: more does not run faster, it only takes memory."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """What trains."""
+
+    kind: Literal["cpu", "cuda"]
+    name: str
+    memory_gb: float
+    """Memory of the GPU, or of the machine, in GB of 1e9 bytes."""
+    bf16: bool
+    """Whether bf16 is computed in hardware, fast enough to train in."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The layout of training."""
+
+    rows_per_step: int
+    micro_batch: int
+    """Rows of one forward pass."""
+    accumulation: int
+    """Forward passes of one optimizer step; rows_per_step = micro_batch * accumulation."""
+    padding_free: bool
+    checkpointing: Checkpointing
+    dtype: Literal["bfloat16", "float16", "float32"]
+    optimizer: str
+    group_by_length: bool
+    """Whether rows of like length share a forward pass, which is what saves padding."""
+    reasons: dict[str, str]
+    """Why, by the decision's name."""
+
+    def facts(self) -> dict[str, Any]:
+        """The plan as plain values, for the manifest."""
+        return asdict(self)
+
+
+def make_plan(train: TrainConfig, lengths: Sequence[int], device: Device) -> Plan:
+    """The layout for these row lengths (tokens) on this device.
+
+    `rows_per_step` is kept exactly: the micro-batch is a divisor of it. The loss is normalized over the trained tokens
+    of the whole step, so the layout changes speed and memory, never the gradient.
+    """
+    dtype, dtype_why = choose_dtype(device)
+    optimizer, optimizer_why = choose_optimizer(train.optimizer, device)
+    budget, budget_why = token_budget(device)
+    longest = max(lengths)
+    mean = sum(lengths) / len(lengths)
+    if train.rows_per_step == "auto":
+        rows_per_step = max(1, min(len(lengths), round(budget / mean)))
+        rows_why = f"auto: {rows_per_step} rows of {mean:.0f} tokens fill {budget} tokens"
+    else:
+        rows_per_step, rows_why = min(train.rows_per_step, len(lengths)), "train.rows_per_step"
+    padding_free, padding_why = choose_padding_free(train.padding_free, device)
+    checkpointing: Checkpointing = train.gradient_checkpointing
+    if train.plan == "manual":
+        micro_batch = math.gcd(rows_per_step, train.micro_batch)
+        micro_why = f"train.micro_batch={train.micro_batch}" + (
+            f", brought down to divide {rows_per_step} rows a step" if micro_batch != train.micro_batch else ""
+        )
+        checkpointing_why = "train.gradient_checkpointing"
+    else:
+        fits = [n for n in range(1, rows_per_step + 1) if rows_per_step % n == 0 and n * longest <= budget]
+        micro_batch = max(fits, default=1)
+        micro_why = f"{micro_batch} rows of at most {longest} tokens within {budget_why}"
+        checkpointing, checkpointing_why = choose_checkpointing(device, micro_batch * longest)
+    return Plan(
+        rows_per_step=rows_per_step,
+        micro_batch=micro_batch,
+        accumulation=rows_per_step // micro_batch,
+        padding_free=padding_free,
+        checkpointing=checkpointing,
+        dtype=dtype,
+        optimizer=optimizer,
+        group_by_length=not padding_free and micro_batch > 1,
+        reasons={
+            "rows_per_step": rows_why,
+            "micro_batch": micro_why,
+            "padding_free": padding_why,
+            "checkpointing": checkpointing_why,
+            "dtype": dtype_why,
+            "optimizer": optimizer_why,
+        },
+    )
+
+
+def choose_dtype(device: Device) -> tuple[Literal["bfloat16", "float16", "float32"], str]:
+    """Number format of weights and activations, and why."""
+    if device.kind == "cpu":
+        return "float32", "a CPU: small bf16 products run many times slower there than fp32 ones"
+    if device.bf16:
+        return "bfloat16", f"{device.name} computes bf16"
+    return "float16", f"{device.name} has no bf16"
+
+
+def choose_optimizer(wanted: str, device: Device) -> tuple[str, str]:
+    """The optimizer's name in transformers, and why."""
+    if device.kind == "cpu" and ("8bit" in wanted or "paged" in wanted):
+        return "adamw_torch", f"{wanted} has no CPU kernels"
+    return wanted, "train.optimizer"
+
+
+def choose_padding_free(wanted: bool, device: Device) -> tuple[bool, str]:
+    """Whether rows are laid end to end, and why."""
+    if not wanted:
+        return False, "train.padding_free"
+    if device.kind == "cpu":
+        return False, "no variable-length attention on a CPU: rows of like length are padded together instead"
+    return True, "train.padding_free"
+
+
+def token_budget(device: Device) -> tuple[int, str]:
+    """Tokens of one forward pass that are fast and fit, and what set the number."""
+    if device.kind == "cpu":
+        return CPU_TOKENS, f"{CPU_TOKENS} tokens a forward pass on a CPU"
+    tokens = int(2048 * max(1.0, device.memory_gb / 10))
+    return tokens, f"{tokens} tokens a forward pass for {device.memory_gb:.0f} GB"
+
+
+def choose_checkpointing(device: Device, tokens: int) -> tuple[Checkpointing, str]:
+    """Whether activations are recomputed, and why."""
+    if device.kind == "cpu" and tokens <= CPU_TOKENS:
+        return "off", f"{tokens} tokens of activations fit"
+    return "unsloth", "saves memory at little time"
+
+
+def count_steps(rows: int, plan: Plan, train: TrainConfig) -> int:
+    """Optimizer steps of the run, as transformers counts them."""
+    if train.max_steps:
+        return train.max_steps
+    batches = math.ceil(rows / plan.micro_batch)
+    return max(1, math.ceil(train.epochs * max(1, math.ceil(batches / plan.accumulation))))

@@ -1,0 +1,127 @@
+"""The train stage: token rows in, adapter, loss curve and the proof's likelihoods out. `python -m trainer train RUN`."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from configs.errors import ConfigError, TuneserveError
+from configs.models import files_fingerprint, weights_fingerprint
+from configs.rundir import RunDir
+from configs.schema import RunConfig
+from trainer import environment
+from trainer.plan import Plan, count_steps, make_plan
+from trainer.prepare import cache_root, read_rows
+
+FEW_STEPS = 100
+"""Below this many optimizer steps a LoRA run has hardly begun, and the user is told so."""
+
+_CHANGES_NOTHING = {"report_to", "save_total_limit"}
+
+
+def train_stage(run: RunDir, *, force: bool = False, console: Console | None = None) -> dict[str, Any] | None:
+    """Trains, or goes on from the last checkpoint of a run that was cut off; None when nothing changed.
+
+    Returns:
+        The stage's figures.
+
+    Raises:
+        TuneserveError: a checkpoint belongs to another recipe, data set or version, or the first batch is wrong.
+    """
+    console = console or Console()
+    config = run.config()
+    inputs = train_inputs(run, config)
+    if run.changed_since("train", inputs) is None and not force:
+        return None
+    checkpoint = find_checkpoint(run, inputs, force=force)
+    if checkpoint:
+        console.print(f"train  goes on from {checkpoint.name}", highlight=False)
+    outputs = [run.adapter, run.data / "proof.jsonl", run.logs / "train.jsonl", run.report / "loss.png"]
+    with run.stage("train", inputs, outputs) as record:
+        record.figures |= _train(run, config, checkpoint, console)
+    return record.figures
+
+
+def train_inputs(run: RunDir, config: RunConfig) -> dict[str, Any]:
+    """What training depends on, for the manifest."""
+    base = run.read().facts.get("base_model")
+    if base is None or not (run.data / "train" / "rows.parquet").is_file():
+        raise ConfigError(f"{run.path}: the data are not prepared yet", f"python -m trainer data {run.path}")
+    named = {f"lora.{k}": v for k, v in config.lora.model_dump(mode="json").items()}
+    named |= {f"train.{k}": v for k, v in config.train.model_dump(mode="json", exclude=_CHANGES_NOTHING).items()}
+    rows = [run.data / part / "rows.parquet" for part in ("train", "heldout")]
+    return named | {
+        "seed": config.seed,
+        "proof.rows": config.proof.rows,
+        "base_model": weights_fingerprint(Path(base)),
+        "data": files_fingerprint(rows),
+        **{f"versions.{name}": version for name, version in environment.versions().items()},
+    }
+
+
+def find_checkpoint(run: RunDir, inputs: Mapping[str, Any], *, force: bool) -> Path | None:
+    """The checkpoint that a run which was cut off goes on from; None starts anew (and clears old checkpoints away).
+
+    Raises:
+        TuneserveError: it was cut off under other inputs, and `force` does not say to go on all the same.
+    """
+    found = sorted(run.checkpoints.glob("checkpoint-*"), key=lambda f: int(f.name.rpartition("-")[2]))
+    # A kill while a checkpoint is being written leaves one without its state, which is written last but one.
+    complete = [f for f in found if (f / "trainer_state.json").is_file() and (f / "optimizer.pt").is_file()]
+    stage = run.read().stages.get("train")
+    if not complete or stage is None or stage.state == "done":
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
+        return None
+    wanted = json.loads(json.dumps(dict(inputs), default=str))
+    changed = sorted(k for k in wanted.keys() | stage.inputs.keys() if wanted.get(k) != stage.inputs.get(k))
+    if changed and not force:
+        shown = "; ".join(f"{k} was {stage.inputs.get(k)!r}, is {wanted.get(k)!r}" for k in changed[:4])
+        raise TuneserveError(
+            f"{complete[-1]}: this run was cut off under other settings ({shown}); going on would bend the loss curve",
+            f"put it back, or delete {run.checkpoints} to start anew, or go on all the same with --force",
+        )
+    return complete[-1]
+
+
+def _train(run: RunDir, config: RunConfig, checkpoint: Path | None, console: Console) -> dict[str, Any]:
+    environment.settle(cache_root())
+    from trainer.loop import TrainingRun  # imports unsloth, so the environment stands first
+
+    facts = run.read().facts
+    train, heldout = (read_rows(run.data / part) for part in ("train", "heldout"))
+    from trainer.memory import find_device
+
+    device = find_device()
+    plan = make_plan(config.train, train["length"].to_pylist(), device)
+    for name, why in plan.reasons.items():
+        console.print(f"train  {name} = {getattr(plan, name)}  ({why})", highlight=False)
+    steps = count_steps(train.num_rows, plan, config.train)
+    if steps < FEW_STEPS:
+        console.print(f"[yellow]warning:[/] {few_steps_warning(steps, train.num_rows, plan)}", highlight=False)
+    training = TrainingRun(run, config, plan, facts, train, heldout, console)
+    figures = training.go(checkpoint)
+    run.update(
+        facts={
+            "lora_rank": config.lora.r,
+            "lora_modules": list(config.lora.target_modules),
+            "unsloth": training.did,
+            "plan": plan.facts(),
+        },
+        versions=environment.versions(),
+    )
+    return figures | {"device": device.name, "planned_steps": steps, "resumed_from": checkpoint and checkpoint.name}
+
+
+def few_steps_warning(steps: int, rows: int, plan: Plan) -> str:
+    """What to change when a run is too short to learn much."""
+    epochs_needed = math.ceil(FEW_STEPS * plan.rows_per_step / rows)
+    return (
+        f"only {steps} optimizer steps ({rows} rows, {plan.rows_per_step} a step); a run this short learns little. "
+        f"Give train.epochs={epochs_needed}, or a smaller train.rows_per_step, or more data"
+    )
