@@ -1,4 +1,8 @@
-"""The log-probabilities that a served model gives to fixed texts, read through vLLM's `prompt_logprobs`."""
+"""The log-probabilities that a served model gives to fixed texts, read through vLLM's `prompt_logprobs`.
+
+Base and tuned model are served one after the other, so each one's log-probabilities go to `drift.logprobs.json` in its
+folder; `read_drift` then compares two folders.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,17 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from configs.errors import EndpointError
+from configs.errors import ConfigError, EndpointError
 from eval.client import Client, Outcome, check_completion
-from eval.drift import read_prompt_logprobs
+from eval.comparison import Drift
+from eval.drift import measure_drift, read_prompt_logprobs
 from eval.endpoint import Endpoint, Settings
+from eval.results import canonical_sha256
+from eval.tasks import builtin
+
+FILE = "drift.logprobs.json"
 
 
 @dataclass(frozen=True)
@@ -72,3 +82,64 @@ def text_logprobs(
         return [found[index] for index in range(len(texts))]
 
     return asyncio.run(ask())
+
+
+def general_texts() -> list[str]:
+    """The passages of the built-in suite, Chinese and English, each once and in order: a fixed general text."""
+    tasks = [*builtin.load(only="qa"), *builtin.load(only="summary"), *builtin.load(only="english")]
+    return list(dict.fromkeys(item.source for task in tasks if task.kind != "choice" for item in task.items))
+
+
+def record_logprobs(
+    endpoint: Endpoint, out_dir: Path, texts: Sequence[str] | None = None, settings: Settings | None = None
+) -> Path:
+    """Asks for the log-probabilities of `texts` (by default `general_texts`) and writes them to `out_dir`.
+
+    Nothing is asked where the file already holds the same model's for the same texts. Raises what `text_logprobs` raises.
+    """
+    texts = general_texts() if texts is None else texts
+    path = out_dir / FILE
+    head = {"model": endpoint.model, "texts_sha256": canonical_sha256(list(texts))}
+    if path.exists() and head.items() <= json.loads(path.read_text(encoding="utf-8")).items():
+        return path
+    found = text_logprobs(endpoint, texts, settings)
+    rows = [
+        {
+            "text": text,
+            "token_ids": list(read.token_ids),
+            "positions": [{token: round(value, 6) for token, value in position.items()} for position in read.positions],
+        }
+        for text, read in zip(texts, found, strict=True)
+    ]
+    out_dir.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(
+        json.dumps({**head, "texts": rows}, ensure_ascii=False, separators=(",", ":")), encoding="utf-8"
+    )
+    temporary.replace(path)
+    return path
+
+
+def read_drift(base_dir: Path, tuned_dir: Path, confidence: float = 0.95) -> Drift:
+    """How far the model in `tuned_dir` moved from the one in `base_dir`, from what `record_logprobs` wrote.
+
+    Raises:
+        ConfigError: a file is missing, or the two hold other texts or other tokens.
+    """
+    loaded = []
+    for folder in (base_dir, tuned_dir):
+        path = folder / FILE
+        if not path.exists():
+            raise ConfigError(f"{path}: no log-probabilities recorded", "record them while the model is served")
+        loaded.append(json.loads(path.read_text(encoding="utf-8")))
+    base, tuned = loaded
+    if base["texts_sha256"] != tuned["texts_sha256"]:
+        raise ConfigError(f"{base_dir} and {tuned_dir} hold log-probabilities of different texts", "record both again")
+    ids = [row["token_ids"] for row in base["texts"]]
+    if ids != [row["token_ids"] for row in tuned["texts"]]:
+        raise ConfigError("base and tuned split the texts into different tokens", "serve both with the same tokenizer")
+    positions = [
+        [[{int(token): value for token, value in p.items()} for p in row["positions"]] for row in side["texts"]]
+        for side in (base, tuned)
+    ]
+    return measure_drift([row["text"] for row in base["texts"]], ids, *positions, confidence=confidence)

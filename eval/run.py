@@ -272,9 +272,8 @@ def _sample(plan: _Plan, item: Item, outcome: Outcome) -> Sample:
         return replace(sample, error=SampleError(outcome.error_kind or "unknown", outcome.error_message or ""))
     choice = outcome.reply["choices"][0]
     message, finish_reason = choice["message"], choice.get("finish_reason")
-    reply = split_thinking(
-        message["content"], message.get("reasoning") or message.get("reasoning_content"), finish_reason
-    )
+    reasoning = message.get("reasoning") or message.get("reasoning_content")
+    reply = split_thinking(message["content"], reasoning, finish_reason, plan.meta.thinking)
     if reply is None:
         return replace(sample, error=SampleError("null_content", "the answer's content is null"))
     scored = SCORING[plan.task.kind].score(item, reply.answer)
@@ -283,7 +282,7 @@ def _sample(plan: _Plan, item: Item, outcome: Outcome) -> Sample:
         flags.append("truncated_thinking")
     elif finish_reason == "length" and method == "generate":
         flags.append("truncated")
-    if reply.leaked:
+    if reply.leaked and not plan.meta.thinking:
         flags.append("thinking_leak")
     detail = {**item.detail, **scored.detail}
     if method == "choice_logprobs":

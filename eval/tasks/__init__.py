@@ -26,6 +26,8 @@ _KIND: dict[str, Kind] = {
     "gsm8k": "number",
 }
 _HUB = {"cmrc": "hfl/cmrc2018", "gsm8k": "openai/gsm8k", **{name: module.HUB for name, module in _EXAMS.items()}}
+_MACRO = {"ceval", "cmmlu"}
+"""Benchmarks whose authors average over subjects; MMLU's average over questions."""
 _GROUP = {
     **dict.fromkeys(("qa", "cmrc", "drcd"), "reading"),
     **dict.fromkeys(("summary", "csl", "lcsts"), "summary"),
@@ -97,4 +99,4 @@ def _load(config: TaskConfig, root: Path, seed: int) -> Task:
         case _:
             items = items_from_rows(read_rows(find_table(root, ("test", "dev"))), kind, str(root), system)
     group = _GROUP.get(config.type, "general")
-    return Task(config.name, kind, items, group=group, shots=shots, macro=config.type in _EXAMS)
+    return Task(config.name, kind, items, group=group, shots=shots, macro=config.type in _MACRO)

@@ -34,6 +34,15 @@ def test_null_content_is_an_error_unless_thinking_was_cut() -> None:
     assert (empty.answer, empty.truncated) == ("", False)
 
 
+def test_cut_thinking_whose_tag_the_template_opened() -> None:
+    cut = split_thinking("推理到一半", None, "length", thinks=True)
+    assert cut is not None
+    assert (cut.answer, cut.truncated) == ("", True)
+    for kept in (split_thinking("北京", "想", "length", thinks=True), split_thinking("北京", None, "length")):
+        assert kept is not None
+        assert (kept.answer, kept.truncated) == ("北京", False)
+
+
 def test_a_reasoning_field_is_kept() -> None:
     reply = split_thinking("北京", "先想首都", "stop")
     assert reply is not None

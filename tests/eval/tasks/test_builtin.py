@@ -1,0 +1,27 @@
+"""The built-in suite becomes tasks of the promised sizes, each in its group."""
+
+import pytest
+
+from configs.errors import ConfigError
+from configs.schema import TaskConfig
+from eval.tasks import load_task
+
+
+def test_parts_and_groups() -> None:
+    tasks = load_task(TaskConfig(name="suite", type="builtin"))
+    assert {(task.name, task.kind, task.group, len(task.items)) for task in tasks} == {
+        ("suite_choice", "choice", "knowledge", 150),
+        ("suite_english_qa", "qa", "english", 30),
+        ("suite_english_choice", "choice", "english", 30),
+        ("suite_instruction", "instruction", "instruction", 60),
+        ("suite_number", "number", "reasoning", 100),
+        ("suite_qa", "qa", "reading", 150),
+        ("suite_summary", "summary", "summary", 60),
+    }
+
+
+def test_one_part() -> None:
+    (task,) = load_task(TaskConfig(name="mine", type="builtin", path="number", limit=10, role="target"))
+    assert (task.name, len(task.items), task.role) == ("mine_number", 10, "target")
+    with pytest.raises(ConfigError, match="it has: choice, english, instruction, number, qa, summary"):
+        load_task(TaskConfig(name="mine", type="builtin", path="poems"))
