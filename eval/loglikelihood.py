@@ -11,14 +11,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from configs.errors import ConfigError, EndpointError
 from eval.client import Client, Outcome, check_completion
 from eval.comparison import Drift
-from eval.drift import measure_drift, read_prompt_logprobs
+from eval.drift import general_texts, measure_drift, read_prompt_logprobs
 from eval.endpoint import Endpoint, Settings
 from eval.results import canonical_sha256
-from eval.tasks import builtin
 
 FILE = "drift.logprobs.json"
 
@@ -84,18 +84,12 @@ def text_logprobs(
     return asyncio.run(ask())
 
 
-def general_texts() -> list[str]:
-    """The passages of the built-in suite, Chinese and English, each once and in order: a fixed general text."""
-    tasks = [*builtin.load(only="qa"), *builtin.load(only="summary"), *builtin.load(only="english")]
-    return list(dict.fromkeys(item.source for task in tasks if task.kind != "choice" for item in task.items))
-
-
 def record_logprobs(
     endpoint: Endpoint, out_dir: Path, texts: Sequence[str] | None = None, settings: Settings | None = None
 ) -> Path:
     """Asks for the log-probabilities of `texts` (by default `general_texts`) and writes them to `out_dir`.
 
-    Nothing is asked where the file already holds the same model's for the same texts. Raises what `text_logprobs` raises.
+    Nothing is asked where the file already holds the same model's for the same texts. Raises as `text_logprobs` does.
     """
     texts = general_texts() if texts is None else texts
     path = out_dir / FILE
@@ -135,11 +129,12 @@ def read_drift(base_dir: Path, tuned_dir: Path, confidence: float = 0.95) -> Dri
     base, tuned = loaded
     if base["texts_sha256"] != tuned["texts_sha256"]:
         raise ConfigError(f"{base_dir} and {tuned_dir} hold log-probabilities of different texts", "record both again")
-    ids = [row["token_ids"] for row in base["texts"]]
-    if ids != [row["token_ids"] for row in tuned["texts"]]:
-        raise ConfigError("base and tuned split the texts into different tokens", "serve both with the same tokenizer")
-    positions = [
-        [[{int(token): value for token, value in p.items()} for p in row["positions"]] for row in side["texts"]]
-        for side in (base, tuned)
+    return measure_drift([row["text"] for row in base["texts"]], _read(base), _read(tuned), confidence=confidence)
+
+
+def _read(recorded: dict[str, Any]) -> list[TextLogprobs]:
+    """JSON knows only text as keys: token ids become numbers again."""
+    return [
+        TextLogprobs(row["token_ids"], [{int(token): value for token, value in p.items()} for p in row["positions"]])
+        for row in recorded["texts"]
     ]
-    return measure_drift([row["text"] for row in base["texts"]], ids, *positions, confidence=confidence)

@@ -7,7 +7,7 @@ import pytest
 
 from configs.errors import ConfigError, EndpointError
 from eval.endpoint import Endpoint, Settings
-from eval.loglikelihood import FILE, general_texts, read_drift, record_logprobs, text_logprobs
+from eval.loglikelihood import FILE, read_drift, record_logprobs, text_logprobs
 
 
 def test_texts_in_order(endpoint: Endpoint) -> None:
@@ -40,9 +40,3 @@ def test_drift_between_two_folders(endpoint: Endpoint, tmp_path: Path) -> None:
         read_drift(tmp_path / "base", tmp_path / "other")
     with pytest.raises(ConfigError, match="no log-probabilities recorded"):
         read_drift(tmp_path / "base", tmp_path / "nothing")
-
-
-def test_the_general_text_is_large_enough_and_has_no_repeats() -> None:
-    texts = general_texts()
-    assert len(texts) == len(set(texts)) >= 60
-    assert sum(map(len, texts)) > 15_000
