@@ -18,7 +18,7 @@ from scripts.verbs import bench, chat, check, compare, doctor, evaluate, init, m
 app = typer.Typer(
     name="tuneserve",
     help="Fine-tune Qwen3 with Unsloth, merge it, serve it in vLLM, and prove what it gained and what it forgot.",
-    epilog="Start with `tuneserve init`, or see it all work: `tuneserve run configs/demo.yaml`. --debug shows tracebacks.",
+    epilog="Start with `tuneserve init`, or see it work: `tuneserve run configs/demo.yaml`. --debug shows tracebacks.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

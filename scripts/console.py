@@ -1,32 +1,16 @@
-"""How the command line talks: one console, one line for a stage, one shape for an error."""
+"""How the command line ends when something is wrong."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from rich.console import Console
 from rich.markup import escape
 
+from configs.console import console, errors
 from configs.errors import TuneserveError
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-def done(stage: str, seconds: float, text: str = "") -> None:
-    """The line of a stage that is finished."""
-    console.print(f"[green]✓[/green] [bold]{stage:<8}[/bold] [cyan]{seconds:6.1f} s[/cyan]  {text}")
-
-
-def skipped(stage: str, text: str = "nothing that it depends on changed") -> None:
-    """The line of a stage whose result is still good."""
-    console.print(f"[dim]✓ {stage:<8}  skipped  {text}[/dim]")
-
-
-def starting(stage: str, text: str) -> None:
-    """The line of a stage that begins, with why or what."""
-    console.print(f"[blue]→[/blue] [bold]{stage:<8}[/bold]           [dim]{text}[/dim]")
+__all__ = ["console", "debugging", "errors", "print_error"]
 
 
 def print_error(error: TuneserveError) -> None:

@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Literal
 
+from configs.errors import TuneserveError
 from configs.rundir import RunDir
 from scripts.console import debugging
 
@@ -19,15 +21,23 @@ class StageFailed(SystemExit):
 def run_stage(stage: Literal["data", "train", "merge"], run: RunDir, *options: str) -> None:
     """Runs one stage of the trainer in a process of its own, on this terminal.
 
+    Raises:
+        StageFailed: with the child's exit code; the child has printed the error.
+    """
+    run_child(stage, [sys.executable, "-m", "trainer", stage, str(run.path), *options])
+
+
+def run_child(stage: str, command: Sequence[str]) -> None:
+    """Runs a command of the trainer and waits for it.
+
     Ctrl-C reaches the child from the terminal; it is waited for, so that it can end in order.
 
     Raises:
         StageFailed: with the child's exit code; the child has printed the error.
     """
-    command = [sys.executable, "-m", "trainer", stage, str(run.path), *options]
-    if debugging():
-        command.append("--debug")
-    child = subprocess.Popen(command, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    child = subprocess.Popen(
+        [*command, *(["--debug"] if debugging() else [])], env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    )
     try:
         code = child.wait()
     except KeyboardInterrupt:
@@ -39,13 +49,9 @@ def run_stage(stage: Literal["data", "train", "merge"], run: RunDir, *options: s
         child.wait()
         raise
     if code == -signal.SIGKILL:
-        raise SystemExit(_killed(stage))
+        raise TuneserveError(
+            f"the {stage} stage was killed (SIGKILL); most often the machine ran out of memory",
+            "free memory, or take a smaller model or micro-batch, then run the same command: it goes on",
+        )
     if code != 0:
         raise StageFailed(code if code > 0 else 128 - code)
-
-
-def _killed(stage: str) -> str:
-    return (
-        f"error: the {stage} stage was killed (SIGKILL); most often the machine ran out of memory\n"
-        "  next: free memory or take a smaller model or micro-batch, then run the same command: it goes on"
-    )

@@ -17,7 +17,9 @@ from scripts.console import console
 
 
 def doctor(
-    folder: Annotated[Path, typer.Option("--folder", help="Where runs are written; its disk is looked at.")] = Path("runs"),
+    folder: Annotated[Path, typer.Option("--folder", help="Where runs are written; its disk is looked at.")] = Path(
+        "runs"
+    ),
 ) -> None:
     """Look at this machine: versions, GPU, memory, disk, and what to do about what is wrong.
 
@@ -31,9 +33,12 @@ def doctor(
     ok = (3, 11) <= sys.version_info[:2] <= (3, 13)
     table.add_row("Python", platform.python_version(), _mark(ok))
     if not ok:
-        problems.append(("Python 3.11 to 3.13 is needed", "make .venv with one: PYTHON=python3.12 bash scripts/setup.sh"))
+        problems.append(
+            ("Python 3.11 to 3.13 is needed", "make .venv with one: PYTHON=python3.12 bash scripts/setup.sh")
+        )
     for card in cards:
-        table.add_row("GPU", f"{card.name}, {card.free_gb:.0f} of {card.total_gb:.0f} GB free, driver {card.driver}", _mark(True))
+        memory = f"{card.free_gb:.0f} of {card.total_gb:.0f} GB free"
+        table.add_row("GPU", f"{card.name}, {memory}, driver {card.driver}", _mark(True))
     if not cards:
         table.add_row("GPU", "none: trains and serves on the CPU (the demo, small models)", "")
     table.add_row("Memory", f"{environment.memory_gb():.0f} GB, {os.cpu_count()} cores", "")
@@ -49,9 +54,8 @@ def doctor(
         if package.installed is None and package.pinned:
             problems.append((f"{package.name} is not installed", "bash scripts/setup.sh"))
         elif not package.agrees and package.pinned:
-            problems.append(
-                (f"{package.name} {package.installed} is installed, {package.pinned} is pinned", "bash scripts/setup.sh")
-            )
+            found = f"{package.name} {package.installed} is installed, {package.pinned} is pinned"
+            problems.append((found, "bash scripts/setup.sh"))
     console.print(packages)
 
     torch = environment.installed("torch") or ""

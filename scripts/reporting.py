@@ -1,0 +1,42 @@
+"""What a run knows beside its answers, and its comparison of base and tuned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from configs.rundir import RunDir
+from eval.compare import compare
+from eval.comparison import Comparison
+from eval.results import read_results
+from serve.target import base_name
+
+
+def run_facts(run: RunDir) -> dict[str, Any]:
+    """What the report shows beside the answers: proof, parity, behaviour, recipe, training, versions."""
+    manifest = run.read()
+    served = manifest.stages["tuned"].figures
+    train = manifest.stages["train"].figures
+    return {
+        "proof": served.get("proof"),
+        "parity": served.get("parity"),
+        "behaviour": served.get("behaviour"),
+        "training": train,
+        "recipe": manifest.config,
+        "versions": manifest.versions,
+        "hashes": manifest.hashes,
+        "command": f"tuneserve run {run.config_file}",
+    }
+
+
+def compare_run(run: RunDir) -> Comparison:
+    """Base against tuned, from what is on disk."""
+    repeat = run.eval / "base_repeat"
+    config = run.config()
+    return compare(
+        read_results(run.eval / "base"),
+        read_results(run.eval / "tuned"),
+        config.eval.gate,
+        base_repeat=read_results(repeat) if config.eval.repeat_base else None,
+        names=(base_name(run), config.served_name),
+        facts=run_facts(run),
+    )

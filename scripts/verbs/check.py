@@ -1,0 +1,34 @@
+"""`tuneserve check`: config, data, template, environment, disk, memory and time, before anything is trained."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from configs.load import dump_config, load_config
+from configs.rundir import write_atomically
+from scripts.stages import run_child
+
+
+def check(
+    config: Annotated[Path, typer.Argument(help="The recipe.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value ...")] = None,
+    gpu: Annotated[
+        str | None, typer.Option("--gpu", help="Plan for another GPU, such as a100-80gb or rtx4090.")
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", help="Rows to show with their trained tokens.")] = 3,
+) -> None:
+    """Look at config, data, template, machine and plan; needs no GPU and trains nothing.
+
+    `tuneserve check qwen3-14b-h100.yaml --gpu h100-80gb`
+    """
+    resolved = load_config(config, overrides or [])
+    cache = Path.home() / ".cache" / "tuneserve"
+    cache.mkdir(parents=True, exist_ok=True)
+    file = cache / f"check-{resolved.name}.yaml"
+    write_atomically(file, dump_config(resolved))
+    command = [sys.executable, "-m", "trainer.check", str(file), "--rows", str(rows)]
+    run_child("check", [*command, *(["--gpu", gpu] if gpu else [])])

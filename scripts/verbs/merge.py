@@ -1,0 +1,61 @@
+"""`tuneserve merge`: merged 16-bit weights or GGUF, from a run or from any PEFT adapter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from configs.errors import ConfigError
+from configs.load import load_config
+from configs.rundir import RunDir
+from configs.schema import RunConfig
+from scripts.console import console, debugging
+from scripts.stages import run_stage
+
+
+def merge(
+    run: Annotated[Path | None, typer.Argument(help="The run directory.")] = None,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="vllm or gguf; may be given twice. The recipe's by default.")
+    ] = None,
+    quant: Annotated[str | None, typer.Option("--quant", help="Number format of the GGUF file.")] = None,
+    model: Annotated[Path | None, typer.Option("--model", help="A PEFT adapter instead of a run.")] = None,
+    save_as: Annotated[
+        Path | None, typer.Option("--save-as", "--save_as", help="Folder to write, with --model.")
+    ] = None,
+    base: Annotated[str | None, typer.Option("--base", help="16-bit base of the adapter, if it names another.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Merge again even when nothing changed.")] = False,
+) -> None:
+    """Merge a run's adapter into its base, or any PEFT adapter into the base that it names.
+
+    `tuneserve merge runs/shop --format gguf --quant q8_0`
+
+    `tuneserve merge --model ./qwen3-lora --save-as ./qwen3-merged --format vllm`
+    """
+    if (run is None) == (model is None):
+        raise ConfigError("give either a run directory or --model ADAPTER", "see `tuneserve merge --help`")
+    if model is not None:
+        if save_as is None:
+            raise ConfigError("--model needs --save-as FOLDER", "name a folder that does not exist yet")
+        command = [sys.executable, "-m", "trainer.merge_any", str(model), str(save_as)]
+        command += ["--format", (formats or ["vllm"])[0]]
+        command += [arg for flag, value in (("--base", base), ("--quant", quant)) if value for arg in (flag, value)]
+        command += ["--debug"] if debugging() else []
+        raise typer.Exit(subprocess.run(command, check=False).returncode)
+    assert run is not None
+    opened = RunDir.open(run)
+    if formats or quant:
+        opened = RunDir.create(_with_formats(opened, formats, quant))
+    with opened.exclusively():
+        run_stage("merge", opened, *(["--force"] if force else []))
+    console.print(f"\nnext: tuneserve serve {run}   (it proves the weights before anybody uses them)")
+
+
+def _with_formats(run: RunDir, formats: list[str] | None, quant: str | None) -> RunConfig:
+    overrides = [f"merge.formats=[{', '.join(formats)}]"] if formats else []
+    overrides += [f"merge.gguf_quant={quant}"] if quant else []
+    return load_config(run.config_file, overrides)

@@ -1,0 +1,61 @@
+"""`tuneserve run`: the whole way in one command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from configs.errors import EXIT_OK
+from configs.load import load_config
+from configs.rundir import RunDir
+from scripts.console import console
+
+
+def run(
+    config: Annotated[Path, typer.Argument(help="The recipe, or config.yaml of an earlier run.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value ...")] = None,
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Leave the tuned model served at the end.")] = True,
+    detach: Annotated[bool, typer.Option("--detach", help="Serve in the background and return.")] = False,
+    gate: Annotated[bool, typer.Option("--gate", help="Exit with 3 or 4 when the gate does not pass.")] = False,
+    lang: Annotated[str | None, typer.Option("--lang", help="Language of the report: en or zh.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Resume training even where its inputs changed.")] = False,
+) -> None:
+    """Train, merge, prove, compare, report, then serve.
+
+    `tuneserve run configs/demo.yaml`; finished stages are skipped unless what they depend on changed.
+    """
+    # Imported here: a mistyped recipe should answer at once.
+    resolved = load_config(config, overrides or [])
+    from scripts import pipeline
+    from scripts.evaluation import run_tasks
+    from scripts.language import report_language
+    from serve.job import prepare
+    from serve.ports import require_free_port
+    from serve.service import detach_running, keep_running, serve_detached, serve_foreground
+
+    language = report_language(lang)
+    if serve:
+        # Found out now, not after an hour of training.
+        require_free_port(resolved.serve.host, resolved.serve.port)
+    run_dir = RunDir.create(resolved)
+    with run_dir.exclusively():
+        pipeline.train_and_merge(run_dir, force)
+        tasks = run_tasks(run_dir, resolved)
+        pipeline.evaluate_base(run_dir, resolved, tasks)
+        server = pipeline.evaluate_tuned(run_dir, resolved, tasks, keep=serve)
+        try:
+            comparison = pipeline.report(run_dir, resolved, language)
+        except BaseException:
+            if server is not None:
+                server.stop()
+            raise
+    if not serve:
+        console.print(f"\nServe it: tuneserve serve {run_dir.path}")
+    elif server is None:
+        # The answers are up to date, so the server was not needed for them; it is checked again when it comes up.
+        (serve_detached if detach else serve_foreground)(prepare(run_dir.path), console)
+    else:
+        (detach_running if detach else keep_running)(prepare(run_dir.path, check=False), server, console)
+    raise typer.Exit(comparison.gate.exit_code if gate else EXIT_OK)

@@ -1,0 +1,107 @@
+"""`tuneserve serve`: a run or a model folder behind vLLM's OpenAI server; status, logs, stop."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from configs.errors import ConfigError
+from scripts.console import console
+from serve.state import ServerState
+
+
+def serve(
+    context: typer.Context,
+    what: Annotated[
+        str | None, typer.Argument(help="A run directory, a model folder or a hub id; or status, logs, stop.")
+    ] = None,
+    rest: Annotated[
+        list[str] | None, typer.Argument(help="serve.key=value ...; after `--`, arguments for vLLM as they are.")
+    ] = None,
+    adapter: Annotated[bool, typer.Option("--adapter", help="Base and adapter from one process, both names.")] = False,
+    adapters: Annotated[
+        bool, typer.Option("--adapters", help="Adapters of several runs over one base: NAME=RUN NAME=RUN ...")
+    ] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Serve in the background and return when ready.")] = False,
+    print_only: Annotated[bool, typer.Option("--print-only", help="Print the vLLM command line and stop.")] = False,
+    name: Annotated[str | None, typer.Option("--name", help="Model name of a plain folder.")] = None,
+    thinking: Annotated[
+        bool | None, typer.Option("--thinking/--no-thinking", help="Default mode of a plain folder.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check/--no-check", help="Check parity and proof when it comes up.")] = True,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="With logs: show new lines as they come.")] = False,
+) -> None:
+    """Serve a run's merged weights, its adapter, or any model folder.
+
+    `tuneserve serve runs/shop serve.port=8001 -- --max-num-seqs 64`
+
+    `tuneserve serve status` · `tuneserve serve logs [RUN] -f` · `tuneserve serve stop [RUN]`
+    """
+    from serve import service
+    from serve.job import prepare
+    from serve.state import status
+
+    own, extra = _split([*(rest or []), *context.args])
+    match what:
+        case "status":
+            _print_status(status())
+            return
+        case "stop":
+            state = service.stop(own[0] if own else None)
+            console.print(f"stopped {', '.join(state.names)} on port {state.port}")
+            return
+        case "logs":
+            for line in service.logs(own[0] if own else None, follow):
+                console.print(line.rstrip("\n"), markup=False)
+            return
+    overrides = [text for text in own if text.startswith("serve.")]
+    named = [text for text in ([what] if what else []) + own if text not in overrides]
+    if adapters:
+        job = prepare(adapters=_pairs(named), overrides=overrides, extra=extra)
+    else:
+        if len(named) != 1:
+            raise ConfigError(
+                f"expected one run or model folder, got {' '.join(named) or 'none'}",
+                "vLLM's own arguments go after `--`",
+            )
+        job = prepare(
+            named[0], adapter=adapter, overrides=overrides, extra=extra, name=name, thinking=thinking, check=check
+        )
+    if print_only:
+        console.print(job.command.shown(), markup=False)
+        return
+    if detach:
+        service.serve_detached(job, console)
+    else:
+        service.serve_foreground(job, console)
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Ours and vLLM's: everything from the first option on belongs to vLLM; click has taken `--` away."""
+    cut = next((i for i, text in enumerate(arguments) if text.startswith("-")), len(arguments))
+    return arguments[:cut], arguments[cut:]
+
+
+def _pairs(named: list[str]) -> dict[str, str]:
+    pairs = {}
+    for text in named:
+        name, sep, run = text.partition("=")
+        if not sep or not run:
+            raise ConfigError(f"--adapters {text}: expected NAME=RUN", "e.g. --adapters a=runs/a b=runs/b")
+        pairs[name] = run
+    if not pairs:
+        raise ConfigError("--adapters names no run", "e.g. --adapters a=runs/a b=runs/b")
+    return pairs
+
+
+def _print_status(states: list[ServerState]) -> None:
+    if not states:
+        console.print("no servers")
+        return
+    table = Table("names", "state", "address", "pid", "served", box=None)
+    for state in states:
+        shown = state.state if not state.message or state.state == "ready" else f"{state.state}: {state.message}"
+        table.add_row(", ".join(state.names), shown, state.base_url, str(state.supervisor_pid), state.served)
+    console.print(table)
