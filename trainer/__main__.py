@@ -6,8 +6,7 @@ import argparse
 import os
 import sys
 
-from rich.console import Console
-
+from configs.console import console, done, skipped
 from configs.errors import EXIT_FAILED, EXIT_OK, TuneserveError
 from configs.rundir import RunDir
 from trainer import environment
@@ -39,13 +38,12 @@ def _data(run: RunDir, force: bool) -> None:
     from trainer.prepare import data_stage
     from trainer.preview import data_summary, tokenizing_progress
 
-    console = Console()
     with tokenizing_progress(console) as progress:
         report = data_stage(run, force=force, progress=progress)
     if report is None:
-        console.print("skipped: data (nothing changed)")
+        skipped("data")
     else:
-        console.print(data_summary(report), highlight=False)
+        done("data", _seconds(run, "data"), data_summary(report))
 
 
 def _train(run: RunDir, force: bool) -> None:
@@ -55,18 +53,24 @@ def _train(run: RunDir, force: bool) -> None:
 
     figures = train_stage(run, force=force)
     if figures is None:
-        print("skipped: train (nothing changed)")
+        skipped("train")
     else:
-        print(
-            f"train  {figures['steps']} steps in {figures['train_seconds']:.0f} s, loss {figures['loss']:.4f}, "
+        summary = (
+            f"{figures['steps']} steps in {figures['train_seconds']:.0f} s, loss {figures['loss']:.4f}, "
             f"{figures['tokens_per_s']:.0f} tokens/s, peak {figures['peak_gb']:.1f} GB"
         )
+        done("train", _seconds(run, "train"), summary)
 
 
 def _merge(run: RunDir, force: bool) -> None:
+    environment.settle(cache_root())
     from trainer.merge import merge_run
 
     merge_run(run, force)
+
+
+def _seconds(run: RunDir, stage: str) -> float:
+    return run.read().stages[stage].seconds or 0.0
 
 
 _STAGES = {"data": _data, "train": _train, "merge": _merge}

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from configs.console import done, skipped
 from configs.errors import ConfigError, TuneserveError
 from configs.models import files_fingerprint, weights_fingerprint
 from configs.rundir import RunDir
@@ -122,7 +123,7 @@ def merge_run(run: RunDir, force: bool = False) -> None:
     }
     why = "forced" if force else run.changed_since("merge", inputs)
     if why is None:
-        print("skipped: merge (nothing changed)")
+        skipped("merge")
     else:
         _merge_stage(run, base, inputs)
     if "gguf" in config.merge.formats:
@@ -145,7 +146,7 @@ def gguf_run(run: RunDir, quant: str, force: bool = False) -> None:
         "quant": quant,
     }
     if not force and run.changed_since("gguf", inputs) is None:
-        print("skipped: gguf (nothing changed)")
+        skipped("gguf")
         return
     with run.stage("gguf", inputs, [run.gguf]) as record, shown_progress("gguf") as on_progress:
         result = export_gguf(
@@ -159,7 +160,7 @@ def gguf_run(run: RunDir, quant: str, force: bool = False) -> None:
             redo=True,
         )
         record.figures = {"file": result.file.name, "size_gb": result.size_gb, "tensors": result.tensors}
-    print(f"gguf: {result.file} ({result.size_gb:.2f} GB)")
+    done("gguf", run.read().stages["gguf"].seconds or 0.0, f"{result.file} ({result.size_gb:.2f} GB)")
 
 
 def _merge_stage(run: RunDir, base: Path, inputs: dict[str, Any]) -> None:
@@ -175,10 +176,11 @@ def _merge_stage(run: RunDir, base: Path, inputs: dict[str, Any]) -> None:
             redo=True,
         )
         record.figures = {name: value for name, value in asdict(result).items() if name != "folder"}
-    print(
-        f"merged: {run.merged} ({result.size_gb:.2f} GB, {result.changed} tensors changed, {result.copied} copied, "
-        f"{result.seconds:.1f} s on the {result.device}, peak {result.peak_gb:.1f} GB)"
+    summary = (
+        f"{result.changed} tensors changed, {result.copied} copied, {result.size_gb:.2f} GB "
+        f"on the {result.device}, peak {result.peak_gb:.1f} GB"
     )
+    done("merge", run.read().stages["merge"].seconds or 0.0, summary)
 
 
 def check_sources(base: Path, adapter: Path) -> None:

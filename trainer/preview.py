@@ -23,7 +23,7 @@ def data_summary(report: DataReport) -> str:
     """One line for the log of a run."""
     dropped = sum(r.count for r in report.reasons.values() if r.rule.startswith("dropped"))
     return (
-        f"data   {report.read} rows read, {dropped} dropped; {report.train_rows} training rows "
+        f"{report.read} rows read, {dropped} dropped; {report.train_rows} training rows "
         f"({report.trained_tokens:,} of {report.train_tokens:,} tokens trained), {report.heldout_rows} held out, "
         f"longest {report.longest_row} tokens"
     )
