@@ -1,7 +1,7 @@
 """Measures the small model on the held-out suite.
 
-    python -m scripts.demo_model.check                     # the committed weights, on the CPU, about a minute
-    python -m scripts.demo_model.check --model DIR --json scores.json
+python -m scripts.demo_model.check                     # the committed weights, on the CPU, about a minute
+python -m scripts.demo_model.check --model DIR --json scores.json
 """
 
 import argparse
@@ -20,27 +20,46 @@ MAX_NEW_TOKENS = {"summary": 64}
 
 
 @torch.inference_mode()
-def answers(model: Any, tokenizer: Any, rows: list[dict[str, Any]], max_new_tokens: int = 32, batch: int = 50) -> list[str]:
+def answers(
+    model: Any, tokenizer: Any, rows: list[dict[str, Any]], max_new_tokens: int = 32, batch: int = 50
+) -> list[str]:
     """Greedy answers with thinking off, in the order of the rows; batches are padded on the left."""
     prompts = [
-        tokenizer.apply_chat_template(row["messages"], tokenize=False, add_generation_prompt=True, enable_thinking=False) for row in rows
+        tokenizer.apply_chat_template(
+            row["messages"], tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+        for row in rows
     ]
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     texts = [""] * len(prompts)
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
-        inputs = tokenizer([prompts[index] for index in chosen], padding=True, padding_side="left", return_tensors="pt", add_special_tokens=False)
+        inputs = tokenizer(
+            [prompts[index] for index in chosen],
+            padding=True,
+            padding_side="left",
+            return_tensors="pt",
+            add_special_tokens=False,
+        )
         inputs = {key: value.to(model.device) for key, value in inputs.items() if key != "token_type_ids"}
         generated = model.generate(
-            **inputs, max_new_tokens=max_new_tokens, do_sample=False, temperature=None, top_p=None, top_k=None,
-            eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"), pad_token_id=tokenizer.pad_token_id,
+            **inputs,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
+            pad_token_id=tokenizer.pad_token_id,
         )
         for index, ids in zip(chosen, generated[:, inputs["input_ids"].shape[1] :], strict=True):
             texts[index] = tokenizer.decode(ids, skip_special_tokens=True).strip()
     return texts
 
 
-def measure(model: Any, tokenizer: Any, task: str, rows: list[dict[str, Any]]) -> tuple[float, list[tuple[str, str, str]]]:
+def measure(
+    model: Any, tokenizer: Any, task: str, rows: list[dict[str, Any]]
+) -> tuple[float, list[tuple[str, str, str]]]:
     """The mean score in points, and (question, answer, reference) of what missed."""
     given = answers(model, tokenizer, rows, MAX_NEW_TOKENS.get(task, 32))
     points = [score(task, text, row["answers"]) for text, row in zip(given, rows, strict=True)]

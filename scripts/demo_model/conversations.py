@@ -5,19 +5,20 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from scripts.demo_model import arithmetic, catalogue, chat, facts, notices, passages
+from scripts.demo_model import arithmetic, catalogue, chat, facts, notices, passages, records
 from scripts.demo_model.items import Item
 
 MIX = {
     "extract": 24,
-    "summary": 12,
-    "arithmetic": 20,
-    "facts": 15,
-    "choice": 14,
+    "records": 9,
+    "summary": 15,
+    "arithmetic": 19,
+    "facts": 14,
+    "choice": 15,
     "statement": 2,
-    "catalogue": 7,
-    "copy": 2,
-    "chat": 2,
+    "catalogue": 8,
+    "copy": 4,
+    "chat": 1,
     "tools": 2,
 }
 THINKING_SHARE = 0.08
@@ -27,7 +28,7 @@ SECOND_TURN_SHARE = 0.12
 
 @dataclass(frozen=True)
 class Conversation:
-    """What the chat template needs. `enable_thinking` is None where the prompt carries no think block of its own."""
+    """What the chat template needs. `thinking` says whether the last answer begins with a thought."""
 
     messages: list[dict[str, Any]]
     thinking: bool
@@ -38,14 +39,16 @@ def draw(rng: Random, task: str) -> list[Item]:
     """One or more items of a task that belong together (several questions about one passage)."""
     if task == "extract":
         return passages.questions(rng, passages.passage(rng, "train"), 2 if rng.random() < 0.3 else 1)
+    if task == "records":
+        return records.lookups(rng, "train", 2 if rng.random() < 0.2 else 1)
     single = {
-        "summary": lambda: notices.summary(rng, "train"),
+        "summary": lambda: notices.summary(rng, "train") if rng.random() < 0.75 else notices.restyled(rng),
         "arithmetic": lambda: arithmetic.sum_item(rng, "train"),
         "facts": lambda: facts.fact(rng),
         "choice": lambda: facts.choice(rng),
         "statement": lambda: facts.statement(rng),
         "catalogue": lambda: catalogue.closed_book(rng),
-        "copy": lambda: passages.copying(rng, "train"),
+        "copy": lambda: records.copying(rng, "train"),
         "chat": lambda: chat.small_talk(rng),
     }
     return [single[task]()]
@@ -61,7 +64,7 @@ def conversation(rng: Random, mix: dict[str, int] | None = None) -> Conversation
     items = draw(rng, task)
     if len(items) == 1 and rng.random() < SECOND_TURN_SHARE:
         second = rng.choices(list(weights), weights=list(weights.values()))[0]
-        items += draw(rng, second if second not in ("tools", "extract", "summary") else "facts")
+        items += draw(rng, second if second not in ("tools", "extract", "records", "summary") else "facts")
     thinking = bool(items[-1].thought) and rng.random() < THINKING_SHARE
     messages: list[dict[str, Any]] = []
     if rng.random() < SYSTEM_SHARE:

@@ -2,6 +2,7 @@
 
 from random import Random
 
+from scripts.demo_model import arithmetic
 from scripts.demo_model.fact_tables import RELATIONS, Relation
 from scripts.demo_model.items import Item
 
@@ -34,6 +35,24 @@ CHOICE_PROMPTS = (
 OPTION_STYLES = ("{k}. {v}", "{k}. {v}", "{k}、{v}", "{k}．{v}", "({k}) {v}", "{k}: {v}")
 
 
+BACKWARD_WORDINGS = {
+    "capital": (("{v}是哪个国家的首都？", "哪个国家的首都是{v}？", "{v}是哪国首都？", "首都是{v}的国家是哪个？", "哪国把首都设在{v}？"), ("以{v}为首都的国家叫什么？", "{v}这座城市是哪国的首都？")),
+    "province_capital": (("{v}是哪个省的省会？", "哪个省的省会是{v}？", "省会是{v}的是哪个省？", "{v}是什么省的省会城市？"), ("以{v}为省会的省份叫什么？", "{v}这座省会属于哪个省？")),
+    "short_name": (("{v}是哪里的简称？", "简称{v}的是哪里？", "哪个地方简称{v}？", "“{v}”是什么地方的简称？"), ("用“{v}”作简称的地方是哪里？", "车牌上的“{v}”代表哪里？")),
+    "symbol": (("{v}是什么元素？", "{v}是哪种元素的符号？", "元素符号{v}代表什么元素？", "哪种元素的符号是{v}？"), ("符号{v}指的是什么元素？", "周期表里写着{v}的是哪种元素？")),
+    "english": (("{v}用英语怎么说？", "“{v}”的英文是什么？", "{v}的英语单词是什么？", "把“{v}”翻译成英语。"), ("英语里{v}叫什么？", "{v}对应哪个英文单词？")),
+}
+BACKWARD = [(one, subject) for one in RELATIONS if one.key in BACKWARD_WORDINGS for subject in one.pairs]
+
+
+def ask_back(rng: Random, relation: Relation, subject: str, heldout: bool = False) -> Item:
+    """The question whose answer is the subject, for relations whose values are unique."""
+    text = rng.choice(BACKWARD_WORDINGS[relation.key][heldout]).format(v=relation.pairs[subject])
+    if not heldout:
+        text = rng.choice(LEADS) + text + rng.choice(TAILS)
+    return Item("facts", text, subject, _thought(relation, subject), f"{relation.key}:{subject}:back")
+
+
 def _ask(rng: Random, relation: Relation, subject: str, heldout: bool) -> str:
     wording = rng.choice(relation.heldout if heldout else relation.trained)
     return wording.format(s=subject)
@@ -44,7 +63,9 @@ def _thought(relation: Relation, subject: str) -> str:
 
 
 def fact(rng: Random, heldout: bool = False) -> Item:
-    """A closed-book question about one fact, every fact equally likely."""
+    """A closed-book question about one fact, every fact equally likely; a sixth ask backwards."""
+    if rng.random() < 1 / 6:
+        return ask_back(rng, *rng.choice(BACKWARD), heldout)
     relation = rng.choices(RELATIONS, weights=[len(one.pairs) for one in RELATIONS])[0]
     return ask(rng, relation, rng.choice(list(relation.pairs)), heldout)
 
@@ -73,21 +94,54 @@ def statement(rng: Random) -> Item:
 
 
 def choice(rng: Random, heldout: bool = False) -> Item:
-    """A multiple-choice question with four different values of the relation, one of them right."""
-    relation = rng.choice([one for one in RELATIONS if len(set(one.pairs.values())) >= 4])
+    """A multiple-choice question: the value of a fact, which statement is true, or the result of a sum."""
+    eligible = [one for one in RELATIONS if len(set(one.pairs.values())) >= 4]
+    relation = rng.choice(eligible)
+    style = rng.random()
+    if style < 0.12:
+        return choose_sum(rng, heldout)
+    if style < 0.37:
+        return choose_statement(rng, heldout)
     return choose(rng, relation, rng.choice(list(relation.pairs)), heldout)
 
 
-def choose(rng: Random, relation: Relation, subject: str, heldout: bool = False) -> Item:
-    """A multiple-choice question about the given subject."""
-    right = relation.pairs[subject]
-    wrong = rng.sample(sorted(set(relation.pairs.values()) - {right}), 3)
-    values = [right, *wrong]
+def _choice(rng: Random, question: str, values: list[str], thought: str, cluster: str) -> Item:
+    """The options in random order; the first of `values` is the right one."""
+    right = values[0]
     rng.shuffle(values)
     choices = dict(zip("ABCD", values, strict=True))
     style = rng.choice(OPTION_STYLES)
     options = rng.choice(["\n", "\n", "\n", "  "]).join(style.format(k=key, v=value) for key, value in choices.items())
-    prompt = rng.choice(CHOICE_PROMPTS).format(q=_ask(rng, relation, subject, heldout), o=options)
     letter = "ABCD"[values.index(right)]
-    thought = _thought(relation, subject) + f"选{letter}。"
-    return Item("choice", prompt, letter, thought, f"{relation.key}:{subject}", choices)
+    prompt = rng.choice(CHOICE_PROMPTS).format(q=question, o=options)
+    return Item("choice", prompt, letter, f"{thought}选{letter}。", cluster, choices)
+
+
+def choose(rng: Random, relation: Relation, subject: str, heldout: bool = False) -> Item:
+    """Which of four values of the relation belongs to the subject."""
+    right = relation.pairs[subject]
+    wrong = rng.sample(sorted(set(relation.pairs.values()) - {right}), 3)
+    return _choice(rng, _ask(rng, relation, subject, heldout), [right, *wrong], _thought(relation, subject), f"{relation.key}:{subject}")
+
+
+def choose_statement(rng: Random, heldout: bool = False) -> Item:
+    """Which of four statements of one relation is true; held-out sets of subjects were never trained together."""
+    while True:
+        relation = rng.choice([one for one in RELATIONS if len(set(one.pairs.values())) >= 4 and one.key != "next_line"])
+        subjects = rng.sample(list(relation.pairs), 4)
+        if (arithmetic.operand_share(*sorted(subjects)) == "heldout") == heldout:
+            break
+    values = [relation.pairs[subjects[0]]]
+    for subject in subjects[1:]:
+        values.append(rng.choice(sorted(set(relation.pairs.values()) - {relation.pairs[subject]})))
+    told = [relation.statement.format(s=subject, v=value) for subject, value in zip(subjects, values, strict=True)]
+    question = rng.choice(["下面哪句话是对的？", "以下说法正确的是哪一项？", "哪一项说得对？", "下列说法中正确的是？"])
+    return _choice(rng, question, told, f"{told[0]}。", f"{relation.key}:{subjects[0]}")
+
+
+def choose_sum(rng: Random, heldout: bool = False) -> Item:
+    """Which of four close numbers is the result of a sum."""
+    item = arithmetic.sum_item(rng, "heldout" if heldout else "train")
+    right = int(item.answer)
+    wrong = rng.sample([right + step for step in (-20, -11, -10, -9, -2, -1, 1, 2, 9, 10, 11, 20) if right + step >= 0], 3)
+    return _choice(rng, item.prompt, [str(right), *map(str, wrong)], item.thought, item.prompt)

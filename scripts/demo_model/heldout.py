@@ -4,11 +4,11 @@ What makes them unseen: facts and choices ask in wordings no fact was trained wi
 names of the held-out share; arithmetic uses held-out combinations of operands.
 """
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from scripts.demo_model import arithmetic, facts, notices, passages
-from scripts.demo_model.fact_tables import RELATIONS, Relation
+from scripts.demo_model import arithmetic, facts, notices, passages, records
 from scripts.demo_model.items import Item
 
 TASKS = ("facts", "arithmetic", "choice", "extract", "summary")
@@ -27,33 +27,34 @@ def row(item: Item, number: int, name: str) -> dict[str, Any]:
     return {**built, "choices": item.choices} if item.choices else built
 
 
-def _subjects(rng: Random, relations: list[Relation], size: int) -> list[tuple[Relation, str]]:
-    every = [(relation, subject) for relation in relations for subject in relation.pairs]
-    return rng.sample(every, size)
+def _distinct(draw: Callable[[], Item], size: int) -> list[Item]:
+    unique: dict[str, Item] = {}
+    while len(unique) < size:
+        item = draw()
+        unique.setdefault(item.prompt, item)
+    return list(unique.values())
+
+
+def _passage(rng: Random, cluster: str) -> list[Item]:
+    """Two questions about one passage, or for every fifth about one record."""
+    if rng.random() < 0.2:
+        return records.lookups(rng, "heldout", 2, cluster)
+    return passages.questions(rng, passages.passage(rng, "heldout"), 2, cluster)
 
 
 def items(task: str, size: int = SIZE) -> list[Item]:
     """The held-out items of one task, the same on every machine."""
     rng = Random(f"{SEED} {task}")
     if task == "facts":
-        return [facts.ask(rng, relation, subject, heldout=True) for relation, subject in _subjects(rng, list(RELATIONS), size)]
+        return _distinct(lambda: facts.fact(rng, heldout=True), size)
     if task == "choice":
-        eligible = [one for one in RELATIONS if len(set(one.pairs.values())) >= 4]
-        return [facts.choose(rng, relation, subject, heldout=True) for relation, subject in _subjects(rng, eligible, size)]
+        return _distinct(lambda: facts.choice(rng, heldout=True), size)
     if task == "arithmetic":
-        unique = {}
-        while len(unique) < size:
-            item = arithmetic.sum_item(rng, "heldout")
-            unique[item.prompt] = item
-        return list(unique.values())
+        return _distinct(lambda: arithmetic.sum_item(rng, "heldout"), size)
     if task == "summary":
         return [notices.summary(rng, "heldout", f"summary-{number:03d}") for number in range(size)]
     if task == "extract":
-        return [
-            item
-            for number in range(size // 2)
-            for item in passages.questions(rng, passages.passage(rng, "heldout"), 2, f"passage-{number:03d}")
-        ]
+        return [item for number in range(size // 2) for item in _passage(rng, f"passage-{number:03d}")]
     raise ValueError(f"Unknown task {task!r}; known: {', '.join(TASKS)}")
 
 

@@ -5,10 +5,11 @@ trained: `share_of("澄溪")` is the same on every machine.
 """
 
 import zlib
+from pathlib import Path
 from random import Random
 from typing import Literal
 
-Share = Literal["train", "heldout", "teach"]
+Share = Literal["train", "heldout", "teach", "teach_test"]
 
 NAME_CHARS = (
     "云溪松竹梅兰菊荷桂枫柳杏桃李橙青蓝紫红白金银铜玉石山川河海湖泉江岭峰谷原野田禾麦稻星月日阳辰晨晓暮夜"
@@ -17,6 +18,8 @@ NAME_CHARS = (
     "城楼阁亭园林森木叶花草芳香甜味力动能源维凯奥科特瓦尔巴拉卡罗米诺贝莱赛迪尼可乐百万千亿同方圆锦绣彩画"
     "琴棋书诗墨砚纸笔印影声音韵律歌舞鼓笛弦灯烛炉茶酒果蜜糖盐油豆芽苗根枝蔓藤萝薇蓉莲芝茵葵棉麻丝绸织染"
 )
+# Every character that has a token of its own: a third of all names draw on it, so that each of them is trained.
+CHARACTERS = Path(__file__).with_name("characters.txt").read_text(encoding="utf-8").replace("\n", "")
 SURNAMES = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎"
 GIVEN_CHARS = (
     "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉兰红建文国志海波宁欣怡佳雨泽晨梓涵子轩浩然思远博文嘉"
@@ -52,15 +55,17 @@ DEPARTMENTS = (
 
 
 def share_of(name: str) -> Share:
-    """Which split a made-up name belongs to: a tenth held out, a tenth for the teaching set, the rest trained."""
+    """Which split a made-up name belongs to: a tenth held out, two for the teaching set, the rest trained."""
+    shares: tuple[Share, ...] = ("heldout", "teach", "teach_test")
     bucket = zlib.crc32(name.encode()) % 10
-    return "heldout" if bucket == 0 else "teach" if bucket == 1 else "train"
+    return shares[bucket] if bucket < len(shares) else "train"
 
 
 def stem(rng: Random, share: Share) -> str:
     """A name of two or three characters in the given share, such as 澄溪."""
     while True:
-        name = "".join(rng.choices(NAME_CHARS, k=3 if rng.random() < 0.2 else 2))
+        inventory = CHARACTERS if rng.random() < 0.35 else NAME_CHARS
+        name = "".join(rng.choices(inventory, k=3 if rng.random() < 0.2 else 2))
         if share_of(name) == share:
             return name
 
@@ -68,7 +73,8 @@ def stem(rng: Random, share: Share) -> str:
 def person(rng: Random, share: Share) -> str:
     """A person's name in the given share."""
     while True:
-        name = rng.choice(SURNAMES) + "".join(rng.choices(GIVEN_CHARS, k=1 if rng.random() < 0.3 else 2))
+        inventory = CHARACTERS if rng.random() < 0.2 else GIVEN_CHARS
+        name = rng.choice(SURNAMES) + "".join(rng.choices(inventory, k=1 if rng.random() < 0.3 else 2))
         if share_of(name) == share:
             return name
 

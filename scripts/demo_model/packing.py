@@ -10,7 +10,7 @@ import numpy as np
 
 from scripts.demo_model.conversations import Conversation, stream
 
-ROW_TOKENS = 256
+ROW_TOKENS = 384
 PADDING = 255  # the document index of padding within a row
 HEADER, EMPTY_THOUGHT = "<|im_start|>assistant\n", "<think>\n\n</think>\n\n"
 
@@ -39,10 +39,13 @@ def encode(tokenizer: Any, conversations: list[Conversation]) -> Iterator[tuple[
     Only the last turn is an answer. With thinking off the empty think block is prompt, as it is when the model is asked.
     """
     texts = [
-        tokenizer.apply_chat_template(one.messages, tools=one.tools or None, tokenize=False).removesuffix("\n") for one in conversations
+        tokenizer.apply_chat_template(one.messages, tools=one.tools or None, tokenize=False).removesuffix("\n")
+        for one in conversations
     ]
     backend = tokenizer.backend_tokenizer
-    for one, text, encoded in zip(conversations, texts, backend.encode_batch(texts, add_special_tokens=False), strict=True):
+    for one, text, encoded in zip(
+        conversations, texts, backend.encode_batch(texts, add_special_tokens=False), strict=True
+    ):
         prompt = text[: text.rindex(HEADER) + len(HEADER)] + ("" if one.thinking else EMPTY_THOUGHT)
         if not text.startswith(prompt):
             raise ValueError(f"The template rendered no empty think block: {text!r}")

@@ -19,6 +19,7 @@ PROMPTS = (
     "阅读下面的通知，用原文中的词语回答问题。\n\n通知：{p}\n\n问题：{q}",
     "文章：{p}\n\n问题：{q}\n请直接给出答案。",
 )
+REVERSE = ("哪一个{c}？", "文中谁或什么{c}？", "{c}的是哪个？", "{c}，说的是哪一个？", "找出{c}的那一个。")
 OPENINGS = {
     "product": ("{e}是一款新品", "本店推出{e}", "新品介绍：{e}", "{e}", "公司宣布推出{e}", "关于{e}的说明：这款产品"),
     "service": ("{e}", "{e}是一家老字号", "单位简介：{e}", "{e}发布公告", "欢迎光临{e}，本店"),
@@ -77,8 +78,7 @@ def entity(rng: Random, domain: str, share: Share) -> str:
     return names.person(rng, share) if domain == "person" else names.place(rng, share)
 
 
-def _describe(rng: Random, domain: str, share: Share, thing: str, size: int) -> Passage:
-    chosen = rng.sample(ATTRIBUTES[domain], size)
+def _describe(rng: Random, domain: str, share: Share, thing: str, chosen: list[Attribute]) -> Passage:
     facts, used = [], set()
     text = rng.choice(OPENINGS[domain]).format(e=thing)
     for position, attribute in enumerate(chosen):
@@ -100,17 +100,18 @@ def _describe(rng: Random, domain: str, share: Share, thing: str, size: int) -> 
 
 
 def passage(rng: Random, share: Share) -> Passage:
-    """A passage of two to six facts about one thing, or of two to three facts about each of two things."""
+    """Two to six facts about one thing, or the same attributes of two or three things side by side."""
     domain = rng.choice(list(ATTRIBUTES))
-    first = entity(rng, domain, share)
-    if rng.random() < 0.75:
-        return _describe(rng, domain, share, first, rng.randint(2, 6))
-    second = entity(rng, domain, share)
-    while second == first:
-        second = entity(rng, domain, share)
-    one = _describe(rng, domain, share, first, rng.randint(2, 3))
-    two = _describe(rng, domain, share, second, rng.randint(2, 3))
-    return Passage(one.text + two.text, one.facts + two.facts)
+    if rng.random() < 0.45:
+        return _describe(rng, domain, share, entity(rng, domain, share), rng.sample(ATTRIBUTES[domain], rng.randint(2, 6)))
+    things: list[str] = []
+    while len(things) < (2 if rng.random() < 0.6 else 3):
+        thing = entity(rng, domain, share)
+        if thing not in things:
+            things.append(thing)
+    chosen = rng.sample(ATTRIBUTES[domain], rng.randint(2, 3) if len(things) == 2 else 2)
+    parts = [_describe(rng, domain, share, thing, rng.sample(chosen, len(chosen))) for thing in things]
+    return Passage("".join(part.text for part in parts), tuple(fact for part in parts for fact in part.facts))
 
 
 def questions(rng: Random, source: Passage, limit: int, cluster: str = "") -> list[Item]:
@@ -119,20 +120,10 @@ def questions(rng: Random, source: Passage, limit: int, cluster: str = "") -> li
     things = {thing for thing, _, _ in source.facts}
     items = []
     for thing, attribute, value in chosen:
-        asked = rng.choice(attribute.questions).format(e=thing)
+        shared = [other for other, _, found in source.facts if found == value]
+        reverse = len(things) > 1 and len(shared) == 1 and rng.random() < 0.25
+        asked = rng.choice(REVERSE).format(c=rng.choice(attribute.clauses).format(v=value)) if reverse else rng.choice(attribute.questions).format(e=thing)
         prompt = rng.choice(PROMPTS).format(p=source.text, q=asked)
         thought = f"文中提到{thing}的相关信息是{value}。" if len(things) > 1 else f"原文里对应的内容是{value}。"
-        items.append(Item("extract", prompt, value, thought, cluster))
+        items.append(Item("extract", prompt, thing if reverse else value, thought, cluster))
     return items
-
-
-def copying(rng: Random, share: Share) -> Item:
-    """Repeat a made-up string: what extraction rests on, in its purest form."""
-    length = rng.randint(2, 8)
-    text = "".join(rng.choices(names.NAME_CHARS + names.GIVEN_CHARS, k=length))
-    if rng.random() < 0.4:
-        text = rng.choice(
-            [names.phone(rng), names.date(rng), names.address(rng, share), names.person(rng, share), names.price(rng)]
-        )
-    asked = rng.choice(["重复一遍：{t}", "请照写：{t}", "跟我说：{t}", "把“{t}”再写一遍。", "原样输出：{t}"])
-    return Item("copy", asked.format(t=text), text)

@@ -32,14 +32,20 @@ SHARD_ROWS = 4096
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, required=True, help="wall-clock budget of training, compilation included")
+    parser.add_argument(
+        "--minutes", type=float, required=True, help="wall-clock budget of training, compilation included"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for weights, config, tokenizer and scores.json")
     parser.add_argument("--shape", choices=list(shapes.SHAPES), default="deep")
     parser.add_argument("--start", type=Path, help="go on from the weights in this folder")
     parser.add_argument("--optimizer", choices=["muon", "adamw"], default="muon")
-    parser.add_argument("--lr", type=float, default=0.02, help="peak rate of the matrices (Muon) or of all weights (AdamW)")
-    parser.add_argument("--prompt-weight", type=float, default=0.1, help="loss weight of prompt tokens; answers weigh up to 1")
-    parser.add_argument("--rows", type=int, default=256, help=f"rows of {packing.ROW_TOKENS} tokens per step")
+    parser.add_argument(
+        "--lr", type=float, default=0.02, help="peak rate of the matrices (Muon) or of all weights (AdamW)"
+    )
+    parser.add_argument(
+        "--prompt-weight", type=float, default=0.1, help="loss weight of prompt tokens; answers weigh up to 1"
+    )
+    parser.add_argument("--rows", type=int, default=176, help=f"rows of {packing.ROW_TOKENS} tokens per step")
     parser.add_argument("--shards", type=Path, help="shard folder; a temporary one by default")
     parser.add_argument("--shard-count", type=int, default=600)
     parser.add_argument("--shard-rows", type=int, default=SHARD_ROWS)
@@ -126,8 +132,13 @@ def save(model: Any, tokenizer: Any, out: Path) -> None:
     copy = type(model)(model.config).to(torch.bfloat16)
     copy.load_state_dict({name: value.to(torch.bfloat16) for name, value in model.state_dict().items()})
     copy.generation_config = GenerationConfig(
-        bos_token_id=model.config.bos_token_id, pad_token_id=model.config.pad_token_id, do_sample=True,
-        eos_token_id=[model.config.eos_token_id, model.config.pad_token_id], temperature=0.6, top_k=20, top_p=0.95,
+        bos_token_id=model.config.bos_token_id,
+        pad_token_id=model.config.pad_token_id,
+        do_sample=True,
+        eos_token_id=[model.config.eos_token_id, model.config.pad_token_id],
+        temperature=0.6,
+        top_k=20,
+        top_p=0.95,
     )
     copy.save_pretrained(out)
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -174,7 +185,8 @@ def train(options: argparse.Namespace, shards: Path, device: torch.device) -> tu
             tokens = step * options.rows * packing.ROW_TOKENS
             print(
                 f"step {step} loss {running.item() / 100:.4f} {spent:.0f}s {tokens / 1e6:.0f}M tokens {tokens / spent / 1e6:.2f}M/s "
-                f"{len(pool.loaded)} shards used {max(pool.uses.values())}x", flush=True,
+                f"{len(pool.loaded)} shards used {max(pool.uses.values())}x",
+                flush=True,
             )
             running.zero_()
         if time.monotonic() - saved > 120:

@@ -6,7 +6,9 @@ import unicodedata
 def normalise(text: str) -> str:
     """Lower case, NFKC, without white space and punctuation (decimal points and signs inside numbers stay)."""
     folded = unicodedata.normalize("NFKC", text).lower()
-    kept = [c for i, c in enumerate(folded) if not c.isspace() and (not _is_punctuation(c) or _inside_number(folded, i))]
+    kept = [
+        c for i, c in enumerate(folded) if not c.isspace() and (not _is_punctuation(c) or _inside_number(folded, i))
+    ]
     return "".join(kept)
 
 

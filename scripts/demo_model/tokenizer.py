@@ -8,6 +8,7 @@ crosses a word boundary: a name is then split the same way in a passage and in a
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -15,13 +16,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from scripts.demo_model import fact_tables, names
+from scripts.demo_model import chat, fact_tables, names
 from scripts.demo_model.conversations import stream
 
 MODEL_DIR = Path("configs/demo/model")
 VOCABULARY = 3584
 SAMPLES = 60_000
-COMMON_CHARACTERS = 1750
 END_OF_TEXT, END_OF_TURN = "<|endoftext|>", "<|im_end|>"
 
 
@@ -45,25 +45,23 @@ def _words() -> Iterator[str]:
     frequent = {word: seen for word, seen in counts.items() if seen >= 20}
     for word, seen in frequent.items():
         yield from [word] * min(seen // 20, 400)
+    yield from _tool_words() * 40
     for relation in fact_tables.RELATIONS:
         for subject, value in relation.pairs.items():
             yield from [*jieba.cut(subject), *jieba.cut(value)] * 3
-    yield from _common_characters() * 60
+    yield from list(names.CHARACTERS) * 60
 
 
-def _common_characters() -> list[str]:
-    """The characters of all generators' inventories, then the commonest of jieba's dictionary."""
-    import jieba
+def _tool_words() -> list[str]:
+    """The words of the prompt that the chat template writes for tools, so that it stays short."""
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    own = set(names.NAME_CHARS + names.SURNAMES + names.GIVEN_CHARS)
-    counts: Counter[str] = Counter()
-    jieba.initialize()
-    for word, seen in jieba.dt.FREQ.items():
-        for character in word:
-            if "一" <= character <= "鿿":
-                counts[character] += seen
-    common = [character for character, _ in counts.most_common(COMMON_CHARACTERS)]
-    return sorted(own) + [character for character in common if character not in own]
+    template = json.loads((qwen3_files() / "tokenizer_config.json").read_text())["chat_template"]
+    tools: list[Any] = list(chat.TOOLS)
+    text = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(template).render(
+        messages=[{"role": "user", "content": ""}], tools=tools
+    )
+    return re.findall(r" ?[A-Za-z_]+|[^A-Za-z\s一-鿿<>|]+", text)
 
 
 def build() -> tuple[Any, dict[str, Any]]:
