@@ -249,6 +249,9 @@ def _model_flags(target: Target, config: ServeConfig) -> dict[str, list[str]]:
             "--max-loras": [str(len({a.folder for a in target.adapters}))],
             "--lora-modules": [f"{a.name}={a.folder}" for a in target.adapters],
         }
+        if all(a.modules for a in target.adapters):
+            # Otherwise vLLM also wraps the output layer, and its CPU build then fails on batched prompt_logprobs.
+            flags["--lora-target-modules"] = sorted({module for a in target.adapters for module in a.modules})
     if PRECISION_FLAGS[config.precision]:
         name, *values = PRECISION_FLAGS[config.precision]
         flags[name] = values

@@ -14,6 +14,7 @@ from configs.load import apply_override, load_config
 from configs.rundir import RunDir
 from configs.schema import ServeConfig
 from serve.command import DRAIN_S, ServerCommand, build_command
+from serve.server import VllmServer
 from serve.state import state_folder
 from serve.target import Target, adapter_target, adapters_target, folder_target, merged_target
 
@@ -113,3 +114,8 @@ def _plain_config(overrides: Sequence[str]) -> ServeConfig:
     except ValidationError as error:
         problems = "; ".join(f"serve.{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
         raise ConfigError(problems, "`tuneserve init` shows every key of the serve section") from None
+
+
+def job_of(run: RunDir, config: ServeConfig, server: VllmServer) -> ServeJob:
+    """The job of a server that is already up and was checked, for `keep_running` and `detach_running`."""
+    return ServeJob(server.command, config, run.path.resolve(), server.log.resolve(), run.path.resolve(), check=False)

@@ -148,9 +148,7 @@ def _adapter(adapter: Adapter) -> Finding:
     weights = [adapter.folder / name for name in ("adapter_model.safetensors", "adapter_model.bin")]
     if not any(file.is_file() for file in weights):
         raise ConfigError(f"{adapter.folder}: adapter_model.safetensors is missing", "run `tuneserve train` again")
-    modules = _json(adapter.folder / "adapter_config.json")["target_modules"]
-    names = set(modules) if isinstance(modules, list) else set()
-    refused = sorted(names - LORA_LAYERS)
+    refused = sorted(set(adapter.modules) - LORA_LAYERS)
     if refused:
         raise ConfigError(
             f"{adapter.folder}: adapts {', '.join(refused)}, which vLLM cannot do beside a base",

@@ -71,14 +71,16 @@ class GuardedProcess:
             TuneserveError: it cannot be started.
         """
         mark = uuid.uuid4().hex
-        popen = subprocess.Popen(
-            [sys.executable, "-I", "-S", guardian.__file__, str(ORPHAN_GRACE_S), str(log), "--", *argv],
-            env={**env, MARK_VARIABLE: mark},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            # In a session of its own the terminal's Ctrl-C does not reach it: we decide how it ends.
-            start_new_session=True,
-        )
+        with log.open("ab") as errors:  # our own standard error must be free to close when we hand the process over
+            popen = subprocess.Popen(
+                [sys.executable, "-I", "-S", guardian.__file__, str(ORPHAN_GRACE_S), str(log), "--", *argv],
+                env={**env, MARK_VARIABLE: mark},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                # In a session of its own the terminal's Ctrl-C does not reach it: we decide how it ends.
+                start_new_session=True,
+            )
         assert popen.stdin is not None
         assert popen.stdout is not None
         process = cls(popen.pid, os.dup(popen.stdin.fileno()), os.dup(popen.stdout.fileno()), mark, None)

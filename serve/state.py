@@ -58,7 +58,9 @@ class ServerState(BaseModel):
     def alive(self) -> bool:
         """Whether the supervisor still runs."""
         try:
-            return abs(psutil.Process(self.supervisor_pid).create_time() - self.supervisor_created) < 1
+            process = psutil.Process(self.supervisor_pid)
+            same = abs(process.create_time() - self.supervisor_created) < 1
+            return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 

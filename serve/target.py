@@ -26,6 +26,8 @@ class Adapter:
     """PEFT folder: adapter_config.json and adapter_model.safetensors."""
     rank: int
     """Largest rank in it."""
+    modules: tuple[str, ...] = ()
+    """Names of the layers that it adapts; empty where they are given by a pattern."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def adapters_target(runs: Mapping[str, RunDir]) -> Target:
         ConfigError: a run has no adapter, the runs differ in base or thinking mode, or vLLM cannot take an adapter.
     """
     first = next(iter(runs.values()))
-    adapters = tuple(Adapter(name, run.adapter, adapter_rank(run.adapter)) for name, run in runs.items())
+    adapters = tuple(read_adapter(name, run.adapter) for name, run in runs.items())
     for run in runs.values():
         if base_folder(run) != base_folder(first):
             raise ConfigError(
@@ -135,8 +137,8 @@ def base_folder(run: RunDir) -> Path:
     return resolve_model(config.model, config.hub, config.offline)
 
 
-def adapter_rank(folder: Path) -> int:
-    """Largest rank in a PEFT adapter.
+def read_adapter(name: str, folder: Path) -> Adapter:
+    """A PEFT adapter as vLLM will see it.
 
     Raises:
         ConfigError: there is no adapter, or vLLM cannot serve it beside a base (DoRA, `modules_to_save`, rank > 512).
@@ -151,12 +153,13 @@ def adapter_rank(folder: Path) -> int:
                 f"{file}: {key} is {config[key]!r}: the adapter {what}, which vLLM refuses beside a base",
                 "serve the merged weights: `tuneserve merge RUN`, then `tuneserve serve RUN`",
             )
-    rank = max([config["r"], *config.get("rank_pattern", {}).values()])
+    rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
     if rank > LORA_RANKS[-1]:
         raise ConfigError(
             f"{file}: rank {rank} is above {LORA_RANKS[-1]}, vLLM's largest", "serve the merged weights instead"
         )
-    return rank
+    modules = config.get("target_modules")
+    return Adapter(name, folder, rank, tuple(sorted(modules)) if isinstance(modules, list) else ())
 
 
 def _target(run: RunDir, weights: Path, names: tuple[str, ...], adapters: tuple[Adapter, ...] = ()) -> Target:
