@@ -79,7 +79,11 @@ class _Mock(asyncio.Protocol):
         if head.startswith(b"GET"):
             self._transport.write(_response(_MODELS))
         else:
-            self._loop.call_later(self._latency_s, self._transport.write, _response(_REPLY))
+            self._loop.call_later(self._latency_s, self._answer)
+
+    def _answer(self) -> None:
+        if not self._transport.is_closing():  # a load generator stops in the middle of a request
+            self._transport.write(_response(_REPLY))
 
 
 def _serve(port: int, latency_s: float) -> None:
