@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -28,13 +30,13 @@ def print_comparison(comparison: Comparison, console: Console, language: Languag
     body = [Text(summary(comparison, language))]
     body += [Text(f"· {text(reason, language)}", style="dim") for reason in comparison.gate.reasons]
     console.print(Panel(Group(*body), title=Text(title, style=f"bold {style}"), title_align="left", border_style=style))
-    console.print(_rich(task_table(comparison, language)))
+    _print(task_table(comparison, language), console)
     if comparison.groups:
-        console.print(_rich(retention_table(comparison, language)))
-    console.print(_rich(gate_table(comparison, language)))
+        _print(retention_table(comparison, language), console)
+    _print(gate_table(comparison, language), console)
     judged = judge_table(comparison, language)
     if judged is not None:
-        console.print(_rich(judged))
+        _print(judged, console)
     for fact in facts(comparison, language):
         mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: " "}[fact.good]
         console.print(f"{mark} {escape(fact.label)}: {escape(fact.value)}")
@@ -50,13 +52,27 @@ def print_runs(comparisons: Sequence[Comparison], console: Console, language: La
         print_comparison(comparison, console, language)
     points = tradeoff(comparisons)
     if points:
-        console.print(_rich(run_table(points, language)))
+        _print(run_table(points, language), console)
 
 
-def _rich(table: Table) -> RichTable:
-    shown = RichTable(title=Text(table.title), title_justify="left", title_style="bold", header_style="bold")
-    for number, column in enumerate(table.columns):
-        shown.add_column(Text(column), justify="left" if number < table.text_columns else "right")
+def _print(table: Table, console: Console) -> None:
+    """Prints a table, without as many of its spare columns as the terminal is too narrow for."""
+    hidden: set[int] = set()
+    for column in (*table.spare, None):
+        shown = _rich(table, hidden)
+        if column is None or Measurement.get(console, console.options, shown).maximum < console.width:
+            break
+        hidden.add(column)
+    console.print(shown)
+
+
+def _rich(table: Table, hidden: set[int]) -> RichTable:
+    shown = RichTable(
+        title=Text(f"\n{table.title}"), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+    )
+    kept = [number for number in range(len(table.columns)) if number not in hidden]
+    for number in kept:
+        shown.add_column(Text(table.columns[number]), justify="left" if number < table.text_columns else "right")
     for row, tone in zip(table.rows, table.tones, strict=True):
-        shown.add_row(*(Text(cell) for cell in row), style=_TONES[tone])
+        shown.add_row(*(Text(row[number]) for number in kept), style=_TONES[tone])
     return shown

@@ -14,13 +14,17 @@ from eval.tradeoff import RunPoint
 
 @dataclass(frozen=True)
 class Table:
-    """Column titles and rows of cells. `tones` colours a row: gain, loss, flat or a gate state."""
+    """Column titles and rows of cells. `tones` colours a row: gain, loss, flat or a gate state.
+
+    `spare` numbers the columns that a narrow terminal leaves out, the most dispensable first.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     tones: tuple[str, ...]
     text_columns: int = 1
+    spare: tuple[int, ...] = ()
 
 
 def _titles(keys: Sequence[str], language: Language, comparison: Comparison) -> tuple[str, ...]:
@@ -55,7 +59,8 @@ def task_table(comparison: Comparison, language: Language) -> Table:
         ]
         rows.append(tuple(row + ([figures.points(task.noise.floor_points if task.noise else None)] if noisy else [])))
     tones = tuple(_tone(task) for task in comparison.tasks)
-    return Table(say("results", language), _titles(keys, language, comparison), tuple(rows), tones, 2)
+    titles = _titles(keys, language, comparison)
+    return Table(say("results", language), titles, tuple(rows), tones, 2, spare=(9, 8, 1, 7))
 
 
 def retention_table(comparison: Comparison, language: Language) -> Table:
@@ -81,7 +86,8 @@ def retention_table(comparison: Comparison, language: Language) -> Table:
                 )
             )
             tones.append(_tone(item))
-    return Table(say("groups", language), _titles(keys, language, comparison), tuple(rows), tuple(tones))
+    titles = _titles(keys, language, comparison)
+    return Table(say("groups", language), titles, tuple(rows), tuple(tones), spare=(7, 5))
 
 
 def check_name(check: GateCheck, language: Language) -> str:
@@ -107,7 +113,7 @@ def gate_table(comparison: Comparison, language: Language) -> Table:
         for check in comparison.gate.checks
     )
     tones = tuple(check.state for check in comparison.gate.checks)
-    return Table(say("gate.title", language), _titles(keys, language, comparison), rows, tones, 2)
+    return Table(say("gate.title", language), _titles(keys, language, comparison), rows, tones, 2, spare=(6,))
 
 
 def behaviour_table(comparison: Comparison, language: Language) -> Table:
