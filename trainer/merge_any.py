@@ -1,22 +1,32 @@
-"""Merging any PEFT adapter, not only a run's: `tuneserve merge --model ADAPTER --save-as DIR --format vllm|gguf`."""
+"""Merging any PEFT adapter, not only a run's.
+
+    python -m trainer.merge_any ADAPTER SAVE_AS [--format vllm|gguf|fp8|int8] [--base BASE] [--quant q8_0]
+
+This is what `tuneserve merge --model ADAPTER --save-as SAVE_AS` runs.
+"""
 
 from __future__ import annotations
 
+import argparse
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from configs.errors import ConfigError
+from configs.errors import EXIT_OK, ConfigError, TuneserveError
 from configs.models import resolve_model
-from trainer.gguf import GgufResult, export_gguf
-from trainer.merge import MergeResult, check_sources, merge_adapter, pick_device
+from trainer.export_8bit import export_8bit
+from trainer.gguf import export_gguf
+from trainer.merge import check_sources, merge_adapter, pick_device
 from trainer.merge_output import shown_progress
 from trainer.merge_plan import plan_merge, read_adapter_config
 from trainer.merge_tensors import MergedTensors
 from trainer.template import ChatCodec
+
+Format = Literal["vllm", "gguf", "fp8", "int8"]
 
 QUANTIZED_NAME = re.compile(
     r"(-unsloth)?-bnb-[48]bit$|-(gptq|awq)(-int[48])?$|-int[48]$|-fp8(-dynamic)?$", re.IGNORECASE
@@ -32,13 +42,16 @@ class AnyMerge:
     """The base model that was used."""
     notes: list[str]
     """What the user should know about how it was chosen."""
-    result: MergeResult | GgufResult
+    folder: Path
+    """What was written."""
+    size_gb: float
+    """Its size, in GB of 1e9 bytes."""
 
 
 def merge_any(
     adapter: Path,
     save_as: Path,
-    fmt: Literal["vllm", "gguf"] = "vllm",
+    fmt: Format = "vllm",
     base: str | None = None,
     *,
     quant: str = "q8_0",
@@ -47,7 +60,7 @@ def merge_any(
     offline: bool = False,
     device: str = "auto",
 ) -> AnyMerge:
-    """Merges an adapter into its base and writes 16-bit weights or a GGUF file.
+    """Merges an adapter into its base and writes 16-bit weights, a GGUF file, or 8-bit weights.
 
     Args:
         adapter: folder with adapter_config.json and adapter_model.safetensors.
@@ -86,10 +99,10 @@ def merge_any(
     if own.is_file() and own.read_bytes() != _bytes(folder / "chat_template.jinja"):
         notes.append(f"{own} differs from the base's template; the base's is the one that was copied")
 
+    check_sources(folder, adapter)
     with shown_progress(f"merge to {fmt}") as on_progress:
-        result: MergeResult | GgufResult
         if fmt == "vllm":
-            result = merge_adapter(
+            merge_adapter(
                 folder,
                 adapter,
                 save_as,
@@ -99,21 +112,70 @@ def merge_any(
                 end_token_id=end_token_id,
             )
         else:
-            check_sources(folder, adapter)
-            plan = plan_merge(folder, adapter)
-            largest = max((spec.nbytes for spec in MergedTensors(plan, torch.device("cpu")).specs()), default=0)
-            tensors = MergedTensors(plan, pick_device(device, largest))
-            result = export_gguf(
-                tensors,
-                folder,
-                save_as,
-                name=save_as.resolve().name,
-                quant=quant,
-                end_token_id=end_token_id,
-                on_progress=on_progress,
-            )
-    return AnyMerge(folder, notes, result)
+            tensors = MergedTensors(plan_merge(folder, adapter), torch.device("cpu"))
+            tensors.device = pick_device(device, max(spec.nbytes for spec in tensors.specs()))
+            if fmt == "gguf":
+                export_gguf(
+                    tensors,
+                    folder,
+                    save_as,
+                    name=save_as.resolve().name,
+                    quant=quant,
+                    end_token_id=end_token_id,
+                    on_progress=on_progress,
+                )
+            else:
+                export_8bit(
+                    tensors,
+                    folder,
+                    save_as,
+                    kind=fmt,
+                    shard_gb=shard_gb,
+                    end_token_id=end_token_id,
+                    on_progress=on_progress,
+                )
+    size = sum(f.stat().st_size for f in save_as.rglob("*") if f.suffix in (".safetensors", ".gguf"))
+    return AnyMerge(folder, notes, save_as, round(size / 1e9, 6))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.merge_any", description=merge_any.__doc__)
+    parser.add_argument("adapter", type=Path)
+    parser.add_argument("save_as", type=Path)
+    parser.add_argument("--format", choices=["vllm", "gguf", "fp8", "int8"], default="vllm")
+    parser.add_argument("--base", help="folder or hub id of the 16-bit base, if the adapter names another")
+    parser.add_argument("--quant", default="q8_0", help="number format of a GGUF file")
+    parser.add_argument("--shard-gb", type=float, default=5.0, help="largest weight file in GB")
+    parser.add_argument("--hub", choices=["huggingface", "modelscope"], default="huggingface")
+    parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    options = parser.parse_args(arguments)
+    try:
+        done = merge_any(
+            options.adapter,
+            options.save_as,
+            options.format,
+            options.base,
+            quant=options.quant,
+            shard_gb=options.shard_gb,
+            hub=options.hub,
+            offline=options.offline,
+        )
+    except TuneserveError as error:
+        if options.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    for note in done.notes:
+        print(f"note: {note}")
+    print(f"merged: {options.adapter} into {done.base} -> {done.folder} ({done.size_gb:.2f} GB)")
+    return EXIT_OK
 
 
 def _bytes(file: Path) -> bytes | None:
     return file.read_bytes() if file.is_file() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -74,7 +74,7 @@ def disk_full(out: Path, needed: int) -> TuneserveError:
 
 @contextmanager
 def shown_progress(title: str) -> Iterator[OnProgress]:
-    """A bar with bytes, speed and time left; without a terminal a plain line at every tenth."""
+    """A bar with bytes, speed and time left; without a terminal a plain line at every tenth of more than a GB."""
     columns = (TextColumn(title), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True) as bar:
         task, tenth = bar.add_task(title, total=None), 0
@@ -82,7 +82,7 @@ def shown_progress(title: str) -> Iterator[OnProgress]:
         def on_progress(done: int, total: int) -> None:
             nonlocal tenth
             bar.update(task, completed=done, total=total)
-            if not bar.console.is_terminal and done * 10 // total > tenth:
+            if not bar.console.is_terminal and total > 1e9 and done * 10 // total > tenth:
                 tenth = done * 10 // total
                 print(f"{title}: {tenth * 10} % of {_size(total)}", flush=True)
 

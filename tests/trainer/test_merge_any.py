@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,15 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 
 from configs.errors import ConfigError, TuneserveError
 from configs.load import validate
 from configs.rundir import RunDir
 from tests.trainer.tiny_models import IDS, make_model
 from trainer import merge_any as merge_any_module
-from trainer.gguf import GgufResult
 from trainer.merge import merge_run
-from trainer.merge_any import QUANTIZED_NAME, merge_any
+from trainer.merge_any import QUANTIZED_NAME, main, merge_any
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +66,39 @@ def test_any_adapter_merges_into_the_base_that_it_names(base: Path, adapter: Pat
 
 def test_any_adapter_goes_straight_to_gguf(base: Path, adapter: Path, tmp_path: Path) -> None:
     """Without merged weights on the disk in between."""
-    done = merge_any(adapter, tmp_path / "phone", "gguf", quant="bf16")
-    assert isinstance(done.result, GgufResult)
+    merge_any(adapter, tmp_path / "phone", "gguf", quant="bf16")
     assert [p.name for p in (tmp_path / "phone").iterdir()] == ["phone-BF16.gguf"]
     merge_any(adapter, tmp_path / "merged")
     torch.testing.assert_close(
         logits(tmp_path / "phone", "phone-BF16.gguf"), logits(tmp_path / "merged"), atol=1e-3, rtol=1e-3
     )
+
+
+def test_any_adapter_goes_straight_to_8_bits(base: Path, adapter: Path, tmp_path: Path) -> None:
+    merge_any(adapter, tmp_path / "fp8", "fp8")
+    config = json.loads((tmp_path / "fp8/config.json").read_text())
+    assert config["quantization_config"]["format"] == "float-quantized"
+    assert config["architectures"] == json.loads((base / "config.json").read_text())["architectures"]
+    merge_any(adapter, tmp_path / "merged")
+    read = CompressedTensorsConfig(dequantize=True)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "fp8", dtype=torch.float32, quantization_config=read)
+    with torch.no_grad():
+        got, wanted = model(input_ids=IDS).logits, logits(tmp_path / "merged")
+    assert ((got - wanted).norm() / wanted.norm()).item() < 0.2
+
+
+def test_command_prints_result_notes_and_errors(
+    adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (adapter / "chat_template.jinja").write_text("another template")
+    assert main([str(adapter), str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "note: " in printed
+    assert f"-> {tmp_path / 'out'}" in printed
+    assert main([str(adapter), str(tmp_path / "out")]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    with pytest.raises(ConfigError):
+        main([str(adapter), str(tmp_path / "out"), "--debug"])
 
 
 @pytest.mark.parametrize(
@@ -150,9 +176,9 @@ def test_run_is_merged_once_and_again_when_its_adapter_changes(
     capsys.readouterr()
 
     merge_run(run)
-    assert capsys.readouterr().out == "skipped: merge (nothing changed)\n"
+    assert re.search("merge.*skipped", capsys.readouterr().out)
     merge_run(run, force=True)
-    assert "merged: " in capsys.readouterr().out
+    assert re.search("merge.*4 tensors changed", capsys.readouterr().out)
 
     file = run.adapter / "adapter_config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "lora_alpha": 32}))
@@ -168,10 +194,10 @@ def test_asking_for_gguf_later_does_not_merge_again(
     run = make_run(tmp_path, base, adapter, formats=["vllm", "gguf"], gguf_quant="f16")
     merge_run(run)
     printed = capsys.readouterr().out
-    assert "skipped: merge" in printed
+    assert re.search("merge.*skipped", printed)
     assert [p.name for p in run.gguf.iterdir()] == ["tiny-F16.gguf"]
     merge_run(run)
-    assert "skipped: gguf" in capsys.readouterr().out
+    assert re.search("gguf.*skipped", capsys.readouterr().out)
 
 
 def test_run_without_adapter_says_what_to_do(base: Path, adapter: Path, tmp_path: Path) -> None:

@@ -1,0 +1,226 @@
+"""The README.md of a merged model: what it was made from, how, what it scored, where its limits are. And its upload.
+
+Nothing in it is written by hand: recipe and figures come from the run directory. Local paths are left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from configs.errors import ConfigError, TuneserveError
+from configs.rundir import Manifest, RunDir, write_atomically
+
+Hub = Literal["huggingface", "modelscope"]
+
+
+def write_model_card(run: RunDir) -> Path:
+    """Writes RUN/merged/README.md.
+
+    Raises:
+        TuneserveError: the run has not been merged.
+    """
+    if not (run.merged / "config.json").is_file():
+        raise TuneserveError(f"{run.path}: has no merged weights yet", f"tuneserve merge {run.path}")
+    file = run.merged / "README.md"
+    write_atomically(file, model_card(run))
+    return file
+
+
+def model_card(run: RunDir) -> str:
+    """The card as Markdown, with the front matter that the hubs read."""
+    manifest = run.read()
+    data, report = _json(run.data / "data_report.json"), _json(run.report / "report.json")
+    parts = [
+        "---\n" + yaml.safe_dump(_front_matter(manifest), allow_unicode=True, sort_keys=False) + "---\n",
+        f"# {manifest.name}\n",
+        _summary(manifest),
+        "## Training\n\n" + _table(("setting", "value"), _training(manifest)),
+        "## Data\n\n" + _data(manifest, data),
+        "## Scores\n\n" + _scores(report),
+        "## Are these the trained weights?\n\n" + _proof(manifest),
+        "## Limits\n\n" + _limits(manifest, report),
+        "## Use\n\n" + _use(manifest),
+    ]
+    return "\n".join(parts)
+
+
+def push(folder: Path, repository: str, hub: Hub = "huggingface", private: bool = True) -> str:
+    """Uploads a model folder and returns its address.
+
+    Args:
+        folder: a model folder with a README.md.
+        repository: `owner/name`; made if it does not exist.
+        hub: `huggingface` (token in HF_TOKEN) or `modelscope` (token in MODELSCOPE_API_TOKEN).
+        private: whether only the owner sees a repository that is made here.
+
+    Raises:
+        ConfigError: the folder is no complete model, or the name is no repository's.
+        TuneserveError: the hub refused or could not be reached.
+    """
+    if repository.count("/") != 1:
+        raise ConfigError(f"repository {repository!r}: not of the form owner/name", "for example my-team/shop-qwen3")
+    for needed in ("config.json", "README.md"):
+        if not (folder / needed).is_file():
+            raise ConfigError(f"{folder}: {needed} is missing", "push the merged folder of a run that has a model card")
+    return (_push_modelscope if hub == "modelscope" else _push_huggingface)(folder, repository, private)
+
+
+def _push_huggingface(folder: Path, repository: str, private: bool) -> str:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    api = HfApi()
+    try:
+        address = api.create_repo(repository, private=private, exist_ok=True)
+        api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload the merged model")
+    except (HfHubHTTPError, OSError) as error:
+        raise TuneserveError(
+            f"{repository}: the upload to Hugging Face failed: {str(error).splitlines()[0]}",
+            "set HF_TOKEN to a token that may write there, check the network, and push again",
+        ) from error
+    return str(address)
+
+
+def _push_modelscope(folder: Path, repository: str, private: bool) -> str:
+    from modelscope.hub.api import HubApi
+    from modelscope.hub.constants import ModelVisibility
+    from modelscope.hub.errors import HubError
+
+    api, visibility = HubApi(), ModelVisibility.PRIVATE if private else ModelVisibility.PUBLIC
+    try:
+        api.create_repo(repository, visibility=visibility, exist_ok=True)
+        api.upload_folder(repository, folder_path=str(folder), commit_message="Upload the merged model")
+    except (HubError, OSError, ValueError) as error:
+        raise TuneserveError(
+            f"{repository}: the upload to ModelScope failed: {str(error).splitlines()[0]}",
+            "set MODELSCOPE_API_TOKEN to a token that may write there, check the network, and push again",
+        ) from error
+    return f"https://modelscope.cn/models/{repository}"
+
+
+def _front_matter(manifest: Manifest) -> dict[str, Any]:
+    matter: dict[str, Any] = {"language": ["zh"], "library_name": "transformers", "pipeline_tag": "text-generation"}
+    if _is_hub_id(manifest.config["model"]):
+        matter |= {"base_model": manifest.config["model"], "base_model_relation": "finetune"}
+    datasets = [s["path"].partition("#")[0] for s in manifest.config["data"]["sources"]]
+    if public := [name for name in datasets if _is_hub_id(name)]:
+        matter["datasets"] = public
+    return {**matter, "tags": ["tuneserve", "unsloth", "sft"]}
+
+
+def _summary(manifest: Manifest) -> str:
+    full = manifest.config["train"]["method"] == "full"
+    how = "All weights were trained" if full else "A LoRA adapter was trained and merged into the 16-bit base"
+    thinking = "thinks before it answers" if manifest.thinking else "answers without a thinking block"
+    return f"Fine-tuned from {_name(manifest.config['model'])}. {how}. As trained, it {thinking}.\n"
+
+
+def _training(manifest: Manifest) -> list[tuple[str, str]]:
+    lora, train = manifest.config["lora"], manifest.config["train"]
+    figures = manifest.stages["train"].figures if "train" in manifest.stages else {}
+    rows = [("base model", _name(manifest.config["model"])), ("method", train["method"])]
+    if train["method"] == "lora":
+        kind = "".join(name for flag, name in (("rslora", " rsLoRA"), ("dora", " DoRA")) if lora[flag])
+        rows += [
+            ("adapter", f"rank {lora['r']}, alpha {lora['alpha']:g}, dropout {lora['dropout']:g}{kind}"),
+            ("target modules", ", ".join(lora["target_modules"])),
+        ]
+    rows += [
+        ("precision of the base while training", train["precision"]),
+        ("learning rate", f"{train['learning_rate']:g}, {train['scheduler']}, warm-up {train['warmup_ratio']:g}"),
+        ("epochs", f"{train['epochs']:g}" if not train["max_steps"] else f"up to {train['max_steps']} steps"),
+        ("rows per step", str(train["rows_per_step"])),
+        ("seed", str(manifest.seed)),
+    ]
+    for key, label in (("steps", "steps"), ("loss", "final training loss"), ("eval_loss", "held-out loss")):
+        if isinstance(figures.get(key), int | float):
+            rows.append((label, f"{figures[key]:g}" if key == "steps" else f"{figures[key]:.4f}"))
+    rows += [(package, version) for package, version in sorted(manifest.versions.items())]
+    return rows
+
+
+def _data(manifest: Manifest, report: dict[str, Any] | None) -> str:
+    config = manifest.config["data"]
+    lines = [
+        f"- {_name(s['path'])}" + (f" (weight {s['weight']:g})" if s["weight"] != 1 else "") for s in config["sources"]
+    ]
+    if config["replay"]:
+        lines.append(f"- {_name(config['replay']['source']['path'])} (replay, {config['replay']['ratio']:g} to 1)")
+    text = "\n".join(lines) + "\n"
+    if report:
+        text += (
+            f"\n{report['train_conversations']} conversations trained and {report['heldout_conversations']} held out "
+            f"of {report['read']} rows read; {report['train_tokens']} tokens, {report['trained_tokens']} learned; "
+            f"longest row {report['longest_row']} tokens.\n"
+        )
+    return text
+
+
+def _scores(report: dict[str, Any] | None) -> str:
+    if report is None:
+        return "This model has not been evaluated.\n"
+    rows = [
+        (
+            t["name"], t["role"], t["metric"], str(t["n"]), f"{t['base_points']:.1f}", f"{t['tuned_points']:.1f}",
+            f"{t['delta_points']:+.1f} [{t['interval']['lower']:+.1f}, {t['interval']['upper']:+.1f}]",
+        )
+        for t in report["tasks"]
+    ]  # fmt: skip
+    verdict = {"pass": "passed", "fail": "failed", "not_enough_evidence": "open: not enough evidence"}
+    gate, share = report["gate"], f"{report['confidence']:.0%}"
+    return _table(("task", "role", "metric", "items", "base", "tuned", f"difference, {share} interval"), rows) + (
+        f"\nPoints of 100; base and tuned answered the same items with the same settings. Gate against forgetting "
+        f"(at most {gate['margin_points']:g} points in a group): {verdict[gate['verdict']]}.\n"
+    )
+
+
+def _proof(manifest: Manifest) -> str:
+    stage = manifest.stages.get("tuned")
+    proof = stage.figures.get("proof") if stage else None
+    if not proof:
+        return "Not proved through a server yet.\n"
+    return (
+        f"Read through the server on {proof['rows']} held-out answers, the log-likelihood differs from the adapter's "
+        f"by {proof['mean_gap']:.3f} nats on average, where training changed it by {proof['mean_effect']:.3f}.\n"
+    )
+
+
+def _limits(manifest: Manifest, report: dict[str, Any] | None) -> str:
+    lines = [
+        f"- Trained on rows of at most {manifest.config['data']['max_length']} tokens.",
+        "- Only the tasks above were measured; what is not in the table may have become better or worse.",
+        "- It inherits the base model's licence, knowledge and faults, and was not tuned for safety.",
+    ]
+    for task in report["tasks"] if report else []:
+        if task["role"] == "retention" and task["interval"]["upper"] < 0:
+            lines.append(f"- Lost on {task['name']}: {task['delta_points']:+.1f} points.")
+    return "\n".join(lines) + "\n"
+
+
+def _use(manifest: Manifest) -> str:
+    thinking = json.dumps({"enable_thinking": manifest.thinking})
+    switch = f" --default-chat-template-kwargs '{thinking}'" if manifest.facts.get("family") == "switchable" else ""
+    return f"```bash\nvllm serve FOLDER --served-model-name {manifest.name}{switch}\n```\n"
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def _is_hub_id(name: str) -> bool:
+    return name.count("/") == 1 and not name.startswith((".", "/", "~")) and "*" not in name and not Path(name).exists()
+
+
+def _name(place: str) -> str:
+    """A hub id as it is; of a local path the last part only."""
+    return place if _is_hub_id(place) else Path(place.partition("#")[0]).name
+
+
+def _json(file: Path) -> dict[str, Any] | None:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
