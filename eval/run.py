@@ -38,6 +38,7 @@ from eval.tasks.task import Item, Task
 
 _PROGRESS_EVERY_S = 0.2
 _TOP_LOGPROBS = 20
+_RULED_OUT = -9000.0
 _ASKED_ALIKE = ("type", "settings_sha256", "thinking", "model", "method", "primary", "metrics")
 
 
@@ -312,8 +313,8 @@ def choice_margin(logprobs: Mapping[str, Any], letters: Sequence[str]) -> float 
         if letter in letters:
             best[letter] = max(best.get(letter, float("-inf")), float(entry["logprob"]))
     ranked = sorted(best.values(), reverse=True)
-    # A server may report minus infinity, or a huge negative number, for what the restriction rules out.
-    return round(ranked[0] - ranked[1], 6) if len(ranked) > 1 and ranked[1] > -1e4 else None
+    # JSON has no minus infinity: vLLM reports -9999 for what the restriction rules out.
+    return round(ranked[0] - ranked[1], 6) if len(ranked) > 1 and ranked[1] > _RULED_OUT else None
 
 
 class _Meter:

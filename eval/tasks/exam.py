@@ -20,6 +20,8 @@ from eval.tasks.source import TABLES, Row, read_rows
 from eval.tasks.task import Item, conversation
 
 _LETTERS = "ABCD"
+_NO_SUBJECTS = {"all", "auxiliary_train"}
+"""Folders beside the subjects' on a hub: `all` holds every subject once more."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def _tables(root: Path, split: str) -> dict[str, Path]:
             continue
         if path.parent.name == split:
             found[path.stem.removesuffix(f"_{split}")] = path
-        elif path.stem.split("-")[0] == split:
+        elif path.stem.split("-")[0] == split and path.parent.name not in _NO_SUBJECTS:
             found[path.parent.name] = path
     return found
 

@@ -21,7 +21,7 @@ import pytest
 from configs.errors import ConfigError, EndpointError
 from eval.endpoint import Endpoint, Settings
 from eval.results import TaskResult, read_results
-from eval.run import Progress, evaluate
+from eval.run import Progress, choice_margin, evaluate
 from eval.tasks.task import Item, Task, conversation
 from tests.eval.conftest import free_port, serving
 from tests.eval.mock_server import MODEL, MockServer, answer_to
@@ -206,6 +206,16 @@ def test_choices_are_restricted_on_vllm_and_extracted_elsewhere(tmp_path: Path) 
     assert generated.meta.method == "generate"
     assert generated.mean() == 1.0
     assert generated.meta.settings_sha256 != restricted.meta.settings_sha256
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "margin"),
+    [((-0.1, -2.6), 2.5), ((-0.1, -9999.0), None), ((-0.1,), None), ((), None)],
+)
+def test_the_margin_is_between_the_two_best_letters(logprobs: tuple[float, ...], margin: float | None) -> None:
+    top = [{"token": letter, "logprob": value} for letter, value in zip(("B", " A"), logprobs, strict=False)]
+    noise = [{"token": "答", "logprob": -0.01}]
+    assert choice_margin({"content": [{"top_logprobs": noise + top}]}, list("ABCD")) == margin
 
 
 def test_other_settings_ask_everything_anew(endpoint: Endpoint, server: MockServer, tmp_path: Path) -> None:

@@ -158,9 +158,11 @@ def test_mmlu_from_a_hub(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     row = {"question": "Which?", "subject": "logic", "choices": ["a", "b", "c", "d"], "answer": 2}
     (tmp_path / "logic").mkdir()
+    (tmp_path / "all").mkdir()
     for split, count in (("dev", 5), ("test", 3)):
         table = pyarrow.Table.from_pylist([row] * count)
-        parquet.write_table(table, tmp_path / "logic" / f"{split}-00000-of-00001.parquet")
+        for folder in ("logic", "all"):
+            parquet.write_table(table, tmp_path / folder / f"{split}-00000-of-00001.parquet")
     task = load("mmlu", tmp_path)
     assert (len(task.items), task.items[0].references) == (3, ["C"])
 
