@@ -115,7 +115,7 @@ def test_a_passing_fault_is_repeated_and_counted(endpoint: Endpoint, tmp_path: P
 def test_a_lasting_fault_becomes_an_error_of_its_class(
     endpoint: Endpoint, tmp_path: Path, mark: str, kind: str, attempts: int
 ) -> None:
-    settings = replace(QUICK, timeout_s=0.2)
+    settings = replace(QUICK, timeout_s=0.5 if mark == "hang" else 30.0)
     result = evaluate(endpoint, [qa_task(4, marks={2: f"[{mark}]"})], tmp_path, settings=settings)["qa"]
     failed = result.samples[2]
     assert failed.error is not None
@@ -158,7 +158,7 @@ def test_cut_thinking_is_an_empty_answer_with_a_flag(endpoint: Endpoint, tmp_pat
 
 
 def test_a_busy_server_is_asked_less(tmp_path: Path) -> None:
-    server = MockServer(latency_ms=5, capacity=6)
+    server = MockServer(latency_ms=20, capacity=6)
     with serving(server) as endpoint:
         result = evaluate(endpoint, [qa_task(150)], tmp_path, settings=replace(QUICK, timeout_s=30))["qa"]
     assert [sample.status for sample in result.samples].count("ok") == 150
@@ -170,7 +170,7 @@ def test_concurrency_rises_by_itself(tmp_path: Path) -> None:
     server = MockServer(latency_ms=30)
     with serving(server) as endpoint:
         evaluate(endpoint, [qa_task(300)], tmp_path, settings=QUICK)
-    assert server.most_in_flight > 16
+    assert server.most_in_flight >= 16  # it starts with 8
 
 
 def test_a_fixed_concurrency_is_kept(tmp_path: Path) -> None:
