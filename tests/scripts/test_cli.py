@@ -1,0 +1,143 @@
+"""The command line as a user meets it: quick, clear about mistakes, and with the right exit codes."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from configs.errors import EXIT_FAILED, EXIT_USAGE
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "configs" / "demo" / "model"
+
+
+def tuneserve(*args: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "scripts.cli", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd or ROOT, timeout=300, check=False)
+
+
+def refused(result: subprocess.CompletedProcess[str], code: int, *parts: str) -> None:
+    """Asserts a clear error: the exit code, every part of the message, a next step, and no traceback."""
+    assert result.returncode == code, result.stderr
+    for part in parts:
+        assert part in result.stderr, result.stderr
+    assert "next:" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """A complete recipe over twelve rows; each test breaks one thing of it."""
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"第{i}号产品卖多少钱？"},
+                {"role": "assistant", "content": f"{i}元"},
+            ]
+        }
+        for i in range(12)
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in rows), encoding="utf-8")
+    config = {"name": "shop", "model": str(MODEL), "output_dir": str(tmp_path / "runs"), "data": "rows.jsonl"}
+    file = tmp_path / "shop.yaml"
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return file
+
+
+def test_help_imports_none_of_the_heavy_packages() -> None:
+    code = (
+        "import sys; from scripts.cli import app; import typer; typer.main.get_command(app)\n"
+        "heavy = {'torch', 'unsloth', 'vllm', 'transformers', 'trl', 'peft', 'datasets'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_help_names_every_verb() -> None:
+    shown = tuneserve("--help").stdout
+    for verb in ("init", "check", "train", "merge", "serve", "eval", "compare", "chat", "run", "doctor"):
+        assert f" {verb} " in shown
+
+
+def test_init_writes_a_recipe_that_loads(tmp_path: Path) -> None:
+    assert tuneserve("init", "qwen3-8b", "--out", tmp_path / "mine.yaml").returncode == 0
+    assert yaml.safe_load((tmp_path / "mine.yaml").read_text(encoding="utf-8"))["model"] == "Qwen/Qwen3-8B"
+    refused(tuneserve("init", "qwen3-8b", "--out", tmp_path / "mine.yaml"), EXIT_USAGE, "exists", "--force")
+    refused(tuneserve("init", "qwen3-9b"), EXIT_USAGE, "no recipe 'qwen3-9b'", "qwen3-8b")
+
+
+def test_a_misspelt_key_is_refused_at_once(recipe: Path) -> None:
+    refused(
+        tuneserve("run", recipe, "train.learning_rat=1e-4"), EXIT_USAGE, "learning_rat", "did you mean `learning_rate`"
+    )
+
+
+def test_a_missing_recipe_is_refused(tmp_path: Path) -> None:
+    refused(tuneserve("run", tmp_path / "none.yaml"), EXIT_USAGE, "none.yaml: no such recipe")
+
+
+def test_a_missing_data_file_is_refused(recipe: Path) -> None:
+    result = tuneserve("train", recipe, "data.sources=./gone.jsonl")
+    refused(result, EXIT_USAGE, "gone.jsonl")
+
+
+def test_an_empty_data_set_is_refused(recipe: Path) -> None:
+    (recipe.parent / "rows.jsonl").write_text("", encoding="utf-8")
+    refused(tuneserve("train", recipe), EXIT_USAGE, "rows.jsonl")
+
+
+def test_a_broken_row_is_named_with_its_line(recipe: Path) -> None:
+    with (recipe.parent / "rows.jsonl").open("a", encoding="utf-8") as rows:
+        rows.write('\n{"messages": [{"role": "user", "content": ')
+    result = tuneserve("train", recipe)
+    refused(result, EXIT_USAGE, "rows.jsonl", "13")
+
+
+def test_rows_without_an_answer_stop_the_run_with_the_key_to_change(recipe: Path) -> None:
+    with (recipe.parent / "rows.jsonl").open("a", encoding="utf-8") as rows:
+        for i in range(6):
+            row = {"messages": [{"role": "user", "content": f"问题{i}"}, {"role": "assistant", "content": ""}]}
+            rows.write("\n" + json.dumps(row, ensure_ascii=False))
+    refused(tuneserve("train", recipe), EXIT_USAGE, "data.max_dropped")
+
+
+def test_a_base_model_that_does_not_exist_is_refused(recipe: Path) -> None:
+    refused(tuneserve("run", recipe, "model=/nowhere/qwen3"), EXIT_USAGE, "/nowhere/qwen3", "no such folder")
+
+
+def test_a_busy_port_is_found_before_anything_is_trained(recipe: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = tuneserve("run", recipe, f"serve.port={port}")
+    assert result.returncode != 0
+    assert str(port) in result.stderr
+    assert "next:" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (recipe.parent / "runs").exists()
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    refused(tuneserve("merge", tmp_path), EXIT_USAGE, "not a run directory")
+    refused(tuneserve("serve", tmp_path, "--print-only"), EXIT_USAGE, str(tmp_path))
+
+
+def test_a_task_type_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    result = tuneserve(
+        "eval", "--base-url", "http://127.0.0.1:9", "--model", "m", "--tasks", "gsm9k", "--out", tmp_path
+    )
+    refused(result, EXIT_USAGE, "gsm9k")
+
+
+def test_an_unwritable_output_folder_is_refused(recipe: Path) -> None:
+    blocked = recipe.parent / "file"
+    blocked.write_text("", encoding="utf-8")
+    refused(tuneserve("train", recipe, f"output_dir={blocked}"), EXIT_FAILED, str(blocked))
