@@ -6,6 +6,7 @@ import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from trainer.layouts import Conversation
 from trainer.template import Message, reasoning_of, without_reasoning
@@ -25,7 +26,7 @@ RULES = {
     "empty_answer": "dropped: an answer without text (reasoning alone is no answer)",
     "empty_question": "dropped: a question without text",
     "role_order": "dropped: roles in an order that no chat has (two answers in a row, a system prompt in the middle)",
-    "answer_repeats_prompt": "dropped: the answer is the question, or begins with the whole question (20 characters up)",
+    "answer_repeats_prompt": "dropped: the answer is the question, or begins with all of it (20 characters up)",
     "duplicate": "dropped: the same conversation as an earlier row, spacing and width of characters aside",
     "leak": "dropped from training: the held-out set asks the same question",
     "template_refused": "dropped: the chat template refuses these messages",
@@ -140,7 +141,7 @@ def _check_order(turns: list[Message]) -> None:
     """A user's or tool's message comes before every answer; a tool speaks only after a tool call or another tool."""
     if turns[0]["role"] != "user":
         raise Dropped("role_order")
-    for before, message in zip(turns, turns[1:], strict=False):
+    for before, message in pairwise(turns):
         called = bool(before.get("tool_calls"))
         allowed = {
             "user": before["role"] == "assistant" and not called,

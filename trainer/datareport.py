@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +144,7 @@ def preview_row(codec: ChatCodec, row_id: str, row: TokenRow) -> PreviewRow:
     edges = [0, *(np.flatnonzero(np.diff(trained)) + 1).tolist(), len(trained)]
     spans = [
         (codec.tokenizer.decode(row.input_ids[a:b].tolist(), skip_special_tokens=False), bool(trained[a]))
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in pairwise(edges)
     ]
     return PreviewRow(row_id, spans)
 

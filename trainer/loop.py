@@ -11,10 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 from datasets import Dataset
-from rich.console import Console
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 from trl import SFTConfig, SFTTrainer
 
+from configs.console import console
 from configs.rundir import RunDir, write_atomically
 from configs.schema import RunConfig
 from trainer.firstbatch import check_first_batch, expected_answers, rows_of
@@ -38,9 +38,8 @@ class TrainingRun:
         facts: dict[str, Any],
         train: pa.Table,
         heldout: pa.Table,
-        console: Console,
     ) -> None:
-        self.run, self.config, self.plan, self.console = run, config, plan, console
+        self.run, self.config, self.plan = run, config, plan
         self.end_token_id = int(facts["end_token_id"])
         self.full = config.train.method == "full"
         self.expected = expected_answers(train.select(["input_ids", "said"]).to_pylist())

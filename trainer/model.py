@@ -1,7 +1,7 @@
 """Loads the base through Unsloth and puts the adapter on; reads back what Unsloth really did.
 
-`environment.settle` comes before this module is imported. Unsloth patches transformers, trl and peft, so that it has to be
-imported before any of them.
+`environment.settle` comes before this module is imported. Unsloth patches transformers, trl and peft, so that it has to
+be imported before any of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from unsloth import FastLanguageModel
 
 from configs.errors import ConfigError
 from configs.schema import RunConfig
-from trainer.plan import Plan
+from trainer.plan import Checkpointing, Plan
 
 
 def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any, Any]:
@@ -33,7 +33,8 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
     """
     precision = config.train.precision
     full = config.train.method == "full"
-    checkpointing: bool | str = {"unsloth": "unsloth", "on": True, "off": False}[plan.checkpointing]
+    recompute: dict[Checkpointing, bool | str] = {"unsloth": "unsloth", "on": True, "off": False}
+    checkpointing = recompute[plan.checkpointing]
     model, tokenizer = FastLanguageModel.from_pretrained(
         model_name=str(folder),
         max_seq_length=longest,

@@ -45,6 +45,14 @@ class Plan:
     reasons: dict[str, str]
     """Why, by the decision's name."""
 
+    def summary(self) -> str:
+        """One line for the log of a run."""
+        laid_out = "padding-free" if self.padding_free else "padded, rows of like length together"
+        return (
+            f"{self.rows_per_step} rows a step = {self.micro_batch} x {self.accumulation}, {laid_out}; {self.dtype}, "
+            f"checkpointing {self.checkpointing}, {self.optimizer}"
+        )
+
     def facts(self) -> dict[str, Any]:
         """The plan as plain values, for the manifest."""
         return asdict(self)

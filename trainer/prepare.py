@@ -1,7 +1,7 @@
 """The data stage: sources in, token rows, held-out questions and the data report out.
 
-`python -m trainer data RUN`. What was prepared once is kept under the content's hash (`TUNESERVE_CACHE`, else the user's
-cache folder), so that a second call, or a `check` before a `train`, costs no tokenizing.
+`python -m trainer data RUN`. What was prepared once is kept under the content's hash (`TUNESERVE_CACHE`, else the
+user's cache folder), so that a second call, or a `check` before a `train`, costs no tokenizing.
 """
 
 from __future__ import annotations

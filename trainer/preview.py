@@ -17,6 +17,7 @@ from trainer.rows import Progress as OnProgress
 PROMPT_STYLE = "bright_black"
 TRAINED_STYLE = "bold bright_green"
 _BAR = 32
+_FAMILIES = {"none": "no think block", "switchable": "thinking can be switched", "always": "always thinks"}
 
 
 def data_summary(report: DataReport) -> str:
@@ -72,7 +73,7 @@ def _figures(report: DataReport) -> Table:
         ("held-out rows", f"{report.heldout_rows:,}"),
         ("tokens", f"{report.train_tokens:,}, of them trained {report.trained_tokens:,}"),
         ("row length", f"median {lengths.p50}, 90 % {lengths.p90}, 99 % {lengths.p99}, longest {lengths.longest}"),
-        ("template family", {"none": "no think block", "switchable": "thinking can be switched", "always": "always thinks"}[str(template["family"])]),
+        ("template family", _FAMILIES[str(template["family"])]),
         ("end-of-turn token", f"{template['end_token']} ({template['end_token_id']})"),
     ):  # fmt: skip
         table.add_row(name, value)

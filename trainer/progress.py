@@ -20,8 +20,8 @@ _PLAIN_EVERY_S = 10.0
 class RunLog(TrainerCallback):
     """Writes one JSON line for every optimizer step and evaluation, and shows the latest.
 
-    A line of a step has step, epoch, loss, learning_rate, grad_norm, tokens_per_s (without padding), peak_gb, seconds; a
-    line of an evaluation has step and eval_loss.
+    A line of a step has step, epoch, loss, learning_rate, grad_norm, tokens_per_s (without padding), peak_gb, seconds;
+    a line of an evaluation has step and eval_loss.
     """
 
     def __init__(self, file: Path, console: Console) -> None:
@@ -97,7 +97,7 @@ class RunLog(TrainerCallback):
             self._live.update(Text(text))
         elif "eval_loss" in line or now - self._last_plain >= _PLAIN_EVERY_S or state.global_step == state.max_steps:
             self._last_plain = now
-            self.console.print(text, highlight=False)
+            self.console.print(text, highlight=False, soft_wrap=True)
 
 
 def forget_after(file: Path, step: int) -> None:

@@ -61,7 +61,7 @@ def tokenize_all(
     thinking: bool,
     progress: Progress | None = None,
 ) -> list[Tokenized]:
-    """Token rows of every conversation, in order; `data.workers` processes share the work when there is enough of it."""
+    """Token rows of every conversation, in order; `data.workers` processes share the work when it is worth it."""
     global _work
     _work = _Work(codec, conversations, data, thinking)
     starts = range(0, len(conversations), _CHUNK)

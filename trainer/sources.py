@@ -1,7 +1,7 @@
 """Rows as they stand in files, folders, globs and hub data sets.
 
-A row that cannot be read (bytes that are not UTF-8, a line that is not JSON) comes back as a `BadRow` with its place, so
-that it is counted and named instead of stopping the reading of a hundred thousand good ones.
+A row that cannot be read (bytes that are not UTF-8, a line that is not JSON) comes back as a `BadRow` with its place,
+so that it is counted and named instead of stopping the reading of a hundred thousand good ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The train stage: token rows in, adapter, loss curve and the proof's likelihoods out. `python -m trainer train RUN`."""
+"""The train stage: token rows in; adapter, loss curve and proof rows out. `python -m trainer train RUN`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from configs.console import note
 from configs.errors import ConfigError, TuneserveError
 from configs.models import files_fingerprint, weights_fingerprint
 from configs.rundir import RunDir
@@ -25,7 +24,7 @@ FEW_STEPS = 100
 _CHANGES_NOTHING = {"report_to", "save_total_limit"}
 
 
-def train_stage(run: RunDir, *, force: bool = False, console: Console | None = None) -> dict[str, Any] | None:
+def train_stage(run: RunDir, *, force: bool = False) -> dict[str, Any] | None:
     """Trains, or goes on from the last checkpoint of a run that was cut off; None when nothing changed.
 
     Returns:
@@ -34,17 +33,16 @@ def train_stage(run: RunDir, *, force: bool = False, console: Console | None = N
     Raises:
         TuneserveError: a checkpoint belongs to another recipe, data set or version, or the first batch is wrong.
     """
-    console = console or Console()
     config = run.config()
     inputs = train_inputs(run, config)
     if run.changed_since("train", inputs) is None and not force:
         return None
     checkpoint = find_checkpoint(run, inputs, force=force)
     if checkpoint:
-        console.print(f"train  goes on from {checkpoint.name}", highlight=False)
+        note(f"goes on from {checkpoint.name}")
     outputs = [run.adapter, run.data / "proof.jsonl", run.logs / "train.jsonl", run.report / "loss.png"]
     with run.stage("train", inputs, outputs) as record:
-        record.figures |= _train(run, config, checkpoint, console)
+        record.figures |= _train(run, config, checkpoint)
     return record.figures
 
 
@@ -89,22 +87,21 @@ def find_checkpoint(run: RunDir, inputs: Mapping[str, Any], *, force: bool) -> P
     return complete[-1]
 
 
-def _train(run: RunDir, config: RunConfig, checkpoint: Path | None, console: Console) -> dict[str, Any]:
+def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> dict[str, Any]:
     environment.settle(cache_root())
     from trainer.loop import TrainingRun  # imports unsloth, so the environment stands first
+    from trainer.memory import find_device
 
     facts = run.read().facts
     train, heldout = (read_rows(run.data / part) for part in ("train", "heldout"))
-    from trainer.memory import find_device
 
     device = find_device()
     plan = make_plan(config.train, train["length"].to_pylist(), device)
-    for name, why in plan.reasons.items():
-        console.print(f"train  {name} = {getattr(plan, name)}  ({why})", highlight=False)
+    note(plan.summary())
     steps = count_steps(train.num_rows, plan, config.train)
     if steps < FEW_STEPS:
-        console.print(f"[yellow]warning:[/] {few_steps_warning(steps, train.num_rows, plan)}", highlight=False)
-    training = TrainingRun(run, config, plan, facts, train, heldout, console)
+        note(f"warning: {few_steps_warning(steps, train.num_rows, plan)}")
+    training = TrainingRun(run, config, plan, facts, train, heldout)
     figures = training.go(checkpoint)
     run.update(
         facts={
