@@ -256,6 +256,8 @@ class EvalConfig(Section):
     """Further tasks."""
     gate: GateConfig = GateConfig()
     """The gate."""
+    drift: bool = True
+    """Measure how far the tuned model's likelihoods moved on general text."""
     repeat_base: bool = False
     """Ask the base twice, to measure the noise floor."""
     temperature: Annotated[float, Field(ge=0)] = 0.0

@@ -7,10 +7,10 @@ import sys
 
 from rich.markup import escape
 
-from configs.console import console, errors
+from configs.console import console, errors, tables
 from configs.errors import TuneserveError
 
-__all__ = ["console", "debugging", "errors", "print_error"]
+__all__ = ["console", "debugging", "errors", "print_error", "tables"]
 
 
 def print_error(error: TuneserveError) -> None:

@@ -47,7 +47,7 @@ def run_settings(config: RunConfig, family: str) -> Settings:
         temperature=config.eval.temperature,
         seed=config.seed,
         max_tokens=config.eval.max_tokens,
-        thinking=config.thinking if family == "switchable" else None,
+        thinking={"switchable": config.thinking, "always": True}.get(family),
         concurrency=config.eval.concurrency,
         timeout_s=config.eval.timeout_s,
         max_error_rate=config.eval.max_error_rate,

@@ -20,5 +20,5 @@ def report_language(wanted: str | None) -> Language:
         return "zh" if locale.lower().startswith("zh") else "en"
     for language in get_args(Language):
         if wanted == language:
-            return language  # type: ignore[no-any-return]
+            return language
     raise ConfigError(f"--lang {wanted}: no such language", f"one of: {', '.join(get_args(Language))}")

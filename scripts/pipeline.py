@@ -11,12 +11,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from configs.console import console, done, note, skipped, starting
+from configs.console import console, done, note, skipped, starting, tables
 from configs.models import files_fingerprint, weights_fingerprint
 from configs.rundir import Inputs, RunDir
 from configs.schema import RunConfig
 from eval.comparison import Comparison
 from eval.endpoint import Endpoint
+from eval.loglikelihood import record_logprobs
 from eval.report.render_terminal import print_comparison
 from eval.report.strings import Language
 from eval.report.write import write_reports
@@ -131,7 +132,7 @@ def report(run: RunDir, config: RunConfig, language: Language) -> Comparison:
         files = write_reports([comparison], run.report, language)
         record.figures = {"verdict": comparison.gate.verdict, "exit_code": comparison.gate.exit_code}
     console.print()
-    print_comparison(comparison, console, language)
+    print_comparison(comparison, tables, language)
     _stage_line(run, "report", str(_near(files["report.html"])))
     return comparison
 
@@ -139,12 +140,16 @@ def report(run: RunDir, config: RunConfig, language: Language) -> Comparison:
 def _ask(server: VllmServer, folder: Path, run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, TaskResult]:
     target = server.command.target
     endpoint = Endpoint(server.command.base_url, target.name, folder.name, config.serve.api_key_env)
-    return ask(endpoint, tasks, folder, run_settings(config, target.family))
+    settings = run_settings(config, target.family)
+    results = ask(endpoint, tasks, folder, settings)
+    if config.eval.drift:
+        record_logprobs(endpoint, folder, settings=settings)
+    return results
 
 
 def _eval_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
     """What answers depend on beside the weights: the questions, how they are asked, and how they are served."""
-    asked = config.eval.model_dump(mode="json", include={"temperature", "max_tokens", "repeat_base"})
+    asked = config.eval.model_dump(mode="json", include={"temperature", "max_tokens", "repeat_base", "drift"})
     served = config.serve.model_dump(mode="json", include={"precision", "max_model_len", "args"})
     return {
         "tasks": tasks_fingerprint(tasks),

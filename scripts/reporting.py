@@ -7,6 +7,7 @@ from typing import Any
 from configs.rundir import RunDir
 from eval.compare import compare
 from eval.comparison import Comparison
+from eval.loglikelihood import read_drift
 from eval.results import read_results
 from serve.target import base_name
 
@@ -39,4 +40,5 @@ def compare_run(run: RunDir) -> Comparison:
         base_repeat=read_results(repeat) if config.eval.repeat_base else None,
         names=(base_name(run), config.served_name),
         facts=run_facts(run),
+        drift=read_drift(run.eval / "base", run.eval / "tuned") if config.eval.drift else None,
     )

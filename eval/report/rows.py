@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from eval.comparison import Behaviour, Comparison, GateCheck, GroupComparison, TaskComparison
 from eval.report import figures
@@ -225,7 +226,8 @@ def facts(comparison: Comparison, language: Language) -> tuple[Fact, ...]:
         known = comparison.facts.get(key)
         if known is not None and "passed" in known:
             passed = bool(known["passed"])
-            found.append(Fact(say(f"fact.{key}", language), say("fact.yes" if passed else "fact.no", language), passed))
+            answer = say("fact.yes" if passed else "fact.no", language)
+            found.append(Fact(say(f"fact.{key}", language), answer + _measured(known), passed))
     base, tuned = ([getattr(t, f"{side}_behaviour") for t in comparison.tasks] for side in ("base", "tuned"))
     stops = [_stopped(side) for side in (base, tuned)]
     if stops[0] is not None and stops[1] is not None:
@@ -240,6 +242,14 @@ def facts(comparison: Comparison, language: Language) -> tuple[Fact, ...]:
     floors = [item.noise.floor_points for item in gated or comparison.tasks if item.noise]
     noise = say("fact.noise.most", language, floor=max(floors)) if floors else say("fact.noise.unmeasured", language)
     return (*found, Fact(say("fact.noise", language), noise, None))
+
+
+def _measured(known: Mapping[str, Any]) -> str:
+    """The figures behind a proof (share of the adapter's effect that the server is off by) or parity (equal of all)."""
+    if known.get("mean_effect"):
+        off = 100 * known["mean_gap"] / known["mean_effect"]
+        return f" ({off:.2f} % ≤ {100 * known['tolerance']:g} %, n = {known['rows']})"
+    return f" ({known['equal']} / {known['rows']})" if "equal" in known else ""
 
 
 def _stopped(behaviours: Sequence[Behaviour]) -> float | None:

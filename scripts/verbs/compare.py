@@ -12,7 +12,7 @@ from configs.load import load_config
 from configs.rundir import RunDir
 from configs.schema import GateConfig, RunConfig
 from eval.comparison import Comparison
-from scripts.console import console
+from scripts.console import console, tables
 from scripts.verbs.tasks import parse_tasks
 
 
@@ -55,7 +55,7 @@ def compare(
     else:
         raise ConfigError("give run directories, or two --base-url with two --model", "see `tuneserve compare --help`")
     files = write_reports(comparisons, folder, language)
-    print_runs(comparisons, console, language)
+    print_runs(comparisons, tables, language)
     console.print(f"\nreport: {files['report.html']}")
     code = max((c.gate.exit_code for c in comparisons), default=EXIT_OK)
     raise typer.Exit(code if gate else EXIT_OK)

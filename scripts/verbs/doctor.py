@@ -13,7 +13,7 @@ from rich.table import Table
 
 from configs.errors import EXIT_FAILED
 from scripts import environment
-from scripts.console import console
+from scripts.console import console, tables
 
 
 def doctor(
@@ -46,7 +46,7 @@ def doctor(
     for variable in ("HF_ENDPOINT", "HF_HOME", "HF_HUB_OFFLINE", "MODELSCOPE_CACHE", "CUDA_VISIBLE_DEVICES"):
         if variable in os.environ:
             table.add_row(variable, os.environ[variable], "")
-    console.print(table)
+    tables.print(table)
 
     packages = Table("package", "installed", "pinned", "", box=None, title="\nThe stack", title_justify="left")
     for package in environment.stack(device):
@@ -56,7 +56,7 @@ def doctor(
         elif not package.agrees and package.pinned:
             found = f"{package.name} {package.installed} is installed, {package.pinned} is pinned"
             problems.append((found, "bash scripts/setup.sh"))
-    console.print(packages)
+    tables.print(packages)
 
     torch = environment.installed("torch") or ""
     if cards and "+cpu" in torch:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from configs.schema import TaskConfig
-from scripts.console import console
+from scripts.console import console, tables
 from scripts.verbs.tasks import parse_tasks
 
 
@@ -41,5 +41,5 @@ def evaluate(
     for name, result in results.items():
         points = f"{100 * result.mean():.2f}"
         table.add_row(name, result.meta.primary, points, str(result.meta.n), str(len(result.errors)))
-    console.print(table)
+    tables.print(table)
     console.print(f"\nanswers: {out}")

@@ -13,7 +13,7 @@ import configs
 from configs.errors import ConfigError
 from configs.load import known_keys
 from configs.schema import RunConfig
-from scripts.console import console
+from scripts.console import console, tables
 
 
 def recipes() -> dict[str, Path]:
@@ -42,14 +42,14 @@ def init(
         table = Table("key", "meaning", box=None)
         for key, meaning in known_keys(RunConfig).items():
             table.add_row(key, meaning)
-        console.print(table)
+        tables.print(table)
         return
     known = recipes()
     if recipe is None:
         table = Table("recipe", "for", box=None)
         for name, file in known.items():
             table.add_row(name, summary(file))
-        console.print(table)
+        tables.print(table)
         console.print("\n`tuneserve init RECIPE` writes one here; `tuneserve init --keys` lists every key.")
         return
     if recipe not in known:

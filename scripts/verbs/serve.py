@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from configs.errors import ConfigError
-from scripts.console import console
+from scripts.console import console, tables
 from serve.state import ServerState
 
 
@@ -104,4 +104,4 @@ def _print_status(states: list[ServerState]) -> None:
     for state in states:
         shown = state.state if not state.message or state.state == "ready" else f"{state.state}: {state.message}"
         table.add_row(", ".join(state.names), shown, state.base_url, str(state.supervisor_pid), state.served)
-    console.print(table)
+    tables.print(table)
