@@ -51,7 +51,8 @@ class Behaviour:
     @property
     def passed(self) -> bool:
         """Whether a plain client is served well."""
-        return self.stop_rate >= MIN_STOP_RATE and self.think_leak_rate == 0 and self.null_rate == 0
+        default = self.stop_rate >= MIN_STOP_RATE and self.think_leak_rate == 0 and self.null_rate == 0
+        return default and (self.switched is None or self.switched.passed)
 
     def sentence(self) -> str:
         """One sentence for the terminal."""

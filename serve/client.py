@@ -45,11 +45,11 @@ class ServerClient:
     """Sent as a bearer token."""
 
     def get(self, path: str, timeout_s: float = 10) -> Any:
-        """The JSON that a GET answers with, None for an empty body."""
+        """The JSON (or text) that a GET answers with, None for an empty body."""
         return self._send(urllib.request.Request(self.root_url + path), timeout_s)
 
     def post(self, path: str, body: Mapping[str, Any], timeout_s: float = 300) -> Any:
-        """The JSON that a POST answers with."""
+        """The JSON (or text) that a POST answers with."""
         request = urllib.request.Request(
             self.root_url + path,
             data=json.dumps(body, ensure_ascii=False).encode(),
@@ -71,13 +71,14 @@ class ServerClient:
         where = f"{request.get_method()} {request.full_url}"
         try:
             with _opener.open(request, timeout=timeout_s) as response:
-                text = response.read().decode()
+                text, kind = response.read().decode(), response.headers.get_content_type()
         except urllib.error.HTTPError as error:
             body = error.read().decode(errors="replace")[:500]
             raise Refused(f"{where} answered {error.code}: {_error_text(body)}", error.code) from error
         except (OSError, HTTPException) as error:
             raise Refused(f"{where} failed: {getattr(error, 'reason', None) or error}") from error
-        return json.loads(text) if text.strip() else None
+        # Some routes, such as the one that loads an adapter, answer with a sentence.
+        return json.loads(text) if kind == "application/json" and text else text or None
 
 
 def in_parallel(ask: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:

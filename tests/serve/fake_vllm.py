@@ -51,6 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
+        self.send_header("Content-Type", "application/json")
         self.end_headers()
         self.wfile.write(data)
 

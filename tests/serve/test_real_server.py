@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from openai import AsyncOpenAI, NotFoundError, OpenAI
+from rich.console import Console
 
-from serve.behaviour import check_behaviour
+from configs.errors import ConfigError
+from serve.adapters import load_adapter, served_models, unload_adapter
+from serve.behaviour import ask, check_behaviour
+from serve.bench import bench
+from serve.chat import ChatModel, chat
 from serve.parity import check_parity, read_rows
 from serve.proof import answer_logprob, check_proof, judge
 from serve.server import VllmServer
+from serve.usage import curl_line, python_snippet
 from serve.verify import verify
 from tests.serve.conftest import QUESTIONS, TinyRun, prompt, write_rows
 
@@ -138,3 +147,102 @@ def test_200_streaming_clients_each_get_their_own_answer(adapter_server: VllmSer
 
     answers = asyncio.run(all_at_once())
     assert answers == [f"编号{number:03d}完" for number in range(200)]
+
+
+def test_adapters_come_and_go_while_the_server_runs(adapter_server: VllmServer, tiny_run: TinyRun):
+    client = adapter_server.client
+    load_adapter(client, "second", tiny_run.half)
+    assert {"second"} <= {m.name for m in served_models(client) if m.parent == "tiny-base"}
+    assert ask(client, "second", [{"role": "user", "content": QUESTIONS[0]}], 4)["message"]["content"]
+    unload_adapter(client, "second")
+    assert "second" not in {m.name for m in served_models(client)}
+    with pytest.raises(ConfigError, match="was not unloaded"):
+        unload_adapter(client, "second")
+
+
+def test_chat_streams_keeps_history_and_switches_thinking(adapter_server: VllmServer):
+    url = adapter_server.command.base_url
+    lines = iter([QUESTIONS[1], "/thinking on", QUESTIONS[0], "/clear", "/exit"])
+    shown = Console(record=True, width=100, file=io.StringIO())
+    chat([ChatModel("base", url, "tiny-base")], shown, max_tokens=32, read=lambda: next(lines))
+    text = shown.export_text()
+    assert "tokens/s" in text
+    assert "thinking: on" in text
+
+
+def test_chat_shows_two_models_side_by_side(adapter_server: VllmServer):
+    url = adapter_server.command.base_url
+    lines = iter([QUESTIONS[1], "/exit"])
+    shown = Console(record=True, width=100, file=io.StringIO())
+    models = [ChatModel(name, url, name) for name in ("tiny-base", "tiny")]
+    chat(models, shown, max_tokens=16, read=lambda: next(lines))
+    text = shown.export_text()
+    assert " tiny-base " in text
+    assert " tiny " in text
+
+
+def test_a_chat_with_a_model_that_is_not_there_says_so_and_goes_on(adapter_server: VllmServer):
+    url = adapter_server.command.base_url
+    lines = iter([QUESTIONS[1], "/exit"])
+    shown = Console(record=True, width=100, file=io.StringIO())
+    chat([ChatModel("?", url, "not-there")], shown, read=lambda: next(lines))
+    assert "not-there" in shown.export_text()
+
+
+def test_the_printed_snippet_and_curl_line_work(adapter_server: VllmServer):
+    command = adapter_server.command
+    ran = subprocess.run([sys.executable, "-c", python_snippet(command)], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip()
+    curl = subprocess.run(["bash", "-c", curl_line(command)], capture_output=True, text=True, check=True)
+    assert json.loads(curl.stdout)["choices"][0]["message"]["content"]
+
+
+def test_a_json_schema_is_obeyed(openai_client: OpenAI):
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string", "maxLength": 8}, "age": {"type": "integer", "maximum": 99}},
+        "required": ["name", "age"],
+        "additionalProperties": False,
+    }
+    answer = openai_client.chat.completions.create(
+        model="tiny",
+        messages=[{"role": "user", "content": "李明今年二十岁。用 JSON 回答他的名字和年龄。"}],
+        response_format={"type": "json_schema", "json_schema": {"name": "person", "schema": schema}},
+        max_tokens=64,
+        temperature=0,
+    )
+    assert set(json.loads(answer.choices[0].message.content or "")) == {"name", "age"}
+
+
+def test_a_forced_tool_call_comes_back_parsed(openai_client: OpenAI):
+    tool = {
+        "type": "function",
+        "function": {
+            "name": "look_up",
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string", "enum": ["北京", "上海"]}},
+                "required": ["city"],
+            },
+        },
+    }
+    answer = openai_client.chat.completions.create(
+        model="tiny-base",
+        messages=[{"role": "user", "content": "北京天气怎么样？"}],
+        tools=[tool],
+        tool_choice={"type": "function", "function": {"name": "look_up"}},
+        max_tokens=64,
+        temperature=0,
+    )
+    calls = answer.choices[0].message.tool_calls
+    assert calls
+    assert json.loads(calls[0].function.arguments)["city"] in ("北京", "上海")
+
+
+def test_the_benchmark_measures_and_draws(adapter_server: VllmServer, demo_model: Path, tmp_path: Path):
+    root = adapter_server.command.root_url
+    points = bench(root, "tiny-base", demo_model, tmp_path, (1, 4), input_tokens=32, output_tokens=8)
+    assert [p.concurrency for p in points] == [1, 4]
+    assert all(p.failed == 0 and p.output_tokens_per_s > 0 for p in points)
+    assert (tmp_path / "bench.png").stat().st_size > 10_000
+    assert len(json.loads((tmp_path / "bench.json").read_text())) == 2

@@ -1,0 +1,191 @@
+"""Throughput and latency of a running server at several concurrencies, measured by vLLM's own `vllm bench serve`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from configs.errors import TuneserveError
+from configs.rundir import write_atomically
+from serve.command import Device, installed_device
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# The `vllm` command does not start on the CPU distribution (see serve.command), so its benchmark is called directly.
+_CPU_PROGRAM = (
+    "from vllm.benchmarks.serve import add_cli_args, main\n"
+    "from vllm.utils.argparse_utils import FlexibleArgumentParser\n"
+    "parser = FlexibleArgumentParser()\n"
+    "add_cli_args(parser)\n"
+    "main(parser.parse_args())\n"
+)
+
+
+@dataclass(frozen=True)
+class BenchPoint:
+    """One concurrency; times in milliseconds."""
+
+    concurrency: int
+    """Requests in flight."""
+    requests: int
+    """Requests that were answered."""
+    failed: int
+    """Requests that were not."""
+    seconds: float
+    """Duration of the measurement."""
+    requests_per_s: float
+    """Answers a second."""
+    output_tokens_per_s: float
+    """Generated tokens a second, all requests together."""
+    ttft_median_ms: float
+    """Time to the first token, median."""
+    ttft_p99_ms: float
+    """Time to the first token, 99th percentile."""
+    tpot_median_ms: float
+    """Time for each further token, median."""
+    tpot_p99_ms: float
+    """Time for each further token, 99th percentile."""
+
+
+def bench(
+    root_url: str,
+    model: str,
+    tokenizer: Path,
+    out: Path,
+    concurrencies: Sequence[int] = (1, 8, 32, 128),
+    input_tokens: int = 512,
+    output_tokens: int = 64,
+    requests_per_slot: int = 4,
+    api_key: str | None = None,
+    device: Device | None = None,
+) -> list[BenchPoint]:
+    """Measures a server and writes `bench.json` and `bench.png` into a folder.
+
+    Args:
+        root_url: server, such as `http://127.0.0.1:8000`.
+        model: name to ask for.
+        tokenizer: folder of its tokenizer.
+        out: folder for the results.
+        concurrencies: requests in flight, one measurement each.
+        input_tokens: length of the random prompts.
+        output_tokens: length of the answers; the end-of-turn token is ignored, so that every answer has it.
+        requests_per_slot: requests for each one in flight.
+        api_key: where the server asks for one.
+        device: which vLLM is installed.
+
+    Raises:
+        TuneserveError: the benchmark fails.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    points = []
+    for concurrency in concurrencies:
+        result = out / f"bench-{concurrency}.json"
+        settings = {
+            "--backend": "openai",
+            "--base-url": root_url,
+            "--endpoint": "/v1/completions",
+            "--model": model,
+            "--tokenizer": str(tokenizer),
+            "--dataset-name": "random",
+            "--random-input-len": str(input_tokens),
+            "--random-output-len": str(output_tokens),
+            "--num-prompts": str(max(concurrency * requests_per_slot, 8)),
+            "--max-concurrency": str(concurrency),
+            "--seed": "1",
+            "--result-dir": str(out),
+            "--result-filename": result.name,
+        }
+        arguments = [part for pair in settings.items() for part in pair]
+        _run([*_program(device), *arguments, "--ignore-eos", "--save-result"], out / "bench.log", api_key)
+        points.append(_point(concurrency, result))
+    write_atomically(out / "bench.json", json.dumps([asdict(p) for p in points], indent=2) + "\n")
+    draw(points, out / "bench.png", f"{model}, {input_tokens} tokens in, {output_tokens} out")
+    return points
+
+
+def table(points: Sequence[BenchPoint]) -> Table:
+    """The measurements for the terminal."""
+    shown = Table("in flight", "requests/s", "tokens/s", "first token ms (p99)", "per token ms (p99)", "failed")
+    for p in points:
+        shown.add_row(
+            str(p.concurrency),
+            f"{p.requests_per_s:.2f}",
+            f"{p.output_tokens_per_s:,.0f}",
+            f"{p.ttft_median_ms:,.0f} ({p.ttft_p99_ms:,.0f})",
+            f"{p.tpot_median_ms:.1f} ({p.tpot_p99_ms:.1f})",
+            str(p.failed),
+        )
+    return shown
+
+
+def draw(points: Sequence[BenchPoint], file: Path, title: str) -> None:
+    """Draws throughput and latency over the concurrency into a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    x = [p.concurrency for p in points]
+    left.plot(x, [p.output_tokens_per_s for p in points], marker="o")
+    left.set_ylabel("generated tokens/s")
+    for label, values in (
+        ("first token, median", [p.ttft_median_ms for p in points]),
+        ("first token, p99", [p.ttft_p99_ms for p in points]),
+        ("each further token, median", [p.tpot_median_ms for p in points]),
+    ):
+        right.plot(x, values, marker="o", label=label)
+    right.set_ylabel("ms")
+    right.set_yscale("log")
+    right.legend()
+    for axes in (left, right):
+        _concurrency_axis(axes, x)
+    figure.suptitle(title)
+    figure.savefig(file, dpi=120)
+
+
+def _concurrency_axis(axes: Axes, values: Sequence[int]) -> None:
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(values, [str(v) for v in values])
+    axes.set_xlabel("requests in flight")
+    axes.grid(visible=True, alpha=0.3)
+
+
+def _program(device: Device | None) -> list[str]:
+    if (device or installed_device()) == "cpu":
+        return [sys.executable, "-c", _CPU_PROGRAM]
+    return [sys.executable, "-m", "vllm.entrypoints.cli.main", "bench", "serve"]
+
+
+def _run(command: Sequence[str], log: Path, api_key: str | None) -> None:
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "OPENAI_API_KEY": api_key or "none", "no_proxy": "127.0.0.1,localhost"}
+    with log.open("a") as handle:
+        code = subprocess.run(command, stdout=handle, stderr=subprocess.STDOUT, env=env, check=False).returncode
+    if code != 0:
+        last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
+        raise TuneserveError(
+            f"vllm bench serve ended with exit code {code}: {' '.join(last)}", f"see {log} for the whole story"
+        )
+
+
+def _point(concurrency: int, file: Path) -> BenchPoint:
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return BenchPoint(
+        concurrency=concurrency,
+        requests=found["completed"],
+        failed=found["failed"],
+        seconds=found["duration"],
+        requests_per_s=found["request_throughput"],
+        output_tokens_per_s=found["output_throughput"],
+        ttft_median_ms=found["median_ttft_ms"],
+        ttft_p99_ms=found["p99_ttft_ms"],
+        tpot_median_ms=found["median_tpot_ms"],
+        tpot_p99_ms=found["p99_tpot_ms"],
+    )

@@ -1,0 +1,143 @@
+"""What preflight finds before anything is started, with the flag to set."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from configs.errors import ConfigError
+from configs.schema import ServeConfig
+from serve import preflight as module
+from serve.command import build_command
+from serve.gpus import Gpu
+from serve.preflight import preflight, require, safetensors_size
+from serve.target import folder_target
+from tests.serve.fakes import free_port
+
+GIB = 1 << 30
+
+
+@pytest.fixture
+def model(demo_model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(demo_model, tmp_path / "model"))
+
+
+def look(model: Path, config: ServeConfig | None = None, device: str = "cpu"):
+    config = config or ServeConfig(port=free_port())
+    command = build_command(folder_target(model), config, device=device, available_ram=8 * GIB, environ={})
+    return preflight(command, config)
+
+
+def refused(model: Path, **settings) -> ConfigError:
+    with pytest.raises(ConfigError) as failure:
+        require(look(model, **settings))
+    return failure.value
+
+
+def test_a_good_model_passes_in_seconds(model: Path):
+    began = time.monotonic()
+    findings = look(model)
+    require(findings)
+    assert {f.name for f in findings} >= {"files", "tokenizer", "generation", "template", "port", "memory"}
+    assert time.monotonic() - began < 30
+
+
+def test_a_busy_port_names_its_owner_and_a_free_one(model: Path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        error = refused(model, config=ServeConfig(port=port))
+    assert error.exit_code == 2
+    assert f"port {port} is taken by" in error.message
+    assert "pid" in error.message
+    assert "serve.port=" in error.next_step
+
+
+def test_weights_cut_short_are_found(model: Path):
+    file = model / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+    assert "cut short" in refused(model).message
+
+
+def test_weights_that_are_not_safetensors_are_found(model: Path):
+    (model / "model.safetensors").write_bytes(b"<html>404</html>")
+    assert "not a readable safetensors file" in refused(model).message
+
+
+def test_the_size_by_the_header_is_the_size_of_the_file(model: Path):
+    file = model / "model.safetensors"
+    assert safetensors_size(file) == file.stat().st_size
+
+
+def test_a_broken_tokenizer_is_found(model: Path):
+    (model / "tokenizer.json").write_text('{"version": "1.0", "model": {"type": "Unknown"}}')
+    assert "does not load" in refused(model).message
+
+
+def test_an_end_token_outside_the_vocabulary_is_found(model: Path):
+    (model / "generation_config.json").write_text(json.dumps({"eos_token_id": [151645]}))
+    assert "outside the tokenizer" in refused(model).message
+
+
+def test_a_limit_on_every_answer_is_a_warning(model: Path):
+    settings = json.loads((model / "generation_config.json").read_text())
+    (model / "generation_config.json").write_text(json.dumps({**settings, "max_new_tokens": 20}))
+    assert any(f.level == "warning" and "cuts every answer at 20" in f.message for f in look(model))
+
+
+def test_too_little_ram(model: Path, monkeypatch: pytest.MonkeyPatch):
+    class Little:
+        available = GIB
+
+    monkeypatch.setattr(module.psutil, "virtual_memory", lambda: Little)
+    assert "VLLM_CPU_KVCACHE_SPACE" in refused(model).next_step
+
+
+def gpu_findings(model: Path, gpus: list[Gpu], monkeypatch: pytest.MonkeyPatch, **settings):
+    monkeypatch.setattr(module, "visible_gpus", lambda: gpus)
+    return refused(model, config=ServeConfig(port=free_port(), **settings), device="cuda")
+
+
+def test_a_gpu_that_is_in_use_names_who_has_it_and_what_fits(model: Path, monkeypatch: pytest.MonkeyPatch):
+    gpu = Gpu(0, "H100", 80 * GIB, 20 * GIB, ((4242, 60 * GIB),))
+    error = gpu_findings(model, [gpu], monkeypatch)
+    assert "pid 4242" in error.message
+    assert "serve.gpu_memory_utilization=0.25" in error.next_step
+
+
+def test_too_few_gpus(model: Path, monkeypatch: pytest.MonkeyPatch):
+    gpu = Gpu(0, "H100", 80 * GIB, 80 * GIB)
+    assert "2 GPUs are asked for" in gpu_findings(model, [gpu], monkeypatch, tensor_parallel_size=2).message
+
+
+def test_a_context_that_does_not_fit_says_what_does(model: Path, monkeypatch: pytest.MonkeyPatch):
+    gpu = Gpu(0, "small", 2 * GIB, 2 * GIB)
+    error = gpu_findings(model, [gpu], monkeypatch, max_model_len=10_000_000)
+    assert "serve.max_model_len=" in error.next_step
+
+
+def test_weights_that_do_not_fit(model: Path, monkeypatch: pytest.MonkeyPatch):
+    error = gpu_findings(model, [Gpu(0, "tiny", GIB, GIB)], monkeypatch)
+    assert "serve.precision=fp8" in error.next_step
+
+
+def test_all_errors_are_reported_at_once(model: Path):
+    (model / "generation_config.json").write_text(json.dumps({"eos_token_id": 10**6}))
+    (model / "model.safetensors").write_bytes(b"")
+    error = refused(model)
+    assert "files:" in error.message
+    assert "tokenizer:" in error.message
+
+
+def test_a_template_given_by_the_user_is_not_judged(model: Path):
+    config = ServeConfig(port=free_port())
+    command = build_command(folder_target(model), config, ["--chat-template", "x.jinja"], device="cpu", environ={})
+    findings = preflight(replace(command), config)
+    assert any(f.name == "template" and "--chat-template" in f.message for f in findings)

@@ -1,0 +1,61 @@
+"""The verdict of the proof on numbers whose answer is known."""
+
+from __future__ import annotations
+
+import pytest
+
+from configs.schema import ProofConfig
+from serve.behaviour import Switched
+from serve.proof import judge
+
+ROWS = [{"id": f"r{i}", "base_logprob": -20.0 - i, "adapter_logprob": -10.0 + i} for i in range(4)]
+ADAPTER = [row["adapter_logprob"] for row in ROWS]
+EFFECT = (10 + 12 + 14 + 16) / 4
+
+
+def test_equal_likelihoods_pass():
+    proof = judge(ROWS, ADAPTER, ProofConfig())
+    assert proof.passed
+    assert (proof.mean_gap, proof.mean_effect, proof.recovered) == (0, EFFECT, 1)
+
+
+@pytest.mark.parametrize(("share", "passed"), [(0.049, True), (0.051, False)])
+def test_the_bound_of_the_mean_is_5_percent_of_the_effect(share: float, passed: bool):
+    served = [a + share * EFFECT for a in ADAPTER]
+    assert judge(ROWS, served, ProofConfig()).passed is passed
+
+
+def test_half_an_adapter_fails_and_says_how_much_is_there():
+    served = [(row["adapter_logprob"] + row["base_logprob"]) / 2 for row in ROWS]
+    proof = judge(ROWS, served, ProofConfig())
+    assert not proof.passed
+    assert "50 % of the adapter's gain" in proof.sentence()
+
+
+def test_one_row_far_off_fails_though_the_mean_is_fine():
+    rows = [{"id": f"r{i}", "base_logprob": -20.0, "adapter_logprob": -10.0} for i in range(1000)]
+    served = [-10.0] * 999 + [-10.0 - 6.0]
+    proof = judge(rows, served, ProofConfig())
+    assert proof.mean_gap < proof.bound
+    assert not proof.passed
+    assert "row r999" in proof.sentence()
+
+
+def test_an_adapter_without_effect_proves_nothing():
+    rows = [{"id": "r", "base_logprob": -1.0, "adapter_logprob": -1.0}]
+    proof = judge(rows, [-1.0], ProofConfig())
+    assert not proof.passed
+    assert "no effect" in proof.sentence()
+
+
+@pytest.mark.parametrize(
+    ("content", "reasoning", "reason", "passed"),
+    [
+        (True, False, "stop", True),
+        (False, True, "length", True),
+        (False, True, "stop", False),
+        (False, False, "stop", False),
+    ],
+)
+def test_a_switched_answer_that_ended_must_have_content(content: bool, reasoning: bool, reason: str, passed: bool):
+    assert Switched(True, content, reasoning, reason).passed is passed
