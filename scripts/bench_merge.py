@@ -3,10 +3,10 @@
     python -m scripts.bench_merge --size 0.6b [--device cpu|cuda] [--folder DIR] [--rank 16]
 
 Builds a Qwen3 of the size with random bf16 weights (sharded at 5 GB) and a rank-16 adapter on all seven linear layers,
-merges it both ways, compares every tensor, and prints a table. Seconds run from the start of the work in the process,
-imports left out, to the last file synced to the disk; processor seconds add up all threads. Peak memory is sampled 50 times a second from the kernel: private
-memory, and resident memory with the pages of mapped files, which the kernel may drop at any time. The disk needs three
-times the model's size.
+merges it both ways in turn, compares every tensor, and prints a table of the fastest runs. Seconds run from the start of
+the work in the process, imports left out, to the last file synced to the disk; processor seconds add up all threads.
+Peak memory is sampled 50 times a second from the kernel: private memory, and resident memory with the pages of mapped
+files, which the kernel may drop at any time. The disk needs three times the model's size.
 """
 
 from __future__ import annotations
@@ -188,6 +188,11 @@ def differences(one: Path, other: Path) -> tuple[int, float]:
     return worst, differing / total
 
 
+def faster(one: dict[str, float], other: dict[str, float] | None) -> dict[str, float]:
+    """The run that fewer other processes disturbed."""
+    return one if other is None or one["seconds"] < other["seconds"] else other
+
+
 def main() -> None:
     """Makes the models, runs both ways, prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -195,6 +200,7 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--folder", type=Path, help="where to write (default: a temporary folder); removed at the end")
     parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--repeat", type=int, default=3, help="runs of each way, in turn; the fastest counts")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
@@ -210,11 +216,13 @@ def main() -> None:
         make_base(folder / "base", options.size)
         make_adapter(folder / "adapter", folder / "base", options.rank)
         figures: dict[str, dict[str, float]] = {}
-        for way in WAYS:
+        for way in list(WAYS) * options.repeat:
+            shutil.rmtree(folder / way, ignore_errors=True)
             command = [sys.executable, "-m", "scripts.bench_merge", "--way", way, "--size", options.size]
             command += ["--folder", str(folder), "--device", options.device]
+            os.sync()  # so that nobody waits for what was written before
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            figures[way] = json.loads(done.stdout.splitlines()[-1])
+            figures[way] = faster(json.loads(done.stdout.splitlines()[-1]), figures.get(way))
         steps, share = differences(folder / "tuneserve", folder / "peft")
     finally:
         shutil.rmtree(folder)
