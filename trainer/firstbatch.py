@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from configs.errors import TuneserveError
-from trainer.template import IGNORED
+from trainer.template import CALL_MARK, IGNORED
 
 Batch = Mapping[str, Any]
 _LOOK = "look at `tuneserve check` (mask preview); this is a defect of the data stage or of a library, please report it"
@@ -59,7 +59,6 @@ def check_first_batch(
                     f"first batch: an answer does not end with the end-of-turn token but with {span[-1]}: {text!r}",
                     _LOOK,
                 )
-            # Templates may trim spacing; a reasoning block or a tool call stands around what is said.
             if not _matches(text, answer):
                 raise TuneserveError(f"first batch: the trained text is {text!r}, the answer is {answer!r}", _LOOK)
             seen.append((text, answer))
@@ -88,11 +87,20 @@ def _trained_spans(ids: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
 
 
 def _matches(trained: str, answer: str) -> bool:
+    """Equal but for spacing, which templates trim; how a family writes tool calls is its own matter."""
     text, wanted = "".join(trained.split()), "".join(answer.split())
-    if text == wanted:
+    # A template that always thinks has opened the block in the prompt.
+    if wanted in (text, f"<think>{text}"):
         return True
-    around = text.replace(wanted, "", 1) if wanted in text else None
-    return around is not None and ("</think>" in around or "tool_call" in around or "{" in around)
+    plain, *calls = wanted.split(CALL_MARK)
+    written = text.removeprefix(plain)
+    return (
+        bool(calls)
+        and text.startswith(plain)
+        and written.startswith(("<", "{", "["))
+        and not written.startswith(("<think>", "</think>"))
+        and all(name in written for name in calls)
+    )
 
 
 def _key(ids: Any) -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils import logging
 from unsloth import FastLanguageModel
 
 from configs.errors import ConfigError
@@ -31,6 +32,7 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
     Raises:
         ConfigError: the model has none of the layers that `lora.target_modules` names.
     """
+    logging.disable_progress_bar()
     precision = config.train.precision
     full = config.train.method == "full"
     recompute: dict[Checkpointing, bool | str] = {"unsloth": "unsloth", "on": True, "off": False}

@@ -31,7 +31,7 @@ from trainer.gather import Tally, gather
 from trainer.layouts import Conversation
 from trainer.rows import Progress, Tokenized, TokenRow, tokenize_all
 from trainer.sources import fingerprint
-from trainer.template import ChatCodec, check_thinking, render_turn, said
+from trainer.template import ChatCodec, answer_text, check_thinking, render_turn
 
 FILES = ("train", "heldout", "parity.jsonl", "heldout.jsonl", "data_report.json")
 """What the stage leaves in RUN/data; `train` and `heldout` are folders with one Parquet file each."""
@@ -251,7 +251,7 @@ def _questions(conversations: Sequence[Conversation], tokenized: Sequence[Tokeni
                     "id": conversation.place,
                     "cluster": question_identity(conversation).hex(),
                     "messages": conversation.messages[:-1],
-                    "answers": [said(answer)],
+                    "answers": [answer_text(answer)],
                 }
             )
     return lines

@@ -28,6 +28,9 @@ Family = Literal["none", "switchable", "always"]
 IGNORED = -100
 """Label of a token that is not trained; PyTorch's cross entropy leaves it out."""
 
+CALL_MARK = "<tool_call>"
+"""Stands before the name of a called function where an answer is written down for comparison."""
+
 _THINK = re.compile(r"^\s*<think>(.*?)</think>\s*", re.DOTALL)
 _QUESTION, _ANSWER = "问题标记", "回答标记"
 # Two private-use planes: a character of the second stands in when the text already uses the first.
@@ -71,7 +74,7 @@ class TrainedTurn:
     guarded: bool
     """Whether special-token text was kept text: a server would make tokens of it, and build other prompt ids."""
     said: str
-    """The answer as the data have it, without reasoning: what the trained tokens must spell."""
+    """The answer as the data have it: what the trained tokens must spell."""
 
 
 @dataclass(frozen=True)
@@ -250,11 +253,19 @@ def without_reasoning(message: Message) -> Message:
     return kept
 
 
-def said(message: Message) -> str:
-    """What an assistant message says: its text without reasoning, or the name of the function that it calls."""
-    if message.get("tool_calls"):
-        return str(message["tool_calls"][0]["function"]["name"])
+def answer_text(message: Message) -> str:
+    """What a client sees of an assistant message: its text without reasoning."""
     return str(without_reasoning(message)["content"]).strip()
+
+
+def said(message: Message, thinking: bool) -> str:
+    """What the trained tokens must spell: reasoning where it is trained, the text, and the functions that are called.
+
+    Written from the message alone, never from its rendering, so that comparing the two means something.
+    """
+    reasoning = f"<think>{reasoning_of(message)}</think>" if thinking else ""
+    calls = "".join(CALL_MARK + call["function"]["name"] for call in message.get("tool_calls", ()))
+    return reasoning + answer_text(message) + calls
 
 
 def render_turn(
@@ -284,7 +295,7 @@ def render_turn(
         raise Unrenderable("not_a_continuation")
     prompt_ids, answer_ids = encode_answer(codec, prompt, full, stand_ins)
     answer_ids = cut_after_end(answer_ids, codec.facts.end_token_id)
-    return TrainedTurn(index, prompt_ids, answer_ids, mode, bool(stand_ins), said(messages[index]))
+    return TrainedTurn(index, prompt_ids, answer_ids, mode, bool(stand_ins), said(messages[index], mode))
 
 
 def encode_answer(codec: ChatCodec, prompt: str, full: str, stand_ins: dict[str, str]) -> tuple[list[int], list[int]]:

@@ -1,0 +1,111 @@
+"""One real training of the embedded model on the CPU, shared by every test that looks at its result."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from configs.load import validate
+from configs.rundir import RunDir
+
+DEMO_MODEL = Path(__file__).parents[2] / "configs" / "demo" / "model"
+PRODUCTS = ["云栖台灯", "海风净水器", "松间加湿器", "白露空气炸锅", "远山门锁"]
+
+
+def shop_rows(count: int) -> list[dict[str, str]]:
+    """Questions on a shop's products in the alpaca layout, none like the other."""
+    return [
+        {
+            "instruction": f"{PRODUCTS[i % len(PRODUCTS)]}第{i}款卖多少钱？",
+            "input": f"第{i}款的价格是{100 + 7 * i}元。",
+            "output": f"{100 + 7 * i}元。",
+        }
+        for i in range(count)
+    ]
+
+
+def write_jsonl(file: Path, rows: Sequence[Any]) -> Path:
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def make_run(folder: Path, name: str, **sections: Any) -> RunDir:
+    """A run directory in `folder` for the embedded model and the shop's rows, unless `sections` says otherwise."""
+    data = folder / "shop.jsonl"
+    if not data.exists():
+        write_jsonl(data, shop_rows(130))
+    recipe: dict[str, Any] = {
+        "name": name,
+        "model": str(DEMO_MODEL),
+        "output_dir": str(folder / "runs"),
+        "data": {"sources": str(data), "eval_split": 10 / 130},
+        "proof": {"rows": 8, "parity_rows": 8},
+        **sections,
+    }
+    file = folder / f"{name}.yaml"
+    file.write_text(yaml.safe_dump(recipe, allow_unicode=True), encoding="utf-8")
+    return RunDir.create(validate(recipe, file))
+
+
+def stage_command(stage: str, run: RunDir, *options: str) -> list[str]:
+    return [sys.executable, "-m", "trainer", stage, str(run.path), *options]
+
+
+def stage_environment(folder: Path) -> dict[str, str]:
+    """No network is named, and nothing is written outside `folder`."""
+    return os.environ | {"TUNESERVE_CACHE": str(folder / "cache"), "CUDA_VISIBLE_DEVICES": ""}
+
+
+def run_stage(
+    stage: str, run: RunDir, *options: str, folder: Path, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """One stage as the command line runs it: a process of its own."""
+    done = subprocess.run(
+        stage_command(stage, run, *options),
+        env=stage_environment(folder),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if check and done.returncode:
+        raise AssertionError(f"{stage} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+    return done
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for runs, with a cache of its own."""
+    if not (DEMO_MODEL / "model.safetensors").is_file():
+        pytest.skip("the embedded model is not built")
+    return tmp_path_factory.mktemp("workshop")
+
+
+Train = Callable[..., RunDir]
+
+
+@pytest.fixture(scope="session")
+def train_run(workshop: Path) -> Train:
+    """Makes a run and takes it through data and train."""
+
+    def make(name: str, **sections: Any) -> RunDir:
+        run = make_run(workshop, name, **sections)
+        run_stage("data", run, folder=workshop)
+        run_stage("train", run, folder=workshop)
+        return run
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained(train_run: Train) -> RunDir:
+    """The shared run: 120 rows, 30 steps, evaluated and saved on the way."""
+    return train_run("shared", train={"epochs": 2, "learning_rate": 3e-3, "save_steps": 10, "eval_steps": 10})
