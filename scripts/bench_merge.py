@@ -3,8 +3,8 @@
     python -m scripts.bench_merge --size 0.6b [--device cpu|cuda] [--folder DIR] [--rank 16]
 
 Builds a Qwen3 of the size with random bf16 weights (sharded at 5 GB) and a rank-16 adapter on all seven linear layers,
-merges it both ways in turn, compares every tensor, and prints a table of the fastest runs. Seconds run from the start of
-the work in the process, imports left out, to the last file synced to the disk; processor seconds add up all threads.
+merges it both ways in turn, compares every tensor, and prints a table of the fastest runs. Seconds run from the start
+of the work in the process, imports left out, to the last file synced to the disk; processor seconds add up all threads.
 Peak memory is sampled 50 times a second from the kernel: private memory, and resident memory with the pages of mapped
 files, which the kernel may drop at any time. The disk needs three times the model's size.
 """
