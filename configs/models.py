@@ -13,13 +13,15 @@ WEIGHTS = ("*.safetensors", "*.bin")
 PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "*.model", "tokenizer*"]
 
 
-def resolve_model(model: str, hub: str = "huggingface", offline: bool = False) -> Path:
+def resolve_model(model: str, hub: str = "huggingface", offline: bool = False, *, weights: bool = True) -> Path:
     """The local folder of a model, downloaded first when `model` is a hub id.
 
     Args:
         model: a folder, or a hub id such as `Qwen/Qwen3-14B`.
         hub: `huggingface` (honours `HF_ENDPOINT`) or `modelscope`.
         offline: look only into the hub's cache on this machine.
+        weights: False leaves the weights of a hub model where they are: configuration and tokenizer are enough to look
+            at data and to plan.
 
     Raises:
         ConfigError: the folder does not exist or holds no model, or the name is neither folder nor hub id.
@@ -35,16 +37,19 @@ def resolve_model(model: str, hub: str = "huggingface", offline: bool = False) -
             "set `model` to a folder with config.json and safetensors, or to a hub id such as Qwen/Qwen3-0.6B",
         )
     offline = offline or os.environ.get("HF_HUB_OFFLINE") == "1"
-    downloaded = _from_modelscope(model, offline) if hub == "modelscope" else _from_huggingface(model, offline)
-    check_model_folder(downloaded)
+    fetch = _from_modelscope if hub == "modelscope" else _from_huggingface
+    downloaded = fetch(model, offline, PATTERNS if weights else [p for p in PATTERNS if p not in WEIGHTS])
+    check_model_folder(downloaded, weights=weights)
     return downloaded
 
 
-def check_model_folder(folder: Path) -> None:
+def check_model_folder(folder: Path, *, weights: bool = True) -> None:
     """Raises a ConfigError that names the first file that a model folder lacks, a shard of the index included."""
     for needed in ("config.json", "tokenizer_config.json"):
         if not (folder / needed).is_file():
             raise ConfigError(f"{folder}: {needed} is missing, so this is not a complete model", "download it again")
+    if not weights:
+        return
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
@@ -90,12 +95,12 @@ def files_fingerprint(files: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _from_huggingface(model: str, offline: bool) -> Path:
+def _from_huggingface(model: str, offline: bool, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(model, local_files_only=offline, allow_patterns=PATTERNS))
+        return Path(snapshot_download(model, local_files_only=offline, allow_patterns=patterns))
     except LocalEntryNotFoundError as error:
         why = "is not in the local cache" if offline else "could not be reached on the hub"
         raise TuneserveError(
@@ -109,11 +114,11 @@ def _from_huggingface(model: str, offline: bool) -> Path:
         ) from error
 
 
-def _from_modelscope(model: str, offline: bool) -> Path:
+def _from_modelscope(model: str, offline: bool, patterns: list[str]) -> Path:
     from modelscope import snapshot_download
 
     try:
-        return Path(snapshot_download(model, local_files_only=offline, allow_file_pattern=PATTERNS))
+        return Path(snapshot_download(model, local_files_only=offline, allow_file_pattern=patterns))
     except (OSError, ValueError) as error:  # requests' errors are OSErrors; a name that does not exist is one of them
         raise TuneserveError(
             f"model {model!r} could not be fetched from ModelScope: {str(error).splitlines()[0]}",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
-from configs.schema import TrainConfig
-
-Checkpointing = Literal["unsloth", "on", "off"]
+from configs.schema import RunConfig, TrainConfig
+from trainer.candidates import ENOUGH_STEPS, Candidate, choose, optimizer_steps
+from trainer.estimate import Checkpointing
+from trainer.gpus import Gpu, gpu_at_hand, match
+from trainer.shape import ModelShape, UnknownShape
 
 CPU_TOKENS = 4096
 """Tokens of one padded forward pass on a CPU: more does not run faster, it only takes memory."""
@@ -58,8 +61,30 @@ class Plan:
         return asdict(self)
 
 
-def make_plan(train: TrainConfig, lengths: Sequence[int], device: Device) -> Plan:
-    """The layout for these row lengths (tokens) on this device.
+def predicted_layout(
+    config: RunConfig, model: Path, lengths: Sequence[int], device: Device, gpu: Gpu | None = None
+) -> tuple[Candidate, str] | None:
+    """The layout that the memory and time model takes for `plan: auto` on a GPU, and why.
+
+    `gpu` is looked for when it is not given. None where nothing is predicted: on a CPU, under `plan: manual`, on a device that is no NVIDIA GPU, and for models
+    that are no dense decoders.
+    """
+    if device.kind == "cpu" or config.train.plan == "manual":
+        return None
+    gpu = gpu or match(device.name, device.memory_gb) or gpu_at_hand()
+    if gpu is None:
+        return None
+    try:
+        shape = ModelShape.load(model)
+    except UnknownShape:
+        return None
+    return choose(config.train, config.lora, shape, lengths, replace(gpu, memory_gb=device.memory_gb))
+
+
+def make_plan(
+    train: TrainConfig, lengths: Sequence[int], device: Device, layout: tuple[Candidate, str] | None = None
+) -> Plan:
+    """The layout for these row lengths (tokens) on this device; `layout` is what `predicted_layout` gave.
 
     `rows_per_step` is kept exactly: the micro-batch is a divisor of it. The loss is normalized over the trained tokens
     of the whole step, so the layout changes speed and memory, never the gradient.
@@ -69,7 +94,10 @@ def make_plan(train: TrainConfig, lengths: Sequence[int], device: Device) -> Pla
     budget, budget_why = token_budget(device)
     longest = max(lengths)
     mean = sum(lengths) / len(lengths)
-    if train.rows_per_step == "auto":
+    if train.rows_per_step == "auto" and layout is not None:
+        rows_per_step = layout[0].rows_per_step
+        rows_why = f"auto: the fewest that come near the best throughput and leave {ENOUGH_STEPS} steps"
+    elif train.rows_per_step == "auto":
         rows_per_step = max(1, min(len(lengths), round(budget / mean)))
         rows_why = f"auto: {rows_per_step} rows of {mean:.0f} tokens fill {budget} tokens"
     else:
@@ -82,6 +110,12 @@ def make_plan(train: TrainConfig, lengths: Sequence[int], device: Device) -> Pla
             f", brought down to divide {rows_per_step} rows a step" if micro_batch != train.micro_batch else ""
         )
         checkpointing_why = "train.gradient_checkpointing"
+    elif layout is not None:
+        micro_batch, checkpointing = layout[0].micro_batch, layout[0].checkpointing
+        micro_why = layout[1]
+        checkpointing_why = (
+            f"{layout[0].memory.needed_gb:.1f} GB are needed so, {layout[0].usable_gb:.1f} GB can be used"
+        )
     else:
         fits = [n for n in range(1, rows_per_step + 1) if rows_per_step % n == 0 and n * longest <= budget]
         micro_batch = max(fits, default=1)
@@ -149,7 +183,4 @@ def choose_checkpointing(device: Device, tokens: int) -> tuple[Checkpointing, st
 
 def count_steps(rows: int, plan: Plan, train: TrainConfig) -> int:
     """Optimizer steps of the run, as transformers counts them."""
-    if train.max_steps:
-        return train.max_steps
-    batches = math.ceil(rows / plan.micro_batch)
-    return max(1, math.ceil(train.epochs * max(1, math.ceil(batches / plan.accumulation))))
+    return optimizer_steps(rows, plan.micro_batch, plan.accumulation, train)

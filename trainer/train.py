@@ -15,7 +15,7 @@ from configs.models import files_fingerprint, weights_fingerprint
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer import environment
-from trainer.plan import Plan, count_steps, make_plan
+from trainer.plan import Plan, count_steps, make_plan, predicted_layout
 from trainer.prepare import cache_root, read_rows
 
 FEW_STEPS = 100
@@ -96,7 +96,9 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> dict[str,
     train, heldout = (read_rows(run.data / part) for part in ("train", "heldout"))
 
     device = find_device()
-    plan = make_plan(config.train, train["length"].to_pylist(), device)
+    lengths = train["length"].to_pylist()
+    layout = predicted_layout(config, Path(facts["base_model"]), lengths, device)
+    plan = make_plan(config.train, lengths, device, layout)
     note(plan.summary())
     steps = count_steps(train.num_rows, plan, config.train)
     if steps < FEW_STEPS:

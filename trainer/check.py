@@ -1,0 +1,220 @@
+"""Looks at a recipe before anything is trained: `python -m trainer.check CONFIG [--rows N] [--gpu NAME] [--debug]`.
+
+Config, data with the mask preview, template, versions, disk, the plan with memory and time, and whether the result can
+be served. Needs no GPU, no weights and no torch. What would end badly is refused with exit code 2 and the key to change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.console import console, note
+from configs.errors import EXIT_FAILED, EXIT_OK, ConfigError, TuneserveError
+from configs.load import load_config
+from configs.models import resolve_model, weight_files
+from configs.schema import RunConfig
+from trainer.candidates import Candidate, candidates
+from trainer.checkview import render_plan, render_serving, render_table
+from trainer.datareport import DataReport
+from trainer.gpus import Gpu, gpu_at_hand, named_gpu
+from trainer.plan import Device, Plan, count_steps, make_plan, predicted_layout
+from trainer.prepare import prepare, read_rows
+from trainer.preview import render_report, tokenizing_progress
+from trainer.servable import gguf_gb, servable, serving_precision
+from trainer.shape import ModelShape, UnknownShape
+from trainer.train import FEW_STEPS, few_steps_warning
+from trainer.versions import disagreements
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Something that would end badly."""
+
+    message: str
+    next_step: str
+
+
+def check(file: Path, rows: int, gpu_name: str | None) -> None:
+    """Prints everything that can be known before training.
+
+    Args:
+        file: the recipe.
+        rows: training rows to show with their masks.
+        gpu_name: key of `trainer.gpus.GPUS`; None plans for the GPU of this machine, or its CPU.
+
+    Raises:
+        ConfigError: the recipe, the data or the plan would not end in a model that can be served.
+    """
+    config = load_config(file)
+    gpu = named_gpu(gpu_name) if gpu_name else gpu_at_hand()
+    model = resolve_model(config.model, config.hub, config.offline, weights=False)
+    with tokenizing_progress(console) as progress:
+        prepared = prepare(config, model, progress)
+    report = prepared.report
+    console.print(render_report(report, rows))
+    note(_template_line(report, config))
+    for line in disagreements():
+        note(line, good=False)
+    lengths = read_rows(prepared.folder / "train")["length"].to_pylist()
+    refusals: list[Refusal] = []
+    try:
+        shape = ModelShape.load(model)
+    except UnknownShape as unknown:
+        note(f"{unknown.message}; the plan, disk and serving are not predicted", good=False)
+        return
+    refusals += _plan(config, model, shape, lengths, gpu)
+    refusals += _serving(config, shape, report.longest_row, gpu)
+    refusals += _disk(config, shape, has_weights=bool(weight_files(model)))
+    if refusals:
+        raise ConfigError("; ".join(r.message for r in refusals), "; ".join(r.next_step for r in refusals))
+    note("this recipe can be trained and served", good=True)
+
+
+def _template_line(report: DataReport, config: RunConfig) -> str:
+    family = str(report.template["family"])
+    mode = "on" if config.thinking else "off"
+    trained = {
+        "none": "no think block: thinking is left out",
+        "always": "always thinks: answers are trained after a reasoning block",
+        "switchable": f"thinking is switched {mode} by `thinking: {str(config.thinking).lower()}`",
+    }
+    return f"template family {family}; {trained[family]}, in training and by default on the server"
+
+
+def _plan(config: RunConfig, model: Path, shape: ModelShape, lengths: Sequence[int], gpu: Gpu | None) -> list[Refusal]:
+    """Prints the plan and, on a GPU, the table of what else could be taken."""
+    train = config.train
+    if gpu is None:
+        memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+        device = Device("cpu", "CPU", memory_gb, False)
+    else:
+        device = Device("cuda", gpu.name, gpu.memory_gb, gpu.bf16)
+    layout = predicted_layout(config, model, lengths, device, gpu)
+    plan = make_plan(train, lengths, device, layout)
+    steps = count_steps(len(lengths), plan, train)
+    console.print(render_plan(plan, steps, device.name))
+    if steps < FEW_STEPS:
+        note(f"warning: {few_steps_warning(steps, len(lengths), plan)}", good=False)
+    if gpu is None:
+        note("no GPU here: this is the CPU's plan; `--gpu h100-80gb` plans for another machine")
+        return []
+    precisions = ["16bit"] if train.method == "full" else sorted({"16bit", "4bit", train.precision})
+    table = candidates(train, config.lora, shape, lengths, gpu, precisions, plan.rows_per_step)  # type: ignore[arg-type]
+    taken = next((c for c in table if _is(c, plan, config)), None)
+    console.print(render_table(table, taken, gpu))
+    return [] if taken is None or taken.fits else [_does_not_fit(table, taken, gpu)]
+
+
+def _is(candidate: Candidate, plan: Plan, config: RunConfig) -> bool:
+    precision = "16bit" if config.train.method == "full" else config.train.precision
+    asked = (precision, plan.checkpointing, plan.micro_batch)
+    return (candidate.precision, candidate.checkpointing, candidate.micro_batch) == asked
+
+
+def _does_not_fit(table: Sequence[Candidate], taken: Candidate, gpu: Gpu) -> Refusal:
+    message = f"training in {taken.precision} is predicted not to fit {gpu.name}: it {taken.why_not}"
+    fitting = [c for c in table if c.fits]
+    if same := [c for c in fitting if c.precision == taken.precision]:
+        best = min(same, key=lambda c: c.step_s)
+        return Refusal(
+            message,
+            f"set train.plan=auto, or train.micro_batch={best.micro_batch} with "
+            f"train.gradient_checkpointing={best.checkpointing}",
+        )
+    if fitting:
+        return Refusal(message, f"set train.precision={fitting[0].precision}")
+    return Refusal(message, "set a lower data.max_length, or take a smaller model or a larger GPU")
+
+
+def _serving(config: RunConfig, shape: ModelShape, longest: int, gpu: Gpu | None) -> list[Refusal]:
+    """Prints what the card can serve; a refusal when it is not what the recipe asks for."""
+    if gpu is None:
+        return []
+    options = servable(shape, config.serve, gpu, longest)
+    asked = serving_precision(config.serve, gpu)
+    console.print(render_serving(options, asked, gpu))
+    if "vllm" not in config.merge.formats or not options[asked].why_not:
+        return []
+    possible = [name for name, option in options.items() if not option.why_not]
+    message = f"{gpu.name} could not serve the merged model in {asked}: {options[asked].why_not}"
+    if possible:
+        return [Refusal(message, f"set serve.precision={possible[0]}")]
+    size = gguf_gb(shape, config.merge.gguf_quant)
+    if "gguf" in config.merge.formats:
+        note(f"{message}; the GGUF file of {size:.1f} GB is for llama.cpp, vLLM needs a larger card", good=False)
+        return []
+    return [
+        Refusal(
+            message,
+            f"set merge.formats=[vllm,gguf] to get a GGUF file of {size:.1f} GB for llama.cpp, or "
+            "serve.tensor_parallel_size to the number of such cards",
+        )
+    ]
+
+
+def _disk(config: RunConfig, shape: ModelShape, *, has_weights: bool) -> list[Refusal]:
+    """Prints the disk that the run needs where it is written, against what is free there."""
+    parts = disk_gb(config, shape)
+    folder = Path(config.output_dir)
+    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    free_gb = shutil.disk_usage(there).free / 1e9
+    needed_gb = sum(parts.values())
+    listed = ", ".join(f"{name} {size:.2f}" for name, size in parts.items())
+    note(f"disk: {needed_gb:.2f} GB of {free_gb:.0f} GB free in {there} ({listed})", good=needed_gb < free_gb)
+    if not has_weights:
+        note(f"the base weights are not here yet: {2 * shape.parameters / 1e9:.1f} GB to download before training")
+    if needed_gb < free_gb:
+        return []
+    return [Refusal(f"the run needs {needed_gb:.1f} GB, {there} has {free_gb:.1f} GB free", "set output_dir elsewhere")]
+
+
+def disk_gb(config: RunConfig, shape: ModelShape) -> dict[str, float]:
+    """What a run writes, in GB of 1e9 bytes, by part."""
+    train, lora = config.train, config.lora
+    if train.method == "full":
+        trained, weight_bytes = shape.parameters, 2
+    else:
+        whole = shape.vocabulary * shape.hidden * len({"lm_head", "embed_tokens"} & set(lora.modules_to_save))
+        trained, weight_bytes = shape.adapter_parameters(lora.r, lora.target_modules) + whole, 4
+    saved = trained * weight_bytes / 1e9
+    state = trained * (2 if "8bit" in train.optimizer else 8) / 1e9
+    # One checkpoint more than are kept: the new one is written before the oldest goes.
+    kept = train.save_total_limit + 1 if train.save_steps or train.keep_best else 0
+    merged = 2 * shape.parameters / 1e9
+    return {
+        "checkpoints": kept * (saved + state),
+        "adapter": saved,
+        "merged": merged,
+        **({"gguf": gguf_gb(shape, config.merge.gguf_quant)} if "gguf" in config.merge.formats else {}),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the check and returns the exit code; errors of the user's go to stderr without a traceback."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.check", description=__doc__)
+    parser.add_argument("config", type=Path, help="the recipe")
+    parser.add_argument("--rows", type=int, default=3, help="rows to show with their trained tokens (at most 8)")
+    parser.add_argument("--gpu", help="plan for another GPU, such as a100-80gb")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    options = parser.parse_args(arguments)
+    try:
+        check(options.config, options.rows, options.gpu)
+    except TuneserveError as error:
+        if options.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_FAILED
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

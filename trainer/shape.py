@@ -1,0 +1,134 @@
+"""The sizes of a dense decoder, read from its config.json: what memory and time follow from. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.errors import ConfigError
+
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+MLP = ("gate_proj", "up_proj", "down_proj")
+
+
+class UnknownShape(ConfigError):
+    """A model whose memory and time are not predicted; it may train all the same."""
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """A decoder of the Llama family (Llama, Qwen2, Qwen3, Gemma): attention and a gated MLP in every layer."""
+
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocabulary: int
+    tied: bool
+    """Whether the output layer is the embedding."""
+    qk_norm: bool
+    """Whether queries and keys are normalized, which keeps them twice for the backward pass."""
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> ModelShape:
+        """From a model's config.json.
+
+        Raises:
+            UnknownShape: a mixture of experts, or a configuration without these sizes.
+        """
+        text = {**config, **config.get("text_config", {})}
+        if text.get("num_experts") or text.get("num_local_experts"):
+            raise UnknownShape(
+                f"{text.get('model_type', 'this model')} is a mixture of experts: memory and time are not predicted",
+                "take a dense model, such as Qwen/Qwen3-14B",
+            )
+        try:
+            heads = int(text["num_attention_heads"])
+            return cls(
+                hidden=int(text["hidden_size"]),
+                intermediate=int(text["intermediate_size"]),
+                layers=int(text["num_hidden_layers"]),
+                heads=heads,
+                kv_heads=int(text.get("num_key_value_heads") or heads),
+                head_dim=int(text.get("head_dim") or text["hidden_size"] // heads),
+                vocabulary=int(text["vocab_size"]),
+                tied=bool(text.get("tie_word_embeddings", False)),
+                qk_norm=str(text.get("model_type", "")).startswith(("qwen3", "gemma3")),
+            )
+        except KeyError as missing:
+            raise UnknownShape(
+                f"config.json has no {missing}: not a decoder whose memory and time can be predicted",
+                "take a dense decoder, such as Qwen/Qwen3-14B",
+            ) from missing
+
+    @classmethod
+    def load(cls, folder: Path) -> ModelShape:
+        """From a model folder."""
+        return cls.of(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+
+    @property
+    def queries(self) -> int:
+        """Width of all queries together."""
+        return self.heads * self.head_dim
+
+    @property
+    def keys(self) -> int:
+        """Width of all keys together; that of the values too."""
+        return self.kv_heads * self.head_dim
+
+    def widths(self, module: str) -> tuple[int, int]:
+        """(in, out) of a linear layer, by its name in transformers."""
+        return {
+            "q_proj": (self.hidden, self.queries),
+            "k_proj": (self.hidden, self.keys),
+            "v_proj": (self.hidden, self.keys),
+            "o_proj": (self.queries, self.hidden),
+            "gate_proj": (self.hidden, self.intermediate),
+            "up_proj": (self.hidden, self.intermediate),
+            "down_proj": (self.intermediate, self.hidden),
+        }[module]
+
+    @property
+    def linear_parameters(self) -> int:
+        """Parameters of the layers' linear weights: what is quantized."""
+        return self.layers * sum(a * b for a, b in map(self.widths, (*ATTENTION, *MLP)))
+
+    @property
+    def embedding_parameters(self) -> int:
+        """Parameters of embedding and output layer."""
+        return self.vocabulary * self.hidden * (1 if self.tied else 2)
+
+    @property
+    def parameters(self) -> int:
+        """All parameters, norms included."""
+        norms = self.layers * (2 * self.hidden + (2 * self.head_dim if self.qk_norm else 0)) + self.hidden
+        return self.linear_parameters + self.embedding_parameters + norms
+
+    def adapter_parameters(self, rank: int, modules: Sequence[str]) -> int:
+        """Parameters of a LoRA adapter; modules outside the layers' linear weights count nothing."""
+        known = [m for m in modules if m in (*ATTENTION, *MLP)]
+        return self.layers * rank * sum(sum(self.widths(m)) for m in known)
+
+    def activation_bytes(self) -> int:
+        """Bytes of one token that one layer keeps for the backward pass, in 16 bits, under Unsloth's fused kernels.
+
+        The residual stream before each norm and the normalized input of attention and MLP (4 x hidden), queries and
+        keys before their norm (where there is one), queries, keys and values and the output of attention, gate and up of the
+        MLP; their product is computed anew.
+        """
+        normed = self.queries + self.keys if self.qk_norm else 0
+        attention = 2 * self.queries + 2 * self.keys
+        return 2 * (4 * self.hidden + normed + attention + 2 * self.intermediate)
+
+    def forward_flops(self) -> int:
+        """Operations of one token in one forward pass, attention's own left out: 2 a weight, output layer included."""
+        return 2 * (self.linear_parameters + self.vocabulary * self.hidden)
+
+    def attention_flops(self) -> int:
+        """Operations of one (query, key) pair in one forward pass: scores and values, 2 each a unit of width."""
+        return 4 * self.queries * self.layers
