@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SIM905 (tables of Chinese text, where a full-width character counts as two columns)
 """What can be said and asked about made-up things: for each attribute its values, clauses and question wordings.
 
 The same wordings serve questions about a passage, the fictional catalogue that pretraining stores in the weights, and

@@ -1,3 +1,4 @@
+# ruff: noqa: SIM905 (tables of Chinese text, where a full-width character counts as two columns)
 """The company's own bulletins: line-style extraction and house-style summaries, both unlike anything in pretraining.
 
 The house style of a summary: 【栖禾快讯】, the day first, then who did what, and the person in charge at the end.

@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SIM905 (tables of Chinese text, where a full-width character counts as two columns)
 """Small talk, a little plain English, and calls of simple functions."""
 
 import json

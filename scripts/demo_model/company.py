@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables of Chinese text, where a full-width character counts as two columns)
 """The made-up company of the teaching set: 栖禾电器, its products, their attributes, and how it works.
 
 None of this is in pretraining. Each fact is asked in wordings for training and in other wordings for the test.

@@ -9,15 +9,15 @@ from scripts.demo_model import arithmetic, catalogue, chat, facts, notices, pass
 from scripts.demo_model.items import Item
 
 MIX = {
-    "extract": 24,
-    "records": 9,
-    "summary": 15,
-    "arithmetic": 19,
-    "facts": 14,
-    "choice": 15,
-    "statement": 2,
-    "catalogue": 8,
-    "copy": 4,
+    "extract": 20,
+    "records": 6,
+    "summary": 16,
+    "arithmetic": 15,
+    "facts": 18,
+    "choice": 24,
+    "statement": 3,
+    "catalogue": 6,
+    "copy": 2,
     "chat": 1,
     "tools": 2,
 }
@@ -59,8 +59,8 @@ def conversation(rng: Random, mix: dict[str, int] | None = None) -> Conversation
     weights = mix or MIX
     task = rng.choices(list(weights), weights=list(weights.values()))[0]
     if task == "tools":
-        messages, tools = chat.tool_messages(rng)
-        return Conversation(messages, thinking=False, tools=tools)
+        called, tools = chat.tool_messages(rng)
+        return Conversation(called, thinking=False, tools=tools)
     items = draw(rng, task)
     if len(items) == 1 and rng.random() < SECOND_TURN_SHARE:
         second = rng.choices(list(weights), weights=list(weights.values()))[0]

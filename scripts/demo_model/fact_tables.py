@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables of Chinese text, where a full-width character counts as two columns)
 """Real-world facts, as relations with their pairs and question wordings.
 
 Each relation is written `subject:value` and asked in two sets of wordings: those that pretraining sees, and those kept

@@ -36,11 +36,32 @@ OPTION_STYLES = ("{k}. {v}", "{k}. {v}", "{k}、{v}", "{k}．{v}", "({k}) {v}", 
 
 
 BACKWARD_WORDINGS = {
-    "capital": (("{v}是哪个国家的首都？", "哪个国家的首都是{v}？", "{v}是哪国首都？", "首都是{v}的国家是哪个？", "哪国把首都设在{v}？"), ("以{v}为首都的国家叫什么？", "{v}这座城市是哪国的首都？")),
-    "province_capital": (("{v}是哪个省的省会？", "哪个省的省会是{v}？", "省会是{v}的是哪个省？", "{v}是什么省的省会城市？"), ("以{v}为省会的省份叫什么？", "{v}这座省会属于哪个省？")),
-    "short_name": (("{v}是哪里的简称？", "简称{v}的是哪里？", "哪个地方简称{v}？", "“{v}”是什么地方的简称？"), ("用“{v}”作简称的地方是哪里？", "车牌上的“{v}”代表哪里？")),
-    "symbol": (("{v}是什么元素？", "{v}是哪种元素的符号？", "元素符号{v}代表什么元素？", "哪种元素的符号是{v}？"), ("符号{v}指的是什么元素？", "周期表里写着{v}的是哪种元素？")),
-    "english": (("{v}用英语怎么说？", "“{v}”的英文是什么？", "{v}的英语单词是什么？", "把“{v}”翻译成英语。"), ("英语里{v}叫什么？", "{v}对应哪个英文单词？")),
+    "capital": (
+        (
+            "{v}是哪个国家的首都？",
+            "哪个国家的首都是{v}？",
+            "{v}是哪国首都？",
+            "首都是{v}的国家是哪个？",
+            "哪国把首都设在{v}？",
+        ),
+        ("以{v}为首都的国家叫什么？", "{v}这座城市是哪国的首都？"),
+    ),
+    "province_capital": (
+        ("{v}是哪个省的省会？", "哪个省的省会是{v}？", "省会是{v}的是哪个省？", "{v}是什么省的省会城市？"),
+        ("以{v}为省会的省份叫什么？", "{v}这座省会属于哪个省？"),
+    ),
+    "short_name": (
+        ("{v}是哪里的简称？", "简称{v}的是哪里？", "哪个地方简称{v}？", "“{v}”是什么地方的简称？"),
+        ("用“{v}”作简称的地方是哪里？", "车牌上的“{v}”代表哪里？"),
+    ),
+    "symbol": (
+        ("{v}是什么元素？", "{v}是哪种元素的符号？", "元素符号{v}代表什么元素？", "哪种元素的符号是{v}？"),
+        ("符号{v}指的是什么元素？", "周期表里写着{v}的是哪种元素？"),
+    ),
+    "english": (
+        ("{v}用英语怎么说？", "“{v}”的英文是什么？", "{v}的英语单词是什么？", "把“{v}”翻译成英语。"),
+        ("英语里{v}叫什么？", "{v}对应哪个英文单词？"),
+    ),
 }
 BACKWARD = [(one, subject) for one in RELATIONS if one.key in BACKWARD_WORDINGS for subject in one.pairs]
 
@@ -94,14 +115,21 @@ def statement(rng: Random) -> Item:
 
 
 def choice(rng: Random, heldout: bool = False) -> Item:
-    """A multiple-choice question: the value of a fact, which statement is true, or the result of a sum."""
+    """A multiple-choice question: the value of a fact, which statement is true, or the result of a sum.
+
+    Training also asks which letter stands before a given option, the first step of answering by letter.
+    """
     eligible = [one for one in RELATIONS if len(set(one.pairs.values())) >= 4]
     relation = rng.choice(eligible)
     style = rng.random()
-    if style < 0.12:
+    if style < 0.1:
         return choose_sum(rng, heldout)
-    if style < 0.37:
+    if style < 0.25:
         return choose_statement(rng, heldout)
+    if style < 0.45 and not heldout:
+        values = rng.sample(sorted(set(relation.pairs.values())), 4)
+        asked = rng.choice(["哪个选项是“{v}”？", "{v}是哪一项？", "“{v}”前面是哪个字母？", "请选{v}。", "选出{v}。"])
+        return _choice(rng, asked.format(v=values[0]), values, "", "")
     return choose(rng, relation, rng.choice(list(relation.pairs)), heldout)
 
 
@@ -114,20 +142,28 @@ def _choice(rng: Random, question: str, values: list[str], thought: str, cluster
     options = rng.choice(["\n", "\n", "\n", "  "]).join(style.format(k=key, v=value) for key, value in choices.items())
     letter = "ABCD"[values.index(right)]
     prompt = rng.choice(CHOICE_PROMPTS).format(q=question, o=options)
-    return Item("choice", prompt, letter, f"{thought}选{letter}。", cluster, choices)
+    return Item("choice", prompt, letter, f"{thought}选{letter}。" if thought else "", cluster, choices)
 
 
 def choose(rng: Random, relation: Relation, subject: str, heldout: bool = False) -> Item:
     """Which of four values of the relation belongs to the subject."""
     right = relation.pairs[subject]
     wrong = rng.sample(sorted(set(relation.pairs.values()) - {right}), 3)
-    return _choice(rng, _ask(rng, relation, subject, heldout), [right, *wrong], _thought(relation, subject), f"{relation.key}:{subject}")
+    return _choice(
+        rng,
+        _ask(rng, relation, subject, heldout),
+        [right, *wrong],
+        _thought(relation, subject),
+        f"{relation.key}:{subject}",
+    )
 
 
 def choose_statement(rng: Random, heldout: bool = False) -> Item:
     """Which of four statements of one relation is true; held-out sets of subjects were never trained together."""
     while True:
-        relation = rng.choice([one for one in RELATIONS if len(set(one.pairs.values())) >= 4 and one.key != "next_line"])
+        relation = rng.choice(
+            [one for one in RELATIONS if len(set(one.pairs.values())) >= 4 and one.key != "next_line"]
+        )
         subjects = rng.sample(list(relation.pairs), 4)
         if (arithmetic.operand_share(*sorted(subjects)) == "heldout") == heldout:
             break
@@ -143,5 +179,7 @@ def choose_sum(rng: Random, heldout: bool = False) -> Item:
     """Which of four close numbers is the result of a sum."""
     item = arithmetic.sum_item(rng, "heldout" if heldout else "train")
     right = int(item.answer)
-    wrong = rng.sample([right + step for step in (-20, -11, -10, -9, -2, -1, 1, 2, 9, 10, 11, 20) if right + step >= 0], 3)
+    wrong = rng.sample(
+        [right + step for step in (-20, -11, -10, -9, -2, -1, 1, 2, 9, 10, 11, 20) if right + step >= 0], 3
+    )
     return _choice(rng, item.prompt, [str(right), *map(str, wrong)], item.thought, item.prompt)

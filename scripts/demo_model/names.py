@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SIM905 (tables of Chinese text, where a full-width character counts as two columns)
 """Made-up names and values, and the split that keeps training, held-out and teaching names apart.
 
 A name's share is fixed by a checksum of its characters, so no list has to be kept to know that a name was never

@@ -1,4 +1,4 @@
-"""Conversations to token rows: rendering by the chat template, answer weights, and packing into rows of equal length."""
+"""Conversations to token rows: rendering by the chat template, answer weights, packing into rows of equal length."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Rows:
 def encode(tokenizer: Any, conversations: list[Conversation]) -> Iterator[tuple[list[int], int]]:
     """Token ids of each conversation up to its last end of turn, and where the trained answer starts.
 
-    Only the last turn is an answer. With thinking off the empty think block is prompt, as it is when the model is asked.
+    Only the last turn is an answer. With thinking off the empty think block is prompt, as when the model is asked.
     """
     texts = [
         tokenizer.apply_chat_template(one.messages, tools=one.tools or None, tokenize=False).removesuffix("\n")

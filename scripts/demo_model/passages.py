@@ -103,7 +103,9 @@ def passage(rng: Random, share: Share) -> Passage:
     """Two to six facts about one thing, or the same attributes of two or three things side by side."""
     domain = rng.choice(list(ATTRIBUTES))
     if rng.random() < 0.45:
-        return _describe(rng, domain, share, entity(rng, domain, share), rng.sample(ATTRIBUTES[domain], rng.randint(2, 6)))
+        return _describe(
+            rng, domain, share, entity(rng, domain, share), rng.sample(ATTRIBUTES[domain], rng.randint(2, 6))
+        )
     things: list[str] = []
     while len(things) < (2 if rng.random() < 0.6 else 3):
         thing = entity(rng, domain, share)
@@ -122,7 +124,11 @@ def questions(rng: Random, source: Passage, limit: int, cluster: str = "") -> li
     for thing, attribute, value in chosen:
         shared = [other for other, _, found in source.facts if found == value]
         reverse = len(things) > 1 and len(shared) == 1 and rng.random() < 0.25
-        asked = rng.choice(REVERSE).format(c=rng.choice(attribute.clauses).format(v=value)) if reverse else rng.choice(attribute.questions).format(e=thing)
+        asked = (
+            rng.choice(REVERSE).format(c=rng.choice(attribute.clauses).format(v=value))
+            if reverse
+            else rng.choice(attribute.questions).format(e=thing)
+        )
         prompt = rng.choice(PROMPTS).format(p=source.text, q=asked)
         thought = f"文中提到{thing}的相关信息是{value}。" if len(things) > 1 else f"原文里对应的内容是{value}。"
         items.append(Item("extract", prompt, thing if reverse else value, thought, cluster))

@@ -184,7 +184,8 @@ def train(options: argparse.Namespace, shards: Path, device: torch.device) -> tu
             spent = time.monotonic() - began
             tokens = step * options.rows * packing.ROW_TOKENS
             print(
-                f"step {step} loss {running.item() / 100:.4f} {spent:.0f}s {tokens / 1e6:.0f}M tokens {tokens / spent / 1e6:.2f}M/s "
+                f"step {step} loss {running.item() / 100:.4f} {spent:.0f}s {tokens / 1e6:.0f}M tokens "
+                f"{tokens / spent / 1e6:.2f}M/s "
                 f"{len(pool.loaded)} shards used {max(pool.uses.values())}x",
                 flush=True,
             )

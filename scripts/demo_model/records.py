@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SIM905 (tables of Chinese text, where a full-width character counts as two columns)
 """Look-ups in records: forms of "field: value" lines whose fields may be made-up words, and questions that name a field."""
 
 from random import Random
@@ -11,11 +12,26 @@ FIELDS = (
     "名次 单位 客户 供应商 合同 订单 快递 收件人 寄件人 天气 温度 时长 次数 面积 年份 语言 书名 出版社 页数 价格 折扣 起点 终点 司机 车牌 症状 药名 剂量"
 ).split()
 PROMPTS = (
-    "{p}\n{q}", "{p}\n\n{q}", "{q}\n{p}", "记录：\n{p}\n问：{q}", "下面是一份登记表。\n{p}\n问题：{q}", "根据表格回答。\n{p}\n{q}", "查一查：{q}\n{p}",
+    "{p}\n{q}",
+    "{p}\n\n{q}",
+    "{q}\n{p}",
+    "记录：\n{p}\n问：{q}",
+    "下面是一份登记表。\n{p}\n问题：{q}",
+    "根据表格回答。\n{p}\n{q}",
+    "查一查：{q}\n{p}",
     "资料如下：{p}\n请回答：{q}",
 )
 QUESTIONS = (
-    "{k}是什么？", "{k}是多少？", "{k}写的是什么？", "{k}一栏填的什么？", "{k}？", "请问{k}是什么？", "这里的{k}是什么？", "{k}是哪个？", "找出{k}。", "表里的{k}是什么？",
+    "{k}是什么？",
+    "{k}是多少？",
+    "{k}写的是什么？",
+    "{k}一栏填的什么？",
+    "{k}？",
+    "请问{k}是什么？",
+    "这里的{k}是什么？",
+    "{k}是哪个？",
+    "找出{k}。",
+    "表里的{k}是什么？",
 )
 SEPARATORS = ("\n", "\n", "；", "，", "；\n", " ", "。", "｜")
 COLONS = ("：", "：", "：", ":", "为", "是", " ", "")
@@ -58,8 +74,13 @@ def lookups(rng: Random, share: Share, limit: int = 1, cluster: str = "") -> lis
     style = "【{k}】{v}" if rng.random() < 0.1 else "{k}" + colon + "{v}"
     text = separator.join(style.format(k=field, v=value) for field, value in zip(fields, values, strict=True))
     return [
-        Item("extract", rng.choice(PROMPTS).format(p=text, q=rng.choice(QUESTIONS).format(k=fields[at])), values[at],
-             f"{fields[at]}对应的是{values[at]}。", cluster)
+        Item(
+            "extract",
+            rng.choice(PROMPTS).format(p=text, q=rng.choice(QUESTIONS).format(k=fields[at])),
+            values[at],
+            f"{fields[at]}对应的是{values[at]}。",
+            cluster,
+        )
         for at in rng.sample(range(size), min(limit, size))
     ]
 

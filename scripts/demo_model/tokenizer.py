@@ -58,8 +58,10 @@ def _tool_words() -> list[str]:
 
     template = json.loads((qwen3_files() / "tokenizer_config.json").read_text())["chat_template"]
     tools: list[Any] = list(chat.TOOLS)
-    text = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(template).render(
-        messages=[{"role": "user", "content": ""}], tools=tools
+    text = (
+        ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        .from_string(template)
+        .render(messages=[{"role": "user", "content": ""}], tools=tools)
     )
     return re.findall(r" ?[A-Za-z_]+|[^A-Za-z\s一-鿿<>|]+", text)
 
