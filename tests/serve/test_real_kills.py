@@ -17,9 +17,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from openai import OpenAI
 
-from serve.command import installed_device
+from configs.schema import ServeConfig
+from serve.command import build_command, installed_device
 from serve.ports import bind_error
+from serve.server import VllmServer
+from serve.target import folder_target
 from tests.serve.fakes import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -111,3 +115,24 @@ def test_nothing_is_left_of_a_real_server(seed: int, demo_model: Path, tmp_path:
         supervisor.wait()
         for process in marked(mark):
             process.kill()
+
+
+def test_sigterm_lets_answers_in_flight_finish(demo_model: Path, tmp_path: Path):
+    """A client that streams when the server is told to stop gets its whole answer."""
+    if installed_device() != "cpu":
+        pytest.skip("starts the CPU build of vLLM")
+    command = build_command(folder_target(demo_model, "tiny", False), ServeConfig(port=free_port()), drain_s=60)
+    server = VllmServer(command, tmp_path / "serve.log")
+    with server:
+        client = OpenAI(base_url=command.base_url, api_key="none", max_retries=0)
+        stream = client.completions.create(
+            model="tiny", prompt=[1, 2, 3], max_tokens=400, stream=True, extra_body={"ignore_eos": True}
+        )
+        pieces = [next(stream)]
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        pieces += list(stream)
+        stopping.join()
+    assert pieces[-1].choices[0].finish_reason == "length"
+    assert len(pieces) > 100
+    assert not server.alive

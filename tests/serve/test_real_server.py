@@ -219,6 +219,7 @@ def test_a_forced_tool_call_comes_back_parsed(openai_client: OpenAI):
         "type": "function",
         "function": {
             "name": "look_up",
+            "strict": True,
             "parameters": {
                 "type": "object",
                 "properties": {"city": {"type": "string", "enum": ["北京", "上海"]}},
