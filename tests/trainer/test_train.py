@@ -58,14 +58,16 @@ def test_proof_rows_are_held_out_and_start_at_the_answer(trained: RunDir) -> Non
     end = trained.read().facts["end_token_id"]
     for row in proof_of(trained):
         labels = held_out[row["id"]]["labels"]
-        assert labels[row["answer_start"]] != -100 and labels[row["answer_start"] - 1] == -100
+        assert labels[row["answer_start"]] != -100
+        assert labels[row["answer_start"] - 1] == -100
         assert row["input_ids"][-1] == end
 
 
 def test_manifest_says_what_unsloth_really_did(trained: RunDir) -> None:
     did = trained.read().facts["unsloth"]
     assert did["layers"] * 7 == did["adapted_linears"]
-    assert did["padding_free"] is False and did["packing"] is False
+    assert did["padding_free"] is False
+    assert did["packing"] is False
     assert did["optimizer"].startswith("adamw_torch")
     assert 0 < did["trainable_parameters"] < did["parameters"]
 
