@@ -7,7 +7,7 @@ A row is one measured configuration:
      "source": "where it was measured"}
 
 `step_s` or `reserved_gb` may be null. The fit is least squares on the logarithms of predicted / measured, divided by
-the tolerance of each (10 % memory, 20 % time); every coefficient is pulled weakly to its default, so that few rows suffice.
+the tolerance of each (10 % memory, 20 % time); every coefficient is pulled weakly to its default, so that few rows do.
 """
 
 from __future__ import annotations

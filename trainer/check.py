@@ -1,7 +1,7 @@
 """Looks at a recipe before anything is trained: `python -m trainer.check CONFIG [--rows N] [--gpu NAME] [--debug]`.
 
 Config, data with the mask preview, template, versions, disk, the plan with memory and time, and whether the result can
-be served. Needs no GPU, no weights and no torch. What would end badly is refused with exit code 2 and the key to change.
+be served. Needs no GPU, no weights, no torch. What would end badly is refused with exit code 2 and the key to change.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ def render_table(rows: Sequence[Candidate], taken: Candidate | None, gpu: Gpu) -
     """Every combination, the one that is taken marked, what does not fit grey with its reason."""
     source = "measured there" if gpu.name == MEASURED_ON else f"an estimate, scaled from {MEASURED_ON}"
     title = (
-        f"Memory and time on {gpu.name}, {rows[0].usable_gb:.1f} GB to use ({source}); {rows[0].rows_per_step} rows a step,"
-        "\nlaid out as rows of a forward pass x forward passes"
+        f"Memory and time on {gpu.name}, {rows[0].usable_gb:.1f} GB to use ({source}); "
+        f"{rows[0].rows_per_step} rows a step,\nlaid out as rows of a forward pass x forward passes"
     )
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("")
