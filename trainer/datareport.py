@@ -130,7 +130,11 @@ def check_dropped(report: DataReport, max_dropped: float) -> None:
         for n, r in sorted(faults.items(), key=lambda item: -item[1].count)
     ]
     worst = max(faults, key=lambda n: faults[n].count, default="")
-    way_out = "set data.max_length higher, or data.overlong=truncate_history" if worst == "overlong" else "mend them"
+    way_out = (
+        "set data.max_length higher, or data.overlong=truncate_history" if worst == "overlong" else "mend those rows"
+    )
+    if not report.train_rows:
+        raise DataError(f"no training row is left: {'; '.join(listed) or 'all are held out'}", way_out)
     raise DataError(
         f"{report.dropped_share:.1%} of the {report.read} rows had to be dropped, more than "
         f"data.max_dropped={max_dropped:g}: {'; '.join(listed)}",
