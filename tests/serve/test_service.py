@@ -1,0 +1,104 @@
+"""A run served from the outside: prepared, detached, checked, found, talked to, stopped; and the files to copy."""
+
+from __future__ import annotations
+
+import configparser
+import io
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+import serve
+from configs.errors import ConfigError
+from serve import service
+from serve.chat import models_of
+from serve.command import installed_device
+from serve.job import prepare
+from serve.state import ServerState, find_server
+from tests.serve.conftest import TinyRun
+from tests.serve.fakes import free_port
+
+DEPLOY = Path(serve.__file__).parent / "deploy"
+
+
+@pytest.mark.slow
+def test_a_run_is_served_in_the_background_and_checked(tiny_run: TinyRun):
+    if installed_device() != "cpu":
+        pytest.skip("starts the CPU build of vLLM")
+    port = free_port()
+    console = Console(record=True, width=200, file=io.StringIO())
+    job = prepare(tiny_run.run.path, adapter=True, overrides=[f"serve.port={port}"], extra=["--seed", "1"])
+    state = service.serve_detached(job, console)
+    try:
+        said = console.export_text()
+        assert "--lora-modules" in said
+        assert f"http://127.0.0.1:{port}/v1" in said
+        assert f"tuneserve serve stop {port}" in said
+        assert find_server(tiny_run.run.path).port == port
+        assert [m.model for m in models_of(state, both=True)] == ["tiny-base", "tiny"]
+        checks = tiny_run.run.read().facts["served_checks"]
+        assert checks["parity"]["equal"] == 6
+        assert checks["proof"]["passed"]
+    finally:
+        assert service.stop(port).state == "stopped"
+
+
+def test_a_run_without_merged_weights_says_what_to_do(tiny_run: TinyRun):
+    with pytest.raises(ConfigError) as failure:
+        prepare(tiny_run.run.path)
+    assert "tuneserve merge" in failure.value.next_step
+
+
+def test_an_adapter_of_a_plain_model_is_refused(demo_model: Path):
+    with pytest.raises(ConfigError, match="not a run directory"):
+        prepare(demo_model, adapter=True)
+
+
+@pytest.mark.parametrize("override", ["train.epochs=3", "serve.prot=1", "serve.port=zero"])
+def test_wrong_overrides_of_a_plain_model_are_refused(override: str, demo_model: Path):
+    with pytest.raises(ConfigError):
+        prepare(demo_model, overrides=[override])
+
+
+def test_two_runs_of_one_base_share_a_server(tiny_run: TinyRun):
+    job = prepare(adapters={"a": tiny_run.run.path, "b": tiny_run.run.path})
+    assert job.command.names == ("tiny-base", "a", "b")
+
+
+def test_a_job_survives_the_way_to_the_background(tiny_run: TinyRun):
+    job = prepare(tiny_run.run.path, adapter=True)
+    assert service.JOB.validate_json(service.JOB.dump_json(job)) == job
+
+
+def test_both_needs_a_base_beside_the_tuned_model():
+    state = ServerState(
+        state="ready",
+        supervisor_pid=1,
+        supervisor_created=0,
+        port=8000,
+        base_url="http://127.0.0.1:8000/v1",
+        names=["mine"],
+        served="/runs/mine",
+        log="/runs/mine/logs/serve.log",
+        started="2026-01-01T00:00:00+00:00",
+    )
+    assert models_of(state, both=False)[0].model == "mine"
+    with pytest.raises(ConfigError) as failure:
+        models_of(state, both=True)
+    assert "--adapter" in failure.value.next_step
+
+
+def test_the_compose_file_is_one_and_needs_a_key():
+    service_ = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["model"]
+    assert "TUNESERVE_API_KEY:?" in service_["environment"]["VLLM_API_KEY"]
+    assert all(port.startswith("127.0.0.1:") for port in service_["ports"])
+
+
+def test_the_systemd_unit_stops_with_sigterm_and_leaves_config_errors_alone():
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read_string((DEPLOY / "tuneserve.service").read_text())
+    assert unit["Service"]["RestartPreventExitStatus"] == "2"
+    assert unit["Service"]["KillMode"] == "mixed"
