@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from trainer.estimate import Batches, Coefficients, Setup, estimate_memory, estimate_time
 from trainer.gpus import GPUS
@@ -82,6 +81,8 @@ def predict(row: Row, coefficients: Coefficients) -> Residual:
 
 def fit(rows: Sequence[Row], start: Coefficients | None = None) -> Coefficients:
     """The coefficients that predict these rows best."""
+    from scipy.optimize import least_squares
+
     start = start or Coefficients()
     names = [f.name for f in fields(Coefficients)]
     default = np.log([getattr(start, name) for name in names])

@@ -66,8 +66,8 @@ def predicted_layout(
 ) -> tuple[Candidate, str] | None:
     """The layout that the memory and time model takes for `plan: auto` on a GPU, and why.
 
-    `gpu` is looked for when it is not given. None where nothing is predicted: on a CPU, under `plan: manual`, on a device
-    that is no NVIDIA GPU, and for models that are no dense decoders.
+    `gpu` is looked for when it is not given. None where nothing is predicted: on a CPU, under `plan: manual`, on a
+    device that is no NVIDIA GPU, and for models that are no dense decoders.
     """
     if device.kind == "cpu" or config.train.plan == "manual":
         return None

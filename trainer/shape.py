@@ -118,7 +118,7 @@ class ModelShape:
         """Bytes of one token that one layer keeps for the backward pass, in 16 bits, under Unsloth's fused kernels.
 
         The residual stream before each norm and the normalized input of attention and MLP (4 x hidden), queries and
-        keys before their norm (where there is one), queries, keys and values and the output of attention, gate and up of
+        keys before their norm (where there is one), queries, keys, values and the output of attention, gate and up of
         the MLP; their product is computed anew.
         """
         normed = self.queries + self.keys if self.qk_norm else 0
