@@ -48,7 +48,9 @@ class TrainingRun:
         # Under full fine-tuning the base is gone once training starts.
         self.base_scores = answer_logprobs(self.model, self.proof, adapter=True) if self.full else None
         self.log = RunLog(run.logs / "train.jsonl", console)
-        self.trainer = self._trainer(_rows(train), _rows(heldout.slice(0, EVAL_ROWS)) if heldout.num_rows else None)
+        longest = int(facts["longest_row"])
+        evaluated = _rows(heldout.slice(0, EVAL_ROWS), longest) if heldout.num_rows else None
+        self.trainer = self._trainer(_rows(train, longest), evaluated)
         self.did = what_unsloth_did(self.model, self.trainer)
         self.checked: list[tuple[str, str]] = []
 
@@ -68,6 +70,7 @@ class TrainingRun:
             "steps": self.trainer.state.global_step,
             "loss": result.training_loss,
             "heldout_loss": self.log.eval_loss,
+            "best_heldout_loss": self.trainer.state.best_metric,
             "train_seconds": round(seconds, 2),
             "tokens_per_s": round(self.log.tokens / seconds, 1),
             "peak_gb": round(peak_gb(), 3),
@@ -175,5 +178,9 @@ def training_arguments(run: RunDir, config: RunConfig, plan: Plan, *, evaluates:
     )
 
 
-def _rows(table: pa.Table) -> Dataset:
-    return Dataset(table.select(["input_ids", "labels", "length"]))
+def _rows(table: pa.Table, longest: int) -> Dataset:
+    dataset = Dataset(table.select(["input_ids", "labels", "length"]))
+    # Unsloth gives up padding-free batches for rows that are tokenized already, unless who made them vouches for their
+    # length. The data stage does hold every row to it; what came of it is read back from the trainer.
+    dataset._unsloth_truncated_to = longest
+    return dataset

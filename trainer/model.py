@@ -19,6 +19,9 @@ from configs.errors import ConfigError
 from configs.schema import RunConfig
 from trainer.plan import Checkpointing, Plan
 
+WHOLE_MODULES = ("lm_head", "embed_tokens")
+"""Layers that can be trained whole (`lora.modules_to_save`), not through an adapter."""
+
 
 def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any, Any]:
     """(model, tokenizer), the model ready to train: with a fresh adapter, or whole under `train.method: full`.
@@ -51,6 +54,13 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
     if full:
         return model, tokenizer
     lora = config.lora
+    whole = [name for name in lora.target_modules if name in WHOLE_MODULES]
+    if whole:
+        raise ConfigError(
+            f"lora.target_modules: {', '.join(whole)} cannot take an adapter: TRL computes the loss from "
+            "the weights of the output layer, past any adapter on it",
+            f"leave it out of lora.target_modules; lora.modules_to_save=[{', '.join(whole)}] trains the whole layer",
+        )
     names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     missing = [name for name in lora.target_modules if name not in names]
     if missing:
@@ -88,6 +98,7 @@ def what_unsloth_did(model: Any, trainer: Any) -> dict[str, Any]:
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "parameters": sum(p.numel() for p in model.parameters()),
         "attention": text.config._attn_implementation,
+        "precision": loaded_precision(text),
         "packing": bool(trainer.args.packing),
         "padding_free": bool(collator.padding_free),
         "gradient_checkpointing": bool(text.is_gradient_checkpointing),
@@ -95,6 +106,14 @@ def what_unsloth_did(model: Any, trainer: Any) -> dict[str, Any]:
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
         "bf16_autocast": bool(trainer.args.bf16),
     }
+
+
+def loaded_precision(model: Any) -> str:
+    """`4bit`, `8bit` or `16bit`, by the kind of linear layers there are: a library may have fallen back."""
+    kinds = {type(module).__name__ for module in model.modules()}
+    if "Linear4bit" in kinds:
+        return "4bit"
+    return "8bit" if "Linear8bitLt" in kinds else "16bit"
 
 
 def patched_layers(model: Any) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from trainer.memory import peak_gb
 
 _PLAIN_EVERY_S = 10.0
+_RATE_STEPS = 20
 
 
 class RunLog(TrainerCallback):
@@ -32,6 +34,8 @@ class RunLog(TrainerCallback):
         self._live: Live | None = None
         self._last_plain = self._last_time = self._begun = 0.0
         self._last_tokens = 0
+        # The collator works a batch ahead of the model, so that a rate over one step would be another step's.
+        self._recent: deque[tuple[int, float]] = deque(maxlen=_RATE_STEPS)
         self._first_step = 0
 
     def on_train_begin(
@@ -61,7 +65,8 @@ class RunLog(TrainerCallback):
             line["eval_loss"] = self.eval_loss
             self._last_time, self._last_tokens = now, self.tokens
         elif "loss" in logs:
-            rate = (self.tokens - self._last_tokens) / max(1e-6, now - self._last_time)
+            self._recent.append((self.tokens - self._last_tokens, now - self._last_time))
+            rate = sum(tokens for tokens, _ in self._recent) / max(1e-6, sum(seconds for _, seconds in self._recent))
             line |= {key: float(logs[key]) for key in ("loss", "learning_rate", "grad_norm") if key in logs}
             line |= {"tokens_per_s": round(rate, 1), "peak_gb": round(peak_gb(), 3)}
             self._last_time, self._last_tokens = now, self.tokens

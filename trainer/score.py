@@ -29,11 +29,12 @@ def answer_start(labels: Sequence[int]) -> int:
     return start
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def answer_logprobs(model: Any, rows: Sequence[Mapping[str, Any]], *, adapter: bool) -> list[float]:
     """Sum of the answer tokens' log-probabilities (nats) of each row, its end-of-turn token included.
 
-    One row at a time and unpadded, which is what a server computes; the softmax in fp32.
+    One row at a time and unpadded, which is what a server computes; the softmax in fp32. Not under `inference_mode`:
+    what a model caches there could not be trained through afterwards.
     """
     was_training = model.training
     model.eval()

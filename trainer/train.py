@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from trainer.prepare import cache_root, read_rows
 FEW_STEPS = 100
 """Below this many optimizer steps a LoRA run has hardly begun, and the user is told so."""
 
+_TRACKER_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
 _CHANGES_NOTHING = {"report_to", "save_total_limit"}
 
 
@@ -37,6 +39,7 @@ def train_stage(run: RunDir, *, force: bool = False) -> dict[str, Any] | None:
     inputs = train_inputs(run, config)
     if run.changed_since("train", inputs) is None and not force:
         return None
+    check_trackers(config.train.report_to)
     checkpoint = find_checkpoint(run, inputs, force=force)
     if checkpoint:
         note(f"goes on from {checkpoint.name}")
@@ -61,6 +64,17 @@ def train_inputs(run: RunDir, config: RunConfig) -> dict[str, Any]:
         "data": files_fingerprint(rows),
         **{f"versions.{name}": version for name, version in environment.versions().items()},
     }
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Raises a ConfigError for the first tracker whose package is not installed, before anything is loaded."""
+    for name in names:
+        packages = _TRACKER_PACKAGES.get(name, (name,))
+        if not any(importlib.util.find_spec(package) for package in packages):
+            raise ConfigError(
+                f"train.report_to: {name} needs the package {packages[0]}, which is not installed",
+                f"pip install {packages[0]}, or take {name} out of train.report_to",
+            )
 
 
 def find_checkpoint(run: RunDir, inputs: Mapping[str, Any], *, force: bool) -> Path | None:
@@ -94,7 +108,11 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> dict[str,
 
     facts = run.read().facts
     train, heldout = (read_rows(run.data / part) for part in ("train", "heldout"))
-
+    if not heldout.num_rows and (config.train.early_stopping or config.train.keep_best):
+        raise ConfigError(
+            "train.early_stopping and train.keep_best compare losses on held-out rows, and there are none",
+            "set data.eval_split above 0, or data.heldout",
+        )
     device = find_device()
     lengths = train["length"].to_pylist()
     layout = predicted_layout(config, Path(facts["base_model"]), lengths, device)
