@@ -1,0 +1,131 @@
+"""`tuneserve check` from end to end: what it shows, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "configs" / "demo" / "model"
+BIG = {
+    "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": 5120, "intermediate_size": 17408,
+    "num_hidden_layers": 40, "num_attention_heads": 40, "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936,
+    "tie_word_embeddings": False,
+}  # fmt: skip
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Any:
+    """Writes a recipe over 60 rows with the given changes."""
+    rows = [{"instruction": f"第{i}号产品卖多少钱？", "input": "", "output": f"{i}元。"} for i in range(60)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in rows), encoding="utf-8")
+
+    def make(**changes: Any) -> Path:
+        recipe = {"name": "shop", "model": str(MODEL), "output_dir": str(tmp_path / "runs"), "data": "rows.jsonl"}
+        file = tmp_path / "shop.yaml"
+        file.write_text(yaml.safe_dump(recipe | changes), encoding="utf-8")
+        return file
+
+    return make
+
+
+@pytest.fixture
+def big_model(tmp_path: Path) -> Path:
+    """A model of Qwen3-14B's shape as far as `check` looks: the weights are an empty file."""
+    folder = tmp_path / "big"
+    folder.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((MODEL / name).read_bytes())
+    (folder / "config.json").write_text(json.dumps(BIG))
+    (folder / "model.safetensors").touch()
+    return folder
+
+
+def run(*args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    env = {
+        **os.environ,
+        "TUNESERVE_CACHE": str(cwd / "cache"),
+        "HOME": str(cwd),
+        "COLUMNS": "120",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-m", "scripts.cli", "check", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, timeout=300, check=False)
+
+
+def refused(result: subprocess.CompletedProcess[str], *parts: str) -> None:
+    assert result.returncode == 2, result.stdout + result.stderr
+    for part in (*parts, "next:"):
+        assert part in result.stderr, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_shows_data_masks_template_plan_and_warns_of_few_steps(write: Any, tmp_path: Path) -> None:
+    first = run(write(), "--rows", "2", "--gpu", "t4", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    shown = first.stdout
+    for part in (
+        "57 (1 a conversation)", "Row lengths", "given / trained", "号产品卖多少钱", "template family switchable",
+        "thinking: false", "disk:", "only 16 optimizer steps", "train.epochs=", "Plan for t4: 16 optimizer steps",
+        "float16", "scaled from h100-80gb", "taken", "no bf16 on this card", "can be trained and served",
+    ):  # fmt: skip
+        assert part in shown, f"{part!r} not in\n{shown}"
+    assert shown.count("given / trained") == 2
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_gpu_that_is_too_small_is_refused_with_the_keys_to_change(
+    write: Any, big_model: Path, tmp_path: Path
+) -> None:
+    result = run(write(model=str(big_model)), "--gpu", "rtx4090", cwd=tmp_path)
+    refused(result, "predicted not to fit rtx4090", "train.precision=4bit", "serve.precision=fp8")
+    assert "too large" in result.stdout
+
+
+def test_what_would_train_but_not_serve_is_refused(write: Any, big_model: Path, tmp_path: Path) -> None:
+    recipe = write(model=str(big_model), train={"precision": "4bit"})
+    refused(
+        run(recipe, "--gpu", "rtx4090", cwd=tmp_path), "could not serve the merged model in bf16", "serve.precision=fp8"
+    )
+    served = run(recipe, "serve.precision=fp8", "--gpu", "rtx4090", cwd=tmp_path)
+    assert served.returncode == 0, served.stderr
+
+
+def test_what_no_precision_can_serve_needs_gguf(write: Any, big_model: Path, tmp_path: Path) -> None:
+    recipe = write(model=str(big_model), train={"precision": "4bit"})
+    refused(run(recipe, "--gpu", "t4", cwd=tmp_path), "merge.formats=[vllm,gguf]")
+    allowed = run(recipe, "merge.formats=[vllm,gguf]", "--gpu", "t4", cwd=tmp_path)
+    assert allowed.returncode == 0, allowed.stderr
+    assert "llama.cpp" in allowed.stdout
+
+
+def test_unknown_gpu(write: Any, tmp_path: Path) -> None:
+    refused(run(write(), "--gpu", "nonsense", cwd=tmp_path), "--gpu nonsense", "h100-80gb", "t4")
+
+
+def test_missing_data_file(write: Any, tmp_path: Path) -> None:
+    refused(run(write(data="nowhere.jsonl"), cwd=tmp_path), "nowhere.jsonl")
+
+
+def test_empty_dataset(write: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    refused(run(write(data="empty.jsonl"), cwd=tmp_path), "empty.jsonl")
+
+
+def test_misspelt_key(write: Any, tmp_path: Path) -> None:
+    refused(run(write(train={"learning_rat": 1e-4}), cwd=tmp_path), "learning_rat", "learning_rate")
+
+
+def test_missing_recipe(tmp_path: Path) -> None:
+    refused(run(tmp_path / "none.yaml", cwd=tmp_path), "none.yaml")
+
+
+def test_model_folder_that_does_not_exist(write: Any, tmp_path: Path) -> None:
+    refused(run(write(model=str(tmp_path / "no-model")), cwd=tmp_path), "no-model")

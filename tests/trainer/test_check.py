@@ -1,0 +1,73 @@
+"""What `check` computes before it prints: disk, versions, and that it stays light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from configs.models import resolve_model
+from configs.schema import RunConfig
+from scripts.calibrate_fit import SHAPES
+from trainer import check, versions
+
+
+def recipe(**sections: object) -> RunConfig:
+    return RunConfig.model_validate({"name": "x", "model": "m", "data": "rows.jsonl", **sections})
+
+
+def test_disk_counts_checkpoints_adapter_merged_weights_and_gguf() -> None:
+    parts = check.disk_gb(recipe(merge={"formats": ["vllm", "gguf"]}), SHAPES["14b"])
+    adapter = 64_225_280
+    assert parts["adapter"] == pytest.approx(4 * adapter / 1e9)
+    # Two are kept, a third is written before the oldest goes; each holds the adapter and 8-bit Adam's state.
+    assert parts["checkpoints"] == pytest.approx(3 * 6 * adapter / 1e9)
+    assert parts["merged"] == pytest.approx(29.54, abs=0.01)
+    assert parts["gguf"] == pytest.approx(14.768 * 8.5 / 8, rel=0.01)
+
+
+def test_disk_without_checkpoints_and_gguf() -> None:
+    parts = check.disk_gb(recipe(train={"save_steps": 0}), SHAPES["0.6b"])
+    assert parts["checkpoints"] == 0
+    assert "gguf" not in parts
+
+
+def test_versions_that_differ_are_named_and_local_suffixes_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = [
+        "torch==2.13.0; extra == 'cuda'",
+        "trl==1.15.0; extra == 'cuda'",
+        "peft==0.21.2; extra == 'cuda'",
+        "rich>=14",
+    ]
+    installed = {"torch": "2.13.0+cu130", "trl": "1.14.0", "rich": "1.0"}
+    monkeypatch.setattr(versions.importlib.metadata, "requires", lambda name: wanted)
+    monkeypatch.setattr(versions, "_installed", installed.get)
+    assert versions.disagreements() == [
+        "trl 1.14.0 is installed; the cuda stack has ==1.15.0",
+        "peft is not installed; the cuda stack has ==0.21.2",
+    ]
+
+
+def test_nothing_of_the_training_stack_is_imported_before_the_tokenizer_is_needed() -> None:
+    code = "import sys, trainer.check; assert not {'torch', 'transformers', 'unsloth'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_weights_of_a_hub_model_are_not_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    asked: list[str] = []
+
+    def download(model: str, *, local_files_only: bool, allow_patterns: list[str]) -> str:
+        asked.extend(allow_patterns)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert resolve_model("Qwen/Qwen3-14B", weights=False) == tmp_path
+    assert asked
+    assert not any(Path("model-00001-of-00008.safetensors").match(pattern) for pattern in asked)
