@@ -77,9 +77,12 @@ def test_unsloth_is_imported_before_what_it_patches(workshop: Path) -> None:
         "assert not {'torch', 'transformers', 'trl', 'peft'} & sys.modules.keys(), 'imported too early'\n"
         "from trainer import environment; from pathlib import Path\n"
         f"environment.settle(Path({str(workshop)!r}))\n"
+        "order = []\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, path=None, target=None): order.append(name)\n"
+        "sys.meta_path.insert(0, Watch())\n"
         "import trainer.loop\n"
-        "order = list(sys.modules)\n"
-        "assert order.index('unsloth') < min(order.index(n) for n in ('transformers', 'trl', 'peft'))\n"
+        "assert order.index('unsloth') < min(order.index(n) for n in ('transformers', 'trl', 'peft')), order[:20]\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env=stage_environment(workshop), capture_output=True, text=True, check=False
