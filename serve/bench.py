@@ -11,11 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.table import Table
 
 from configs.errors import TuneserveError
 from configs.rundir import write_atomically
 from serve.command import Device, installed_device
+from serve.state import find_server
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,6 +59,46 @@ class BenchPoint:
 
 
 def bench(
+    which: str | Path | None,
+    concurrencies: Sequence[int],
+    prompts: int,
+    input_tokens: int,
+    output_tokens: int,
+    out: Path | None,
+    console: Console,
+) -> list[BenchPoint]:
+    """Measures a server that was started here and prints the table.
+
+    Args:
+        which: run directory, model name or port; None takes the only server there is.
+        concurrencies: requests in flight, one measurement each.
+        prompts: requests of each measurement.
+        input_tokens: length of the random prompts.
+        output_tokens: length of the answers.
+        out: folder for the results; by default `report/bench` of the run, or `bench-PORT` here.
+        console: where the table goes.
+    """
+    state = find_server(which)
+    run = Path(state.served)
+    folder = out or (run / "report" / "bench" if (run / "run.json").is_file() else Path(f"bench-{state.port}"))
+    model = next((name for name in state.names if not name.endswith("-base")), state.names[0])
+    points = measure(
+        state.base_url.removesuffix("/v1"),
+        model,
+        Path(state.weights),
+        folder,
+        concurrencies,
+        input_tokens,
+        output_tokens,
+        prompts,
+        state.api_key,
+    )
+    console.print(table(points))
+    console.print(f"written: {folder / 'bench.png'}, {folder / 'bench.json'}")
+    return points
+
+
+def measure(
     root_url: str,
     model: str,
     tokenizer: Path,
@@ -64,7 +106,7 @@ def bench(
     concurrencies: Sequence[int] = (1, 8, 32, 128),
     input_tokens: int = 512,
     output_tokens: int = 64,
-    requests_per_slot: int = 4,
+    prompts: int = 200,
     api_key: str | None = None,
     device: Device | None = None,
 ) -> list[BenchPoint]:
@@ -78,7 +120,7 @@ def bench(
         concurrencies: requests in flight, one measurement each.
         input_tokens: length of the random prompts.
         output_tokens: length of the answers; the end-of-turn token is ignored, so that every answer has it.
-        requests_per_slot: requests for each one in flight.
+        prompts: requests of each measurement, and at least one for each in flight.
         api_key: where the server asks for one.
         device: which vLLM is installed.
 
@@ -98,7 +140,7 @@ def bench(
             "--dataset-name": "random",
             "--random-input-len": str(input_tokens),
             "--random-output-len": str(output_tokens),
-            "--num-prompts": str(max(concurrency * requests_per_slot, 8)),
+            "--num-prompts": str(max(concurrency, prompts)),
             "--max-concurrency": str(concurrency),
             "--seed": "1",
             "--result-dir": str(out),

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from openai import OpenAI, OpenAIError
@@ -18,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from configs.errors import ConfigError, TuneserveError
-from serve.state import ServerState
+from serve.state import ServerState, find_server
 
 HELP = """\
 /thinking on|off|default   switch thinking for the next requests
@@ -114,13 +115,12 @@ class Conversation:
         self.messages.clear()
 
 
-def models_of(state: ServerState, both: bool, api_key: str | None = None) -> list[ChatModel]:
+def models_of(state: ServerState, both: bool) -> list[ChatModel]:
     """Whom to talk to on a running server: its main model, or base and tuned.
 
     Raises:
         ConfigError: both are wanted, but the server has one.
     """
-    key = api_key or os.environ.get("TUNESERVE_API_KEY") or os.environ.get("VLLM_API_KEY") or "none"
     bases = [name for name in state.names if name.endswith("-base")]
     tuned = [name for name in state.names if name not in bases] or bases
     chosen = [tuned[0]]
@@ -131,10 +131,53 @@ def models_of(state: ServerState, both: bool, api_key: str | None = None) -> lis
                 "serve both from one process: `tuneserve serve RUN --adapter`",
             )
         chosen = [bases[0], tuned[0]]
-    return [ChatModel(name, state.base_url, name, key) for name in chosen]
+    return [ChatModel(name, state.base_url, name, state.api_key or "none") for name in chosen]
+
+
+def model_at(base_url: str, model: str | None = None) -> ChatModel:
+    """A model at any OpenAI endpoint, by default the first that it lists; the key is TUNESERVE_API_KEY's, if set.
+
+    Raises:
+        TuneserveError: the endpoint cannot be reached.
+    """
+    key = os.environ.get("TUNESERVE_API_KEY") or "none"
+    try:
+        with OpenAI(base_url=base_url, api_key=key, max_retries=0) as client:
+            name = model or next(iter(client.models.list())).id
+    except OpenAIError as error:
+        raise TuneserveError(f"{base_url}: {error}", "check the address (it ends in /v1) and the key") from error
+    return ChatModel(name, base_url, name, key)
 
 
 def chat(
+    which: str | Path | None = None,
+    *,
+    base_url: str | None = None,
+    model: str | None = None,
+    system: str | None = None,
+    both: bool = False,
+    console: Console,
+) -> None:
+    """Talks to a server that was started here, or to any endpoint.
+
+    Args:
+        which: run directory, model name or port; None takes the only server there is.
+        base_url: an OpenAI endpoint instead.
+        model: model name on it.
+        system: system prompt.
+        both: base and tuned side by side.
+        console: where the conversation is shown.
+
+    Raises:
+        ConfigError: there is no such server, or no base beside the tuned model.
+    """
+    models = [model_at(base_url, model)] if base_url else models_of(find_server(which), both)
+    if model and not base_url:
+        models = [replace(models[0], label=model, model=model)]
+    converse(models, console, system)
+
+
+def converse(
     models: Sequence[ChatModel],
     console: Console,
     system: str | None = None,

@@ -73,6 +73,7 @@ class VllmServer:
         """Takes over a running server that another process of ours has handed over."""
         server = cls(command, log)
         server._process = GuardedProcess.adopt(handle)
+        server._log_start = log.stat().st_size  # errors of earlier starts are not causes of what comes now
         return server
 
     @property

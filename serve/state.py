@@ -41,8 +41,10 @@ class ServerState(BaseModel):
     """Run directory or model folder."""
     log: str
     """vLLM's log."""
-    needs_key: bool = False
-    """Whether requests need an API key."""
+    weights: str = ""
+    """Model folder, whose tokenizer the benchmark needs."""
+    api_key_env: str | None = None
+    """Variable that holds the API key; None where none is asked for."""
     started: str
     """UTC, ISO 8601."""
     ready_s: float | None = None
@@ -53,6 +55,23 @@ class ServerState(BaseModel):
     """Why it failed or was restarted."""
     next_step: str = ""
     """What to do about it."""
+
+    @property
+    def api_key(self) -> str | None:
+        """The API key.
+
+        Raises:
+            ConfigError: the server asks for one, and the variable is not set here.
+        """
+        if self.api_key_env is None:
+            return None
+        key = os.environ.get(self.api_key_env)
+        if not key:
+            raise ConfigError(
+                f"the server on port {self.port} asks for an API key, and {self.api_key_env} is not set",
+                f"export {self.api_key_env}=KEY",
+            )
+        return key
 
     @property
     def alive(self) -> bool:

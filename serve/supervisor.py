@@ -83,7 +83,8 @@ class Supervisor:
             names=list(command.names),
             served=str(served.resolve()),
             log=str(log.resolve()),
-            needs_key=command.api_key_env is not None,
+            weights=str(command.target.weights),
+            api_key_env=command.api_key_env,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 

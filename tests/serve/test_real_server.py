@@ -13,11 +13,11 @@ import pytest
 from openai import AsyncOpenAI, NotFoundError, OpenAI
 from rich.console import Console
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, TuneserveError
 from serve.adapters import load_adapter, served_models, unload_adapter
 from serve.behaviour import ask, check_behaviour
-from serve.bench import bench
-from serve.chat import ChatModel, chat
+from serve.bench import measure
+from serve.chat import ChatModel, converse, model_at
 from serve.parity import check_parity, read_rows
 from serve.proof import answer_logprob, check_proof, judge
 from serve.server import VllmServer
@@ -164,7 +164,7 @@ def test_chat_streams_keeps_history_and_switches_thinking(adapter_server: VllmSe
     url = adapter_server.command.base_url
     lines = iter([QUESTIONS[1], "/thinking on", QUESTIONS[0], "/clear", "/exit"])
     shown = Console(record=True, width=100, file=io.StringIO())
-    chat([ChatModel("base", url, "tiny-base")], shown, max_tokens=32, read=lambda: next(lines))
+    converse([ChatModel("base", url, "tiny-base")], shown, max_tokens=32, read=lambda: next(lines))
     text = shown.export_text()
     assert "tokens/s" in text
     assert "thinking: on" in text
@@ -175,7 +175,7 @@ def test_chat_shows_two_models_side_by_side(adapter_server: VllmServer):
     lines = iter([QUESTIONS[1], "/exit"])
     shown = Console(record=True, width=100, file=io.StringIO())
     models = [ChatModel(name, url, name) for name in ("tiny-base", "tiny")]
-    chat(models, shown, max_tokens=16, read=lambda: next(lines))
+    converse(models, shown, max_tokens=16, read=lambda: next(lines))
     text = shown.export_text()
     assert " tiny-base " in text
     assert " tiny " in text
@@ -185,7 +185,7 @@ def test_a_chat_with_a_model_that_is_not_there_says_so_and_goes_on(adapter_serve
     url = adapter_server.command.base_url
     lines = iter([QUESTIONS[1], "/exit"])
     shown = Console(record=True, width=100, file=io.StringIO())
-    chat([ChatModel("?", url, "not-there")], shown, read=lambda: next(lines))
+    converse([ChatModel("?", url, "not-there")], shown, read=lambda: next(lines))
     assert "not-there" in shown.export_text()
 
 
@@ -242,8 +242,15 @@ def test_a_forced_tool_call_comes_back_parsed(openai_client: OpenAI):
 
 def test_the_benchmark_measures_and_draws(adapter_server: VllmServer, demo_model: Path, tmp_path: Path):
     root = adapter_server.command.root_url
-    points = bench(root, "tiny-base", demo_model, tmp_path, (1, 4), input_tokens=32, output_tokens=8)
+    points = measure(root, "tiny-base", demo_model, tmp_path, (1, 4), input_tokens=32, output_tokens=8, prompts=12)
     assert [p.concurrency for p in points] == [1, 4]
     assert all(p.failed == 0 and p.output_tokens_per_s > 0 for p in points)
     assert (tmp_path / "bench.png").stat().st_size > 10_000
     assert len(json.loads((tmp_path / "bench.json").read_text())) == 2
+
+
+def test_any_endpoint_can_be_talked_to(adapter_server: VllmServer):
+    found = model_at(adapter_server.command.base_url)
+    assert found.model == "tiny-base"
+    with pytest.raises(TuneserveError, match=r"127\.0\.0\.1:9"):
+        model_at("http://127.0.0.1:9/v1")
