@@ -33,6 +33,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def marker():
     word = f"marker-{uuid.uuid4().hex}"
     yield word
+    for left in state.status():  # a supervisor that a failed test left behind would start its server again
+        if left.alive and left.supervisor_pid != os.getpid():
+            service.stop(left.port)
     for process in running(word):
         process.kill()
 
