@@ -105,6 +105,9 @@ def child(options: argparse.Namespace) -> None:
         import unsloth  # noqa: F401 - first, so that it can patch what follows
     import torch
 
+    if name == "trl" and not torch.cuda.is_available():
+        # TRL's loss is a Triton kernel; without a GPU only Triton's interpreter runs it.
+        os.environ["TRITON_INTERPRET"] = "1"
     from scripts.train_measure import ceiling_tflops, out_of_memory_as_result
 
     rows = json.loads(options.data.read_text(encoding="utf-8"))
