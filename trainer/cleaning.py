@@ -51,6 +51,7 @@ NOT_A_FAULT = {"duplicate", "leak"}
 """Reasons that say nothing about the quality of the file, and do not count against data.max_dropped."""
 
 _REPEATED = 20
+_TELLING = 8
 _SPACE = re.compile(r"\s+")
 
 
@@ -95,9 +96,13 @@ def identity(conversation: Conversation) -> bytes:
 
 
 def question_identity(conversation: Conversation) -> bytes:
-    """Equal for two conversations whose first question is the same; what the leak check compares."""
-    first = next(m for m in conversation.messages if m["role"] == "user")
-    return _digest([plain(str(first["content"]))])
+    """Equal for two conversations that ask the same; what the split and the leak check go by.
+
+    It is the first question that says something. A greeting does not: where all are that short, all of them count.
+    """
+    questions = [plain(str(m["content"])) for m in conversation.messages if m["role"] == "user"]
+    telling = next((question for question in questions if len(question) >= _TELLING), None)
+    return _digest([telling] if telling else questions)
 
 
 def plain(text: str) -> str:

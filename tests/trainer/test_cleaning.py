@@ -139,6 +139,18 @@ def test_leaks_from_a_held_out_file_are_found_and_taken_out_of_training(tmp_path
     assert len(corpus.train) == 9
 
 
+def test_a_greeting_is_no_leak(tmp_path: Path) -> None:
+    def chat(question: str) -> dict[str, Any]:
+        return {"messages": [turn("user", "你好"), turn("assistant", "您好。"), turn("user", question), A]}
+
+    held = write_jsonl(tmp_path / "held.jsonl", [chat("请问周末几点开门营业？")])
+    rows = [chat("请问可以开发票报销吗？"), chat("请问周末几点 开门营业？")]
+    tally = Tally()
+    corpus = gather(recipe(tmp_path, rows, heldout=str(held)), tally)
+    assert len(corpus.train) == 1
+    assert tally.counts["leak"] + tally.counts["duplicate"] == 1
+
+
 def test_weights_and_replay_mix_as_they_say(tmp_path: Path) -> None:
     ours = write_jsonl(tmp_path / "ours.jsonl", [qa(i) for i in range(40)])
     half = write_jsonl(tmp_path / "half.jsonl", [qa(i) for i in range(100, 140)])
