@@ -81,6 +81,14 @@ def test_shows_data_masks_template_plan_and_warns_of_few_steps(write: Any, tmp_p
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_mask_preview_shows_long_answers_to_their_end(write: Any, tmp_path: Path) -> None:
+    rows = [{"instruction": f"第{i}号？", "output": f"{i}" + "，很好" * 60 + "，完" + "毕"} for i in range(60)]
+    (tmp_path / "long.jsonl").write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in rows), encoding="utf-8")
+    shown = run(write(data="long.jsonl"), "--rows", "1", cwd=tmp_path).stdout
+    assert shown.count("很") == 60
+    assert "毕" in shown
+
+
 def test_a_gpu_that_is_too_small_is_refused_with_the_keys_to_change(
     write: Any, big_model: Path, tmp_path: Path
 ) -> None:
