@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs.console import console, note
+from configs.console import console, note, tables
 from configs.errors import EXIT_FAILED, EXIT_OK, ConfigError, TuneserveError
 from configs.load import load_config
 from configs.models import resolve_model, weight_files
@@ -57,8 +57,7 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
     with tokenizing_progress(console) as progress:
         prepared = prepare(config, model, progress)
     report = prepared.report
-    # Lines of the console are never broken; in a panel that would cut them.
-    console.print(render_report(report, rows), soft_wrap=False)
+    tables.print(render_report(report, rows))
     note(_template_line(report, config))
     for line in disagreements():
         note(line, good=False)
@@ -99,7 +98,7 @@ def _plan(config: RunConfig, model: Path, shape: ModelShape, lengths: Sequence[i
     layout = predicted_layout(config, model, lengths, device, gpu)
     plan = make_plan(train, lengths, device, layout)
     steps = count_steps(len(lengths), plan, train)
-    console.print(render_plan(plan, steps, device.name), soft_wrap=False)
+    tables.print(render_plan(plan, steps, device.name))
     if steps < FEW_STEPS:
         note(f"warning: {few_steps_warning(steps, len(lengths), plan)}", good=False)
     if gpu is None:
@@ -108,7 +107,7 @@ def _plan(config: RunConfig, model: Path, shape: ModelShape, lengths: Sequence[i
     precisions = ["16bit"] if train.method == "full" else sorted({"16bit", "4bit", train.precision})
     table = candidates(train, config.lora, shape, lengths, gpu, precisions, plan.rows_per_step)  # type: ignore[arg-type]
     taken = next((c for c in table if _is(c, plan, config)), None)
-    console.print(render_table(table, taken, gpu), soft_wrap=False)
+    tables.print(render_table(table, taken, gpu))
     return [] if taken is None or taken.fits else [_does_not_fit(table, taken, gpu)]
 
 
@@ -139,7 +138,7 @@ def _serving(config: RunConfig, shape: ModelShape, longest: int, gpu: Gpu | None
         return []
     options = servable(shape, config.serve, gpu, longest)
     asked = serving_precision(config.serve, gpu)
-    console.print(render_serving(options, asked, gpu), soft_wrap=False)
+    tables.print(render_serving(options, asked, gpu))
     if "vllm" not in config.merge.formats or not options[asked].why_not:
         return []
     possible = [name for name, option in options.items() if not option.why_not]
