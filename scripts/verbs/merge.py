@@ -53,6 +53,8 @@ def merge(
     with opened.exclusively():
         run_stage("merge", opened, *(["--force"] if force else []))
     console.print(f"\nnext: tuneserve serve {run}   (it proves the weights before anybody uses them)")
+    if "gguf" in opened.config().merge.formats:
+        console.print(f"      tuneserve serve {run} --print-only   (shows llama.cpp's command for the GGUF file)")
 
 
 def _with_formats(run: RunDir, formats: list[str] | None, quant: str | None) -> RunConfig:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from configs.errors import ConfigError
+from configs.rundir import RunDir
 from scripts.console import console, tables
 from serve.state import ServerState
 
@@ -25,7 +27,9 @@ def serve(
         bool, typer.Option("--adapters", help="Adapters of several runs over one base: NAME=RUN NAME=RUN ...")
     ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Serve in the background and return when ready.")] = False,
-    print_only: Annotated[bool, typer.Option("--print-only", help="Print the vLLM command line and stop.")] = False,
+    print_only: Annotated[
+        bool, typer.Option("--print-only", help="Print the command line (a GGUF file: llama.cpp's too) and stop.")
+    ] = False,
     name: Annotated[str | None, typer.Option("--name", help="Model name of a plain folder.")] = None,
     thinking: Annotated[
         bool | None, typer.Option("--thinking/--no-thinking", help="Default mode of a plain folder.")
@@ -58,6 +62,8 @@ def serve(
             return
     overrides = [text for text in own if text.startswith("serve.")]
     named = [text for text in ([what] if what else []) + own if text not in overrides]
+    if print_only and not adapter and not adapters and len(named) == 1 and _print_llama_cpp(Path(named[0]), overrides):
+        return
     if adapters:
         job = prepare(adapters=_pairs(named), overrides=overrides, extra=extra)
     else:
@@ -76,6 +82,19 @@ def serve(
         service.serve_detached(job, console)
     else:
         service.serve_foreground(job, console)
+
+
+def _print_llama_cpp(folder: Path, overrides: list[str]) -> bool:
+    """Prints llama.cpp's command for a run with a GGUF file; says whether that is all there is to print."""
+    from serve.llama_cpp import llama_cpp_line
+
+    if not (folder / "run.json").is_file():
+        return False
+    run = RunDir.open(folder)
+    line = llama_cpp_line(run, overrides)
+    if line:
+        console.print(line, markup=False)
+    return line is not None and not run.merged.is_dir()
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
