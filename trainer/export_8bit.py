@@ -8,27 +8,22 @@ needs the 16-bit weights on the disk and in the download.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
 import torch
 from compressed_tensors.compressors import BaseCompressor
-from compressed_tensors.quantization import QuantizationConfig, QuantizationStatus, preset_name_to_scheme
+from compressed_tensors.quantization import preset_name_to_scheme
 from compressed_tensors.quantization.utils import calculate_qparams
 
-from configs.errors import ConfigError
-from trainer.merge_files import copy_side_files, side_files, write_generation_config
-from trainer.merge_output import OnProgress, new_folder
-from trainer.merge_shards import TensorSource, TensorSpec, write_weights
+from trainer.compressed import KEPT, is_compressed, require_known, write_compressed
+from trainer.merge_output import OnProgress
+from trainer.merge_shards import TensorSource, TensorSpec
 
 Kind = Literal["fp8", "int8"]
 PRESETS = {"fp8": "FP8_DYNAMIC", "int8": "INT8"}
 FORMATS = {"fp8": "float-quantized", "int8": "int-quantized"}
 DTYPES = {"fp8": "F8_E4M3", "int8": "I8"}
-ARCHITECTURES = ("qwen2", "qwen3", "llama")
-KEPT = ("embed_tokens.weight", "lm_head.weight")
-"""Matrices that stay in 16 bits."""
 
 
 class EightBitTensors:
@@ -37,13 +32,14 @@ class EightBitTensors:
     def __init__(self, tensors: TensorSource, kind: Kind) -> None:
         self.tensors, self.kind = tensors, kind
         self.scheme = preset_name_to_scheme(PRESETS[kind], ["Linear"])
-        self.compressor = BaseCompressor.get_value_from_registry(FORMATS[kind])
+        self.format = FORMATS[kind]
+        self.compressor = BaseCompressor.get_value_from_registry(self.format)
 
     def specs(self) -> list[TensorSpec]:
         """Every linear weight becomes an 8-bit weight and a column of fp32 scales."""
         specs = []
         for spec in self.tensors.specs():
-            if len(spec.shape) == 2 and not spec.name.endswith(KEPT):
+            if is_compressed(spec):
                 specs.append(TensorSpec(spec.name, DTYPES[self.kind], spec.shape, spec.group))
                 specs.append(TensorSpec(spec.name + "_scale", "F32", (spec.shape[0], 1), spec.group))
             else:
@@ -86,25 +82,13 @@ def export_8bit(
         ConfigError: the architecture is not known here, or `out` holds files.
         TuneserveError: the disk is full.
     """
-    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    if config.get("model_type") not in ARCHITECTURES:
-        raise ConfigError(
-            f"{model}: architecture {config.get('model_type')!r} is not among those written in 8 bits here "
-            f"({', '.join(ARCHITECTURES)})",
-            "serve the 16-bit weights with `serve.precision: fp8`, which quantizes while loading",
-        )
-    out, converted = out.resolve(), EightBitTensors(tensors, kind)
-    size = sum(spec.nbytes for spec in converted.specs()) + sum((model / f).stat().st_size for f in side_files(model))
-    quantization = QuantizationConfig(
-        config_groups={"group_0": converted.scheme},
-        format=FORMATS[kind],
-        quantization_status=QuantizationStatus.COMPRESSED,
-        ignore=["lm_head"],
+    require_known(model)
+    return write_compressed(
+        EightBitTensors(tensors, kind),
+        model,
+        out,
+        shard_gb=shard_gb,
+        end_token_id=end_token_id,
+        on_progress=on_progress,
+        redo=redo,
     )
-    with new_folder(out, size, redo) as partial:
-        write_weights(converted, partial, shard_gb, on_progress)
-        copy_side_files(model, partial)
-        write_generation_config(model, partial, end_token_id)
-        config["quantization_config"] = quantization.model_dump(mode="json", exclude_none=True)
-        (partial / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return out

@@ -1,6 +1,6 @@
 """Merging any PEFT adapter, not only a run's.
 
-    python -m trainer.merge_any ADAPTER SAVE_AS [--format vllm|gguf|fp8|int8] [--base BASE] [--quant q8_0]
+    python -m trainer.merge_any ADAPTER SAVE_AS [--format vllm|gguf|fp8|int8|int4] [--base BASE] [--quant q8_0]
 
 This is what `tuneserve merge --model ADAPTER --save-as SAVE_AS` runs.
 """
@@ -18,6 +18,7 @@ import torch
 
 from configs.errors import EXIT_OK, ConfigError, TuneserveError
 from configs.models import resolve_model
+from trainer.export_4bit import export_4bit
 from trainer.export_8bit import export_8bit
 from trainer.gguf import export_gguf
 from trainer.merge import check_sources, merge_adapter, pick_device
@@ -26,7 +27,7 @@ from trainer.merge_plan import plan_merge, read_adapter_config
 from trainer.merge_tensors import MergedTensors
 from trainer.template import ChatCodec
 
-Format = Literal["vllm", "gguf", "fp8", "int8"]
+Format = Literal["vllm", "gguf", "fp8", "int8", "int4"]
 
 QUANTIZED_NAME = re.compile(
     r"(-unsloth)?-bnb-[48]bit$|-(gptq|awq)(-int[48])?$|-int[48]$|-fp8(-dynamic)?$", re.IGNORECASE
@@ -60,7 +61,7 @@ def merge_any(
     offline: bool = False,
     device: str = "auto",
 ) -> AnyMerge:
-    """Merges an adapter into its base and writes 16-bit weights, a GGUF file, or 8-bit weights.
+    """Merges an adapter into its base and writes 16-bit weights, a GGUF file, or weights in 8 or 4 bits.
 
     Args:
         adapter: folder with adapter_config.json and adapter_model.safetensors.
@@ -124,6 +125,15 @@ def merge_any(
                     end_token_id=end_token_id,
                     on_progress=on_progress,
                 )
+            elif fmt == "int4":
+                export_4bit(
+                    tensors,
+                    folder,
+                    save_as,
+                    shard_gb=shard_gb,
+                    end_token_id=end_token_id,
+                    on_progress=on_progress,
+                )
             else:
                 export_8bit(
                     tensors,
@@ -143,7 +153,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m trainer.merge_any", description=merge_any.__doc__)
     parser.add_argument("adapter", type=Path)
     parser.add_argument("save_as", type=Path)
-    parser.add_argument("--format", choices=["vllm", "gguf", "fp8", "int8"], default="vllm")
+    parser.add_argument("--format", choices=["vllm", "gguf", "fp8", "int8", "int4"], default="vllm")
     parser.add_argument("--base", help="folder or hub id of the 16-bit base, if the adapter names another")
     parser.add_argument("--quant", default="q8_0", help="number format of a GGUF file")
     parser.add_argument("--shard-gb", type=float, default=5.0, help="largest weight file in GB")

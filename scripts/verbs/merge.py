@@ -20,7 +20,8 @@ from scripts.stages import run_stage
 def merge(
     run: Annotated[Path | None, typer.Argument(help="The run directory.")] = None,
     formats: Annotated[
-        list[str] | None, typer.Option("--format", help="vllm or gguf; may be given twice. The recipe's by default.")
+        list[str] | None,
+        typer.Option("--format", help="vllm or gguf, may be given twice; with --model also fp8, int8 or int4."),
     ] = None,
     quant: Annotated[str | None, typer.Option("--quant", help="Number format of the GGUF file.")] = None,
     model: Annotated[Path | None, typer.Option("--model", help="A PEFT adapter instead of a run.")] = None,
