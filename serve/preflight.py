@@ -180,7 +180,12 @@ def _ram(command: ServerCommand) -> Iterator[Finding]:
 
 
 def _gpu_memory(command: ServerCommand, config: ServeConfig, gpus: Sequence[Gpu]) -> Iterator[Finding]:
-    wanted = config.tensor_parallel_size * config.pipeline_parallel_size * config.data_parallel_size
+    wanted, shared_by = _gpus_here(command), _gpus_a_replica(command)
+    if wanted is None:  # Ray places the work, here or on other machines
+        wanted = len(gpus)
+        if not gpus:
+            yield Finding("ok", "memory", "not looked at: Ray finds the GPUs")
+            return
     if len(gpus) < wanted:
         raise ConfigError(
             f"{wanted} GPUs are asked for, {len(gpus)} can be seen",
@@ -196,13 +201,29 @@ def _gpu_memory(command: ServerCommand, config: ServeConfig, gpus: Sequence[Gpu]
                 f"{_gib(claim):.1f} are asked for; in use by {gpu.users()}",
                 f"stop what uses it, or set serve.gpu_memory_utilization={fits}",
             )
-    yield from _context(command, config, share * gpus[0].total)
+    yield from _context(command, config, share * gpus[0].total, shared_by)
 
 
-def _context(command: ServerCommand, config: ServeConfig, claim: float) -> Iterator[Finding]:
-    """Whether weights and one full context fit into what each GPU gives."""
+def _gpus_a_replica(command: ServerCommand) -> int:
+    """GPUs that share one copy of the weights, by ours or the user's flags."""
+    return _count(command, "--tensor-parallel-size") * _count(command, "--pipeline-parallel-size")
+
+
+def _gpus_here(command: ServerCommand) -> int | None:
+    """GPUs that this machine must have; None where Ray finds them, on any machine of its cluster."""
+    if "ray" in (flag_value(command.argv, f"--{what}-backend") for what in ("distributed-executor", "data-parallel")):
+        return None
+    replicas = flag_value(command.argv, "--data-parallel-size-local") or _count(command, "--data-parallel-size")
+    return -(-_gpus_a_replica(command) * int(replicas) // _count(command, "--nnodes"))
+
+
+def _count(command: ServerCommand, flag: str) -> int:
+    return int(flag_value(command.argv, flag) or 1)
+
+
+def _context(command: ServerCommand, config: ServeConfig, claim: float, split: int) -> Iterator[Finding]:
+    """Whether weights and one full context fit into what each of the `split` GPUs of a replica gives."""
     weights = command.target.weights
-    split = config.tensor_parallel_size * config.pipeline_parallel_size
     model_bytes = _weight_bytes(weights) * BYTES_PER_WEIGHT[config.precision] / split
     left = claim - model_bytes - WORK_GIB * GIB
     model_config = _json(weights / "config.json")

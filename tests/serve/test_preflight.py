@@ -28,9 +28,9 @@ def model(demo_model: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(demo_model, tmp_path / "model"))
 
 
-def look(model: Path, config: ServeConfig | None = None, device: str = "cpu"):
+def look(model: Path, config: ServeConfig | None = None, device: str = "cpu", extra: tuple[str, ...] = ()):
     config = config or ServeConfig(port=free_port())
-    command = build_command(folder_target(model), config, device=device, available_ram=8 * GIB, environ={})
+    command = build_command(folder_target(model), config, extra, device=device, available_ram=8 * GIB, environ={})
     return preflight(command, config)
 
 
@@ -141,3 +141,25 @@ def test_a_template_given_by_the_user_is_not_judged(model: Path):
     command = build_command(folder_target(model), config, ["--chat-template", "x.jinja"], device="cpu", environ={})
     findings = preflight(replace(command), config)
     assert any(f.name == "template" and "--chat-template" in f.message for f in findings)
+
+
+@pytest.mark.parametrize(
+    ("flags", "here"),
+    [
+        (["--tensor-parallel-size", "4"], 4),
+        (["-tp", "2", "-dp=2"], 4),
+        (["--tensor-parallel-size", "8", "--pipeline-parallel-size", "2", "--nnodes", "2", "--node-rank", "0"], 8),
+        (["--data-parallel-size", "4", "--data-parallel-size-local", "2"], 2),
+        (["--tensor-parallel-size", "16", "--distributed-executor-backend", "ray"], None),
+    ],
+)
+def test_only_the_gpus_of_this_machine_are_asked_for(
+    flags: list[str], here: int | None, model: Path, monkeypatch: pytest.MonkeyPatch
+):
+    gpus = [Gpu(i, "H100", 80 * GIB, 80 * GIB) for i in range(here or 1)]
+    monkeypatch.setattr(module, "visible_gpus", lambda: gpus)
+    require(look(model, device="cuda", extra=tuple(flags)))
+    if here:
+        monkeypatch.setattr(module, "visible_gpus", lambda: gpus[1:])
+        error = refused(model, device="cuda", extra=tuple(flags))
+        assert f"{here} GPUs are asked for, {here - 1} can be seen" in error.message
