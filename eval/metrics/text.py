@@ -11,6 +11,10 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from opencc import OpenCC
 
 _LATIN_WORD = re.compile(r"[A-Za-z0-9]+(?:['’\-][A-Za-z0-9]+)*")
 _NGRAM = 4
@@ -47,17 +51,16 @@ def latin_words(text: str) -> list[str]:
 
 @functools.lru_cache(maxsize=8192)
 def to_simplified(text: str) -> str:
-    """Traditional characters become simplified ones, character by character and phrase by phrase (zhconv)."""
-    import zhconv
+    """Traditional characters become simplified ones, phrases before characters (OpenCC's `t2s` dictionaries).
 
-    return zhconv.convert(text, "zh-hans")
+    A text without a traditional character stays as it is; most are such, and asking by character is cached.
+    """
+    return _converter("t2s").convert(text) if any(map(_is_traditional, text)) else text
 
 
 def traditional_share(text: str) -> float:
     """Among the characters that differ between the scripts, the share that is traditional; 0 where none differs."""
-    import zhconv
-
-    simplified, traditional = zhconv.convert(text, "zh-hans"), zhconv.convert(text, "zh-hant")
+    simplified, traditional = to_simplified(text), _converter("s2t").convert(text)
     if len(simplified) != len(text) or len(traditional) != len(text):
         return float(traditional == text and simplified != text)
     was_traditional = sum(1 for before, after in zip(text, simplified, strict=True) if before != after)
@@ -84,6 +87,18 @@ def normalize(text: str, simplify: bool = True) -> str:
             continue
         kept.append(char)
     return "".join(kept)
+
+
+@functools.lru_cache(maxsize=65536)
+def _is_traditional(char: str) -> bool:
+    return bool(_converter("t2s").convert(char) != char)
+
+
+@functools.cache
+def _converter(direction: Literal["t2s", "s2t"]) -> OpenCC:
+    from opencc import OpenCC
+
+    return OpenCC(direction)
 
 
 def zh_em(prediction: str, answers: Sequence[str], simplify: bool = True) -> float:

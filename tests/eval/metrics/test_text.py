@@ -2,7 +2,16 @@
 
 import pytest
 
-from eval.metrics.text import copy_rate, language_switch, length_ratio, repetition, zh_em, zh_f1
+from eval.metrics.text import (
+    copy_rate,
+    language_switch,
+    length_ratio,
+    repetition,
+    to_simplified,
+    traditional_share,
+    zh_em,
+    zh_f1,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,3 +55,21 @@ def test_summary_figures() -> None:
 )
 def test_language_switch(prediction: str, reference: str, switched: bool) -> None:
     assert language_switch(prediction, reference) is switched
+
+
+@pytest.mark.parametrize(
+    ("text", "simplified"),
+    [
+        ("臺灣的電腦與網路", "台湾的电脑与网路"),
+        ("乾坤倒轉，衣服乾了", "乾坤倒转，衣服干了"),
+        ("今天天气很好，3.5%，ok", "今天天气很好，3.5%，ok"),
+        ("", ""),
+    ],
+)
+def test_traditional_becomes_simplified(text: str, simplified: str) -> None:
+    assert to_simplified(text) == simplified
+
+
+@pytest.mark.parametrize(("text", "share"), [("電腦與網路", 1.0), ("电脑与网络", 0.0), ("天地人 ABC", 0.0), ("电腦", 0.5)])
+def test_share_of_traditional_characters(text: str, share: float) -> None:
+    assert traditional_share(text) == share
