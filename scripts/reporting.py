@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from configs.rundir import RunDir
@@ -17,7 +18,9 @@ def run_facts(run: RunDir) -> dict[str, Any]:
     manifest = run.read()
     served = manifest.stages["tuned"].figures
     train = manifest.stages["train"].figures
+    loss = run.report / "loss.png"
     return {
+        "loss_png": base64.b64encode(loss.read_bytes()).decode() if loss.is_file() else None,
         "proof": served.get("proof"),
         "parity": served.get("parity"),
         "behaviour": served.get("behaviour"),

@@ -19,6 +19,7 @@ from eval.comparison import Comparison, Flip, GroupComparison, TaskComparison
 from eval.report import charts, figures, rows
 from eval.report.differences import Piece, mark_differences, shortened
 from eval.report.strings import Language, flag_name, group_name, say, text
+from eval.report.training import training_rows
 from eval.statistics.interval import Interval
 from eval.statistics.mean_of_tasks import mean_interval
 from eval.tradeoff import tradeoff
@@ -78,6 +79,8 @@ def _view(comparison: Comparison, language: Language) -> dict[str, Any]:
         "judge": rows.judge_table(comparison, language),
         "others": rows.other_table(comparison, language),
         "flips": [_flips(task) for task in comparison.tasks if task.flips],
+        "training": training_rows(comparison, language),
+        "loss_png": comparison.facts.get("loss_png"),
         "commands": _commands(comparison.facts),
         "asked": _asked(comparison, language),
         "fact_groups": list(_fact_groups(comparison.facts)),
@@ -225,8 +228,9 @@ def _asked(comparison: Comparison, language: Language) -> list[tuple[str, str]]:
 
 
 def _fact_groups(facts: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """The facts as titled lists of name and value; commands and time stand elsewhere."""
-    rest = {key: value for key, value in facts.items() if key not in ("command", "commands", "created_at")}
+    """The facts as titled lists of name and value; commands, time and the picture stand elsewhere."""
+    elsewhere = ("command", "commands", "created_at", "loss_png")
+    rest = {key: value for key, value in facts.items() if key not in elsewhere}
     single = [(key, str(value)) for key, value in rest.items() if not isinstance(value, Mapping)]
     if single:
         yield "run", single

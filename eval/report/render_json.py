@@ -12,8 +12,12 @@ from eval.report.strings import Language, text
 
 
 def as_json(comparison: Comparison, language: Language = "en") -> dict[str, Any]:
-    """The comparison as plain JSON values; messages carry their text in `language` beside their key."""
+    """The comparison as plain JSON values; messages carry their text in `language` beside their key.
+
+    The picture of the loss stays out: it is a file of its own beside the report.
+    """
     tree = _plain(comparison, language)
+    tree["facts"].pop("loss_png", None)
     tree["gate"]["exit_code"] = comparison.gate.exit_code
     return {"schema_version": SCHEMA_VERSION, **tree}
 

@@ -15,6 +15,7 @@ from eval.report.rows import (
     task_table,
 )
 from eval.report.strings import Language, say, text
+from eval.report.training import training_rows
 
 _MARKS = {"pass": "✅", "fail": "❌", "not_enough_evidence": "⚠️"}
 
@@ -38,6 +39,9 @@ def render_markdown(comparison: Comparison, language: Language = "en") -> str:
             lines += _table(table)
     lines += [f"## {say('facts', language)}", ""]
     lines += [f"- {fact.label}: {fact.value}" for fact in facts(comparison, language)] + [""]
+    if training := training_rows(comparison, language):
+        lines += [f"## {say('training', language)}", ""]
+        lines += [f"- {name}: {_cell(value)}" for name, value in training] + [""]
     lines += [f"## {say('method', language)}", ""]
     lines += [say(f"method.{key}", language) + "\n" for key in ("paired", "intervals", "mdd", "noise")]
     return "\n".join(lines).rstrip() + "\n"

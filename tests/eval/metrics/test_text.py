@@ -70,6 +70,8 @@ def test_traditional_becomes_simplified(text: str, simplified: str) -> None:
     assert to_simplified(text) == simplified
 
 
-@pytest.mark.parametrize(("text", "share"), [("電腦與網路", 1.0), ("电脑与网络", 0.0), ("天地人 ABC", 0.0), ("电腦", 0.5)])
+@pytest.mark.parametrize(
+    ("text", "share"), [("電腦與網路", 1.0), ("电脑与网络", 0.0), ("天地人 ABC", 0.0), ("电腦", 0.5)]
+)
 def test_share_of_traditional_characters(text: str, share: float) -> None:
     assert traditional_share(text) == share

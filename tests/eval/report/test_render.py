@@ -1,5 +1,6 @@
 """Every rendering of a comparison: complete, escaped, in both languages."""
 
+import base64
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -144,6 +145,46 @@ def test_page_shows_advice_drift_and_how_to_repeat() -> None:
     ):
         assert words in text
     assert "Prompts served as trainedno" in text
+
+
+TRAINING = {"steps": 1420, "loss": 0.57845, "heldout_loss": None, "train_seconds": 108.8, "tokens_per_s": 3206.7,
+            "peak_gb": 1.094, "device": "CPU <i>"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ("Training", "Base modelQwen/<b>", "Steps1,420", "Mean training loss0.5785", "Time109 s", "3,207")),
+        ("zh", ("训练过程", "基座模型Qwen/<b>", "训练步数1,420", "平均训练损失0.5785", "用时109 s", "3,207")),
+    ],
+)
+def test_training_card_shows_picture_and_figures(language, words) -> None:
+    facts = {
+        "training": TRAINING,
+        "loss_png": base64.b64encode(b"\x89PNG...").decode(),
+        "recipe": {"model": "Qwen/<b>", "data": {"replay": None}},
+        "versions": {"torch": "2.13.0", "unsloth": "2026.10.9"},
+    }
+    comparison = build(facts=facts)
+    html = render_html([comparison], language)
+    page = Page(html)
+    for word in (*words, "1.1 GB", "CPU <i>", "unsloth 2026.10.9, torch 2.13.0"):
+        assert word in page.text
+    assert [value for name, value in page.attributes if name == "src"] == ["data:image/png;base64,iVBORy4uLg=="]
+    assert "img-src data:" in html
+    assert html.count("iVBORy4uLg==") == 1
+    assert "iVBORy4uLg" not in render_json(comparison, language) + render_markdown(comparison, language)
+    assert words[0] in render_markdown(comparison, language)
+
+
+def test_a_picture_cannot_leave_its_attribute() -> None:
+    page = Page(render_html([build(facts={"loss_png": '"><script>alert(1)</script>'})]))
+    assert "script" not in page.tags
+    assert page.tags.count("img") == 1
+
+
+def test_without_a_training_there_is_no_card() -> None:
+    assert 'class="card training"' not in render_html([build(facts={"training": {}, "loss_png": None})])
 
 
 def test_a_judge_is_shown_everywhere() -> None:
