@@ -55,7 +55,9 @@ class ServedChecks:
         if self.proof and not self.proof.passed:
             raise TuneserveError(
                 f"proof: {self.proof.sentence()}",
-                "merge again with --force; with serve.precision fp8 or int8 the loss is the quantization's: take bf16",
+                f"the adapter changes an answer by {self.proof.mean_effect:.2f} nats on average, the server is off by "
+                f"{self.proof.mean_gap:.2f}: where the effect is a few nats, number formats alone can do that (train "
+                "longer); else merge again with --force, and serve in bf16 instead of fp8 or int8",
             )
 
 
