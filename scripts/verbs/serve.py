@@ -62,7 +62,9 @@ def serve(
             return
     overrides = [text for text in own if text.startswith("serve.")]
     named = [text for text in ([what] if what else []) + own if text not in overrides]
-    if print_only and not adapter and not adapters and len(named) == 1 and _print_llama_cpp(Path(named[0]), overrides):
+    llama_cpp = _llama_cpp_line(named, overrides) if print_only and not (adapter or adapters) else None
+    if llama_cpp and not RunDir.open(named[0]).merged.is_dir():
+        console.print(llama_cpp, markup=False)
         return
     if adapters:
         job = prepare(adapters=_pairs(named), overrides=overrides, extra=extra)
@@ -77,6 +79,8 @@ def serve(
         )
     if print_only:
         console.print(job.command.shown(), markup=False)
+        if llama_cpp:  # as a comment, so that a shell that is handed the output starts one server
+            console.print(f"# {llama_cpp}", markup=False)
         return
     if detach:
         service.serve_detached(job, console)
@@ -84,17 +88,13 @@ def serve(
         service.serve_foreground(job, console)
 
 
-def _print_llama_cpp(folder: Path, overrides: list[str]) -> bool:
-    """Prints llama.cpp's command for a run with a GGUF file; says whether that is all there is to print."""
+def _llama_cpp_line(named: list[str], overrides: list[str]) -> str | None:
+    """llama.cpp's command where one run with a GGUF file is named."""
     from serve.llama_cpp import llama_cpp_line
 
-    if not (folder / "run.json").is_file():
-        return False
-    run = RunDir.open(folder)
-    line = llama_cpp_line(run, overrides)
-    if line:
-        console.print(line, markup=False)
-    return line is not None and not run.merged.is_dir()
+    if len(named) != 1 or not (Path(named[0]) / "run.json").is_file():
+        return None
+    return llama_cpp_line(RunDir.open(named[0]), overrides)
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:

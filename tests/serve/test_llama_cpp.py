@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,10 @@ def test_a_run_with_only_a_gguf_file_prints_it(run: RunDir):
 def test_a_run_without_a_gguf_file_has_no_such_command(run: RunDir):
     (run.gguf / "shop-Q8_0.gguf").unlink()
     assert llama_cpp_line(run) is None
+
+
+def test_beside_vllms_command_it_is_a_comment(run: RunDir, demo_model: Path):
+    shutil.copytree(demo_model, run.merged, dirs_exist_ok=True)
+    shown = CliRunner().invoke(app, ["serve", str(run.path), "--print-only"]).output.splitlines()
+    assert "--served-model-name shop" in shown[0]
+    assert shown[1].startswith("# llama-server --model")

@@ -1,0 +1,55 @@
+"""`docs/serving.md` says what the code says: the causes of failed starts, the flags, the open paths, the files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import configs
+from configs.schema import ServeConfig
+from serve.causes import find_cause
+from serve.command import DRAIN_S, build_command
+from serve.gate import OPEN_PATHS
+from serve.supervisor import MISSED_LIMIT, WATCH_S
+from serve.target import folder_target
+from tests.serve.test_causes import FAILURES
+
+REPOSITORY = Path(configs.__file__).parents[1]
+PAGE = (REPOSITORY / "docs" / "serving.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", [failure[0] for failure in FAILURES[:10]])
+def test_ten_failed_starts_stand_in_the_page_as_they_are_printed(text: str) -> None:
+    cause = find_cause(text, 1)
+    assert f"| {cause.message} | {cause.next_step} |" in PAGE
+
+
+def test_every_flag_of_ours_is_explained() -> None:
+    target = folder_target(REPOSITORY / "configs" / "demo" / "model", "demo", thinking=False)
+    config = ServeConfig(precision="fp8", tensor_parallel_size=2)
+    argv = build_command(target, config, device="cuda", environ={"TUNESERVE_API_KEY": "x"}, drain_s=DRAIN_S).argv
+    ours = {word for word in argv if word.startswith("--")}
+    # Plain settings, and one that only keeps the log short.
+    plain = {"--host", "--port", "--disable-uvicorn-access-log"}
+    assert {flag for flag in ours - plain if flag not in PAGE} == set()
+
+
+def test_the_open_paths_are_named() -> None:
+    sentence = re.search(r"\*\*every\*\* path but ([^.]*)\.", PAGE)
+    assert sentence
+    assert set(re.findall(r"`(/\w+)`", sentence[1])) == OPEN_PATHS
+
+
+def test_numbers_of_the_supervisor_are_those_of_the_code() -> None:
+    assert f"asked every {WATCH_S:.0f} s" in PAGE
+    assert MISSED_LIMIT * WATCH_S == 30
+    assert "half a minute of silence" in PAGE
+    assert f"get {DRAIN_S} s" in PAGE
+    assert f"in a row ({ServeConfig().max_restarts})" in PAGE
+
+
+def test_links_lead_to_files() -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", PAGE):
+        assert (REPOSITORY / "docs" / link).exists(), link
