@@ -32,6 +32,7 @@ from serve.job import prepare
 from serve.server import VllmServer
 from serve.target import base_folder, base_target, merged_target
 from serve.verify import verify
+from trainer.model_card import write_model_card
 
 
 def train_and_merge(run: RunDir, force: bool = False) -> None:
@@ -131,6 +132,7 @@ def report(run: RunDir, config: RunConfig, language: Language) -> Comparison:
         comparison = compare_run(run)
         files = write_reports([comparison], run.report, language)
         record.figures = {"verdict": comparison.gate.verdict, "exit_code": comparison.gate.exit_code}
+    write_model_card(run)
     console.print()
     print_comparison(comparison, tables, language)
     _stage_line(run, "report", str(_near(files["report.html"])))

@@ -15,6 +15,8 @@ from configs.rundir import RunDir
 from configs.schema import RunConfig
 from scripts.console import console, debugging
 from scripts.stages import run_stage
+from trainer.model_card import push as push_folder
+from trainer.model_card import write_model_card
 
 
 def merge(
@@ -30,6 +32,9 @@ def merge(
     ] = None,
     base: Annotated[str | None, typer.Option("--base", help="16-bit base of the adapter, if it names another.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Merge again even when nothing changed.")] = False,
+    push: Annotated[
+        str | None, typer.Option("--push", help="Upload to OWNER/NAME of the run's hub, privately.")
+    ] = None,
 ) -> None:
     """Merge a run's adapter into its base, or any PEFT adapter into the base that it names.
 
@@ -53,6 +58,9 @@ def merge(
         opened = RunDir.create(_with_formats(opened, formats, quant))
     with opened.exclusively():
         run_stage("merge", opened, *(["--force"] if force else []))
+    if push:
+        write_model_card(opened)
+        console.print(f"pushed to {push_folder(opened.merged, push, opened.config().hub)}")
     console.print(f"\nnext: tuneserve serve {run}   (it proves the weights before anybody uses them)")
     if "gguf" in opened.config().merge.formats:
         console.print(f"      tuneserve serve {run} --print-only   (shows llama.cpp's command for the GGUF file)")
