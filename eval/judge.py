@@ -77,6 +77,11 @@ class Judgement:
     pairs: Sequence[JudgedPair]
 
 
+def can_be_judged(result: TaskResult) -> bool:
+    """Whether a task's answers are texts, which a reader can prefer; letters, numbers and labels are not."""
+    return result.meta.type in {"qa", "summary"}
+
+
 def read_verdict(reply: str) -> Verdict | None:
     """The conclusion of a judge's reply: the last one it states, or None."""
     found = _CONCLUSION.findall(reply.replace("*", ""))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 from configs.rundir import RunDir
 from eval.compare import compare
 from eval.comparison import Comparison
+from eval.judge import Judgement
 from eval.loglikelihood import read_drift
 from eval.results import read_results
 from serve.target import base_name
@@ -32,7 +34,7 @@ def run_facts(run: RunDir) -> dict[str, Any]:
     }
 
 
-def compare_run(run: RunDir) -> Comparison:
+def compare_run(run: RunDir, judgements: Sequence[Judgement] = ()) -> Comparison:
     """Base against tuned, from what is on disk."""
     repeat = run.eval / "base_repeat"
     config = run.config()
@@ -44,4 +46,5 @@ def compare_run(run: RunDir) -> Comparison:
         names=(base_name(run), config.served_name),
         facts=run_facts(run),
         drift=read_drift(run.eval / "base", run.eval / "tuned") if config.eval.drift else None,
+        judgements=judgements,
     )

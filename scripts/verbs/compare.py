@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from configs.errors import EXIT_OK, ConfigError
 from configs.load import load_config
 from configs.rundir import RunDir
-from configs.schema import GateConfig, RunConfig
-from eval.comparison import Comparison
 from scripts.console import console, tables
 from scripts.verbs.tasks import parse_tasks
+
+if TYPE_CHECKING:
+    from eval.endpoint import Endpoint
 
 
 def compare(
@@ -27,6 +30,19 @@ def compare(
     targets: Annotated[list[str] | None, typer.Option("--targets", help="Tasks meant to get better.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the report.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", help="Seeded sample of this many items a task.")] = None,
+    thinking: Annotated[
+        bool | None, typer.Option("--thinking/--no-thinking", help="Endpoints: thinking mode, on vLLM.")
+    ] = None,
+    repeat_base: Annotated[
+        bool, typer.Option("--repeat-base", help="Endpoints: ask the base twice, for the noise floor.")
+    ] = False,
+    drift: Annotated[bool, typer.Option("--drift", help="Endpoints: likelihood of general text, on vLLM.")] = False,
+    judge_url: Annotated[
+        str | None, typer.Option("--judge-url", help="Endpoint of a third model that compares both models' texts.")
+    ] = None,
+    judge_model: Annotated[
+        str | None, typer.Option("--judge-model", help="Its name there; the key comes from TUNESERVE_JUDGE_API_KEY.")
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Only compare the answers that are on disk.")] = False,
     gate: Annotated[bool, typer.Option("--gate", help="Exit with 3 (failed) or 4 (not enough evidence).")] = False,
     lang: Annotated[str | None, typer.Option("--lang", help="Language of the report: en or zh.")] = None,
@@ -37,21 +53,37 @@ def compare(
 
     `tuneserve compare --base-url URL1 --model A --base-url URL2 --model B --tasks builtin --out report`
     """
+    from eval.endpoint import Settings
     from eval.report.render_terminal import print_runs
     from eval.report.write import write_reports
+    from eval.tasks import load_tasks
+    from scripts.comparing import compare_endpoints, compare_runs, judge_endpoint
     from scripts.language import report_language
 
     language = report_language(lang)
+    third = judge_endpoint(judge_url, judge_model)
     if runs and not base_url:
         opened = [RunDir.open(path) for path in runs]
         if not again:
             for run in opened:
                 _ask_run(run)
-        comparisons = _compare_runs(opened)
+        comparisons = compare_runs(opened, third)
         folder = out or (opened[0].report if len(opened) == 1 else Path("comparison"))
     elif base_url and not runs:
-        comparisons = [_compare_endpoints(base_url, model or [], tasks or [], targets or [], out, limit)]
+        if not tasks and not targets:
+            raise ConfigError("no --tasks", "name some, such as --tasks builtin --tasks gsm8k=gsm8k/test.jsonl")
         folder = out or Path("comparison")
+        comparison = compare_endpoints(
+            _endpoints(base_url, model or []),
+            load_tasks([*parse_tasks(tasks or [], limit), *parse_tasks(targets or [], limit, "target")]),
+            folder,
+            Settings(thinking=thinking),
+            repeat_base=repeat_base,
+            drift=drift,
+            third=third,
+            command=f"tuneserve {shlex.join(sys.argv[1:])}",
+        )
+        comparisons = [comparison]
     else:
         raise ConfigError("give run directories, or two --base-url with two --model", "see `tuneserve compare --help`")
     files = write_reports(comparisons, folder, language)
@@ -73,43 +105,12 @@ def _ask_run(run: RunDir) -> None:
         pipeline.evaluate_tuned(run, config, tasks, keep=False)
 
 
-def _compare_runs(runs: list[RunDir]) -> list[Comparison]:
-    from eval.compare import compare_several
-    from eval.results import read_results
-    from scripts.reporting import compare_run, run_facts
-
-    if len(runs) == 1:
-        return [compare_run(runs[0])]
-    configs: list[RunConfig] = [run.config() for run in runs]
-    return list(
-        compare_several(
-            read_results(runs[0].eval / "base"),
-            {config.served_name: read_results(run.eval / "tuned") for run, config in zip(runs, configs, strict=True)},
-            configs[0].eval.gate,
-            facts={config.served_name: run_facts(run) for run, config in zip(runs, configs, strict=True)},
-        )
-    )
-
-
-def _compare_endpoints(
-    urls: list[str], models: list[str], tasks: list[str], targets: list[str], out: Path | None, limit: int | None
-) -> Comparison:
-    from eval.compare import compare as compare_results
-    from eval.endpoint import Endpoint, Settings
-    from eval.tasks import load_tasks
-    from scripts.evaluation import ask
+def _endpoints(urls: list[str], models: list[str]) -> list[Endpoint]:
+    from eval.endpoint import Endpoint
 
     if len(urls) != 2 or len(models) != 2:
         raise ConfigError(
             f"{len(urls)} --base-url and {len(models)} --model were given",
             "give two of each: the base first, then the tuned",
         )
-    if not tasks and not targets:
-        raise ConfigError("no --tasks", "name some, such as --tasks builtin --tasks gsm8k=gsm8k/test.jsonl")
-    loaded = load_tasks([*parse_tasks(tasks, limit), *parse_tasks(targets, limit, "target")])
-    folder = out or Path("comparison")
-    results = [
-        ask(Endpoint(url, name, label), loaded, folder / "eval" / label, Settings())
-        for url, name, label in zip(urls, models, ("base", "tuned"), strict=True)
-    ]
-    return compare_results(results[0], results[1], GateConfig(), names=(models[0], models[1]))
+    return [Endpoint(url, name, label) for url, name, label in zip(urls, models, ("base", "tuned"), strict=True)]

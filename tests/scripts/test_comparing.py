@@ -1,0 +1,111 @@
+"""`tuneserve compare` at two endpoints: noise floor, drift, judge, and what a wrong call is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from typer.testing import CliRunner
+
+from configs.errors import ConfigError
+from scripts.cli import app
+from scripts.comparing import JUDGE_KEY, judge_endpoint
+from tests.eval.conftest import serving
+from tests.eval.mock_server import MODEL, MockServer
+from tests.eval.test_judge import JudgingServer
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    file = tmp_path / "qa.jsonl"
+    lines = [
+        {"messages": [{"role": "user", "content": f"第{n}题：城市{n}"}], "answers": [f"城市{n}"]} for n in range(20)
+    ]
+    file.write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines), encoding="utf-8")
+    return file
+
+
+class Certain(MockServer):
+    """Never adds the question mark that the other one adds to some answers."""
+
+    async def _answer(self, request: web.Request, body: dict) -> web.StreamResponse:
+        reply = await super()._answer(request, body)
+        assert isinstance(reply, web.Response)
+        return web.json_response(json.loads(str(reply.text).replace("\\uff1f", "")))
+
+
+def compare(*args: str | Path) -> str:
+    result = CliRunner().invoke(app, ["compare", *map(str, args)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_endpoints_with_noise_floor_and_drift(rows: Path, tmp_path: Path) -> None:
+    base_server, tuned_server, out = MockServer(), Certain(), tmp_path / "report"
+    with serving(base_server) as base, serving(tuned_server) as tuned:
+        asked = ("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned.base_url, "--model", MODEL)
+        compare(*asked, "--tasks", f"mine:qa={rows}", "--out", out, "--repeat-base", "--drift", "--lang", "en")
+        assert (len(base_server.asked), len(tuned_server.asked)) == (40, 20)
+        compare(*asked, "--tasks", f"mine:qa={rows}", "--out", out, "--repeat-base", "--drift", "--lang", "en")
+        assert (len(base_server.asked), len(tuned_server.asked)) == (40, 20)
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    task = report["tasks"][0]
+    assert (task["noise"]["delta_points"], task["noise"]["changed"], task["noise"]["n"]) == (0, 0, 20)
+    assert task["metric"] == "cmrc_em"
+    assert task["tuned_points"] == 100
+    assert report["drift"]["change_per_character"] == 0
+    assert (report["base"], report["tuned"], report["base_model"]) == ("base", "tuned", MODEL)
+    assert report["facts"]["command"].startswith("tuneserve ")
+
+
+def test_a_judge_reads_both_answers(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def certain(first: str, second: str) -> str:
+        if ("？" in first) == ("？" in second):
+            return "结论：平"
+        return "结论：二" if "？" in first else "结论：一"
+
+    monkeypatch.setenv(JUDGE_KEY, "judges-own")
+    monkeypatch.setenv("TUNESERVE_API_KEY", "models-own")
+    judging, out = JudgingServer(certain), tmp_path / "report"
+    base_server = MockServer()
+    with serving(base_server) as base, serving(Certain()) as tuned, serving(judging) as third:
+        output = compare(
+            *("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned.base_url, "--model", MODEL),
+            *("--tasks", f"mine:qa={rows}", "--out", out, "--lang", "zh"),
+            *("--judge-url", third.base_url, "--judge-model", MODEL),
+        )
+    pairs = [json.loads(line) for line in (out / "eval" / "judge" / "mine.jsonl").read_text().splitlines()]
+    wins = sum(pair["outcome"] == "tuned" for pair in pairs)
+    assert 0 < wins < len(pairs) == 20
+    seen = json.loads((out / "report.json").read_text(encoding="utf-8"))["judged"][0]
+    assert (seen["wins"], seen["losses"], seen["ties"], seen["failures"]) == (wins, 0, 20 - wins, 0)
+    assert len(judging.bodies) == 40
+    assert {headers["Authorization"] for headers in judging.headers} == {"Bearer judges-own"}
+    assert {headers["Authorization"] for headers in base_server.headers} == {"Bearer models-own"}
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "并排评判" in page
+    assert "judges-own" not in page + output
+
+
+@pytest.mark.parametrize("given", [("http://127.0.0.1:1", None), (None, "judge")])
+def test_half_a_judge_is_refused(given: tuple[str | None, str | None]) -> None:
+    with pytest.raises(ConfigError, match="was given without --judge"):
+        judge_endpoint(*given)
+    assert judge_endpoint(None, None) is None
+
+
+def test_letters_are_not_judged(tmp_path: Path) -> None:
+    file = tmp_path / "choice.jsonl"
+    line = {"question": "哪一个？", "choices": ["甲", "乙"], "answer": "A"}
+    file.write_text("\n".join(json.dumps(line) for _ in range(4)), encoding="utf-8")
+    judging = JudgingServer(lambda first, second: "结论：平")
+    with serving(MockServer()) as base, serving(judging) as third:
+        asked = ("--base-url", base.base_url, "--model", MODEL) * 2
+        output = compare(
+            *asked, "--tasks", f"choice={file}", "--out", tmp_path, "--judge-url", third.base_url,
+            "--judge-model", MODEL,
+        )  # fmt: skip
+    assert "no task has texts to compare" in output
+    assert not judging.bodies
