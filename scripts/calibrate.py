@@ -226,7 +226,7 @@ def measure_group(options: argparse.Namespace) -> None:
             rows_per_step=layout.rows * layout.count, micro_batch=layout.rows, accumulation=layout.count,
             padding_free=on_gpu and not layout.padded, checkpointing=group.checkpointing,  # type: ignore[arg-type]
             dtype="bfloat16" if on_gpu else "float32", optimizer="adamw_8bit" if on_gpu else "adamw_torch",
-            group_by_length=False, reasons={},
+            learning_rate=2e-5, group_by_length=False, reasons={},
         )  # fmt: skip
         row: dict[str, Any] = {
             "group": group.name, "shape": group.shape, "precision": group.precision, "rank": 16,

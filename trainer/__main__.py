@@ -11,6 +11,7 @@ from configs.errors import EXIT_FAILED, EXIT_OK, TuneserveError
 from configs.rundir import RunDir
 from trainer import environment
 from trainer.prepare import cache_root
+from trainer.terminal import chatter_to
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _data(run: RunDir, force: bool) -> None:
+    environment.quiet()
     from trainer.prepare import data_stage
     from trainer.preview import data_summary, tokenizing_progress
 
@@ -51,7 +53,8 @@ def _train(run: RunDir, force: bool) -> None:
     environment.settle(cache_root())
     from trainer.train import train_stage
 
-    figures = train_stage(run, force=force)
+    with chatter_to(run.logs / "tune.log"):
+        figures = train_stage(run, force=force)
     if figures is None:
         skipped("train")
     else:
@@ -64,9 +67,10 @@ def _train(run: RunDir, force: bool) -> None:
 
 def _merge(run: RunDir, force: bool) -> None:
     environment.settle(cache_root())
-    from trainer.merge import merge_run
+    with chatter_to(run.logs / "tune.log"):
+        from trainer.merge import merge_run
 
-    merge_run(run, force)
+        merge_run(run, force)
 
 
 def _seconds(run: RunDir, stage: str) -> float:

@@ -19,11 +19,13 @@ from configs.errors import EXIT_FAILED, EXIT_OK, ConfigError, TuneserveError
 from configs.load import load_config
 from configs.models import resolve_model, weight_files
 from configs.schema import RunConfig
+from trainer import environment
+from trainer.architectures import check_architecture
 from trainer.candidates import Candidate, candidates
 from trainer.checkview import render_plan, render_serving, render_table
 from trainer.datareport import DataReport
 from trainer.gpus import Gpu, gpu_at_hand, named_gpu
-from trainer.plan import Device, Plan, count_steps, make_plan, predicted_layout
+from trainer.plan import Device, Plan, count_steps, make_plan, precision_warning, predicted_layout
 from trainer.prepare import prepare, read_rows
 from trainer.preview import render_report, tokenizing_progress
 from trainer.servable import gguf_gb, servable, serving_precision
@@ -54,6 +56,8 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
     config = load_config(file)
     gpu = named_gpu(gpu_name) if gpu_name else gpu_at_hand()
     model = resolve_model(config.model, config.hub, config.offline, weights=False)
+    if warning := check_architecture(model):
+        note(f"warning: {warning}", good=False)
     with tokenizing_progress(console) as progress:
         prepared = prepare(config, model, progress)
     report = prepared.report
@@ -97,6 +101,8 @@ def _plan(config: RunConfig, model: Path, shape: ModelShape, lengths: Sequence[i
         device = Device("cuda", gpu.name, gpu.memory_gb, gpu.bf16)
     layout = predicted_layout(config, model, lengths, device, gpu)
     plan = make_plan(train, lengths, device, layout)
+    if warning := precision_warning(train, device):
+        note(f"warning: {warning}", good=False)
     steps = count_steps(len(lengths), plan, train)
     tables.print(render_plan(plan, steps, device.name))
     if steps < FEW_STEPS:
@@ -204,6 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(arguments)
     try:
+        environment.quiet()
         check(options.config, options.rows, options.gpu)
     except TuneserveError as error:
         if options.debug:

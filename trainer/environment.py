@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import os
+import warnings
 from pathlib import Path
 
 PACKAGES = ("unsloth", "unsloth_zoo", "torch", "transformers", "trl", "peft")
@@ -17,6 +18,7 @@ def settle(cache: Path) -> None:
     The model is a local folder by now, so the hub libraries are told to stay offline. Unsloth writes the trainers that
     it compiles into a folder of the working directory unless it is given another; `cache` is that other.
     """
+    quiet()
     os.environ |= {
         "UNSLOTH_DISABLE_STATISTICS": "1",
         "UNSLOTH_COMPILE_LOCATION": str(cache / "unsloth_compiled"),
@@ -28,10 +30,18 @@ def settle(cache: Path) -> None:
         "TOKENIZERS_PARALLELISM": "false",
         # Its kernels serve CUDA devices and models that are not trained here; it warns of each that it cannot load.
         "TORCHAO_FORCE_SKIP_LOADING_SO_FILES": "1",
-        "TRANSFORMERS_VERBOSITY": os.environ.get("TRANSFORMERS_VERBOSITY", "error"),
     }
     # Threads that spin while they wait make a step ten times slower as soon as another process wants a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def quiet() -> None:
+    """Warnings that the user can do nothing about: a tokenizer's pattern as its makers wrote it, others' source code.
+
+    In the environment too, for the processes that tokenize; `TRANSFORMERS_VERBOSITY` set by the user stays.
+    """
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    warnings.filterwarnings("ignore", category=SyntaxWarning)
     for name in ("torchao", "torch.utils._pytree", "bitsandbytes.backends.cpu.ops"):
         logging.getLogger(name).setLevel(logging.ERROR)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from datasets import Dataset
+from datasets import Dataset, disable_progress_bars
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -19,6 +19,7 @@ from configs.rundir import RunDir, write_atomically
 from configs.schema import RunConfig
 from trainer.firstbatch import check_first_batch, expected_answers, rows_of
 from trainer.memory import peak_gb
+from trainer.merge_output import new_folder
 from trainer.plan import Plan
 from trainer.progress import RunLog, plot_loss
 from trainer.score import answer_logprobs, proof_rows
@@ -39,6 +40,7 @@ class TrainingRun:
         train: pa.Table,
         heldout: pa.Table,
     ) -> None:
+        disable_progress_bars()
         self.run, self.config, self.plan = run, config, plan
         self.end_token_id = int(facts["end_token_id"])
         self.full = config.train.method == "full"
@@ -112,8 +114,10 @@ class TrainingRun:
         return self.tokenizer.decode(ids, skip_special_tokens=True)
 
     def _save(self) -> None:
-        self.run.adapter.mkdir(exist_ok=True)
-        self.model.save_pretrained(str(self.run.adapter))
+        """Replaces RUN/adapter as a whole: files of another method, left there, would be merged in its place."""
+        trained = sum(p.numel() * p.element_size() for p in self.model.parameters() if p.requires_grad)
+        with new_folder(self.run.adapter, trained, redo=True) as partial:
+            self.model.save_pretrained(str(partial))
 
     def _write_proof(self) -> None:
         adapter = answer_logprobs(self.model, self.proof, adapter=True)
@@ -139,7 +143,7 @@ def training_arguments(run: RunDir, config: RunConfig, plan: Plan, *, evaluates:
         gradient_accumulation_steps=plan.accumulation,
         num_train_epochs=train.epochs,
         max_steps=train.max_steps or -1,
-        learning_rate=train.learning_rate,
+        learning_rate=plan.learning_rate,
         lr_scheduler_type=train.scheduler,
         lr_scheduler_kwargs={"min_lr_rate": 0.1} if train.scheduler == "cosine_with_min_lr" else {},
         warmup_steps=train.warmup_ratio,

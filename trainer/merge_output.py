@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from configs.console import console
 from configs.errors import ConfigError, TuneserveError
 
 MARK = ".tuneserve-partial"
@@ -76,15 +77,16 @@ def disk_full(out: Path, needed: int) -> TuneserveError:
 def shown_progress(title: str) -> Iterator[OnProgress]:
     """A bar with bytes, speed and time left; without a terminal a plain line at every tenth of more than a GB."""
     columns = (TextColumn(title), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as bar:
+    quiet = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, disable=quiet) as bar:
         task, tenth = bar.add_task(title, total=None), 0
 
         def on_progress(done: int, total: int) -> None:
             nonlocal tenth
             bar.update(task, completed=done, total=total)
-            if not bar.console.is_terminal and total > 1e9 and done * 10 // total > tenth:
+            if quiet and total > 1e9 and done * 10 // total > tenth:
                 tenth = done * 10 // total
-                print(f"{title}: {tenth * 10} % of {_size(total)}", flush=True)
+                console.print(f"{title}: {tenth * 10} % of {_size(total)}")
 
         yield on_progress
 

@@ -15,6 +15,7 @@ from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError, safe_open
 
 from configs.errors import ConfigError, TuneserveError
+from trainer.architectures import refuse_quantized
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -130,20 +131,6 @@ def safetensors_files(folder: Path) -> list[Path]:
     return files
 
 
-def refuse_quantized(folder: Path) -> None:
-    """Raises a ConfigError when a model folder holds quantized weights, and names the 16-bit original where it can."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    found = config.get("quantization_config") or config.get("compression_config")
-    if found is None:
-        return
-    method = found.get("quant_method", "unknown method")
-    raise ConfigError(
-        f"{folder}: the base is quantized ({method}); an adapter merges into 16-bit weights only",
-        "set `model` (or --base) to the 16-bit original, for example Qwen/Qwen3-14B instead of a GPTQ, AWQ, FP8 or "
-        "bnb-4bit version of it; an adapter that was trained on a 4-bit copy belongs to the same original",
-    )
-
-
 def read_adapter_config(adapter: Path) -> LoraConfig:
     """The PEFT configuration of an adapter folder.
 
@@ -186,7 +173,7 @@ def plan_merge(base: Path, adapter: Path) -> MergePlan:
         ConfigError: base or adapter is of a kind that cannot be merged.
         TuneserveError: a tensor matches nothing, a shape differs, or a part of an update is missing.
     """
-    refuse_quantized(base)
+    refuse_quantized(base, json.loads((base / "config.json").read_text(encoding="utf-8")))
     if (adapter / "config.json").is_file() and not (adapter / "adapter_config.json").is_file():
         return _plan_full(base, adapter)
     config = read_adapter_config(adapter)

@@ -17,6 +17,9 @@ from trainer.shape import ModelShape, UnknownShape
 CPU_TOKENS = 4096
 """Tokens of one padded forward pass on a CPU: more does not run faster, it only takes memory."""
 
+RATE_ROWS = 8
+"""Rows a step that `train.learning_rate` is meant for under `rows_per_step: auto`: the default of `rows_per_step`."""
+
 
 @dataclass(frozen=True)
 class Device:
@@ -43,6 +46,8 @@ class Plan:
     checkpointing: Checkpointing
     dtype: Literal["bfloat16", "float16", "float32"]
     optimizer: str
+    learning_rate: float
+    """Peak rate; differs from the recipe's only under `rows_per_step: auto`."""
     group_by_length: bool
     """Whether rows of like length share a forward pass, which is what saves padding."""
     reasons: dict[str, str]
@@ -53,7 +58,7 @@ class Plan:
         laid_out = "padding-free" if self.padding_free else "padded, rows of like length together"
         return (
             f"{self.rows_per_step} rows a step = {self.micro_batch} x {self.accumulation}, {laid_out}; {self.dtype}, "
-            f"checkpointing {self.checkpointing}, {self.optimizer}"
+            f"checkpointing {self.checkpointing}, {self.optimizer} at {self.learning_rate:.3g}"
         )
 
     def facts(self) -> dict[str, Any]:
@@ -102,6 +107,7 @@ def make_plan(
         rows_why = f"auto: {rows_per_step} rows of {mean:.0f} tokens fill {budget} tokens"
     else:
         rows_per_step, rows_why = min(train.rows_per_step, len(lengths)), "train.rows_per_step"
+    learning_rate, rate_why = choose_learning_rate(train, rows_per_step)
     padding_free, padding_why = choose_padding_free(train.padding_free, device)
     checkpointing: Checkpointing = train.gradient_checkpointing
     if train.plan == "manual":
@@ -129,6 +135,7 @@ def make_plan(
         checkpointing=checkpointing,
         dtype=dtype,
         optimizer=optimizer,
+        learning_rate=learning_rate,
         group_by_length=not padding_free and micro_batch > 1,
         reasons={
             "rows_per_step": rows_why,
@@ -137,6 +144,7 @@ def make_plan(
             "checkpointing": checkpointing_why,
             "dtype": dtype_why,
             "optimizer": optimizer_why,
+            "learning_rate": rate_why,
         },
     )
 
@@ -155,6 +163,33 @@ def choose_optimizer(wanted: str, device: Device) -> tuple[str, str]:
     if device.kind == "cpu" and ("8bit" in wanted or "paged" in wanted):
         return "adamw_torch", f"{wanted} has no CPU kernels"
     return wanted, "train.optimizer"
+
+
+def choose_learning_rate(train: TrainConfig, rows_per_step: int) -> tuple[float, str]:
+    """Peak learning rate for that many rows a step, and why.
+
+    A recipe's rate is meant for 8 rows a step. Where `auto` takes another number, the rate of an optimizer of Adam's
+    kind goes with the square root of their ratio (Malladi et al. 2022, arXiv 2205.10287); its betas stay as they are.
+    """
+    if train.rows_per_step != "auto" or rows_per_step == RATE_ROWS:
+        return train.learning_rate, "train.learning_rate"
+    if "adam" not in train.optimizer:
+        return train.learning_rate, f"train.learning_rate: no rule is known for {train.optimizer}, so it stays"
+    rate = train.learning_rate * math.sqrt(rows_per_step / RATE_ROWS)
+    return rate, (
+        f"train.learning_rate={train.learning_rate:g} x sqrt({rows_per_step} / {RATE_ROWS} rows a step), "
+        "Malladi et al. 2022 (arXiv 2205.10287)"
+    )
+
+
+def precision_warning(train: TrainConfig, device: Device) -> str | None:
+    """What to say where the base will not be held as `train.precision` asks; None where it will."""
+    if train.precision == "8bit" and train.method == "lora" and device.kind == "cpu":
+        return (
+            "train.precision=8bit: Unsloth has no 8-bit base on a CPU and holds it unquantized in fp32; "
+            "train.precision=4bit works there"
+        )
+    return None
 
 
 def choose_padding_free(wanted: bool, device: Device) -> tuple[bool, str]:

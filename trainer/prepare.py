@@ -22,9 +22,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from configs.console import note
 from configs.models import files_fingerprint, resolve_model
 from configs.rundir import RunDir
 from configs.schema import RunConfig
+from trainer.architectures import check_architecture
 from trainer.cleaning import question_identity
 from trainer.datareport import DataReport, check_dropped, make_report, preview_row
 from trainer.gather import Tally, gather
@@ -82,12 +84,17 @@ def prepare(config: RunConfig, model: Path, progress: Progress | None = None) ->
 def data_stage(run: RunDir, *, force: bool = False, progress: Progress | None = None) -> DataReport | None:
     """Fills RUN/data and the manifest's facts about the template; None when nothing changed since the last time."""
     config = run.config()
+    model = resolve_model(config.model, config.hub, config.offline, weights=False)
+    warning = check_architecture(model)
+    # Only now the weights, which take long to download.
     model = resolve_model(config.model, config.hub, config.offline)
     inputs = data_inputs(config, model)
     why = run.changed_since("data", inputs)
     if why is None and not force:
         return None
     outputs = [run.data / name for name in FILES]
+    if warning:
+        note(f"warning: {warning}", good=False)
     with run.stage("data", inputs, outputs) as record:
         prepared = prepare(config, model, progress)
         run.data.mkdir(exist_ok=True)

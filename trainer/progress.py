@@ -46,7 +46,14 @@ class RunLog(TrainerCallback):
         self._last_tokens = self.tokens
         forget_after(self.file, state.global_step)
         if self.console.is_terminal:
-            self._live = Live(Text("training"), console=self.console, refresh_per_second=4)
+            # What libraries print is not drawn into the line but goes where stdout leads, to the log.
+            self._live = Live(
+                Text("training"),
+                console=self.console,
+                refresh_per_second=4,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
             self._live.start()
 
     def on_log(

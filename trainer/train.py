@@ -16,7 +16,7 @@ from configs.models import files_fingerprint, weights_fingerprint
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer import environment
-from trainer.plan import Plan, count_steps, make_plan, predicted_layout
+from trainer.plan import Plan, count_steps, make_plan, precision_warning, predicted_layout
 from trainer.prepare import cache_root, read_rows
 
 FEW_STEPS = 100
@@ -83,11 +83,9 @@ def find_checkpoint(run: RunDir, inputs: Mapping[str, Any], *, force: bool) -> P
     Raises:
         TuneserveError: it was cut off under other inputs, and `force` does not say to go on all the same.
     """
-    found = sorted(run.checkpoints.glob("checkpoint-*"), key=lambda f: int(f.name.rpartition("-")[2]))
-    # A kill while a checkpoint is being written leaves one without its state, which is written last but one.
-    complete = [f for f in found if (f / "trainer_state.json").is_file() and (f / "optimizer.pt").is_file()]
+    newest = last_checkpoint(run)
     stage = run.read().stages.get("train")
-    if not complete or stage is None or stage.state == "done":
+    if newest is None or stage is None or stage.state == "done":
         shutil.rmtree(run.checkpoints, ignore_errors=True)
         return None
     wanted = json.loads(json.dumps(dict(inputs), default=str))
@@ -95,15 +93,26 @@ def find_checkpoint(run: RunDir, inputs: Mapping[str, Any], *, force: bool) -> P
     if changed and not force:
         shown = "; ".join(f"{k} was {stage.inputs.get(k)!r}, is {wanted.get(k)!r}" for k in changed[:4])
         raise TuneserveError(
-            f"{complete[-1]}: this run was cut off under other settings ({shown}); going on would bend the loss curve",
+            f"{newest}: this run was cut off under other settings ({shown}); going on would bend the loss curve",
             f"put it back, or delete {run.checkpoints} to start anew, or go on all the same with --force",
         )
-    return complete[-1]
+    return newest
+
+
+def last_checkpoint(run: RunDir) -> Path | None:
+    """The newest complete checkpoint."""
+    found = sorted(run.checkpoints.glob("checkpoint-*"), key=lambda f: int(f.name.rpartition("-")[2]))
+    # A kill while a checkpoint is being written leaves one without its state, which is written last but one.
+    complete = [f for f in found if (f / "trainer_state.json").is_file() and (f / "optimizer.pt").is_file()]
+    return complete[-1] if complete else None
 
 
 def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> dict[str, Any]:
     environment.settle(cache_root())
     from trainer.loop import TrainingRun  # imports unsloth, so the environment stands first
+
+    # isort: split
+    from trainer.backoff import train_with_back_off
     from trainer.memory import find_device
 
     facts = run.read().facts
@@ -118,21 +127,36 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> dict[str,
     layout = predicted_layout(config, Path(facts["base_model"]), lengths, device)
     plan = make_plan(config.train, lengths, device, layout)
     note(plan.summary())
+    if warning := precision_warning(config.train, device):
+        note(f"warning: {warning}")
     steps = count_steps(train.num_rows, plan, config.train)
     if steps < FEW_STEPS:
         note(f"warning: {few_steps_warning(steps, train.num_rows, plan)}")
-    training = TrainingRun(run, config, plan, facts, train, heldout)
-    figures = training.go(checkpoint)
+    did: dict[str, Any] = {}
+
+    def attempt(plan: Plan, checkpoint: Path | None) -> dict[str, Any]:
+        training = TrainingRun(run, config, plan, facts, train, heldout)
+        did.update(training.did)
+        return training.go(checkpoint)
+
+    figures, used = train_with_back_off(attempt, plan, checkpoint, lambda: last_checkpoint(run))
     run.update(
         facts={
             "lora_rank": config.lora.r,
             "lora_modules": list(config.lora.target_modules),
-            "unsloth": training.did,
-            "plan": plan.facts(),
+            "unsloth": did | {"precision_asked": config.train.precision},
+            "plan": used.facts(),
+            "backed_off_from": None if used is plan else plan.facts(),
         },
         versions=environment.versions(),
     )
-    return figures | {"device": device.name, "planned_steps": steps, "resumed_from": checkpoint and checkpoint.name}
+    return figures | {
+        "device": device.name,
+        "planned_steps": steps,
+        "learning_rate": used.learning_rate,
+        "resumed_from": checkpoint and checkpoint.name,
+        "backed_off": used is not plan,
+    }
 
 
 def few_steps_warning(steps: int, rows: int, plan: Plan) -> str:

@@ -11,7 +11,7 @@ import pytest
 from safetensors import safe_open
 
 from configs.rundir import RunDir
-from tests.trainer.conftest import Train, stage_environment
+from tests.trainer.conftest import Train, make_run, run_stage, stage_environment
 from trainer.progress import read_log
 
 pytestmark = pytest.mark.slow
@@ -33,9 +33,12 @@ def test_four_bit_base(train_run: Train) -> None:
     assert did(run)["precision"] == "4bit"
 
 
-def test_eight_bit_falls_back_on_a_cpu_and_the_manifest_says_so(train_run: Train) -> None:
-    run = train_run("int8", train=FEW | {"precision": "8bit"})
-    assert did(run)["precision"] == "16bit"
+def test_eight_bit_falls_back_on_a_cpu_and_both_line_and_manifest_say_so(workshop: Path) -> None:
+    run = make_run(workshop, "int8", train=FEW | {"precision": "8bit"})
+    run_stage("data", run, folder=workshop)
+    done = run_stage("train", run, folder=workshop)
+    assert "warning: train.precision=8bit: Unsloth has no 8-bit base on a CPU" in done.stdout
+    assert (did(run)["precision_asked"], did(run)["precision"]) == ("8bit", "16bit")
 
 
 def test_dora_with_rank_stabilized_scaling_and_noise(train_run: Train) -> None:
@@ -49,8 +52,11 @@ def test_whole_modules_are_trained_beside_the_adapter(train_run: Train) -> None:
     assert any("lm_head" in name for name in tensors(run))
 
 
-def test_full_fine_tuning_trains_every_weight(train_run: Train) -> None:
+def test_full_fine_tuning_trains_every_weight_and_leaves_nothing_of_an_adapter(train_run: Train) -> None:
+    run = train_run("full", train=FEW)
+    assert (run.adapter / "adapter_config.json").is_file()
     run = train_run("full", train=FEW | {"method": "full"})
+    assert not list(run.adapter.glob("adapter_*"))
     assert did(run)["trainable_parameters"] == did(run)["parameters"]
     assert not any("lora" in name for name in tensors(run, "model.safetensors"))
 

@@ -1,0 +1,60 @@
+"""Keeps the training stack's own chatter off the terminal: it goes to a log, the project's lines stay."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from configs.console import console
+from configs.errors import TuneserveError
+
+LAST_LINES = 20
+"""Lines of the log that are shown with an error nobody foresaw."""
+
+
+@contextmanager
+def chatter_to(log: Path) -> Iterator[None]:
+    """What is written to stdout and stderr is appended to `log`; only `configs.console.console` reaches the terminal.
+
+    The file descriptors are turned, not `sys.stdout`: libraries keep the stream that they find on import, and some
+    write from C. An error that is not a TuneserveError is followed on stderr by the log's last lines.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    _flush()
+    ours, theirs = console.file, (os.dup(1), os.dup(2))
+    begin = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as out, os.fdopen(os.dup(theirs[0]), "w", encoding="utf-8") as terminal:
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
+        console.file = terminal
+        failed = True
+        try:
+            yield
+            failed = False
+        except (TuneserveError, KeyboardInterrupt):
+            failed = False
+            raise
+        finally:
+            _flush()
+            console.file = ours
+            for number, stream in zip((1, 2), theirs, strict=True):
+                os.dup2(stream, number)
+                os.close(stream)
+            if failed:
+                _show_end(log, begin)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def _show_end(log: Path, begin: int) -> None:
+    with log.open("rb") as written:
+        written.seek(begin)
+        lines = written.read().decode("utf-8", errors="replace").splitlines()[-LAST_LINES:]
+    if lines:
+        print(f"the last lines of {log}:", *(f"  {line}" for line in lines), sep="\n", file=sys.stderr)
