@@ -106,7 +106,7 @@ class TrainConfig(Section):
     plan: Literal["auto", "manual"] = "auto"
     """`auto` picks layout and checkpointing for the GPU at hand; `manual` takes what is written below."""
     rows_per_step: Positive | Literal["auto"] = 8
-    """Rows of one optimizer step; `auto` takes as many as pay off, the learning rate (meant for 8) goes with the root."""
+    """Rows of one optimizer step; `auto` takes as many as pay off, and the rate, meant for 8, grows with their root."""
     micro_batch: Positive = 2
     """Rows in one forward pass under `plan: manual`."""
     padding_free: bool = True

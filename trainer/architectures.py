@@ -58,7 +58,7 @@ def check_architecture(folder: Path) -> str | None:
         folder: a model folder; config.json is enough.
 
     Returns:
-        A warning for an architecture that should work but was not tested here; None for the others.
+        A warning for an architecture that only a tiny model was tested of; None for the others.
 
     Raises:
         ConfigError: names the architecture, the part that cannot take it, and what to use.
@@ -69,7 +69,7 @@ def check_architecture(folder: Path) -> str | None:
     if why := why_not(name, config):
         raise ConfigError(f"{folder}: {name} cannot be taken: {why}", INSTEAD)
     if name in GENERAL:
-        return f"{name} takes Unsloth's general path, without its fused layers; it was not tested in this project"
+        return f"{name} takes Unsloth's general path, not its fused layers; here only a tiny one was trained and merged"
     return None
 
 

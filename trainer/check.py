@@ -27,7 +27,7 @@ from trainer.datareport import DataReport
 from trainer.gpus import Gpu, gpu_at_hand, named_gpu
 from trainer.plan import Device, Plan, count_steps, make_plan, precision_warning, predicted_layout
 from trainer.prepare import prepare, read_rows
-from trainer.preview import render_report, tokenizing_progress
+from trainer.preview import render_report, short_path, tokenizing_progress
 from trainer.servable import gguf_gb, servable, serving_precision
 from trainer.shape import ModelShape, UnknownShape
 from trainer.train import FEW_STEPS, few_steps_warning
@@ -172,7 +172,10 @@ def _disk(config: RunConfig, shape: ModelShape, *, has_weights: bool) -> list[Re
     free_gb = shutil.disk_usage(there).free / 1e9
     needed_gb = sum(parts.values())
     listed = ", ".join(f"{name} {size:.2f}" for name, size in parts.items())
-    note(f"disk: {needed_gb:.2f} GB of {free_gb:.0f} GB free in {there} ({listed})", good=needed_gb < free_gb)
+    note(
+        f"disk: {needed_gb:.2f} GB of {free_gb:.0f} GB free for {short_path(config.output_dir)} ({listed})",
+        good=needed_gb < free_gb,
+    )
     if not has_weights:
         note(f"the base weights are not here yet: {2 * shape.parameters / 1e9:.1f} GB to download before training")
     if needed_gb < free_gb:

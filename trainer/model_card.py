@@ -130,14 +130,15 @@ def _training(manifest: Manifest) -> list[tuple[str, str]]:
             ("adapter", f"rank {lora['r']}, alpha {lora['alpha']:g}, dropout {lora['dropout']:g}{kind}"),
             ("target modules", ", ".join(lora["target_modules"])),
         ]
+    rate = figures.get("learning_rate", train["learning_rate"])
     rows += [
         ("precision of the base while training", train["precision"]),
-        ("learning rate", f"{train['learning_rate']:g}, {train['scheduler']}, warm-up {train['warmup_ratio']:g}"),
+        ("learning rate", f"{rate:g}, {train['scheduler']}, warm-up {train['warmup_ratio']:g}"),
         ("epochs", f"{train['epochs']:g}" if not train["max_steps"] else f"up to {train['max_steps']} steps"),
         ("rows per step", str(train["rows_per_step"])),
         ("seed", str(manifest.seed)),
     ]
-    for key, label in (("steps", "steps"), ("loss", "final training loss"), ("eval_loss", "held-out loss")):
+    for key, label in (("steps", "steps"), ("loss", "final training loss"), ("heldout_loss", "held-out loss")):
         if isinstance(figures.get(key), int | float):
             rows.append((label, f"{figures[key]:g}" if key == "steps" else f"{figures[key]:.4f}"))
     rows += [(package, version) for package, version in sorted(manifest.versions.items())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
@@ -58,8 +59,15 @@ def _sources(report: DataReport) -> Table:
     ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for source in report.sources:
-        table.add_row(*(str(source[name]) for name in ("path", "layout", "read", "usable", "used")))
+        place = short_path(str(source["path"]))
+        table.add_row(place, *(str(source[name]) for name in ("layout", "read", "usable", "used")))
     return table
+
+
+def short_path(path: str) -> str:
+    """A path from the working directory on, where it lies in it; hub ids and others as they are."""
+    place = Path(path)
+    return str(place.relative_to(Path.cwd())) if place.is_relative_to(Path.cwd()) else path
 
 
 def _figures(report: DataReport) -> Table:

@@ -1,0 +1,36 @@
+"""The picture of `check` in the docs: Chinese at its width, and nothing from the network."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from scripts.check_picture import FONTLESS, TEXT, _widened
+
+
+def test_wide_characters_get_two_cells() -> None:
+    line = '<text class="r1" x="0" y="1" textLength="48.8" clip-path="url(#l)">价格38</text>'
+    assert 'textLength="73.2"' in TEXT.sub(_widened, line)
+
+
+def test_fonts_are_not_fetched() -> None:
+    assert "@font-face" not in FONTLESS
+    assert ".{unique_id}-matrix" in FONTLESS
+
+
+def test_picture_of_the_demo(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    out = tmp_path / "check.svg"
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.check_picture", "configs/demo.yaml", str(out)],
+        cwd=root, env=os.environ | {"TUNESERVE_CACHE": str(tmp_path / "cache"), "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    picture = out.read_text(encoding="utf-8")
+    assert "configs/demo/data/train.jsonl" in picture
+    assert str(root) not in picture
+    assert "optimizer&#160;steps" in picture
+    assert len(picture) < 60_000
