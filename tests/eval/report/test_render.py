@@ -191,10 +191,14 @@ def test_a_judge_is_shown_everywhere() -> None:
     judgement = Judgement(
         "sum", "judge-72b", wins=30, losses=10, ties=20, failures=2, agreement=0.8, first_bias=0.55, pairs=()
     )
-    empty = replace(judgement, wins=0, losses=0, ties=0)
-    comparison = build(judgements=[judgement, empty])
+    silent = replace(judgement, task="silent", wins=0, losses=0, ties=0)
+    comparison = build(judgements=[judgement, silent, replace(silent, failures=0)])
     judged = comparison.judged
-    assert [(seen.net_points, round(seen.p, 6)) for seen in judged] == [(pytest.approx(100 / 3), 0.002221)]
+    assert [(seen.net_points, round(seen.p, 6)) for seen in judged] == [
+        (pytest.approx(100 / 3), 0.002221),
+        (0.0, 1.0),
+    ]
+    assert (judged[1].failures, judged[1].interval.lower, judged[1].interval.upper) == (2, -100, 100)
     assert judged[0].interval.lower > 0
     console = Console(record=True, width=140)
     print_comparison(comparison, console)
