@@ -28,8 +28,6 @@ def settle(cache: Path) -> None:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "DO_NOT_TRACK": "1",
         "TOKENIZERS_PARALLELISM": "false",
-        # Its kernels serve CUDA devices and models that are not trained here; it warns of each that it cannot load.
-        "TORCHAO_FORCE_SKIP_LOADING_SO_FILES": "1",
     }
     # Threads that spin while they wait make a step ten times slower as soon as another process wants a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -41,6 +39,8 @@ def quiet() -> None:
     In the environment too, for the processes that tokenize; `TRANSFORMERS_VERBOSITY` set by the user stays.
     """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # Its kernels serve CUDA devices and models that are not trained here; it warns of each that it cannot load.
+    os.environ["TORCHAO_FORCE_SKIP_LOADING_SO_FILES"] = "1"
     warnings.filterwarnings("ignore", category=SyntaxWarning)
     for name in ("torchao", "torch.utils._pytree", "bitsandbytes.backends.cpu.ops"):
         logging.getLogger(name).setLevel(logging.ERROR)

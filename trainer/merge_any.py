@@ -7,6 +7,11 @@ This is what `tuneserve merge --model ADAPTER --save-as SAVE_AS` runs.
 
 from __future__ import annotations
 
+from trainer import environment  # isort: skip - what warns while it is imported comes below
+
+if __name__ == "__main__":
+    environment.quiet()
+
 import argparse
 import re
 import sys

@@ -98,13 +98,16 @@ class RunLog(TrainerCallback):
     def _show(self, line: dict[str, Any], state: TrainerState, now: float) -> None:
         done = state.global_step - self._first_step
         left_s = (now - self._begun) / max(1, done) * (state.max_steps - state.global_step)
-        text = f"train  step {state.global_step}/{state.max_steps}  epoch {line['epoch']:.2f}"
+        text = f"train  step {state.global_step}/{state.max_steps}  {int(left_s // 60)}:{int(left_s % 60):02d} left"
         if "loss" in line:
-            text += f"  loss {line['loss']:.4f}  lr {line.get('learning_rate', 0):.2e}"
-            text += f"  grad {line.get('grad_norm', 0):.2f}  {line['tokens_per_s']:.0f} tok/s  {line['peak_gb']:.1f} GB"
+            text += f"  loss {line['loss']:.4f}"
         if self.eval_loss is not None:
             text += f"  held-out {self.eval_loss:.4f}"
-        text += f"  {int(left_s // 60)}:{int(left_s % 60):02d} left"
+        if "loss" in line:
+            text += f"  {line['tokens_per_s']:.0f} tok/s  {line['peak_gb']:.1f} GB"
+            # A narrow terminal cuts the line: what is missed least stands last.
+            text += f"  lr {line.get('learning_rate', 0):.2e}  grad {line.get('grad_norm', 0):.2f}"
+        text += f"  epoch {line['epoch']:.2f}"
         if self._live:
             self._live.update(Text(text))
         elif "eval_loss" in line or now - self._last_plain >= _PLAIN_EVERY_S or state.global_step == state.max_steps:
