@@ -46,7 +46,7 @@ def train_and_merge(run: RunDir, force: bool = False) -> None:
 def evaluate_base(run: RunDir, config: RunConfig, tasks: list[Task]) -> None:
     """Serves the base and asks it everything; answers of another run with the same questions are taken over."""
     base = base_folder(run)
-    inputs = {"base_weights": weights_fingerprint(base), **_eval_inputs(run, config, tasks)}
+    inputs = base_inputs(run, config, tasks)
     why = run.changed_since("base", inputs)
     if why is None:
         skipped("base")
@@ -85,13 +85,7 @@ def evaluate_tuned(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool
     Raises:
         TuneserveError: what is served is not what was trained (parity or proof failed).
     """
-    inputs = {
-        "merged_weights": weights_fingerprint(run.merged),
-        "proof_rows": _file_hash(run.data / "proof.jsonl"),
-        "parity_rows": _file_hash(run.data / "parity.jsonl"),
-        "proof": config.proof.model_dump(mode="json"),
-        **_eval_inputs(run, config, tasks),
-    }
+    inputs = tuned_inputs(run, config, tasks)
     why = run.changed_since("tuned", inputs)
     folder = run.eval / "tuned"
     if why is None:
@@ -149,7 +143,23 @@ def _ask(server: VllmServer, folder: Path, run: RunDir, config: RunConfig, tasks
     return results
 
 
-def _eval_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
+def base_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
+    """What the base's answers depend on."""
+    return {"base_weights": weights_fingerprint(base_folder(run)), **_eval_inputs(config, tasks)}
+
+
+def tuned_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
+    """What proof, parity and the tuned model's answers depend on."""
+    return {
+        "merged_weights": weights_fingerprint(run.merged),
+        "proof_rows": _file_hash(run.data / "proof.jsonl"),
+        "parity_rows": _file_hash(run.data / "parity.jsonl"),
+        "proof": config.proof.model_dump(mode="json"),
+        **_eval_inputs(config, tasks),
+    }
+
+
+def _eval_inputs(config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
     """What answers depend on beside the weights: the questions, how they are asked, and how they are served."""
     asked = config.eval.model_dump(mode="json", include={"temperature", "max_tokens", "repeat_base", "drift"})
     served = config.serve.model_dump(mode="json", include={"precision", "max_model_len", "args"})

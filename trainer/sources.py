@@ -14,6 +14,7 @@ import json
 import os
 import random
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -219,11 +220,26 @@ def _from_huggingface(path: str, source: SourceConfig, offline: bool) -> Any:
 
     # `datasets` raises OSErrors for the network and the cache, ValueErrors for unknown splits and subsets.
     try:
-        return load_dataset(
-            path, source.subset, split=source.split, download_config=DownloadConfig(local_files_only=offline)
-        )
+        with _no_requests() if offline else nullcontext():
+            return load_dataset(
+                path, source.subset, split=source.split, download_config=DownloadConfig(local_files_only=offline)
+            )
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise _hub_error(path, source, "Hugging Face", error, offline) from error
+
+
+@contextmanager
+def _no_requests() -> Iterator[None]:
+    """Keeps `datasets` off the network: `local_files_only` alone still asks the hub what the data set looks like."""
+    from datasets import config
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE = before
 
 
 def _from_modelscope(path: str, source: SourceConfig, offline: bool) -> Any:
