@@ -11,8 +11,8 @@ import sys
 
 import typer
 
-from configs.errors import EXIT_FAILED, EXIT_OK, TuneserveError
-from scripts.console import debugging, errors, print_error
+from configs.console import guarded
+from scripts.debugging import debugging
 from scripts.verbs import bench, chat, check, compare, doctor, evaluate, init, merge, run, serve, train
 
 app = typer.Typer(
@@ -48,26 +48,7 @@ def main(args: list[str] | None = None) -> None:
     if "--debug" in own:
         args.remove("--debug")
         os.environ["TUNESERVE_DEBUG"] = "1"
-    try:
-        app(args=args, prog_name="tuneserve")
-    except TuneserveError as error:
-        if debugging():
-            raise
-        print_error(error)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        errors.print("stopped")
-        sys.exit(130)
-    except OSError as error:
-        # A full disk, a file that may not be read: the operating system's own words are the message.
-        if debugging():
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        print_error(
-            TuneserveError(f"{where}{error.strerror or error}", "mend that and run the command again; it goes on")
-        )
-        sys.exit(EXIT_FAILED)
-    sys.exit(EXIT_OK)
+    sys.exit(guarded(lambda: app(args=args, prog_name="tuneserve"), debugging()))
 
 
 if __name__ == "__main__":

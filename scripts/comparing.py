@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from configs.console import console
 from configs.errors import ConfigError
 from configs.rundir import RunDir
 from configs.schema import GateConfig
@@ -17,7 +18,6 @@ from eval.judge import Judgement, can_be_judged, judge
 from eval.loglikelihood import read_drift, record_logprobs
 from eval.results import TaskResult, read_results
 from eval.tasks import Task
-from scripts.console import console
 from scripts.evaluation import ask
 from scripts.reporting import compare_run, run_facts
 

@@ -19,18 +19,6 @@ BREAKS_BESIDE_CPU_TORCH = ("torchvision", "torchaudio", "torchcodec")
 
 
 @dataclass(frozen=True)
-class Gpu:
-    """One NVIDIA GPU."""
-
-    name: str
-    total_gb: float
-    """Memory in GB of 1e9 bytes."""
-    free_gb: float
-    """Memory that no process holds."""
-    driver: str
-
-
-@dataclass(frozen=True)
 class Package:
     """A package of the stack: what is installed, and what the lists pin."""
 
@@ -46,22 +34,13 @@ class Package:
         return self.installed.split("+")[0] == self.pinned.split("+")[0]
 
 
-def gpus() -> list[Gpu]:
-    """The NVIDIA GPUs of this machine; none where there is no driver."""
+def driver_version() -> str:
+    """Version of the NVIDIA driver; there must be one."""
     import pynvml
 
+    pynvml.nvmlInit()
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return []
-    try:
-        driver = pynvml.nvmlSystemGetDriverVersion()
-        found = []
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-            found.append(Gpu(pynvml.nvmlDeviceGetName(handle), memory.total / 1e9, memory.free / 1e9, driver))
-        return found
+        return str(pynvml.nvmlSystemGetDriverVersion())
     finally:
         pynvml.nvmlShutdown()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from configs.console import console
 from configs.errors import ConfigError
 from configs.rundir import RunDir
 from configs.schema import RunConfig
@@ -18,7 +19,6 @@ from eval.endpoint import Endpoint, Settings
 from eval.results import TaskResult
 from eval.run import OnProgress, Progress, evaluate
 from eval.tasks import Task, heldout_task, load_tasks
-from scripts.console import console
 
 
 def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:

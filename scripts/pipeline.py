@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.console import console, done, note, skipped, starting, tables
+from configs.errors import TuneserveError
 from configs.models import files_fingerprint, weights_fingerprint
 from configs.rundir import Inputs, RunDir
 from configs.schema import RunConfig
@@ -176,11 +177,19 @@ def _same_answers(run: RunDir, inputs: Inputs, folders: list[Path]) -> RunDir | 
     """Another run beside this one whose base gave these answers already."""
     for manifest in sorted(run.path.parent.glob("*/run.json")):
         other = RunDir(manifest.parent)
-        if other.path == run.path or other.changed_since("base", inputs) is not None:
+        if other.path == run.path or not _answered(other, inputs):
             continue
         if all((other.path / folder.relative_to(run.path)).is_dir() for folder in folders):
             return other
     return None
+
+
+def _answered(other: RunDir, inputs: Inputs) -> bool:
+    try:
+        return other.changed_since("base", inputs) is None
+    except TuneserveError as error:
+        note(f"{error.message}; looking elsewhere for the base's answers")
+        return False
 
 
 def _forget_other_answers(run: RunDir, stage: str, inputs: Inputs, folders: list[Path]) -> None:

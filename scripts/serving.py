@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from configs.console import console
 from configs.schema import ServeConfig
-from scripts.console import console
 from serve.command import ServerCommand, build_command
 from serve.progress import StartDisplay
 from serve.server import VllmServer

@@ -11,7 +11,7 @@ from typing import Literal
 
 from configs.errors import TuneserveError
 from configs.rundir import RunDir
-from scripts.console import debugging
+from scripts.debugging import debugging
 
 
 class StageFailed(SystemExit):

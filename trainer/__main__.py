@@ -6,8 +6,7 @@ import argparse
 import os
 import sys
 
-from configs.console import console, done, skipped
-from configs.errors import EXIT_FAILED, EXIT_OK, TuneserveError
+from configs.console import console, done, guarded, skipped
 from configs.rundir import RunDir
 from trainer import environment
 from trainer.prepare import cache_root
@@ -22,17 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="do it again although nothing changed")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(arguments)
-    try:
-        _STAGES[options.stage](RunDir.open(options.run), options.force)
-    except TuneserveError as error:
-        if options.debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        return EXIT_FAILED
-    return EXIT_OK
+    return guarded(lambda: _STAGES[options.stage](RunDir.open(options.run), options.force), options.debug)
 
 
 def _data(run: RunDir, force: bool) -> None:

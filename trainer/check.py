@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs.console import console, note, tables
-from configs.errors import EXIT_FAILED, EXIT_OK, ConfigError, TuneserveError
+from configs.console import console, guarded, note, tables
+from configs.errors import ConfigError
 from configs.load import load_config
 from configs.models import resolve_model, weight_files
 from configs.schema import RunConfig
@@ -212,18 +212,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--gpu", help="plan for another GPU, such as a100-80gb")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(arguments)
-    try:
-        environment.quiet()
-        check(options.config, options.rows, options.gpu)
-    except TuneserveError as error:
-        if options.debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return EXIT_FAILED
-    return EXIT_OK
+    environment.quiet()
+    return guarded(lambda: check(options.config, options.rows, options.gpu), options.debug)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from typing import Literal
 
 import torch
 
-from configs.errors import EXIT_OK, ConfigError, TuneserveError
+from configs.console import guarded
+from configs.errors import ConfigError
 from configs.models import resolve_model
 from trainer.export_4bit import export_4bit
 from trainer.export_8bit import export_8bit
@@ -166,26 +167,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(arguments)
-    try:
-        done = merge_any(
-            options.adapter,
-            options.save_as,
-            options.format,
-            options.base,
-            quant=options.quant,
-            shard_gb=options.shard_gb,
-            hub=options.hub,
-            offline=options.offline,
-        )
-    except TuneserveError as error:
-        if options.debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    return guarded(lambda: _merge(options), options.debug)
+
+
+def _merge(options: argparse.Namespace) -> None:
+    done = merge_any(
+        options.adapter,
+        options.save_as,
+        options.format,
+        options.base,
+        quant=options.quant,
+        shard_gb=options.shard_gb,
+        hub=options.hub,
+        offline=options.offline,
+    )
     for note in done.notes:
         print(f"note: {note}")
     print(f"merged: {options.adapter} into {done.base} -> {done.folder} ({done.size_gb:.2f} GB)")
-    return EXIT_OK
 
 
 def _bytes(file: Path) -> bytes | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs.rundir import write_atomically
 from eval.comparison import Comparison
 from eval.report.render_html import render_html
 from eval.report.render_json import render_json
@@ -30,7 +31,5 @@ def write_reports(comparisons: Sequence[Comparison], folder: Path, language: Lan
         texts[f"{stem}.json"] = render_json(comparison, language)
         texts[f"{stem}.junit.xml"] = render_junit(comparison, language)
     for name, content in texts.items():
-        partial = folder / f".{name}.partial"
-        partial.write_text(content, encoding="utf-8")
-        partial.replace(folder / name)
+        write_atomically(folder / name, content)
     return {name: folder / name for name in texts}

@@ -22,7 +22,7 @@ def bench(
 
     `tuneserve bench runs/shop --concurrency 1 --concurrency 16 --concurrency 64`
     """
-    from scripts.console import console
+    from configs.console import console
     from serve.bench import bench as measure
 
     measure(which, concurrency or [1, 8, 32, 128], prompts, input_tokens, output_tokens, out, console)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from configs.load import dump_config, load_config
-from configs.rundir import write_atomically
 from scripts.stages import run_child
 
 
@@ -26,9 +26,9 @@ def check(
     `tuneserve check qwen3-14b-h100.yaml --gpu h100-80gb`
     """
     resolved = load_config(config, overrides or [])
-    cache = Path.home() / ".cache" / "tuneserve"
-    cache.mkdir(parents=True, exist_ok=True)
-    file = cache / f"check-{resolved.name}.yaml"
-    write_atomically(file, dump_config(resolved))
-    command = [sys.executable, "-m", "trainer.check", str(file), "--rows", str(rows)]
-    run_child("check", [*command, *(["--gpu", gpu] if gpu else [])])
+    with tempfile.TemporaryDirectory() as folder:
+        # Resolved here, so that a mistake in it is said before anything heavy is imported.
+        file = Path(folder) / f"{resolved.name}.yaml"
+        file.write_text(dump_config(resolved), encoding="utf-8")
+        command = [sys.executable, "-m", "trainer.check", str(file), "--rows", str(rows)]
+        run_child("check", [*command, *(["--gpu", gpu] if gpu else [])])

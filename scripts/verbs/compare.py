@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from configs.console import console, tables
 from configs.errors import EXIT_OK, ConfigError
 from configs.load import load_config
 from configs.rundir import RunDir
-from scripts.console import console, tables
 from scripts.verbs.tasks import parse_tasks
 
 if TYPE_CHECKING:

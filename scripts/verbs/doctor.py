@@ -11,9 +11,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from configs.console import console, tables
 from configs.errors import EXIT_FAILED
 from scripts import environment
-from scripts.console import console, tables
+from serve.gpus import visible_gpus
 
 
 def doctor(
@@ -25,7 +26,7 @@ def doctor(
 
     Exit code 1 when training or serving cannot work here.
     """
-    cards = environment.gpus()
+    cards = visible_gpus()
     device = "cuda" if cards else "cpu"
     table = Table("what", "found", "", box=None, title="This machine", title_justify="left")
     problems: list[tuple[str, str]] = []
@@ -37,8 +38,8 @@ def doctor(
             ("Python 3.11 to 3.13 is needed", "make .venv with one: PYTHON=python3.12 bash scripts/setup.sh")
         )
     for card in cards:
-        memory = f"{card.free_gb:.0f} of {card.total_gb:.0f} GB free"
-        table.add_row("GPU", f"{card.name}, {memory}, driver {card.driver}", _mark(True))
+        memory = f"{card.free / 1e9:.0f} of {card.total / 1e9:.0f} GB free"
+        table.add_row("GPU", f"{card.name}, {memory}, driver {environment.driver_version()}", _mark(True))
     if not cards:
         table.add_row("GPU", "none: trains and serves on the CPU (the demo, small models)", "")
     table.add_row("Memory", f"{environment.memory_gb():.0f} GB, {os.cpu_count()} cores", "")

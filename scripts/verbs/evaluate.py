@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from configs.console import console, tables
 from configs.schema import TaskConfig
-from scripts.console import console, tables
 from scripts.verbs.tasks import parse_tasks
 
 

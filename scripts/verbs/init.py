@@ -10,10 +10,10 @@ import typer
 from rich.table import Table
 
 import configs
+from configs.console import console, tables
 from configs.errors import ConfigError
 from configs.load import known_keys
 from configs.schema import RunConfig
-from scripts.console import console, tables
 
 
 def recipes() -> dict[str, Path]:

@@ -9,11 +9,12 @@ from typing import Annotated
 
 import typer
 
+from configs.console import console
 from configs.errors import ConfigError
 from configs.load import load_config
 from configs.rundir import RunDir
 from configs.schema import RunConfig
-from scripts.console import console, debugging
+from scripts.debugging import debugging
 from scripts.stages import run_stage
 from trainer.model_card import push as push_folder
 from trainer.model_card import write_model_card

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from configs.console import console
 from configs.errors import EXIT_OK
 from configs.load import load_config
 from configs.rundir import RunDir
-from scripts.console import console
 
 
 def run(

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from configs.console import console, tables
 from configs.errors import ConfigError
 from configs.rundir import RunDir
-from scripts.console import console, tables
 from serve.state import ServerState
 
 

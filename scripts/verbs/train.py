@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from configs.console import console
 from configs.load import load_config
 from configs.rundir import RunDir
-from scripts.console import console
 from scripts.stages import run_stage
 
 
