@@ -15,7 +15,7 @@ from scripts.demo_model.facts import LEADS, TAILS
 from scripts.demo_model.items import Item
 
 DATA_DIR = Path("configs/demo/data")
-REPLAY_MIX = {"facts": 180, "choice": 150, "arithmetic": 130, "extract": 100, "summary": 60}
+REPLAY_MIX = {"facts": 180, "choice": 150, "arithmetic": 130, "extract": 100, "summary": 120, "chat": 40}
 TRAIN_FORMS, TRAIN_BULLETINS = 70, 150
 TEST_FORMS, TEST_BULLETINS = 40, 80
 TEST_QUESTIONS_PER_FACT = 2

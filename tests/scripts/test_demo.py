@@ -210,7 +210,7 @@ def test_a_run_that_is_killed_at_any_stage_goes_on_where_it_stopped(demo: Demo, 
 
 def test_forgetting_is_seen_and_fails_the_gate(demo: Demo) -> None:
     output_dir = f"output_dir={demo.run.path.parent}"
-    # One pass is enough to forget, and half a minute to train; the recipe makes five.
+    # One pass is enough to forget, and half a minute to train; the recipe makes six.
     done = tuneserve(demo, "run", "configs/demo-forgets.yaml", "--no-serve", "--gate", output_dir, "train.epochs=1")
     assert done.returncode == EXIT_GATE_FAILED, done.stderr
     assert "was asked the same questions" in done.stdout
