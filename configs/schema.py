@@ -260,6 +260,8 @@ class EvalConfig(Section):
     """Measure how far the tuned model's likelihoods moved on general text."""
     repeat_base: bool = False
     """Ask the base twice, to measure the noise floor."""
+    seed: int | None = None
+    """Seed of samples and requests; the run's `seed` by default. Runs that share it share the base's answers."""
     temperature: Annotated[float, Field(ge=0)] = 0.0
     """Sampling temperature, for base and tuned alike."""
     max_tokens: Positive = 256
@@ -316,6 +318,11 @@ class RunConfig(Section):
         if isinstance(raw.get("data"), dict):
             raw["data"] = _expand_sources(raw["data"])
         return raw
+
+    @property
+    def eval_seed(self) -> int:
+        """Seed of the questions that are drawn, and of the requests."""
+        return self.seed if self.eval.seed is None else self.eval.seed
 
     @property
     def served_name(self) -> str:

@@ -32,8 +32,8 @@ def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
     if config.eval.heldout and heldout.is_file():
         rows = [json.loads(line) for line in heldout.read_text(encoding="utf-8").splitlines()]
         if rows:
-            tasks.append(heldout_task(rows, limit=config.data.max_heldout, seed=config.seed))
-    tasks += load_tasks(config.eval.tasks, config.seed, config.hub, config.offline)
+            tasks.append(heldout_task(rows, limit=config.data.max_heldout, seed=config.eval_seed))
+    tasks += load_tasks(config.eval.tasks, config.eval_seed, config.hub, config.offline)
     if not tasks:
         raise ConfigError(
             f"{run.path}: nothing to evaluate: no held-out rows and no tasks", "set data.eval_split or eval.tasks"
@@ -45,7 +45,7 @@ def run_settings(config: RunConfig, family: str) -> Settings:
     """How base and tuned are asked: the run's sampling, and the thinking mode that was trained."""
     return Settings(
         temperature=config.eval.temperature,
-        seed=config.seed,
+        seed=config.eval_seed,
         max_tokens=config.eval.max_tokens,
         thinking={"switchable": config.thinking, "always": True}.get(family),
         concurrency=config.eval.concurrency,

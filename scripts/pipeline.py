@@ -166,7 +166,7 @@ def _eval_inputs(config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
     served = config.serve.model_dump(mode="json", include={"precision", "max_model_len", "args"})
     return {
         "tasks": tasks_fingerprint(tasks),
-        "seed": config.seed,
+        "seed": config.eval_seed,
         "thinking": config.thinking,
         **{f"eval.{key}": value for key, value in asked.items()},
         **{f"serve.{key}": value for key, value in served.items()},
