@@ -13,7 +13,7 @@ import typer
 
 from configs.console import guarded
 from scripts.debugging import debugging
-from scripts.verbs import bench, chat, check, compare, doctor, evaluate, init, merge, run, serve, train
+from scripts.verbs import adapters, bench, chat, check, compare, doctor, evaluate, init, merge, run, serve, train
 
 app = typer.Typer(
     name="tuneserve",
@@ -33,6 +33,7 @@ app.command("check")(check.check)
 app.command("train")(train.train)
 app.command("merge")(merge.merge)
 app.command("serve", context_settings=PASS_THROUGH)(serve.serve)
+app.add_typer(adapters.app, name="adapters")
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("chat")(chat.chat)

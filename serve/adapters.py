@@ -20,11 +20,14 @@ class ServedModel:
     """The base that an adapter belongs to, None for the base itself."""
     context: int | None
     """Longest context in tokens, where the server says."""
+    folder: str | None = None
+    """Where the server read it from."""
 
 
 def served_models(client: ServerClient) -> list[ServedModel]:
     """What `/v1/models` lists."""
-    return [ServedModel(m["id"], m.get("parent"), m.get("max_model_len")) for m in client.get("/v1/models")["data"]]
+    listed = client.get("/v1/models")["data"]
+    return [ServedModel(m["id"], m.get("parent"), m.get("max_model_len"), m.get("root")) for m in listed]
 
 
 def load_adapter(client: ServerClient, name: str, folder: Path) -> None:
@@ -33,8 +36,8 @@ def load_adapter(client: ServerClient, name: str, folder: Path) -> None:
     Raises:
         ConfigError: vLLM cannot serve it, the name is taken, or the server was started without adapters.
     """
-    adapter = read_adapter(name, folder.resolve())
-    body = {"lora_name": name, "lora_path": str(adapter.folder)}
+    adapter = read_adapter(name, folder)
+    body = {"lora_name": name, "lora_path": str(adapter.folder.absolute())}
     try:
         client.post("/v1/load_lora_adapter", body)
     except Refused as error:
@@ -55,7 +58,7 @@ def unload_adapter(client: ServerClient, name: str) -> None:
 
 def _step(error: Refused) -> str:
     if error.status == 404:
-        return "look at /v1/models; a server takes adapters only when it was started with `serve RUN --adapter`"
+        return "see `tuneserve adapters list`; a server takes adapters only when it was started with `--adapter`"
     return (
         "its rank must not exceed --max-lora-rank of the server and its layers must be among --lora-target-modules; "
         "`serve --adapters a=RUN1 b=RUN2` starts a server that fits several"

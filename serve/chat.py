@@ -171,9 +171,14 @@ def chat(
     Raises:
         ConfigError: there is no such server, or no base beside the tuned model.
     """
-    models = [model_at(base_url, model)] if base_url else models_of(find_server(which), both)
-    if model and not base_url:
-        models = [replace(models[0], label=model, model=model)]
+    if base_url:
+        models = [model_at(base_url, model)]
+    else:
+        state = find_server(which)
+        models = models_of(state, both)
+        named = model or (str(which) if which in state.all_names and not both else None)
+        if named:
+            models = [replace(models[0], label=named, model=named)]
     converse(models, console, system)
 
 

@@ -7,6 +7,7 @@ printed, tested and copied.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import json
 import os
 import shlex
@@ -145,7 +146,7 @@ def build_command(
     if device == "cpu":
         settings |= _cpu_env(target, config, available_ram or 8 * GIB)
     env = NO_TELEMETRY | {name: value for name, value in settings.items() if name not in environ}
-    if target.adapters:
+    if target.adapters or flag_value(user, "--enable-lora") is not None:
         env["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
     return ServerCommand(
         argv=(python, *program, str(target.weights), *ours, *user),
@@ -202,6 +203,16 @@ def flag_value(args: Sequence[str], name: str) -> str | None:
         following = args[i + 1] if i + 1 < len(args) else ""
         value = inline if sep else ("" if following.startswith("--") else following)
     return value
+
+
+def flag_values(args: Sequence[str], name: str) -> tuple[str, ...]:
+    """All values of the last `name V1 V2 ...` in args, up to the next flag; empty where it is absent."""
+    starts = [i for i, arg in enumerate(args) if arg.partition("=")[0].replace("_", "-") == name]
+    if not starts:
+        return ()
+    inline = args[starts[-1]].partition("=")[2]
+    following = itertools.takewhile(lambda arg: not arg.startswith("-"), args[starts[-1] + 1 :])
+    return (inline,) if inline else tuple(following)
 
 
 _SHORT = {
@@ -299,14 +310,7 @@ def _names(target: Target, user: Sequence[str]) -> tuple[str, ...]:
     """The names to expect, where the user's own `--served-model-name` may have replaced the target's."""
     if flag_value(user, "--served-model-name") is None:
         return target.all_names
-    start = max(i for i, a in enumerate(user) if a.replace("_", "-").startswith("--served-model-name"))
-    head = [user[start].partition("=")[2]] if "=" in user[start] else []
-    rest = []
-    for arg in user[start + 1 :]:
-        if arg.startswith("-"):
-            break
-        rest.append(arg)
-    return (*head, *rest, *(a.name for a in target.adapters))
+    return (*flag_values(user, "--served-model-name"), *(a.name for a in target.adapters))
 
 
 def _refuse_key_on_command_line(user: Sequence[str], config: ServeConfig) -> None:

@@ -14,8 +14,8 @@ from configs.load import apply_override, load_config
 from configs.rundir import RunDir
 from configs.schema import ServeConfig
 from serve.command import DRAIN_S, ServerCommand, build_command
+from serve.folders import state_folder
 from serve.server import VllmServer
-from serve.state import state_folder
 from serve.target import Target, adapter_target, adapters_target, folder_target, merged_target
 
 

@@ -141,10 +141,12 @@ def _template(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
 
 def _adapters(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
     for adapter in command.target.adapters:
-        yield _adapter(adapter)
+        check_adapter(adapter)
+        yield Finding("ok", "adapter", f"{adapter.name}: rank {adapter.rank}, {adapter.folder}")
 
 
-def _adapter(adapter: Adapter) -> Finding:
+def check_adapter(adapter: Adapter) -> None:
+    """Raises a ConfigError where an adapter has no weights, or adapts layers in which vLLM cannot add one."""
     weights = [adapter.folder / name for name in ("adapter_model.safetensors", "adapter_model.bin")]
     if not any(file.is_file() for file in weights):
         raise ConfigError(f"{adapter.folder}: adapter_model.safetensors is missing", "run `tuneserve train` again")
@@ -154,7 +156,6 @@ def _adapter(adapter: Adapter) -> Finding:
             f"{adapter.folder}: adapts {', '.join(refused)}, which vLLM cannot do beside a base",
             "serve the merged weights: `tuneserve merge RUN`, then `tuneserve serve RUN`",
         )
-    return Finding("ok", "adapter", f"{adapter.name}: rank {adapter.rank}, {adapter.folder}")
 
 
 def _port(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
@@ -246,22 +247,40 @@ def _context(command: ServerCommand, config: ServeConfig, claim: float, split: i
 def safetensors_size(file: Path) -> int:
     """Size in bytes that a safetensors file should have by its own header.
 
-    The format: 8 bytes of header length, little endian; the header, JSON; then the tensors, whose `data_offsets` count
-    from the end of the header.
+    Raises:
+        ConfigError: it has no readable header.
+    """
+    header_bytes, header = _safetensors_header(file)
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    return 8 + header_bytes + max(ends, default=0)
+
+
+def safetensors_shapes(file: Path) -> dict[str, list[int]]:
+    """Name and shape of every tensor in a safetensors file; empty where there is no such file.
 
     Raises:
         ConfigError: it has no readable header.
     """
+    if not file.is_file():
+        return {}
+    _, header = _safetensors_header(file)
+    return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+
+
+def _safetensors_header(file: Path) -> tuple[int, dict[str, Any]]:
+    """Length in bytes and contents of the header.
+
+    The format: 8 bytes of header length, little endian; the header, JSON; then the tensors, whose `data_offsets` count
+    from the end of the header.
+    """
     with file.open("rb") as handle:
         try:
             (header_bytes,) = struct.unpack("<Q", handle.read(8))
-            header = json.loads(handle.read(header_bytes))
+            return header_bytes, json.loads(handle.read(header_bytes))
         except (struct.error, ValueError, MemoryError, OverflowError) as error:
             raise ConfigError(
                 f"{file}: not a readable safetensors file: {error}", "download it again, or merge again"
             ) from error
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    return 8 + header_bytes + max(ends, default=0)
 
 
 def _weight_bytes(folder: Path) -> int:

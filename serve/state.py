@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 from configs.errors import ConfigError
 from configs.rundir import write_atomically
+from serve.folders import state_folder
+from serve.loaded import changes, forget_all
 
 Phase = Literal["starting", "ready", "restarting", "stopping", "failed", "stopped"]
 
@@ -43,6 +44,8 @@ class ServerState(BaseModel):
     """vLLM's log."""
     weights: str = ""
     """Model folder, whose tokenizer the benchmark needs."""
+    argv: list[str] = []
+    """Program and arguments, which say what adapters it can take."""
     api_key_env: str | None = None
     """Variable that holds the API key; None where none is asked for."""
     started: str
@@ -55,6 +58,18 @@ class ServerState(BaseModel):
     """Why it failed or was restarted."""
     next_step: str = ""
     """What to do about it."""
+
+    @property
+    def all_names(self) -> list[str]:
+        """Model names now, with the adapters that came and without those that went since it started."""
+        changed = changes(self.port)
+        kept = [name for name in self.names if changed.get(name, name) is not None]
+        return [*kept, *(name for name, path in changed.items() if path and name not in kept)]
+
+    @property
+    def root_url(self) -> str:
+        """Where the server's own routes are, such as `/tokenize`."""
+        return self.base_url.removesuffix("/v1")
 
     @property
     def api_key(self) -> str | None:
@@ -84,12 +99,6 @@ class ServerState(BaseModel):
             return False
 
 
-def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Folder of the state files, `~/.local/state/tuneserve/servers` unless XDG_STATE_HOME says otherwise."""
-    home = environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "tuneserve" / "servers"
-
-
 def state_file(port: int) -> Path:
     """State file of the server on a port."""
     return state_folder() / f"{port}.json"
@@ -117,6 +126,7 @@ def status() -> list[ServerState]:
             found.append(state)
         else:
             file.unlink(missing_ok=True)
+            forget_all(state.port)
     return found
 
 
@@ -133,7 +143,7 @@ def find_server(which: str | Path | None = None) -> ServerState:
     if which is not None:
         wanted = str(which)
         folder = str(Path(wanted).resolve())
-        servers = [s for s in servers if wanted == str(s.port) or folder == s.served or wanted in s.names]
+        servers = [s for s in servers if wanted == str(s.port) or folder == s.served or wanted in s.all_names]
     if len(servers) == 1:
         return servers[0]
     if not servers:

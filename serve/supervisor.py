@@ -18,9 +18,11 @@ from types import FrameType
 
 import psutil
 
-from configs.errors import TuneserveError
+from configs.errors import ConfigError, TuneserveError
+from serve.adapters import load_adapter, served_models, unload_adapter
 from serve.causes import Cause, find_cause
 from serve.command import ServerCommand
+from serve.loaded import changes, forget_all, note_change
 from serve.server import OnPhase, StartFailed, VllmServer
 from serve.state import Phase, ServerState, write_state
 
@@ -84,6 +86,7 @@ class Supervisor:
             served=str(served.resolve()),
             log=str(log.resolve()),
             weights=str(command.target.weights),
+            argv=list(command.argv),
             api_key_env=command.api_key_env,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -102,9 +105,13 @@ class Supervisor:
             server.start()
             self._note("starting", server_pid=server.pid)
             ready_s = server.wait_ready()
-            if self.accept and self.state.restarts == 0:
-                self._note("starting", phase="checks")
-                self.accept(server)
+            if self.state.restarts == 0:
+                forget_all(self.command.port)
+                if self.accept:
+                    self._note("starting", phase="checks")
+                    self.accept(server)
+            else:
+                self._change_again(server)
         except TuneserveError as error:
             server.stop(grace_s=5)
             self._note("failed", server_pid=None, message=error.message, next_step=error.next_step)
@@ -123,7 +130,8 @@ class Supervisor:
             StartFailed: it crashed too often, or a restart failed for a lasting reason.
         """
         self.server = server
-        if self.state.state != "ready":
+        if self.state.state != "ready":  # handed over; what an earlier server on this port had loaded is not in it
+            forget_all(self.command.port)
             self._note("ready", server_pid=server.pid, phase="")
         crashes = 0
         while True:
@@ -163,6 +171,19 @@ class Supervisor:
                 continue
             self.say(f"ready again after {server.ready_s:.0f} s")
             return server
+
+    def _change_again(self, server: VllmServer) -> None:
+        """Adapters that came or went while the server ran are not on its command line; a restart has lost that."""
+        port = self.command.port
+        for name, path in changes(port).items():
+            try:
+                if any(model.name == name for model in served_models(server.client)):
+                    unload_adapter(server.client, name)
+                if path:
+                    load_adapter(server.client, name, path)
+            except ConfigError as error:
+                note_change(port, name, None)
+                self.say(f"after the restart {error.message}; {error.next_step}")
 
     def _until_crash(self, server: VllmServer) -> Cause | None:
         """Waits for the wish to stop (None) or for the server's death or silence (the cause)."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from configs.errors import TuneserveError
 from configs.rundir import RunDir
 from serve.behaviour import Behaviour, check_behaviour
+from serve.client import ServerClient
 from serve.parity import Parity, check_parity
 from serve.proof import Proof, check_proof
 from serve.server import VllmServer
@@ -21,8 +22,8 @@ class ServedChecks:
     """Token ids against the trained ones."""
     proof: Proof | None
     """Likelihoods against the trained ones; None where the run has no proof rows (full fine-tuning)."""
-    behaviour: Behaviour
-    """How it meets a plain client."""
+    behaviour: Behaviour | None = None
+    """How it meets a plain client; None where only the weights were checked."""
 
     @property
     def passed(self) -> bool:
@@ -34,14 +35,16 @@ class ServedChecks:
         found = [(self.parity.passed, "parity", self.parity.sentence())]
         if self.proof:
             found.append((self.proof.passed, "proof", self.proof.sentence()))
-        return [*found, (self.behaviour.passed, "behaviour", self.behaviour.sentence())]
+        if self.behaviour:
+            found.append((self.behaviour.passed, "behaviour", self.behaviour.sentence()))
+        return found
 
     def figures(self) -> dict[str, Any]:
         """For the manifest: flat enough to read, complete enough to judge."""
         return {
             "parity": self.parity.figures(),
             "proof": self.proof.figures() if self.proof else None,
-            "behaviour": self.behaviour.figures(),
+            "behaviour": self.behaviour.figures() if self.behaviour else None,
         }
 
     def require(self) -> None:
@@ -69,15 +72,26 @@ def verify(run: RunDir, server: VllmServer, model: str | None = None) -> ServedC
         server: a server that is ready.
         model: name to ask for; by default the target's.
     """
-    config = run.config()
     target = server.command.target
     name = model or target.name
+    behaviour = check_behaviour(
+        server.client, target, name, run.data / "heldout.jsonl", max_tokens=run.config().eval.max_tokens
+    )
+    return replace(verify_weights(run, server.client, name), behaviour=behaviour)
+
+
+def verify_weights(run: RunDir, client: ServerClient, name: str) -> ServedChecks:
+    """Parity and proof of one name of a running server against the run that trained it; seconds.
+
+    Args:
+        run: the run whose weights or adapter are served.
+        client: a server that is ready.
+        name: the name to ask for.
+    """
+    config = run.config()
     proof_file = run.data / "proof.jsonl"
     has_proof = proof_file.is_file() or config.train.method == "lora"
     return ServedChecks(
-        parity=check_parity(server.client, name, run.data / "parity.jsonl"),
-        proof=check_proof(server.client, name, proof_file, config.proof) if has_proof else None,
-        behaviour=check_behaviour(
-            server.client, target, name, run.data / "heldout.jsonl", max_tokens=config.eval.max_tokens
-        ),
+        parity=check_parity(client, name, run.data / "parity.jsonl"),
+        proof=check_proof(client, name, proof_file, config.proof) if has_proof else None,
     )

@@ -122,5 +122,5 @@ def _print_status(states: list[ServerState]) -> None:
     table = Table("names", "state", "address", "pid", "served", box=None)
     for state in states:
         shown = state.state if not state.message or state.state == "ready" else f"{state.state}: {state.message}"
-        table.add_row(", ".join(state.names), shown, state.base_url, str(state.supervisor_pid), state.served)
+        table.add_row(", ".join(state.all_names), shown, state.base_url, str(state.supervisor_pid), state.served)
     tables.print(table)

@@ -41,7 +41,10 @@ class Handler(BaseHTTPRequestHandler):
             self.answer({"data": [{"id": name} for name in self.names]})
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path.endswith("load_lora_adapter"):
+            kept = [name for name in self.names if name != body["lora_name"]]
+            Handler.names = (*kept, body["lora_name"]) if "lora_path" in body else tuple(kept)
         if self.path.endswith("/slow"):
             time.sleep(1)
         message = {"role": "assistant", "content": self.content}

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from configs.errors import ConfigError
 from configs.schema import ServeConfig
-from serve import service, state, supervisor
+from serve import loaded, service, state, supervisor
+from serve.adapters import served_models
 from serve.job import ServeJob
 from serve.server import StartFailed, VllmServer
 from serve.supervisor import Supervisor
@@ -63,6 +64,34 @@ def test_a_crash_is_restarted_and_told(tmp_path: Path, marker: str):
     thread.join(30)
     assert watched.state.state == "stopped"
     assert not gone(marker)
+
+
+def test_a_restart_has_the_adapters_that_came_and_lacks_those_that_went(tmp_path: Path, marker: str):
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"r": 8, "target_modules": ["q_proj"]}')
+    port = free_port()
+    loaded.note_change(port, "from-an-earlier-server", adapter)
+    command = fake_command(port, marker, "--served-model-name", "fake", "given")
+    said: list[str] = []
+    watched = Supervisor(command, tmp_path, tmp_path / "serve.log", say=said.append)
+    server = watched.start()
+    assert loaded.changes(port) == {}
+    thread = threading.Thread(target=watched.watch, args=(server,))
+    thread.start()
+    loaded.note_change(port, "came", adapter)
+    loaded.note_change(port, "given", None)
+    loaded.note_change(port, "lost", tmp_path / "nowhere")
+    assert watched.state.all_names == ["fake", "came", "lost"]
+    assert server.pid
+    os.kill(server.pid, signal.SIGKILL)
+    until(lambda: watched.state.state == "ready" and watched.state.restarts == 1)
+    assert [model.name for model in served_models(server.client)] == ["fake", "came"]
+    assert state.find_server("came").port == port
+    assert watched.state.all_names == ["fake", "came"]
+    assert any("nowhere" in text for text in said)
+    watched.stop_wish.set()
+    thread.join(30)
 
 
 def test_too_many_crashes_in_a_row_end_it(tmp_path: Path, marker: str):

@@ -1,0 +1,88 @@
+"""`tuneserve adapters`: load and unload adapters while a server runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from configs.console import console, tables
+from configs.errors import ConfigError
+
+app = typer.Typer(
+    help="Adapters of a running server: list, load, unload, without a restart.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Server = Annotated[
+    str | None, typer.Option("--server", help="Run directory, model name or port; not needed when one server runs.")
+]
+BaseUrl = Annotated[
+    str | None, typer.Option("--base-url", help="Any vLLM server instead; its key is read from TUNESERVE_API_KEY.")
+]
+
+
+@app.command("list")
+def list_(server: Server = None, base_url: BaseUrl = None) -> None:
+    """Show the models that a server answers to.
+
+    `tuneserve adapters list`
+    """
+    from serve.adapters import served_models
+    from serve.live_adapters import find_host
+
+    table = Table("name", "beside", "context", "folder", box=None)
+    for model in served_models(find_host(server, base_url).client):
+        folder = os.path.realpath(model.folder) if model.folder else ""
+        table.add_row(model.name, model.parent or "", str(model.context or ""), folder)
+    tables.print(table)
+
+
+@app.command()
+def load(
+    named: Annotated[str, typer.Argument(metavar="NAME=RUN", help="Model name, and a run directory or PEFT folder.")],
+    server: Server = None,
+    base_url: BaseUrl = None,
+    check: Annotated[bool, typer.Option("--check/--no-check", help="Check parity and proof once it is loaded.")] = True,
+) -> None:
+    """Load a run's adapter, prove it, and serve it under a name.
+
+    `tuneserve adapters load b=runs/b`
+    """
+    from serve.live_adapters import find_host, find_source
+    from serve.live_adapters import load as load_into
+
+    name, sep, where = named.partition("=")
+    if not (name and sep and where):
+        raise ConfigError(f"{named}: expected NAME=RUN", "e.g. tuneserve adapters load b=runs/b")
+    host, source = find_host(server, base_url), find_source(name, Path(where))
+    checks = load_into(host, source, check)
+    for passed, what, sentence in checks.lines() if checks else ():
+        console.print(f"{'[green]✓[/green]' if passed else '[red]✗[/red]'} {what}: {escape(sentence)}")
+    if checks is None:
+        why = "it is no run" if source.run is None else "--no-check"
+        console.print(f"[yellow]not checked:[/yellow] {why}")
+    console.print(f"loaded; ask {host.client.root_url}/v1 for the model {escape(name)}")
+
+
+@app.command()
+def unload(
+    name: Annotated[str, typer.Argument(help="The adapter's model name.")],
+    server: Server = None,
+    base_url: BaseUrl = None,
+) -> None:
+    """Take an adapter out of a running server.
+
+    `tuneserve adapters unload b`
+    """
+    from serve.live_adapters import find_host
+    from serve.live_adapters import unload as unload_from
+
+    unload_from(find_host(server, base_url), name)
+    console.print(f"unloaded {escape(name)}")

@@ -1,0 +1,205 @@
+"""Adapters of a running server from the command line: looked at, loaded, proved, taken out again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.errors import ConfigError
+from configs.models import weights_fingerprint
+from configs.rundir import RunDir
+from serve.adapters import ServedModel, load_adapter, served_models, unload_adapter
+from serve.client import ServerClient
+from serve.command import flag_value, flag_values
+from serve.loaded import note_change, path_of_its_own
+from serve.preflight import check_adapter, safetensors_shapes
+from serve.state import ServerState, find_server
+from serve.target import Adapter, base_folder, read_adapter
+from serve.verify import ServedChecks, verify_weights
+
+
+@dataclass(frozen=True)
+class Host:
+    """A running server that may take adapters."""
+
+    client: ServerClient
+    """Requests to it, with its key."""
+    state: ServerState | None = None
+    """What is known of a server that was started here; None for any other address."""
+
+    @property
+    def argv(self) -> Sequence[str]:
+        """Its command line; empty where it is not known."""
+        return self.state.argv if self.state else ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an adapter comes from."""
+
+    adapter: Adapter
+    """The PEFT folder."""
+    run: RunDir | None
+    """The run that trained it, None for a bare PEFT folder."""
+
+    @property
+    def base(self) -> Path | None:
+        """Folder of the base that it was trained on; None where the adapter names none that is on this machine."""
+        if self.run:
+            return base_folder(self.run)
+        config = json.loads((self.adapter.folder / "adapter_config.json").read_text(encoding="utf-8"))
+        named = Path(config.get("base_model_name_or_path") or "")
+        return named if (named / "config.json").is_file() else None
+
+
+def find_host(which: str | None = None, base_url: str | None = None) -> Host:
+    """The server that a user means, by run, folder, port or name, or by its address.
+
+    Args:
+        which: None takes the only server there is.
+        base_url: any vLLM server, such as `http://10.0.0.1:8000/v1`; its key is TUNESERVE_API_KEY's.
+
+    Raises:
+        ConfigError: there is no such server, or it is not ready.
+    """
+    if base_url:
+        return Host(ServerClient(base_url.rstrip("/").removesuffix("/v1"), os.environ.get("TUNESERVE_API_KEY")))
+    state = find_server(which)
+    if state.state != "ready":
+        raise ConfigError(f"the server on port {state.port} is {state.state}", "wait: `tuneserve serve status`")
+    return Host(ServerClient(state.root_url, state.api_key), state)
+
+
+def find_source(name: str, where: str | Path) -> Source:
+    """The adapter of a run directory or of a PEFT folder, under a name.
+
+    Raises:
+        ConfigError: there is none, or vLLM cannot serve it beside a base.
+    """
+    run = RunDir.open(where) if (Path(where) / "run.json").is_file() else None
+    return Source(read_adapter(name, run.adapter if run else Path(where)), run)
+
+
+def load(host: Host, source: Source, check: bool = True) -> ServedChecks | None:
+    """Loads an adapter into a running server and proves it there; one that is not what was trained is taken out again.
+
+    Returns:
+        What was found out; None without `check`, and for a bare PEFT folder, which has nothing to compare with.
+
+    Raises:
+        ConfigError: it does not fit the server, or the server takes none.
+        TuneserveError: what is served is not what was trained.
+    """
+    name = source.adapter.name
+    require_fit(host, source)
+    path = path_of_its_own(host.state.port, source.adapter.folder) if host.state else source.adapter.folder.absolute()
+    load_adapter(host.client, name, path)
+    checks = None
+    if check and source.run:
+        try:
+            checks = verify_weights(source.run, host.client, name)
+            checks.require()
+        except BaseException:
+            unload_adapter(host.client, name)
+            raise
+    if host.state:
+        note_change(host.state.port, name, path)
+    return checks
+
+
+def unload(host: Host, name: str) -> None:
+    """Takes an adapter out of a running server.
+
+    Raises:
+        ConfigError: there is no adapter of that name.
+    """
+    here = {model.name: model for model in served_models(host.client)}
+    if name not in here:
+        raise ConfigError(f"the server has no {name}; it has {', '.join(here)}", "name one of its adapters")
+    if here[name].parent is None:
+        raise ConfigError(f"{name} is the server's own model, no adapter", "`tuneserve serve stop` ends the server")
+    unload_adapter(host.client, name)
+    if host.state:
+        note_change(host.state.port, name, None)
+
+
+def require_fit(host: Host, source: Source) -> None:
+    """Looks at everything that would go wrong, before the server is asked.
+
+    vLLM itself compares neither the base nor the thinking mode.
+
+    Raises:
+        ConfigError: the name is taken, or base, rank, layers or thinking mode do not fit the server.
+    """
+    check_adapter(source.adapter)
+    models = served_models(host.client)
+    if any(model.name == source.adapter.name for model in models):
+        raise ConfigError(
+            f"the server has a model called {source.adapter.name} already",
+            f"choose another name, or `tuneserve adapters unload {source.adapter.name}` first",
+        )
+    _require_same_base(source, next(model for model in models if model.parent is None))
+    if host.argv:
+        _require_room(host.argv, source.adapter)
+        _require_same_thinking(host.argv, source)
+
+
+def _require_same_base(source: Source, served: ServedModel) -> None:
+    weights, base = Path(served.folder or ""), source.base
+    if not (weights / "config.json").is_file():
+        return  # on another machine; parity and proof will tell
+    if base and base.resolve() != weights.resolve() and weights_fingerprint(base) != weights_fingerprint(weights):
+        raise ConfigError(
+            f"{source.adapter.folder} was trained on {base}, the server has {weights}",
+            "load it into a server of its own base: `tuneserve serve RUN --adapter`",
+        )
+    model = json.loads((weights / "config.json").read_text(encoding="utf-8"))
+    width, layers = model["hidden_size"], model["num_hidden_layers"]
+    for tensor, shape in safetensors_shapes(source.adapter.folder / "adapter_model.safetensors").items():
+        reads_hidden = any(f".{module}.lora_A" in tensor for module in ("q_proj", "k_proj", "v_proj", "gate_proj"))
+        layer = tensor.partition(".layers.")[2].partition(".")[0]
+        if (reads_hidden and shape[1] != width) or (layer.isdigit() and int(layer) >= layers):
+            raise ConfigError(
+                f"{source.adapter.folder}: {tensor} of shape {shape} is for another model; "
+                f"{weights} has {layers} layers of width {width}",
+                "load it into a server of its own base",
+            )
+
+
+def _require_room(argv: Sequence[str], adapter: Adapter) -> None:
+    if flag_value(argv, "--enable-lora") is None:
+        raise ConfigError(
+            "the server was started without adapters, so it takes none",
+            "start it with `tuneserve serve RUN --adapter`, or a folder with `-- --enable-lora --max-lora-rank 64`",
+        )
+    largest = int(flag_value(argv, "--max-lora-rank") or 16)
+    if adapter.rank > largest:
+        raise ConfigError(
+            f"{adapter.folder} has rank {adapter.rank}, the server takes up to {largest}",
+            f"start the server with this adapter among `--adapters`, or with `-- --max-lora-rank {adapter.rank}`",
+        )
+    taken = flag_values(argv, "--lora-target-modules")
+    missing = sorted(set(adapter.modules) - set(taken)) if taken else []
+    if missing:
+        raise ConfigError(
+            f"{adapter.folder} adapts {', '.join(missing)}; the server takes {', '.join(taken)} only",
+            "start the server with this adapter among `--adapters`",
+        )
+
+
+def _require_same_thinking(argv: Sequence[str], source: Source) -> None:
+    manifest = source.run.read() if source.run else None
+    if manifest is None or manifest.facts.get("family") != "switchable" or manifest.thinking is None:
+        return
+    given = flag_value(argv, "--default-chat-template-kwargs")
+    served = json.loads(given).get("enable_thinking", True) if given else True
+    if served != manifest.thinking:
+        words = {True: "on", False: "off"}
+        raise ConfigError(
+            f"{source.adapter.folder} was trained with thinking {words[manifest.thinking]}, "
+            f"the server answers with thinking {words[served]}",
+            "start one server for each thinking mode",
+        )
