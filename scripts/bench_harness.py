@@ -1,12 +1,13 @@
-"""Multiple choice beside lm-evaluation-harness: the same items at the same server, both accuracies, both speeds.
+"""The evaluation beside lm-evaluation-harness and EvalScope: the same rows at the same server, scores and speeds.
 
-    pip install lm_eval
-    python -m scripts.bench_harness --items 600 --latency-ms 50 --in-flight 64
+    python -m venv peers && peers/bin/pip install 'lm_eval[api]' evalscope
+    python -m scripts.bench_harness --python peers/bin/python --items 3000 --latency-ms 50 --in-flight 64
 
-The server is a process of its own that gives each letter of each prompt a fixed log-probability. The harness scores
-every letter with a completion that echoes its prompt (its `local-completions`); ours asks once and restricts the answer
-to the letters. Both must name the same letter for every item. Requests per second are counted by the server, from the
-first request that arrives to the last answer that leaves; items per second are over the whole call.
+Every harness runs in a process of its own and is warmed up first. The server is another; it answers after a fixed time,
+and what it answers depends on the row's number alone, so that each harness may word a question in its own way. Multiple
+choice must come out equal, item by item. Requests per second are counted by the server, from the first request that
+arrives to the last answer that leaves; rows per second are over the whole call, from the rows to their scores. Of
+several rounds, in which the harnesses take turns, the fastest of each counts: what else runs only slows it down.
 """
 
 from __future__ import annotations
@@ -14,13 +15,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
-import importlib.metadata
-import importlib.util
 import json
-import logging
 import multiprocessing
-import os
+import re
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -28,27 +27,81 @@ import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from aiohttp import web
 from rich.console import Console
 from rich.table import Table
 
-from eval.endpoint import Endpoint, Settings
-from eval.run import evaluate
 from eval.tasks.builtin import load
-from eval.tasks.task import Item, Task, conversation
+from scripts.contestants.job import LETTERS, Done, Job, Work, read_done, seen, write_job
+from scripts.contestants.lm_eval import TOKENIZER
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-LETTERS = "ABCD"
-TOKENIZER = Path(__file__).parents[1] / "configs" / "demo" / "model"
+ROOT = Path(__file__).parents[1]
+OURS = "tuneserve"
+PEERS = ("lm_eval", "evalscope")
+_NUMBERED: dict[Work, str] = {"choice": "第{}题。", "text": "第{}则。"}
+_CHOICE, _TEXT = (re.compile(pattern.format(r"(\d+)")) for pattern in _NUMBERED.values())
+_TEXT_LENGTH = 30
 
 
-def letter_logprobs(prompt: str) -> dict[str, float]:
-    """What the server gives to each letter after a prompt: negative, distinct, and the same every time."""
-    digest = hashlib.sha256(prompt.encode()).digest()
+@dataclass(frozen=True)
+class Round:
+    """One harness at one work: what it reports, and what the server saw of it."""
+
+    name: str
+    done: Done
+    requests: int
+    requests_per_s: float
+
+    @property
+    def rows_per_s(self) -> float:
+        """Rows over the whole call."""
+        return len(self.done.scores) / self.done.seconds
+
+
+def letter_logprobs(number: str) -> dict[str, float]:
+    """What the server gives to each letter of a row: negative, distinct, and the same every time."""
+    digest = hashlib.sha256(number.encode()).digest()
     return {letter: -(1 + digest[place]) / 64 - place / 1000 for place, letter in enumerate(LETTERS)}
+
+
+def chat_choice(body: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a chat request: a text for a text, a letter for a restricted choice, else a sentence with it."""
+    prompt = body["messages"][-1]["content"]
+    text = _TEXT.search(prompt)
+    if text is not None:
+        answer = prompt[text.end() : text.end() + _TEXT_LENGTH]
+        return {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": answer}}
+    numbered = _CHOICE.search(prompt)
+    assert numbered is not None, prompt
+    found = letter_logprobs(numbered.group(1))
+    best = max(found, key=lambda letter: found[letter])
+    if not body.get("logprobs"):
+        return {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": f"答案：{best}"}}
+    top = [{"token": letter, "logprob": value} for letter, value in found.items()]
+    return {
+        "index": 0,
+        "finish_reason": "length",
+        "message": {"role": "assistant", "content": best},
+        "logprobs": {"content": [{"token": best, "logprob": found[best], "top_logprobs": top}]},
+    }
+
+
+def echo_choice(body: dict[str, Any], count_tokens: Callable[[str], int]) -> dict[str, Any]:
+    """The answer to a completion that echoes its prompt, the last character of which is a letter."""
+    prompt = body["prompt"][0] if isinstance(body["prompt"], list) else body["prompt"]
+    numbered = _CHOICE.search(prompt)
+    assert numbered is not None, prompt
+    found = letter_logprobs(numbered.group(1))
+    tokens = count_tokens(prompt)
+    # One position for each token of the prompt, the letter being the last, and one for what is generated.
+    logprobs = [None, *[-1.0] * (tokens - 2), found[prompt[-1]], -1.0]
+    top = [None, *[{"x": -1.0}] * (tokens - 2), {"x": max(found.values())}, {"x": -1.0}]
+    return {"index": 0, "text": prompt, "logprobs": {"token_logprobs": logprobs, "top_logprobs": top}}
 
 
 def serve(port: int, latency_s: float) -> None:
@@ -57,6 +110,9 @@ def serve(port: int, latency_s: float) -> None:
 
     tokenizer = Tokenizer.from_file(str(TOKENIZER / "tokenizer.json"))
     window: list[float] = []
+
+    def count_tokens(text: str) -> int:
+        return len(tokenizer.encode(text, add_special_tokens=False).ids)
 
     @web.middleware
     async def timed(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -67,8 +123,7 @@ def serve(port: int, latency_s: float) -> None:
         window.append(time.perf_counter())
         return response
 
-    async def seen(_: web.Request) -> web.Response:
-        """Requests and seconds since this was last asked."""
+    async def report(_: web.Request) -> web.Response:
         found = {"requests": len(window) // 2, "seconds": max(window) - min(window) if window else 0.0}
         window.clear()
         return web.json_response(found)
@@ -76,37 +131,21 @@ def serve(port: int, latency_s: float) -> None:
     async def models(_: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": "mock", "owned_by": "vllm"}]})
 
-    async def chat(request: web.Request) -> web.Response:
+    async def answer(request: web.Request) -> web.Response:
         body = json.loads(await request.read())
         await asyncio.sleep(latency_s)
-        found = letter_logprobs(body["messages"][-1]["content"])
-        top = [{"token": letter, "logprob": value} for letter, value in found.items()]
-        best = max(found, key=lambda letter: found[letter])
-        choice = {
-            "index": 0,
-            "finish_reason": "length",
-            "message": {"role": "assistant", "content": best},
-            "logprobs": {"content": [{"token": best, "logprob": found[best], "top_logprobs": top}]},
-        }
-        return web.json_response({"object": "chat.completion", "model": "mock", "choices": [choice]})
-
-    async def completions(request: web.Request) -> web.Response:
-        body = json.loads(await request.read())
-        await asyncio.sleep(latency_s)
-        prompt = body["prompt"][0] if isinstance(body["prompt"], list) else body["prompt"]
-        found = letter_logprobs(prompt[:-1])
-        tokens = len(tokenizer.encode(prompt, add_special_tokens=False).ids)
-        # One position for each token of the prompt, the letter being the last, and one for what is generated.
-        logprobs = [None, *[-1.0] * (tokens - 2), found[prompt[-1]], -1.0]
-        top = [None, *[{"x": -1.0}] * (tokens - 2), {"x": max(found.values())}, {"x": -1.0}]
-        choice = {"index": 0, "text": prompt, "logprobs": {"token_logprobs": logprobs, "top_logprobs": top}}
-        return web.json_response({"object": "text_completion", "model": "mock", "choices": [choice]})
+        is_chat = request.path.endswith("/chat/completions")
+        choice = chat_choice(body) if is_chat else echo_choice(body, count_tokens)
+        kind = "chat.completion" if is_chat else "text_completion"
+        usage = {"prompt_tokens": 200, "completion_tokens": 20, "total_tokens": 220}
+        reply = {"id": "0", "created": 0, "object": kind, "model": "mock", "choices": [choice], "usage": usage}
+        return web.json_response(reply)
 
     app = web.Application(middlewares=[timed])
-    app.router.add_get("/seen", seen)
+    app.router.add_get("/seen", report)
     app.router.add_get("/v1/models", models)
-    app.router.add_post("/v1/chat/completions", chat)
-    app.router.add_post("/v1/completions", completions)
+    app.router.add_post("/v1/chat/completions", answer)
+    app.router.add_post("/v1/completions", answer)
     web.run_app(app, host="127.0.0.1", port=port, print=None, access_log=None)
 
 
@@ -132,111 +171,109 @@ def serving(latency_s: float) -> Iterator[str]:
         process.join()
 
 
-def rate(url: str) -> tuple[int, float]:
-    """Requests that the server answered since this was last asked, and how many a second."""
-    with urllib.request.urlopen(url.removesuffix("/v1") + "/seen", timeout=5) as reply:
-        found = json.loads(reply.read())
-    return found["requests"], found["requests"] / found["seconds"] if found["requests"] else 0.0
-
-
-def items(count: int) -> list[Item]:
-    """The built-in suite's multiple choice, asked again under other numbers until there are `count`."""
-    suite = [item for task in load("builtin") for item in task.items if len(item.choices) == len(LETTERS)]
+def rows(work: Work, count: int) -> list[dict[str, Any]]:
+    """The built-in suite's multiple choice or summaries, asked again under other numbers until there are `count`."""
+    kind = {"choice": "choice", "text": "summary"}[work]
+    suite = [item for task in load("builtin") if task.kind == kind for item in task.items]
     found = []
     for number in range(count):
         item = suite[number % len(suite)]
-        prompt = f"第{number + 1}题。{item.messages[-1]['content']}"
-        found.append(Item(f"{number:05d}", conversation(prompt), item.references, choices=item.choices))
+        head = _NUMBERED[work].format(number + 1)
+        row: dict[str, Any] = {"prompt": head + item.messages[-1]["content"], "answer": item.references[0]}
+        if work == "choice":
+            question = item.messages[-1]["content"]
+            row |= {"question": head + question, "choices": list(item.choices.values())}
+        else:
+            row["source"] = item.source
+        found.append(row)
     return found
 
 
-def ours(url: str, asked: Sequence[Item], in_flight: int) -> tuple[float, float, list[bool]]:
-    """Accuracy, seconds, and which items were right."""
+def compete(name: str, python: str, job: Job) -> Round:
+    """Runs one harness in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        settings = Settings(concurrency=in_flight)
-        result = evaluate(Endpoint(url, "mock"), [Task("choice", "choice", asked)], Path(folder), settings=settings)
-        seconds = time.perf_counter() - began
-    return result["choice"].mean(), seconds, [score == 1.0 for score in result["choice"].scores()]
+        job_file, done_file, log = (Path(folder) / file for file in ("job.json", "done.json", "log"))
+        write_job(job, job_file)
+        command = [python, "-m", f"scripts.contestants.{name}", str(job_file), str(done_file)]
+        with log.open("w") as handle:
+            code = subprocess.run(command, cwd=ROOT, stdout=handle, stderr=subprocess.STDOUT, check=False).returncode
+        if code != 0:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+            sys.exit(f"{' '.join(command)} ended with exit code {code}:\n{tail}")
+        done = read_done(done_file)
+    found = seen(job.url)
+    return Round(name, done, int(found["requests"]), found["requests"] / found["seconds"])
 
 
-def harness(url: str, asked: Sequence[Item], in_flight: int) -> tuple[float, float, list[bool]]:
-    """The same of lm-evaluation-harness; its start, and what it collects about the machine, are not counted."""
-    import lm_eval
-    from lm_eval.api.registry import get_model
-    from lm_eval.api.task import ConfigurableTask
+def fastest(rounds: Sequence[Round], name: str) -> Round:
+    """The round of a harness that took least time."""
+    return min((one for one in rounds if one.name == name), key=lambda one: one.done.seconds)
 
-    model = get_model("local-completions")(
-        base_url=f"{url}/completions",
-        model="mock",
-        tokenizer=str(TOKENIZER),
-        tokenizer_backend="huggingface",
-        tokenized_requests=False,
-        num_concurrent=in_flight,
-        max_length=8192,
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "items.json"
-        rows = [{"prompt": item.messages[-1]["content"], "answer": LETTERS.index(item.references[0])} for item in asked]
-        file.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
-        config: dict[str, Any] = {
-            "task": "choice",
-            "dataset_path": "json",
-            "dataset_kwargs": {"data_files": {"test": str(file)}, "cache_dir": folder},
-            "test_split": "test",
-            "output_type": "multiple_choice",
-            "doc_to_text": "{{prompt}}",
-            "doc_to_choice": list(LETTERS),
-            "doc_to_target": "answer",
-            "target_delimiter": "",
-            "metric_list": [{"metric": "acc"}],
-        }
-        task = ConfigurableTask(config=config)
-        began = time.perf_counter()
-        found = lm_eval.evaluate(model, {"choice": task}, bootstrap_iters=0)
-        seconds = time.perf_counter() - began
-    samples = sorted(found["samples"]["choice"], key=lambda sample: sample["doc_id"])
-    return found["results"]["choice"]["acc,none"], seconds, [sample["acc"] == 1.0 for sample in samples]
+
+def installed(python: str, package: str) -> bool:
+    """Whether another Python can import a package."""
+    program = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
+    return subprocess.run([python, "-c", program], check=False).returncode == 0
+
+
+def table(job: Job, latency_ms: float, rounds: Sequence[Round]) -> Table:
+    """All of one work; the last two columns are ours over theirs."""
+    ours = rounds[0]
+    most = f"at most {job.in_flight / latency_ms * 1000:.0f}/s"
+    shown = Table(title=f"{job.work}: {len(job.rows)} rows, {job.in_flight} in flight, {latency_ms:g} ms each: {most}")
+    for heading in ("", "score", "seconds", "requests", "requests/s", "rows/s", "CPU ms/row", "ours: req/s", "rows/s"):
+        shown.add_column(heading, justify="left" if not heading else "right")
+    for one in rounds:
+        done, count = one.done, len(one.done.scores)
+        ratios = (
+            ("", "")
+            if one is ours
+            else (f"{ours.requests_per_s / one.requests_per_s:.2f}x", f"{ours.rows_per_s / one.rows_per_s:.2f}x")
+        )
+        shown.add_row(
+            f"{one.name} {done.version}",
+            f"{sum(done.scores) / count:.4f} {done.metric}",
+            f"{done.seconds:.2f}",
+            str(one.requests),
+            f"{one.requests_per_s:.0f}",
+            f"{one.rows_per_s:.0f}",
+            f"{1000 * done.cpu_s / count:.2f}",
+            *ratios,
+        )
+    return shown
 
 
 def main() -> None:
-    """Both, side by side."""
+    """Every work at every level, all harnesses side by side; exit code 1 where a choice is scored differently."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", default=sys.executable, help="interpreter that has the other harnesses")
     parser.add_argument("--items", type=int, default=600)
     parser.add_argument("--latency-ms", type=float, default=50.0)
-    parser.add_argument("--in-flight", type=int, default=64)
+    parser.add_argument("--in-flight", type=int, nargs="+", default=[64])
+    parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
-    console = Console()
-    if importlib.util.find_spec("lm_eval") is None:
-        console.print("lm-evaluation-harness is not installed: no comparison (pip install lm_eval)")
-        return
-    # Its progress bars would stand between the two results.
-    os.environ["TQDM_DISABLE"] = "1"
-    logging.disable(logging.WARNING)
-    asked = items(options.items)
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    peers = [peer for peer in PEERS if installed(options.python, peer)]
+    for peer in PEERS:
+        if peer not in peers:
+            console.print(f"{peer} is not installed in {options.python}: not compared")
+    differing = 0
     with serving(options.latency_ms / 1000) as url:
-        ours(url, asked[:8], options.in_flight)  # pays for imports
-        rate(url)
-        mine = ours(url, asked, options.in_flight)
-        mine_sent = rate(url)
-        theirs = harness(url, asked, options.in_flight)
-        theirs_sent = rate(url)
-    table = Table("", "accuracy", "seconds", "requests", "requests/s", "items/s")
-    count = len(asked)
-    version = importlib.metadata.version("lm_eval")
-    for name, (accuracy, seconds, _), (requests, per_s) in (
-        ("tuneserve", mine, mine_sent),
-        (f"lm_eval {version}", theirs, theirs_sent),
-    ):
-        cells = (f"{accuracy:.6f}", f"{seconds:.2f}", str(requests), f"{per_s:.0f}", f"{count / seconds:.0f}")
-        table.add_row(name, *cells)
-    console.print(table)
-    differing = sum(a != b for a, b in zip(mine[2], theirs[2], strict=True))
-    console.print(f"items scored differently: {differing}")
-    console.print(
-        f"times the harness's: {mine_sent[1] / theirs_sent[1]:.2f} requests/s, {theirs[1] / mine[1]:.2f} items/s "
-        f"({options.in_flight} in flight, {options.latency_ms:g} ms)"
-    )
+        works: Sequence[Work] = get_args(Work)
+        for work in works:
+            for in_flight in options.in_flight:
+                job = Job(work, url, in_flight, rows(work, options.items))
+                taken = [
+                    compete(name, sys.executable if name == OURS else options.python, job)
+                    for _ in range(options.rounds)
+                    for name in (OURS, *peers)
+                ]
+                rounds = [fastest(taken, name) for name in (OURS, *peers)]
+                console.print(table(job, options.latency_ms, rounds))
+                if work == "choice":
+                    pairs = [zip(rounds[0].done.scores, other.done.scores, strict=True) for other in rounds[1:]]
+                    differing += sum(a != b for pair in pairs for a, b in pair)
+    console.print(f"multiple choice scored differently: {differing}")
     sys.exit(1 if differing else 0)
 
 
