@@ -6,7 +6,8 @@ The API key comes from an environment variable and goes into the request header 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -61,6 +62,7 @@ class Settings:
         max_error_rate: share of samples without an answer above which the endpoint is not judged.
         first_pause_s: pause before the first repetition; it doubles from there.
         outage_s: how long a server that does not answer at all may take to come back.
+        extra: sent with every request beside the sampling parameters.
     """
 
     temperature: float = 0.0
@@ -75,6 +77,7 @@ class Settings:
     max_error_rate: float = 0.02
     outage_s: float = 180.0
     first_pause_s: float = 0.5
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def sampling(settings: Settings, max_tokens: int, is_vllm: bool) -> dict[str, Any]:
@@ -96,4 +99,4 @@ def sampling(settings: Settings, max_tokens: int, is_vllm: bool) -> dict[str, An
         values |= {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
         if settings.thinking is not None:
             values["chat_template_kwargs"] = {"enable_thinking": settings.thinking}
-    return values
+    return {**values, **settings.extra}

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,7 +130,6 @@ def measure(
     out.mkdir(parents=True, exist_ok=True)
     points = []
     for concurrency in concurrencies:
-        result = out / f"bench-{concurrency}.json"
         settings = {
             "--backend": "openai",
             "--base-url": root_url,
@@ -143,15 +142,45 @@ def measure(
             "--num-prompts": str(max(concurrency, prompts)),
             "--max-concurrency": str(concurrency),
             "--seed": "1",
-            "--result-dir": str(out),
-            "--result-filename": result.name,
         }
-        arguments = [part for pair in settings.items() for part in pair]
-        _run([*_program(device), *arguments, "--ignore-eos", "--save-result"], out / "bench.log", api_key)
-        points.append(_point(concurrency, result))
+        points.append(vllm_bench(settings, ["--ignore-eos"], out / f"bench-{concurrency}.json", api_key, device))
     write_atomically(out / "bench.json", json.dumps([asdict(p) for p in points], indent=2) + "\n")
     draw(points, out / "bench.png", f"{model}, {input_tokens} tokens in, {output_tokens} out")
     return points
+
+
+def vllm_bench(
+    settings: Mapping[str, str],
+    flags: Sequence[str],
+    result: Path,
+    api_key: str | None = None,
+    device: Device | None = None,
+) -> BenchPoint:
+    """Runs `vllm bench serve` once; its output goes to `bench.log` beside the result.
+
+    Args:
+        settings: its options with a value, `--max-concurrency` among them.
+        flags: its options without one.
+        result: file for its figures.
+        api_key: where the server asks for one.
+        device: which vLLM is installed.
+
+    Raises:
+        TuneserveError: the benchmark fails.
+    """
+    log = result.parent / "bench.log"
+    where = {"--result-dir": str(result.parent), "--result-filename": result.name}
+    arguments = [part for pair in {**settings, **where}.items() for part in pair]
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "OPENAI_API_KEY": api_key or "none", "no_proxy": "127.0.0.1,localhost"}
+    command = [*_program(device), *arguments, *flags, "--save-result"]
+    with log.open("a") as handle:
+        code = subprocess.run(command, stdout=handle, stderr=subprocess.STDOUT, env=env, check=False).returncode
+    if code != 0:
+        last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
+        raise TuneserveError(
+            f"vllm bench serve ended with exit code {code}: {' '.join(last)}", f"see {log} for the whole story"
+        )
+    return _point(int(settings["--max-concurrency"]), result)
 
 
 def table(points: Sequence[BenchPoint]) -> Table:
@@ -204,17 +233,6 @@ def _program(device: Device | None) -> list[str]:
     if (device or installed_device()) == "cpu":
         return [sys.executable, "-c", _CPU_PROGRAM]
     return [sys.executable, "-m", "vllm.entrypoints.cli.main", "bench", "serve"]
-
-
-def _run(command: Sequence[str], log: Path, api_key: str | None) -> None:
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "OPENAI_API_KEY": api_key or "none", "no_proxy": "127.0.0.1,localhost"}
-    with log.open("a") as handle:
-        code = subprocess.run(command, stdout=handle, stderr=subprocess.STDOUT, env=env, check=False).returncode
-    if code != 0:
-        last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
-        raise TuneserveError(
-            f"vllm bench serve ended with exit code {code}: {' '.join(last)}", f"see {log} for the whole story"
-        )
 
 
 def _point(concurrency: int, file: Path) -> BenchPoint:

@@ -72,6 +72,14 @@ def test_every_sampling_parameter_is_sent(tmp_path: Path) -> None:
                         "stream"} | extra  # fmt: skip
 
 
+def test_what_is_added_goes_with_every_request_and_into_the_record(
+    endpoint: Endpoint, server: MockServer, tmp_path: Path
+) -> None:
+    result = evaluate(endpoint, [qa_task(2)], tmp_path, settings=replace(QUICK, extra={"cache_salt": "a"}))["qa"]
+    assert [body["cache_salt"] for body in server.bodies] == ["a", "a"]
+    assert result.meta.settings["cache_salt"] == "a"
+
+
 def test_the_key_comes_from_the_environment_and_goes_nowhere_else(
     endpoint: Endpoint, server: MockServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
