@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0)]
@@ -154,6 +154,8 @@ class ProofConfig(Section):
     """Largest mean |served - adapter|, as a share of the mean |base - adapter|."""
     row_factor: Annotated[float, Field(gt=1)] = 10.0
     """No row may be off by more than this many times the bound of the mean."""
+    rounded_tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    """The tolerance for weights that were rounded to 8 or 4 bits and are served from a folder of their own."""
     parity_rows: Positive = 64
     """Training conversations whose token ids the server must reproduce."""
 
@@ -182,8 +184,8 @@ class ServeConfig(Section):
     """Port to listen on."""
     api_key_env: str = "TUNESERVE_API_KEY"
     """Environment variable that holds the API key; without it the server asks for none."""
-    precision: Literal["auto", "bf16", "fp16", "fp8", "int8"] = "auto"
-    """Number format of the served weights; `fp8` and `int8` are made while loading."""
+    precision: Literal["auto", "bf16", "fp16", "fp8"] = "auto"
+    """Number format of the served weights; `fp8` is made while loading."""
     max_model_len: Positive | Literal["auto"] = "auto"
     """Context length in tokens; `auto` fits it to the GPU's memory."""
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -204,6 +206,17 @@ class ServeConfig(Section):
     """Parse tool calls where the template has them."""
     args: list[str] = []
     """Further arguments for `vllm serve`, passed on unchanged."""
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _rounded_on_disk(cls, value: object) -> object:
+        # vLLM's int8_per_channel_weight_only leaves the linear layers of a dense model as they are, without a word.
+        if value in ("int8", "int4"):
+            raise ValueError(
+                f"vLLM does not make {value} weights while loading; export them with `tuneserve merge --model "
+                f"RUN/adapter --save-as DIR --format {value}`, then `tuneserve serve DIR --against RUN`"
+            )
+        return value
 
 
 class TaskConfig(Section):

@@ -141,7 +141,7 @@ RULES = (
         "old-gpu",
         r"is not supported for the current GPU\. Minimum capability: (?P<minimum>\d+)",
         "this GPU is too old for the chosen precision (it needs compute capability {minimum})",
-        "set serve.precision=int8 or bf16",
+        "set serve.precision=bf16, or fp16 on a GPU without bf16",
     ),
     Rule(
         "driver",

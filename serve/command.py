@@ -36,9 +36,10 @@ PRECISION_FLAGS: dict[str, list[str]] = {
     "bf16": ["--dtype", "bfloat16"],
     "fp16": ["--dtype", "float16"],
     "fp8": ["--quantization", "fp8_per_channel"],
-    "int8": ["--quantization", "int8_per_channel_weight_only"],
 }
-"""fp8 and int8 are made from the 16-bit weights while vLLM loads them, one scale per output channel."""
+"""fp8 is made from the 16-bit weights while vLLM loads them, one scale per output channel.
+
+There is no such way to 8-bit integers: vLLM rounds the experts of a mixture only, and leaves a dense model as it is."""
 
 NO_TELEMETRY = {"VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1"}
 NO_HUB = {"HF_HUB_OFFLINE": "1"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -16,7 +16,15 @@ from configs.schema import ServeConfig
 from serve.command import DRAIN_S, ServerCommand, build_command
 from serve.folders import state_folder
 from serve.server import VllmServer
-from serve.target import Target, adapter_target, adapters_target, folder_target, merged_target
+from serve.target import (
+    Target,
+    adapter_target,
+    adapters_target,
+    exported_target,
+    folder_target,
+    is_rounded,
+    merged_target,
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,8 @@ class ServeJob:
     """Run directory against whose training the server is checked; None for any other model."""
     check: bool = True
     """Whether it is checked when it comes up."""
+    rounded: bool = False
+    """Whether it is a copy of the run's weights in fewer bits, whose loss is stated."""
 
     @property
     def supervisor_log(self) -> Path:
@@ -52,6 +62,7 @@ def prepare(
     name: str | None = None,
     thinking: bool | None = None,
     check: bool = True,
+    against: str | Path | None = None,
 ) -> ServeJob:
     """Builds the job; nothing is started.
 
@@ -64,10 +75,16 @@ def prepare(
         name: model name of a plain folder; by default the folder's.
         thinking: default thinking mode of a plain folder; by default the template's.
         check: check parity, proof and behaviour of a run when it comes up.
+        against: the run that a plain folder was exported from; the folder is checked against it.
 
     Raises:
         ConfigError: there is nothing to serve, or the settings do not fit.
     """
+    if against is not None and (adapters or adapter or what is None or (Path(what) / "run.json").is_file()):
+        raise ConfigError(
+            "--against RUN is for a model folder that was exported from the run",
+            f"a run is checked against itself: `tuneserve serve {what or against}`",
+        )
     if adapters:
         runs = {alias: RunDir.open(path) for alias, path in adapters.items()}
         first = next(iter(runs.values()))
@@ -81,9 +98,14 @@ def prepare(
         return _job(target, config, extra, run.path, run.logs / "serve.log", run.path, check)
     if adapter:
         raise ConfigError(f"{what}: not a run directory, so there is no adapter to serve", "leave --adapter out")
-    target = folder_target(what, name, thinking)
+    exported = RunDir.open(against) if against is not None else None
+    target = exported_target(exported, what, name, thinking) if exported else folder_target(what, name, thinking)
     config = _plain_config(overrides)
-    return _job(target, config, extra, target.weights, state_folder().parent / "logs" / f"{config.port}.log")
+    log = state_folder().parent / "logs" / f"{config.port}.log"
+    job = _job(target, config, extra, target.weights, log)
+    if exported is None:
+        return job
+    return replace(job, run=exported.path, check=check, rounded=is_rounded(target.weights))
 
 
 def _job(

@@ -26,7 +26,7 @@ WORK_GIB = 1.0
 LORA_LAYERS = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"})
 """Layers of a Qwen model in which vLLM can add an adapter."""
 
-BYTES_PER_WEIGHT = {"auto": 1.0, "bf16": 1.0, "fp16": 1.0, "fp8": 0.5, "int8": 0.5}
+BYTES_PER_WEIGHT = {"auto": 1.0, "bf16": 1.0, "fp16": 1.0, "fp8": 0.5}
 """Size in memory relative to the 16-bit file."""
 
 
@@ -232,8 +232,8 @@ def _context(command: ServerCommand, config: ServeConfig, claim: float, split: i
     if left <= 0 or fits < 256:
         raise ConfigError(
             f"weights of {_gib(model_bytes):.1f} GiB do not fit into {_gib(claim):.1f} GiB",
-            "set serve.precision=fp8 or int8, raise serve.gpu_memory_utilization, or use more GPUs "
-            "(serve.tensor_parallel_size)",
+            "set serve.precision=fp8, serve an int8 or int4 export (docs/serving.md), raise "
+            "serve.gpu_memory_utilization, or use more GPUs (serve.tensor_parallel_size)",
         )
     length = config.max_model_len
     if length != "auto" and length > fits:

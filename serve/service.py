@@ -149,8 +149,10 @@ def check_and_record(job: ServeJob, server: VllmServer) -> ServedChecks | None:
     if job.run is None or not job.check:
         return None
     run = RunDir.open(job.run)
-    checks = verify(run, server)
-    run.update(facts={"served_checks": checks.figures()})
+    checks = verify(run, server, rounded=job.rounded)
+    own = job.served.resolve() == run.path.resolve()
+    exported = {**run.read().facts.get("exported_checks", {}), str(job.served): checks.figures()}
+    run.update(facts={"served_checks": checks.figures()} if own else {"exported_checks": exported})
     return checks
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from configs.errors import ConfigError
@@ -121,6 +121,18 @@ def folder_target(folder: str | Path, name: str | None = None, thinking: bool | 
         thinking=thinking,
         tool_parser=traits.tool_parser,
     )
+
+
+def exported_target(run: RunDir, folder: str | Path, name: str | None = None, thinking: bool | None = None) -> Target:
+    """A folder that was exported from a run, such as its weights in 8 or 4 bits, in the thinking mode of the run."""
+    manifest = run.read()
+    plain = folder_target(folder, name, manifest.thinking if thinking is None else thinking)
+    return replace(plain, system=manifest.facts.get("system"))
+
+
+def is_rounded(weights: Path) -> bool:
+    """Whether a model folder holds weights in fewer than 16 bits."""
+    return "quantization_config" in json.loads((weights / "config.json").read_text(encoding="utf-8"))
 
 
 def base_name(run: RunDir) -> str:

@@ -56,42 +56,55 @@ class ServedChecks:
                 "among the vLLM arguments, and compare chat_template in the base and in merged/",
             )
         if self.proof and not self.proof.passed:
-            raise TuneserveError(
-                f"proof: {self.proof.sentence()}",
-                f"the adapter changes an answer by {self.proof.mean_effect:.2f} nats on average, the server is off by "
-                f"{self.proof.mean_gap:.2f}: where the effect is a few nats, number formats alone can do that (train "
-                "longer); else merge again with --force, and serve in bf16 instead of fp8 or int8",
-            )
+            raise TuneserveError(f"proof: {self.proof.sentence()}", _proof_step(self.proof))
 
 
-def verify(run: RunDir, server: VllmServer, model: str | None = None) -> ServedChecks:
+def _proof_step(proof: Proof) -> str:
+    seen = (
+        f"the adapter changes an answer by {proof.mean_effect:.2f} nats on average, the server is off by "
+        f"{proof.mean_gap:.2f}: "
+    )
+    if proof.rounded:
+        return seen + (
+            "export again from this run's adapter; if it was, take more bits (int8 or fp8 before int4), or accept the "
+            "loss with --no-check"
+        )
+    return seen + (
+        "where the effect is a few nats, number formats alone can do that (train longer); else merge again with "
+        "--force, and serve in bf16 instead of fp8"
+    )
+
+
+def verify(run: RunDir, server: VllmServer, model: str | None = None, rounded: bool = False) -> ServedChecks:
     """Checks a ready server against what its run trained.
 
     Args:
         run: the run whose weights or adapter are served.
         server: a server that is ready.
         model: name to ask for; by default the target's.
+        rounded: whether the weights are a copy of the run's in fewer bits.
     """
     target = server.command.target
     name = model or target.name
     behaviour = check_behaviour(
         server.client, target, name, run.data / "heldout.jsonl", max_tokens=run.config().eval.max_tokens
     )
-    return replace(verify_weights(run, server.client, name), behaviour=behaviour)
+    return replace(verify_weights(run, server.client, name, rounded), behaviour=behaviour)
 
 
-def verify_weights(run: RunDir, client: ServerClient, name: str) -> ServedChecks:
+def verify_weights(run: RunDir, client: ServerClient, name: str, rounded: bool = False) -> ServedChecks:
     """Parity and proof of one name of a running server against the run that trained it; seconds.
 
     Args:
         run: the run whose weights or adapter are served.
         client: a server that is ready.
         name: the name to ask for.
+        rounded: whether the weights are a copy of the run's in fewer bits.
     """
     config = run.config()
     proof_file = run.data / "proof.jsonl"
     has_proof = proof_file.is_file() or config.train.method == "lora"
     return ServedChecks(
         parity=check_parity(client, name, run.data / "parity.jsonl"),
-        proof=check_proof(client, name, proof_file, config.proof) if has_proof else None,
+        proof=check_proof(client, name, proof_file, config.proof, rounded) if has_proof else None,
     )

@@ -48,8 +48,8 @@ def servable(shape: ModelShape, serve: ServeConfig, gpu: Gpu, longest: int) -> d
     kv_bytes = 2 * shape.layers * shape.keys * 2 / split
     wanted = int(serve.max_model_len) if serve.max_model_len != "auto" else max(LEAST_CONTEXT, longest)
     found = {}
-    for precision in ("bf16", "fp16", "fp8", "int8"):
-        width = 1 if precision in ("fp8", "int8") else 2
+    for precision in ("bf16", "fp16", "fp8"):
+        width = 1 if precision == "fp8" else 2
         rest = shape.parameters - shape.linear_parameters
         weights = (width * shape.linear_parameters + 2 * rest) / split
         left = serve.gpu_memory_utilization * gpu.memory_gb * 1e9 - weights - WORK_GB * 1e9

@@ -34,12 +34,17 @@ def serve(
     thinking: Annotated[
         bool | None, typer.Option("--thinking/--no-thinking", help="Default mode of a plain folder.")
     ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="The run that a model folder was exported from: check it against.")
+    ] = None,
     check: Annotated[bool, typer.Option("--check/--no-check", help="Check parity and proof when it comes up.")] = True,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="With logs: show new lines as they come.")] = False,
 ) -> None:
     """Serve a run's merged weights, its adapter, or any model folder.
 
     `tuneserve serve runs/shop serve.port=8001 -- --max-num-seqs 64`
+
+    `tuneserve serve shop-int8 --against runs/shop`
 
     `tuneserve serve status` · `tuneserve serve logs [RUN] -f` · `tuneserve serve stop [RUN]`
     """
@@ -67,7 +72,7 @@ def serve(
         console.print(llama_cpp, markup=False)
         return
     if adapters:
-        job = prepare(adapters=_pairs(named), overrides=overrides, extra=extra)
+        job = prepare(adapters=_pairs(named), overrides=overrides, extra=extra, against=against)
     else:
         if len(named) != 1:
             raise ConfigError(
@@ -75,7 +80,14 @@ def serve(
                 "vLLM's own arguments go after `--`",
             )
         job = prepare(
-            named[0], adapter=adapter, overrides=overrides, extra=extra, name=name, thinking=thinking, check=check
+            named[0],
+            adapter=adapter,
+            overrides=overrides,
+            extra=extra,
+            name=name,
+            thinking=thinking,
+            check=check,
+            against=against,
         )
     if print_only:
         console.print(job.command.shown(), markup=False)

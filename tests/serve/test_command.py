@@ -89,7 +89,6 @@ def test_the_users_arguments_come_last_unchanged_and_replace_ours(target: Target
         ("bf16", ("--dtype", "bfloat16")),
         ("fp16", ("--dtype", "float16")),
         ("fp8", ("--quantization", "fp8_per_channel")),
-        ("int8", ("--quantization", "int8_per_channel_weight_only")),
     ],
 )
 def test_precision(precision: str, flags: tuple[str, ...], target: Target):

@@ -100,7 +100,7 @@ def test_an_adapter_trained_again_is_not_answered_for_by_the_old_one(host: Host,
     """vLLM keeps computed prompts under the adapter's name and path; the contents may have changed."""
 
     def next_tokens(name: str) -> list[float]:
-        body = {"model": name, "prompt": "，".join(QUESTIONS), "max_tokens": 1, "temperature": 0, "logprobs": 5}
+        body = {"model": name, "prompt": "，".join(QUESTIONS * 3), "max_tokens": 1, "temperature": 0, "logprobs": 5}
         found = host.client.post("/v1/completions", body)["choices"][0]["logprobs"]["top_logprobs"][0]
         return sorted(found.values())
 
