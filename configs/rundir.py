@@ -140,17 +140,7 @@ class RunDir:
             raise TuneserveError(
                 f"{run.path}: cannot be created: {error.strerror}", "set output_dir to a folder that you can write to"
             ) from error
-        write_atomically(run.config_file, dump_config(config))
-        resolved = config.model_dump(mode="json")
-        with run._lock():
-            if run.manifest_file.exists():
-                manifest = run.read()
-            else:
-                manifest = Manifest(
-                    name=config.name, created=_now(), seed=config.seed, thinking=config.thinking, config=resolved
-                )
-            manifest.config, manifest.seed, manifest.thinking = resolved, config.seed, config.thinking
-            run._write(manifest)
+        run.configure(config)
         return run
 
     @classmethod
@@ -166,6 +156,20 @@ class RunDir:
                 f"{path}: not a run directory (no run.json in it)", "give a folder made by `tuneserve train` or `run`"
             )
         return run
+
+    def configure(self, config: RunConfig) -> None:
+        """Writes the resolved recipe into this directory, which may have moved since `output_dir` was written."""
+        write_atomically(self.config_file, dump_config(config))
+        resolved = config.model_dump(mode="json")
+        with self._lock():
+            if self.manifest_file.exists():
+                manifest = self.read()
+            else:
+                manifest = Manifest(
+                    name=config.name, created=_now(), seed=config.seed, thinking=config.thinking, config=resolved
+                )
+            manifest.config, manifest.seed, manifest.thinking = resolved, config.seed, config.thinking
+            self._write(manifest)
 
     def config(self) -> RunConfig:
         """The resolved recipe of this run."""

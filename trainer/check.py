@@ -25,6 +25,7 @@ from trainer.candidates import Candidate, candidates
 from trainer.checkview import render_plan, render_serving, render_table
 from trainer.datareport import DataReport
 from trainer.gpus import Gpu, gpu_at_hand, named_gpu
+from trainer.needs import K_QUANTS, check_needs
 from trainer.plan import Device, Plan, count_steps, make_plan, precision_warning, predicted_layout
 from trainer.prepare import prepare, read_rows
 from trainer.preview import render_report, short_path, tokenizing_progress
@@ -54,6 +55,7 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
         ConfigError: the recipe, the data or the plan would not end in a model that can be served.
     """
     config = load_config(file)
+    check_needs(config)
     gpu = named_gpu(gpu_name) if gpu_name else gpu_at_hand()
     model = resolve_model(config.model, config.hub, config.offline, weights=False)
     if warning := check_architecture(model):
@@ -196,11 +198,16 @@ def disk_gb(config: RunConfig, shape: ModelShape) -> dict[str, float]:
     # One checkpoint more than are kept: the new one is written before the oldest goes.
     kept = train.save_total_limit + 1 if train.save_steps or train.keep_best else 0
     merged = 2 * shape.parameters / 1e9
+    gguf = {}
+    if "gguf" in config.merge.formats:
+        # A K-quant is made from a bf16 file, which goes when it is done.
+        source = merged if config.merge.gguf_quant in K_QUANTS else 0.0
+        gguf = {"gguf": gguf_gb(shape, config.merge.gguf_quant) + source}
     return {
         "checkpoints": kept * (saved + state),
         "adapter": saved,
         "merged": merged,
-        **({"gguf": gguf_gb(shape, config.merge.gguf_quant)} if "gguf" in config.merge.formats else {}),
+        **gguf,
     }
 
 

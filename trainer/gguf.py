@@ -7,7 +7,6 @@ llama.cpp's own `llama-quantize`, where it is installed.
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from configs.errors import ConfigError, TuneserveError
 from trainer.merge_output import OnProgress, check_free_space, new_folder
 from trainer.merge_shards import TensorSource
+from trainer.needs import K_QUANTS, find_quantizer
 
 QUANTS = {"f16": Quant.F16, "bf16": Quant.BF16, "q8_0": Quant.Q8_0}
 FILE_TYPES = {
@@ -31,7 +31,6 @@ FILE_TYPES = {
     "bf16": gguf.LlamaFileType.MOSTLY_BF16,
     "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
 }
-K_QUANTS = ("q2_k", "q3_k_s", "q3_k_m", "q3_k_l", "q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m", "q6_k")
 ARCHITECTURES = {"qwen2": gguf.MODEL_ARCH.QWEN2, "qwen3": gguf.MODEL_ARCH.QWEN3, "llama": gguf.MODEL_ARCH.LLAMA}
 
 # How a byte-level BPE cuts text before it merges, by the regular expression in tokenizer.json; llama.cpp knows each by
@@ -78,12 +77,7 @@ def export_gguf(
         TuneserveError: the disk is full, a value does not fit f16, or `llama-quantize` failed.
     """
     quant = quant.lower()
-    quantizer = shutil.which("llama-quantize")
-    if quant in K_QUANTS and quantizer is None:
-        raise ConfigError(
-            f"quant {quant}: K-quants are made by llama.cpp's llama-quantize, which is not on the PATH",
-            "install llama.cpp, or take q8_0, or run llama-quantize on a bf16 file elsewhere",
-        )
+    quantizer = find_quantizer(quant) if quant in K_QUANTS else None
     if quant not in QUANTS and quant not in K_QUANTS:
         raise ConfigError(f"quant {quant!r} is unknown", f"take one of {', '.join([*QUANTS, *K_QUANTS])}")
     out, direct = out.resolve(), quant if quant in QUANTS else "bf16"
@@ -91,10 +85,10 @@ def export_gguf(
     with new_folder(out, layout.nbytes, redo) as partial:
         file = partial / f"{name}-{direct.upper()}.gguf"
         layout.write(file, name, FILE_TYPES[direct], end_token_id, on_progress)
-        if quant != direct and quantizer is not None:
+        if quantizer is not None:
             check_free_space(out, layout.nbytes * 6 // 16)
             full, file = file, partial / f"{name}-{quant.upper()}.gguf"
-            done = subprocess.run([quantizer, str(full), str(file), quant.upper()], capture_output=True, text=True)
+            done = subprocess.run([str(quantizer), str(full), str(file), quant.upper()], capture_output=True, text=True)
             if done.returncode:
                 raise TuneserveError(
                     f"llama-quantize failed on {full.name}: {(done.stderr or done.stdout).strip()[-300:]}",

@@ -31,6 +31,7 @@ from trainer.cleaning import question_identity
 from trainer.datareport import DataReport, check_dropped, make_report, preview_row
 from trainer.gather import Tally, gather
 from trainer.layouts import Conversation
+from trainer.needs import check_needs
 from trainer.rows import Progress, Tokenized, TokenRow, tokenize_all
 from trainer.sources import fingerprint
 from trainer.template import ChatCodec, answer_text, check_thinking, render_turn
@@ -86,6 +87,9 @@ def data_stage(run: RunDir, *, force: bool = False, progress: Progress | None = 
     config = run.config()
     model = resolve_model(config.model, config.hub, config.offline, weights=False)
     warning = check_architecture(model)
+    trained = run.read().stages.get("train")
+    if trained is None or trained.state != "done":
+        check_needs(config)
     # Only now the weights, which take long to download.
     model = resolve_model(config.model, config.hub, config.offline)
     inputs = data_inputs(config, model)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,13 @@ from configs.models import files_fingerprint, weights_fingerprint
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer import environment
+from trainer.needs import check_needs
 from trainer.plan import Plan, count_steps, make_plan, precision_warning, predicted_layout
 from trainer.prepare import cache_root, read_rows
 
 FEW_STEPS = 100
 """Below this many optimizer steps a LoRA run has hardly begun, and the user is told so."""
 
-_TRACKER_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
 _CHANGES_NOTHING = {"report_to", "save_total_limit"}
 
 
@@ -39,7 +38,7 @@ def train_stage(run: RunDir, *, force: bool = False) -> dict[str, Any] | None:
     inputs = train_inputs(run, config)
     if run.changed_since("train", inputs) is None and not force:
         return None
-    check_trackers(config.train.report_to)
+    check_needs(config)
     checkpoint = find_checkpoint(run, inputs, force=force)
     if checkpoint:
         note(f"goes on from {checkpoint.name}")
@@ -64,17 +63,6 @@ def train_inputs(run: RunDir, config: RunConfig) -> dict[str, Any]:
         "data": files_fingerprint(rows),
         **{f"versions.{name}": version for name, version in environment.versions().items()},
     }
-
-
-def check_trackers(names: Sequence[str]) -> None:
-    """Raises a ConfigError for the first tracker whose package is not installed, before anything is loaded."""
-    for name in names:
-        packages = _TRACKER_PACKAGES.get(name, (name,))
-        if not any(importlib.util.find_spec(package) for package in packages):
-            raise ConfigError(
-                f"train.report_to: {name} needs the package {packages[0]}, which is not installed",
-                f"pip install {packages[0]}, or take {name} out of train.report_to",
-            )
 
 
 def find_checkpoint(run: RunDir, inputs: Mapping[str, Any], *, force: bool) -> Path | None:

@@ -18,6 +18,7 @@ from scripts.debugging import debugging
 from scripts.stages import run_stage
 from trainer.model_card import push as push_folder
 from trainer.model_card import write_model_card
+from trainer.needs import check_quantizer
 
 
 def merge(
@@ -26,7 +27,9 @@ def merge(
         list[str] | None,
         typer.Option("--format", help="vllm or gguf, may be given twice; with --model also fp8, int8 or int4."),
     ] = None,
-    quant: Annotated[str | None, typer.Option("--quant", help="Number format of the GGUF file.")] = None,
+    quant: Annotated[
+        str | None, typer.Option("--quant", help="Number format of the GGUF file: q8_0, bf16, q4_k_m ...")
+    ] = None,
     model: Annotated[Path | None, typer.Option("--model", help="A PEFT adapter instead of a run.")] = None,
     save_as: Annotated[
         Path | None, typer.Option("--save-as", "--save_as", help="Folder to write, with --model.")
@@ -56,7 +59,7 @@ def merge(
     assert run is not None
     opened = RunDir.open(run)
     if formats or quant:
-        opened = RunDir.create(_with_formats(opened, formats, quant))
+        opened.configure(_with_formats(opened, formats, quant))
     with opened.exclusively():
         run_stage("merge", opened, *(["--force"] if force else []))
     if push:
@@ -69,5 +72,8 @@ def merge(
 
 def _with_formats(run: RunDir, formats: list[str] | None, quant: str | None) -> RunConfig:
     overrides = [f"merge.formats=[{', '.join(formats)}]"] if formats else []
-    overrides += [f"merge.gguf_quant={quant}"] if quant else []
-    return load_config(run.config_file, overrides)
+    overrides += [f"merge.gguf_quant={quant.lower()}"] if quant else []
+    config = load_config(run.config_file, overrides)
+    # Refused before the run remembers it.
+    check_quantizer(config.merge)
+    return config

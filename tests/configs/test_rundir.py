@@ -112,3 +112,10 @@ def test_recreating_a_run_keeps_its_stages_and_takes_the_new_config(run: RunDir)
     again = RunDir.create(config)
     assert again.read().seed == 7
     assert again.changed_since("data", {"x": 1}) is None
+
+
+def test_a_moved_run_is_configured_where_it_is(run: RunDir, tmp_path: Path) -> None:
+    moved = RunDir(run.path.rename(tmp_path / "elsewhere"))
+    moved.configure(moved.config().model_copy(update={"seed": 7}))
+    assert moved.read().seed == moved.config().seed == 7
+    assert not run.path.exists()

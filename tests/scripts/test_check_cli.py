@@ -114,6 +114,22 @@ def test_what_no_precision_can_serve_needs_gguf(write: Any, big_model: Path, tmp
     assert "llama.cpp" in allowed.stdout
 
 
+def test_a_k_quant_without_the_quantizer_is_refused(
+    write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    recipe = write(merge={"formats": ["vllm", "gguf"], "gguf_quant": "q5_k_m"})
+    refused(run(recipe, cwd=tmp_path), "GGUF in q5_k_m", "llama-quantize", "install llama.cpp", "q8_0")
+    (tmp_path / "llama-quantize").write_text("#!/bin/sh\n")
+    (tmp_path / "llama-quantize").chmod(0o755)
+    assert run(recipe, cwd=tmp_path).returncode == 0
+
+
+def test_a_tracker_without_its_package_is_refused(write: Any, tmp_path: Path) -> None:
+    recipe = write(train={"report_to": ["swanlab"]})
+    refused(run(recipe, cwd=tmp_path), "swanlab needs the package swanlab", "pip install swanlab")
+
+
 def test_unknown_gpu(write: Any, tmp_path: Path) -> None:
     refused(run(write(), "--gpu", "nonsense", cwd=tmp_path), "--gpu nonsense", "h100-80gb", "t4")
 

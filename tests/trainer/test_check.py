@@ -28,6 +28,12 @@ def test_disk_counts_checkpoints_adapter_merged_weights_and_gguf() -> None:
     assert parts["gguf"] == pytest.approx(14.768 * 8.5 / 8, rel=0.01)
 
 
+def test_disk_counts_the_bf16_file_that_a_k_quant_is_made_from() -> None:
+    merge = {"formats": ["vllm", "gguf"], "gguf_quant": "q4_k_m"}
+    parts = check.disk_gb(recipe(merge=merge), SHAPES["14b"])
+    assert parts["gguf"] == pytest.approx(14.768 * (4.89 + 16) / 8, rel=0.01)
+
+
 def test_disk_without_checkpoints_and_gguf() -> None:
     parts = check.disk_gb(recipe(train={"save_steps": 0}), SHAPES["0.6b"])
     assert parts["checkpoints"] == 0

@@ -172,6 +172,22 @@ def test_k_quants_go_through_llama_quantize(models: Make, tmp_path: Path, monkey
     assert not (tmp_path / "again").exists()
 
 
+@pytest.mark.skipif(shutil.which("llama-quantize") is None, reason="llama.cpp's llama-quantize is not on the PATH")
+@pytest.mark.parametrize(
+    ("quant", "stored", "bound"), [("q4_k_m", "Q4_K", 0.1), ("q5_k_m", "Q5_K", 0.05), ("q6_k", "Q6_K", 0.025)]
+)
+def test_llama_cpp_makes_the_k_quant(tmp_path: Path, quant: str, stored: str, bound: float) -> None:
+    """Rows of 256 and more weights, the block of a K-quant: no falling back to another format."""
+    model = make_model(tmp_path / "model", "qwen3", torch.bfloat16, False, hidden_size=256, intermediate_size=512)
+    exact = gguf.GGUFReader(export(model, tmp_path / "bf16", "bf16").file).tensors
+    made = {t.name: t for t in gguf.GGUFReader(export(model, tmp_path / "k", quant).file).tensors}
+    assert stored in {t.tensor_type.name for t in made.values()}
+    for tensor in exact:
+        wanted = gguf.dequantize(tensor.data, tensor.tensor_type)
+        got = gguf.dequantize(made[tensor.name].data, made[tensor.name].tensor_type)
+        assert np.linalg.norm(got - wanted) < bound * np.linalg.norm(wanted), tensor.name
+
+
 def test_bad_requests_are_refused(models: Make, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'q9' is unknown"):
         export(models("qwen3"), tmp_path / "gguf", "q9")

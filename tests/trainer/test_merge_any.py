@@ -186,6 +186,20 @@ def test_run_is_merged_once_and_again_when_its_adapter_changes(
     assert (run.merged / "model.safetensors").read_bytes() != first
 
 
+def test_a_run_can_ask_for_a_k_quant(
+    base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for llama-quantize, which copies."""
+    program = tmp_path / "llama-quantize"
+    program.write_text('#!/bin/sh\n[ "$3" = Q6_K ] && /bin/cp "$1" "$2"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    run = make_run(tmp_path, base, adapter, formats=["vllm", "gguf"], gguf_quant="q6_k")
+    merge_run(run)
+    assert [p.name for p in run.gguf.iterdir()] == ["tiny-Q6_K.gguf"]
+    assert run.read().stages["gguf"].inputs["quant"] == "q6_k"
+
+
 def test_asking_for_gguf_later_does_not_merge_again(
     base: Path, adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

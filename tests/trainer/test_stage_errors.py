@@ -21,10 +21,25 @@ QA = [{"instruction": f"第{i}问", "output": f"第{i}答"} for i in range(12)]
         ({"data": {"sources": "EMPTY"}}, 2, "no rows in it", "data.sources[].path"),
         ({"data": {"sources": "ANSWERLESS"}}, 2, "no conversation is left to train on", "tuneserve check"),
         ({"model": "/nowhere/model"}, 2, "no such folder", "set `model`"),
+        ({"train": {"report_to": ["swanlab"]}}, 2, "swanlab needs the package swanlab", "pip install swanlab"),
+        (
+            {"merge": {"formats": ["vllm", "gguf"], "gguf_quant": "q4_k_m"}},
+            2,
+            "llama-quantize, which is not on the PATH",
+            "merge.gguf_quant",
+        ),
         ({"data": {"sources": "QA", "max_length": 8}}, 2, "no training row is left: overlong", "data.max_length"),
     ],
 )
-def test_data_stage(workshop: Path, sections: dict[str, Any], code: int, message: str, next_step: str) -> None:
+def test_data_stage(
+    workshop: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sections: dict[str, Any],
+    code: int,
+    message: str,
+    next_step: str,
+) -> None:
+    monkeypatch.setenv("PATH", str(workshop))  # no llama-quantize, wherever these tests run
     files = {
         "EMPTY": write_jsonl(workshop / "empty.jsonl", []),
         "ANSWERLESS": write_jsonl(workshop / "answerless.jsonl", [{"instruction": "问", "output": ""}]),
@@ -46,7 +61,6 @@ def test_data_stage(workshop: Path, sections: dict[str, Any], code: int, message
     [
         ({"lora": {"target_modules": ["q_prj"]}}, 2, "has no layers named q_prj", "q_proj"),
         ({"lora": {"target_modules": ["q_proj", "lm_head"]}}, 2, "lm_head cannot take an adapter", "modules_to_save"),
-        ({"train": {"report_to": ["swanlab"]}}, 2, "swanlab needs the package swanlab", "pip install swanlab"),
     ],
 )
 def test_train_stage(workshop: Path, sections: dict[str, Any], code: int, message: str, next_step: str) -> None:
