@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0)]
+GgufQuant = Literal[
+    "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q5_k_s", "q4_k_m", "q4_k_s", "q3_k_l", "q3_k_m", "q3_k_s", "q2_k"
+]
 
 LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -165,8 +168,8 @@ class MergeConfig(Section):
 
     formats: Annotated[list[Literal["vllm", "gguf"]], Field(min_length=1)] = ["vllm"]
     """`vllm` (16-bit safetensors), `gguf`, or both."""
-    gguf_quant: Literal["f16", "bf16", "q8_0"] = "q8_0"
-    """Number format of the GGUF file."""
+    gguf_quant: GgufQuant = "q8_0"
+    """Number format of the GGUF file; the K-quants (`q4_k_m` and others) need llama.cpp's `llama-quantize`."""
     shard_gb: Annotated[float, Field(gt=0)] = 5.0
     """Largest shard of the merged weights, in GB of 1e9 bytes."""
 

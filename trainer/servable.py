@@ -13,8 +13,12 @@ WORK_GB = 1.5
 LEAST_CONTEXT = 1024
 """A server with room for less than this is of no use, in tokens."""
 
-GGUF_BITS = {"f16": 16.0, "bf16": 16.0, "q8_0": 8.5}
-"""Bits a weight of a GGUF file; q8_0 has a 16-bit scale for 32 weights."""
+GGUF_BITS = {
+    "f16": 16.0, "bf16": 16.0, "q8_0": 8.5, "q6_k": 6.56, "q5_k_m": 5.70, "q5_k_s": 5.57,
+    "q4_k_m": 4.89, "q4_k_s": 4.67, "q3_k_l": 4.30, "q3_k_m": 4.00, "q3_k_s": 3.64, "q2_k": 3.16,
+}  # fmt: skip
+"""Bits a weight of a GGUF file. q8_0 has a 16-bit scale for 32 weights; the K-quants mix formats, as llama.cpp's
+`tools/quantize/README.md` lists it for Llama-3.1-8B. A small model, mostly embedding, comes out larger."""
 
 
 @dataclass(frozen=True)
