@@ -130,8 +130,10 @@ class TrainConfig(Section):
     """Decoupled weight decay."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients are clipped to this norm."""
-    optimizer: str = "adamw_8bit"
-    """Optimizer, by its name in transformers; an 8-bit one becomes `adamw_torch` where there is no GPU."""
+    optimizer: str = "auto"
+    """Optimizer, by its name in transformers; `auto` takes fused AdamW for an adapter, 8-bit AdamW for every weight."""
+    cuda_graphs: Literal["auto", "off"] = "auto"
+    """Record optimizer steps of few tokens as CUDA graphs, so that a fast GPU does not wait for Python."""
     neftune_noise_alpha: Annotated[float, Field(ge=0)] = 0
     """Noise on the embeddings while training (Jain et al. 2023); 0 is off."""
     eval_steps: Annotated[float, Field(ge=0)] = 0.25

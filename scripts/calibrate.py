@@ -52,11 +52,16 @@ class Layout:
     """Micro-batches of an optimizer step."""
     padded: bool = False
     """Padded rows instead of rows end to end."""
+    recorded: bool = False
+    """Steps recorded as CUDA graphs."""
+    optimizer: str = "adamw_torch_fused"
+    """By its name in transformers."""
 
     @property
     def name(self) -> str:
         """Identifies it within its group."""
-        return f"{self.count}x{self.rows}x{self.length or 'short'}{'-padded' if self.padded else ''}"
+        marks = ["padded"] * self.padded + ["recorded"] * self.recorded + ["8bit"] * ("8bit" in self.optimizer)
+        return "-".join([f"{self.count}x{self.rows}x{self.length or 'short'}", *marks])
 
 
 @dataclass(frozen=True)
@@ -75,14 +80,16 @@ class Group:
 
 
 _FULL = (
+    Layout(8, 140, recorded=True),
     Layout(8, 0),
+    Layout(8, 0, optimizer="adamw_8bit"),
     Layout(2, 2048),
     Layout(1, 512, 4),
     Layout(8, 0, padded=True),
     Layout(4, 0, 2),
     Layout(1, 2048, 2),
 )
-_SHORT = (Layout(8, 0), Layout(2, 2048), Layout(4, 1024, 2))
+_SHORT = (Layout(8, 140, recorded=True), Layout(8, 0), Layout(2, 2048), Layout(4, 1024, 2))
 _LONG = (Layout(2, 2048), Layout(2, 4096), Layout(8, 0, 2), Layout(16, 0))
 GROUPS = (
     Group("14b", "16bit", "off", _FULL),
@@ -225,12 +232,13 @@ def measure_group(options: argparse.Namespace) -> None:
         plan = Plan(
             rows_per_step=layout.rows * layout.count, micro_batch=layout.rows, accumulation=layout.count,
             padding_free=on_gpu and not layout.padded, checkpointing=group.checkpointing,  # type: ignore[arg-type]
-            dtype="bfloat16" if on_gpu else "float32", optimizer="adamw_8bit" if on_gpu else "adamw_torch",
-            learning_rate=2e-5, group_by_length=False, reasons={},
+            dtype="bfloat16" if on_gpu else "float32", optimizer=layout.optimizer if on_gpu else "adamw_torch",
+            learning_rate=2e-5, graphs=on_gpu and layout.recorded, group_by_length=False, reasons={},
         )  # fmt: skip
         row: dict[str, Any] = {
             "group": group.name, "shape": group.shape, "precision": group.precision, "rank": 16,
-            "checkpointing": group.checkpointing, "layout": layout.name, "gpu": gpu.name if gpu else "cpu",
+            "checkpointing": group.checkpointing, "layout": layout.name, "optimizer": layout.optimizer,
+            "recorded": layout.recorded, "gpu": gpu.name if gpu else "cpu",
             "source": f"{gpu.name if gpu else 'CPU'}, {datetime.date.today().isoformat()}, torch {torch.__version__}",
         }  # fmt: skip
         with tempfile.TemporaryDirectory() as scratch:

@@ -64,7 +64,10 @@ class Residual:
 
 def setup_of(row: Row) -> Setup:
     """What a row trained."""
-    return Setup(SHAPES[row["shape"]], row["precision"], row["checkpointing"], rank=row.get("rank", 16))
+    return Setup(
+        SHAPES[row["shape"]], row["precision"], row["checkpointing"], rank=row.get("rank", 16),
+        optimizer=row.get("optimizer", "adamw_8bit"), recorded=row.get("recorded", False),
+    )  # fmt: skip
 
 
 def batches_of(row: Row) -> Batches:

@@ -79,7 +79,8 @@ def halved(plan: Plan) -> Plan | None:
         plan,
         micro_batch=micro_batch,
         accumulation=plan.rows_per_step // micro_batch,
-        reasons=plan.reasons | {"micro_batch": why},
+        graphs=False,
+        reasons=plan.reasons | {"micro_batch": why, "graphs": "recorded steps are one forward pass"},
     )
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from configs.schema import LoraConfig, TrainConfig
 from trainer.estimate import Batches, Checkpointing, Memory, Precision, Setup, estimate_memory, estimate_time, usable_gb
 from trainer.gpus import Gpu
+from trainer.optimizers import choose_optimizer
 from trainer.shape import ModelShape
 
 AUTO_ROWS = (8, 16, 32, 64, 128)
@@ -22,6 +23,8 @@ GOOD_ENOUGH = 0.95
 """`auto` takes the fewest rows a step that reach this share of the best throughput."""
 ENOUGH_STEPS = 100
 """`auto` leaves a run at least this many optimizer steps, where it has as many at 8 rows a step."""
+RECORDED_TOKENS = 8192
+"""Steps of more tokens keep the GPU busy without CUDA graphs."""
 TIE = 1.03
 """Within this factor of the fastest, the layout that needs less memory is taken."""
 
@@ -45,6 +48,8 @@ class Candidate:
     """Padding left out."""
     usable_gb: float
     """Memory of the GPU that a plan may fill."""
+    recorded: bool = False
+    """Whether steps are recorded as CUDA graphs."""
 
     @property
     def fits(self) -> bool:
@@ -98,12 +103,17 @@ def candidates(
         for precision in precisions:
             for checkpointing in _CHECKPOINTING:
                 setup = setup_for(train, lora, shape, precision, checkpointing)
-                step_s = estimate_time(setup, batches, gpu).step_s
                 memory = estimate_memory(setup, batches, gpu)
+                if gpu.bf16 and not why_not_recorded(train, lora, precision, checkpointing, count, useful):
+                    recorded = replace(setup, recorded=True)
+                    more = estimate_memory(recorded, batches, gpu)
+                    if more.needed_gb <= usable_gb(gpu):
+                        setup, memory = recorded, more
+                step_s = estimate_time(setup, batches, gpu).step_s
                 found.append(
                     Candidate(
                         precision, checkpointing, rows_per_step, micro_batch, memory, step_s, steps, useful / step_s,
-                        usable_gb(gpu),
+                        usable_gb(gpu), setup.recorded,
                     )
                 )  # fmt: skip
     return found
@@ -142,6 +152,34 @@ def fastest(among: Sequence[Candidate]) -> Candidate | None:
     return min((c for c in fitting if c.step_s <= limit), key=lambda c: c.memory.needed_gb)
 
 
+def why_not_recorded(
+    train: TrainConfig, lora: LoraConfig, precision: Precision, checkpointing: Checkpointing, count: int, tokens: float
+) -> str:
+    """Why steps of this layout are not recorded as CUDA graphs; empty where they can be.
+
+    Args:
+        train: the recipe's section.
+        lora: the adapter.
+        precision: how the base is held.
+        checkpointing: whether activations are recomputed.
+        count: forward passes of an optimizer step.
+        tokens: mean tokens of one, padding left out.
+    """
+    if train.cuda_graphs == "off":
+        return "train.cuda_graphs"
+    if train.method == "full" or precision != "16bit":
+        return "only an adapter on 16-bit weights is recorded"
+    if lora.dropout or lora.dora or lora.modules_to_save or lora.bias != "none" or train.neftune_noise_alpha:
+        return "only plain LoRA is recorded: no dropout, DoRA, bias, whole modules or NEFTune"
+    if not train.padding_free:
+        return "rows are padded, to another shape in every step"
+    if checkpointing != "off" or count != 1:
+        return "recorded steps are one forward pass without checkpointing"
+    if tokens > RECORDED_TOKENS:
+        return f"{tokens:.0f} tokens a step keep the GPU busy"
+    return ""
+
+
 def setup_for(
     train: TrainConfig, lora: LoraConfig, shape: ModelShape, precision: Precision, checkpointing: Checkpointing
 ) -> Setup:
@@ -155,7 +193,7 @@ def setup_for(
         modules=lora.target_modules,
         saved_modules=whole,
         full=train.method == "full",
-        optimizer_bytes=2 if "8bit" in train.optimizer else 8,
+        optimizer=choose_optimizer(train, "cuda")[0],
     )
 
 

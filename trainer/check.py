@@ -26,6 +26,7 @@ from trainer.checkview import render_plan, render_serving, render_table
 from trainer.datareport import DataReport
 from trainer.gpus import Gpu, gpu_at_hand, named_gpu
 from trainer.needs import K_QUANTS, check_needs
+from trainer.optimizers import choose_optimizer, state_bytes
 from trainer.plan import Device, Plan, count_steps, make_plan, precision_warning, predicted_layout
 from trainer.prepare import prepare, read_rows
 from trainer.preview import render_report, short_path, tokenizing_progress
@@ -102,7 +103,7 @@ def _plan(config: RunConfig, model: Path, shape: ModelShape, lengths: Sequence[i
     else:
         device = Device("cuda", gpu.name, gpu.memory_gb, gpu.bf16)
     layout = predicted_layout(config, model, lengths, device, gpu)
-    plan = make_plan(train, lengths, device, layout)
+    plan = make_plan(train, config.lora, lengths, device, layout)
     if warning := precision_warning(train, device):
         note(f"warning: {warning}", good=False)
     steps = count_steps(len(lengths), plan, train)
@@ -194,7 +195,7 @@ def disk_gb(config: RunConfig, shape: ModelShape) -> dict[str, float]:
         whole = shape.vocabulary * shape.hidden * len({"lm_head", "embed_tokens"} & set(lora.modules_to_save))
         trained, weight_bytes = shape.adapter_parameters(lora.r, lora.target_modules) + whole, 4
     saved = trained * weight_bytes / 1e9
-    state = trained * (2 if "8bit" in train.optimizer else 8) / 1e9
+    state = trained * state_bytes(choose_optimizer(train, "cuda")[0]) / 1e9
     # One checkpoint more than are kept: the new one is written before the oldest goes.
     kept = train.save_total_limit + 1 if train.save_steps or train.keep_best else 0
     merged = 2 * shape.parameters / 1e9

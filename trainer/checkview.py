@@ -36,6 +36,7 @@ def render_table(rows: Sequence[Candidate], taken: Candidate | None, gpu: Gpu) -
     table.add_column("checkpointing", no_wrap=True)
     for name in ("batch", "peak GB", "s/step", "tokens/s", "time"):
         table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("graphs")
     table.add_column("")
     for row in sorted(rows, key=lambda c: (c.precision, c.micro_batch)):
         speed = (
@@ -45,6 +46,7 @@ def render_table(rows: Sequence[Candidate], taken: Candidate | None, gpu: Gpu) -
         table.add_row(
             "→" if chosen else "", row.precision, row.checkpointing,
             f"{row.micro_batch} x {row.rows_per_step // row.micro_batch}", f"{row.peak_gb:.1f}", *speed,
+            "yes" if row.recorded and row.fits else "",
             "taken" if chosen and row.fits else "" if row.fits else "too large",
             style="bold green" if chosen and row.fits else "bright_black" if not row.fits else None,
         )  # fmt: skip

@@ -10,6 +10,7 @@ Memory, the peak that the allocator reserves on a GPU:
 Time of one optimizer step: the host issues the work while the GPU does it, and the slower of the two counts:
 
     host = micro-batches * layers * (time a layer) + tensors of the adapter * (time a tensor) + a constant
+           (recorded as a CUDA graph: tensors of the adapter * (time a tensor), and a constant while the GPU waits)
     gpu  = micro-batches' operations / rate + bytes of activations and of unpacked weights / bandwidth
 
 `calibration.json` holds the measured rows and the coefficients that `scripts/calibrate.py` fitted to them. Other GPUs
@@ -28,6 +29,7 @@ from typing import Any, Literal
 
 from configs.schema import LINEAR_LAYERS
 from trainer.gpus import Gpu
+from trainer.optimizers import state_bytes
 from trainer.shape import ModelShape
 
 Precision = Literal["16bit", "8bit", "4bit"]
@@ -77,9 +79,13 @@ class Coefficients:
     host_quantized: float = 0.1
     """More of it with 4-bit or 8-bit weights, as a share."""
     host_tensor_ms: float = 0.5
-    """Clipping and updating one tensor of the adapter."""
+    """Clipping and updating one tensor of the adapter, by an optimizer that takes them one by one."""
+    host_fused_tensor_ms: float = 0.05
+    """The same by one that takes all at once."""
     host_step_ms: float = 50.0
     """The rest of an optimizer step: logging, the loader."""
+    host_recorded_ms: float = 20.0
+    """Between two steps that are recorded as CUDA graphs, while the GPU waits."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +101,10 @@ class Setup:
     """Parameters trained whole beside the adapter (`lora.modules_to_save`)."""
     full: bool = False
     """Whether every weight is trained."""
-    optimizer_bytes: int = 2
-    """Bytes of optimizer state a trained parameter: 2 for 8-bit Adam, 8 for Adam in fp32."""
+    optimizer: str = "adamw_8bit"
+    """By its name in transformers."""
+    recorded: bool = False
+    """Whether steps are recorded as CUDA graphs."""
 
     @property
     def trained(self) -> int:
@@ -167,11 +175,13 @@ class Time:
     """Until the host has issued all of its work."""
     gpu_s: float
     """Until the GPU has done it, were it never kept waiting."""
+    between_s: float = 0.0
+    """Neither works while the other does."""
 
     @property
     def step_s(self) -> float:
         """They run side by side."""
-        return max(self.host_s, self.gpu_s)
+        return max(self.host_s, self.gpu_s) + self.between_s
 
 
 @dataclass(frozen=True)
@@ -207,7 +217,7 @@ def estimate_memory(setup: Setup, batches: Batches, gpu: Gpu, c: Coefficients | 
     shape, tokens = setup.shape, batches.longest_tokens
     weights = 2.0 * shape.parameters if setup.full else weight_bytes(shape, setup.precision)
     # Adapters are held in fp32 with fp32 gradients; under full fine-tuning both have the weights' 16 bits.
-    trained = setup.trained * ((2 if setup.full else 8) + setup.optimizer_bytes)
+    trained = setup.trained * ((2 if setup.full else 8) + state_bytes(setup.optimizer))
     largest = max(a * b for a, b in map(shape.widths, LINEAR_LAYERS))
     other = c.constant_gb * 1e9 + (2 * largest if setup.precision != "16bit" else 0)
     layer = tokens * shape.activation_bytes()
@@ -221,6 +231,9 @@ def estimate_memory(setup: Setup, batches: Batches, gpu: Gpu, c: Coefficients | 
     else:
         # The inputs wait in main memory; one is on its way back while the last is in use.
         kept, passing = 2 * one_input, max(loss, layer + backward)
+    if setup.recorded:
+        # The recordings hold theirs for good, while steps of new sizes run beside them.
+        kept, passing = 2 * kept, 2 * passing
     lost = (kept + passing) * (c.fragmented + (c.fragmented_varying if batches.varying else 0))
     return Memory(*(part / 1e9 for part in (weights, trained, kept, passing, other, lost)))
 
@@ -255,5 +268,8 @@ def estimate_time(setup: Setup, batches: Batches, gpu: Gpu, c: Coefficients | No
     layer_ms = c.host_layer_ms * (
         1 + (c.host_recompute if recomputed else 0) + (c.host_quantized if setup.precision != "16bit" else 0)
     )
-    step_ms = c.host_step_ms + c.host_tensor_ms * setup.trained_tensors
+    tensor_ms = c.host_fused_tensor_ms if "fused" in setup.optimizer else c.host_tensor_ms
+    step_ms = c.host_step_ms + tensor_ms * setup.trained_tensors
+    if setup.recorded:
+        return Time(tensor_ms * setup.trained_tensors / 1e3, gpu_s, c.host_recorded_ms / 1e3)
     return Time((batches.count * shape.layers * layer_ms + step_ms) / 1e3, gpu_s)

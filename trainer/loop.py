@@ -18,6 +18,7 @@ from configs.console import console
 from configs.rundir import RunDir, write_atomically
 from configs.schema import RunConfig
 from trainer.firstbatch import check_first_batch, expected_answers, rows_of
+from trainer.graphs import CudaRecorder, GraphedSteps
 from trainer.memory import peak_gb
 from trainer.merge_output import new_folder
 from trainer.plan import Plan
@@ -54,6 +55,7 @@ class TrainingRun:
         evaluated = _rows(heldout.slice(0, EVAL_ROWS), longest) if heldout.num_rows else None
         self.trainer = self._trainer(_rows(train, longest), evaluated)
         self.did = what_unsloth_did(self.model, self.trainer)
+        self.graphs = self._graphs(longest) if plan.graphs and self.did["padding_free"] else None
         self.checked: list[tuple[str, str]] = []
 
     def go(self, checkpoint: Path | None) -> dict[str, Any]:
@@ -77,6 +79,7 @@ class TrainingRun:
             "tokens_per_s": round(self.log.tokens / seconds, 1),
             "peak_gb": round(peak_gb(), 3),
             "first_batch_rows_checked": len(self.checked),
+            **({"graphs": self.graphs.facts()} if self.graphs else {}),
         }
 
     def _trainer(self, train: Dataset, heldout: Dataset | None) -> SFTTrainer:
@@ -95,6 +98,13 @@ class TrainingRun:
         for theirs in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(theirs)
         return trainer
+
+    def _graphs(self, longest: int) -> GraphedSteps:
+        """Puts recorded steps in the place of the trainer's own."""
+        own = self.trainer.training_step
+        graphs = GraphedSteps(own, self.model, self.plan.rows_per_step, longest, CudaRecorder())
+        self.trainer.training_step = graphs.training_step
+        return graphs
 
     def _watch_batches(self) -> None:
         """Checks the first batch that the collator gives in training, and counts the tokens of all."""
@@ -173,6 +183,8 @@ def training_arguments(run: RunDir, config: RunConfig, plan: Plan, *, evaluates:
         greater_is_better=False if best else None,
         logging_steps=1,
         logging_first_step=True,
+        # The filter hides losses that are no numbers, and has every step wait for the GPU to find them.
+        logging_nan_inf_filter=False,
         report_to=list(train.report_to) or "none",
         run_name=config.name,
         disable_tqdm=True,

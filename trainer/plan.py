@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from configs.schema import RunConfig, TrainConfig
-from trainer.candidates import ENOUGH_STEPS, Candidate, choose, optimizer_steps
+from configs.schema import LoraConfig, RunConfig, TrainConfig
+from trainer.candidates import ENOUGH_STEPS, Candidate, choose, optimizer_steps, why_not_recorded
 from trainer.estimate import Checkpointing
 from trainer.gpus import Gpu, gpu_at_hand, match
+from trainer.optimizers import choose_optimizer
 from trainer.shape import ModelShape, UnknownShape
 
 CPU_TOKENS = 4096
@@ -48,6 +49,8 @@ class Plan:
     optimizer: str
     learning_rate: float
     """Peak rate; differs from the recipe's only under `rows_per_step: auto`."""
+    graphs: bool
+    """Whether steps are recorded as CUDA graphs."""
     group_by_length: bool
     """Whether rows of like length share a forward pass, which is what saves padding."""
     reasons: dict[str, str]
@@ -59,6 +62,7 @@ class Plan:
         return (
             f"{self.rows_per_step} rows a step = {self.micro_batch} x {self.accumulation}, {laid_out}; {self.dtype}, "
             f"checkpointing {self.checkpointing}, {self.optimizer} at {self.learning_rate:.3g}"
+            f"{', steps recorded as CUDA graphs' if self.graphs else ''}"
         )
 
     def facts(self) -> dict[str, Any]:
@@ -87,7 +91,11 @@ def predicted_layout(
 
 
 def make_plan(
-    train: TrainConfig, lengths: Sequence[int], device: Device, layout: tuple[Candidate, str] | None = None
+    train: TrainConfig,
+    lora: LoraConfig,
+    lengths: Sequence[int],
+    device: Device,
+    layout: tuple[Candidate, str] | None = None,
 ) -> Plan:
     """The layout for these row lengths (tokens) on this device; `layout` is what `predicted_layout` gave.
 
@@ -95,7 +103,7 @@ def make_plan(
     of the whole step, so the layout changes speed and memory, never the gradient.
     """
     dtype, dtype_why = choose_dtype(device)
-    optimizer, optimizer_why = choose_optimizer(train.optimizer, device)
+    optimizer, optimizer_why = choose_optimizer(train, device.kind)
     budget, budget_why = token_budget(device)
     longest = max(lengths)
     mean = sum(lengths) / len(lengths)
@@ -127,15 +135,18 @@ def make_plan(
         micro_batch = max(fits, default=1)
         micro_why = f"{micro_batch} rows of at most {longest} tokens within {budget_why}"
         checkpointing, checkpointing_why = choose_checkpointing(device, micro_batch * longest)
+    accumulation = rows_per_step // micro_batch
+    graphs, graphs_why = choose_graphs(train, lora, device, layout, checkpointing, accumulation, rows_per_step * mean)
     return Plan(
         rows_per_step=rows_per_step,
         micro_batch=micro_batch,
-        accumulation=rows_per_step // micro_batch,
+        accumulation=accumulation,
         padding_free=padding_free,
         checkpointing=checkpointing,
         dtype=dtype,
         optimizer=optimizer,
         learning_rate=learning_rate,
+        graphs=graphs,
         group_by_length=not padding_free and micro_batch > 1,
         reasons={
             "rows_per_step": rows_why,
@@ -145,6 +156,7 @@ def make_plan(
             "dtype": dtype_why,
             "optimizer": optimizer_why,
             "learning_rate": rate_why,
+            "graphs": graphs_why,
         },
     )
 
@@ -158,13 +170,6 @@ def choose_dtype(device: Device) -> tuple[Literal["bfloat16", "float16", "float3
     return "float16", f"{device.name} has no bf16"
 
 
-def choose_optimizer(wanted: str, device: Device) -> tuple[str, str]:
-    """The optimizer's name in transformers, and why."""
-    if device.kind == "cpu" and ("8bit" in wanted or "paged" in wanted):
-        return "adamw_torch", f"{wanted} has no CPU kernels"
-    return wanted, "train.optimizer"
-
-
 def choose_learning_rate(train: TrainConfig, rows_per_step: int) -> tuple[float, str]:
     """Peak learning rate for that many rows a step, and why.
 
@@ -173,7 +178,7 @@ def choose_learning_rate(train: TrainConfig, rows_per_step: int) -> tuple[float,
     """
     if train.rows_per_step != "auto" or rows_per_step == RATE_ROWS:
         return train.learning_rate, "train.learning_rate"
-    if "adam" not in train.optimizer:
+    if "adam" not in train.optimizer and train.optimizer != "auto":
         return train.learning_rate, f"train.learning_rate: no rule is known for {train.optimizer}, so it stays"
     rate = train.learning_rate * math.sqrt(rows_per_step / RATE_ROWS)
     return rate, (
@@ -199,6 +204,27 @@ def choose_padding_free(wanted: bool, device: Device) -> tuple[bool, str]:
     if device.kind == "cpu":
         return False, "no variable-length attention on a CPU: rows of like length are padded together instead"
     return True, "train.padding_free"
+
+
+def choose_graphs(
+    train: TrainConfig,
+    lora: LoraConfig,
+    device: Device,
+    layout: tuple[Candidate, str] | None,
+    checkpointing: Checkpointing,
+    accumulation: int,
+    tokens: float,
+) -> tuple[bool, str]:
+    """Whether steps are recorded as CUDA graphs, and why."""
+    if device.kind == "cpu":
+        return False, "a CPU has none"
+    if not device.bf16:
+        return False, "fp16 scales the loss step by step"
+    if why := why_not_recorded(train, lora, train.precision, checkpointing, accumulation, tokens):
+        return False, why
+    if train.plan == "auto" and layout is not None and not layout[0].recorded:
+        return False, "the recordings' own memory does not fit"
+    return True, f"{tokens:.0f} tokens a step are too few to keep the GPU busy otherwise"
 
 
 def token_budget(device: Device) -> tuple[int, str]:

@@ -113,7 +113,7 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> dict[str,
     device = find_device()
     lengths = train["length"].to_pylist()
     layout = predicted_layout(config, Path(facts["base_model"]), lengths, device)
-    plan = make_plan(config.train, lengths, device, layout)
+    plan = make_plan(config.train, config.lora, lengths, device, layout)
     note(plan.summary())
     if warning := precision_warning(config.train, device):
         note(f"warning: {warning}")

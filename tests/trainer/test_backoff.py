@@ -12,7 +12,7 @@ import torch
 
 from configs.errors import TuneserveError
 from configs.rundir import RunDir
-from configs.schema import TrainConfig
+from configs.schema import LoraConfig, TrainConfig
 from tests.trainer.conftest import make_run, run_stage, stage_environment
 from trainer.backoff import halved, train_with_back_off
 from trainer.plan import Device, Plan, make_plan
@@ -21,7 +21,7 @@ from trainer.progress import read_log
 
 def plan(rows: int, micro_batch: int) -> Plan:
     config = TrainConfig(plan="manual", rows_per_step=rows, micro_batch=micro_batch)
-    return make_plan(config, [100] * 200, Device("cuda", "NVIDIA H100 80GB HBM3", 85.0, True))
+    return make_plan(config, LoraConfig(), [100] * 200, Device("cuda", "NVIDIA H100 80GB HBM3", 85.0, True))
 
 
 def out_of_memory(times: int, seen: list[Plan]) -> Any:

@@ -167,7 +167,7 @@ def test_plan_takes_the_predicted_layout_on_a_gpu_only() -> None:
     lengths = [100] * 200
     layout = predicted_layout(config, DEMO_MODEL, lengths, gpu)
     assert layout is not None
-    plan = make_plan(config.train, lengths, gpu, layout)
+    plan = make_plan(config.train, config.lora, lengths, gpu, layout)
     assert (plan.micro_batch, plan.checkpointing, plan.rows_per_step) == (8, "off", 8)
     assert predicted_layout(config, DEMO_MODEL, lengths, Device("cpu", "CPU", 16.0, False)) is None
 

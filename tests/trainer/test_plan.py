@@ -38,7 +38,8 @@ def test_rate_stays_for_optimizers_without_a_rule(optimizer: str) -> None:
 
 def test_plan_carries_rate_and_reason() -> None:
     train, lengths = TrainConfig(rows_per_step="auto"), [140] * 10_000
-    plan = make_plan(train, lengths, H100, choose(train, LoraConfig(), SHAPES["14b"], lengths, GPUS["h100-80gb"]))
+    layout = choose(train, LoraConfig(), SHAPES["14b"], lengths, GPUS["h100-80gb"])
+    plan = make_plan(train, LoraConfig(), lengths, H100, layout)
     assert plan.rows_per_step > 8
     assert plan.learning_rate == pytest.approx(2e-5 * math.sqrt(plan.rows_per_step / 8))
     assert "Malladi" in plan.reasons["learning_rate"]

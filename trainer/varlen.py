@@ -1,0 +1,60 @@
+"""Attention over rows laid end to end, whose boundaries the GPU reads from a tensor and the host need not know.
+
+Unsloth's own choice reads the lengths on the host, at the latest to launch one kernel for each row; a recorded step
+cannot do so, since its launches are fixed. torch's variable-length kernel takes the boundaries as a tensor.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def rows_apart(model: torch.nn.Module, ends: torch.Tensor, longest: int) -> Iterator[None]:
+    """Within the block, Unsloth's layers attend causally within rows that lie end to end.
+
+    Args:
+        model: a model with Unsloth's layers, on a GPU; it is not told of the rows in any other way.
+        ends: where the rows begin and end: int32 of shape (rows + 1,), from 0 to the number of tokens, on the GPU. It
+            is read when the kernel runs, so that what is written into it later counts.
+        longest: no row has more tokens.
+    """
+    # On a CPU Unsloth leaves the layers to transformers, and these modules cannot be imported.
+    from unsloth.utils import attention_dispatch
+    from unsloth.utils.packing import mark_allow_overlength
+
+    # Else all the rows together are cut to the length of one.
+    mark_allow_overlength(model)
+
+    def attend(*, config: Any, context: Any, Q: torch.Tensor, K: torch.Tensor, V: torch.Tensor) -> torch.Tensor:
+        kernel, takes_groups = _kernel()
+        if config.n_groups != 1 and not takes_groups:
+            K, V = (x.repeat_interleave(config.n_groups, dim=1) for x in (K, V))
+        grouped = {"enable_gqa": True} if config.n_groups != 1 and takes_groups else {}
+        # (1, heads, tokens, head size) as Unsloth holds it becomes (tokens, heads, head size).
+        q, k, v = (x[0].transpose(0, 1).contiguous() for x in (Q, K, V))
+        scale = (config.flash_varlen_kwargs or {}).get("softmax_scale")
+        scaled = {} if scale is None else {"scale": scale}
+        out = kernel(q, k, v, ends, ends, longest, longest, window_size=(-1, 0), **grouped, **scaled)
+        return out.unsqueeze(0)
+
+    before = attention_dispatch._run_attention
+    attention_dispatch._run_attention = attend
+    try:
+        yield
+    finally:
+        attention_dispatch._run_attention = before
+
+
+@cache
+def _kernel() -> tuple[Callable[..., torch.Tensor], bool]:
+    """torch's variable-length attention, and whether it shares keys among groups of heads (torch 2.12 on)."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    return varlen_attn, "enable_gqa" in inspect.signature(varlen_attn).parameters
