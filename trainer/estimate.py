@@ -45,6 +45,8 @@ LOSS_BYTES_A_LOGIT = 16
 """Unsloth's own figure, by which it cuts the loss into chunks."""
 LOSS_TARGET_BYTES = 4 * 2**30
 """Unsloth's budget for one chunk of the loss, or half the free memory where that is less."""
+GRAIN = 128
+"""Tokens of a recorded step are filled up to a multiple of this; more is wasted work, fewer are more recordings."""
 NF4_BYTES = 0.5 + (1 + 4 / 256) / 64
 """Bytes of one NF4 weight: half a byte, an 8-bit scale for 64 weights, a 32-bit scale for 256 of those."""
 
@@ -64,6 +66,8 @@ class Coefficients:
     """Share of the activations lost between the allocator's blocks when every micro-batch has the same length."""
     fragmented_varying: float = 0.3
     """The same where lengths vary."""
+    fragmented_recorded: float = 0.35
+    """The same where steps of several sizes are recorded as CUDA graphs."""
     # time on the GPU
     efficiency: float = 0.62
     """Share of the published rate that the products reach."""
@@ -231,10 +235,11 @@ def estimate_memory(setup: Setup, batches: Batches, gpu: Gpu, c: Coefficients | 
     else:
         # The inputs wait in main memory; one is on its way back while the last is in use.
         kept, passing = 2 * one_input, max(loss, layer + backward)
+    shares = c.fragmented + (c.fragmented_varying if batches.varying else 0)
     if setup.recorded:
         # The recordings hold theirs for good, while steps of new sizes run beside them.
-        kept, passing = 2 * kept, 2 * passing
-    lost = (kept + passing) * (c.fragmented + (c.fragmented_varying if batches.varying else 0))
+        kept, passing, shares = 2 * kept, 2 * passing, c.fragmented_recorded
+    lost = (kept + passing) * shares
     return Memory(*(part / 1e9 for part in (weights, trained, kept, passing, other, lost)))
 
 
@@ -256,11 +261,12 @@ def estimate_time(setup: Setup, batches: Batches, gpu: Gpu, c: Coefficients | No
     products = shape.forward_flops() * (3 if setup.full else 2) + (2 * shape.linear_parameters if recomputed else 0)
     products += 0 if setup.full else 6 * setup.trained
     attention = shape.attention_flops() * (4.5 if recomputed else 3.5)
-    operations = batches.tokens * products + batches.pairs * attention
+    tokens = batches.tokens + (GRAIN / 2 if setup.recorded else 0)
+    operations = tokens * products + batches.pairs * attention
     rate = c.efficiency * gpu.tflops * 1e12
     # However few the tokens, every pass reads the weights.
     reading = passes * 2 * shape.linear_parameters / (gpu.bandwidth_gb_s * 1e9)
-    traffic = batches.tokens * shape.layers * shape.activation_bytes() * c.traffic * (4 / 3 if recomputed else 1)
+    traffic = tokens * shape.layers * shape.activation_bytes() * c.traffic * (4 / 3 if recomputed else 1)
     if setup.precision != "16bit":
         packed = weight_bytes(shape, setup.precision) - weight_bytes(shape, "16bit") + 2 * shape.linear_parameters
         traffic += c.unpacking * passes * (packed + 2 * shape.linear_parameters)

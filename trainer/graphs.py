@@ -21,11 +21,10 @@ from typing import Any, Protocol
 import torch
 
 from configs.console import note
+from trainer.estimate import GRAIN
 from trainer.template import IGNORED
 from trainer.varlen import rows_apart
 
-GRAIN = 128
-"""Tokens of a step are filled up to a multiple of this; more would be wasted work, fewer would be more recordings."""
 LOSS_BOUND = 5e-3
 """Largest relative difference between a recorded loss and the same step's unrecorded one."""
 COSINE_BOUND = 0.999
