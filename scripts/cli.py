@@ -38,7 +38,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("chat")(chat.chat)
 app.command("run")(run.run)
-app.command("bench")(bench.bench)
+app.command("bench", context_settings=PASS_THROUGH)(bench.bench)
 app.command("doctor")(doctor.doctor)
 
 

@@ -22,6 +22,9 @@ from serve.state import find_server
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+REQUESTS_EACH = 25
+"""Requests for each in flight after which a figure does not get better, only later."""
+
 # The `vllm` command does not start on the CPU distribution (see serve.command), so its benchmark is called directly.
 _CPU_PROGRAM = (
     "from vllm.benchmarks.serve import add_cli_args, main\n"
@@ -56,44 +59,50 @@ class BenchPoint:
     """Time for each further token, median."""
     tpot_p99_ms: float
     """Time for each further token, 99th percentile."""
+    itl_median_ms: float
+    """Time between two pieces of a streamed answer, median over all pieces of all answers."""
+    itl_p99_ms: float
+    """Time between two pieces, 99th percentile."""
 
 
-def bench(
-    which: str | Path | None,
-    concurrencies: Sequence[int],
-    prompts: int,
-    input_tokens: int,
-    output_tokens: int,
-    out: Path | None,
-    console: Console,
-) -> list[BenchPoint]:
+@dataclass(frozen=True)
+class Load:
+    """What a server is asked while it is measured."""
+
+    concurrencies: tuple[int, ...] = (1, 8, 32, 128)
+    """Requests in flight, one measurement each."""
+    prompts: int = 200
+    """Requests of a measurement: at most 25 for each in flight, at least one."""
+    input_tokens: int = 512
+    """Length of the random prompts."""
+    output_tokens: int = 64
+    """Length of the answers; the end-of-turn token is ignored, so that every answer has it."""
+
+    def requests(self, concurrency: int) -> int:
+        """Requests of one measurement."""
+        return max(concurrency, min(self.prompts, REQUESTS_EACH * concurrency))
+
+
+def bench(which: str | Path | None, load: Load, out: Path | None, console: Console) -> list[BenchPoint]:
     """Measures a server that was started here and prints the table.
 
     Args:
         which: run directory, model name or port; None takes the only server there is.
-        concurrencies: requests in flight, one measurement each.
-        prompts: requests of each measurement.
-        input_tokens: length of the random prompts.
-        output_tokens: length of the answers.
+        load: what is asked.
         out: folder for the results; by default `report/bench` of the run, or `bench-PORT` here.
         console: where the table goes.
     """
     state = find_server(which)
     run = Path(state.served)
     folder = out or (run / "report" / "bench" if (run / "run.json").is_file() else Path(f"bench-{state.port}"))
-    model = next((name for name in state.names if not name.endswith("-base")), state.names[0])
-    points = measure(
-        state.base_url.removesuffix("/v1"),
-        model,
-        Path(state.weights),
-        folder,
-        concurrencies,
-        input_tokens,
-        output_tokens,
-        prompts,
-        state.api_key,
-    )
+    tuned = next((name for name in state.names if not name.endswith("-base")), state.names[0])
+    model = str(which) if which in state.all_names else tuned
+    points = measure(state.root_url, model, Path(state.weights), folder, load, state.api_key)
     console.print(table(points))
+    if state.ready_s is not None:
+        console.print(
+            f"the server was ready after {state.ready_s:.1f} s; `--start --cold` measures cold and warm starts"
+        )
     console.print(f"written: {folder / 'bench.png'}, {folder / 'bench.json'}")
     return points
 
@@ -103,10 +112,7 @@ def measure(
     model: str,
     tokenizer: Path,
     out: Path,
-    concurrencies: Sequence[int] = (1, 8, 32, 128),
-    input_tokens: int = 512,
-    output_tokens: int = 64,
-    prompts: int = 200,
+    load: Load,
     api_key: str | None = None,
     device: Device | None = None,
 ) -> list[BenchPoint]:
@@ -117,10 +123,7 @@ def measure(
         model: name to ask for.
         tokenizer: folder of its tokenizer.
         out: folder for the results.
-        concurrencies: requests in flight, one measurement each.
-        input_tokens: length of the random prompts.
-        output_tokens: length of the answers; the end-of-turn token is ignored, so that every answer has it.
-        prompts: requests of each measurement, and at least one for each in flight.
+        load: what is asked.
         api_key: where the server asks for one.
         device: which vLLM is installed.
 
@@ -129,7 +132,7 @@ def measure(
     """
     out.mkdir(parents=True, exist_ok=True)
     points = []
-    for concurrency in concurrencies:
+    for concurrency in load.concurrencies:
         settings = {
             "--backend": "openai",
             "--base-url": root_url,
@@ -137,15 +140,16 @@ def measure(
             "--model": model,
             "--tokenizer": str(tokenizer),
             "--dataset-name": "random",
-            "--random-input-len": str(input_tokens),
-            "--random-output-len": str(output_tokens),
-            "--num-prompts": str(max(concurrency, prompts)),
+            "--random-input-len": str(load.input_tokens),
+            "--random-output-len": str(load.output_tokens),
+            "--num-prompts": str(load.requests(concurrency)),
             "--max-concurrency": str(concurrency),
             "--seed": "1",
         }
         points.append(vllm_bench(settings, ["--ignore-eos"], out / f"bench-{concurrency}.json", api_key, device))
-    write_atomically(out / "bench.json", json.dumps([asdict(p) for p in points], indent=2) + "\n")
-    draw(points, out / "bench.png", f"{model}, {input_tokens} tokens in, {output_tokens} out")
+    found = {"model": model, "load": asdict(load), "points": [asdict(p) for p in points]}
+    write_atomically(out / "bench.json", json.dumps(found, indent=2) + "\n")
+    draw(points, out / "bench.png", f"{model}, {load.input_tokens} tokens in, {load.output_tokens} out")
     return points
 
 
@@ -183,19 +187,39 @@ def vllm_bench(
     return _point(int(settings["--max-concurrency"]), result)
 
 
-def table(points: Sequence[BenchPoint]) -> Table:
-    """The measurements for the terminal."""
-    shown = Table("in flight", "requests/s", "tokens/s", "first token ms (p99)", "per token ms (p99)", "failed")
+CAPTION = "ms, median (p99): first token, each further token, between streamed pieces"
+
+
+def table(points: Sequence[BenchPoint], others: Mapping[int, BenchPoint] | None = None, title: str = "") -> Table:
+    """The measurements for the terminal; with those of another server at the same load, tokens/s by theirs."""
+    shown = Table(box=None, pad_edge=False, caption=CAPTION, caption_justify="left")
+    headings = ["in flight", "req/s", "tok/s", "TTFT", "TPOT", "ITL", "failed"]
+    for heading in [*headings, f"/ {title}"] if others else headings:
+        shown.add_column(heading, justify="right", no_wrap=True)
     for p in points:
-        shown.add_row(
+        row = [
             str(p.concurrency),
             f"{p.requests_per_s:.2f}",
             f"{p.output_tokens_per_s:,.0f}",
             f"{p.ttft_median_ms:,.0f} ({p.ttft_p99_ms:,.0f})",
             f"{p.tpot_median_ms:.1f} ({p.tpot_p99_ms:.1f})",
+            f"{p.itl_median_ms:.1f} ({p.itl_p99_ms:.1f})",
             str(p.failed),
-        )
+        ]
+        if others:
+            other = others.get(p.concurrency)
+            row.append(f"{p.output_tokens_per_s / other.output_tokens_per_s:.2f}" if other else "")
+        shown.add_row(*row)
     return shown
+
+
+def measured_before(file: Path, load: Load) -> dict[int, BenchPoint]:
+    """Measurements in a `bench.json` by concurrency; empty where there is none, or its requests were others."""
+    if not file.is_file():
+        return {}
+    found = json.loads(file.read_text(encoding="utf-8"))
+    before = Load(**{**found["load"], "concurrencies": load.concurrencies})
+    return {p["concurrency"]: BenchPoint(**p) for p in found["points"]} if before == load else {}
 
 
 def draw(points: Sequence[BenchPoint], file: Path, title: str) -> None:
@@ -248,4 +272,6 @@ def _point(concurrency: int, file: Path) -> BenchPoint:
         ttft_p99_ms=found["p99_ttft_ms"],
         tpot_median_ms=found["median_tpot_ms"],
         tpot_p99_ms=found["p99_tpot_ms"],
+        itl_median_ms=found["median_itl_ms"],
+        itl_p99_ms=found["p99_itl_ms"],
     )

@@ -82,6 +82,11 @@ class ServerCommand:
         """Base URL for OpenAI clients on this machine."""
         return f"{self.root_url}/v1"
 
+    @property
+    def dummy(self) -> bool:
+        """Whether vLLM makes up the weights, as for a measurement of speed; the folder needs to have none."""
+        return flag_value(self.argv, "--load-format") == "dummy"
+
     def shown(self) -> str:
         """The command as a line for a shell; the key stands in it as a reference to its variable."""
         env = [f"{k}={shlex.quote(v)}" for k, v in self.env.items()]

@@ -13,7 +13,7 @@ from configs.errors import ConfigError
 from configs.load import apply_override, load_config
 from configs.rundir import RunDir
 from configs.schema import ServeConfig
-from serve.command import DRAIN_S, ServerCommand, build_command
+from serve.command import DRAIN_S, ServerCommand, build_command, flag_value
 from serve.folders import state_folder
 from serve.server import VllmServer
 from serve.target import (
@@ -99,13 +99,18 @@ def prepare(
     if adapter:
         raise ConfigError(f"{what}: not a run directory, so there is no adapter to serve", "leave --adapter out")
     exported = RunDir.open(against) if against is not None else None
-    target = exported_target(exported, what, name, thinking) if exported else folder_target(what, name, thinking)
+    if exported is None:
+        dummy = flag_value(extra, "--load-format") == "dummy"
+        return folder_job(folder_target(what, name, thinking, dummy=dummy), overrides, extra)
+    job = folder_job(exported_target(exported, what, name, thinking), overrides, extra)
+    return replace(job, run=exported.path, check=check, rounded=is_rounded(job.served))
+
+
+def folder_job(target: Target, overrides: Sequence[str] = (), extra: Sequence[str] = ()) -> ServeJob:
+    """The job of a plain model folder, which has no recipe and no log folder of its own."""
     config = _plain_config(overrides)
     log = state_folder().parent / "logs" / f"{config.port}.log"
-    job = _job(target, config, extra, target.weights, log)
-    if exported is None:
-        return job
-    return replace(job, run=exported.path, check=check, rounded=is_rounded(target.weights))
+    return _job(target, config, extra, target.weights, log)
 
 
 def _job(

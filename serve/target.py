@@ -110,9 +110,15 @@ def adapters_target(runs: Mapping[str, RunDir]) -> Target:
     return _target(first, base_folder(first), (base_name(first),), adapters)
 
 
-def folder_target(folder: str | Path, name: str | None = None, thinking: bool | None = None) -> Target:
-    """Any model folder or hub id, under its folder's name unless told otherwise."""
-    resolved = resolve_model(str(folder))
+def folder_target(
+    folder: str | Path, name: str | None = None, thinking: bool | None = None, *, dummy: bool = False
+) -> Target:
+    """Any model folder or hub id, under its folder's name unless told otherwise; a dummy one needs no weights."""
+    if dummy and Path(folder).is_dir():
+        resolved = Path(folder).resolve()
+        check_model_folder(resolved, weights=False)
+    else:
+        resolved = resolve_model(str(folder))
     traits = template_traits(resolved)
     return Target(
         weights=resolved,

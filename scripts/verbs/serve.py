@@ -52,7 +52,7 @@ def serve(
     from serve.job import prepare
     from serve.state import status
 
-    own, extra = _split([*(rest or []), *context.args])
+    own, extra = split_arguments([*(rest or []), *context.args])
     match what:
         case "status":
             _print_status(status())
@@ -109,7 +109,7 @@ def _llama_cpp_line(named: list[str], overrides: list[str]) -> str | None:
     return llama_cpp_line(RunDir.open(named[0]), overrides)
 
 
-def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Ours and vLLM's: everything from the first option on belongs to vLLM; click has taken `--` away."""
     cut = next((i for i, text in enumerate(arguments) if text.startswith("-")), len(arguments))
     return arguments[:cut], arguments[cut:]

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from rich.console import Console
 from configs.errors import ConfigError, TuneserveError
 from serve.adapters import load_adapter, served_models, unload_adapter
 from serve.behaviour import ask, check_behaviour
-from serve.bench import measure
+from serve.bench import Load, measure, measured_before
 from serve.chat import ChatModel, converse, model_at
 from serve.parity import check_parity, read_rows
 from serve.proof import answer_logprob, check_proof, judge
@@ -242,11 +243,13 @@ def test_a_forced_tool_call_comes_back_parsed(openai_client: OpenAI):
 
 def test_the_benchmark_measures_and_draws(adapter_server: VllmServer, demo_model: Path, tmp_path: Path):
     root = adapter_server.command.root_url
-    points = measure(root, "tiny-base", demo_model, tmp_path, (1, 4), input_tokens=32, output_tokens=8, prompts=12)
+    load = Load((1, 4), prompts=12, input_tokens=32, output_tokens=8)
+    points = measure(root, "tiny-base", demo_model, tmp_path, load)
     assert [p.concurrency for p in points] == [1, 4]
     assert all(p.failed == 0 and p.output_tokens_per_s > 0 for p in points)
     assert (tmp_path / "bench.png").stat().st_size > 10_000
-    assert len(json.loads((tmp_path / "bench.json").read_text())) == 2
+    assert measured_before(tmp_path / "bench.json", load) == {p.concurrency: p for p in points}
+    assert measured_before(tmp_path / "bench.json", replace(load, output_tokens=9)) == {}
 
 
 def test_any_endpoint_can_be_talked_to(adapter_server: VllmServer):
