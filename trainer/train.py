@@ -18,6 +18,7 @@ from trainer import environment
 from trainer.needs import check_needs
 from trainer.plan import Plan, count_steps, make_plan, precision_warning, predicted_layout
 from trainer.prepare import cache_root, read_rows
+from trainer.trackers import tracked
 
 FEW_STEPS = 100
 """Below this many optimizer steps a LoRA run has hardly begun, and the user is told so."""
@@ -127,7 +128,8 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> dict[str,
         did.update(training.did)
         return training.go(checkpoint)
 
-    figures, used = train_with_back_off(attempt, plan, checkpoint, lambda: last_checkpoint(run))
+    with tracked(config.train.report_to, run, config.name, resumed=checkpoint is not None):
+        figures, used = train_with_back_off(attempt, plan, checkpoint, lambda: last_checkpoint(run))
     run.update(
         facts={
             "lora_rank": config.lora.r,
