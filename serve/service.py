@@ -19,6 +19,7 @@ from rich.markup import escape
 
 from configs.errors import TuneserveError
 from configs.rundir import RunDir
+from serve.causes import log_since
 from serve.job import ServeJob
 from serve.preflight import preflight, require
 from serve.process import Handle
@@ -83,6 +84,7 @@ def serve_detached(job: ServeJob, console: Console) -> ServerState:
     """
     look_before(job, console)
     console.print(f"[dim]{escape(job.command.shown())}[/dim]")
+    said_before = job.supervisor_log.stat().st_size if job.supervisor_log.exists() else 0
     daemon = _spawn_daemon(job, None)
     try:
         with StartDisplay(console) as display:
@@ -91,6 +93,7 @@ def serve_detached(job: ServeJob, console: Console) -> ServerState:
         daemon.send_signal(signal.SIGTERM)
         daemon.wait()
         raise
+    console.print(log_since(job.supervisor_log, said_before).strip(), markup=False)
     console.print(escape(usage_text(job.command, f"tuneserve serve stop {job.command.port}")))
     return state
 

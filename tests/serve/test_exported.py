@@ -44,8 +44,7 @@ def test_an_exported_folder_is_proved_and_its_loss_is_stated(kind: str, tiny_run
     assert proof["passed"]
     assert (proof["rounded"], proof["tolerance"]) == (True, 0.25)
     assert 0.001 < proof["mean_gap"] / proof["mean_effect"] < 0.25
-    said = exported.supervisor_log.read_text()
-    assert "rounded weights stay close to the trained ones: off by" in " ".join(said.split())
+    assert "rounded weights stay close to the trained ones: off by" in console.export_text()
 
 
 @pytest.mark.slow

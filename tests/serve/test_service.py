@@ -34,6 +34,7 @@ def test_a_run_is_served_in_the_background_and_checked(tiny_run: TinyRun):
     try:
         said = console.export_text()
         assert "--lora-modules" in said
+        assert "proof: served weights are the trained ones" in said
         assert f"http://127.0.0.1:{port}/v1" in said
         assert f"tuneserve serve stop {port}" in said
         assert find_server(tiny_run.run.path).port == port
