@@ -22,8 +22,8 @@ def test_disk_counts_checkpoints_adapter_merged_weights_and_gguf() -> None:
     parts = check.disk_gb(recipe(merge={"formats": ["vllm", "gguf"]}), SHAPES["14b"])
     adapter = 64_225_280
     assert parts["adapter"] == pytest.approx(4 * adapter / 1e9)
-    # Two are kept, a third is written before the oldest goes; each holds the adapter and 8-bit Adam's state.
-    assert parts["checkpoints"] == pytest.approx(3 * 6 * adapter / 1e9)
+    # Two are kept, a third is written before the oldest goes; each holds the adapter and Adam's two moments in fp32.
+    assert parts["checkpoints"] == pytest.approx(3 * 12 * adapter / 1e9)
     assert parts["merged"] == pytest.approx(29.54, abs=0.01)
     assert parts["gguf"] == pytest.approx(14.768 * 8.5 / 8, rel=0.01)
 
