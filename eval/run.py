@@ -33,7 +33,7 @@ from eval.results import (
     sample_line,
     write_meta,
 )
-from eval.tasks.scoring import SCORING
+from eval.tasks.scoring import SCORING, primary_metric
 from eval.tasks.task import Item, Task
 
 _PROGRESS_EVERY_S = 0.2
@@ -154,7 +154,7 @@ def _plan(task: Task, endpoint: Endpoint, settings: Settings, served: Served, ou
         type=task.kind,
         role=task.role,
         group=task.group,
-        primary=task.primary or scoring.primary,
+        primary=primary_metric(task),
         metrics=list(scoring.metrics),
         diagnostics=list(scoring.diagnostics),
         chance=sum(1 / len(item.choices) for item in task.items) / len(task.items) if task.kind == "choice" else 0.0,

@@ -11,8 +11,8 @@ from eval.metrics.choice import extract_choice
 from eval.metrics.cmrc import cmrc_em, cmrc_f1
 from eval.metrics.number import extract_number, number_match
 from eval.metrics.rouge import best_rouge, words
-from eval.metrics.text import copy_rate, language_switch, length_ratio, repetition, zh_em, zh_f1
-from eval.tasks.task import Item, Kind
+from eval.metrics.text import copy_rate, han_count, language_switch, length_ratio, repetition, zh_em, zh_f1
+from eval.tasks.task import Item, Kind, Task
 
 
 @dataclass(frozen=True)
@@ -109,3 +109,16 @@ SCORING: dict[Kind, Scoring] = {
     "exact": Scoring("exact_match", ("exact_match", "zh_em"), _exact),
     "instruction": Scoring("if_strict", ("if_strict", "if_instruction", "if_loose"), _instruction, max_tokens=768),
 }
+
+
+def primary_metric(task: Task) -> str:
+    """The metric that is compared: the task's own, else its kind's.
+
+    Questions without a Chinese character in any reference take `zh_em`: the official script of CMRC drops Chinese
+    punctuation only, so that "Early spring." would be no match for "early spring".
+    """
+    if task.primary:
+        return task.primary
+    if task.kind == "qa" and not any(han_count(reference) for item in task.items for reference in item.references):
+        return "zh_em"
+    return SCORING[task.kind].primary

@@ -140,6 +140,11 @@ def test_every_expression_evaluates_to_its_answer(suite: dict[str, list[dict[str
         assert value == pytest.approx(float(row["answer"]), abs=1e-9), row["id"]
 
 
+def test_the_words_alone_are_no_sentence(suite: dict[str, list[dict[str, Any]]]) -> None:
+    row = next(row for row in suite["instruction"] if row["id"] == "instruction-014")
+    assert constraints.score(row["constraints"], "清晨，河边，老人，风筝")["if_strict"] == 0.0
+
+
 def test_every_instruction_can_be_obeyed_and_silence_does_not_obey_it(suite: dict[str, list[dict[str, Any]]]) -> None:
     answers = {row["id"]: row["answer"] for row in read(OBEDIENT_ANSWERS)}
     assert set(answers) == {row["id"] for row in suite["instruction"]}

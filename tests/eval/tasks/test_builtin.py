@@ -5,6 +5,7 @@ import pytest
 from configs.errors import ConfigError
 from configs.schema import TaskConfig
 from eval.tasks import load_task
+from eval.tasks.scoring import SCORING, primary_metric
 
 
 def test_parts_and_groups() -> None:
@@ -25,3 +26,13 @@ def test_one_part() -> None:
     assert (task.name, len(task.items), task.role) == ("mine_number", 10, "target")
     with pytest.raises(ConfigError, match="it has: choice, english, instruction, number, qa, summary"):
         load_task(TaskConfig(name="mine", type="builtin", path="poems"))
+
+
+def test_english_answers_are_compared_without_their_punctuation() -> None:
+    tasks = {task.name: task for task in load_task(TaskConfig(name="suite", type="builtin"))}
+    assert primary_metric(tasks["suite_qa"]) == "cmrc_em"
+    assert primary_metric(tasks["suite_english_choice"]) == "accuracy"
+    english = tasks["suite_english_qa"]
+    assert primary_metric(english) == "zh_em"
+    item = next(item for item in english.items if item.references == ["early spring"])
+    assert SCORING["qa"].score(item, "Early spring.").scores[primary_metric(english)] == 1.0
