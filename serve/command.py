@@ -21,7 +21,7 @@ from typing import Any, Literal
 from configs.errors import ConfigError, TuneserveError
 from configs.models import weight_files
 from configs.schema import ServeConfig
-from serve.target import LORA_RANKS, Target
+from serve.target import LORA_LAYERS, LORA_RANKS, Target
 
 Device = Literal["cpu", "cuda"]
 
@@ -136,6 +136,9 @@ def build_command(
             f"export {config.api_key_env}=$(openssl rand -hex 24), or serve on 127.0.0.1",
         )
     flags = _server_flags(host, port, config, drain_s) | _model_flags(target, config) | _device_flags(device, config)
+    adapters_later = not target.adapters and flag_value(user, "--enable-lora") is not None
+    if adapters_later:
+        flags["--lora-target-modules"] = sorted(LORA_LAYERS)  # as in _model_flags, for adapters that are not known yet
     if key_env:
         flags["--middleware"] = ["serve.gate.Gate"]
     # vLLM takes several --middleware; every other flag of ours gives way to the user's.
@@ -152,7 +155,7 @@ def build_command(
     if device == "cpu":
         settings |= _cpu_env(target, config, available_ram or 8 * GIB)
     env = NO_TELEMETRY | {name: value for name, value in settings.items() if name not in environ}
-    if target.adapters or flag_value(user, "--enable-lora") is not None:
+    if target.adapters or adapters_later:
         env["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
     return ServerCommand(
         argv=(python, *program, str(target.weights), *ours, *user),

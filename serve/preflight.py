@@ -17,14 +17,11 @@ from configs.schema import ServeConfig
 from serve.command import GIB, ServerCommand, flag_value, kv_bytes_per_token
 from serve.gpus import Gpu, visible_gpus
 from serve.ports import require_free_port
-from serve.target import Adapter
+from serve.target import LORA_LAYERS, Adapter
 from serve.template import template_traits
 
 WORK_GIB = 1.0
 """What vLLM needs beside weights and KV cache: activations, CUDA context, graphs. A lower bound."""
-
-LORA_LAYERS = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"})
-"""Layers of a Qwen model in which vLLM can add an adapter."""
 
 BYTES_PER_WEIGHT = {"auto": 1.0, "bf16": 1.0, "fp16": 1.0, "fp8": 0.5}
 """Size in memory relative to the 16-bit file."""

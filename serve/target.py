@@ -15,6 +15,9 @@ from serve.template import Family, template_traits
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values that vLLM takes for `--max-lora-rank`."""
 
+LORA_LAYERS = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"})
+"""Layers of a Qwen model in which vLLM can add an adapter."""
+
 
 @dataclass(frozen=True)
 class Adapter:

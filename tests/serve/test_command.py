@@ -10,7 +10,7 @@ import pytest
 
 from configs.errors import ConfigError
 from configs.schema import ServeConfig
-from serve.command import build_command, flag_value, is_loopback, kv_bytes_per_token
+from serve.command import build_command, flag_value, flag_values, is_loopback, kv_bytes_per_token
 from serve.target import Adapter, Target, folder_target, read_adapter
 from serve.template import template_traits
 
@@ -210,3 +210,15 @@ def test_the_rank_of_an_adapter_with_a_rank_pattern_is_its_largest(tmp_path: Pat
 def test_a_copy_of_the_demo_model_is_served_under_its_folders_name(demo_model: Path, tmp_path: Path):
     shutil.copytree(demo_model, tmp_path / "my-model")
     assert folder_target(tmp_path / "my-model").name == "my-model"
+
+
+def test_a_base_can_be_made_to_take_adapters_later(target: Target):
+    extra = ["--enable-lora", "--max-lora-rank", "64"]
+    command = build_command(target, ServeConfig(), extra, device="cpu", environ={})
+    assert command.env["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
+    assert "q_proj" in flag_values(command.argv, "--lora-target-modules")
+    own = build_command(target, ServeConfig(), [*extra, "--lora-target-modules", "o_proj"], device="cpu", environ={})
+    assert flag_values(own.argv, "--lora-target-modules") == ("o_proj",)
+    without = build_command(target, ServeConfig(), device="cpu", environ={})
+    assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" not in without.env
+    assert flag_values(without.argv, "--lora-target-modules") == ()

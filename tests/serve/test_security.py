@@ -29,7 +29,8 @@ def guarded(demo_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         pytest.skip("starts the CPU build of vLLM")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUNESERVE_API_KEY", KEY)
-        command = build_command(folder_target(demo_model, "demo", False), ServeConfig(port=free_port()))
+        target = folder_target(demo_model, "demo", False)
+        command = build_command(target, ServeConfig(port=free_port()), ["--enable-lora"])
         with VllmServer(command, tmp_path_factory.mktemp("logs") / "serve.log", 300) as server:
             yield server
 
@@ -60,7 +61,9 @@ def test_without_the_key_every_route_but_the_open_ones_refuses(key: str | None, 
         ("POST", "//invocations"),
     ]
     assert sum(path.startswith("/v1") for _, path in every) >= 4
-    assert {"/invocations", "/tokenize"} <= {path for _, path in every}
+    assert {"/invocations", "/tokenize", "/v1/load_lora_adapter", "/v1/unload_lora_adapter"} <= {
+        path for _, path in every
+    }
     assert {path for method, path in every if status(guarded, method, path, key) != 401} == OPEN_PATHS
 
 
