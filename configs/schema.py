@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0)]
@@ -17,6 +17,14 @@ GgufQuant = Literal[
 ]
 
 LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+def _number_as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Argument = Annotated[str, BeforeValidator(_number_as_text)]
+"""A word of a command line; YAML reads `8000` as a number."""
 
 
 class Section(BaseModel):
@@ -209,7 +217,7 @@ class ServeConfig(Section):
     """Origins that browsers may call from."""
     tool_calls: bool = True
     """Parse tool calls where the template has them."""
-    args: list[str] = []
+    args: list[Argument] = []
     """Further arguments for `vllm serve`, passed on unchanged."""
 
     @field_validator("precision", mode="before")

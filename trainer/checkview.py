@@ -30,23 +30,24 @@ def render_table(rows: Sequence[Candidate], taken: Candidate | None, gpu: Gpu) -
         f"Memory and time on {gpu.name}, {rows[0].usable_gb:.1f} GB to use ({source}); "
         f"{rows[0].rows_per_step} rows a step,\nlaid out as rows of a forward pass x forward passes"
     )
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    caption = "* steps recorded as CUDA graphs" if any(row.recorded for row in rows) else None
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left", box=None, pad_edge=False)
     table.add_column("")
     table.add_column("precision", no_wrap=True)
     table.add_column("checkpointing", no_wrap=True)
     for name in ("batch", "peak GB", "s/step", "tokens/s", "time"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("graphs")
     table.add_column("")
     for row in sorted(rows, key=lambda c: (c.precision, c.micro_batch)):
         speed = (
-            (f"{row.step_s:.3g}", f"{row.useful_tokens_per_s:,.0f}", _hours(row.hours)) if row.fits else ("", "", "")
+            (f"{row.step_s:.3g}{'*' * row.recorded}", f"{row.useful_tokens_per_s:,.0f}", _hours(row.hours))
+            if row.fits
+            else ("", "", "")
         )
         chosen = row is taken
         table.add_row(
             "→" if chosen else "", row.precision, row.checkpointing,
             f"{row.micro_batch} x {row.rows_per_step // row.micro_batch}", f"{row.peak_gb:.1f}", *speed,
-            "yes" if row.recorded and row.fits else "",
             "taken" if chosen and row.fits else "" if row.fits else "too large",
             style="bold green" if chosen and row.fits else "bright_black" if not row.fits else None,
         )  # fmt: skip

@@ -45,8 +45,6 @@ LOSS_BYTES_A_LOGIT = 16
 """Unsloth's own figure, by which it cuts the loss into chunks."""
 LOSS_TARGET_BYTES = 4 * 2**30
 """Unsloth's budget for one chunk of the loss, or half the free memory where that is less."""
-GRAIN = 128
-"""Tokens of a recorded step are filled up to a multiple of this; more is wasted work, fewer are more recordings."""
 NF4_BYTES = 0.5 + (1 + 4 / 256) / 64
 """Bytes of one NF4 weight: half a byte, an 8-bit scale for 64 weights, a 32-bit scale for 256 of those."""
 
@@ -243,6 +241,14 @@ def estimate_memory(setup: Setup, batches: Batches, gpu: Gpu, c: Coefficients | 
     return Memory(*(part / 1e9 for part in (weights, trained, kept, passing, other, lost)))
 
 
+def recorded_grain(tokens: int) -> int:
+    """Recorded steps of about so many tokens are filled up to a multiple of this: eight sizes to each doubling.
+
+    Fewer sizes are fewer recordings, more are less work wasted: a sixteenth at most, on average.
+    """
+    return max(128, 2 ** (tokens.bit_length() - 1) // 8)
+
+
 def loss_chunk(tokens: int, shape: ModelShape, free_bytes: float) -> int:
     """Tokens whose logits exist at once: Unsloth cuts the loss into a multiple of four chunks that fit its budget."""
     target = min(LOSS_TARGET_BYTES, max(free_bytes / 2, 2**26))
@@ -261,7 +267,7 @@ def estimate_time(setup: Setup, batches: Batches, gpu: Gpu, c: Coefficients | No
     products = shape.forward_flops() * (3 if setup.full else 2) + (2 * shape.linear_parameters if recomputed else 0)
     products += 0 if setup.full else 6 * setup.trained
     attention = shape.attention_flops() * (4.5 if recomputed else 3.5)
-    tokens = batches.tokens + (GRAIN / 2 if setup.recorded else 0)
+    tokens = batches.tokens + (recorded_grain(int(batches.tokens)) / 2 if setup.recorded else 0)
     operations = tokens * products + batches.pairs * attention
     rate = c.efficiency * gpu.tflops * 1e12
     # However few the tokens, every pass reads the weights.

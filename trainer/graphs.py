@@ -2,8 +2,8 @@
 
 A forward and backward pass through a 14B model is some ten thousand kernels. Launched one by one from Python they take
 half a second, however few tokens there are; recorded once, they are launched together. What is recorded is fixed in
-shape, so that the rows of a step, laid end to end, are filled up to a multiple of `GRAIN` tokens with a row that trains
-nothing, and each such size is recorded when it comes for the second time. The rows' boundaries stay data: the same
+shape, so that the rows of a step, laid end to end, are filled up to one of a few sizes with a row that trains nothing,
+and each size is recorded when it comes for the second time. The rows' boundaries stay data: the same
 recording serves any lengths of the same sum.
 
 Gradients are those of the step that is not recorded; the first recording is checked against it, every later one against
@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import torch
 
 from configs.console import note
-from trainer.estimate import GRAIN
+from trainer.estimate import recorded_grain
 from trainer.template import IGNORED
 from trainer.varlen import rows_apart
 
@@ -141,6 +141,8 @@ class GraphedSteps:
         self._seen: Counter[int] = Counter()
         self._recorded: dict[int, Recorded] = {}
         self.replayed = self.not_replayed = 0
+        self.alike: float | None = None
+        """Cosine between the first recorded gradient and the unrecorded one of the same step."""
         self.off = ""
         """Why nothing is recorded any more."""
 
@@ -150,6 +152,7 @@ class GraphedSteps:
             "sizes": sorted(self._recorded),
             "replayed_steps": self.replayed,
             "other_steps": self.not_replayed,
+            "gradient_cosine": self.alike,
             "off": self.off,
         }
 
@@ -157,6 +160,9 @@ class GraphedSteps:
         self, model: torch.nn.Module, inputs: Mapping[str, Any], num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """Leaves the step's gradients in the parameters and returns its loss."""
+        if not model.training:
+            # An evaluation came between.
+            model.train()
         lengths = inputs.get("packed_seq_lengths")
         if self.off or num_items_in_batch is None or lengths is None or lengths.numel() != self._rows:
             return self._unrecorded(model, inputs, num_items_in_batch)
@@ -189,7 +195,6 @@ class GraphedSteps:
             loss = self._eager(model, dict(inputs), items)
             truth = [p.grad.clone() for p in self._trained if p.grad is not None]
             self._gradients = [torch.zeros_like(p) for p in self._trained]
-        model.train()
         fixed = Fixed.empty(self._rows, room, inputs["input_ids"].device)
         fixed.fill(inputs, items)
 
@@ -197,7 +202,7 @@ class GraphedSteps:
             return self._pass(model, fixed)
 
         try:
-            with self._apart(model, fixed.ends, min(room, max(self._longest, GRAIN + 1))):
+            with self._apart(model, fixed.ends, min(room, max(self._longest, recorded_grain(room)))):
                 recorded = Recorded(fixed, *(found := self._recorder.record(work))[:2])
         except Exception as error:  # noqa: BLE001 - whatever cannot be recorded can still be trained step by step
             return self._give_up(model, inputs, items, f"{type(error).__name__}: {str(error).splitlines()[0]}")
@@ -205,8 +210,10 @@ class GraphedSteps:
         expected = loss if truth else found[2]
         if not close(replayed, expected):
             return self._give_up(model, inputs, items, f"loss {replayed.item():.5f} instead of {expected.item():.5f}")
-        if truth and (alike := cosine(self._gradients, truth)) < COSINE_BOUND:
-            return self._give_up(model, inputs, items, f"the gradient's cosine is {alike:.5f}")
+        if truth:
+            self.alike = cosine(self._gradients, truth)
+            if self.alike < COSINE_BOUND:
+                return self._give_up(model, inputs, items, f"the gradient's cosine is {self.alike:.5f}")
         self._recorded[room] = recorded
         return replayed
 
@@ -237,7 +244,8 @@ class GraphedSteps:
 
 def filled_up(tokens: int) -> int:
     """Tokens of the recorded step that a batch fits in, with one at least to fill up."""
-    return (tokens // GRAIN + 1) * GRAIN
+    grain = recorded_grain(tokens)
+    return (tokens // grain + 1) * grain
 
 
 def close(found: torch.Tensor, expected: torch.Tensor) -> bool:

@@ -187,6 +187,7 @@ def training_arguments(run: RunDir, config: RunConfig, plan: Plan, *, evaluates:
         logging_nan_inf_filter=False,
         report_to=list(train.report_to) or "none",
         run_name=config.name,
+        project="tuneserve",
         disable_tqdm=True,
         seed=config.seed,
         data_seed=config.seed,

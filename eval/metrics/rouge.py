@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,7 +24,10 @@ def characters(text: str) -> list[str]:
 
 @functools.cache
 def _jieba() -> Any:
-    import jieba
+    with warnings.catch_warnings():
+        # It imports pkg_resources, which newer setuptools announce the end of on the terminal.
+        warnings.filterwarnings("ignore", message=".*pkg_resources")
+        import jieba
 
     jieba.setLogLevel(logging.WARNING)
     return jieba

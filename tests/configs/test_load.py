@@ -39,6 +39,11 @@ def test_overrides_set_nested_keys_and_list_items(recipe: Path) -> None:
     assert config.served_name == "客服"
 
 
+def test_numbers_among_the_servers_arguments_are_text(recipe: Path) -> None:
+    config = load_config(recipe, ["serve.args=[--max-num-seqs, 64, --seed=1]"])
+    assert config.serve.args == ["--max-num-seqs", "64", "--seed=1"]
+
+
 def test_a_misspelt_key_names_file_line_key_and_the_nearest_known_key(recipe: Path) -> None:
     write(recipe, MINIMAL + "train:\n  learnig_rate: 1e-4\n")
     with pytest.raises(ConfigError) as caught:

