@@ -296,6 +296,7 @@ def _forgetting(tasks: Sequence[TaskComparison]) -> Forgetting | None:
     deltas = [task.delta_points for task in kept]
     return Forgetting(
         tasks=len(kept),
+        retention_percent=retention_percent(sum(base), sum(tuned)),
         mean_retention_percent=sum(percents) / len(percents) if percents else None,
         relative_forgetting_percent=relative_forgetting_percent(base, tuned) if whole else None,
         backward_transfer_points=sum(deltas) / len(deltas),

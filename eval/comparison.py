@@ -213,13 +213,16 @@ class Forgetting:
 
     Attributes:
         tasks: their number.
-        mean_retention_percent: mean of the tasks' retention; None where no base score is above 0.
+        retention_percent: the tasks' mean score after, as a share of that before; None where that is 0. What is shown:
+            a task that the base could hardly do would swamp the mean of the ratios.
+        mean_retention_percent: mean of the tasks' own retention; None where no base score is above 0.
         relative_forgetting_percent: FG of Luo et al. 2023.
         backward_transfer_points: BWT of Lopez-Paz and Ranzato 2017, the mean change.
         interval: of backward_transfer_points.
     """
 
     tasks: int
+    retention_percent: float | None
     mean_retention_percent: float | None
     relative_forgetting_percent: float | None
     backward_transfer_points: float

@@ -107,7 +107,7 @@ def _tiles(comparison: Comparison, language: Language) -> list[_Tile]:
     if comparison.forgetting:
         kept = comparison.forgetting
         note = say("tile.retention.note", language, tasks=kept.tasks)
-        percent = figures.points(kept.mean_retention_percent)
+        percent = figures.points(kept.retention_percent)
         tiles.append(_Tile(say("tile.retention", language), percent, "%", note, ""))
         change = figures.signed(kept.backward_transfer_points)
         note = figures.bounds(kept.interval)

@@ -198,7 +198,7 @@ def run_table(points: Sequence[RunPoint], language: Language) -> Table:
 def summary(comparison: Comparison, language: Language) -> str:
     """The result in one sentence."""
     deltas = [task.delta_points for task in comparison.targets]
-    kept = comparison.forgetting.mean_retention_percent if comparison.forgetting else None
+    kept = comparison.forgetting.retention_percent if comparison.forgetting else None
     values = {"base": comparison.base, "tuned": comparison.tuned}
     if deltas:
         gain = sum(deltas) / len(deltas)

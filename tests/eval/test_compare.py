@@ -65,6 +65,7 @@ def test_forgetting_over_tasks() -> None:
     comparison = compare(*sides(pair("a", 100, 62, 2, 0), pair("b", 100, 55, 5, 0), pair("c", 100, 71, 0, 1)), GATE)
     forgetting = comparison.forgetting
     assert forgetting is not None
+    assert forgetting.retention_percent == pytest.approx(100 * (0.60 + 0.50 + 0.72) / (0.62 + 0.55 + 0.71), abs=1e-3)
     assert forgetting.mean_retention_percent == pytest.approx((96.774 + 90.909 + 101.408) / 3, abs=1e-3)
     assert forgetting.relative_forgetting_percent == pytest.approx(3.6361, abs=5e-5)
     assert forgetting.backward_transfer_points == pytest.approx(-2.0)
