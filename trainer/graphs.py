@@ -140,6 +140,7 @@ class GraphedSteps:
         self._gradients: list[torch.Tensor] = []
         self._seen: Counter[int] = Counter()
         self._recorded: dict[int, Recorded] = {}
+        self._sizes: set[int] = set()
         self.replayed = self.not_replayed = 0
         self.alike: float | None = None
         """Cosine between the first recorded gradient and the unrecorded one of the same step."""
@@ -149,12 +150,19 @@ class GraphedSteps:
     def facts(self) -> dict[str, Any]:
         """What was recorded, for the manifest."""
         return {
-            "sizes": sorted(self._recorded),
+            "sizes": sorted(self._sizes),
             "replayed_steps": self.replayed,
             "other_steps": self.not_replayed,
             "gradient_cosine": self.alike,
             "off": self.off,
         }
+
+    def release(self) -> None:
+        """Gives the recordings' memory back, and the gradients with it."""
+        self._recorded.clear()
+        self._gradients = []
+        for parameter in self._trained:
+            parameter.grad = None
 
     def training_step(
         self, model: torch.nn.Module, inputs: Mapping[str, Any], num_items_in_batch: Any = None
@@ -215,6 +223,7 @@ class GraphedSteps:
             if self.alike < COSINE_BOUND:
                 return self._give_up(model, inputs, items, f"the gradient's cosine is {self.alike:.5f}")
         self._recorded[room] = recorded
+        self._sizes.add(room)
         return replayed
 
     def _pass(self, model: torch.nn.Module, fixed: Fixed) -> torch.Tensor:
@@ -235,10 +244,7 @@ class GraphedSteps:
     def _give_up(self, model: torch.nn.Module, inputs: Mapping[str, Any], items: Any, why: str) -> torch.Tensor:
         self.off = why
         note(f"warning: steps are not recorded as CUDA graphs any more ({why}); training goes on, at a lower speed")
-        self._recorded.clear()
-        self._gradients = []
-        for parameter in self._trained:
-            parameter.grad = None
+        self.release()
         return self._unrecorded(model, inputs, items)
 
 

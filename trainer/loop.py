@@ -67,6 +67,9 @@ class TrainingRun:
         finally:
             self.log.close()
         seconds = time.monotonic() - started
+        if self.graphs:
+            # Scoring the proof rows needs the room.
+            self.graphs.release()
         self._save()
         self._write_proof()
         plot_loss(self.run.logs / "train.jsonl", self.run.report / "loss.png")
