@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from eval.comparison import Behaviour, Flip
+from eval.comparison import Behaviour, Comparison, Flip
 from eval.pairing import PairedTask
 from eval.results import Sample
 
@@ -40,6 +41,14 @@ def largest_flips(pair: PairedTask, metric: str, limit: int) -> tuple[Flip, ...]
     lost = [item for item in changed if item[0] < 0][:limit]
     gained = [item for item in changed if item[0] > 0][:limit]
     return tuple(_flip(base, tuned, metric) for _, base, tuned in lost + gained)
+
+
+def without_answers(comparison: Comparison) -> Comparison:
+    """The same comparison, quoting no question and no answer: all figures and counts stay.
+
+    A report made of it can go where the licence of a data set does not let its texts go.
+    """
+    return replace(comparison, tasks=tuple(replace(task, flips=()) for task in comparison.tasks))
 
 
 def _flip(base: Sample, tuned: Sample, metric: str) -> Flip:

@@ -44,6 +44,9 @@ def compare(
         str | None, typer.Option("--judge-model", help="Its name there; the key comes from TUNESERVE_JUDGE_API_KEY.")
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Only compare the answers that are on disk.")] = False,
+    answers: Annotated[
+        bool, typer.Option("--answers/--no-answers", help="Quote answers that changed, with their questions.")
+    ] = True,
     gate: Annotated[bool, typer.Option("--gate", help="Exit with 3 (failed) or 4 (not enough evidence).")] = False,
     lang: Annotated[str | None, typer.Option("--lang", help="Language of the report: en or zh.")] = None,
 ) -> None:
@@ -54,6 +57,7 @@ def compare(
     `tuneserve compare --base-url URL1 --model A --base-url URL2 --model B --tasks builtin --out report`
     """
     from eval.endpoint import Settings
+    from eval.flips import without_answers
     from eval.report.render_terminal import print_runs
     from eval.report.write import write_reports
     from eval.tasks import load_tasks
@@ -86,6 +90,8 @@ def compare(
         comparisons = [comparison]
     else:
         raise ConfigError("give run directories, or two --base-url with two --model", "see `tuneserve compare --help`")
+    if not answers:
+        comparisons = [without_answers(comparison) for comparison in comparisons]
     files = write_reports(comparisons, folder, language)
     print_runs(comparisons, tables, language)
     console.print(f"\nreport: {files['report.html']}")

@@ -36,6 +36,15 @@ class Certain(MockServer):
         return web.json_response(json.loads(str(reply.text).replace("\\uff1f", "")))
 
 
+class Elsewhere(MockServer):
+    """Names villages where the other one names cities."""
+
+    async def _answer(self, request: web.Request, body: dict) -> web.StreamResponse:
+        reply = await super()._answer(request, body)
+        assert isinstance(reply, web.Response)
+        return web.json_response(json.loads(str(reply.text).replace("\\u57ce\\u5e02", "\\u6751\\u5e84")))
+
+
 def compare(*args: str | Path) -> str:
     result = CliRunner().invoke(app, ["compare", *map(str, args)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -58,6 +67,18 @@ def test_endpoints_with_noise_floor_and_drift(rows: Path, tmp_path: Path) -> Non
     assert report["drift"]["change_per_character"] == 0
     assert (report["base"], report["tuned"], report["base_model"]) == ("base", "tuned", MODEL)
     assert report["facts"]["command"].startswith("tuneserve ")
+
+
+@pytest.mark.parametrize("quoted", [True, False])
+def test_a_report_can_leave_the_answers_out(rows: Path, tmp_path: Path, quoted: bool) -> None:
+    with serving(MockServer()) as base, serving(Elsewhere()) as tuned:
+        asked = ("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned.base_url, "--model", MODEL)
+        compare(*asked, "--tasks", f"mine:qa={rows}", "--out", tmp_path, *(() if quoted else ("--no-answers",)))
+    files = sorted(path for path in tmp_path.iterdir() if path.name.startswith("report."))
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
+    assert ("城市" in text, "村庄" in text) == (quoted, quoted)
+    task = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["tasks"][0]
+    assert (len(files), task["lost"], bool(task["flips"])) == (4, 20, quoted)
 
 
 def test_a_judge_reads_both_answers(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from eval.comparison import (
     Judged,
     TaskComparison,
 )
+from eval.flips import without_answers
 from eval.judge import Judgement
 from eval.report.render_html import render_html
 from eval.report.render_json import as_json, render_json
@@ -291,6 +292,20 @@ def test_terminal(language, width) -> None:
     text = console.export_text()
     assert "[red]x[/] tuned" in text
     assert ("未通过" if language == "zh" else "Failed") in text
+
+
+def test_no_file_quotes_what_was_asked_or_answered(tmp_path: Path) -> None:
+    quoting, silent = build(), without_answers(build())
+    texts = [
+        "".join(path.read_text(encoding="utf-8") for path in write_reports([comparison], tmp_path / name).values())
+        for name, comparison in (("quoting", quoting), ("silent", silent))
+    ]
+    for quoted in ("第1题", "北京", "alert("):
+        assert [quoted in text for text in texts] == [True, False]
+    assert "Answers that changed" not in texts[1]
+    for before, after in zip(quoting.tasks, silent.tasks, strict=True):
+        assert after == replace(before, flips=())
+        assert (after.lost, after.gained) == (before.lost, before.gained)
 
 
 def test_files_of_a_run(tmp_path: Path) -> None:
