@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import random
+import sys
 import tempfile
 import time
 import urllib.request
@@ -174,7 +175,7 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     endpoint = Endpoint(options.base_url, options.model)
     tokenizer = options.tokenizer or tokenizer_of(endpoint)
     prompts = random_prompts(tokenizer, options.prompts, options.input_tokens, seed=1)

@@ -19,7 +19,7 @@ from eval.loglikelihood import read_drift, record_logprobs
 from eval.results import TaskResult, read_results
 from eval.tasks import Task
 from scripts.evaluation import ask
-from scripts.reporting import compare_run, run_facts
+from scripts.reporting import compare_run, run_drift, run_facts
 
 JUDGE_KEY = "TUNESERVE_JUDGE_API_KEY"
 """Environment variable that holds the judge's API key."""
@@ -53,11 +53,15 @@ def compare_runs(runs: Sequence[RunDir], third: Endpoint | None = None) -> list[
     if twice:
         raise ConfigError(f"two runs are served as {twice[0]!r}", "give each run a `name` of its own")
     tunings = {name: read_results(run.eval / "tuned") for name, run in zip(names, runs, strict=True)}
+    asked = runs[0].config().eval
+    drifts = {name: moved for name, run in zip(names, runs, strict=True) if (moved := run_drift(run))}
     return list(
         compare_several(
             read_results(runs[0].eval / "base"),
             tunings,
-            runs[0].config().eval.gate,
+            asked.gate,
+            base_repeat=read_results(runs[0].eval / "base_repeat") if asked.repeat_base else None,
+            drift=drifts,
             facts={name: run_facts(run) for name, run in zip(names, runs, strict=True)},
             judgements=dict(zip(names, judgements, strict=True)),
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from configs.rundir import RunDir
 from eval.compare import compare
-from eval.comparison import Comparison
+from eval.comparison import Comparison, Drift
 from eval.judge import Judgement
 from eval.loglikelihood import read_drift
 from eval.results import read_results
@@ -45,6 +45,11 @@ def compare_run(run: RunDir, judgements: Sequence[Judgement] = ()) -> Comparison
         base_repeat=read_results(repeat) if config.eval.repeat_base else None,
         names=(base_name(run), config.served_name),
         facts=run_facts(run),
-        drift=read_drift(run.eval / "base", run.eval / "tuned") if config.eval.drift else None,
+        drift=run_drift(run),
         judgements=judgements,
     )
+
+
+def run_drift(run: RunDir) -> Drift | None:
+    """How far the tuned model moved on general text; None where the recipe does not ask for it."""
+    return read_drift(run.eval / "base", run.eval / "tuned") if run.config().eval.drift else None

@@ -176,7 +176,7 @@ STRINGS: dict[str, tuple[str, str]] = {
     "tile.change": ("Mean change elsewhere", "其他任务平均变化"),
     "tile.items": ("Questions to each", "每个模型的题数"),
     "tile.items.note": ("{errors} without an answer", "{errors} 题没有得到回答"),
-    "tile.retention.note": ("mean of {tasks} tasks", "{tasks} 个任务的平均"),
+    "tile.retention.note": ("of the mean score of {tasks} tasks", "{tasks} 个任务的平均分"),
     "gate.title": ("Gate", "判定"),
     "gate.lead": (
         "Non-inferiority with one-sided {confidence} bounds. Groups of {min_items} items and more are gated.",

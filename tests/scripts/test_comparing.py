@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from aiohttp import web
 from typer.testing import CliRunner
 
 from configs.errors import ConfigError
+from configs.rundir import RunDir
+from configs.schema import RunConfig
 from scripts.cli import app
 from scripts.comparing import JUDGE_KEY, judge_endpoint
 from tests.eval.conftest import serving
@@ -67,6 +70,27 @@ def test_endpoints_with_noise_floor_and_drift(rows: Path, tmp_path: Path) -> Non
     assert report["drift"]["change_per_character"] == 0
     assert (report["base"], report["tuned"], report["base_model"]) == ("base", "tuned", MODEL)
     assert report["facts"]["command"].startswith("tuneserve ")
+
+
+def test_several_runs_keep_noise_floor_and_drift(rows: Path, tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    with serving(MockServer()) as base, serving(Certain()) as tuned:
+        asked = ("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned.base_url, "--model", MODEL)
+        compare(*asked, "--tasks", f"mine:qa={rows}", "--out", first, "--repeat-base", "--drift")
+    runs = []
+    for name in ("a", "b"):
+        recipe = {"name": name, "model": "m", "output_dir": str(tmp_path / "runs"), "data": {"sources": str(rows)}}
+        run = RunDir.create(RunConfig.model_validate(recipe | {"eval": {"repeat_base": True, "drift": True}}))
+        for stage in ("train", "base", "tuned"):
+            with run.stage(stage, {}, []):
+                pass
+        shutil.copytree(first / "eval", run.eval, dirs_exist_ok=True)
+        runs.append(run.path)
+    compare(*runs, "--again", "--out", tmp_path / "both")
+    for name in ("a", "b"):
+        report = json.loads((tmp_path / "both" / f"report.{name}.json").read_text(encoding="utf-8"))
+        assert report["tasks"][0]["noise"]["n"] == 20
+        assert report["drift"]["change_per_character"] == 0
 
 
 @pytest.mark.parametrize("quoted", [True, False])
