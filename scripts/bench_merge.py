@@ -1,12 +1,13 @@
 """Time and memory of a merge: ours against PEFT's `merge_and_unload`, each in a process of its own.
 
-    python -m scripts.bench_merge --size 0.6b [--device cpu|cuda] [--folder DIR] [--rank 16]
+    python -m scripts.bench_merge --size 0.6b [--device cpu|cuda] [--folder DIR] [--rank 16] [--base DIR]
 
-Builds a Qwen3 of the size with random bf16 weights (sharded at 5 GB) and a rank-16 adapter on all seven linear layers,
-merges it both ways in turn, compares every tensor, and prints a table of the fastest runs. Seconds run from the start
-of the work in the process, imports left out, to the last file synced to the disk; processor seconds add up all threads.
-Peak memory is sampled 50 times a second from the kernel: private memory, and resident memory with the pages of mapped
-files, which the kernel may drop at any time. The disk needs three times the model's size.
+Builds a Qwen3 of the size with random bf16 weights (sharded at 5 GB), or takes the folder that `--base` names, and a
+rank-16 adapter on all seven linear layers, merges it both ways in turn, compares every tensor, and prints a table of
+the fastest runs. Seconds run from the start of the work in the process, imports left out, to the last file synced to
+the disk; processor seconds add up all threads. Peak memory is sampled 50 times a second from the kernel: private
+memory, and resident memory with the pages of mapped files, which the kernel may drop at any time. The disk needs three
+times the model's size, twice with `--base`.
 """
 
 from __future__ import annotations
@@ -198,6 +199,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="0.6b")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--base", type=Path, help="a Qwen3 of that size in several shards, instead of a made one")
     parser.add_argument("--folder", type=Path, help="where to write (default: a temporary folder); removed at the end")
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--repeat", type=int, default=3, help="runs of each way, in turn; the fastest counts")
@@ -213,7 +215,10 @@ def main() -> None:
 
     folder = Path(tempfile.mkdtemp(prefix="bench-merge-", dir=options.folder))
     try:
-        make_base(folder / "base", options.size)
+        if options.base:
+            (folder / "base").symlink_to(options.base.resolve())
+        else:
+            make_base(folder / "base", options.size)
         make_adapter(folder / "adapter", folder / "base", options.rank)
         figures: dict[str, dict[str, float]] = {}
         for way in list(WAYS) * options.repeat:

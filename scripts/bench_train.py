@@ -13,6 +13,9 @@ on the same model folder, with the same LoRA (r=16 on the seven linear layers):
     ours-padded  the same with `padding_free: false`
     ours-auto    `rows_per_step: auto`
 
+`--memory-gb 12.6` takes all but so much of the GPU away, as if the card had no more (GB of 1e9 bytes, CUDA's own share
+included): what then trains, trains on such a card.
+
 `--profile` adds torch.profiler's tables and the host's and the GPU's share of a step. `--tiny` runs on the embedded
 model, on a CPU too, so that the script itself can be tried.
 """
@@ -23,6 +26,7 @@ import argparse
 import json
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +74,7 @@ def main() -> None:
         ]
         passed += ["--steps", str(options.steps), "--warmup", str(options.warmup), "--precision", options.precision]
         passed += ["--long", str(options.long), "--rows-per-micro-batch", str(options.rows_per_micro_batch)]
+        passed += ["--memory-gb", str(options.memory_gb)]
         passed += ["--profile"] if options.profile else []
         results[name] = run_child("scripts.bench_train", passed, result, options.limit_s)
         console.print(name, results[name], soft_wrap=True)
@@ -89,6 +94,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--precision", choices=["16bit", "4bit"], default="16bit")
     parser.add_argument("--long", type=int, default=0, help="lay rows together until they have about this many tokens")
     parser.add_argument("--rows-per-micro-batch", type=int, default=BATCH, help="of trl and unsloth")
+    parser.add_argument("--memory-gb", type=float, default=0, help="train as on a card with this much; 0: all there is")
     parser.add_argument("--limit-s", type=float, default=240, help="time for each contestant")
     parser.add_argument("--profile", action="store_true", help="profile three steps of each; spoils its own figures")
     parser.add_argument("--tiny", action="store_true", help="embedded model, few steps, CPU or GPU")
@@ -116,6 +122,9 @@ def child(options: argparse.Namespace) -> None:
 
     rows = json.loads(options.data.read_text(encoding="utf-8"))
     result: dict[str, Any] = {"ceiling_tflops": round(ceiling_tflops(), 2)}
+    if options.memory_gb:
+        result["memory_gb"] = options.memory_gb
+        take_away(options.memory_gb)
     with tempfile.TemporaryDirectory() as scratch:
         options.scratch = Path(scratch)
         with out_of_memory_as_result(result):
@@ -128,6 +137,16 @@ def child(options: argparse.Namespace) -> None:
     (options.out / f"{name}.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
     # Threads of the training stack can hold the interpreter for seconds after the work is done.
     os._exit(0)
+
+
+def take_away(all_but_gb: float) -> None:
+    """Leaves the allocator what a card of so many GB has, less CUDA's share; asked for more, it is out of memory."""
+    import torch
+
+    from trainer.estimate import CONTEXT_GB
+
+    there = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((all_but_gb - CONTEXT_GB) * 1e9 / there)
 
 
 def theirs(options: argparse.Namespace, rows: Rows) -> dict[str, Any]:
@@ -247,6 +266,8 @@ def ours(options: argparse.Namespace, rows: Rows) -> dict[str, Any]:
     prepared = prepare(config, options.model)
     table = read_rows(prepared.folder / "train")
     lengths, device = table["length"].to_pylist(), find_device()
+    if options.memory_gb:
+        device = replace(device, memory_gb=options.memory_gb)
     layout = predicted_layout(config, options.model, lengths, device)
     plan = make_plan(config.train, config.lora, lengths, device, layout)
     # Sizes are recorded one by one: the first steps of a run are not like the rest.

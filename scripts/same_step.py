@@ -2,10 +2,16 @@
 
     python -m scripts.same_step --model DIR --data rows.json --out DIR [--rows 8]
 
-The rows are a JSON list of `instruction` (and `input`) with `output`. Ours are laid out as `plan: auto` says, once live
-and, where there is a GPU, once more as a recorded CUDA graph; the reference is transformers + PEFT, every row alone.
-Both start from one adapter whose B matrices are random, as in the middle of training. Prints the relative difference of
-the losses and the cosine between the gradients; exit code 1 where they break the bounds of 0.5 % and 0.999.
+The rows are a JSON list of `instruction` (and `input`) with `output`. The reference is transformers + PEFT, every row
+alone. Ours, from the same adapter with random B matrices, as in the middle of training:
+
+    live          laid out as `plan: auto` says
+    recorded      the same as a recorded CUDA graph (on a GPU)
+    accumulated   a forward pass for every row, their gradients added up
+    contaminated  rows end to end whose boundaries are forgotten: must break the bounds, or they would catch nothing
+
+Prints the relative difference of the losses and the cosine between the gradients; exit code 1 where one of the first
+three breaks the bounds of 0.5 % and 0.999, or the last keeps them.
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +30,7 @@ from rich.console import Console
 
 LOSS_BOUND, COSINE_BOUND = 0.005, 0.999
 PARTS = ("ours", "reference")
+CONTAMINATED = "contaminated"
 
 
 def main() -> int:
@@ -59,11 +67,12 @@ def compare(out: Path) -> int:
         found = load_file(out / f"ours-{way}.safetensors")
         relative = abs(loss / wanted - 1)
         alike = cosine([found[n] for n in names], [truth[n] for n in names])
-        good = relative <= LOSS_BOUND and alike >= COSINE_BOUND
+        good = (relative <= LOSS_BOUND and alike >= COSINE_BOUND) != (way == CONTAMINATED)
         broken |= not good
+        meant = " (meant to be caught)" if way == CONTAMINATED else ""
         console.print(
-            f"{'✓' if good else '✗'} {way}: loss {loss:.5f} against {wanted:.5f} ({relative:.3%}), cosine of the "
-            f"gradients {alike:.6f}, {len(names)} tensors",
+            f"{'✓' if good else '✗'} {way}{meant}: loss {loss:.5f} against {wanted:.5f} ({relative:.3%}), cosine of "
+            f"the gradients {alike:.6f}, {len(names)} tensors",
             highlight=False,
         )
     return int(broken)
@@ -125,8 +134,16 @@ def ours(options: argparse.Namespace) -> None:
         model.zero_grad()
         return found
 
-    losses = {"live": sum(trainer.training_step(wrapped, b, items).item() for b in batches)}
-    save_file(gradients(), options.out / "ours-live.safetensors")
+    losses: dict[str, float] = {}
+
+    def step(way: str, parts: list[dict[str, Any]]) -> None:
+        losses[way] = sum(trainer.training_step(wrapped, b, items).item() for b in parts)
+        save_file(gradients(), options.out / f"ours-{way}.safetensors")
+
+    step("live", batches)
+    step("accumulated", [dict(trainer.data_collator([row])) for row in trainer.train_dataset])
+    if plan.padding_free:
+        step(CONTAMINATED, [without_boundaries(b) for b in batches])
     if training.graphs and len(batches) == 1:
         for _ in range(2):
             losses["recorded"] = trainer.training_step(wrapped, batches[0], items).item()
@@ -134,6 +151,18 @@ def ours(options: argparse.Namespace) -> None:
         print(f"recorded: {training.graphs.facts()}, {filled_up(batches[0]['input_ids'].shape[1])} tokens", flush=True)
     (options.out / "ours.json").write_text(json.dumps(losses), encoding="utf-8")
     print(plan.summary(), flush=True)
+
+
+def without_boundaries(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """A batch of rows end to end, said to be a single row: each attends to those before it."""
+    import torch
+
+    ids = batch["input_ids"]
+    one = {
+        "position_ids": torch.arange(ids.shape[1], device=ids.device)[None],
+        "packed_seq_lengths": torch.tensor([ids.shape[1]], dtype=torch.int32),
+    }
+    return {**batch, **one}
 
 
 def reference(options: argparse.Namespace) -> None:
