@@ -4,17 +4,19 @@ A row is one measured configuration:
 
     {"shape": "14b", "precision": "4bit", "checkpointing": "unsloth", "rank": 16, "count": 4, "tokens": 4096,
      "longest_tokens": 4096, "pairs": 4194304, "varying": false, "gpu": "h100-80gb", "step_s": 3.0, "reserved_gb": 12.0,
-     "source": "where it was measured"}
+     "source": "where it was measured", "apart": 1,
+     "gpu_memory_gb": 12.6}
 
-`step_s` or `reserved_gb` may be null. The fit is least squares on the logarithms of predicted / measured, divided by
-the tolerance of each (10 % memory, 20 % time); every coefficient is pulled weakly to its default, so that few rows do.
+`gpu_memory_gb` is there where training was given a part of the GPU only. `step_s` or `reserved_gb` may be null. The fit
+is least squares on the logarithms of predicted / measured, divided by the tolerance of each (10 % memory, 20 % time);
+every coefficient is pulled weakly to its default, so that few rows do.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -72,12 +74,14 @@ def setup_of(row: Row) -> Setup:
 
 def batches_of(row: Row) -> Batches:
     """The micro-batches of a row."""
-    return Batches(row["count"], row["tokens"], row["longest_tokens"], row["pairs"], row["varying"])
+    sizes = row["tokens"], row["longest_tokens"], row["pairs"], row["varying"]
+    return Batches(row["count"], *sizes, apart=row.get("apart", 1))
 
 
 def predict(row: Row, coefficients: Coefficients) -> Residual:
     """Memory and time of a row under these coefficients."""
     setup, batches, gpu = setup_of(row), batches_of(row), GPUS[row["gpu"]]
+    gpu = replace(gpu, memory_gb=row.get("gpu_memory_gb", gpu.memory_gb))
     memory = estimate_memory(setup, batches, gpu, coefficients)
     return Residual(row, memory.reserved_gb, estimate_time(setup, batches, gpu, coefficients).step_s)
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -80,6 +80,8 @@ class Coefficients:
     """More of it with checkpointing, as a share."""
     host_quantized: float = 0.1
     """More of it with 4-bit or 8-bit weights, as a share."""
+    host_row_ms: float = 0.5
+    """Issuing one layer's attention, forward and backward, for each further row that it takes by itself."""
     host_tensor_ms: float = 0.5
     """Clipping and updating one tensor of the adapter, by an optimizer that takes them one by one."""
     host_fused_tensor_ms: float = 0.05
@@ -135,6 +137,8 @@ class Batches:
     """Mean number of (query, key) pairs that attention computes in one: half the sum of squared lengths."""
     varying: bool = False
     """Whether their sizes differ."""
+    apart: int = 1
+    """Rows of one that attention takes one by one; 1 where a single kernel takes them all."""
 
     @classmethod
     def uniform(cls, rows: int, length: int, count: int = 1) -> Batches:
@@ -214,7 +218,11 @@ def usable_gb(gpu: Gpu) -> float:
 
 
 def estimate_memory(setup: Setup, batches: Batches, gpu: Gpu, c: Coefficients | None = None) -> Memory:
-    """Peak memory of training, by its parts."""
+    """Peak memory of training, by its parts.
+
+    Where the rest would not fit, Unsloth by itself keeps an input embedding that is not tied in main memory. That is
+    counted on with checkpointing only, where it was seen.
+    """
     c = c or load_calibration().coefficients
     shape, tokens = setup.shape, batches.longest_tokens
     weights = 2.0 * shape.parameters if setup.full else weight_bytes(shape, setup.precision)
@@ -236,9 +244,14 @@ def estimate_memory(setup: Setup, batches: Batches, gpu: Gpu, c: Coefficients | 
     shares = c.fragmented + (c.fragmented_varying if batches.varying else 0)
     if setup.recorded:
         # The recordings hold theirs for good, while steps of new sizes run beside them.
-        kept, passing, shares = 2 * kept, 2 * passing, c.fragmented_recorded
+        kept, passing = 2 * kept, 2 * passing
+        shares = c.fragmented_recorded if batches.varying else c.fragmented
     lost = (kept + passing) * shares
-    return Memory(*(part / 1e9 for part in (weights, trained, kept, passing, other, lost)))
+    memory = Memory(*(part / 1e9 for part in (weights, trained, kept, passing, other, lost)))
+    may_wait = setup.checkpointing != "off" and not setup.full and not shape.tied
+    if may_wait and memory.needed_gb > usable_gb(gpu):
+        return replace(memory, weights_gb=memory.weights_gb - 2 * shape.vocabulary * shape.hidden / 1e9)
+    return memory
 
 
 def recorded_grain(tokens: int) -> int:
@@ -280,6 +293,7 @@ def estimate_time(setup: Setup, batches: Batches, gpu: Gpu, c: Coefficients | No
     layer_ms = c.host_layer_ms * (
         1 + (c.host_recompute if recomputed else 0) + (c.host_quantized if setup.precision != "16bit" else 0)
     )
+    layer_ms += c.host_row_ms * (batches.apart - 1) * (1.5 if recomputed else 1)
     tensor_ms = c.host_fused_tensor_ms if "fused" in setup.optimizer else c.host_tensor_ms
     step_ms = c.host_step_ms + tensor_ms * setup.trained_tensors
     if setup.recorded:

@@ -7,7 +7,7 @@ cannot do so, since its launches are fixed. torch's variable-length kernel takes
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -39,10 +39,8 @@ def rows_apart(model: torch.nn.Module, ends: torch.Tensor, longest: int) -> Iter
         grouped = {"enable_gqa": True} if config.n_groups != 1 and takes_groups else {}
         # (1, heads, tokens, head size) as Unsloth holds it becomes (tokens, heads, head size).
         q, k, v = (x[0].transpose(0, 1).contiguous() for x in (Q, K, V))
-        scale = (config.flash_varlen_kwargs or {}).get("softmax_scale")
-        scaled = {} if scale is None else {"scale": scale}
-        out = kernel(q, k, v, ends, ends, longest, longest, window_size=(-1, 0), **grouped, **scaled)
-        return out.unsqueeze(0)
+        how = kernel_arguments(config.flash_varlen_kwargs or {}, context.sliding_window)
+        return kernel(q, k, v, ends, ends, longest, longest, **how, **grouped).unsqueeze(0)
 
     before = attention_dispatch._run_attention
     attention_dispatch._run_attention = attend
@@ -50,6 +48,23 @@ def rows_apart(model: torch.nn.Module, ends: torch.Tensor, longest: int) -> Iter
         yield
     finally:
         attention_dispatch._run_attention = before
+
+
+def kernel_arguments(flash: Mapping[str, Any], sliding_window: int | None) -> dict[str, Any]:
+    """How a layer's attention is asked of torch's kernel: causal, within its window, scaled as it says.
+
+    Args:
+        flash: what the layer would ask of FlashAttention's variable-length kernel.
+        sliding_window: tokens that a token of this layer sees, itself included; None or 0 for all before it.
+
+    Raises:
+        ValueError: the layer caps its logits, which the kernel cannot.
+    """
+    if flash.get("softcap"):
+        raise ValueError(f"the layers cap their logits at {flash['softcap']}, which torch's kernel cannot")
+    before = sliding_window - 1 if sliding_window and sliding_window > 0 else -1
+    scale = flash.get("softmax_scale")
+    return {"window_size": (before, 0)} | ({} if scale is None else {"scale": scale})
 
 
 @cache
