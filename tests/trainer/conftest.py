@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 
 from configs.load import validate
 from configs.rundir import RunDir
+from tests.trainer.preloaded import Preloaded
 
 DEMO_MODEL = Path(__file__).parents[2] / "configs" / "demo" / "model"
 PRODUCTS = ["云栖台灯", "海风净水器", "松间加湿器", "白露空气炸锅", "远山门锁"]
@@ -64,18 +66,24 @@ def stage_environment(folder: Path) -> dict[str, str]:
     return os.environ | {"TUNESERVE_CACHE": str(folder / "cache"), "CUDA_VISIBLE_DEVICES": ""}
 
 
+_LOADED: list[Preloaded] = []
+"""The process with the training stack loaded, once a test has needed it."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unload() -> Iterator[None]:
+    yield
+    for loaded in _LOADED:
+        loaded.__exit__()
+
+
 def run_stage(
     stage: str, run: RunDir, *options: str, folder: Path, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """One stage as the command line runs it: a process of its own."""
-    done = subprocess.run(
-        stage_command(stage, run, *options),
-        env=stage_environment(folder),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """One stage as the command line runs it, in a process of its own that has the imports behind it."""
+    if not _LOADED:
+        _LOADED.append(Preloaded(Path(tempfile.mkdtemp(prefix="preloaded-")), stage_environment(folder)))
+    done = _LOADED[0].run([stage, str(run.path), *options], folder, stage_environment(folder))
     if check and done.returncode:
         raise AssertionError(f"{stage} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
     return done

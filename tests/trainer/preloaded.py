@@ -1,0 +1,93 @@
+"""The training stack loaded once: a process that forks for every stage which a test asks for.
+
+`python -m trainer STAGE RUN` spends most of a small run on its imports. Here each stage still has a process, an
+environment and a working directory of its own, and runs the same `main`; only the imports are shared. Run as a
+script it is the process that forks.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+
+class Preloaded:
+    """Asks the loaded process for stages. A context manager: the process ends with it."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        """`folder` takes the output of the stages; `environment` is what the imports see."""
+        self._folder = folder
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            env={**environment, "PYTHONPATH": str(Path(__file__).parents[2])},
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def __enter__(self) -> Preloaded:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        self._process.wait(30)
+        self._process.stdout.close()
+
+    def run(self, arguments: list[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        """What `python -m trainer *arguments` gives there."""
+        out, err = self._folder / "stage.out", self._folder / "stage.err"
+        job = {"arguments": arguments, "cwd": str(cwd), "env": dict(environment), "out": str(out), "err": str(err)}
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, "the process with the training stack ended"
+        texts = (file.read_text(encoding="utf-8", errors="replace") for file in (out, err))
+        return subprocess.CompletedProcess(["python", "-m", "trainer", *arguments], int(answer), *texts)
+
+
+def fork_stages() -> None:
+    """Loads the stack, then forks for every job that comes on stdin and answers with its exit code."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    from trainer import environment
+
+    environment.settle(Path(os.environ["TUNESERVE_CACHE"]))
+    # `train` first: it imports unsloth, which must come before what it patches.
+    for module in ("train", "merge", "prepare", "preview"):
+        importlib.import_module(f"trainer.{module}")
+    from trainer.__main__ import main
+
+    for line in sys.stdin:
+        job = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            os.chdir(job["cwd"])
+            os.environ.clear()
+            os.environ.update(job["env"])
+            for descriptor, file in ((1, job["out"]), (2, job["err"])):
+                os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+            code = 1
+            try:
+                code = main(job["arguments"])
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        answers.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    fork_stages()
