@@ -3,6 +3,7 @@
     python -m scripts.calibrate measure --tokenizer DIR --models DIR --rows rows.jsonl --minutes 8
     python -m scripts.calibrate fit rows.jsonl [--write] [--replace]
     python -m scripts.calibrate measure --tiny --rows rows.jsonl
+    python -m scripts.calibrate shape DIR --size 14b --tokenizer DIR
 
 `measure` trains Qwen3 shapes with random weights through this project's own trainer on random rows. One process a group
 (size, precision, checkpointing), several layouts in each, a JSON line a layout; groups whose lines are all there are
@@ -93,9 +94,6 @@ _FULL = (
 _SHORT = (Layout(8, 140, recorded=True), Layout(8, 0), Layout(2, 2048), Layout(4, 1024, 2))
 _LONG = (Layout(2, 2048), Layout(2, 4096), Layout(8, 0, 2), Layout(16, 0))
 GROUPS = (
-    Group("14b", "16bit", "off", _FULL),
-    Group("0.6b", "16bit", "off", (*_FULL, Layout(8, 2048), Layout(32, 0))),
-    Group("14b", "4bit", "unsloth", _LONG),
     Group("4b", "16bit", "unsloth", (*_LONG, Layout(8, 2048))),
     Group("8b", "16bit", "off", (*_SHORT, Layout(3, 2048))),
     Group("4b", "4bit", "off", (*_SHORT, Layout(4, 2048))),
@@ -104,16 +102,24 @@ GROUPS = (
     Group("0.6b", "4bit", "unsloth", _LONG),
     Group("4b", "16bit", "off", (*_SHORT, Layout(6, 2048))),
     Group("14b", "4bit", "off", _SHORT),
+    Group("14b", "16bit", "off", _FULL),
+    Group("0.6b", "16bit", "off", (*_FULL, Layout(8, 2048), Layout(32, 0))),
+    Group("14b", "4bit", "unsloth", _LONG),
     Group("14b", "16bit", "on", _SHORT),
     Group("8b", "16bit", "unsloth", _LONG),
 )
-"""In the order of what they tell: short rows show the host's share, long ones the GPU's."""
+"""What the table lacks comes first: sizes and precisions that it has no rows of."""
 TINY = (Group("tiny", "16bit", "off", (Layout(4, 0), Layout(2, 64, 2))),)
 
 
 def main() -> None:
-    """Runs `measure`, `fit` or (inside) one group."""
+    """Runs `measure`, `shape`, `fit` or (inside) one group."""
     options = arguments()
+    if options.command == "shape":
+        from scripts.train_measure import make_model
+
+        make_model(options.folder, options.tokenizer, SHAPES[options.size], weights=not options.no_weights)
+        return
     if options.command == "group":
         measure_group(options)
         # Threads of the training stack can hold the interpreter for seconds after the work is done.
@@ -140,6 +146,11 @@ def arguments() -> argparse.Namespace:
         command.add_argument("--only", default="", help="groups by name, with commas")
         command.add_argument("--group", help=argparse.SUPPRESS)
         command.set_defaults(write=False, replace=False)
+    command = commands.add_parser("shape", help="only write a Qwen3 of some size with random weights")
+    command.add_argument("folder", type=Path)
+    command.add_argument("--size", choices=SHAPES, default="14b")
+    command.add_argument("--tokenizer", type=Path, default=DEMO_MODEL, help="folder with a Qwen tokenizer")
+    command.add_argument("--no-weights", action="store_true", help="for a server that makes them up")
     command = commands.add_parser("fit")
     command.add_argument("rows", type=Path, help="JSONL of measured rows")
     command.add_argument("--write", action="store_true", help="into trainer/calibration.json")

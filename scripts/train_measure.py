@@ -190,10 +190,11 @@ def ceiling_tflops() -> float:
     return 2 * size**3 * repeats / (time.perf_counter() - started) / 1e12
 
 
-def make_model(folder: Path, tokenizer: Path, shape: Any) -> None:
+def make_model(folder: Path, tokenizer: Path, shape: Any, *, weights: bool = True) -> None:
     """Writes a Qwen3 of this `ModelShape` with random bf16 weights, filled on the GPU where there is one.
 
-    Speed and memory do not depend on the values. The tokenizer's files are copied from `tokenizer`.
+    Speed and memory do not depend on the values. The tokenizer's files are copied from `tokenizer`. Without `weights`
+    the folder is enough for a server that makes them up (`--load-format dummy`).
     """
     import shutil
 
@@ -208,7 +209,11 @@ def make_model(folder: Path, tokenizer: Path, shape: Any) -> None:
         num_hidden_layers=shape.layers, num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads,
         head_dim=shape.head_dim, tie_word_embeddings=shape.tied, max_position_embeddings=40960,
         eos_token_id=151645, pad_token_id=151643, bos_token_id=151643, dtype=torch.bfloat16,
+        architectures=["Qwen3ForCausalLM"],
     )  # fmt: skip
+    if not weights:
+        config.save_pretrained(folder)
+        return
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)
     try:
