@@ -199,6 +199,8 @@ class ServeConfig(Section):
     """Environment variable that holds the API key; without it the server asks for none."""
     precision: Literal["auto", "bf16", "fp16", "fp8"] = "auto"
     """Number format of the served weights; `fp8` is made while loading."""
+    batch_invariant: bool = False
+    """Answers that do not depend on what shares their batch, by vLLM's own kernels on a GPU; slower."""
     max_model_len: Positive | Literal["auto"] = "auto"
     """Context length in tokens; `auto` fits it to the GPU's memory."""
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9

@@ -163,7 +163,7 @@ def tuned_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str,
 def _eval_inputs(config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
     """What answers depend on beside the weights: the questions, how they are asked, and how they are served."""
     asked = config.eval.model_dump(mode="json", include={"temperature", "max_tokens", "repeat_base", "drift"})
-    served = config.serve.model_dump(mode="json", include={"precision", "max_model_len", "args"})
+    served = config.serve.model_dump(mode="json", include={"precision", "batch_invariant", "max_model_len", "args"})
     return {
         "tasks": tasks_fingerprint(tasks),
         "seed": config.eval_seed,

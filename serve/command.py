@@ -120,7 +120,8 @@ def build_command(
         drain_s: seconds that requests in flight get to finish after SIGTERM; 0 ends them at once, and is quicker.
 
     Raises:
-        ConfigError: an address beyond loopback without an API key, or a key on the command line.
+        ConfigError: an address beyond loopback without an API key, a key on the command line, or something that the
+            CPU build cannot do.
         TuneserveError: vLLM is not installed.
     """
     device = device or installed_device()
@@ -152,6 +153,8 @@ def build_command(
         else ["-m", "vllm.entrypoints.cli.main", "serve"]
     )
     settings = dict(NO_HUB)
+    if config.batch_invariant:
+        settings |= _batch_invariant_env(device)
     if device == "cpu":
         settings |= _cpu_env(target, config, available_ram or 8 * GIB)
     env = NO_TELEMETRY | {name: value for name, value in settings.items() if name not in environ}
@@ -291,6 +294,15 @@ def _device_flags(device: Device, config: ServeConfig) -> dict[str, list[str]]:
     if device == "cpu":
         return flags | {"--enforce-eager": []}  # compiling takes longer than a small model needs for its answers
     return flags | {"--gpu-memory-utilization": [str(config.gpu_memory_utilization)]}
+
+
+def _batch_invariant_env(device: Device) -> dict[str, str]:
+    if device == "cpu":
+        raise ConfigError(
+            "serve.batch_invariant: vLLM has these kernels for GPUs only",
+            "leave it out; eval.repeat_base measures how much answers differ from one time to the next",
+        )
+    return {"VLLM_BATCH_INVARIANT": "1"}
 
 
 def _cpu_env(target: Target, config: ServeConfig, available_ram: int) -> dict[str, str]:

@@ -109,6 +109,15 @@ def test_the_lora_rank_is_rounded_up_to_what_vllm_takes(rank: int, flag: str, ta
     assert served.name == "tuned"
 
 
+def test_batch_invariance_is_vllms_own_and_refused_where_there_is_none(target: Target):
+    config = ServeConfig(batch_invariant=True)
+    assert build_command(target, config, device="cuda", environ={}).env["VLLM_BATCH_INVARIANT"] == "1"
+    assert "VLLM_BATCH_INVARIANT" not in build_command(target, ServeConfig(), device="cuda", environ={}).env
+    with pytest.raises(ConfigError, match="GPUs only") as failure:
+        build_command(target, config, device="cpu", environ={})
+    assert "eval.repeat_base" in failure.value.next_step
+
+
 def test_parallel_sizes_reach_vllm(target: Target):
     config = ServeConfig(tensor_parallel_size=2, pipeline_parallel_size=3, data_parallel_size=4)
     command = build_command(target, config, device="cuda", environ={})
