@@ -328,7 +328,14 @@ def show_fit(rows: Sequence[dict[str, Any]], options: argparse.Namespace) -> Non
     console.print("held out, five folds:", summary(cross_validate(every)))
     console.print("held out, one size at a time:", summary(leave_out_shapes(every)))
     if options.write:
-        CALIBRATION.write_text(json.dumps(as_json(fitted, every), indent=1) + "\n", encoding="utf-8")
+        CALIBRATION.write_text(written(as_json(fitted, every)), encoding="utf-8")
+
+
+def written(calibration: dict[str, Any]) -> str:
+    """The file's text: a line for every measured row, so that a change shows as what it is."""
+    head = json.dumps({name: value for name, value in calibration.items() if name != "rows"}, indent=1)
+    rows = ",\n".join(f"  {json.dumps(row)}" for row in calibration["rows"])
+    return head.removesuffix("\n}") + f',\n "rows": [\n{rows}\n ]\n}}\n'
 
 
 def residuals_table(residuals: Sequence[Residual]) -> Table:
