@@ -164,6 +164,7 @@ def measure_all(options: argparse.Namespace) -> None:
 
     until = time.monotonic() + 60 * options.minutes
     options.rows.touch()
+    found = {folder.name for folder in options.models.glob("*")}
     groups: Sequence[Group] = TINY if options.tiny else GROUPS
     groups = [g for g in groups if not options.only or g.name in options.only.split(",")]
     for i, group in enumerate(groups):
@@ -195,7 +196,7 @@ def measure_all(options: argparse.Namespace) -> None:
         print(
             f"{group.name}: exit {code}, {seconds:.0f} s, {len(done_layouts(options.rows, group))} layouts", flush=True
         )
-        if group.shape not in {g.shape for g in groups[i + 1 :]}:
+        if group.shape not in found | {g.shape for g in groups[i + 1 :]}:
             shutil.rmtree(options.models / group.shape, ignore_errors=True)
 
 

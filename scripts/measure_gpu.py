@@ -42,8 +42,8 @@ class Job:
     lane: str
     """`train` and `serve` have a GPU each, `after` comes when both are through."""
     command: str
-    """For a shell, with {model}, {models}, {tokenizer}, {rows}, {real}, {data}, {recipe} and {out} to
-    fill in."""
+    """For a shell, with {model}, {models}, {tokenizer}, {rows}, {real}, {data}, {recipe} and {out}
+    to fill in."""
     limit_s: int
     measures: str
     """What the figures are for."""
@@ -76,8 +76,6 @@ def jobs() -> list[Job]:
             "the 14B shape that the next ones train"),
         Job("train-long", "train", _TRAIN + "--out {out}/long --long 2048 --only unsloth,ours-8 --steps 10 --warmup 4",
             500, "rows of 2,048 tokens beside Unsloth's default"),
-        Job("calibrate", "train", _PYTHON + "calibrate measure --tokenizer {tokenizer} --models {models} "
-            "--rows {out}/rows.jsonl --minutes 12", 780, "trainer/calibration.json"),
         Job("same-step", "train", _PYTHON + "same_step --model {real} --data {rows} --out {out}/same-step", 240,
             "loss and gradient of a step, and that forgotten boundaries are caught"),
         Job("train-short", "train", _TRAIN + "--out {out}/short --only trl,unsloth,ours-8,ours-auto", 900,
@@ -87,12 +85,15 @@ def jobs() -> list[Job]:
         Job("train-12gb", "train", _TRAIN + "--out {out}/12gb --precision 4bit --long 2048 --memory-gb 12.6 "
             "--only ours-8 --steps 6 --warmup 2", 240, "the recipe for 12 GB"),
         Job("profile", "train", _TRAIN + "--out {out}/profile --only ours-8 --profile", 240, "where a short step goes"),
+        Job("calibrate", "train", _PYTHON + "calibrate measure --tokenizer {tokenizer} --models {models} "
+            "--rows {out}/rows.jsonl --minutes 12", 780, "trainer/calibration.json"),
         Job("serve-merged", "serve", f"{_SHAPE} --cold -- --load-format dummy", 700, "cold and warm start, load"),
         Job("serve-adapter", "serve", f"{_SHAPE} --adapter --rank 16 -- --load-format dummy", 600,
             "base and adapter beside merged weights"),
-        Job("evaluation", "serve", _TUNESERVE + "serve {real} --name m --no-thinking --detach serve.port=8101 && "
+        Job("evaluation", "serve", _TUNESERVE + "serve {real} --name m --no-thinking --detach serve.port=8101 && ("
             + _PYTHON + "bench_against_vllm --base-url http://127.0.0.1:8101 --model m --prompts 1000 "
-            "--input-tokens 512 --output-tokens 64 --in-flight 64 --rounds 3; " + _TUNESERVE + "serve stop 8101", 500,
+            "--input-tokens 512 --output-tokens 64 --in-flight 64 --rounds 3; code=$?; "
+            + _TUNESERVE + "serve stop 8101; exit $code)", 500,
             "the evaluation beside `vllm bench serve`"),
         *quality[:2],
         Job("quality-auto-42", "serve", f"{_RUN} {rows_auto}", 600, "docs/results.md"),
@@ -195,13 +196,13 @@ def filled_in(job: Job, options: argparse.Namespace) -> str:
     out = options.out.resolve()
     values = {
         "python": sys.executable,
-        "model": options.models / "14b",
-        "models": options.models,
+        "model": options.models.resolve() / "14b",
+        "models": options.models.resolve(),
         "shape": out / "shape-14b",
         "out": out,
-        "tokenizer": options.tokenizer,
-        "rows": options.rows,
-        "real": options.real,
+        "tokenizer": options.tokenizer.resolve(),
+        "rows": options.rows.resolve(),
+        "real": options.real and options.real.resolve(),
         "data": options.data.resolve(),
         "recipe": ROOT / "configs" / "results" / "cmrc-csl.yaml",
     }
