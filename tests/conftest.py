@@ -1,0 +1,38 @@
+"""Which tests run beside which: those that share a trained model or a server stay together.
+
+`scripts/test.sh` runs two processes of tests. Each of the groups below makes what is dear once, and the longest come
+first, so that neither process is left waiting for the other at the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+GROUPS = {"scripts": "scripts", "serve": "serve", "docs": "serve", "trainer": "trainer"}
+"""Folder of tests to the group that shares; in the order in which they are begun. The rest goes by file."""
+
+
+def group_of(nodeid: str) -> str:
+    """The group of a test, by its id: `tests/serve/test_x.py::test_y`."""
+    file = nodeid.partition("::")[0]
+    return GROUPS.get(file.removeprefix("tests/").partition("/")[0], file)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the groups in order."""
+    order = list(dict.fromkeys(GROUPS.values()))
+    items.sort(key=lambda item: order.index(name) if (name := group_of(item.nodeid)) in order else len(order))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hands out groups as wholes. (xdist's own groups need an attribute that pytest 9.2 has no more.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return ByGroup(config, log)
