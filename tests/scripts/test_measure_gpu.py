@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def test_every_command_is_complete_and_its_module_exists(options: argparse.Names
     for job in jobs():
         command = filled_in(job, options)
         assert "{" not in command, job.name
+        assert subprocess.run(["bash", "-n", "-c", command], check=False).returncode == 0, job.name
         for module in re.findall(r"-m (scripts\.\w+)", command):
             assert (measure_gpu.ROOT / f"{module.replace('.', '/')}.py").is_file()
         if "rows of mine" in command:
