@@ -125,6 +125,7 @@ def build_command(
         TuneserveError: vLLM is not installed.
     """
     device = device or installed_device()
+    check_device(config, device)
     user = (*config.args, *extra)
     _refuse_key_on_command_line(user, config)
     host = flag_value(user, "--host") or config.host
@@ -154,7 +155,7 @@ def build_command(
     )
     settings = dict(NO_HUB)
     if config.batch_invariant:
-        settings |= _batch_invariant_env(device)
+        settings["VLLM_BATCH_INVARIANT"] = "1"
     if device == "cpu":
         settings |= _cpu_env(target, config, available_ram or 8 * GIB)
     env = NO_TELEMETRY | {name: value for name, value in settings.items() if name not in environ}
@@ -188,6 +189,15 @@ def installed_device() -> Device:
             continue
         return device
     raise TuneserveError(f"vLLM is not installed beside {sys.executable}", "run `bash scripts/setup.sh`")
+
+
+def check_device(config: ServeConfig, device: Device) -> None:
+    """Raises a ConfigError for what vLLM cannot do on this device, which is known before there is anything to serve."""
+    if config.batch_invariant and device == "cpu":
+        raise ConfigError(
+            "serve.batch_invariant: vLLM has these kernels for GPUs only",
+            "leave it out; eval.repeat_base measures how much answers differ from one time to the next",
+        )
 
 
 def is_loopback(host: str) -> bool:
@@ -294,15 +304,6 @@ def _device_flags(device: Device, config: ServeConfig) -> dict[str, list[str]]:
     if device == "cpu":
         return flags | {"--enforce-eager": []}  # compiling takes longer than a small model needs for its answers
     return flags | {"--gpu-memory-utilization": [str(config.gpu_memory_utilization)]}
-
-
-def _batch_invariant_env(device: Device) -> dict[str, str]:
-    if device == "cpu":
-        raise ConfigError(
-            "serve.batch_invariant: vLLM has these kernels for GPUs only",
-            "leave it out; eval.repeat_base measures how much answers differ from one time to the next",
-        )
-    return {"VLLM_BATCH_INVARIANT": "1"}
 
 
 def _cpu_env(target: Target, config: ServeConfig, available_ram: int) -> dict[str, str]:

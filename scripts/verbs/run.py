@@ -31,13 +31,15 @@ def run(
     from scripts import pipeline
     from scripts.evaluation import run_tasks
     from scripts.language import report_language
+    from serve.command import check_device, installed_device
     from serve.job import prepare
     from serve.ports import require_free_port
     from serve.service import detach_running, keep_running, serve_detached, serve_foreground
 
     language = report_language(lang)
+    # Found out now, not after an hour of training.
+    check_device(resolved.serve, installed_device())
     if serve:
-        # Found out now, not after an hour of training.
         require_free_port(resolved.serve.host, resolved.serve.port)
     run_dir = RunDir.create(resolved)
     with run_dir.exclusively():

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from configs.errors import EXIT_FAILED, EXIT_USAGE
+from serve.command import installed_device
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "configs" / "demo" / "model"
@@ -122,6 +123,13 @@ def test_a_busy_port_is_found_before_anything_is_trained(recipe: Path) -> None:
     assert str(port) in result.stderr
     assert "next:" in result.stderr
     assert "Traceback" not in result.stderr
+    assert not (recipe.parent / "runs").exists()
+
+
+def test_what_this_machines_server_cannot_do_is_found_before_anything_is_trained(recipe: Path) -> None:
+    if installed_device() != "cpu":
+        pytest.skip("a GPU's vLLM has the kernels")
+    refused(tuneserve("run", recipe, "serve.batch_invariant=true"), EXIT_USAGE, "GPUs only", "eval.repeat_base")
     assert not (recipe.parent / "runs").exists()
 
 
