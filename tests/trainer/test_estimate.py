@@ -41,11 +41,12 @@ def test_measured_rows_are_reproduced(row: dict) -> None:
 
 def test_rows_held_out_are_predicted() -> None:
     # Of the recorded steps there are too few rows to leave any out.
-    errors = summary(cross_validate([row for row in ROWS if not row.get("recorded")]))
-    assert errors["memory_max"] <= 0.10
+    held = cross_validate([row for row in ROWS if not row.get("recorded")])
     # Eight short rows of 0.6B, live: the host's time wavers most there, and nobody trains so once steps are recorded.
-    assert errors["time_beyond_20_percent"] <= 1
-    assert errors["time_max"] <= 0.25
+    known = next(r for r in held if (r.row["shape"], r.row["layout"]) == ("0.6b", "1x8xshort"))
+    assert summary(held)["memory_max"] <= 0.10
+    assert summary(r for r in held if r is not known)["time_max"] <= 0.20
+    assert abs(known.time_error or 0) <= 0.21
 
 
 def test_rows_attended_one_by_one_cost_the_host_time_only() -> None:
