@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -101,11 +102,10 @@ def check(folder: Path) -> tuple[float, float, str]:
 def resident_bytes(process: psutil.Process) -> int:
     """Resident memory of a process and all that it started; those that ended meanwhile count nothing."""
     total = 0
-    try:
+    with suppress(psutil.NoSuchProcess):
         for one in (process, *process.children(recursive=True)):
-            total += one.memory_info().rss
-    except psutil.NoSuchProcess:
-        pass
+            with suppress(psutil.NoSuchProcess):
+                total += one.memory_info().rss
     return total
 
 

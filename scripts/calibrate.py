@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import inspect
 import json
 import os
 import shutil
@@ -220,7 +219,10 @@ def measure_group(options: argparse.Namespace) -> None:
     from trainer.gpus import gpu_at_hand, match
     from trainer.memory import find_device
     from trainer.plan import Plan
+    from trainer.varlen import torch_kernel
 
+    # From torch 2.12 on, whose kernel shares keys among heads, Unsloth hands it all rows that lie end to end at once.
+    _, one_kernel = torch_kernel()
     group = next(g for g in (TINY if options.tiny else GROUPS) if g.name == options.group)
     folder = DEMO_MODEL if options.tiny else options.models / group.shape
     if not (folder / "config.json").is_file():
@@ -272,7 +274,7 @@ def measure_group(options: argparse.Namespace) -> None:
                 row |= measure(training.trainer, warmup=WARMUP, micro_batches=layout.count)
                 # One step in which a kernel is compiled for a new length must not stand for all.
                 row["step_mean_s"], row["step_s"] = row["step_s"], row["step_median_s"]
-                row["apart"] = 1 if layout.padded or layout.recorded or one_kernel() else layout.rows
+                row["apart"] = 1 if layout.padded or layout.recorded or one_kernel else layout.rows
                 row["did"] = {
                     k: training.did[k] for k in ("padding_free", "gradient_checkpointing", "attention", "version")
                 }
@@ -281,13 +283,6 @@ def measure_group(options: argparse.Namespace) -> None:
         with options.rows.open("a", encoding="utf-8") as out:
             out.write(json.dumps(row) + "\n")
         print(json.dumps({k: row.get(k) for k in ("group", "layout", "step_s", "reserved_gb", "error")}), flush=True)
-
-
-def one_kernel() -> bool:
-    """Whether Unsloth hands rows that lie end to end to one attention kernel: with torch's own, from 2.12 on."""
-    from torch.nn.attention.varlen import varlen_attn
-
-    return "enable_gqa" in inspect.signature(varlen_attn).parameters
 
 
 def random_rows(layout: Layout, count: int, seed: int = 0) -> Any:

@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -32,6 +33,8 @@ from rich.table import Table
 ROOT = Path(__file__).parents[1]
 LANES = ("train", "serve", "after")
 SEEDS = (42, 43, 44)
+GRACE_S = 60
+"""Time to end in order for a job that took too long."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,10 @@ def jobs() -> list[Job]:
         Job("serve-merged", "serve", f"{_SHAPE} --cold -- --load-format dummy", 700, "cold and warm start, load"),
         Job("serve-adapter", "serve", f"{_SHAPE} --adapter --rank 16 -- --load-format dummy", 600,
             "base and adapter beside merged weights"),
-        Job("evaluation", "serve", _TUNESERVE + "serve {real} --name m --no-thinking --detach serve.port=8101 && ("
-            + _PYTHON + "bench_against_vllm --base-url http://127.0.0.1:8101 --model m --prompts 1000 "
-            "--input-tokens 512 --output-tokens 64 --in-flight 64 --rounds 3; code=$?; "
-            + _TUNESERVE + "serve stop 8101; exit $code)", 500,
-            "the evaluation beside `vllm bench serve`"),
+        Job("evaluation", "serve", _TUNESERVE + "serve {real} --name m --no-thinking --detach serve.port=8101 && "
+            'trap "' + _TUNESERVE + 'serve stop 8101" EXIT && ' + _PYTHON + "bench_against_vllm --model m "
+            "--base-url http://127.0.0.1:8101 --prompts 1000 --input-tokens 512 --output-tokens 64 --in-flight 64 "
+            "--rounds 3", 500, "the evaluation beside `vllm bench serve`"),
         *quality[:2],
         Job("quality-auto-42", "serve", f"{_RUN} {rows_auto}", 600, "docs/results.md"),
         *quality[2:],
@@ -175,7 +177,7 @@ def run_lane(lane: Sequence[Job], gpu: str, options: argparse.Namespace) -> None
             try:
                 code = child.wait(job.limit_s)
             except subprocess.TimeoutExpired:
-                os.killpg(child.pid, 9)
+                end(child)
                 code = 124
         seconds = time.monotonic() - started
         line = {"job": job.name, "gpu": gpu, "code": code, "seconds": round(seconds, 1)}
@@ -184,6 +186,16 @@ def run_lane(lane: Sequence[Job], gpu: str, options: argparse.Namespace) -> None
         print(f"{job.name}: exit {code} after {seconds:.0f} s", flush=True)
         if code == 0:
             (options.out / f"{job.name}.done").touch()
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Ends a job that took too long, and what it started; its own last words, such as stopping a server, are heard."""
+    os.killpg(child.pid, signal.SIGTERM)
+    try:
+        child.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
 
 def done(out: Path, job: Job) -> bool:

@@ -22,8 +22,8 @@ def group_of(nodeid: str) -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the groups in order."""
-    order = list(dict.fromkeys(GROUPS.values()))
-    items.sort(key=lambda item: order.index(name) if (name := group_of(item.nodeid)) in order else len(order))
+    rank = {group: number for number, group in enumerate(dict.fromkeys(GROUPS.values()))}
+    items.sort(key=lambda item: rank.get(group_of(item.nodeid), len(rank)))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -293,6 +293,7 @@ def estimate_time(setup: Setup, batches: Batches, gpu: Gpu, c: Coefficients | No
     layer_ms = c.host_layer_ms * (
         1 + (c.host_recompute if recomputed else 0) + (c.host_quantized if setup.precision != "16bit" else 0)
     )
+    # With recomputation the forward half of it is issued twice.
     layer_ms += c.host_row_ms * (batches.apart - 1) * (1.5 if recomputed else 1)
     tensor_ms = c.host_fused_tensor_ms if "fused" in setup.optimizer else c.host_tensor_ms
     step_ms = c.host_step_ms + tensor_ms * setup.trained_tensors

@@ -33,7 +33,7 @@ def rows_apart(model: torch.nn.Module, ends: torch.Tensor, longest: int) -> Iter
     mark_allow_overlength(model)
 
     def attend(*, config: Any, context: Any, Q: torch.Tensor, K: torch.Tensor, V: torch.Tensor) -> torch.Tensor:
-        kernel, takes_groups = _kernel()
+        kernel, takes_groups = torch_kernel()
         if config.n_groups != 1 and not takes_groups:
             K, V = (x.repeat_interleave(config.n_groups, dim=1) for x in (K, V))
         grouped = {"enable_gqa": True} if config.n_groups != 1 and takes_groups else {}
@@ -68,7 +68,7 @@ def kernel_arguments(flash: Mapping[str, Any], sliding_window: int | None) -> di
 
 
 @cache
-def _kernel() -> tuple[Callable[..., torch.Tensor], bool]:
+def torch_kernel() -> tuple[Callable[..., torch.Tensor], bool]:
     """torch's variable-length attention, and whether it shares keys among groups of heads (torch 2.12 on)."""
     from torch.nn.attention.varlen import varlen_attn
 

@@ -73,3 +73,11 @@ def test_lanes_have_a_gpu_each_and_the_processors_wait(
     measure(wanted[:2], options)
     assert (options.out / "seen").read_text().splitlines().count("0 one") == 1
     assert (options.out / "seen").read_text().splitlines().count("1 two") == 2
+
+
+def test_a_job_that_takes_too_long_may_still_stop_its_server(options: argparse.Namespace) -> None:
+    measure([job("slow", "serve", 'trap "echo stopped > {out}/seen" EXIT; sleep 30', limit_s=1)], options)
+    assert (options.out / "seen").read_text() == "stopped\n"
+    (line,) = map(json.loads, (options.out / "timeline.jsonl").read_text().splitlines())
+    assert line["code"] == 124
+    assert line["seconds"] < 20

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,7 +73,7 @@ _LOADED: list[Preloaded] = []
 def _unload() -> Iterator[None]:
     yield
     for loaded in _LOADED:
-        loaded.__exit__()
+        loaded.close()
 
 
 def run_stage(
@@ -82,7 +81,7 @@ def run_stage(
 ) -> subprocess.CompletedProcess[str]:
     """One stage as the command line runs it, in a process of its own that has the imports behind it."""
     if not _LOADED:
-        _LOADED.append(Preloaded(Path(tempfile.mkdtemp(prefix="preloaded-")), stage_environment(folder)))
+        _LOADED.append(Preloaded(stage_environment(folder)))
     done = _LOADED[0].run([stage, str(run.path), *options], folder, stage_environment(folder))
     if check and done.returncode:
         raise AssertionError(f"{stage} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")

@@ -12,35 +12,33 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
 
 class Preloaded:
-    """Asks the loaded process for stages. A context manager: the process ends with it."""
+    """Asks the loaded process for stages, until it is closed."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
-        """`folder` takes the output of the stages; `environment` is what the imports see."""
-        self._folder = folder
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """`environment` is what the imports see."""
+        self._scratch = tempfile.TemporaryDirectory(prefix="preloaded-")
+        self._folder = Path(self._scratch.name)
         self._process = subprocess.Popen(
             [sys.executable, __file__],
             env={**environment, "PYTHONPATH": str(Path(__file__).parents[2])},
-            cwd=folder,
+            cwd=self._folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
 
-    def __enter__(self) -> Preloaded:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.close()
-        self._process.wait(30)
-        self._process.stdout.close()
+    def close(self) -> None:
+        """Ends the process and removes what the stages printed."""
+        self._process.communicate(timeout=30)
+        self._scratch.cleanup()
 
     def run(self, arguments: list[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         """What `python -m trainer *arguments` gives there."""
@@ -77,13 +75,14 @@ def fork_stages() -> None:
             os.environ.update(job["env"])
             for descriptor, file in ((1, job["out"]), (2, job["err"])):
                 os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
-            code = 1
             try:
                 code = main(job["arguments"])
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
+            except BaseException:  # noqa: BLE001 - shown, as Python itself would
+                traceback.print_exc()
+                code = 1
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
         _, status = os.waitpid(child, 0)
         answers.write(f"{os.waitstatus_to_exitcode(status)}\n")
         answers.flush()
