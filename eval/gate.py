@@ -6,7 +6,8 @@
 - The mean over the gated groups' tasks follows the same rule with a margin of its own.
 - A target task must not fall: it fails on a significant fall, passes when it did not fall and a fall beyond the margin
   is excluded.
-- A margin under the noise floor of the base against itself decides nothing: it would gate on noise.
+- A margin under the noise floor of the base against itself cannot be passed, for it would gate on noise; a loss beyond
+  the floor as well is still a failure.
 
 The whole fails with any failed check, and passes only when something was gated and all of it passed.
 """
@@ -29,6 +30,17 @@ def non_inferiority(lower_points: float, upper_points: float, margin_points: flo
     if upper_points < -margin_points:
         return "fail"
     return "pass" if lower_points > -margin_points else "not_enough_evidence"
+
+
+def judged(bounds: Interval, margin_points: float, noise_points: float | None) -> tuple[State, bool]:
+    """The rule against the larger of margin and noise floor, and whether the floor was the larger: then nothing passes.
+
+    Example: bounds (-1.5, 0.5) and a margin of 2 pass; beside a floor of 3 they leave it open; (-21, -16) fail both.
+    """
+    if noise_points is None or margin_points >= noise_points:
+        return non_inferiority(bounds.lower, bounds.upper, margin_points), False
+    fell = bounds.upper < -noise_points
+    return ("fail" if fell else "not_enough_evidence"), True
 
 
 def decide(tasks: Sequence[TaskComparison], groups: Sequence[GroupComparison], config: GateConfig) -> Gate:
@@ -73,14 +85,12 @@ def _group(group: GroupComparison, config: GateConfig) -> GateCheck:
     margin, bounds = config.margin_points, group.one_sided
     noise = group.noise.floor_points if group.noise else None
     values = {"name": group.name, "n": group.n, "min_items": config.min_items, "margin": margin}
-    state: State = non_inferiority(bounds.lower, bounds.upper, margin)
+    state, noisy = judged(bounds, margin, noise)
     if group.n < config.min_items:
         key = "gate.group.described.fell" if state == "fail" else "gate.group.described"
         state = "described"
-    elif noise is not None and margin < noise:
-        state, key = "not_enough_evidence", "gate.noise"
     else:
-        key = f"gate.group.{state}"
+        key = "gate.noise" if noisy and state != "fail" else f"gate.group.{state}"
     return _check("group", group.name, state, group.n, group.delta_points, bounds, margin, noise, key, values)
 
 
@@ -89,10 +99,8 @@ def _mean(tasks: Sequence[TaskComparison], config: GateConfig) -> GateCheck:
     delta = sum(task.delta_points for task in tasks) / len(tasks)
     bounds = mean_interval([task.delta_points for task in tasks], [task.one_sided for task in tasks])
     noise = mean_noise(tasks, config.confidence)
-    state = non_inferiority(bounds.lower, bounds.upper, margin)
-    key = f"gate.mean.{state}"
-    if noise is not None and margin < noise:
-        state, key = "not_enough_evidence", "gate.noise.mean"
+    state, noisy = judged(bounds, margin, noise)
+    key = "gate.noise.mean" if noisy and state != "fail" else f"gate.mean.{state}"
     values = {"tasks": len(tasks), "margin": margin}
     return _check("mean", "mean", state, sum(t.n for t in tasks), delta, bounds, margin, noise, key, values)
 

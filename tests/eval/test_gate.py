@@ -108,15 +108,23 @@ def test_without_retention_tasks_there_is_nothing_to_pass() -> None:
     assert decided.reasons[0].key == "gate.no_retention"
 
 
-def test_a_margin_tighter_than_the_noise_floor_is_refused() -> None:
-    base, tuned = pair("ceval", 4000, 2500, 300, 40)
-    noisy, _ = pair("ceval", 4000, 2500, 0, 0)
+def test_a_margin_under_the_noise_floor_passes_nothing_and_fails_only_what_fell_beyond_the_floor() -> None:
+    base, fell = pair("ceval", 4000, 2500, 200, 60)
+    _, rose = pair("ceval", 4000, 2500, 0, 300)
+    _, collapsed = pair("ceval", 4000, 2500, 900, 60)
     _, noisy = pair("ceval", 4000, 2500, 300, 150)
-    decided = compare({"ceval": base}, {"ceval": tuned}, GATE, base_repeat={"ceval": noisy}).gate
-    assert states(decided) == {"knowledge": "not_enough_evidence", "mean": "not_enough_evidence"}
-    assert [reason.key for reason in decided.reasons] == ["gate.noise", "gate.noise.mean"]
-    quiet = compare({"ceval": base}, {"ceval": tuned}, GATE, base_repeat={"ceval": base}).gate
-    assert quiet.verdict == "fail"
+
+    def gated(tuned, repeat):
+        return compare({"ceval": base}, {"ceval": tuned}, GATE, base_repeat={"ceval": repeat}).gate
+
+    for within in (fell, rose):
+        decided = gated(within, noisy)
+        assert states(decided) == {"knowledge": "not_enough_evidence", "mean": "not_enough_evidence"}
+        assert [reason.key for reason in decided.reasons] == ["gate.noise", "gate.noise.mean"]
+    assert gated(fell, base).verdict == "fail"
+    beyond = gated(collapsed, noisy)
+    assert states(beyond) == {"knowledge": "fail", "mean": "fail"}
+    assert [reason.key for reason in beyond.reasons] == ["gate.group.fail", "gate.mean.fail"]
 
 
 def test_error_rates_are_those_it_promises() -> None:
