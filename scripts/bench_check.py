@@ -65,7 +65,7 @@ def characters_a_token(model: Path) -> float:
 def sentences() -> list[str]:
     """The sentences of the teaching set's questions, passages and answers."""
     lines = (DEMO / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines()
-    texts = [message["content"] for line in lines for message in json.loads(line)["messages"]]
+    texts = [text for line in lines for text in json.loads(line).values()]
     return sorted({s for text in texts for s in re.findall(r"[^。！？\n]+[。！？]", text)})
 
 

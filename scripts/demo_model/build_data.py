@@ -21,8 +21,8 @@ TEST_FORMS, TEST_BULLETINS = 40, 80
 TEST_QUESTIONS_PER_FACT = 2
 
 
-def _conversation(item: Item) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": item.prompt}, {"role": "assistant", "content": item.answer}]}
+def _exchange(item: Item) -> dict[str, Any]:
+    return {"instruction": item.prompt, "output": item.answer}
 
 
 def train() -> list[dict[str, Any]]:
@@ -37,7 +37,7 @@ def train() -> list[dict[str, Any]]:
         items += bulletins.form(rng, "teach", f"form-{number}")
     items += [bulletins.bulletin(rng, "teach", "") for _ in range(TRAIN_BULLETINS)]
     rng.shuffle(items)
-    return [_conversation(item) for item in items]
+    return [_exchange(item) for item in items]
 
 
 def test_qa() -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def replay() -> list[dict[str, Any]]:
     rng = Random(105)
     items = [draw(rng, task)[0] for task, size in REPLAY_MIX.items() for _ in range(size)]
     rng.shuffle(items)
-    return [_conversation(item) for item in items]
+    return [_exchange(item) for item in items]
 
 
 def files() -> dict[str, list[dict[str, Any]]]:
