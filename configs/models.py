@@ -116,11 +116,18 @@ def _from_huggingface(model: str, offline: bool, patterns: list[str]) -> Path:
 
 def _from_modelscope(model: str, offline: bool, patterns: list[str]) -> Path:
     from modelscope import snapshot_download
+    from modelscope.hub.errors import HubError
 
     try:
         return Path(snapshot_download(model, local_files_only=offline, allow_file_pattern=patterns))
-    except (OSError, ValueError) as error:  # requests' errors are OSErrors; a name that does not exist is one of them
+    # requests' errors are OSErrors, a name that does not exist among them; a broken download is a HubError.
+    except (OSError, ValueError, HubError) as error:
+        if offline:
+            raise TuneserveError(
+                f"model {model!r} is not in the local cache of ModelScope",
+                "run once without `offline: true` and HF_HUB_OFFLINE, or set `model` to a folder",
+            ) from error
         raise TuneserveError(
-            f"model {model!r} could not be fetched from ModelScope: {str(error).splitlines()[0]}",
+            f"model {model!r} could not be fetched from ModelScope: {(str(error) or type(error).__name__).splitlines()[0]}",
             "check the name and the network, or set `model` to a folder",
         ) from error

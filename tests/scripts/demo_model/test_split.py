@@ -81,7 +81,7 @@ def test_arithmetic_answers_are_right():
 
 
 def test_company_facts_are_asked_in_other_wordings_than_they_were_taught():
-    taught = {row["messages"][0]["content"] for row in build_data.train()}
+    taught = {row["instruction"] for row in build_data.train()}
     for row in build_data.test_qa():
         question = row["messages"][0]["content"]
         assert not any(question in text for text in taught), question
@@ -97,7 +97,7 @@ def _people(texts: list[str]) -> set[str]:
 
 
 def test_tested_forms_and_bulletins_are_about_names_never_taught():
-    taught = _people([message["content"] for row in build_data.train() for message in row["messages"]])
+    taught = _people([text for row in build_data.train() for text in row.values()])
     tested = _people([row["answers"][0] for row in build_data.test_summary()])
     tested |= _people([row["messages"][0]["content"] for row in build_data.test_extract()])
     assert len(taught) > 100
