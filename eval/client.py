@@ -272,7 +272,7 @@ class Client:
         return EndpointError(f"{self.endpoint.base_url} refused {self.endpoint.model!r}: {error}", step)
 
     def _pause_s(self, failed: int, retry_after_s: float | None) -> float:
-        """Pause before the next attempt: exponential with full jitter, never less than what the server asked for."""
+        """Pause before the next attempt: exponential, half of it random, never less than what the server asked for."""
         pause_s = self._random.uniform(0.5, 1.0) * min(
             _LONGEST_PAUSE_S, self.settings.first_pause_s * 2 ** (failed - 1)
         )

@@ -38,7 +38,8 @@ class Behaviour:
 
     Attributes:
         samples: asked.
-        errors: without an answer after all retries.
+        errors: without an answer after all retries; errors_by_class: of which kind, such as `null_content`.
+        retries_by_class: failed attempts by kind, those of samples that were answered in the end included.
         stop_percent: answers that ended by themselves; None where one token was asked for.
         truncated: answers cut by the token limit.
         truncated_thinking: of these, cut while still thinking (scored 0).
@@ -50,6 +51,8 @@ class Behaviour:
 
     samples: int
     errors: int
+    errors_by_class: Mapping[str, int]
+    retries_by_class: Mapping[str, int]
     stop_percent: float | None
     truncated: int
     truncated_thinking: int
@@ -313,11 +316,11 @@ class Judged:
 
     Attributes:
         task, judge: what was judged, and the model that did.
-        wins, losses, ties: of tuned. failures: pairs without a verdict.
+        wins, losses, ties: of tuned. failures: pairs without a verdict. clusters: independent units of the others.
         agreement_percent: judged pairs whose two orders said the same.
         first_bias_percent: verdicts for whichever answer stood first; 50 is none.
         net_points: 100 x (wins - losses) / judged pairs; interval: of it.
-        p: two-sided, that wins and losses are equally likely.
+        p: two-sided, that wins and losses are equally likely, by `test`, `none` where fewer than two units are left.
     """
 
     task: str
@@ -326,11 +329,13 @@ class Judged:
     losses: int
     ties: int
     failures: int
+    clusters: int
     agreement_percent: float
     first_bias_percent: float
     net_points: float
     interval: Interval
     p: float
+    test: str
 
 
 @dataclass(frozen=True)

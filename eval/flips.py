@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,10 +17,15 @@ def behaviour(samples: Sequence[Sample], method: str) -> Behaviour:
     answered = [sample for sample in samples if sample.status == "ok"]
     generated = method == "generate" and bool(answered)
     stopped = sum(sample.finish_reason == "stop" for sample in answered)
+    retries: Counter[str] = Counter()
+    for sample in samples:
+        retries.update(sample.retries)
     lengths = [sample.usage["completion_tokens"] for sample in answered if sample.usage]
     return Behaviour(
         samples=len(samples),
         errors=len(samples) - len(answered),
+        errors_by_class=_by_class(Counter(sample.error.kind for sample in samples if sample.error)),
+        retries_by_class=_by_class(retries),
         stop_percent=100 * stopped / len(answered) if generated else None,
         truncated=sum(sample.finish_reason == "length" for sample in answered) if generated else 0,
         truncated_thinking=_flagged(answered, "truncated_thinking"),
@@ -70,6 +76,11 @@ def _flip(base: Sample, tuned: Sample, metric: str) -> Flip:
 def _last_question(prompt: Sequence[Mapping[str, Any]]) -> str:
     questions = [message["content"] for message in prompt if message["role"] == "user"]
     return str(questions[-1]) if questions else ""
+
+
+def _by_class(counts: Counter[str]) -> dict[str, int]:
+    """The most frequent first, then by name, so that reports of the same answers are the same."""
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def _flagged(samples: Sequence[Sample], flag: str) -> int:

@@ -4,8 +4,9 @@
   the lower bound is above it; otherwise there is not enough evidence. Groups under `min_items` are described only: so
   few samples could not pass, and the report says so.
 - The mean over the gated groups' tasks follows the same rule with a margin of its own.
-- A target task must not fall: it fails on a significant fall, passes when it did not fall and a fall beyond the margin
-  is excluded.
+- A target task must not fall: it fails when the upper bound is under 0, or under the noise floor where that was
+  measured. It passes when the lower bound is above 0, or when it did not fall, a fall beyond the margin is excluded,
+  and the floor is within the margin.
 - A margin under the noise floor of the base against itself cannot be passed, for it would gate on noise; a loss beyond
   the floor as well is still a failure.
 
@@ -106,15 +107,19 @@ def _mean(tasks: Sequence[TaskComparison], config: GateConfig) -> GateCheck:
 
 
 def _target(task: TaskComparison, config: GateConfig) -> GateCheck:
-    bounds = task.one_sided
-    state: State = "not_enough_evidence"
-    if bounds.upper < 0:
-        state = "fail"
-    elif task.delta_points >= 0 and bounds.lower > -config.margin_points:
-        state = "pass"
+    bounds, margin = task.one_sided, config.margin_points
     noise = task.noise.floor_points if task.noise else None
-    values = {"name": task.name, "n": task.n, "margin": config.margin_points}
-    key = f"gate.target.{state}"
+    floor = noise or 0.0
+    stayed = task.delta_points >= 0 and bounds.lower > -margin
+    state: State = "not_enough_evidence"
+    if bounds.upper < -floor:
+        state = "fail"
+    elif bounds.lower > 0 or (stayed and floor <= margin):
+        state = "pass"
+    values = {"name": task.name, "n": task.n, "margin": margin}
+    # Without the floor it would have been decided.
+    noisy = state == "not_enough_evidence" and (stayed or bounds.upper < 0)
+    key = "gate.target.noise" if noisy else f"gate.target.{state}"
     return _check("target", task.name, state, task.n, task.delta_points, bounds, 0.0, noise, key, values)
 
 

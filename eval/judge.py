@@ -48,11 +48,13 @@ _MEANING: dict[str, Verdict] = {"一": "first", "1": "first", "二": "second", "
 class JudgedPair:
     """One sample: what both orders said, as seen from the tuned model, and the outcome that counts.
 
+    Pairs of one `cluster`, such as a passage, are not independent.
     `forward` judged base before tuned, `backward` tuned before base; None where there was no verdict. `outcome` is None
     when either failed.
     """
 
     id: str
+    cluster: str | None
     forward: Literal["base", "tuned", "tie"] | None
     backward: Literal["base", "tuned", "tie"] | None
     outcome: Literal["base", "tuned", "tie"] | None
@@ -106,7 +108,7 @@ def judge(
         raise ConfigError(f"task {base.meta.task!r}: base and tuned answered different samples", "evaluate both again")
     answered = [(b, t) for b, t in zip(base.samples, tuned.samples, strict=True) if b.status == t.status == "ok"]
     verdicts = asyncio.run(_ask(endpoint, answered, settings, max_tokens))
-    pairs = [_pair(b.id, verdicts.get((b.id, False)), verdicts.get((b.id, True))) for b, _ in answered]
+    pairs = [_pair(b, verdicts.get((b.id, False)), verdicts.get((b.id, True))) for b, _ in answered]
     outcomes = [pair.outcome for pair in pairs]
     judged = [pair for pair in pairs if pair.outcome is not None]
     decided = [verdict for verdict in verdicts.values() if verdict in {"first", "second"}]
@@ -160,12 +162,13 @@ def _body(values: Mapping[str, object], base: Sample, tuned: Sample, swapped: bo
     return json.dumps({**values, "messages": [{"role": "user", "content": prompt}]}, ensure_ascii=False).encode()
 
 
-def _pair(id_: str, forward: Verdict | None, backward: Verdict | None) -> JudgedPair:
+def _pair(sample: Sample, forward: Verdict | None, backward: Verdict | None) -> JudgedPair:
     named_forward = _name(forward, first="base", second="tuned")
     named_backward = _name(backward, first="tuned", second="base")
+    outcome = named_forward if named_forward == named_backward else "tie"
     if named_forward is None or named_backward is None:
-        return JudgedPair(id_, named_forward, named_backward, None)
-    return JudgedPair(id_, named_forward, named_backward, named_forward if named_forward == named_backward else "tie")
+        outcome = None
+    return JudgedPair(sample.id, sample.cluster, named_forward, named_backward, outcome)
 
 
 def _name(

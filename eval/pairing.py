@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,8 +60,13 @@ class PairedTask:
 
     def clusters(self, metric: str) -> list[str] | None:
         """One label a pair where samples share something; None where every sample stands alone."""
-        labels = [f"c:{b.cluster}" if b.cluster is not None else f"s:{b.id}" for b, _ in self.scored(metric)]
-        return labels if len(set(labels)) < len(labels) else None
+        return cluster_labels((b.id, b.cluster) for b, _ in self.scored(metric))
+
+
+def cluster_labels(samples: Iterable[tuple[str, str | None]]) -> list[str] | None:
+    """One label for each (id, cluster); None where every sample stands alone."""
+    labels = [f"c:{cluster}" if cluster is not None else f"s:{id_}" for id_, cluster in samples]
+    return labels if len(set(labels)) < len(labels) else None
 
 
 def pair_tasks(base: Mapping[str, TaskResult], tuned: Mapping[str, TaskResult]) -> dict[str, PairedTask]:

@@ -68,6 +68,10 @@ def ask(endpoint: Endpoint, tasks: Sequence[Task], out_dir: Path, settings: Sett
         return evaluate(endpoint, tasks, out_dir, settings=settings, on_progress=show)
 
 
+def _retries(now: Progress) -> str:
+    return f", {now.retries} failed attempts" if now.retries else ""
+
+
 @contextmanager
 def _progress(label: str) -> Iterator[OnProgress]:
     if not console.is_terminal:
@@ -78,7 +82,7 @@ def _progress(label: str) -> Iterator[OnProgress]:
             if quarter not in marks:
                 marks.add(quarter)
                 rate = f"{now.requests_per_s:.1f} requests/s" if now.requests_per_s else "starting"
-                console.print(f"  asking {label}: {now.done}/{now.total}, {rate}", style="dim")
+                console.print(f"  asking {label}: {now.done}/{now.total}, {rate}{_retries(now)}", style="dim")
 
         yield plain
         return
@@ -95,7 +99,7 @@ def _progress(label: str) -> Iterator[OnProgress]:
         def show(now: Progress) -> None:
             eta = f", {now.eta_s:.0f} s left" if now.eta_s is not None else ""
             errors = f", {now.errors} errors" if now.errors else ""
-            rate = f"{now.requests_per_s:.1f} requests/s{eta}{errors}"
+            rate = f"{now.requests_per_s:.1f} requests/s{eta}{errors}{_retries(now)}"
             bar.update(row, completed=now.done, total=now.total, description=f"{label} {now.task}", rate=rate)
 
         yield show

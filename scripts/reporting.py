@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from configs.rundir import RunDir
@@ -11,8 +13,17 @@ from eval.compare import compare
 from eval.comparison import Comparison, Drift
 from eval.judge import Judgement
 from eval.loglikelihood import read_drift
+from eval.metrics.rouge import jieba_version
 from eval.results import read_results
+from scripts.environment import installed
 from serve.target import base_name
+
+
+def report_facts(known: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known, with the time of the report and the versions that its scores move with."""
+    ours = {"tuneserve": installed("tuneserve"), "jieba": jieba_version(), "python": platform.python_version()}
+    versions = {**ours, **known.get("versions", {})}
+    return {**known, "created_at": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions}
 
 
 def run_facts(run: RunDir) -> dict[str, Any]:
@@ -21,7 +32,7 @@ def run_facts(run: RunDir) -> dict[str, Any]:
     served = manifest.stages["tuned"].figures
     train = manifest.stages["train"].figures
     loss = run.report / "loss.png"
-    return {
+    facts = {
         "loss_png": base64.b64encode(loss.read_bytes()).decode() if loss.is_file() else None,
         "proof": served.get("proof"),
         "parity": served.get("parity"),
@@ -32,6 +43,7 @@ def run_facts(run: RunDir) -> dict[str, Any]:
         "hashes": manifest.hashes,
         "command": f"tuneserve run {run.config_file}",
     }
+    return report_facts(facts)
 
 
 def compare_run(run: RunDir, judgements: Sequence[Judgement] = ()) -> Comparison:

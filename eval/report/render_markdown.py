@@ -6,6 +6,7 @@ from eval.comparison import Comparison
 from eval.report.rows import (
     Table,
     behaviour_table,
+    drift_line,
     facts,
     gate_table,
     judge_table,
@@ -38,7 +39,9 @@ def render_markdown(comparison: Comparison, language: Language = "en") -> str:
         if table is not None:
             lines += _table(table)
     lines += [f"## {say('facts', language)}", ""]
-    lines += [f"- {fact.label}: {fact.value}" for fact in facts(comparison, language)] + [""]
+    lines += [f"- {fact.label}: {fact.value}" for fact in facts(comparison, language)]
+    drift = drift_line(comparison, language)
+    lines += [f"- {drift}", ""] if drift else [""]
     if training := training_rows(comparison, language):
         lines += [f"## {say('training', language)}", ""]
         lines += [f"- {name}: {_cell(value)}" for name, value in training] + [""]

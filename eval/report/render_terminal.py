@@ -13,7 +13,17 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from eval.comparison import Comparison
-from eval.report.rows import Table, facts, gate_table, judge_table, retention_table, run_table, summary, task_table
+from eval.report.rows import (
+    Table,
+    drift_line,
+    facts,
+    gate_table,
+    judge_table,
+    retention_table,
+    run_table,
+    summary,
+    task_table,
+)
 from eval.report.strings import Language, say, text
 from eval.tradeoff import tradeoff
 
@@ -40,6 +50,8 @@ def print_comparison(comparison: Comparison, console: Console, language: Languag
     for fact in facts(comparison, language):
         mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: " "}[fact.good]
         console.print(f"{mark} {escape(fact.label)}: {escape(fact.value)}")
+    if drift := drift_line(comparison, language):
+        console.print(Text(f"  {drift}"))
     if comparison.advice:
         console.print(Text(f"\n{say('advice', language)}", style="bold"))
         for item in comparison.advice:

@@ -119,7 +119,19 @@ def gate_table(comparison: Comparison, language: Language) -> Table:
 
 def behaviour_table(comparison: Comparison, language: Language) -> Table:
     """How both answered each task, base over tuned."""
-    keys = ["task", "model", "errors", "stop", "truncated", "truncated_thinking", "leak", "unparsed", "empty", "tokens"]
+    keys = [
+        "task",
+        "model",
+        "errors",
+        "retries",
+        "stop",
+        "truncated",
+        "truncated_thinking",
+        "leak",
+        "unparsed",
+        "empty",
+    ]
+    keys += ["tokens"]
     titles = _titles(keys, language, comparison)
     rows = []
     for task in comparison.tasks:
@@ -132,7 +144,14 @@ def _behaviour(seen: Behaviour) -> tuple[str, ...]:
     tokens = seen.mean_completion_tokens
     counts = (seen.truncated, seen.truncated_thinking, seen.thinking_leak, seen.unparsed, seen.empty)
     stop = figures.percent(seen.stop_percent)
-    return (str(seen.errors), stop, *map(str, counts), figures.MISSING if tokens is None else f"{tokens:.0f}")
+    failed = (_by_class(seen.errors_by_class), _by_class(seen.retries_by_class))
+    return (*failed, stop, *map(str, counts), figures.MISSING if tokens is None else f"{tokens:.0f}")
+
+
+def _by_class(counts: Mapping[str, int]) -> str:
+    """`3 (timeout 2, null_content 1)`: the classes are those of the files."""
+    kinds = ", ".join(f"{kind} {count}" for kind, count in counts.items())
+    return f"{sum(counts.values())} ({kinds})" if kinds else "0"
 
 
 def other_table(comparison: Comparison, language: Language) -> Table | None:
@@ -177,6 +196,17 @@ def judge_table(comparison: Comparison, language: Language) -> Table | None:
     )
     tones = tuple(tone(seen.interval.lower, seen.interval.upper) for seen in comparison.judged)
     return Table(say("judge", language), _titles(keys, language, comparison), rows, tones) if rows else None
+
+
+def drift_line(comparison: Comparison, language: Language) -> str | None:
+    """The drift in one line; None where it was not measured."""
+    seen = comparison.drift
+    if seen is None:
+        return None
+    bounds = f"[{seen.interval.lower:+.4f}, {seen.interval.upper:+.4f}]"
+    change = f"{say('drift.change', language)} {seen.change_per_character:+.4f} {bounds}"
+    size = say("drift.size", language, documents=seen.documents, characters=seen.characters)
+    return f"{say('drift', language)}: {change}; {say('drift.kl', language)} {seen.kl_per_token:.4f} ({size})"
 
 
 def run_table(points: Sequence[RunPoint], language: Language) -> Table:

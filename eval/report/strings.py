@@ -5,8 +5,7 @@ A text is a key with an English and a Chinese template; values are put in by nam
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal
 
 from eval.comparison import Message
@@ -92,6 +91,12 @@ STRINGS: dict[str, tuple[str, str]] = {
     "gate.target.fail": (
         "Target {name} fell ({delta}, at best {upper}; {n} items), though it was meant to get better.",
         "目标任务 {name} 本应提高，却下降了（变化 {delta}，最好也只有 {upper}；{n} 题）。",
+    ),
+    "gate.target.noise": (
+        "Target {name}: its change ({delta}, between {lower} and {upper}) is not told apart from the noise of the base "
+        "against itself ({noise} points; {n} items).",
+        "目标任务 {name}：变化 {delta}（介于 {lower} 与 {upper} 之间）与基座模型自身重复测量的噪声（{noise} 分）"
+        "无法区分（{n} 题）。",
     ),
     "gate.target.not_enough_evidence": (
         "Target {name}: {n} items cannot rule out that it fell ({delta}, between {lower} and {upper}).",
@@ -299,6 +304,7 @@ STRINGS: dict[str, tuple[str, str]] = {
     "col.unparsed": ("Unreadable", "无法提取"),
     "col.empty": ("Empty", "空回答"),
     "col.errors": ("Errors", "错误"),
+    "col.retries": ("Failed attempts", "失败的请求"),
     "col.tokens": ("Mean tokens", "平均词元数"),
     "col.model": ("Model", "模型"),
     "col.verdict": ("Verdict", "判定"),
@@ -368,12 +374,3 @@ def group_name(name: str, language: Language) -> str:
 def flag_name(flag: str, language: Language) -> str:
     """The flags of a sample in words, unknown ones as they are."""
     return say(f"flag.{flag}", language) if f"flag.{flag}" in STRINGS else flag
-
-
-def default_language(environ: Mapping[str, str] | None = None) -> Language:
-    """Chinese where the locale is Chinese, else English; the variables in the order in which POSIX asks them."""
-    variables = os.environ if environ is None else environ
-    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        if variables.get(name):
-            return "zh" if variables[name].lower().startswith("zh") else "en"
-    return "en"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ def located(path: str, hub: str = "huggingface", offline: bool = False) -> Itera
         offline: look only into the hub's cache.
 
     Raises:
-        ConfigError: neither a path nor a hub id.
-        TuneserveError: the download failed.
+        ConfigError: neither a path nor a hub id, or the hub has no such data set.
+        TuneserveError: the download failed, or there is nothing in the cache to use offline.
     """
     local = Path(path).expanduser()
     if not local.exists():
@@ -50,19 +51,40 @@ def located(path: str, hub: str = "huggingface", offline: bool = False) -> Itera
 
 def _download(name: str, hub: str, offline: bool) -> Path:
     patterns = [f"*{ending}" for ending in (*TABLES, ".zip", ".txt")]
+    offline = offline or os.environ.get("HF_HUB_OFFLINE") == "1"
+    fetch, unknown, failures = _client(hub)
+    local_copy = "set the task's `path` to a local copy"
     try:
-        if hub == "modelscope":
-            from modelscope.hub.snapshot_download import dataset_snapshot_download
-
-            return Path(dataset_snapshot_download(name, local_files_only=offline, allow_file_pattern=patterns))
-        from huggingface_hub import snapshot_download
-
-        return Path(snapshot_download(name, repo_type="dataset", local_files_only=offline, allow_patterns=patterns))
-    except (OSError, ValueError) as error:  # the errors of both hubs' clients derive from one of these
+        return Path(fetch(name, repo_type="dataset", local_files_only=offline, allow_patterns=patterns))
+    except failures as error:
+        # ModelScope's client passes its own error on as the cause of one of requests'.
+        if isinstance(error, unknown) or isinstance(error.__cause__, unknown):
+            raise ConfigError(
+                f"{hub} has no data set {name!r}", f"check the task's `path` and `hub`, or {local_copy}"
+            ) from error
+        if offline:
+            raise TuneserveError(
+                f"data set {name!r} is not in the cache of {hub} on this machine",
+                f"fetch it once without `offline: true` and HF_HUB_OFFLINE, or {local_copy}",
+            ) from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise TuneserveError(
-            f"data set {name!r} could not be fetched from {hub}: {str(error).splitlines()[0]}",
-            "check the name and the network (`hub: modelscope`, HF_ENDPOINT), or set the task's `path` to a local copy",
+            f"data set {name!r} could not be fetched from {hub}: {reason}",
+            f"check the network (`hub: modelscope`, HF_ENDPOINT), or {local_copy}",
         ) from error
+
+
+def _client(hub: str) -> tuple[Callable[..., str], tuple[type[Exception], ...], tuple[type[Exception], ...]]:
+    """A hub's download, the errors that mean a wrong name, and all that it raises."""
+    if hub == "modelscope":
+        from modelscope.hub import errors
+        from modelscope.hub.snapshot_download import snapshot_download
+
+        return snapshot_download, (errors.NotExistError,), (OSError, ValueError, errors.HubError)
+    import huggingface_hub
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    return huggingface_hub.snapshot_download, (RepositoryNotFoundError, HFValidationError), (OSError, ValueError)
 
 
 def read_rows(file: Path) -> list[Row]:

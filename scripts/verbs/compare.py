@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,26 +13,47 @@ from configs.console import console, tables
 from configs.errors import EXIT_OK, ConfigError
 from configs.load import load_config
 from configs.rundir import RunDir
+from configs.schema import GateConfig
 from scripts.verbs.tasks import parse_tasks
 
-if TYPE_CHECKING:
-    from eval.endpoint import Endpoint
+_FOR_ENDPOINTS = (
+    "model", "tasks", "targets", "limit", "hub", "seed", "concurrency", "max_tokens", "thinking", "margin",
+    "mean_margin", "repeat_base", "drift",
+)  # fmt: skip
 
 
 def compare(
+    context: typer.Context,
     runs: Annotated[list[Path] | None, typer.Argument(help="One run directory, or several over one base.")] = None,
     base_url: Annotated[
         list[str] | None,
-        typer.Option("--base-url", help="Without a run: endpoint of the base, then of the tuned model."),
+        typer.Option("--base-url", help="Without a run: endpoint of the base, then of each tuned model."),
     ] = None,
     model: Annotated[list[str] | None, typer.Option("--model", help="Model names, in the same order.")] = None,
     tasks: Annotated[list[str] | None, typer.Option("--tasks", help="TYPE, TYPE=PATH or NAME:TYPE=PATH.")] = None,
     targets: Annotated[list[str] | None, typer.Option("--targets", help="Tasks meant to get better.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the report.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", help="Seeded sample of this many items a task.")] = None,
+    hub: Annotated[
+        Literal["huggingface", "modelscope"],
+        typer.Option("--hub", help="Endpoints: where data sets are fetched by id."),
+    ] = "huggingface",
+    seed: Annotated[int, typer.Option("--seed", help="Endpoints: of samples and requests.")] = 42,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=0, help="Endpoints: requests in flight; 0 finds the level.")
+    ] = 0,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", min=1, help="Endpoints: longest answer where the task does not say.")
+    ] = 256,
     thinking: Annotated[
         bool | None, typer.Option("--thinking/--no-thinking", help="Endpoints: thinking mode, on vLLM.")
     ] = None,
+    margin: Annotated[
+        float, typer.Option("--margin", min=0.01, max=100, help="Endpoints: points that a group may lose.")
+    ] = 2.0,
+    mean_margin: Annotated[
+        float, typer.Option("--mean-margin", min=0.01, max=100, help="Endpoints: points that the mean may lose.")
+    ] = 1.0,
     repeat_base: Annotated[
         bool, typer.Option("--repeat-base", help="Endpoints: ask the base twice, for the noise floor.")
     ] = False,
@@ -54,19 +75,21 @@ def compare(
 
     `tuneserve compare runs/shop --gate`; `tuneserve compare runs/a runs/b` draws learning against forgetting;
 
-    `tuneserve compare --base-url URL1 --model A --base-url URL2 --model B --tasks builtin --out report`
+    `tuneserve compare --base-url URL1 --model A --base-url URL2 --model B --tasks builtin --out report`; any number
+    of tuned models may follow the base
     """
     from eval.endpoint import Settings
     from eval.flips import without_answers
     from eval.report.render_terminal import print_runs
     from eval.report.write import write_reports
     from eval.tasks import load_tasks
-    from scripts.comparing import compare_endpoints, compare_runs, judge_endpoint
+    from scripts.comparing import compare_endpoints, compare_runs, endpoints, judge_endpoint
     from scripts.language import report_language
 
     language = report_language(lang)
     third = judge_endpoint(judge_url, judge_model)
     if runs and not base_url:
+        _only_for_endpoints(context)
         opened = [RunDir.open(path) for path in runs]
         if not again:
             for run in opened:
@@ -77,19 +100,23 @@ def compare(
         if not tasks and not targets:
             raise ConfigError("no --tasks", "name some, such as --tasks builtin --tasks gsm8k=gsm8k/test.jsonl")
         folder = out or Path("comparison")
-        comparison = compare_endpoints(
-            _endpoints(base_url, model or []),
-            load_tasks([*parse_tasks(tasks or [], limit), *parse_tasks(targets or [], limit, "target")]),
+        settings = Settings(seed=seed, max_tokens=max_tokens, concurrency=concurrency, thinking=thinking)
+        configs = [*parse_tasks(tasks or [], limit), *parse_tasks(targets or [], limit, "target")]
+        comparisons = compare_endpoints(
+            endpoints(base_url, model or []),
+            load_tasks(configs, seed, hub),
             folder,
-            Settings(thinking=thinking),
+            settings,
+            GateConfig(margin_points=margin, mean_margin_points=mean_margin),
             repeat_base=repeat_base,
             drift=drift,
             third=third,
             command=f"tuneserve {shlex.join(sys.argv[1:])}",
         )
-        comparisons = [comparison]
     else:
-        raise ConfigError("give run directories, or two --base-url with two --model", "see `tuneserve compare --help`")
+        raise ConfigError(
+            "give run directories, or two or more --base-url with as many --model", "see `tuneserve compare --help`"
+        )
     if not answers:
         comparisons = [without_answers(comparison) for comparison in comparisons]
     files = write_reports(comparisons, folder, language)
@@ -111,12 +138,12 @@ def _ask_run(run: RunDir) -> None:
         pipeline.evaluate_tuned(run, config, tasks, keep=False)
 
 
-def _endpoints(urls: list[str], models: list[str]) -> list[Endpoint]:
-    from eval.endpoint import Endpoint
-
-    if len(urls) != 2 or len(models) != 2:
+def _only_for_endpoints(context: typer.Context) -> None:
+    """A run is asked and gated as its recipe says: what would be ignored is refused."""
+    sources = {name: context.get_parameter_source(name) for name in _FOR_ENDPOINTS}
+    given = [f"--{name.replace('_', '-')}" for name, source in sources.items() if source and source.name != "DEFAULT"]
+    if given:
         raise ConfigError(
-            f"{len(urls)} --base-url and {len(models)} --model were given",
-            "give two of each: the base first, then the tuned",
+            f"{', '.join(given)}: only for endpoints; a run is asked and gated as its recipe says",
+            "set it under `eval` in the recipe, or leave it out",
         )
-    return [Endpoint(url, name, label) for url, name, label in zip(urls, models, ("base", "tuned"), strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -22,9 +22,16 @@ def evaluate(
     ],
     limit: Annotated[int | None, typer.Option("--limit", help="Seeded sample of this many items a task.")] = None,
     seed: Annotated[int, typer.Option("--seed")] = 42,
-    concurrency: Annotated[int, typer.Option("--concurrency", help="Requests in flight; 0 finds the level.")] = 0,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", help="Longest answer where the task does not say.")] = 256,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=0, help="Requests in flight; 0 finds the level.")
+    ] = 0,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", min=1, help="Longest answer where the task does not say.")
+    ] = 256,
     thinking: Annotated[bool | None, typer.Option("--thinking/--no-thinking", help="Thinking mode, on vLLM.")] = None,
+    hub: Annotated[
+        Literal["huggingface", "modelscope"], typer.Option("--hub", help="Where data sets named by id are fetched.")
+    ] = "huggingface",
 ) -> None:
     """Score one endpoint; the API key comes from TUNESERVE_API_KEY.
 
@@ -36,7 +43,7 @@ def evaluate(
 
     configs: list[TaskConfig] = parse_tasks(tasks, limit)
     settings = Settings(seed=seed, max_tokens=max_tokens, concurrency=concurrency, thinking=thinking)
-    results = ask(Endpoint(base_url, model, model), load_tasks(configs, seed), out, settings)
+    results = ask(Endpoint(base_url, model, model), load_tasks(configs, seed, hub), out, settings)
     table = Table("task", "metric", "score", "n", "errors", box=None)
     for name, result in results.items():
         points = f"{100 * result.mean():.2f}"

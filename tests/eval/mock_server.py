@@ -17,7 +17,8 @@ from typing import Any
 
 from aiohttp import web
 
-FAULTS = ("429", "500", "503", "400", "401", "hang", "cut", "drop", "badjson", "badshape", "null", "cutthinking")
+FAULTS = ("429", "500", "503", "400", "401", "hang", "cut", "drop", "badjson", "badshape", "null", "cutthinking",
+          "reasoning", "reasoning_content")  # fmt: skip
 _FAULT = re.compile(rf"\[({'|'.join(FAULTS)})(?:x(\d+))?\]")
 MODEL = "mock"
 
@@ -127,6 +128,8 @@ class MockServer:
             return web.json_response(_reply(None))
         if fault == "cutthinking":
             return web.json_response(_reply(None, "length", reasoning="想到一半"))
+        if fault in {"reasoning", "reasoning_content"}:
+            return web.json_response(_reply("北京", **{fault: "想"}))
         if fault == "badjson":
             return web.Response(text='{"choices": [', content_type="application/json")
         if fault == "badshape":

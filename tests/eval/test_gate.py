@@ -102,6 +102,26 @@ def test_targets_must_not_fall(lost: int, gained: int, state: str) -> None:
     assert decided.verdict == state
 
 
+@pytest.mark.parametrize(
+    ("flips", "repeat", "state", "key"),
+    [
+        # A fall within what the base does to itself is none; beyond it, it is.
+        ((40, 10), (60, 20), "not_enough_evidence", "noise"),
+        ((40, 10), (1, 1), "fail", "fail"),
+        # Nor is standing still; a rise that the interval proves needs no floor.
+        ((10, 12), (60, 20), "not_enough_evidence", "noise"),
+        ((10, 12), (3, 3), "pass", "pass"),
+        ((0, 40), (60, 20), "pass", "pass"),
+        ((12, 10), (3, 3), "not_enough_evidence", "not_enough_evidence"),
+    ],
+)
+def test_a_target_is_judged_beside_the_noise_floor(flips, repeat, state: str, key: str) -> None:
+    base, tuned = pair("mine", 1000, 500, *flips, role="target")
+    _, again = pair("mine", 1000, 500, *repeat, role="target")
+    check = gate((base, tuned), repeat={"mine": again}).checks[0]
+    assert (check.state, check.reason.key) == (state, f"gate.target.{key}")
+
+
 def test_without_retention_tasks_there_is_nothing_to_pass() -> None:
     decided = gate(pair("mine", 100, 50, 0, 30, role="target", group="mine"))
     assert decided.verdict == "not_enough_evidence"

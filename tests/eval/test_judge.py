@@ -10,8 +10,10 @@ import pytest
 from aiohttp import web
 
 from configs.errors import ConfigError
+from eval.comparison import Judged
 from eval.endpoint import Settings
-from eval.judge import judge, read_verdict
+from eval.judge import JudgedPair, Judgement, judge, read_verdict
+from eval.judged import weigh
 from eval.results import TaskResult
 from eval.run import evaluate
 from tests.eval.conftest import serving
@@ -73,6 +75,7 @@ def test_a_fair_judge(results: tuple[TaskResult, TaskResult]) -> None:
         found = judge(endpoint, *results, settings=QUICK)
     assert (found.wins, found.losses, found.ties, found.failures) == (questioned, 0, 12 - questioned, 0)
     assert (found.agreement, found.first_bias) == (1.0, 0.5)
+    assert [pair.cluster for pair in found.pairs] == [f"c{n // 4}" for n in range(12)]
 
 
 def test_a_judge_that_prefers_the_first_answer_decides_nothing(results: tuple[TaskResult, TaskResult]) -> None:
@@ -86,6 +89,23 @@ def test_replies_without_a_verdict_are_failures(results: tuple[TaskResult, TaskR
     with serving(JudgingServer(lambda first, second: "都不错")) as endpoint:
         found = judge(endpoint, *results, settings=QUICK)
     assert (found.failures, found.wins, found.ties) == (12, 0, 0)
+
+
+def test_verdicts_on_one_passage_are_not_independent() -> None:
+    """Ten passages of four questions, seven won whole: ten verdicts, not forty."""
+
+    def weighed(per_passage: int) -> Judged:
+        sides = ["tuned"] * 28 + ["base"] * 12
+        pairs = [JudgedPair(f"{n}", f"p{n // per_passage}", side, side, side) for n, side in enumerate(sides)]
+        found = weigh(Judgement("qa", "j", 28, 12, 0, 0, 1.0, 0.5, pairs))
+        assert found is not None
+        return found
+
+    alone, shared = weighed(1), weighed(4)
+    assert (alone.test, alone.clusters, alone.p) == ("mcnemar_exact", 40, pytest.approx(0.01659, abs=1e-5))
+    assert (shared.test, shared.clusters, shared.p) == ("sign_flip_exact", 10, pytest.approx(0.34375))
+    assert alone.interval.lower > 0 > shared.interval.lower
+    assert (weighed(40).p, weighed(40).interval.lower, weighed(40).test) == (1.0, -100, "none")
 
 
 def test_different_samples_are_refused(results: tuple[TaskResult, TaskResult], tmp_path: Path) -> None:

@@ -19,7 +19,10 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError, EndpointError
+from configs.schema import GateConfig
+from eval.compare import compare
 from eval.endpoint import Endpoint, Settings
+from eval.report.write import write_reports
 from eval.results import TaskResult, read_results
 from eval.run import Progress, choice_margin, evaluate
 from eval.tasks.task import Item, Task, conversation
@@ -47,6 +50,11 @@ def comparable(results: dict[str, TaskResult]) -> str:
         samples = [asdict(replace(sample, latency_s=0.0)) for sample in result.samples]
         rows[name] = {"meta": asdict(replace(result.meta, base_url="")), "samples": samples}
     return json.dumps(rows, ensure_ascii=False)
+
+
+def rendered(base: dict[str, TaskResult], tuned: dict[str, TaskResult], folder: Path) -> dict[str, bytes]:
+    written = write_reports([compare(base, tuned, GateConfig())], folder)
+    return {name: path.read_bytes() for name, path in written.items()}
 
 
 def test_answers_are_scored_and_written(endpoint: Endpoint, server: MockServer, tmp_path: Path) -> None:
@@ -165,6 +173,12 @@ def test_cut_thinking_is_an_empty_answer_with_a_flag(endpoint: Endpoint, tmp_pat
     assert sample.scores["cmrc_f1"] == 0.0
 
 
+def test_thoughts_in_a_field_of_their_own_are_kept_under_either_name(endpoint: Endpoint, tmp_path: Path) -> None:
+    task = qa_task(2, marks={0: "[reasoning]", 1: "[reasoning_content]"})
+    result = evaluate(endpoint, [task], tmp_path, settings=replace(QUICK, thinking=True))["qa"]
+    assert [(sample.reasoning, sample.answer, sample.flags) for sample in result.samples] == [("想", "北京", [])] * 2
+
+
 def test_a_busy_server_is_asked_less(tmp_path: Path) -> None:
     server = MockServer(latency_ms=20, capacity=6)
     with serving(server) as endpoint:
@@ -252,7 +266,7 @@ def test_a_torn_line_is_asked_again(endpoint: Endpoint, server: MockServer, tmp_
 
 
 def test_kill_minus_nine_at_random_moments(tmp_path: Path) -> None:
-    """The resumed result is the uninterrupted one, and no recorded sample is asked twice.
+    """The resumed result and its report are the uninterrupted ones, and no recorded sample is asked twice.
 
     TUNESERVE_KILLS sets the number of moments.
     """
@@ -262,8 +276,9 @@ def test_kill_minus_nine_at_random_moments(tmp_path: Path) -> None:
     fork = multiprocessing.get_context("fork")
     with serving(server) as endpoint:
         began = time.monotonic()
-        whole = comparable(evaluate(endpoint, tasks, tmp_path / "whole", settings=settings))
+        uninterrupted = evaluate(endpoint, tasks, tmp_path / "whole", settings=settings)
         lasts_s = time.monotonic() - began
+        whole, report = comparable(uninterrupted), rendered(uninterrupted, uninterrupted, tmp_path / "report")
         draw = random.Random(7)
         interrupted = 0
         for moment in range(int(os.environ.get("TUNESERVE_KILLS", "10"))):
@@ -281,7 +296,9 @@ def test_kill_minus_nine_at_random_moments(tmp_path: Path) -> None:
             }
             interrupted += 0 < len(recorded) < 180
             asked_before = len(server.bodies)
-            assert comparable(evaluate(endpoint, tasks, out, settings=settings)) == whole
+            resumed = evaluate(endpoint, tasks, out, settings=settings)
+            assert comparable(resumed) == whole
+            assert rendered(uninterrupted, resumed, tmp_path / "report") == report
             assert len(server.bodies) - asked_before == 180 - len(recorded)
         assert interrupted > 0
 

@@ -1,9 +1,12 @@
-"""`tuneserve compare` at two endpoints: noise floor, drift, judge, and what a wrong call is told."""
+"""`tuneserve compare` at endpoints: noise floor, drift, judge, and what a wrong call is told."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import shutil
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,8 +16,9 @@ from typer.testing import CliRunner
 from configs.errors import ConfigError
 from configs.rundir import RunDir
 from configs.schema import RunConfig
+from eval.metrics.rouge import jieba_version
 from scripts.cli import app
-from scripts.comparing import JUDGE_KEY, judge_endpoint
+from scripts.comparing import JUDGE_KEY, endpoints, judge_endpoint
 from tests.eval.conftest import serving
 from tests.eval.mock_server import MODEL, MockServer
 from tests.eval.test_judge import JudgingServer
@@ -69,7 +73,67 @@ def test_endpoints_with_noise_floor_and_drift(rows: Path, tmp_path: Path) -> Non
     assert task["tuned_points"] == 100
     assert report["drift"]["change_per_character"] == 0
     assert (report["base"], report["tuned"], report["base_model"]) == ("base", "tuned", MODEL)
+    check_facts(report["facts"])
     assert report["facts"]["command"].startswith("tuneserve ")
+
+
+def check_facts(facts: dict) -> None:
+    assert facts["versions"]["jieba"] == jieba_version()
+    assert facts["versions"]["tuneserve"] == importlib.metadata.version("tuneserve")
+    assert datetime.now(UTC) - datetime.fromisoformat(facts["created_at"]) < timedelta(minutes=5)
+
+
+def test_several_tuned_models_share_one_base(rows: Path, tmp_path: Path) -> None:
+    servers, judging = [MockServer(), Certain(), Elsewhere()], JudgingServer(lambda first, second: "结论：平")
+    with ExitStack() as running:
+        *asked, third = [running.enter_context(serving(server)).base_url for server in (*servers, judging)]
+        output = compare(
+            *(word for url in asked for word in ("--base-url", url, "--model", MODEL)),
+            *("--targets", f"mine:qa={rows}", "--tasks", f"kept:qa={rows}", "--out", tmp_path, "--lang", "en"),
+            *("--judge-url", third, "--judge-model", MODEL, "--drift"),
+        )
+    reports = [json.loads((tmp_path / f"report.{n}.json").read_text(encoding="utf-8")) for n in ("mock", "mock-2")]
+    assert [(report["base"], report["tasks"][0]["tuned_points"]) for report in reports] == [("base", 100), ("base", 0)]
+    assert all(report["drift"] and report["judged"][0]["ties"] == 20 for report in reports)
+    assert (tmp_path / "eval" / "judge" / "mock-2" / "kept.jsonl").is_file()
+    assert [len(server.asked) for server in servers] == [40, 40, 40]
+    assert "Learning against forgetting" in output
+    assert "2 runs against base" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_labels_are_folders_of_their_own() -> None:
+    for models, labels in (
+        (["b", "x/a", "x_a", "base", "..", "a-2", "a", "a"], ["x_a", "x_a-2", "base-2", "tuned", "a-2", "a", "a-3"]),
+        (["b", "a"], ["tuned"]),
+    ):
+        found = endpoints(["http://127.0.0.1:9"] * len(models), models)
+        assert [one.label for one in found] == ["base", *labels]
+    with pytest.raises(ConfigError, match="3 --base-url and 2 --model were given"):
+        endpoints(["http://127.0.0.1:9"] * 3, ["b", "a"])
+
+
+def test_endpoints_are_asked_and_gated_as_told(rows: Path, tmp_path: Path) -> None:
+    server = MockServer(latency_ms=5)
+    with serving(server) as base:
+        asked = ("--base-url", base.base_url, "--model", MODEL) * 2
+        told = ("--seed", 7, "--concurrency", 2, "--max-tokens", 33, "--margin", 5, "--mean-margin", 3.5)
+        compare(*asked, "--tasks", f"mine:qa={rows}", "--out", tmp_path, *told)
+    assert {(body["seed"], body["max_tokens"]) for body in server.bodies} == {(7, 33)}
+    assert server.most_in_flight == 2
+    gate = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["gate"]
+    assert (gate["margin_points"], gate["mean_margin_points"]) == (5, 3.5)
+
+
+def test_progress_tells_of_failed_attempts(rows: Path, tmp_path: Path) -> None:
+    rows.write_text(rows.read_text(encoding="utf-8").replace("第7题", "第7题[429x2]"), encoding="utf-8")
+    with serving(MockServer()) as one:
+        asked = ("--base-url", one.base_url, "--model", MODEL) * 2
+        assert "2 failed attempts" in compare(*asked, "--tasks", f"mine:qa={rows}", "--out", tmp_path)
+
+
+def test_a_run_does_not_ignore_what_is_for_endpoints(tmp_path: Path) -> None:
+    found = CliRunner().invoke(app, ["compare", str(tmp_path), "--margin", "5", "--seed", "0"])
+    assert "--seed, --margin: only for endpoints" in str(found.exception)
 
 
 def test_several_runs_keep_noise_floor_and_drift(rows: Path, tmp_path: Path) -> None:
@@ -89,6 +153,7 @@ def test_several_runs_keep_noise_floor_and_drift(rows: Path, tmp_path: Path) -> 
     compare(*runs, "--again", "--out", tmp_path / "both")
     for name in ("a", "b"):
         report = json.loads((tmp_path / "both" / f"report.{name}.json").read_text(encoding="utf-8"))
+        check_facts(report["facts"])
         assert report["tasks"][0]["noise"]["n"] == 20
         assert report["drift"]["change_per_character"] == 0
 

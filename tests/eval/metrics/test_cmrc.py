@@ -1,12 +1,11 @@
 """The official CMRC scores, for single answers and for the whole development set."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 
 from eval.metrics.cmrc import cmrc_em, cmrc_f1, score_corpus, segment
+from scripts.bench_scoring import data_folder
 
 OFFICIAL = [
     ("《战国无双3》", ["战国无双3"], 1.0, 1),
@@ -38,10 +37,10 @@ def test_removed_punctuation_joins_what_stood_beside_it() -> None:
 
 @pytest.fixture(scope="module")
 def development_set() -> tuple[dict[str, list[str]], dict[str, str]]:
-    folder = os.environ.get("TUNESERVE_SHARED_DATA")
-    if not folder:
-        pytest.skip("TUNESERVE_SHARED_DATA is not set")
-    loaded = json.loads((Path(folder) / "cmrc2018_dev.json").read_text(encoding="utf-8"))
+    file = data_folder() / "cmrc2018_dev.json"
+    if not file.is_file():
+        pytest.skip(f"no {file}: TUNESERVE_SHARED_DATA names its folder")
+    loaded = json.loads(file.read_text(encoding="utf-8"))
     answers, contexts = {}, {}
     for article in loaded["data"]:
         for paragraph in article["paragraphs"]:

@@ -8,7 +8,7 @@ import pytest
 from eval.report import figures
 from eval.report.charts import axis, forest
 from eval.report.differences import mark_differences, shortened
-from eval.report.strings import STRINGS, default_language, say
+from eval.report.strings import STRINGS, say
 from eval.statistics.interval import Interval
 
 
@@ -43,20 +43,6 @@ def test_plural_of_a_margin() -> None:
 def test_missing_value_is_an_error() -> None:
     with pytest.raises(KeyError, match="delta"):
         say("gate.mean.fail", "en", tasks=3, margin=1.0)
-
-
-@pytest.mark.parametrize(
-    ("environ", "language"),
-    [
-        ({"LANG": "zh_CN.UTF-8"}, "zh"),
-        ({"LANG": "en_US.UTF-8"}, "en"),
-        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, "en"),
-        ({"LC_ALL": "", "LC_MESSAGES": "zh_TW", "LANG": "en_US"}, "zh"),
-        ({}, "en"),
-    ],
-)
-def test_language_follows_the_locale(environ, language) -> None:
-    assert default_language(environ) == language
 
 
 def test_differences_are_marked_by_character_and_by_latin_word() -> None:

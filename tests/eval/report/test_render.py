@@ -14,6 +14,7 @@ from rich.console import Console
 from configs.schema import GateConfig
 from eval.compare import compare, compare_several
 from eval.comparison import (
+    Behaviour,
     Comparison,
     Drift,
     Forgetting,
@@ -24,7 +25,7 @@ from eval.comparison import (
     TaskComparison,
 )
 from eval.flips import without_answers
-from eval.judge import Judgement
+from eval.judge import JudgedPair, Judgement
 from eval.report.render_html import render_html
 from eval.report.render_json import as_json, render_json
 from eval.report.render_junit import render_junit
@@ -32,7 +33,7 @@ from eval.report.render_markdown import render_markdown
 from eval.report.render_terminal import print_comparison, print_runs
 from eval.report.write import write_reports
 from eval.statistics.interval import Interval
-from tests.eval.synthetic import pair, result, sample, sides
+from tests.eval.synthetic import failed, pair, result, sample, sides
 
 ATTACK = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -148,6 +149,26 @@ def test_page_shows_advice_drift_and_how_to_repeat() -> None:
     assert "Prompts served as trainedno" in text
 
 
+def test_drift_is_a_line_of_the_short_reports() -> None:
+    comparison = build(drift=Drift(28, 4000, 2500, -2.0, -2.1, -0.1, Interval(-0.12, -0.08, 0.95, "ratio_t"), 0.0456))
+    console = Console(record=True, width=300)
+    print_comparison(comparison, console)
+    assert "per character -0.1000 [-0.1200, -0.0800]; KL divergence per token, at least 0.0456" in console.export_text()
+    assert "- 通用文本上的漂移: 每字对数似然的变化 -0.1000" in render_markdown(comparison, "zh")
+
+
+def test_errors_and_failed_attempts_are_told_by_class() -> None:
+    base, tuned = pair("ceval", 50, 40, 0, 0)
+    broken = [replace(failed(one), retries={"timeout": 3}) for one in tuned.samples[:2]]
+    repeated = replace(tuned.samples[2], retries={"http_429": 1, "timeout": 1})
+    comparison = compare(*sides((base, replace(tuned, samples=[*broken, repeated, *tuned.samples[3:]]))), GateConfig())
+    seen = as_json(comparison)["tasks"][0]["tuned_behaviour"]
+    assert (seen["errors_by_class"], seen["retries_by_class"]) == ({"timeout": 2}, {"timeout": 7, "http_429": 1})
+    for text in (render_markdown(comparison), Page(render_html([comparison], "zh")).text):
+        assert "2 (timeout 2)" in text
+        assert "8 (timeout 7, http_429 1)" in text
+
+
 TRAINING = {"steps": 1420, "loss": 0.57845, "heldout_loss": None, "train_seconds": 108.8, "tokens_per_s": 3206.7,
             "peak_gb": 1.094, "device": "CPU <i>"}  # fmt: skip
 
@@ -189,11 +210,13 @@ def test_without_a_training_there_is_no_card() -> None:
 
 
 def test_a_judge_is_shown_everywhere() -> None:
+    outcomes = ["tuned"] * 30 + ["base"] * 10 + ["tie"] * 20 + [None] * 2
+    pairs = [JudgedPair(f"{n}", None, outcome, outcome, outcome) for n, outcome in enumerate(outcomes)]
     judgement = Judgement(
-        "sum", "judge-72b", wins=30, losses=10, ties=20, failures=2, agreement=0.8, first_bias=0.55, pairs=()
+        "sum", "judge-72b", wins=30, losses=10, ties=20, failures=2, agreement=0.8, first_bias=0.55, pairs=pairs
     )
-    silent = replace(judgement, task="silent", wins=0, losses=0, ties=0)
-    comparison = build(judgements=[judgement, silent, replace(silent, failures=0)])
+    silent = replace(judgement, task="silent", wins=0, losses=0, ties=0, pairs=pairs[-2:])
+    comparison = build(judgements=[judgement, silent, replace(silent, failures=0, pairs=())])
     judged = comparison.judged
     assert [(seen.net_points, round(seen.p, 6)) for seen in judged] == [
         (pytest.approx(100 / 3), 0.002221),
@@ -246,7 +269,7 @@ def test_json_is_complete_and_strict() -> None:
 def test_every_field_of_the_json_is_documented() -> None:
     page = (Path(__file__).parents[3] / "docs" / "report-schema.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`([a-z_0-9]+)`", page))
-    for kind in (Comparison, TaskComparison, GroupComparison, Forgetting, Gate, GateCheck, Judged, Drift):
+    for kind in (Comparison, TaskComparison, GroupComparison, Forgetting, Gate, GateCheck, Judged, Drift, Behaviour):
         assert {field.name for field in fields(kind)} <= named
 
 

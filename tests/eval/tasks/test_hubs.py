@@ -1,0 +1,77 @@
+"""A data set by its id, through the hubs' own clients: fetched, cached, and what a wrong id is told."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from typer.testing import CliRunner
+
+from configs.errors import ConfigError, TuneserveError
+from eval.tasks.source import located, read_rows
+from scripts.cli import app
+from tests.eval.conftest import serving
+from tests.eval.mock_server import MockServer
+
+ROWS = b'{"question": "2+3", "answer": "5"}\n'
+
+
+class Hub(MockServer):
+    """ModelScope with one data set, `owner/sums`, of one file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[str] = []
+        self.app.router.add_get("/api/{path:.*}", self._get)
+
+    async def _get(self, request: web.Request) -> web.Response:
+        self.requests.append(request.path)
+        if "owner/sums" not in request.path:
+            return web.json_response({}, status=404)
+        if not request.path.endswith("/repo/tree"):
+            return web.Response(body=ROWS)
+        file = {"Path": "test.jsonl", "Type": "blob", "Size": len(ROWS)}
+        return web.json_response({"Code": 200, "Success": True, "Data": {"Files": [file]}})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """Of the module, since the client remembers its first address."""
+    server = Hub()
+    with serving(server) as address, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MODELSCOPE_ENDPOINT", address.base_url.removesuffix("/v1"))
+        patch.setenv("MODELSCOPE_CACHE", str(tmp_path_factory.mktemp("modelscope")))
+        patch.delenv("HF_HUB_OFFLINE", raising=False)
+        yield server
+
+
+def rows(offline: bool) -> list[dict]:
+    with located("owner/sums", "modelscope", offline) as root:
+        return read_rows(root / "test.jsonl")
+
+
+def test_modelscope_fetches_once_and_offline_takes_the_cache(hub: Hub) -> None:
+    with pytest.raises(TuneserveError, match="'owner/sums' is not in the cache of modelscope"):
+        rows(offline=True)
+    assert not hub.requests
+    assert rows(offline=False) == [json.loads(ROWS)]
+    asked = len(hub.requests)
+    assert rows(offline=True) == [json.loads(ROWS)]
+    assert len(hub.requests) == asked > 0
+
+
+@pytest.mark.parametrize(("name", "source"), [("owner/none", "modelscope"), ("owner/a..b", "huggingface")])
+def test_an_id_that_the_hub_does_not_know_is_a_configuration_error(name: str, source: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"{source} has no data set {name!r}")), located(name, source):
+        pass
+
+
+@pytest.mark.parametrize(("verb", "times"), [("eval", 1), ("compare", 2)])
+def test_the_hub_can_be_named_on_the_command_line(verb: str, times: int, tmp_path: Path) -> None:
+    endpoint = ["--base-url", "http://127.0.0.1:9", "--model", "m"] * times
+    options = ["--tasks", "gsm8k=owner/none", "--hub", "modelscope", "--out", str(tmp_path)]
+    assert "modelscope has no" in str(CliRunner().invoke(app, [verb, *endpoint, *options]).exception)
