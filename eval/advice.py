@@ -19,6 +19,10 @@ HIGH_RANK = 16
 HIGH_REPLAY_RATIO = 0.5
 FORMAT_SHARE = 0.05
 """When this share more of the answers cannot be read or does not end, format explains a fall before knowledge does."""
+SHORTER = 0.75
+"""Answers under this share of their old length are another kind of answer: one without the work."""
+LONG_ANSWER_TOKENS = 50
+"""Shorter answers hold no work that could be left out."""
 
 
 def advise(tasks: Sequence[TaskComparison], recipe: Mapping[str, Any], confidence: float) -> tuple[Advice, ...]:
@@ -34,7 +38,7 @@ def advise(tasks: Sequence[TaskComparison], recipe: Mapping[str, Any], confidenc
         return ()
     worst = min(fallen, key=lambda task: task.delta_points)
     evidence = {"task": worst.name, "delta": worst.delta_points, "p": worst.p_holm, "fallen": len(fallen)}
-    advice = [_format(task) for task in fallen]
+    advice = [explain(task) for task in fallen for explain in (_format, _shorter)]
     return tuple(item for item in advice if item is not None) + tuple(_settings(recipe, evidence))
 
 
@@ -49,6 +53,15 @@ def _format(task: TaskComparison) -> Advice | None:
             values = {"task": task.name, "base": base, "tuned": tuned, "asked": task.asked, "delta": task.delta_points}
             return Advice(setting, str(tuned), Message(f"advice.{setting}", values))
     return None
+
+
+def _shorter(task: TaskComparison) -> Advice | None:
+    """Advice when the fall comes with answers that became much shorter."""
+    base, tuned = (side.mean_completion_tokens or 0.0 for side in (task.base_behaviour, task.tuned_behaviour))
+    if base < LONG_ANSWER_TOKENS or tuned > SHORTER * base:
+        return None
+    values = {"task": task.name, "base": round(base), "tuned": round(tuned), "delta": task.delta_points}
+    return Advice("data.replay", str(round(tuned)), Message("advice.shorter", values))
 
 
 def _settings(recipe: Mapping[str, Any], evidence: Mapping[str, Any]) -> list[Advice]:

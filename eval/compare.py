@@ -222,6 +222,7 @@ def _retention(scores: Scores, chance: float, gate: GateConfig) -> Retention:
         interval=interval.scaled(100) if interval else None,
         above_chance_percent=above if chance > 0 else None,
         chance_points=100 * chance,
+        at_chance=above is None,
     )
 
 
@@ -287,7 +288,7 @@ def _group(
 
 
 def _forgetting(tasks: Sequence[TaskComparison]) -> Forgetting | None:
-    kept = [task for task in tasks if task.role == "retention"]
+    kept = [task for task in tasks if task.role == "retention" and not task.retention.at_chance]
     if not kept:
         return None
     percents = [task.retention.percent for task in kept if task.retention.percent is not None]

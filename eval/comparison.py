@@ -125,12 +125,14 @@ class Retention:
         interval: of it, in percent.
         above_chance_percent: the same above what guessing scores; None where base is not clearly above chance.
         chance_points: what guessing scores.
+        at_chance: whether base is not clearly above it (two standard errors): nothing was there that could be lost.
     """
 
     percent: float | None
     interval: Interval | None
     above_chance_percent: float | None
     chance_points: float
+    at_chance: bool = False
 
 
 @dataclass(frozen=True)

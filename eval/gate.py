@@ -3,6 +3,7 @@
 - A pooled group of retention tasks fails when the one-sided upper bound of its difference is under -margin, passes when
   the lower bound is above it; otherwise there is not enough evidence. Groups under `min_items` are described only: so
   few samples could not pass, and the report says so.
+- A group whose base scores no better than guessing is described only: it had nothing to lose, and chance moves either way.
 - The mean over the gated groups' tasks follows the same rule with a margin of its own.
 - A target task must not fall: it fails when the upper bound is under 0, or under the noise floor where that was
   measured. It passes when the lower bound is above 0, or when it did not fall, a fall beyond the margin is excluded,
@@ -48,7 +49,7 @@ def decide(tasks: Sequence[TaskComparison], groups: Sequence[GroupComparison], c
     """Check every group, the mean and every target, and draw the verdict from them."""
     checks = [_group(group, config) for group in groups]
     gated = {name for group in groups if group.n >= config.min_items for name in group.tasks}
-    averaged = [task for task in tasks if task.role == "retention" and task.name in gated]
+    averaged = [t for t in tasks if t.role == "retention" and t.name in gated and not t.retention.at_chance]
     if averaged:
         checks.append(_mean(averaged, config))
     checks += [_target(task, config) for task in tasks if task.role == "target"]
@@ -87,7 +88,10 @@ def _group(group: GroupComparison, config: GateConfig) -> GateCheck:
     noise = group.noise.floor_points if group.noise else None
     values = {"name": group.name, "n": group.n, "min_items": config.min_items, "margin": margin}
     state, noisy = judged(bounds, margin, noise)
-    if group.n < config.min_items:
+    if group.retention.at_chance:
+        state, key = "described", "gate.group.at_chance"
+        values |= {"scored": group.base_points, "chance": group.retention.chance_points}
+    elif group.n < config.min_items:
         key = "gate.group.described.fell" if state == "fail" else "gate.group.described"
         state = "described"
     else:
@@ -154,7 +158,10 @@ def _verdict(checks: Sequence[GateCheck], config: GateConfig) -> tuple[State, li
     failed = [check.reason for check in checks if check.state == "fail"]
     undecided = [check.reason for check in checks if check.state == "not_enough_evidence"]
     gated_groups = [check for check in checks if check.kind == "group" and check.state != "described"]
-    if not gated_groups:
+    guessing = [check.reason for check in checks if check.reason.key == "gate.group.at_chance"]
+    if not gated_groups and guessing:
+        undecided = [*guessing, *undecided]
+    elif not gated_groups:
         largest = max((check.n for check in checks if check.kind == "group"), default=0)
         key = "gate.nothing_gated" if largest else "gate.no_retention"
         undecided.insert(0, Message(key, {"min_items": config.min_items, "largest": largest}))

@@ -53,6 +53,11 @@ STRINGS: dict[str, tuple[str, str]] = {
         "{lower} and {upper}).",
         "{group}：{n} 题，少于判定所需的 {min_items} 题，仅作描述（变化 {delta}，介于 {lower} 与 {upper} 之间）。",
     ),
+    "gate.group.at_chance": (
+        "{group}: the base scores {scored} where guessing gives {chance}, so it had nothing to lose there. It is described "
+        "only ({delta}; {n} items).",
+        "{group}：基座得 {scored} 分，与随机猜测（{chance} 分）无异，没有可遗忘的能力，仅作描述（变化 {delta}；{n} 题）。",
+    ),
     "gate.group.described.fell": (
         "{group} clearly fell by more than {margin_points} ({delta}, at best {upper}). Its {n} items are too few to be "
         "gated, but look at it before relying on this model.",
@@ -152,6 +157,13 @@ STRINGS: dict[str, tuple[str, str]] = {
         "`max_tokens`, or check that the end-of-turn token was trained.",
         "先检查回答是否正常结束：{task} 的 {asked} 个回答中有 {tuned} 个因长度上限被截断（基座为 {base} 个）。"
         "请提高 `max_tokens`，或确认结束符参与了训练。",
+    ),
+    "advice.shorter": (
+        "Teach long answers too: in {task} they went from {base} to {tuned} tokens on average, and {fall} points were lost. "
+        "A model that is taught short answers stops working things out; `data.replay` with rows that are answered at length "
+        "keeps it.",
+        "也要教长回答：{task} 的回答平均从 {base} 个词元缩短到 {tuned} 个，下降了 {fall} 分。只学短回答的模型不再逐步推算；"
+        "用 `data.replay` 混入回答较长的数据可以保住它。",
     ),
     # Sections and labels.
     "title": ("Evaluation report", "评估报告"),
@@ -334,6 +346,8 @@ _WRITTEN: dict[str, Callable[[Any], str]] = {
     "kept": figures.percent,
     "noise": figures.points,
     "floor": figures.points,
+    "scored": figures.points,
+    "chance": figures.points,
     "p": lambda p: figures.p_value(p) if p < 0.001 else f"= {figures.p_value(p)}",
     "margin": lambda value: f"{value:g}",
     "confidence": figures.confidence,

@@ -50,3 +50,16 @@ def test_unreadable_answers_are_named_before_the_recipe() -> None:
     assert settings((base, replace(tuned, samples=broken)), recipe={}) == ["unparsed"]
     cut = [replace(s, finish_reason="length") if i < 80 else s for i, s in enumerate(tuned.samples)]
     assert settings((base, replace(tuned, samples=cut)), recipe={}) == ["max_tokens"]
+
+
+def test_answers_that_became_short_are_named_where_the_task_fell() -> None:
+    def with_tokens(result, tokens):
+        return replace(result, samples=[replace(s, usage={"completion_tokens": tokens}) for s in result.samples])
+
+    base, tuned = pair("gsm8k", 1000, 600, 80, 10)
+    assert settings((with_tokens(base, 250), with_tokens(tuned, 120)), recipe={}) == ["data.replay"]
+    assert settings((with_tokens(base, 250), with_tokens(tuned, 240)), recipe={}) == []
+    # Letters and names hold no work that could be left out; what did not fall lost nothing by being brief.
+    assert settings((with_tokens(base, 8), with_tokens(tuned, 2)), recipe={}) == []
+    base, tuned = pair("gsm8k", 1000, 600, 10, 10)
+    assert settings((with_tokens(base, 250), with_tokens(tuned, 120)), recipe={}) == []

@@ -147,6 +147,18 @@ def test_a_margin_under_the_noise_floor_passes_nothing_and_fails_only_what_fell_
     assert [reason.key for reason in beyond.reasons] == ["gate.group.fail", "gate.mean.fail"]
 
 
+def test_a_base_that_guesses_hides_no_loss_elsewhere() -> None:
+    """Its rise must not make up in the mean for what another task lost, nor count as kept."""
+    guessed = pair("cmmlu", 2000, 520, 100, 300, chance=0.25)
+    lost = pair("gsm8k", 1500, 750, 150, 30, group="reasoning")
+    compared = compare(*sides(guessed, lost), GATE)
+    assert states(compared.gate) == {"knowledge": "described", "reasoning": "fail", "mean": "fail"}
+    assert compared.forgetting.backward_transfer_points == pytest.approx(-8.0)
+    alone = compare(*sides(guessed), GATE)
+    assert (alone.gate.verdict, alone.forgetting) == ("not_enough_evidence", None)
+    assert [reason.key for reason in alone.gate.reasons] == ["gate.group.at_chance"]
+
+
 def test_error_rates_are_those_it_promises() -> None:
     """A true loss of the margin passes about one time in 20; unchanged, 1,550 items pass four times in five."""
     rng = np.random.default_rng(0)
