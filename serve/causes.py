@@ -164,8 +164,9 @@ RULES = (
     ),
     Rule(
         "adapter",
-        r"(?P<what>vLLM (?:does not yet support DoRA|only supports modules_to_save being None)"
-        r"|Adapter bias cannot be used[^\n]*|unexpected modules? in[^\n]*)",
+        r"(?P<what>vLLM (?:only supports modules_to_save being either None|does not (?:yet )?support (?:DoRA|LoRA bias"
+        r"|init_lora_weights=|Activated LoRA|layer_replication|block-diagonal LoRA|QALoRA))[^\n]*"
+        r"|expected target modules in[^\n]*)",
         "vLLM cannot serve this adapter beside its base: {what}",
         "serve the merged weights: `tuneserve merge RUN`, then `tuneserve serve RUN`",
     ),

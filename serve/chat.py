@@ -171,6 +171,11 @@ def chat(
     Raises:
         ConfigError: there is no such server, or no base beside the tuned model.
     """
+    if both and (base_url or model):
+        raise ConfigError(
+            "--both shows base and tuned of a server that was started here; --base-url or --model names something else",
+            "leave one of them out",
+        )
     if base_url:
         models = [model_at(base_url, model)]
     else:
@@ -272,12 +277,15 @@ def _stream_plainly(
 def _stream_side_by_side(
     text: str, talks: Sequence[Conversation], thinking: bool | None, max_tokens: int | None, console: Console
 ) -> None:
-    turns = [Turn() for _ in talks]
+    """Shows both answers as they grow; Ctrl-C ends the answers, not the conversations."""
+    turns, cancelled = [Turn() for _ in talks], threading.Event()
 
     def follow(talk: Conversation, turn: Turn) -> None:
         try:
             for _ in talk.ask(text, thinking, max_tokens, turn):
-                pass
+                if cancelled.is_set():  # leaving the loop closes the connection, and the server stops generating
+                    talk.messages.append({"role": "assistant", "content": turn.content})
+                    return
         except TuneserveError as error:
             turn.error = error.message
 
@@ -286,8 +294,11 @@ def _stream_side_by_side(
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
-            live.update(_columns(talks, turns))
-            time.sleep(0.1)
+            try:
+                live.update(_columns(talks, turns))
+                time.sleep(0.1)
+            except KeyboardInterrupt:
+                cancelled.set()  # the next question must wait for the threads, which write the history
         live.update(_columns(talks, turns))
 
 

@@ -16,14 +16,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from configs.errors import ConfigError, TuneserveError
 from configs.models import weight_files
 from configs.schema import ServeConfig
+from serve.model_files import read_json
 from serve.target import LORA_LAYERS, LORA_RANKS, Target
 
 Device = Literal["cpu", "cuda"]
+Number = TypeVar("Number", int, float)
 
 GIB = 1 << 30
 DRAIN_S = 30
@@ -129,7 +131,7 @@ def build_command(
     user = (*config.args, *extra)
     _refuse_key_on_command_line(user, config)
     host = flag_value(user, "--host") or config.host
-    port = int(flag_value(user, "--port") or config.port)
+    port = flag_number(user, "--port", config.port, most=65535)
     # VLLM_API_KEY is vLLM's own name for it; who has set only that one means the same.
     key_env = next((name for name in (config.api_key_env, "VLLM_API_KEY") if environ.get(name)), None)
     if key_env is None and not is_loopback(host):
@@ -170,7 +172,7 @@ def build_command(
         names=_names(target, user),
         device=device,
         api_key_env=key_env,
-        drain_s=int(flag_value(user, "--shutdown-timeout") or drain_s),
+        drain_s=flag_number(user, "--shutdown-timeout", drain_s, least=0),
         overridden=overridden,
     )
 
@@ -225,6 +227,39 @@ def flag_value(args: Sequence[str], name: str) -> str | None:
         following = args[i + 1] if i + 1 < len(args) else ""
         value = inline if sep else ("" if following.startswith("--") else following)
     return value
+
+
+def flag_number(args: Sequence[str], name: str, default: Number, least: int = 1, most: int = 10**12) -> Number:
+    """A flag's number by `parse_number`, the default where the flag is absent."""
+    given = flag_value(args, name)
+    return default if given is None else parse_number(name, given, default, least, most)
+
+
+def parse_number(name: str, text: str, example: Number, least: int = 1, most: int = 10**12) -> Number:
+    """The number in a text, of the example's kind.
+
+    Raises:
+        ConfigError: it is no such number; names the flag or variable.
+    """
+    try:
+        number = type(example)(text)
+        if least <= number <= most:
+            return number
+    except ValueError:
+        pass  # refused with the same words as a number out of range
+    kind = "whole number" if isinstance(example, int) else "number"
+    raise ConfigError(f"{name} is {text!r}, no {kind} from {least} to {most:,}", f"give one, e.g. {name}={example:g}")
+
+
+def asked_length(args: Sequence[str]) -> int | None:
+    """The context length that `--max-model-len` asks for, such as 25.6k or 25K (of 1024); None where vLLM finds it."""
+    name = "--max-model-len"
+    given = flag_value(args, name)
+    if given is None or given in ("auto", "-1"):
+        return None
+    plain = given.rstrip("kKmM")
+    unit = {"k": 10**3, "K": 2**10, "m": 10**6, "M": 2**20}.get(given[len(plain) :], 1)
+    return int(parse_number(name, plain, 4096.0) * unit)
 
 
 def flag_values(args: Sequence[str], name: str) -> tuple[str, ...]:
@@ -322,7 +357,7 @@ def _cpu_env(target: Target, config: ServeConfig, available_ram: int) -> dict[st
 
 def _cpu_kv_gib(weights: Path, config: ServeConfig, available_ram: int) -> int:
     """GiB for the KV cache: sixteen full contexts if a quarter of the free memory holds them, 1 GiB at least."""
-    model_config = json.loads((weights / "config.json").read_text(encoding="utf-8"))
+    model_config = read_json(weights / "config.json")
     context = config.max_model_len if config.max_model_len != "auto" else model_config["max_position_embeddings"]
     wanted = 16 * int(context) * kv_bytes_per_token(model_config)
     return max(1, min(-(-wanted // GIB), available_ram // 4 // GIB))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -45,6 +45,8 @@ class ServeJob:
     """Whether it is checked when it comes up."""
     rounded: bool = False
     """Whether it is a copy of the run's weights in fewer bits, whose loss is stated."""
+    beside: Mapping[str, Path] = field(default_factory=dict)
+    """With adapters of several runs: the run directory of each name."""
 
     @property
     def supervisor_log(self) -> Path:
@@ -88,7 +90,9 @@ def prepare(
     if adapters:
         runs = {alias: RunDir.open(path) for alias, path in adapters.items()}
         first = next(iter(runs.values()))
-        return _job(adapters_target(runs), _run_config(first, overrides), extra, first.path, first.logs / "serve.log")
+        config = _run_config(first, overrides)
+        job = _job(adapters_target(runs), config, extra, first.path, first.logs / "serve.log", check=check)
+        return replace(job, beside={alias: run.path for alias, run in runs.items()})
     if what is None:
         raise ConfigError("nothing to serve was named", "give a run directory or a model folder")
     if (Path(what) / "run.json").is_file():

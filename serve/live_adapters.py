@@ -13,11 +13,12 @@ from configs.models import weights_fingerprint
 from configs.rundir import RunDir
 from serve.adapters import ServedModel, load_adapter, served_models, unload_adapter
 from serve.client import ServerClient
-from serve.command import flag_value, flag_values
+from serve.command import flag_number, flag_value, flag_values
 from serve.loaded import note_change, path_of_its_own
-from serve.preflight import check_adapter, safetensors_shapes
+from serve.model_files import read_json, safetensors_shapes
+from serve.preflight import check_adapter
 from serve.state import ServerState, find_server
-from serve.target import Adapter, base_folder, read_adapter
+from serve.target import Adapter, base_folder, read_adapter, run_adapter
 from serve.verify import ServedChecks, verify_weights
 
 
@@ -50,7 +51,7 @@ class Source:
         """Folder of the base that it was trained on; None where the adapter names none that is on this machine."""
         if self.run:
             return base_folder(self.run)
-        config = json.loads((self.adapter.folder / "adapter_config.json").read_text(encoding="utf-8"))
+        config = read_json(self.adapter.folder / "adapter_config.json")
         named = Path(config.get("base_model_name_or_path") or "")
         return named if (named / "config.json").is_file() else None
 
@@ -80,7 +81,7 @@ def find_source(name: str, where: str | Path) -> Source:
         ConfigError: there is none, or vLLM cannot serve it beside a base.
     """
     run = RunDir.open(where) if (Path(where) / "run.json").is_file() else None
-    return Source(read_adapter(name, run.adapter if run else Path(where)), run)
+    return Source(run_adapter(name, run) if run else read_adapter(name, Path(where)), run)
 
 
 def load(host: Host, source: Source, check: bool = True) -> ServedChecks | None:
@@ -156,7 +157,7 @@ def _require_same_base(source: Source, served: ServedModel) -> None:
             f"{source.adapter.folder} was trained on {base}, the server has {weights}",
             "load it into a server of its own base: `tuneserve serve RUN --adapter`",
         )
-    model = json.loads((weights / "config.json").read_text(encoding="utf-8"))
+    model = read_json(weights / "config.json")
     width, layers = model["hidden_size"], model["num_hidden_layers"]
     for tensor, shape in safetensors_shapes(source.adapter.folder / "adapter_model.safetensors").items():
         reads_hidden = any(f".{module}.lora_A" in tensor for module in ("q_proj", "k_proj", "v_proj", "gate_proj"))
@@ -175,7 +176,7 @@ def _require_room(argv: Sequence[str], adapter: Adapter) -> None:
             "the server was started without adapters, so it takes none",
             "start it with `tuneserve serve RUN --adapter`, or a folder with `-- --enable-lora --max-lora-rank 64`",
         )
-    largest = int(flag_value(argv, "--max-lora-rank") or 16)
+    largest = flag_number(argv, "--max-lora-rank", 16)
     if adapter.rank > largest:
         raise ConfigError(
             f"{adapter.folder} has rank {adapter.rank}, the server takes up to {largest}",

@@ -18,6 +18,7 @@ from configs.load import load_config
 from configs.rundir import RunDir
 from configs.schema import ServeConfig
 from serve.command import is_loopback
+from serve.model_files import read_json
 from serve.template import Family
 
 SAMPLING_FLAGS = {"temperature": "--temp", "top_p": "--top-p", "top_k": "--top-k", "min_p": "--min-p"}
@@ -73,14 +74,13 @@ def llama_cpp_line(run: RunDir, overrides: Sequence[str] = (), environ: Mapping[
     if not files:
         return None
     config, manifest = load_config(run.config_file, overrides), run.read()
-    generation = run.merged / "generation_config.json"
     command = llama_cpp_command(
         files[0],
         config.served_name,
         config.serve,
         family=manifest.facts.get("family", "none"),
         thinking=manifest.thinking,
-        generation=json.loads(generation.read_text(encoding="utf-8")) if generation.is_file() else {},
+        generation=read_json(run.merged / "generation_config.json"),
     )
     key = config.serve.api_key_env
     # As with vLLM: beyond loopback a key is needed, and the shell stops where its variable is not set.

@@ -9,7 +9,7 @@ from pathlib import Path
 PHASES = (
     ("importing", ""),
     ("engine", r"Initializing a V\d LLM engine"),
-    ("weights", r"Starting to load model"),
+    ("weights", r"Starting to load model|Loading model from scratch"),
     (
         "compilation",
         r"Dynamo bytecode transform|Compiling a graph|torch\.compile takes|Directly load the compiled graph",

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
-import json
-import struct
+import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import psutil
 
 from configs.errors import ConfigError
 from configs.models import check_model_folder, weight_files
 from configs.schema import ServeConfig
-from serve.command import GIB, ServerCommand, flag_value, kv_bytes_per_token
+from serve.command import GIB, ServerCommand, asked_length, flag_number, flag_value, kv_bytes_per_token, parse_number
 from serve.gpus import Gpu, visible_gpus
+from serve.model_files import read_json, safetensors_size
 from serve.ports import require_free_port
 from serve.target import LORA_LAYERS, Adapter
 from serve.template import template_traits
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 WORK_GIB = 1.0
 """What vLLM needs beside weights and KV cache: activations, CUDA context, graphs. A lower bound."""
 
-BYTES_PER_WEIGHT = {"auto": 1.0, "bf16": 1.0, "fp16": 1.0, "fp8": 0.5}
-"""Size in memory relative to the 16-bit file."""
+FP8 = ("fp8", "fp8_per_channel", "fp8_per_tensor", "fp8_per_block")
+"""Values of --quantization that halve 16-bit weights while they are loaded."""
+
+UNMEASURED = (
+    "--cpu-offload-gb",
+    "--offload-group-size",
+    "--kv-cache-dtype",
+    "--kv-cache-memory-bytes",
+    "--hf-overrides",
+)
+"""Flags that change what fits by an amount that is not counted here."""
+
+KV_SPACE = "VLLM_CPU_KVCACHE_SPACE"
 
 
 Check = Callable[["ServerCommand", "ServeConfig"], Iterator["Finding"]]
@@ -97,14 +112,17 @@ def _tokenizer(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]
             "copy tokenizer.json from the base model; it was written by another version",
         ) from error
     yield Finding("ok", "tokenizer", f"{tokenizer.get_vocab_size():,} tokens")
-    yield from _end_tokens(command.target.weights, tokenizer.get_vocab_size())
+    yield from _end_tokens(command.target.weights, tokenizer)
 
 
-def _end_tokens(folder: Path, vocabulary: int) -> Iterator[Finding]:
+def _end_tokens(folder: Path, tokenizer: Tokenizer) -> Iterator[Finding]:
     """The ids at which a generation ends, and the sampling that requests get when they send none."""
-    settings = _json(folder / "generation_config.json") | {}
-    eos = settings.get("eos_token_id", _json(folder / "config.json").get("eos_token_id"))
+    settings = read_json(folder / "generation_config.json") | {}
+    eos = settings.get("eos_token_id", read_json(folder / "config.json").get("eos_token_id"))
     ids = eos if isinstance(eos, list) else [] if eos is None else [eos]
+    named = read_json(folder / "tokenizer_config.json").get("eos_token")
+    own = tokenizer.token_to_id(named["content"] if isinstance(named, dict) else named) if named else None
+    ends = {own, *(number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special)} - {None}
     if not ids:
         yield Finding(
             "warning",
@@ -112,10 +130,20 @@ def _end_tokens(folder: Path, vocabulary: int) -> Iterator[Finding]:
             "neither generation_config.json nor config.json has an eos_token_id: answers end by the tokenizer's alone",
             "set eos_token_id to the end-of-turn token in generation_config.json",
         )
-    elif max(ids) >= vocabulary:
+    elif strange := [number for number in ids if number not in ends]:
+        text = tokenizer.id_to_token(strange[0]) if isinstance(strange[0], int) and strange[0] >= 0 else None
+        size = tokenizer.get_vocab_size()
+        what = f"outside the tokenizer's {size:,} tokens" if text is None else f"the ordinary token {text!r}"
         raise ConfigError(
-            f"{folder}: eos_token_id {max(ids)} is outside the tokenizer's {vocabulary:,} tokens",
+            f"{folder}: eos_token_id {strange[0]!r} is {what}, where no answer ends",
             "take generation_config.json and the tokenizer from the same model",
+        )
+    elif own is not None and own not in ids:
+        yield Finding(
+            "warning",
+            "generation",
+            f"eos_token_id {ids} lacks {own}, the tokenizer's end token {tokenizer.id_to_token(own)}",
+            "add it in generation_config.json: not every program stops there without",
         )
     names = ("temperature", "top_p", "top_k", "repetition_penalty", "max_new_tokens")
     defaults = {name: settings[name] for name in names if name in settings}
@@ -170,13 +198,40 @@ def _memory(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
         yield from _gpu_memory(command, config, visible_gpus())
 
 
+def _length(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
+    """Whether the model was made for the context that is asked for."""
+    model_config = read_json(command.target.weights / "config.json")
+    length, longest = asked_length(command.argv), model_config.get("max_position_embeddings")
+    rope = model_config.get("rope_parameters") or model_config.get("rope_scaling") or {}
+    stretched = "factor" in rope or flag_value(command.argv, "--hf-overrides") is not None
+    if os.environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN") or stretched:
+        longest = None
+    if length and longest and length > longest:
+        raise ConfigError(
+            f"a context of {length:,} tokens is asked for, the model was made for {longest:,} "
+            "(max_position_embeddings in its config.json)",
+            f"set serve.max_model_len={longest} (after `--`: --max-model-len {longest}) or auto",
+        )
+    yield Finding("ok", "context", f"{length:,} tokens" if length else "as long as the memory holds")
+
+
 def _ram(command: ServerCommand) -> Iterator[Finding]:
     available = psutil.virtual_memory().available
-    kv_gib = int(command.env.get("VLLM_CPU_KVCACHE_SPACE", "0"))
+    # What the user exported is not in the command; 0 leaves it to vLLM.
+    kv_gib = parse_number(KV_SPACE, command.env.get(KV_SPACE) or os.environ.get(KV_SPACE, "0"), 4, least=0)
+    length = asked_length(command.argv)
+    if kv_gib and length:
+        needed_gib = _gib(length * kv_bytes_per_token(read_json(command.target.weights / "config.json")))
+        if needed_gib > kv_gib * _gpus_a_replica(command):
+            yield _does_not_fit(
+                command,
+                f"a context of {length:,} tokens takes {needed_gib:.1f} GiB of KV cache, {KV_SPACE} is {kv_gib}",
+                f"export {KV_SPACE}={math.ceil(needed_gib)}, or lower serve.max_model_len",
+            )
     needed = _weight_bytes(command.target.weights) + (kv_gib + WORK_GIB) * GIB
     seen = f"{_gib(needed):.1f} GiB needed ({kv_gib} of them KV cache), {_gib(available):.1f} GiB free"
     if needed > available:
-        raise ConfigError(f"not enough memory: {seen}", "free memory, or export VLLM_CPU_KVCACHE_SPACE=1")
+        raise ConfigError(f"not enough memory: {seen}", f"free memory, or export {KV_SPACE}=1")
     yield Finding("ok", "memory", seen)
 
 
@@ -192,7 +247,7 @@ def _gpu_memory(command: ServerCommand, config: ServeConfig, gpus: Sequence[Gpu]
             f"{wanted} GPUs are asked for, {len(gpus)} can be seen",
             "lower serve.tensor_parallel_size, or look at nvidia-smi and CUDA_VISIBLE_DEVICES",
         )
-    share = float(flag_value(command.argv, "--gpu-memory-utilization") or config.gpu_memory_utilization)
+    share = flag_number(command.argv, "--gpu-memory-utilization", config.gpu_memory_utilization, least=0, most=1)
     for gpu in gpus[:wanted]:
         claim = share * gpu.total
         if gpu.free < claim:
@@ -202,7 +257,7 @@ def _gpu_memory(command: ServerCommand, config: ServeConfig, gpus: Sequence[Gpu]
                 f"{_gib(claim):.1f} are asked for; in use by {gpu.users()}",
                 f"stop what uses it, or set serve.gpu_memory_utilization={fits}",
             )
-    yield from _context(command, config, share * gpus[0].total, shared_by)
+    yield from _context(command, share * gpus[0].total, shared_by)
 
 
 def _gpus_a_replica(command: ServerCommand) -> int:
@@ -214,84 +269,56 @@ def _gpus_here(command: ServerCommand) -> int | None:
     """GPUs that this machine must have; None where Ray finds them, on any machine of its cluster."""
     if "ray" in (flag_value(command.argv, f"--{what}-backend") for what in ("distributed-executor", "data-parallel")):
         return None
-    replicas = flag_value(command.argv, "--data-parallel-size-local") or _count(command, "--data-parallel-size")
-    return -(-_gpus_a_replica(command) * int(replicas) // _count(command, "--nnodes"))
+    replicas = flag_number(command.argv, "--data-parallel-size-local", _count(command, "--data-parallel-size"))
+    return -(-_gpus_a_replica(command) * replicas // _count(command, "--nnodes"))
 
 
 def _count(command: ServerCommand, flag: str) -> int:
-    return int(flag_value(command.argv, flag) or 1)
+    return flag_number(command.argv, flag, 1)
 
 
-def _context(command: ServerCommand, config: ServeConfig, claim: float, split: int) -> Iterator[Finding]:
+def _context(command: ServerCommand, claim: float, split: int) -> Iterator[Finding]:
     """Whether weights and one full context fit into what each of the `split` GPUs of a replica gives."""
     weights = command.target.weights
     if command.dummy:
         yield Finding("ok", "memory", f"{_gib(claim):.1f} GiB a GPU; the size of made-up weights is not looked at")
         return
-    model_bytes = _weight_bytes(weights) * BYTES_PER_WEIGHT[config.precision] / split
+    model_config = read_json(weights / "config.json")
+    # A folder that is quantized already stays what it is.
+    halved = flag_value(command.argv, "--quantization") in FP8 and "quantization_config" not in model_config
+    model_bytes = _weight_bytes(weights) * (0.5 if halved else 1) / split
     left = claim - model_bytes - WORK_GIB * GIB
-    model_config = _json(weights / "config.json")
     fits = int(left * split / kv_bytes_per_token(model_config))
-    if left <= 0 or fits < 256:
-        raise ConfigError(
+    length = asked_length(command.argv)
+    if fits < 256:
+        yield _does_not_fit(
+            command,
             f"weights of {_gib(model_bytes):.1f} GiB do not fit into {_gib(claim):.1f} GiB",
             "set serve.precision=fp8, serve an int8 or int4 export (docs/serving.md), raise "
             "serve.gpu_memory_utilization, or use more GPUs (serve.tensor_parallel_size)",
         )
-    length = config.max_model_len
-    if length != "auto" and length > fits:
-        raise ConfigError(
+    elif length and length > fits:
+        yield _does_not_fit(
+            command,
             f"a context of {length:,} tokens does not fit: there is room for about {fits:,}",
             f"set serve.max_model_len={fits // 256 * 256} or auto",
         )
-    yield Finding("ok", "memory", f"{_gib(claim):.1f} GiB a GPU: room for about {fits:,} tokens of KV cache")
+    else:
+        yield Finding("ok", "memory", f"{_gib(claim):.1f} GiB a GPU: room for about {fits:,} tokens of KV cache")
 
 
-def safetensors_size(file: Path) -> int:
-    """Size in bytes that a safetensors file should have by its own header.
-
-    Raises:
-        ConfigError: it has no readable header.
-    """
-    header_bytes, header = _safetensors_header(file)
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    return 8 + header_bytes + max(ends, default=0)
-
-
-def safetensors_shapes(file: Path) -> dict[str, list[int]]:
-    """Name and shape of every tensor in a safetensors file; empty where there is no such file.
-
-    Raises:
-        ConfigError: it has no readable header.
-    """
-    if not file.is_file():
-        return {}
-    _, header = _safetensors_header(file)
-    return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
-
-
-def _safetensors_header(file: Path) -> tuple[int, dict[str, Any]]:
-    """Length in bytes and contents of the header.
-
-    The format: 8 bytes of header length, little endian; the header, JSON; then the tensors, whose `data_offsets` count
-    from the end of the header.
-    """
-    with file.open("rb") as handle:
-        try:
-            (header_bytes,) = struct.unpack("<Q", handle.read(8))
-            return header_bytes, json.loads(handle.read(header_bytes))
-        except (struct.error, ValueError, MemoryError, OverflowError) as error:
-            raise ConfigError(
-                f"{file}: not a readable safetensors file: {error}", "download it again, or merge again"
-            ) from error
+def _does_not_fit(command: ServerCommand, message: str, next_step: str) -> Finding:
+    """An error, or a warning where the user's own flags make more room than was counted."""
+    given = [flag for flag in UNMEASURED if flag_value(command.argv, flag) is not None]
+    quantization = flag_value(command.argv, "--quantization")
+    given += ["--quantization"] if quantization not in (None, *FP8) else []
+    if not given:
+        return Finding("error", "memory", message, next_step)
+    return Finding("warning", "memory", f"{message}, not counting what {', '.join(given)} changes", next_step)
 
 
 def _weight_bytes(folder: Path) -> int:
     return sum(f.stat().st_size for f in weight_files(folder))
-
-
-def _json(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def _gib(count: float) -> float:
@@ -304,5 +331,6 @@ CHECKS: dict[str, Check] = {
     "template": _template,
     "adapter": _adapters,
     "port": _port,
+    "context": _length,
     "memory": _memory,
 }

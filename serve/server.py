@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from configs.errors import TuneserveError
+from configs.errors import EXIT_FAILED, EXIT_USAGE, TuneserveError
 from serve.causes import Cause, find_cause, log_since
 from serve.client import Refused, ServerClient
 from serve.command import ServerCommand
@@ -32,11 +32,12 @@ HELLO: Sequence[Mapping[str, str]] = ({"role": "user", "content": "你好，请�
 
 
 class StartFailed(TuneserveError):
-    """A server did not come up; `cause.retry` says whether the same command may succeed later."""
+    """A server did not come up; `cause.retry`, and so the exit code, says whether it may later."""
 
     def __init__(self, cause: Cause, log: Path) -> None:
         super().__init__(f"the server did not start: {cause.message}\n  log: {log}", cause.next_step)
         self.cause = cause
+        self.exit_code = EXIT_FAILED if cause.retry else EXIT_USAGE
 
 
 class VllmServer:
@@ -109,9 +110,9 @@ class VllmServer:
         """
         require_free_port(self.command.host, self.command.port)
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        self._log_start = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("a", encoding="utf-8") as log:
             log.write(f"$ {self.command.shown()}\n")
+        self._log_start = self.log.stat().st_size  # after our own line, whose words are no cause
         self._process = GuardedProcess.start(self.command.argv, self._environment(), self.log)
 
     def wait_ready(self) -> float:

@@ -147,16 +147,18 @@ def logs(which: str | Path | None = None, follow: bool = False, lines: int = 50)
                 return
 
 
-def check_and_record(job: ServeJob, server: VllmServer) -> ServedChecks | None:
-    """Checks a ready server against its run and writes what was found into the manifest; None where there is no run."""
-    if job.run is None or not job.check:
-        return None
-    run = RunDir.open(job.run)
-    checks = verify(run, server, rounded=job.rounded)
-    own = job.served.resolve() == run.path.resolve()
-    exported = {**run.read().facts.get("exported_checks", {}), str(job.served): checks.figures()}
-    run.update(facts={"served_checks": checks.figures()} if own else {"exported_checks": exported})
-    return checks
+def check_and_record(job: ServeJob, server: VllmServer) -> Iterator[tuple[str, ServedChecks]]:
+    """Checks each name of a ready server that has a run against it, and writes what was found into its manifest."""
+    if not job.check:
+        return
+    runs = job.beside or ({job.command.target.name: job.run} if job.run else {})
+    for name, path in runs.items():
+        run = RunDir.open(path)
+        checks = verify(run, server, name, rounded=job.rounded)
+        own = bool(job.beside) or job.served.resolve() == run.path.resolve()
+        exported = {**run.read().facts.get("exported_checks", {}), str(job.served): checks.figures()}
+        run.update(facts={"served_checks": checks.figures()} if own else {"exported_checks": exported})
+        yield name, checks
 
 
 def run_daemon(job: ServeJob, handle: Handle | None) -> None:
@@ -184,12 +186,12 @@ def _supervisor(job: ServeJob, console: Console, display: StartDisplay | None = 
 def _accept(job: ServeJob, server: VllmServer, console: Console) -> None:
     """Checks a server that has just come up; one that is not what was trained is refused."""
     console.print(f"[green]✓[/green] ready after {server.ready_s:.1f} s")
-    checks = check_and_record(job, server)
-    if checks:
-        for passed, name, sentence in checks.lines():
+    for name, checks in check_and_record(job, server):
+        whose = f"{name}: " if job.beside else ""
+        for passed, what, sentence in checks.lines():
             mark = "[green]✓[/green]" if passed else "[red]✗[/red]"
-            console.print(f"{mark} {name}: {escape(sentence)}")
-        checks.require()
+            console.print(f"{mark} {escape(f'{whose}{what}: {sentence}')}")
+        checks.require(whose)
 
 
 def _spawn_daemon(job: ServeJob, handle: Handle | None) -> subprocess.Popen[bytes]:
@@ -217,8 +219,9 @@ def _await_ready(job: ServeJob, daemon: subprocess.Popen[bytes], display: StartD
             if state.state == "ready":
                 return state
             if state.state == "failed":
-                daemon.wait()
-                raise TuneserveError(state.message, state.next_step)
+                failed = TuneserveError(state.message, state.next_step)
+                failed.exit_code = daemon.wait()
+                raise failed
             display.on_phase(state.phase or "importing", time.monotonic() - began)
         if daemon.poll() is not None:
             raise TuneserveError(

@@ -151,7 +151,9 @@ class Supervisor:
         while True:
             if crashes > self.max_restarts:
                 failed = StartFailed(
-                    Cause(cause.kind, f"{cause.message} (crash {crashes} in a row)", cause.next_step), self.log
+                    # It was up before, so the settings are good: worth another try, whatever ended it.
+                    Cause(cause.kind, f"{cause.message} (crash {crashes} in a row)", cause.next_step, retry=True),
+                    self.log,
                 )
                 self._note("failed", server_pid=None, message=failed.message, next_step=failed.next_step)
                 raise failed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,10 +9,23 @@ from pathlib import Path
 from configs.errors import ConfigError
 from configs.models import check_model_folder, resolve_model
 from configs.rundir import RunDir
+from serve.model_files import read_json, safetensors_shapes
 from serve.template import Family, template_traits
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values that vLLM takes for `--max-lora-rank`."""
+
+REFUSED_FEATURES = {
+    "use_dora": "is a DoRA adapter",
+    "modules_to_save": "trains whole modules beside it",
+    "lora_bias": "has a bias of its own",
+    "alora_invocation_tokens": "is an activated one (aLoRA)",
+    "layer_replication": "repeats layers of the base",
+}
+"""Keys of adapter_config.json that vLLM refuses when they are set (vllm/lora/peft_helper.py)."""
+
+PLAIN_INITS = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")
+"""Beginnings of a training that leave the base as it is; PiSSA, OLoRA, CorDA and LoftQ change it."""
 
 LORA_LAYERS = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"})
 """Layers of a Qwen model in which vLLM can add an adapter."""
@@ -30,7 +42,9 @@ class Adapter:
     rank: int
     """Largest rank in it."""
     modules: tuple[str, ...] = ()
-    """Names of the layers that it adapts; empty where they are given by a pattern."""
+    """Names of the layers that it adapts; empty where neither its configuration nor its tensors tell."""
+    system: str | None = None
+    """System prompt of its training, which clients should send too."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +112,7 @@ def adapters_target(runs: Mapping[str, RunDir]) -> Target:
         ConfigError: a run has no adapter, the runs differ in base or thinking mode, or vLLM cannot take an adapter.
     """
     first = next(iter(runs.values()))
-    adapters = tuple(read_adapter(name, run.adapter) for name, run in runs.items())
+    adapters = tuple(run_adapter(name, run) for name, run in runs.items())
     for run in runs.values():
         if base_folder(run) != base_folder(first):
             raise ConfigError(
@@ -141,7 +155,7 @@ def exported_target(run: RunDir, folder: str | Path, name: str | None = None, th
 
 def is_rounded(weights: Path) -> bool:
     """Whether a model folder holds weights in fewer than 16 bits."""
-    return "quantization_config" in json.loads((weights / "config.json").read_text(encoding="utf-8"))
+    return "quantization_config" in read_json(weights / "config.json")
 
 
 def base_name(run: RunDir) -> str:
@@ -158,29 +172,43 @@ def base_folder(run: RunDir) -> Path:
     return resolve_model(config.model, config.hub, config.offline)
 
 
+def run_adapter(name: str, run: RunDir) -> Adapter:
+    """The adapter of a run, with the system prompt that it was trained with."""
+    return replace(read_adapter(name, run.adapter), system=run.read().facts.get("system"))
+
+
 def read_adapter(name: str, folder: Path) -> Adapter:
     """A PEFT adapter as vLLM will see it.
 
     Raises:
-        ConfigError: there is no adapter, or vLLM cannot serve it beside a base (DoRA, `modules_to_save`, rank > 512).
+        ConfigError: there is no adapter, or vLLM cannot serve it beside a base (DoRA, PiSSA, rank > 512, ...).
     """
     file = folder / "adapter_config.json"
     if not file.is_file():
         raise ConfigError(f"{folder}: no adapter in it (adapter_config.json is missing)", "run `tuneserve train` first")
-    config = json.loads(file.read_text(encoding="utf-8"))
-    for key, what in (("use_dora", "is a DoRA adapter"), ("modules_to_save", "trains whole modules beside it")):
+    config = read_json(file)
+    for key, what in REFUSED_FEATURES.items():
         if config.get(key):
             raise ConfigError(
                 f"{file}: {key} is {config[key]!r}: the adapter {what}, which vLLM refuses beside a base",
                 "serve the merged weights: `tuneserve merge RUN`, then `tuneserve serve RUN`",
             )
+    init = config.get("init_lora_weights")
+    if isinstance(init, str) and init.lower() not in PLAIN_INITS:
+        raise ConfigError(
+            f"{file}: init_lora_weights is {init!r}: its training changed the base too, so vLLM refuses it alone",
+            "convert it with PEFT (save_pretrained's path_initial_model_for_weight_conversion), or train without it",
+        )
     rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
     if rank > LORA_RANKS[-1]:
         raise ConfigError(
             f"{file}: rank {rank} is above {LORA_RANKS[-1]}, vLLM's largest", "serve the merged weights instead"
         )
     modules = config.get("target_modules")
-    return Adapter(name, folder, rank, tuple(sorted(modules)) if isinstance(modules, list) else ())
+    if not isinstance(modules, list):  # a pattern: its tensors tell which layers it met
+        tensors = safetensors_shapes(folder / "adapter_model.safetensors")
+        modules = {tensor.partition(".lora_")[0].rpartition(".")[2] for tensor in tensors if ".lora_" in tensor}
+    return Adapter(name, folder, rank, tuple(sorted(modules)))
 
 
 def _target(run: RunDir, weights: Path, names: tuple[str, ...], adapters: tuple[Adapter, ...] = ()) -> Target:

@@ -13,6 +13,7 @@ from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from configs.errors import ConfigError
+from serve.model_files import read_json
 
 Family = Literal["none", "switchable", "always"]
 """No think block; thinking switched by `enable_thinking`; every answer starts inside a think block."""
@@ -44,14 +45,12 @@ def chat_template(folder: Path) -> str:
     """The chat template's source: `chat_template.jinja` if there, else the one in `tokenizer_config.json`.
 
     Raises:
-        ConfigError: the folder has neither.
+        ConfigError: the folder has neither, or its JSON cannot be read.
     """
     jinja_file = folder / "chat_template.jinja"
     if jinja_file.is_file():
         return jinja_file.read_text(encoding="utf-8")
-    config_file = folder / "tokenizer_config.json"
-    config = json.loads(config_file.read_text(encoding="utf-8")) if config_file.is_file() else {}
-    template = config.get("chat_template")
+    template = read_json(folder / "tokenizer_config.json").get("chat_template")
     if isinstance(template, list):  # named templates; `default` is the one that a chat uses
         template = next((t["template"] for t in template if t["name"] == "default"), None)
     if not template:

@@ -49,8 +49,13 @@ def _address(command: ServerCommand) -> str:
         f"API key    {key}",
         f"Model      {_model(command)}" + _others(command),
     ]
-    if target.system:
-        lines.append(f"System     {target.system!r} (used in training: send it as the first message)")
+    systems = {a.name: a.system for a in target.adapters} or {target.name: target.system}
+    if len(set(systems.values())) == 1:
+        systems = {"": target.system}
+    for name, system in systems.items():
+        if system:
+            whose = f"{name}: " if name else ""
+            lines.append(f"System     {whose}{system!r} (used in training: send it as the first message)")
     if target.family == "switchable":
         default = {True: "on", False: "off", None: "left to the template"}[target.thinking]
         lines.append(

@@ -47,16 +47,16 @@ class ServedChecks:
             "behaviour": self.behaviour.figures() if self.behaviour else None,
         }
 
-    def require(self) -> None:
-        """Raises a TuneserveError that shows the difference when what is served is not what was trained."""
+    def require(self, whose: str = "") -> None:
+        """Raises a TuneserveError that shows the difference, and `whose` it is, when what is served was not trained."""
         if not self.parity.passed:
             raise TuneserveError(
-                f"parity: {self.parity.sentence()}",
+                f"{whose}parity: {self.parity.sentence()}",
                 "the server builds other prompts than were trained: look for `--chat-template` or template settings "
                 "among the vLLM arguments, and compare chat_template in the base and in merged/",
             )
         if self.proof and not self.proof.passed:
-            raise TuneserveError(f"proof: {self.proof.sentence()}", _proof_step(self.proof))
+            raise TuneserveError(f"{whose}proof: {self.proof.sentence()}", _proof_step(self.proof))
 
 
 def _proof_step(proof: Proof) -> str:

@@ -68,6 +68,8 @@ def load(
     if checks is None:
         why = "it is no run" if source.run is None else "--no-check"
         console.print(f"[yellow]not checked:[/yellow] {why}")
+    if source.adapter.system:
+        console.print(f"system prompt of its training, to be sent first: {escape(repr(source.adapter.system))}")
     console.print(f"loaded; ask {host.client.root_url}/v1 for the model {escape(name)}")
 
 

@@ -72,7 +72,7 @@ def serve(
         console.print(llama_cpp, markup=False)
         return
     if adapters:
-        job = prepare(adapters=_pairs(named), overrides=overrides, extra=extra, against=against)
+        job = prepare(adapters=_pairs(named), overrides=overrides, extra=extra, check=check, against=against)
     else:
         if len(named) != 1:
             raise ConfigError(

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from configs.schema import ServeConfig
+from scripts.cli import main
 from serve.causes import find_cause
+from serve.job import ServeJob
 from serve.server import StartFailed, VllmServer
 from tests.serve.fakes import fake_command, free_port, gone
 
@@ -65,6 +68,9 @@ FAILURES = [
         False,
     ),
     ("ImportError: libcudart.so.13: cannot open shared object file", "libcudart", "incompatible-version", False),
+    ("ValueError: vLLM only supports modules_to_save being either None or ['score']", "None or", "adapter", False),
+    ("ValueError: vLLM does not support LoRA bias (lora_bias).", "(lora_bias)", "adapter", False),
+    ("ValueError: While loading /a, expected target modules in {'q'} but received ['head'].", "head", "adapter", False),
     (
         "pydantic_core.ValidationError: World size (4) is larger than the number of available GPUs (2) in this node.",
         "4 GPUs",
@@ -89,16 +95,32 @@ def test_the_cause_is_found_among_the_noise(text: str, shown: str, kind: str, re
 
 
 @pytest.mark.parametrize(("text", "shown", "kind", "retry"), FAILURES[:10])
-def test_a_failed_start_says_why_and_what_next(text: str, shown: str, kind: str, retry: bool, tmp_path: Path):
+def test_a_failed_start_says_why_and_what_next(
+    text: str,
+    shown: str,
+    kind: str,
+    retry: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
     marker = f"marker-{uuid.uuid4().hex}"
-    command = fake_command(free_port(), marker, "--fail", text, "--start-s", "0.1")
-    with pytest.raises(StartFailed) as failure, VllmServer(command, tmp_path / "serve.log"):
-        pass
-    said = str(failure.value)
-    assert failure.value.cause.kind == kind
+    log = tmp_path / "serve.log"
+    job = ServeJob(fake_command(free_port(), marker, "--fail", text, "--start-s", "0.1"), ServeConfig(), tmp_path, log)
+    monkeypatch.setattr("serve.job.prepare", lambda *_, **__: job)
+    monkeypatch.setattr("serve.service.look_before", lambda job, console: None)  # the fake has no model files
+    with pytest.raises(SystemExit) as end:
+        main(["serve", "runs/shop"])
+    since_exit_s = time.time() - log.stat().st_mtime  # the fake's last words
+    said = " ".join(capsys.readouterr().err.split())
+    cause = find_cause(text)
+    assert cause.kind == kind
+    assert f"error: the server did not start: {cause.message}" in said
+    assert f"next: {cause.next_step}" in said
     assert shown in said
-    assert "next: " in said
     assert "Traceback" not in said
+    assert since_exit_s < 3
+    assert end.value.code == (1 if retry else 2)  # 2 keeps systemd from trying again
     assert not gone(marker, 5)
 
 
@@ -110,6 +132,14 @@ def test_only_this_start_is_looked_at(tmp_path: Path):
     with pytest.raises(StartFailed) as failure, VllmServer(command, log):
         pass
     assert failure.value.cause.kind == "bad-flag"
+
+
+def test_the_words_of_our_own_command_line_are_no_cause(tmp_path: Path):
+    flags = ("--note", "CUDA out of memory", "--fail", "FooError: bar is wrong", "--start-s", "0")
+    with pytest.raises(StartFailed) as failure, VllmServer(fake_command(free_port(), "m", *flags), tmp_path / "s.log"):
+        pass
+    assert failure.value.cause.kind == "unknown"
+    assert "FooError: bar is wrong" in str(failure.value)
 
 
 def test_a_killed_server_points_at_memory():

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from configs.errors import ConfigError
 from configs.schema import ServeConfig
-from serve.command import build_command, flag_value, flag_values, is_loopback, kv_bytes_per_token
+from scripts.cli import main
+from serve.command import asked_length, build_command, flag_value, flag_values, is_loopback, kv_bytes_per_token
+from serve.preflight import check_adapter
 from serve.target import Adapter, Target, folder_target, read_adapter
 from serve.template import template_traits
+from serve.usage import curl_line, usage_text
+from tests.serve.fakes import fake_command
 
 
 @pytest.fixture
@@ -201,12 +209,71 @@ def test_a_model_without_a_template_is_refused(tmp_path: Path):
         template_traits(tmp_path)
 
 
-@pytest.mark.parametrize(("key", "given"), [("use_dora", True), ("modules_to_save", ["lm_head"]), ("r", 1024)])
+@pytest.mark.parametrize(
+    ("key", "given"),
+    [
+        ("use_dora", True),
+        ("modules_to_save", ["lm_head"]),
+        ("r", 1024),
+        ("lora_bias", True),
+        ("alora_invocation_tokens", [1, 2]),
+        ("layer_replication", [[0, 2]]),
+    ],
+)
 def test_adapters_that_vllm_refuses_are_refused_with_the_way_out(key: str, given: object, tmp_path: Path):
     (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 8, "target_modules": ["q_proj"], key: given}))
     with pytest.raises(ConfigError) as failure:
         read_adapter("tuned", tmp_path)
     assert "merged weights" in failure.value.next_step
+
+
+def test_an_adapter_whose_training_changed_the_base_is_refused(tmp_path: Path):
+    config = '{"r": 8, "target_modules": ["q_proj"], "init_lora_weights": "%s"}'
+    (tmp_path / "adapter_config.json").write_text(config % "gaussian")
+    assert read_adapter("tuned", tmp_path).rank == 8
+    (tmp_path / "adapter_config.json").write_text(config % "pissa_niter_16")
+    with pytest.raises(ConfigError, match="changed the base too") as failure:
+        read_adapter("tuned", tmp_path)
+    assert "path_initial_model_for_weight_conversion" in failure.value.next_step
+
+
+def test_the_layers_of_a_pattern_are_read_from_the_tensors(tmp_path: Path):
+    tensors = {f"base_model.model.{layer}.lora_A.weight": np.zeros((8, 8)) for layer in ("model.0.q_proj", "lm_head")}
+    save_file(tensors, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text('{"r": 8, "target_modules": ".*(q_proj|lm_head)"}')
+    adapter = read_adapter("tuned", tmp_path)
+    assert adapter.modules == ("lm_head", "q_proj")
+    with pytest.raises(ConfigError, match="adapts lm_head"):
+        check_adapter(adapter)
+
+
+def told(model: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> str:
+    with pytest.raises(SystemExit) as end:
+        main(["serve", str(model), "--print-only", "--", *flags])
+    assert end.value.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--port", "abc"), ("--port", "99999"), ("--shutdown-timeout", "x")])
+def test_a_number_that_is_none_is_told(flag: str, value: str, demo_model: Path, capsys: pytest.CaptureFixture[str]):
+    said = told(demo_model, capsys, flag, value)
+    assert f"error: {flag} is '{value}', no whole number" in said
+    assert f"next: give one, e.g. {flag}=" in said
+
+
+@pytest.mark.parametrize("text", [b"{", b"[]", b"\xff"])
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "config.json"])
+def test_a_damaged_file_of_the_model_is_named(
+    file: str, text: bytes, demo_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    model = shutil.copytree(demo_model, tmp_path / "model")
+    (model / file).write_bytes(text)
+    assert f"error: {model / file}: " in told(model, capsys)
+
+
+def test_the_context_length_is_read_as_vllm_reads_it():
+    lengths = {"auto": None, "-1": None, "4096": 4096, "25.6k": 25600, "8K": 8192, "1m": 10**6}
+    assert {given: asked_length(["--max-model-len", given]) for given in lengths} == lengths
 
 
 def test_the_rank_of_an_adapter_with_a_rank_pattern_is_its_largest(tmp_path: Path):
@@ -231,3 +298,13 @@ def test_a_base_can_be_made_to_take_adapters_later(target: Target):
     without = build_command(target, ServeConfig(), device="cpu", environ={})
     assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" not in without.env
     assert flag_values(without.argv, "--lora-target-modules") == ()
+
+
+@pytest.mark.parametrize(("systems", "shown"), [("甲乙", ["a: '甲'", "b: '乙'"]), ("甲甲", ["'甲'"]), ([None], [])])
+def test_the_system_prompts_of_the_training_are_shown_and_sent(systems: Sequence[str | None], shown: list[str]):
+    adapters = tuple(Adapter(name, Path("/a"), 8, system=system) for name, system in zip("abc", systems, strict=False))
+    target = Target(Path("/m"), ("base",), adapters, system=systems[0])
+    command = replace(fake_command(8000, "m"), target=target, names=target.all_names)
+    lines = [line.split(" (")[0] for line in usage_text(command).splitlines() if line.startswith("System")]
+    assert lines == [f"System     {line}" for line in shown]
+    assert ('{"role": "system", "content": "甲"}' in curl_line(command)) == bool(shown)

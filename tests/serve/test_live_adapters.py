@@ -74,6 +74,16 @@ def test_a_run_is_loaded_proved_listed_and_unloaded(
     assert run_cli(capsys, "unload", "tiny-base")[0] == 2
 
 
+def test_the_system_prompt_of_a_loaded_run_is_shown(
+    host: Host, tiny_run: TinyRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny_run.run.path, tmp_path / "shop")
+    RunDir.open(tmp_path / "shop").update(facts={"system": "你是客服。"})
+    _, said = run_cli(capsys, "load", f"shop={tmp_path / 'shop'}")
+    assert "to be sent first: '你是客服。'" in said
+    unload(host, "shop")
+
+
 def test_what_is_not_what_was_trained_is_taken_out_again(host: Host, tiny_run: TinyRun, tmp_path: Path) -> None:
     copy = tmp_path / "broken"
     shutil.copytree(tiny_run.run.path, copy)

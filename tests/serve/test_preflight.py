@@ -16,7 +16,8 @@ from configs.schema import ServeConfig
 from serve import preflight as module
 from serve.command import build_command
 from serve.gpus import Gpu
-from serve.preflight import preflight, require, safetensors_size
+from serve.model_files import safetensors_size
+from serve.preflight import preflight, require
 from serve.target import folder_target
 from tests.serve.fakes import free_port
 
@@ -86,6 +87,19 @@ def test_an_end_token_outside_the_vocabulary_is_found(model: Path):
     assert "outside the tokenizer" in refused(model).message
 
 
+def test_damaged_generation_settings_are_named(model: Path):
+    (model / "generation_config.json").write_text("{")
+    assert "generation_config.json: not readable as JSON" in refused(model).message
+
+
+def test_the_end_tokens_are_the_tokenizers(model: Path):
+    (model / "generation_config.json").write_text('{"eos_token_id": [0]}')
+    assert "eos_token_id 0 is the ordinary token '!'" in refused(model).message
+    (model / "generation_config.json").write_text('{"eos_token_id": 3558}')
+    warned = [f.message for f in look(model) if f.level == "warning"]
+    assert warned == ["eos_token_id [3558] lacks 3560, the tokenizer's end token <|im_end|>"]
+
+
 def test_a_limit_on_every_answer_is_a_warning(model: Path):
     settings = json.loads((model / "generation_config.json").read_text())
     (model / "generation_config.json").write_text(json.dumps({**settings, "max_new_tokens": 20}))
@@ -98,6 +112,32 @@ def test_too_little_ram(model: Path, monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(module.psutil, "virtual_memory", lambda: Little)
     assert "VLLM_CPU_KVCACHE_SPACE" in refused(model).next_step
+
+
+def test_the_cache_that_the_user_exported_counts(model: Path, monkeypatch: pytest.MonkeyPatch):
+    def refusal(space: str) -> str:
+        monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", space)
+        config = ServeConfig(port=free_port(), max_model_len=10**6)
+        with pytest.raises(ConfigError) as failure:
+            require(preflight(build_command(folder_target(model), config, device="cpu"), config))
+        return str(failure.value)
+
+    monkeypatch.setenv("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "1")
+    assert "100000 of them KV cache" in refusal("100000")
+    assert "VLLM_CPU_KVCACHE_SPACE is 'two'" in refusal("two")
+    assert "export VLLM_CPU_KVCACHE_SPACE=2" in refusal("1")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_context_beyond_what_the_model_was_made_for(device: str, model: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "visible_gpus", lambda: [Gpu(0, "H100", 80 * GIB, 80 * GIB)])
+    long = ("--max-model-len", "1025")
+    for given in ({"config": ServeConfig(port=free_port(), max_model_len=1025)}, {"extra": long}):
+        error = refused(model, device=device, **given)
+        assert "the model was made for 1,024" in error.message
+        assert "set serve.max_model_len=1024" in error.next_step
+    for extra in (("--max-model-len", "1K"), (*long, "--hf-overrides", "{}")):
+        require(look(model, device=device, extra=extra))
 
 
 def gpu_findings(model: Path, gpus: list[Gpu], monkeypatch: pytest.MonkeyPatch, **settings):
@@ -126,6 +166,38 @@ def test_a_context_that_does_not_fit_says_what_does(model: Path, monkeypatch: py
 def test_weights_that_do_not_fit(model: Path, monkeypatch: pytest.MonkeyPatch):
     error = gpu_findings(model, [Gpu(0, "tiny", GIB, GIB)], monkeypatch)
     assert "serve.precision=fp8" in error.next_step
+
+
+def test_what_stands_after_the_dashes_counts_for_memory(model: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "visible_gpus", lambda: [Gpu(0, "small", 8 * GIB, 8 * GIB)])
+    monkeypatch.setattr(module, "_weight_bytes", lambda folder: 8 * GIB)
+
+    def memory(*extra: str):
+        return next(f for f in look(model, device="cuda", extra=extra) if f.name == "memory")
+
+    assert memory().level == "error"
+    assert memory("--quantization", "fp8").level == "ok"
+    for flag, value in (("--cpu-offload-gb", "10"), ("--quantization", "mxfp4"), ("--kv-cache-dtype", "fp8")):
+        found = memory(flag, value)
+        assert (found.level, flag in found.message) == ("warning", True)
+    settings = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**settings, "quantization_config": {}}))
+    assert memory("--quantization", "fp8").level == "error"  # the files are as small as it gets
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("-tp", "two", "--tensor-parallel-size is 'two', no whole number from 1"),
+        ("-tp", "0", "is '0'"),
+        ("--gpu-memory-utilization", "abc", "--gpu-memory-utilization is 'abc', no number"),
+    ],
+)
+def test_a_flag_that_is_no_number_is_named(
+    flag: str, value: str, message: str, model: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "visible_gpus", lambda: [Gpu(0, "H100", 80 * GIB, 80 * GIB)])
+    assert message in refused(model, device="cuda", extra=(flag, value)).message
 
 
 def test_all_errors_are_reported_at_once(model: Path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import configparser
 import io
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,14 @@ import yaml
 from rich.console import Console
 
 import serve
-from configs.errors import ConfigError
+from configs.errors import ConfigError, TuneserveError
+from configs.rundir import RunDir
+from scripts.cli import main
 from serve import service
-from serve.chat import models_of
+from serve.chat import chat, models_of
 from serve.command import installed_device
-from serve.job import prepare
+from serve.job import ServeJob, prepare
+from serve.server import VllmServer
 from serve.state import ServerState, find_server
 from tests.serve.conftest import TinyRun
 from tests.serve.fakes import free_port
@@ -66,10 +71,33 @@ def test_wrong_overrides_of_a_plain_model_are_refused(override: str, demo_model:
 def test_two_runs_of_one_base_share_a_server(tiny_run: TinyRun):
     job = prepare(adapters={"a": tiny_run.run.path, "b": tiny_run.run.path})
     assert job.command.names == ("tiny-base", "a", "b")
+    assert (job.check, dict(job.beside)) == (True, {"a": tiny_run.run.path, "b": tiny_run.run.path})
+
+
+def test_no_check_holds_for_several_runs_too(tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch):
+    jobs: list[ServeJob] = []
+    monkeypatch.setattr(service, "serve_foreground", lambda job, console: jobs.append(job))
+    with pytest.raises(SystemExit):
+        main(["serve", "--adapters", f"a={tiny_run.run.path}", "--no-check"])
+    assert not jobs[0].check
+
+
+@pytest.mark.slow
+def test_each_of_several_runs_is_checked_and_recorded(adapter_server: VllmServer, tiny_run: TinyRun, tmp_path: Path):
+    broken = RunDir(tmp_path / "broken")
+    shutil.copytree(tiny_run.run.path, broken.path)
+    job = prepare(adapters={"tiny": tiny_run.run.path, "half": broken.path})
+    console = Console(record=True, width=300, file=io.StringIO())
+    with pytest.raises(TuneserveError, match=r"^half: proof: .*NOT the trained ones"):
+        service._accept(job, adapter_server, console)
+    assert "✓ tiny: proof: served weights are the trained ones" in console.export_text()
+    found = [run.read().facts["served_checks"]["proof"]["passed"] for run in (tiny_run.run, broken)]
+    assert found == [True, False]
+    service._accept(replace(job, check=False), adapter_server, console)
 
 
 def test_a_job_survives_the_way_to_the_background(tiny_run: TinyRun):
-    job = prepare(tiny_run.run.path, adapter=True)
+    job = prepare(adapters={"a": tiny_run.run.path})
     assert service.JOB.validate_json(service.JOB.dump_json(job)) == job
 
 
@@ -89,6 +117,9 @@ def test_both_needs_a_base_beside_the_tuned_model():
     with pytest.raises(ConfigError) as failure:
         models_of(state, both=True)
     assert "--adapter" in failure.value.next_step
+    for other in ({"base_url": "http://127.0.0.1:9/v1"}, {"model": "x"}):
+        with pytest.raises(ConfigError, match="names something else"):
+            chat(both=True, console=Console(), **other)
 
 
 def test_the_compose_file_is_one_and_needs_a_key():

@@ -11,11 +11,13 @@ import time
 import uuid
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, TuneserveError
 from configs.schema import ServeConfig
+from scripts.cli import main
 from serve import loaded, service, state, supervisor
 from serve.adapters import served_models
 from serve.job import ServeJob
@@ -98,7 +100,7 @@ def test_too_many_crashes_in_a_row_end_it(tmp_path: Path, marker: str):
     command = fake_command(free_port(), marker)
     watched = Supervisor(command, tmp_path, tmp_path / "serve.log", max_restarts=1, say=lambda _: None)
     server = watched.start()
-    failures: list[BaseException] = []
+    failures: list[StartFailed] = []
 
     def watch() -> None:
         try:
@@ -116,6 +118,7 @@ def test_too_many_crashes_in_a_row_end_it(tmp_path: Path, marker: str):
         until(lambda pid=pid: watched.state.server_pid != pid)
     thread.join(30)
     assert "2 in a row" in str(failures[0])
+    assert failures[0].exit_code == 1
     assert watched.state.state == "failed"
     assert not gone(marker)
 
@@ -170,12 +173,25 @@ def test_a_detached_server_lives_on_and_is_found_and_stopped(tmp_path: Path, mar
         service.stop(port)
 
 
+def test_the_log_is_followed_until_the_server_ends(tmp_path: Path, marker: str, capsys: pytest.CaptureFixture[str]):
+    log, port = tmp_path / "serve.log", free_port()
+    log.write_text("first\n")
+    with psutil.Popen(["sh", "-c", f"sleep 1; echo second >> {log}; sleep 1"]) as writer:
+        known = Supervisor(fake_command(port, marker), tmp_path, log).state
+        told = {"supervisor_pid": writer.pid, "supervisor_created": writer.create_time()}
+        state.write_state(known.model_copy(update=told))
+        with pytest.raises(SystemExit):
+            main(["serve", "logs", str(port), "-f"])
+    assert capsys.readouterr().out == "first\nsecond\n"
+
+
 def test_a_detached_server_that_fails_says_why(tmp_path: Path, marker: str, monkeypatch):
     monkeypatch.setattr(service, "look_before", lambda job, console: None)
     command = fake_command(free_port(), marker, "--fail", "No available memory for the cache blocks")
     job = ServeJob(command, ServeConfig(), tmp_path, tmp_path / "serve.log")
-    with pytest.raises(Exception, match="KV cache"):
+    with pytest.raises(TuneserveError, match="KV cache") as failure:
         service.serve_detached(job, Console(file=(tmp_path / "out.txt").open("w")))
+    assert failure.value.exit_code == 2  # the daemon's own, which is the cause's
     assert not gone(marker)
 
 
