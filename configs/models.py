@@ -127,7 +127,8 @@ def _from_modelscope(model: str, offline: bool, patterns: list[str]) -> Path:
                 f"model {model!r} is not in the local cache of ModelScope",
                 "run once without `offline: true` and HF_HUB_OFFLINE, or set `model` to a folder",
             ) from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise TuneserveError(
-            f"model {model!r} could not be fetched from ModelScope: {(str(error) or type(error).__name__).splitlines()[0]}",
+            f"model {model!r} could not be fetched from ModelScope: {reason}",
             "check the name and the network, or set `model` to a folder",
         ) from error

@@ -15,6 +15,13 @@ Positive = Annotated[int, Field(gt=0)]
 GgufQuant = Literal[
     "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q5_k_s", "q4_k_m", "q4_k_s", "q3_k_l", "q3_k_m", "q3_k_s", "q2_k"
 ]
+Optimizer = Literal[
+    "auto", "adamw_torch", "adamw_torch_fused", "adamw_8bit", "adamw_bnb_8bit", "adamw_torch_8bit", "adamw_torch_4bit",
+    "paged_adamw_8bit", "paged_adamw_32bit", "adafactor", "sgd", "adagrad", "rmsprop", "rmsprop_bnb",
+    "rmsprop_bnb_8bit", "rmsprop_bnb_32bit", "lion_8bit", "lion_32bit", "paged_lion_8bit", "paged_lion_32bit",
+    "ademamix", "ademamix_8bit", "paged_ademamix_8bit", "paged_ademamix_32bit",
+]  # fmt: skip
+"""Those of transformers that need no further package and no arguments of their own."""
 
 LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -37,7 +44,7 @@ class SourceConfig(Section):
     """One place that conversations come from."""
 
     path: str
-    """File, folder, glob or hub id; `path#500` takes a seeded sample of 500 conversations."""
+    """File, folder, glob or hub id; `path#500` is a seeded sample of 500 rows, `path#:500` the first 500."""
     format: Literal["auto", "alpaca", "sharegpt", "messages", "prompt_completion"] = "auto"
     """Layout of the rows; `auto` finds it by looking at them."""
     columns: dict[str, str] = {}
@@ -45,7 +52,7 @@ class SourceConfig(Section):
     weight: Annotated[float, Field(gt=0)] = 1.0
     """How often its rows are used, relative to one pass: 0.5 takes half of them, 2 repeats them."""
     split: str = "train"
-    """Split of a hub data set."""
+    """Split of a hub data set; `train[:10000]` takes its first 10,000 rows."""
     subset: str | None = None
     """Configuration (subset) of a hub data set."""
 
@@ -103,8 +110,8 @@ class LoraConfig(Section):
     """Rank-stabilized scaling (Kalajdzievski 2023)."""
     dora: bool = False
     """Weight-decomposed adapters (Liu et al. 2024); vLLM serves them merged only."""
-    modules_to_save: list[str] = []
-    """Whole modules trained beside the adapter, such as `lm_head`; vLLM serves them merged only."""
+    modules_to_save: list[Literal["lm_head", "embed_tokens"]] = []
+    """Whole layers trained beside the adapter; vLLM serves them merged only."""
 
 
 class TrainConfig(Section):
@@ -138,7 +145,7 @@ class TrainConfig(Section):
     """Decoupled weight decay."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients are clipped to this norm."""
-    optimizer: str = "auto"
+    optimizer: Optimizer = "auto"
     """Optimizer, by its name in transformers; `auto` takes fused AdamW for an adapter, 8-bit AdamW for every weight."""
     cuda_graphs: Literal["auto", "off"] = "auto"
     """Record optimizer steps of few tokens as CUDA graphs, so that a fast GPU does not wait for Python."""

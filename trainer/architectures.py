@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError
+from configs.schema import LINEAR_LAYERS
 
 FAST = {
     "Qwen3ForCausalLM": "qwen3",
@@ -48,6 +49,12 @@ OWN_CODE = (
 )  # fmt: skip
 """Models whose code lies in their own repository; transformers has no class for them that Unsloth could patch."""
 
+OTHER_LAYERS = {
+    "Phi3ForCausalLM": ("qkv_proj", "o_proj", "gate_up_proj", "down_proj"),
+    "Glm4ForCausalLM": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_up_proj", "down_proj"),
+}
+"""The linear layers of architectures that have others than the usual seven."""
+
 INSTEAD = "take a dense chat model, such as Qwen/Qwen3-14B, Qwen/Qwen2.5-7B-Instruct or google/gemma-3-1b-it"
 
 
@@ -71,6 +78,12 @@ def check_architecture(folder: Path) -> str | None:
     if name in GENERAL:
         return f"{name} takes Unsloth's general path, not its fused layers; here only a tiny one was trained and merged"
     return None
+
+
+def linear_layers(folder: Path) -> tuple[str, ...]:
+    """Names of the layers that can take an adapter, by the model's config.json."""
+    name = architecture_of(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    return OTHER_LAYERS.get(name, tuple(LINEAR_LAYERS))
 
 
 def architecture_of(config: Mapping[str, Any]) -> str:

@@ -11,8 +11,10 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from configs.console import console, guarded, note, tables
 from configs.errors import ConfigError
@@ -23,15 +25,17 @@ from trainer import environment
 from trainer.architectures import check_architecture
 from trainer.candidates import Candidate, candidates
 from trainer.checkview import render_plan, render_serving, render_table
-from trainer.datareport import DataReport
+from trainer.datareport import DataReport, preview_row
 from trainer.gpus import Gpu, gpu_at_hand, named_gpu
-from trainer.needs import K_QUANTS, check_needs
+from trainer.needs import K_QUANTS, check_model_needs, check_needs
 from trainer.optimizers import choose_optimizer, state_bytes
 from trainer.plan import Device, Plan, count_steps, make_plan, precision_warning, predicted_layout
 from trainer.prepare import prepare, read_rows
 from trainer.preview import render_report, short_path, tokenizing_progress
+from trainer.rows import TokenRow
 from trainer.servable import gguf_gb, servable, serving_precision
 from trainer.shape import ModelShape, UnknownShape
+from trainer.template import ChatCodec
 from trainer.train import FEW_STEPS, few_steps_warning
 from trainer.versions import disagreements
 
@@ -61,12 +65,16 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
     model = resolve_model(config.model, config.hub, config.offline, weights=False)
     if warning := check_architecture(model):
         note(f"warning: {warning}", good=False)
+    check_model_needs(config, model)
     with tokenizing_progress(console) as progress:
         prepared = prepare(config, model, progress)
-    report = prepared.report
+    report = with_rows(prepared.report, rows, model, prepared.folder)
     tables.print(render_report(report, rows))
     note(_template_line(report, config))
-    for line in disagreements():
+    differing = disagreements()
+    found = ", ".join(f"{name} {version}" for name, version in environment.versions().items())
+    note(f"versions: {found}" + ("" if differing else "; all as pinned"))
+    for line in differing:
         note(line, good=False)
     lengths = read_rows(prepared.folder / "train")["length"].to_pylist()
     refusals: list[Refusal] = []
@@ -81,6 +89,19 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
     if refusals:
         raise ConfigError("; ".join(r.message for r in refusals), "; ".join(r.next_step for r in refusals))
     note("this recipe can be trained and served", good=True)
+
+
+def with_rows(report: DataReport, rows: int, model: Path, folder: Path) -> DataReport:
+    """The report with as many rows decoded as are asked for: it keeps a few, more come from the prepared data."""
+    if rows <= len(report.preview) or report.train_rows == len(report.preview):
+        return report
+    codec = ChatCodec.load(model)
+    found = read_rows(folder / "train").slice(0, rows).to_pylist()
+    preview = [
+        preview_row(codec, row["conversation"], TokenRow(np.array(row["input_ids"]), np.array(row["labels"]), ()))
+        for row in found
+    ]
+    return replace(report, preview=preview)
 
 
 def _template_line(report: DataReport, config: RunConfig) -> str:
@@ -109,11 +130,11 @@ def _plan(config: RunConfig, model: Path, shape: ModelShape, lengths: Sequence[i
     steps = count_steps(len(lengths), plan, train)
     tables.print(render_plan(plan, steps, device.name))
     if steps < FEW_STEPS:
-        note(f"warning: {few_steps_warning(steps, len(lengths), plan)}", good=False)
+        note(f"warning: {few_steps_warning(steps, len(lengths), plan, train.max_steps)}", good=False)
     if gpu is None:
         note("no GPU here: this is the CPU's plan; `--gpu h100-80gb` plans for another machine")
         return []
-    precisions = ["16bit"] if train.method == "full" else sorted({"16bit", "4bit", train.precision})
+    precisions = ["16bit"] if train.method == "full" else ["16bit", "4bit", "8bit"]
     table = candidates(train, config.lora, shape, lengths, gpu, precisions, plan.rows_per_step)  # type: ignore[arg-type]
     taken = next((c for c in table if _is(c, plan, config)), None)
     tables.print(render_table(table, taken, gpu))
@@ -216,7 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the check and returns the exit code; errors of the user's go to stderr without a traceback."""
     parser = argparse.ArgumentParser(prog="python -m trainer.check", description=__doc__)
     parser.add_argument("config", type=Path, help="the recipe")
-    parser.add_argument("--rows", type=int, default=3, help="rows to show with their trained tokens (at most 8)")
+    parser.add_argument("--rows", type=int, default=3, help="rows to show with their trained tokens")
     parser.add_argument("--gpu", help="plan for another GPU, such as a100-80gb")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(arguments)

@@ -16,6 +16,13 @@ from trainer.gather import Corpus, Tally
 from trainer.rows import TokenRow, trained_tokens
 from trainer.template import IGNORED, ChatCodec, TemplateFacts
 
+_NO_TOOLS = "take a model whose chat template writes tool calls, such as Qwen/Qwen3-8B, or leave those rows out"
+_WAYS_OUT = {
+    "overlong": "set data.max_length higher, or data.overlong=truncate_history",
+    "tool_call_lost": _NO_TOOLS,
+    "tools_lost": _NO_TOOLS,
+}
+
 
 @dataclass(frozen=True)
 class Reason:
@@ -130,9 +137,7 @@ def check_dropped(report: DataReport, max_dropped: float) -> None:
         for n, r in sorted(faults.items(), key=lambda item: -item[1].count)
     ]
     worst = max(faults, key=lambda n: faults[n].count, default="")
-    way_out = (
-        "set data.max_length higher, or data.overlong=truncate_history" if worst == "overlong" else "mend those rows"
-    )
+    way_out = _WAYS_OUT.get(worst, "mend those rows")
     if not report.train_rows:
         raise DataError(f"no training row is left: {'; '.join(listed) or 'all are held out'}", way_out)
     raise DataError(

@@ -6,7 +6,6 @@ llama.cpp's own `llama-quantize`, where it is installed.
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from configs.errors import ConfigError, TuneserveError
+from trainer.gguf_model import check_gguf_model
 from trainer.merge_output import OnProgress, check_free_space, new_folder
 from trainer.merge_shards import TensorSource
 from trainer.needs import K_QUANTS, find_quantizer
@@ -32,12 +32,6 @@ FILE_TYPES = {
     "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
 }
 ARCHITECTURES = {"qwen2": gguf.MODEL_ARCH.QWEN2, "qwen3": gguf.MODEL_ARCH.QWEN3, "llama": gguf.MODEL_ARCH.LLAMA}
-
-# How a byte-level BPE cuts text before it merges, by the regular expression in tokenizer.json; llama.cpp knows each by
-# a name of its own and tokenizes wrongly under any other.
-_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
-_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-PRE_TOKENIZERS = {_WORDS + r"\p{N}" + _REST: "qwen2", _WORDS + r"\p{N}{1,3}" + _REST: "llama-bpe"}
 
 
 @dataclass(frozen=True)
@@ -122,16 +116,11 @@ class _Layout:
         self.tensors, self.model = tensors, model
         self.config = AutoConfig.from_pretrained(str(model), local_files_only=True)
         kind = self.config.model_type
-        if kind not in ARCHITECTURES:
-            raise ConfigError(
-                f"{model}: architecture {kind!r} is not among those written as GGUF here ({', '.join(ARCHITECTURES)})",
-                "merge with --format vllm and convert that folder with llama.cpp's convert_hf_to_gguf.py",
-            )
+        self.pre = check_gguf_model(model)
         if kind != "llama" and "sliding_attention" in self.config.layer_types:
             raise ConfigError(
                 f"{model}: use_sliding_window is on, which the GGUF would lose", "convert with llama.cpp instead"
             )
-        self.pre = pre_tokenizer_name(model)
         names = gguf.get_tensor_name_map(ARCHITECTURES[kind], self.config.num_hidden_layers)
         self.infos = []
         for spec in tensors.specs():
@@ -220,28 +209,6 @@ def rope_factors(config: Any) -> np.ndarray | None:
     plain = 1.0 / rope["rope_theta"] ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
     scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
     return (plain / scaled).numpy().astype(np.float32)
-
-
-def pre_tokenizer_name(model: Path) -> str:
-    """llama.cpp's name for the way this tokenizer cuts text.
-
-    Raises:
-        ConfigError: it is not a byte-level BPE, or cuts in a way that has no known name.
-    """
-    file = model / "tokenizer.json"
-    if not file.is_file():
-        raise ConfigError(f"{model}: tokenizer.json is missing", "save the tokenizer once with transformers")
-    spec = json.loads(file.read_text(encoding="utf-8"))
-    pre = spec.get("pre_tokenizer") or {}
-    parts = pre.get("pretokenizers", [pre])
-    splits = [part["pattern"].get("Regex") for part in parts if part.get("type") == "Split"]
-    name = PRE_TOKENIZERS.get(splits[0]) if len(splits) == 1 and spec["model"]["type"] == "BPE" else None
-    if name is None:
-        raise ConfigError(
-            f"{file}: this tokenizer ({spec['model']['type']}) cuts text in a way that has no known GGUF name",
-            "merge with --format vllm and convert that folder with llama.cpp's convert_hf_to_gguf.py",
-        )
-    return name
 
 
 def _stored_as(shape: tuple[int, ...], quant: Quant) -> Quant:

@@ -75,11 +75,18 @@ def to_conversation(row: RawRow, layout: Layout, columns: dict[str, str]) -> Con
     """The conversation in a row.
 
     Raises:
-        BadLayout: `missing_columns`, `unknown_role`, `not_text`, `bad_tool_call`.
+        BadLayout: `missing_columns`, `unknown_role`, `not_text`, `bad_tool_call`, `bad_tools`, `bad_history`,
+            `lone_surrogate`.
     """
     value = rename(row.value, columns)
     tools = _tools(value.get("tools"))
-    return Conversation(row.place, _CONVERTERS[layout](value), tools)
+    messages = _CONVERTERS[layout](value)
+    # JSON's \ud83d without its other half is a Python string, but no tokenizer and no file takes it.
+    try:
+        json.dumps([messages, tools], ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        raise BadLayout("lone_surrogate") from None
+    return Conversation(row.place, messages, tools)
 
 
 def rename(value: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
@@ -110,7 +117,10 @@ def _from_alpaca(value: dict[str, Any]) -> list[Message]:
     messages: list[Message] = []
     if system := _text(value.get("system")):
         messages.append({"role": "system", "content": system})
-    for exchange in _unpacked(value.get("history")) or []:
+    history = _unpacked(value.get("history")) or []
+    if not isinstance(history, list):
+        raise BadLayout("bad_history")
+    for exchange in history:
         if not isinstance(exchange, list | tuple) or len(exchange) != 2:
             raise BadLayout("bad_history")
         messages.append({"role": "user", "content": _text(exchange[0])})
@@ -150,11 +160,14 @@ def _from_messages(value: dict[str, Any]) -> list[Message]:
     for turn in turns:
         if not isinstance(turn, dict) or "role" not in turn:
             raise BadLayout("missing_columns")
-        role = {"developer": "system", "function": "tool"}.get(turn["role"], turn["role"])
+        role = str(turn["role"])
+        role = {"developer": "system", "function": "tool"}.get(role, role)
         if role not in ROLES:
             raise BadLayout("unknown_role")
         message: Message = {"role": role, "content": _content(turn.get("content"))}
         if calls := _unpacked(turn.get("tool_calls")):
+            if not isinstance(calls, list):
+                raise BadLayout("bad_tool_call")
             message["tool_calls"] = [_call(call) for call in calls]
         if reasoning := turn.get("reasoning_content") or turn.get("reasoning") or turn.get("thinking"):
             message["reasoning_content"] = _text(reasoning)
@@ -238,6 +251,8 @@ def _call(call: Any) -> dict[str, Any]:
     arguments = function.get("arguments", {})
     if isinstance(arguments, str):
         arguments = _loaded(arguments or "{}")
+    if arguments and not isinstance(arguments, dict):
+        raise BadLayout("bad_tool_call")
     kept = {"id": call["id"]} if call.get("id") else {}
     return kept | {"type": "function", "function": {"name": function["name"], "arguments": arguments or {}}}
 
@@ -248,4 +263,8 @@ def _tools(value: Any) -> Tools:
         return None
     if not isinstance(tools, list) or any(not isinstance(t, dict) for t in tools):
         raise BadLayout("bad_tools")
-    return [t if "function" in t else {"type": "function", "function": t} for t in tools]
+    tools = [t if "function" in t else {"type": "function", "function": t} for t in tools]
+    for tool in tools:
+        if not isinstance(tool["function"], dict) or not isinstance(tool["function"].get("name"), str):
+            raise BadLayout("bad_tools")
+    return tools

@@ -15,12 +15,8 @@ import torch
 from transformers.utils import logging
 from unsloth import FastLanguageModel
 
-from configs.errors import ConfigError
 from configs.schema import RunConfig
 from trainer.plan import Checkpointing, Plan
-
-WHOLE_MODULES = ("lm_head", "embed_tokens")
-"""Layers that can be trained whole (`lora.modules_to_save`), not through an adapter."""
 
 
 def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any, Any]:
@@ -31,9 +27,6 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
         folder: the resolved local model folder; a hub name could make Unsloth load another repository.
         longest: tokens of the longest row.
         plan: the layout of training.
-
-    Raises:
-        ConfigError: the model has none of the layers that `lora.target_modules` names.
     """
     logging.disable_progress_bar()
     precision = config.train.precision
@@ -54,20 +47,6 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
     if full:
         return model, tokenizer
     lora = config.lora
-    whole = [name for name in lora.target_modules if name in WHOLE_MODULES]
-    if whole:
-        raise ConfigError(
-            f"lora.target_modules: {', '.join(whole)} cannot take an adapter: TRL computes the loss from "
-            "the weights of the output layer, past any adapter on it",
-            f"leave it out of lora.target_modules; lora.modules_to_save=[{', '.join(whole)}] trains the whole layer",
-        )
-    names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    missing = [name for name in lora.target_modules if name not in names]
-    if missing:
-        raise ConfigError(
-            f"lora.target_modules: {folder.name} has no layers named {', '.join(missing)}",
-            "name layers of this model, e.g. " + ", ".join(sorted(n for n in names if n.endswith("_proj"))),
-        )
     model = FastLanguageModel.get_peft_model(
         model,
         r=lora.r,

@@ -1,4 +1,4 @@
-"""What a recipe asks for and the environment does not bring: packages of trackers, llama.cpp's quantizer.
+"""What a recipe asks for and machine, data or model do not bring: trackers, llama.cpp's quantizer, layers, formats.
 
 No torch, so that `tuneserve check` and the start of a run can tell before anything is downloaded or trained.
 """
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import get_args
 
 from configs.errors import ConfigError
-from configs.schema import GgufQuant, MergeConfig, RunConfig
+from configs.schema import GgufQuant, LoraConfig, MergeConfig, RunConfig
+from trainer.architectures import linear_layers
+from trainer.gguf_model import check_gguf_model
 
 K_QUANTS: tuple[str, ...] = tuple(name for name in get_args(GgufQuant) if "_k" in name)
 """Number formats of a GGUF file that only llama.cpp's `llama-quantize` writes."""
@@ -21,9 +23,44 @@ _TRACKER_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
 
 
 def check_needs(config: RunConfig) -> None:
-    """Raises a ConfigError for the first thing that this machine does not have."""
+    """Raises a ConfigError for the first thing that machine or recipe do not have."""
     check_trackers(config.train.report_to)
     check_quantizer(config.merge)
+    check_heldout(config)
+
+
+def check_model_needs(config: RunConfig, model: Path) -> None:
+    """Raises a ConfigError for what the model cannot do; config.json and tokenizer.json are enough."""
+    if config.train.method == "lora":
+        check_layers(config.lora, model)
+    if "gguf" in config.merge.formats:
+        check_gguf_model(model)
+
+
+def check_heldout(config: RunConfig) -> None:
+    """Raises a ConfigError where losses on held-out rows decide and none are held out."""
+    if (config.train.early_stopping or config.train.keep_best) and not (config.data.eval_split or config.data.heldout):
+        raise ConfigError(
+            "train.early_stopping and train.keep_best compare losses on held-out rows, and data.eval_split is 0",
+            "set data.eval_split above 0, or data.heldout",
+        )
+
+
+def check_layers(lora: LoraConfig, model: Path) -> None:
+    """Raises a ConfigError for layers that cannot take an adapter."""
+    whole = [name for name in lora.target_modules if name in ("lm_head", "embed_tokens")]
+    if whole:
+        raise ConfigError(
+            f"lora.target_modules: {', '.join(whole)} cannot take an adapter: TRL computes the loss from "
+            "the weights of the output layer, past any adapter on it",
+            f"leave it out of lora.target_modules; lora.modules_to_save=[{', '.join(whole)}] trains the whole layer",
+        )
+    known = linear_layers(model)
+    if missing := [name for name in lora.target_modules if name not in known]:
+        raise ConfigError(
+            f"lora.target_modules: {model.name} has no layers named {', '.join(missing)}",
+            "name layers of this model: " + ", ".join(known),
+        )
 
 
 def check_trackers(names: Sequence[str]) -> None:

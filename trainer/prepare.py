@@ -31,7 +31,7 @@ from trainer.cleaning import question_identity
 from trainer.datareport import DataReport, check_dropped, make_report, preview_row
 from trainer.gather import Tally, gather
 from trainer.layouts import Conversation
-from trainer.needs import check_needs
+from trainer.needs import check_model_needs, check_needs
 from trainer.rows import Progress, Tokenized, TokenRow, tokenize_all
 from trainer.sources import fingerprint
 from trainer.template import ChatCodec, answer_text, check_thinking, render_turn
@@ -40,7 +40,7 @@ FILES = ("train", "heldout", "parity.jsonl", "heldout.jsonl", "data_report.json"
 """What the stage leaves in RUN/data; `train` and `heldout` are folders with one Parquet file each."""
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
-_CODE = ("template", "layouts", "cleaning", "sources", "gather", "rows", "datareport", "prepare")
+_CODE = ("template", "layouts", "cleaning", "sources", "hubdata", "gather", "rows", "datareport", "prepare")
 _CACHE_ENTRIES = 8
 _PREVIEW_ROWS = 8
 
@@ -90,6 +90,7 @@ def data_stage(run: RunDir, *, force: bool = False, progress: Progress | None = 
     trained = run.read().stages.get("train")
     if trained is None or trained.state != "done":
         check_needs(config)
+        check_model_needs(config, model)
     # Only now the weights, which take long to download.
     model = resolve_model(config.model, config.hub, config.offline)
     inputs = data_inputs(config, model)
@@ -275,7 +276,8 @@ def _write_lines(file: Path, lines: Sequence[dict[str, Any]]) -> None:
 def _sources_fingerprint(config: RunConfig) -> str:
     data = config.data
     sources = [*data.sources, *([data.heldout] if data.heldout else []), *([data.replay.source] if data.replay else [])]
-    return hashlib.sha256("".join(map(fingerprint, sources)).encode()).hexdigest()
+    found = [fingerprint(source, hub=config.hub, offline=config.offline) for source in sources]
+    return hashlib.sha256("".join(found).encode()).hexdigest()
 
 
 def _replace(source: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Rows as they stand in files, folders, globs and hub data sets.
+"""Rows as they stand in files, folders and globs; those of hub data sets come from `trainer.hubdata`.
 
 A row that cannot be read (bytes that are not UTF-8, a line that is not JSON) comes back as a `BadRow` with its place,
 so that it is counted and named instead of stopping the reading of a hundred thousand good ones.
@@ -6,21 +6,23 @@ so that it is counted and named instead of stopping the reading of a hundred tho
 
 from __future__ import annotations
 
+import codecs
 import csv
 import glob
 import hashlib
 import io
 import json
-import os
 import random
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from configs.errors import DataError
 from configs.schema import SourceConfig
+from trainer.hubdata import hub_fingerprint, load_hub
 
 SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
 
@@ -46,18 +48,19 @@ class BadRow:
 
 
 def read_source(source: SourceConfig, *, seed: int, hub: str, offline: bool) -> list[RawRow | BadRow]:
-    """Every row of a source in order, or the seeded sample that `path#500` asks for.
+    """Every row of a source in order, the seeded sample that `path#500` asks for, or the first rows of `path#:500`.
 
     Raises:
         DataError: nothing is there, nothing in it can be read as rows, or a hub data set cannot be loaded.
     """
-    path, count = split_sample(source.path)
-    rows: list[RawRow | BadRow] = []
-    if files := find_files(path):
-        for file in files:
-            rows.extend(_READERS[file.suffix.lower()](file))
+    path, count, first = split_count(source.path)
+    files = find_files(path)
+    if files:
+        every = (row for file in files for row in _READERS[file.suffix.lower()](file))
     else:
-        rows.extend(_read_hub(path, source, hub, offline))
+        loaded = load_hub(path, source, hub, offline)
+        every = (RawRow(f"{path}:{number}", dict(value)) for number, value in enumerate(loaded, 1))
+    rows = list(islice(every, count if first else None))
     if not rows:
         raise DataError(f"{path}: no rows in it", "check data.sources[].path")
     if count is not None and count < len(rows):
@@ -66,14 +69,16 @@ def read_source(source: SourceConfig, *, seed: int, hub: str, offline: bool) -> 
     return rows
 
 
-def split_sample(path: str) -> tuple[str, int | None]:
-    """`rows.jsonl#500` as (`rows.jsonl`, 500); a path without a count as (path, None)."""
+def split_count(path: str) -> tuple[str, int | None, bool]:
+    """(path, rows wanted or None for all, whether the first ones): `rows.jsonl#500` a sample, `rows.jsonl#:500` not."""
     name, sep, count = path.rpartition("#")
-    if sep and count.isdigit():
-        if int(count) == 0:
-            raise DataError(f"{path}: a sample of 0 rows", "give a count above 0, or leave `#` out")
-        return name, int(count)
-    return path, None
+    first = count.startswith(":")
+    digits = count.removeprefix(":")
+    if not sep or not digits.isdecimal():
+        return path, None, False
+    if int(digits) == 0:
+        raise DataError(f"{path}: 0 rows are asked for", "give a count above 0, or leave `#` out")
+    return name, int(digits), first
 
 
 def find_files(path: str) -> list[Path]:
@@ -107,10 +112,14 @@ def find_files(path: str) -> list[Path]:
     return []
 
 
-def fingerprint(source: SourceConfig) -> str:
-    """A hash of what a source holds: of the bytes of its files, or of a hub data set's name."""
+def fingerprint(source: SourceConfig, *, hub: str, offline: bool) -> str:
+    """A hash of what a source holds: of the bytes of its files, or of a hub data set as it is loaded today."""
     digest = hashlib.sha256(source.model_dump_json().encode())
-    for file in find_files(split_sample(source.path)[0]):
+    path = split_count(source.path)[0]
+    files = find_files(path)
+    if not files:
+        digest.update(hub_fingerprint(path, source, hub, offline).encode())
+    for file in files:
         digest.update(file.name.encode() + b"\0")
         with file.open("rb") as handle:
             while block := handle.read(1 << 20):
@@ -131,7 +140,8 @@ def _read_jsonl(file: Path) -> Iterator[RawRow | BadRow]:
                 continue
             try:
                 value = json.loads(text)
-            except json.JSONDecodeError:
+            # Beside broken JSON: numbers of thousands of digits, lists in lists without end.
+            except (ValueError, RecursionError):
                 yield BadRow(place, "not_json")
                 continue
             yield RawRow(place, value) if isinstance(value, dict) else BadRow(place, "not_an_object")
@@ -163,6 +173,8 @@ def _read_json(file: Path) -> Iterator[RawRow | BadRow]:
 
 
 def _read_csv(file: Path) -> Iterator[RawRow | BadRow]:
+    # The reader stops at 131,072 characters otherwise, which a long document has.
+    csv.field_size_limit(sys.maxsize)
     reader = csv.DictReader(io.StringIO(_whole_text(file), newline=""))
     for number, value in enumerate(reader, 2):  # the header is row 1
         place = f"{file.name}:{number}"
@@ -196,73 +208,24 @@ _READERS: dict[str, Callable[[Path], Iterator[RawRow | BadRow]]] = {
 
 
 def _whole_text(file: Path) -> str:
+    data = file.read_bytes()
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = file.read_bytes()[: error.start].count(b"\n") + 1
+        lines = data.splitlines()
+        bad = sum(not _is_utf8(line) for line in lines)
+        number = data[: error.start].count(b"\n") + 1
+        # UTF-16, which Excel calls "Unicode text", says so in its first two bytes.
+        encoding = "UTF-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "GB18030"
         raise DataError(
-            f"{file}:{line}: not UTF-8 (byte {error.start})",
-            f"convert it first, e.g. iconv -f GB18030 -t UTF-8 {file.name} > utf8-{file.name}",
+            f"{file}:{number}: not UTF-8 (byte {error.start}), like {bad} of {len(lines)} lines",
+            f"convert it first, e.g. iconv -f {encoding} -t UTF-8 {file.name} > utf8-{file.name}",
         ) from error
 
 
-def _read_hub(path: str, source: SourceConfig, hub: str, offline: bool) -> Iterator[RawRow | BadRow]:
-    """Rows of a hub data set, from the local cache when it is there."""
-    offline = offline or os.environ.get("HF_HUB_OFFLINE") == "1"
-    load = _from_modelscope if hub == "modelscope" else _from_huggingface
-    for number, value in enumerate(load(path, source, offline), 1):
-        yield RawRow(f"{path}:{number}", dict(value))
-
-
-def _from_huggingface(path: str, source: SourceConfig, offline: bool) -> Any:
-    from datasets import DownloadConfig, load_dataset
-    from huggingface_hub.errors import HfHubHTTPError
-
-    # `datasets` raises OSErrors for the network and the cache, ValueErrors for unknown splits and subsets.
+def _is_utf8(line: bytes) -> bool:
     try:
-        with _no_requests() if offline else nullcontext():
-            return load_dataset(
-                path, source.subset, split=source.split, download_config=DownloadConfig(local_files_only=offline)
-            )
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        raise _hub_error(path, source, "Hugging Face", error, offline) from error
-
-
-@contextmanager
-def _no_requests() -> Iterator[None]:
-    """Keeps `datasets` off the network: `local_files_only` alone still asks the hub what the data set looks like."""
-    from datasets import config
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = config.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE = before
-
-
-def _from_modelscope(path: str, source: SourceConfig, offline: bool) -> Any:
-    from modelscope import MsDataset
-    from modelscope.utils.constant import DownloadMode
-
-    if offline:
-        os.environ["HF_DATASETS_OFFLINE"] = "1"
-    try:
-        loaded = MsDataset.load(
-            path,
-            subset_name=source.subset or "default",
-            split=source.split,
-            download_mode=DownloadMode.REUSE_DATASET_IF_EXISTS,
-        )
-    except (OSError, ValueError) as error:
-        raise _hub_error(path, source, "ModelScope", error, offline) from error
-    return loaded
-
-
-def _hub_error(path: str, source: SourceConfig, hub: str, error: Exception, offline: bool) -> DataError:
-    what = f"{path!r} is no local file or folder, and as a data set of {hub} (split {source.split!r}"
-    what += f", subset {source.subset!r})" if source.subset else ")"
-    how = "is not in the local cache" if offline else f"could not be loaded: {str(error).splitlines()[0]}"
-    next_step = "check the name, the split and the network; in China set `hub: modelscope` or HF_ENDPOINT"
-    return DataError(f"{what} {how}", "run once without `offline: true`" if offline else next_step)
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

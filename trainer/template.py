@@ -279,7 +279,7 @@ def render_turn(
     Raises:
         Unrenderable: `template_refused`, `not_a_continuation` (what the template writes through the turn does not
             start with the prompt), `no_reasoning` (an always-thinking template and an answer without reasoning),
-            `no_end_token`, and what `guard` raises.
+            `tool_call_lost`, `tools_lost`, `no_end_token`, and what `guard` raises.
     """
     shown = list(messages[: index + 1])
     if not thinking:
@@ -293,9 +293,25 @@ def render_turn(
     full = codec.render(shown, tools=guarded_tools, thinking=mode, prompt=False)
     if not full.startswith(prompt):
         raise Unrenderable("not_a_continuation")
+    check_tools(shown, guarded_tools, prompt, full[len(prompt) :])
     prompt_ids, answer_ids = encode_answer(codec, prompt, full, stand_ins)
     answer_ids = cut_after_end(answer_ids, codec.facts.end_token_id)
     return TrainedTurn(index, prompt_ids, answer_ids, mode, bool(stand_ins), said(messages[index], mode))
+
+
+def check_tools(messages: Sequence[Message], tools: Tools, prompt: str, answer: str) -> None:
+    """Looks for the name of every tool and every called function in what was rendered.
+
+    Many templates know no tools and leave them out without a word: an empty answer would be trained.
+
+    Raises:
+        Unrenderable: `tool_call_lost` or `tools_lost`.
+    """
+    *before, last = [[call["function"]["name"] for call in m.get("tool_calls", ())] for m in messages]
+    if any(name not in answer for name in last) or any(name not in prompt for names in before for name in names):
+        raise Unrenderable("tool_call_lost")
+    if any(tool["function"]["name"] not in prompt for tool in tools or ()):
+        raise Unrenderable("tools_lost")
 
 
 def encode_answer(codec: ChatCodec, prompt: str, full: str, stand_ins: dict[str, str]) -> tuple[list[int], list[int]]:

@@ -15,7 +15,7 @@ from configs.models import files_fingerprint, weights_fingerprint
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer import environment
-from trainer.needs import check_needs
+from trainer.needs import check_model_needs, check_needs
 from trainer.plan import Plan, count_steps, make_plan, precision_warning, predicted_layout
 from trainer.prepare import cache_root, read_rows
 from trainer.trackers import tracked
@@ -40,6 +40,7 @@ def train_stage(run: RunDir, *, force: bool = False) -> dict[str, Any] | None:
     if run.changed_since("train", inputs) is None and not force:
         return None
     check_needs(config)
+    check_model_needs(config, Path(run.read().facts["base_model"]))
     checkpoint = find_checkpoint(run, inputs, force=force)
     if checkpoint:
         note(f"goes on from {checkpoint.name}")
@@ -120,7 +121,7 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> dict[str,
         note(f"warning: {warning}")
     steps = count_steps(train.num_rows, plan, config.train)
     if steps < FEW_STEPS:
-        note(f"warning: {few_steps_warning(steps, train.num_rows, plan)}")
+        note(f"warning: {few_steps_warning(steps, train.num_rows, plan, config.train.max_steps)}")
     did: dict[str, Any] = {}
 
     def attempt(plan: Plan, checkpoint: Path | None) -> dict[str, Any]:
@@ -149,8 +150,13 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> dict[str,
     }
 
 
-def few_steps_warning(steps: int, rows: int, plan: Plan) -> str:
+def few_steps_warning(steps: int, rows: int, plan: Plan, max_steps: int) -> str:
     """What to change when a run is too short to learn much."""
+    if max_steps:
+        return (
+            f"only {steps} optimizer steps (train.max_steps); a run this short learns little. "
+            f"Give train.max_steps={FEW_STEPS}, or train.max_steps=0 to go by train.epochs"
+        )
     epochs_needed = math.ceil(FEW_STEPS * plan.rows_per_step / rows)
     return (
         f"only {steps} optimizer steps ({rows} rows, {plan.rows_per_step} a step); a run this short learns little. "

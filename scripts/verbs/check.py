@@ -19,7 +19,7 @@ def check(
     gpu: Annotated[
         str | None, typer.Option("--gpu", help="Plan for another GPU, such as a100-80gb or rtx4090.")
     ] = None,
-    rows: Annotated[int, typer.Option("--rows", help="Rows to show with their trained tokens.")] = 3,
+    rows: Annotated[int, typer.Option("--rows", min=0, help="Rows to show with their trained tokens.")] = 3,
 ) -> None:
     """Look at config, data, template, machine and plan; needs no GPU and trains nothing.
 

@@ -51,12 +51,18 @@ def merge(
     if model is not None:
         if save_as is None:
             raise ConfigError("--model needs --save-as FOLDER", "name a folder that does not exist yet")
+        if formats and len(formats) > 1:
+            raise ConfigError("--model writes one --format a call", "call it again, with a --save-as of its own")
+        if push or force:
+            raise ConfigError("--push and --force are for a run", "leave them out; `hf upload` sends any folder")
         command = [sys.executable, "-m", "trainer.merge_any", str(model), str(save_as)]
         command += ["--format", (formats or ["vllm"])[0]]
         command += [arg for flag, value in (("--base", base), ("--quant", quant)) if value for arg in (flag, value)]
         command += ["--debug"] if debugging() else []
         raise typer.Exit(subprocess.run(command, check=False).returncode)
     assert run is not None
+    if save_as or base:
+        raise ConfigError("--save-as and --base go with --model", f"give --model {run / 'adapter'}, or leave them out")
     opened = RunDir.open(run)
     if formats or quant:
         opened.configure(_with_formats(opened, formats, quant))

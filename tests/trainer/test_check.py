@@ -11,6 +11,7 @@ import pytest
 from configs.models import resolve_model
 from configs.schema import RunConfig
 from scripts.calibrate_fit import SHAPES
+from tests.trainer.conftest import DEMO_MODEL, shop_rows, write_jsonl
 from trainer import check, versions
 
 
@@ -77,3 +78,22 @@ def test_weights_of_a_hub_model_are_not_fetched(monkeypatch: pytest.MonkeyPatch,
     assert resolve_model("Qwen/Qwen3-14B", weights=False) == tmp_path
     assert asked
     assert not any(Path("model-00001-of-00008.safetensors").match(pattern) for pattern in asked)
+
+
+def test_what_check_always_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TUNESERVE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(check, "disagreements", list)
+    write_jsonl(tmp_path / "rows.jsonl", shop_rows(30))
+    keys = f"name: x\nmodel: {DEMO_MODEL}\noutput_dir: {tmp_path}\ndata: rows.jsonl\ntrain: {{max_steps: 30}}\n"
+    (tmp_path / "x.yaml").write_text(keys, encoding="utf-8")
+    check.check(tmp_path / "x.yaml", 20, "t4")
+    shown = capsys.readouterr().out
+    assert "versions: unsloth" in shown
+    assert "all as pinned" in shown
+    assert shown.count("given / trained") == 20
+    assert "8bit " in shown.partition("Memory and time")[2]
+    # The advice names the key that counts.
+    assert "train.max_steps=100" in shown
+    assert "Give train.epochs" not in shown

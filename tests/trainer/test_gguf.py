@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from configs.errors import ConfigError, TuneserveError
 from tests.trainer.tiny_models import IDS, TEMPLATE, make_model
-from trainer.gguf import QUANTS, GgufResult, export_gguf, pre_tokenizer_name, rope_factors
+from trainer.gguf import ARCHITECTURES, QUANTS, GgufResult, export_gguf, rope_factors
+from trainer.gguf_model import MODEL_TYPES, pre_tokenizer_name
 from trainer.merge_plan import index_weights, safetensors_files
 from trainer.merge_tensors import TensorReader
 
@@ -222,6 +223,10 @@ def test_value_beyond_f16_is_refused(models: Make, tmp_path: Path) -> None:
     model = models("qwen3")
     with pytest.raises(TuneserveError, match="f16 cannot hold"):
         export_gguf(TooLarge(index_weights(safetensors_files(model))), model, tmp_path / "g", name="x", quant="f16")
+
+
+def test_what_is_known_before_training_is_what_is_written() -> None:
+    assert set(MODEL_TYPES) == set(ARCHITECTURES)
 
 
 def test_the_real_tokenizer_has_a_name() -> None:

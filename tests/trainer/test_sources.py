@@ -10,9 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from configs.errors import DataError
-from configs.schema import SourceConfig
+from configs.schema import RunConfig, SourceConfig
+from trainer.cleaning import RULES
+from trainer.gather import Tally, gather
 from trainer.layouts import detect_layout, to_conversation
-from trainer.sources import BadRow, RawRow, find_files, read_source, split_sample
+from trainer.sources import BadRow, RawRow, find_files, read_source, split_count
 
 ROWS = [{"instruction": f"第{i}问", "output": f"第{i}答"} for i in range(20)]
 
@@ -64,18 +66,26 @@ def test_a_sample_is_seeded_and_keeps_the_order(tmp_path: Path) -> None:
     assert len(some) == 5
     assert [r.place for r in some] == sorted((r.place for r in some), key=lambda p: int(p.rpartition(":")[2]))
     assert len(read(f"{file}#500")) == 20
-    assert split_sample("a#b.jsonl") == ("a#b.jsonl", None)
+    assert split_count("a#b.jsonl") == ("a#b.jsonl", None, False)
+
+
+def test_the_first_rows_of_a_file_or_folder(tmp_path: Path) -> None:
+    file = write(tmp_path, "jsonl")
+    write(tmp_path, "csv")
+    assert values(read(f"{file}#:3")) == ROWS[:3]
+    assert [r.place for r in read(f"{tmp_path}#:21")][-2:] == ["rows.csv:21", "rows.jsonl:1"]
 
 
 def test_rows_that_cannot_be_read_are_named_and_do_not_stop_the_reading(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     good = json.dumps(ROWS[0], ensure_ascii=False).encode()
-    file.write_bytes(b"\n".join([good, "中文".encode("gb18030"), b"{half", b"[1]", b"", good]))
+    file.write_bytes(b"\n".join([good, "中文".encode("gb18030"), b"{half", b"[1]", b"", good, b"9" * 5000]))
     rows = read(file)
     assert [r for r in rows if isinstance(r, BadRow)] == [
         BadRow("rows.jsonl:2", "not_utf8"),
         BadRow("rows.jsonl:3", "not_json"),
         BadRow("rows.jsonl:4", "not_an_object"),
+        BadRow("rows.jsonl:7", "not_json"),
     ]
     assert [r.place for r in rows if isinstance(r, RawRow)] == ["rows.jsonl:1", "rows.jsonl:6"]
 
@@ -90,9 +100,19 @@ def test_a_csv_row_with_a_missing_cell_is_named(tmp_path: Path) -> None:
 def test_a_file_in_another_encoding_says_how_to_convert_it(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_bytes("instruction,output\n问,答\n".encode("gb18030"))
-    with pytest.raises(DataError, match=r"rows.csv:2: not UTF-8") as error:
+    with pytest.raises(DataError, match=r"rows.csv:2: not UTF-8 \(byte 19\), like 1 of 2 lines") as error:
         read(file)
     assert "iconv -f GB18030 -t UTF-8" in error.value.next_step
+    (tmp_path / "rows.json").write_bytes('[{"prompt": "问"}]'.encode("utf-16"))
+    with pytest.raises(DataError, match=r"rows.json:1: not UTF-8") as error:
+        read(tmp_path / "rows.json")
+    assert "iconv -f UTF-16 -t UTF-8" in error.value.next_step
+
+
+def test_a_csv_cell_may_be_longer_than_the_readers_limit(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("instruction,output\n一," + "长" * 140_000, encoding="utf-8")
+    assert len(str(values(read(file))[0]["output"])) == 140_000
 
 
 @pytest.mark.parametrize(
@@ -184,6 +204,29 @@ def test_tool_calls_come_with_parsed_arguments_and_tools() -> None:
     conversation = to_conversation(RawRow("x:1", row), "messages", {})
     assert conversation.messages[1]["tool_calls"][0]["function"]["arguments"] == {"城市": "杭州"}
     assert conversation.tools == [{"type": "function", "function": {"name": "查", "parameters": {}}}]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"messages": [{"role": ["x"], "content": "?"}]}, "unknown_role"),
+        ({"instruction": "?", "output": "!", "history": 5}, "bad_history"),
+        ({"messages": [QUESTION, ANSWER | {"tool_calls": 5}]}, "bad_tool_call"),
+        ({"messages": [QUESTION, ANSWER | {"tool_calls": [{"name": "f", "arguments": [1]}]}]}, "bad_tool_call"),
+        ({"messages": [QUESTION, ANSWER], "tools": [{"function": 5}]}, "bad_tools"),
+        ({"messages": [QUESTION, {"role": "assistant", "content": "\ud83d"}]}, "lone_surrogate"),
+    ],
+)
+def test_one_bad_row_is_counted_and_costs_only_itself(tmp_path: Path, row: dict[str, object], reason: str) -> None:
+    good = {"messages": [QUESTION, ANSWER]} if "messages" in row else {"instruction": "几点开门？", "output": "九点。"}
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(map(json.dumps, [good, row])), encoding="utf-8")
+    data = {"sources": str(file), "eval_split": 0}
+    tally = Tally()
+    corpus = gather(RunConfig.model_validate({"name": "x", "model": "m", "data": data}), tally)
+    assert len(corpus.train) == 1
+    assert dict(tally.counts) == {reason: 1}
+    assert reason in RULES
 
 
 def test_unknown_layout_shows_the_columns_and_the_way_out() -> None:

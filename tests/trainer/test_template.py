@@ -180,6 +180,17 @@ def test_turns_of_qwen3_are_rows_of_their_own(qwen3: ChatCodec) -> None:
         assert row.labels[: len(prompt)] == [IGNORED] * len(prompt)
 
 
+@pytest.mark.parametrize("family", ["qwen2.5", "llama3", "gemma3"])
+def test_tools_that_a_template_leaves_out_are_refused(families: dict[str, ChatCodec], family: str) -> None:
+    function = {"name": "get_weather", "arguments": {"city": "杭州"}}
+    call = {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": function}]}
+    for chat in ([USER, call], [USER, call, USER, ANSWER]):
+        with pytest.raises(Unrenderable, match="tool_call_lost"):
+            render_turn(families[family], chat, len(chat) - 1, thinking=False)
+    with pytest.raises(Unrenderable, match="tools_lost"):
+        render_turn(families[family], [USER, ANSWER], 1, thinking=False, tools=[{"function": function}])
+
+
 def test_tools_reach_the_template_and_calls_are_trained(qwen3: ChatCodec) -> None:
     tools = [{"type": "function", "function": {"name": "查天气", "parameters": {"type": "object", "properties": {}}}}]
     call = {"type": "function", "function": {"name": "查天气", "arguments": {"城市": "杭州"}}}

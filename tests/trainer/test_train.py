@@ -30,6 +30,8 @@ def test_training_lowers_the_loss(trained: RunDir) -> None:
     assert len(losses) == trained.read().stages["train"].figures["steps"] == 30
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
     assert held_out[-1] < held_out[0]
+    figures = ("grad_norm", "tokens_per_s", "peak_gb")
+    assert all(0 < line[name] < 1e9 for line in lines if "loss" in line for name in figures)
     assert (trained.report / "loss.png").stat().st_size > 5000
 
 
