@@ -3,7 +3,7 @@
 - A pooled group of retention tasks fails when the one-sided upper bound of its difference is under -margin, passes when
   the lower bound is above it; otherwise there is not enough evidence. Groups under `min_items` are described only: so
   few samples could not pass, and the report says so.
-- A group whose base scores no better than guessing is described only: it had nothing to lose, and chance moves either way.
+- A group whose base scores no better than guessing is described only: it had nothing to lose.
 - The mean over the gated groups' tasks follows the same rule with a margin of its own.
 - A target task must not fall: it fails when the upper bound is under 0, or under the noise floor where that was
   measured. It passes when the lower bound is above 0, or when it did not fall, a fall beyond the margin is excluded,

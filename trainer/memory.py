@@ -21,7 +21,7 @@ def find_device() -> Device:
 
 
 def peak_gb() -> float:
-    """Peak memory so far in GB of 1e9 bytes: what the GPU's allocator reserved, as plans predict it, else this process."""
+    """Peak memory so far in GB of 1e9 bytes: what the GPU's allocator reserved, as plans predict, else this process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_reserved() / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

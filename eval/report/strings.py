@@ -54,9 +54,10 @@ STRINGS: dict[str, tuple[str, str]] = {
         "{group}：{n} 题，少于判定所需的 {min_items} 题，仅作描述（变化 {delta}，介于 {lower} 与 {upper} 之间）。",
     ),
     "gate.group.at_chance": (
-        "{group}: the base scores {scored} where guessing gives {chance}, so it had nothing to lose there. It is described "
-        "only ({delta}; {n} items).",
-        "{group}：基座得 {scored} 分，与随机猜测（{chance} 分）无异，没有可遗忘的能力，仅作描述（变化 {delta}；{n} 题）。",
+        "{group}: the base scores {scored} where guessing gives {chance}, so it had nothing to lose there. It is "
+        "described only ({delta}; {n} items).",
+        "{group}：基座得 {scored} 分，与随机猜测（{chance} 分）无异，没有可遗忘的能力，"
+        "仅作描述（变化 {delta}；{n} 题）。",
     ),
     "gate.group.described.fell": (
         "{group} clearly fell by more than {margin_points} ({delta}, at best {upper}). Its {n} items are too few to be "
@@ -70,22 +71,21 @@ STRINGS: dict[str, tuple[str, str]] = {
         "{group}：允许的 {margin} 分小于基座模型自身重复测量的噪声（{noise} 分），无法据此判定。请放宽幅度或增加题量。",
     ),
     "gate.mean.pass": (
-        "Mean of the {tasks} gated tasks: a loss of more than {margin_points} is ruled out ({delta}, at worst "
-        "{lower}).",
+        "Mean of the {gated}: a loss of more than {margin_points} is ruled out ({delta}, at worst {lower}).",
         "{tasks} 个参与判定任务的平均：已排除超过 {margin} 分的下降（变化 {delta}，最坏 {lower}）。",
     ),
     "gate.mean.fail": (
-        "Mean of the {tasks} gated tasks fell by more than the {margin_points} allowed ({delta}, at best {upper}).",
+        "Mean of the {gated} fell by more than the {margin_points} allowed ({delta}, at best {upper}).",
         "{tasks} 个参与判定任务的平均：下降超过了允许的 {margin} 分（变化 {delta}，最好也只有 {upper}）。",
     ),
     "gate.mean.not_enough_evidence": (
-        "Mean of the {tasks} gated tasks: it is open whether more than {margin_points} were lost ({delta}, between "
+        "Mean of the {gated}: it is open whether more than {margin_points} were lost ({delta}, between "
         "{lower} and {upper}).",
         "{tasks} 个参与判定任务的平均：尚不能判断是否下降超过 {margin} 分（变化 {delta}，"
         "介于 {lower} 与 {upper} 之间）。",
     ),
     "gate.noise.mean": (
-        "Mean of the {tasks} gated tasks: the margin of {margin_points} is tighter than the noise of the base against "
+        "Mean of the {gated}: the margin of {margin_points} is tighter than the noise of the base against "
         "itself ({noise} points), so it decides nothing.",
         "{tasks} 个参与判定任务的平均：允许的 {margin} 分小于基座模型自身重复测量的噪声（{noise} 分），无法据此判定。",
     ),
@@ -159,11 +159,11 @@ STRINGS: dict[str, tuple[str, str]] = {
         "请提高 `max_tokens`，或确认结束符参与了训练。",
     ),
     "advice.shorter": (
-        "Teach long answers too: in {task} they went from {base} to {tuned} tokens on average, and {fall} points were lost. "
-        "A model that is taught short answers stops working things out; `data.replay` with rows that are answered at length "
-        "keeps it.",
-        "也要教长回答：{task} 的回答平均从 {base} 个词元缩短到 {tuned} 个，下降了 {fall} 分。只学短回答的模型不再逐步推算；"
-        "用 `data.replay` 混入回答较长的数据可以保住它。",
+        "Teach long answers too: in {task} they went from {base} to {tuned} tokens on average, and {fall} points were "
+        "lost. A model that is taught short answers stops working things out; `data.replay` with rows that are "
+        "answered at length keeps it.",
+        "也要教长回答：{task} 的回答平均从 {base} 个词元缩短到 {tuned} 个，下降了 {fall} 分。"
+        "只学短回答的模型不再逐步推算；用 `data.replay` 混入回答较长的数据可以保住它。",
     ),
     # Sections and labels.
     "title": ("Evaluation report", "评估报告"),
@@ -370,6 +370,8 @@ def say(key: str, language: Language, **values: Any) -> str:
         written["fall"] = figures.points(abs(values["delta"]))
     if "margin" in values:
         written["margin_points"] = f"{values['margin']:g} point{'' if values['margin'] == 1 else 's'}"
+    if "tasks" in values:
+        written["gated"] = f"{values['tasks']} gated task{'' if values['tasks'] == 1 else 's'}"
     if key.startswith("gate.") and "name" in values:
         written["group"] = group_name(values["name"], language)
     return template.format(**written)

@@ -82,7 +82,7 @@ def files() -> dict[str, list[dict[str, Any]]]:
 
 def text_of(rows: list[dict[str, Any]]) -> str:
     """The rows as JSON lines."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scripts.check_picture import FONTLESS, TEXT, _widened
+from scripts.check_picture import FONTLESS, TEXT, _widened, smaller
 
 
 def test_wide_characters_get_two_cells() -> None:
@@ -18,6 +18,14 @@ def test_wide_characters_get_two_cells() -> None:
 def test_fonts_are_not_fetched() -> None:
     assert "@font-face" not in FONTLESS
     assert ".{unique_id}-matrix" in FONTLESS
+
+
+def test_a_smaller_picture_shows_the_same_texts() -> None:
+    line = '<text class="terminal-12-r1" x="0" clip-path="url(#terminal-12-line-0)">a&#160;b</text>'
+    clip = '<clipPath id="terminal-12-line-0">\n<rect/></clipPath>\n'
+    whole = '<g clip-path="url(#terminal-12-clip-terminal)">'
+    drawn = '<text class="t-r1" x="0">a\u00a0b</text>'
+    assert smaller(clip + whole + line) == '<g clip-path="url(#t-clip-terminal)">' + drawn
 
 
 def test_picture_of_the_demo(tmp_path: Path) -> None:
@@ -32,5 +40,5 @@ def test_picture_of_the_demo(tmp_path: Path) -> None:
     picture = out.read_text(encoding="utf-8")
     assert "configs/demo/data/train.jsonl" in picture
     assert str(root) not in picture
-    assert "optimizer&#160;steps" in picture
-    assert len(picture) < 60_000
+    assert "optimizer\u00a0steps" in picture
+    assert len(picture.encode()) < 45_000
