@@ -199,6 +199,8 @@ def read_adapter(name: str, folder: Path) -> Adapter:
             f"{file}: init_lora_weights is {init!r}: its training changed the base too, so vLLM refuses it alone",
             "convert it with PEFT (save_pretrained's path_initial_model_for_weight_conversion), or train without it",
         )
+    if not isinstance(config.get("r"), int):
+        raise ConfigError(f"{file}: no rank (`r`) in it", "it is no LoRA adapter of PEFT; name the folder of one")
     rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
     if rank > LORA_RANKS[-1]:
         raise ConfigError(

@@ -237,6 +237,12 @@ def test_an_adapter_whose_training_changed_the_base_is_refused(tmp_path: Path):
     assert "path_initial_model_for_weight_conversion" in failure.value.next_step
 
 
+def test_an_adapter_of_another_kind_is_named(tmp_path: Path):
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "PROMPT_TUNING"}')
+    with pytest.raises(ConfigError, match="no rank"):
+        read_adapter("tuned", tmp_path)
+
+
 def test_the_layers_of_a_pattern_are_read_from_the_tensors(tmp_path: Path):
     tensors = {f"base_model.model.{layer}.lora_A.weight": np.zeros((8, 8)) for layer in ("model.0.q_proj", "lm_head")}
     save_file(tensors, tmp_path / "adapter_model.safetensors")

@@ -134,3 +134,4 @@ def test_the_systemd_unit_stops_with_sigterm_and_leaves_config_errors_alone():
     unit.read_string((DEPLOY / "tuneserve.service").read_text())
     assert unit["Service"]["RestartPreventExitStatus"] == "2"
     assert unit["Service"]["KillMode"] == "mixed"
+    assert unit["Unit"]["StartLimitBurst"] == "5"
