@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from modelscope_hub.config import set_default_config
 from typer.testing import CliRunner
 
 from configs.errors import ConfigError, TuneserveError
@@ -40,13 +41,15 @@ class Hub(MockServer):
 
 @pytest.fixture(scope="module", autouse=True)
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """Of the module, since the client remembers its first address."""
+    """Of the module; the client remembers its first address, which another test's import may have been."""
     server = Hub()
     with serving(server) as address, pytest.MonkeyPatch.context() as patch:
         patch.setenv("MODELSCOPE_ENDPOINT", address.base_url.removesuffix("/v1"))
         patch.setenv("MODELSCOPE_CACHE", str(tmp_path_factory.mktemp("modelscope")))
         patch.delenv("HF_HUB_OFFLINE", raising=False)
+        set_default_config(None)
         yield server
+    set_default_config(None)
 
 
 def rows(offline: bool) -> list[dict]:
