@@ -51,3 +51,8 @@ class EndpointError(TuneserveError):
     """A model endpoint failed too often to judge it."""
 
     exit_code = EXIT_ENDPOINT_ERRORS
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; its kind where it says nothing."""
+    return (str(error) or type(error).__name__).splitlines()[0]

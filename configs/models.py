@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from configs.errors import ConfigError, TuneserveError
+from configs.errors import ConfigError, TuneserveError, first_line
 
 WEIGHTS = ("*.safetensors", "*.bin")
 PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "*.model", "tokenizer*"]
@@ -36,11 +36,16 @@ def resolve_model(model: str, hub: str = "huggingface", offline: bool = False, *
             f"model {model!r}: no such folder, and not a hub id (owner/name)",
             "set `model` to a folder with config.json and safetensors, or to a hub id such as Qwen/Qwen3-0.6B",
         )
-    offline = offline or os.environ.get("HF_HUB_OFFLINE") == "1"
+    offline = stays_offline(offline)
     fetch = _from_modelscope if hub == "modelscope" else _from_huggingface
     downloaded = fetch(model, offline, PATTERNS if weights else [p for p in PATTERNS if p not in WEIGHTS])
     check_model_folder(downloaded, weights=weights)
     return downloaded
+
+
+def stays_offline(offline: bool) -> bool:
+    """Whether hubs are not to be asked: by the recipe's word, or by Hugging Face's own variable, for every hub."""
+    return offline or os.environ.get("HF_HUB_OFFLINE") == "1"
 
 
 def check_model_folder(folder: Path, *, weights: bool = True) -> None:
@@ -109,7 +114,7 @@ def _from_huggingface(model: str, offline: bool, patterns: list[str]) -> Path:
         ) from error
     except (HfHubHTTPError, HFValidationError) as error:
         raise TuneserveError(
-            f"model {model!r} could not be downloaded: {str(error).splitlines()[0]}",
+            f"model {model!r} could not be downloaded: {first_line(error)}",
             "check the name; gated models need a token in HF_TOKEN",
         ) from error
 
@@ -127,8 +132,7 @@ def _from_modelscope(model: str, offline: bool, patterns: list[str]) -> Path:
                 f"model {model!r} is not in the local cache of ModelScope",
                 "run once without `offline: true` and HF_HUB_OFFLINE, or set `model` to a folder",
             ) from error
-        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise TuneserveError(
-            f"model {model!r} could not be fetched from ModelScope: {reason}",
+            f"model {model!r} could not be fetched from ModelScope: {first_line(error)}",
             "check the name and the network, or set `model` to a folder",
         ) from error

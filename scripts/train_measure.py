@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from configs.errors import first_line
+
 PROFILED_STEPS = 3
 _TABLE_ROWS = 40
 
@@ -255,4 +257,4 @@ def out_of_memory_as_result(row: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        row["error"] = "out of memory: " + str(error).splitlines()[0]
+        row["error"] = "out of memory: " + first_line(error)

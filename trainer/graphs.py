@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import torch
 
 from configs.console import note
+from configs.errors import first_line
 from trainer.estimate import recorded_grain
 from trainer.template import IGNORED
 from trainer.varlen import rows_apart
@@ -213,7 +214,7 @@ class GraphedSteps:
             with self._apart(model, fixed.ends, min(room, max(self._longest, recorded_grain(room)))):
                 recorded = Recorded(fixed, *(found := self._recorder.record(work))[:2])
         except Exception as error:  # noqa: BLE001 - whatever cannot be recorded can still be trained step by step
-            return self._give_up(model, inputs, items, f"{type(error).__name__}: {str(error).splitlines()[0]}")
+            return self._give_up(model, inputs, items, f"{type(error).__name__}: {first_line(error)}")
         replayed = self._replay(recorded)
         expected = loss if truth else found[2]
         if not close(replayed, expected):

@@ -6,12 +6,12 @@ reads them too, with the same splits and subsets.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from configs.errors import DataError
+from configs.errors import DataError, first_line
+from configs.models import stays_offline
 from configs.schema import SourceConfig
 
 _FILES = ["*.json", "*.jsonl", "*.csv", "*.parquet", "README.md"]
@@ -27,7 +27,7 @@ def load_hub(path: str, source: SourceConfig, hub: str, offline: bool) -> Any:
     from datasets import DownloadConfig, load_dataset
     from datasets.exceptions import DatasetsError
 
-    offline = offline or os.environ.get("HF_HUB_OFFLINE") == "1"
+    offline = stays_offline(offline)
     folder = _from_modelscope(path, source, offline) if hub == "modelscope" else path
     # `datasets` raises OSErrors for the network and the cache, ValueErrors for unknown splits and subsets, and
     # RuntimeErrors for data sets that are a script.
@@ -79,6 +79,5 @@ def _hub_error(path: str, source: SourceConfig, hub: str, error: Exception, unca
     what += f", subset {source.subset!r})" if source.subset else ")"
     if uncached:
         return DataError(f"{what} is not in the local cache", "run once without `offline: true` and HF_HUB_OFFLINE")
-    reason = (str(error) or type(error).__name__).splitlines()[0]
     next_step = "check the name, the split and the network; in China set `hub: modelscope` or HF_ENDPOINT"
-    return DataError(f"{what} could not be loaded: {reason}", next_step)
+    return DataError(f"{what} could not be loaded: {first_line(error)}", next_step)

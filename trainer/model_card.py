@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
-from configs.errors import ConfigError, TuneserveError
+from configs.errors import ConfigError, TuneserveError, first_line
 from configs.rundir import Manifest, RunDir, write_atomically
 
 Hub = Literal["huggingface", "modelscope"]
@@ -80,7 +80,7 @@ def _push_huggingface(folder: Path, repository: str, private: bool) -> str:
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload the merged model")
     except (HfHubHTTPError, OSError) as error:
         raise TuneserveError(
-            f"{repository}: the upload to Hugging Face failed: {str(error).splitlines()[0]}",
+            f"{repository}: the upload to Hugging Face failed: {first_line(error)}",
             "set HF_TOKEN to a token that may write there, check the network, and push again",
         ) from error
     return str(address)
@@ -97,7 +97,7 @@ def _push_modelscope(folder: Path, repository: str, private: bool) -> str:
         api.upload_folder(repository, folder_path=str(folder), commit_message="Upload the merged model")
     except (HubError, OSError, ValueError) as error:
         raise TuneserveError(
-            f"{repository}: the upload to ModelScope failed: {str(error).splitlines()[0]}",
+            f"{repository}: the upload to ModelScope failed: {first_line(error)}",
             "set MODELSCOPE_API_TOKEN to a token that may write there, check the network, and push again",
         ) from error
     return f"https://modelscope.cn/models/{repository}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from configs.errors import ConfigError, DataError, TuneserveError
+from configs.errors import ConfigError, DataError, TuneserveError, first_line
+from configs.models import stays_offline
 
 Row = dict[str, Any]
 TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
@@ -51,7 +51,7 @@ def located(path: str, hub: str = "huggingface", offline: bool = False) -> Itera
 
 def _download(name: str, hub: str, offline: bool) -> Path:
     patterns = [f"*{ending}" for ending in (*TABLES, ".zip", ".txt")]
-    offline = offline or os.environ.get("HF_HUB_OFFLINE") == "1"
+    offline = stays_offline(offline)
     fetch, unknown, failures = _client(hub)
     local_copy = "set the task's `path` to a local copy"
     try:
@@ -67,9 +67,8 @@ def _download(name: str, hub: str, offline: bool) -> Path:
                 f"data set {name!r} is not in the cache of {hub} on this machine",
                 f"fetch it once without `offline: true` and HF_HUB_OFFLINE, or {local_copy}",
             ) from error
-        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise TuneserveError(
-            f"data set {name!r} could not be fetched from {hub}: {reason}",
+            f"data set {name!r} could not be fetched from {hub}: {first_line(error)}",
             f"check the network (`hub: modelscope`, HF_ENDPOINT), or {local_copy}",
         ) from error
 
