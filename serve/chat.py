@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from configs.errors import ConfigError, TuneserveError
-from serve.state import ServerState, find_server
+from serve.state.servers import ServerState, find_server
 
 HELP = """\
 /thinking on|off|default   switch thinking for the next requests

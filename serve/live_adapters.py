@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import ConfigError
-from configs.models import weights_fingerprint
+from configs.hub import weights_fingerprint
 from configs.rundir import RunDir
-from serve.adapters import ServedModel, load_adapter, served_models, unload_adapter
-from serve.client import ServerClient
-from serve.command import flag_number, flag_value, flag_values
-from serve.loaded import note_change, path_of_its_own
-from serve.model_files import read_json, safetensors_shapes
-from serve.preflight import check_adapter
-from serve.state import ServerState, find_server
-from serve.target import Adapter, base_folder, read_adapter, run_adapter
-from serve.verify import ServedChecks, verify_weights
+from serve.api.adapters import ServedModel, load_adapter, served_models, unload_adapter
+from serve.api.client import ServerClient
+from serve.launch.command import flag_number, flag_value, flag_values
+from serve.launch.model_files import read_json, safetensors_shapes
+from serve.launch.preflight import check_adapter
+from serve.launch.target import Adapter, base_folder, read_adapter, run_adapter
+from serve.proof.verify import ServedChecks, verify_weights
+from serve.state.adapters import note_change, path_of_its_own
+from serve.state.servers import ServerState, find_server
 
 
 @dataclass(frozen=True)

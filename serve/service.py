@@ -19,16 +19,16 @@ from rich.markup import escape
 
 from configs.errors import TuneserveError
 from configs.rundir import RunDir
-from serve.causes import log_since
-from serve.job import ServeJob
-from serve.preflight import preflight, require
-from serve.process import Handle
-from serve.progress import StartDisplay
-from serve.server import VllmServer
-from serve.state import ServerState, find_server, read_state
-from serve.supervisor import Supervisor, stop_on_signals
-from serve.usage import usage_text
-from serve.verify import ServedChecks, verify
+from serve.launch.job import ServeJob
+from serve.launch.preflight import preflight, require
+from serve.launch.usage import usage_text
+from serve.process.causes import log_since
+from serve.process.guarded import Handle
+from serve.process.progress import StartDisplay
+from serve.process.server import VllmServer
+from serve.process.supervisor import Supervisor, stop_on_signals
+from serve.proof.verify import ServedChecks, verify
+from serve.state.servers import ServerState, find_server, read_state
 
 JOB = TypeAdapter(ServeJob)
 HANDLE = TypeAdapter(Handle | None)

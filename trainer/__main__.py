@@ -9,7 +9,7 @@ import sys
 from configs.console import console, done, guarded, skipped
 from configs.rundir import RunDir
 from trainer import environment
-from trainer.prepare import cache_root
+from trainer.data.prepare import cache_root
 from trainer.terminal import chatter_to
 
 
@@ -26,8 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _data(run: RunDir, force: bool) -> None:
     environment.quiet()
-    from trainer.prepare import data_stage
-    from trainer.preview import data_summary, tokenizing_progress
+    from trainer.data.prepare import data_stage
+    from trainer.data.preview import data_summary, tokenizing_progress
 
     with tokenizing_progress(console) as progress:
         report = data_stage(run, force=force, progress=progress)
@@ -40,7 +40,7 @@ def _data(run: RunDir, force: bool) -> None:
 def _train(run: RunDir, force: bool) -> None:
     # Before anything of the training stack is imported, by whatever path.
     environment.settle(cache_root())
-    from trainer.train import train_stage
+    from trainer.sft.stage import train_stage
 
     with chatter_to(run.logs / "tune.log"):
         figures = train_stage(run, force=force)
@@ -57,7 +57,7 @@ def _train(run: RunDir, force: bool) -> None:
 def _merge(run: RunDir, force: bool) -> None:
     environment.settle(cache_root())
     with chatter_to(run.logs / "tune.log"):
-        from trainer.merge import merge_run
+        from trainer.export.merge import merge_run
 
         merge_run(run, force)
 

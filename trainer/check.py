@@ -18,25 +18,25 @@ import numpy as np
 
 from configs.console import console, guarded, note, tables
 from configs.errors import ConfigError
+from configs.hub import resolve_model, weight_files
 from configs.load import load_config
-from configs.models import resolve_model, weight_files
+from configs.model_shape import ModelShape, UnknownShape
 from configs.schema import RunConfig
 from trainer import environment
 from trainer.architectures import check_architecture
-from trainer.candidates import Candidate, candidates
-from trainer.checkview import render_plan, render_serving, render_table
-from trainer.datareport import DataReport, preview_row
-from trainer.gpus import Gpu, gpu_at_hand, named_gpu
-from trainer.needs import K_QUANTS, check_model_needs, check_needs
-from trainer.optimizers import choose_optimizer, state_bytes
-from trainer.plan import Device, Plan, count_steps, make_plan, precision_warning, predicted_layout
-from trainer.prepare import prepare, read_rows
-from trainer.preview import render_report, short_path, tokenizing_progress
-from trainer.rows import TokenRow
-from trainer.servable import gguf_gb, servable, serving_precision
-from trainer.shape import ModelShape, UnknownShape
-from trainer.template import ChatCodec
-from trainer.train import FEW_STEPS, few_steps_warning
+from trainer.data.prepare import prepare, read_rows
+from trainer.data.preview import render_report, short_path, tokenizing_progress
+from trainer.data.report import DataReport, preview_row
+from trainer.data.rows import TokenRow
+from trainer.data.template import ChatCodec
+from trainer.plan.candidates import Candidate, candidates
+from trainer.plan.gpus import Gpu, gpu_at_hand, named_gpu
+from trainer.plan.layout import Device, Plan, count_steps, make_plan, precision_warning, predicted_layout
+from trainer.plan.optimizers import choose_optimizer, state_bytes
+from trainer.plan.serving import gguf_gb, servable, serving_precision
+from trainer.plan.view import render_plan, render_serving, render_table
+from trainer.requirements import K_QUANTS, check_model_needs, check_needs
+from trainer.sft.stage import FEW_STEPS, few_steps_warning
 from trainer.versions import disagreements
 
 
@@ -54,7 +54,7 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
     Args:
         file: the recipe.
         rows: training rows to show with their masks.
-        gpu_name: key of `trainer.gpus.GPUS`; None plans for the GPU of this machine, or its CPU.
+        gpu_name: key of `trainer.plan.gpus.GPUS`; None plans for the GPU of this machine, or its CPU.
 
     Raises:
         ConfigError: the recipe, the data or the plan would not end in a model that can be served.

@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eval.comparison import GroupComparison, State, TaskComparison
-from eval.tradeoff import RunPoint
+from eval.compare.comparison import GroupComparison, State, TaskComparison
+from eval.compare.tradeoff import RunPoint
 
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 25, 50)
 

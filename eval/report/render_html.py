@@ -15,14 +15,14 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from eval.comparison import Comparison, Flip, GroupComparison, TaskComparison
+from eval.compare.comparison import Comparison, Flip, GroupComparison, TaskComparison
+from eval.compare.tradeoff import tradeoff
 from eval.report import charts, figures, rows
 from eval.report.differences import Piece, mark_differences, shortened
 from eval.report.strings import Language, flag_name, group_name, say, text
 from eval.report.training import training_rows
 from eval.statistics.interval import Interval
 from eval.statistics.mean_of_tasks import mean_interval
-from eval.tradeoff import tradeoff
 
 LOST_SHOWN, GAINED_SHOWN = 5, 3
 """Changed answers shown for each task; losses are what a reader must see."""

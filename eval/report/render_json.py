@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from eval.comparison import SCHEMA_VERSION, Comparison, Message
+from eval.compare.comparison import SCHEMA_VERSION, Comparison, Message
 from eval.report.strings import Language, text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 
-from eval.comparison import Comparison
+from eval.compare.comparison import Comparison
 from eval.report.strings import Language, text
 
 # Characters that XML 1.0 cannot hold.

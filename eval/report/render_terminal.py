@@ -12,7 +12,8 @@ from rich.panel import Panel
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from eval.comparison import Comparison
+from eval.compare.comparison import Comparison
+from eval.compare.tradeoff import tradeoff
 from eval.report.rows import (
     Table,
     drift_line,
@@ -25,7 +26,6 @@ from eval.report.rows import (
     task_table,
 )
 from eval.report.strings import Language, say, text
-from eval.tradeoff import tradeoff
 
 _STYLES = {"pass": "green", "fail": "red", "not_enough_evidence": "yellow", "described": "dim"}
 _TONES = {"gain": "green", "loss": "red", "flat": ""} | _STYLES

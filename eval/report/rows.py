@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eval.comparison import Behaviour, Comparison, GateCheck, GroupComparison, TaskComparison
+from eval.compare.comparison import Behaviour, Comparison, GateCheck, GroupComparison, TaskComparison
+from eval.compare.tradeoff import RunPoint
 from eval.report import figures
 from eval.report.charts import tone
 from eval.report.strings import Language, group_name, say
-from eval.tradeoff import RunPoint
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from eval.comparison import Message
+from eval.compare.comparison import Message
 from eval.report import figures
 
 Language = Literal["en", "zh"]

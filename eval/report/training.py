@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from eval.comparison import Comparison
+from eval.compare.comparison import Comparison
 from eval.report.strings import Language, say
 
 _SHOWN: tuple[tuple[str, Callable[[float], str]], ...] = (

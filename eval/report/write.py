@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.rundir import write_atomically
-from eval.comparison import Comparison
+from eval.compare.comparison import Comparison
 from eval.report.render_html import render_html
 from eval.report.render_json import render_json
 from eval.report.render_junit import render_junit

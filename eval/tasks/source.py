@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError, DataError, TuneserveError, first_line
-from configs.models import stays_offline
+from configs.hub import stays_offline
 
 Row = dict[str, Any]
 TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")

@@ -34,7 +34,7 @@ def list_(server: Server = None, base_url: BaseUrl = None) -> None:
 
     `tuneserve adapters list`
     """
-    from serve.adapters import served_models
+    from serve.api.adapters import served_models
     from serve.live_adapters import find_host
 
     table = Table("name", "beside", "context", "folder", box=None)

@@ -51,9 +51,9 @@ def bench(
     `tuneserve bench ./shape-only --start -- --load-format dummy`
     """
     from configs.console import console
-    from serve.bench import Load
-    from serve.bench import bench as measure
-    from serve.bench_start import bench_started
+    from serve.bench.running import Load
+    from serve.bench.running import bench as measure
+    from serve.bench.started import bench_started
 
     load = Load(tuple(concurrency or Load.concurrencies), prompts, input_tokens, output_tokens)
     own, extra = split_arguments([*(rest or []), *context.args])

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from configs.load import dump_config, load_config
-from scripts.stages import run_child
+from scripts.run.stages import run_child
 
 
 def check(

@@ -78,13 +78,13 @@ def compare(
     `tuneserve compare --base-url URL1 --model A --base-url URL2 --model B --tasks builtin --out report`; any number
     of tuned models may follow the base
     """
-    from eval.endpoint import Settings
-    from eval.flips import without_answers
+    from eval.ask.endpoint import Settings
+    from eval.compare.flips import without_answers
     from eval.report.render_terminal import print_runs
     from eval.report.write import write_reports
     from eval.tasks import load_tasks
-    from scripts.comparing import compare_endpoints, compare_runs, endpoints, judge_endpoint
-    from scripts.language import report_language
+    from scripts.run.comparing import compare_endpoints, compare_runs, endpoints, judge_endpoint
+    from scripts.run.language import report_language
 
     language = report_language(lang)
     third = judge_endpoint(judge_url, judge_model)
@@ -128,8 +128,8 @@ def compare(
 
 def _ask_run(run: RunDir) -> None:
     """Asks what was not asked yet; up-to-date answers stay."""
-    from scripts import pipeline
-    from scripts.evaluation import run_tasks
+    from scripts.run import pipeline
+    from scripts.run.asking import run_tasks
 
     config = load_config(run.config_file)
     with run.exclusively():

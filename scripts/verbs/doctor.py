@@ -14,7 +14,7 @@ from rich.table import Table
 from configs.console import console, tables
 from configs.errors import EXIT_FAILED
 from scripts import environment
-from serve.gpus import visible_gpus
+from serve.launch.gpus import visible_gpus
 
 
 def doctor(

@@ -37,9 +37,9 @@ def evaluate(
 
     `tuneserve eval --base-url http://127.0.0.1:8000/v1 --model shop --tasks builtin --out scores`
     """
-    from eval.endpoint import Endpoint, Settings
+    from eval.ask.endpoint import Endpoint, Settings
     from eval.tasks import load_tasks
-    from scripts.evaluation import ask
+    from scripts.run.asking import ask
 
     configs: list[TaskConfig] = parse_tasks(tasks, limit)
     settings = Settings(seed=seed, max_tokens=max_tokens, concurrency=concurrency, thinking=thinking)

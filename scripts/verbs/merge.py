@@ -15,10 +15,10 @@ from configs.load import load_config
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from scripts.debugging import debugging
-from scripts.stages import run_stage
-from trainer.model_card import push as push_folder
-from trainer.model_card import write_model_card
-from trainer.needs import check_quantizer
+from scripts.run.stages import run_stage
+from trainer.export.model_card import push as push_folder
+from trainer.export.model_card import write_model_card
+from trainer.requirements import check_quantizer
 
 
 def merge(
@@ -55,7 +55,7 @@ def merge(
             raise ConfigError("--model writes one --format a call", "call it again, with a --save-as of its own")
         if push or force:
             raise ConfigError("--push and --force are for a run", "leave them out; `hf upload` sends any folder")
-        command = [sys.executable, "-m", "trainer.merge_any", str(model), str(save_as)]
+        command = [sys.executable, "-m", "trainer.export.adapter", str(model), str(save_as)]
         command += ["--format", (formats or ["vllm"])[0]]
         command += [arg for flag, value in (("--base", base), ("--quant", quant)) if value for arg in (flag, value)]
         command += ["--debug"] if debugging() else []

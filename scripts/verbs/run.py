@@ -28,12 +28,12 @@ def run(
     """
     # Imported here: a mistyped recipe should answer at once.
     resolved = load_config(config, overrides or [])
-    from scripts import pipeline
-    from scripts.evaluation import run_tasks
-    from scripts.language import report_language
-    from serve.command import check_device, installed_device
-    from serve.job import prepare
-    from serve.ports import require_free_port
+    from scripts.run import pipeline
+    from scripts.run.asking import run_tasks
+    from scripts.run.language import report_language
+    from serve.launch.command import check_device, installed_device
+    from serve.launch.job import prepare
+    from serve.launch.ports import require_free_port
     from serve.service import detach_running, keep_running, serve_detached, serve_foreground
 
     language = report_language(lang)

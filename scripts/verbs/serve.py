@@ -11,7 +11,7 @@ from rich.table import Table
 from configs.console import console, tables
 from configs.errors import ConfigError
 from configs.rundir import RunDir
-from serve.state import ServerState
+from serve.state.servers import ServerState
 
 
 def serve(
@@ -49,8 +49,8 @@ def serve(
     `tuneserve serve status` · `tuneserve serve logs [RUN] -f` · `tuneserve serve stop [RUN]`
     """
     from serve import service
-    from serve.job import prepare
-    from serve.state import status
+    from serve.launch.job import prepare
+    from serve.state.servers import status
 
     own, extra = split_arguments([*(rest or []), *context.args])
     match what:
@@ -102,7 +102,7 @@ def serve(
 
 def _llama_cpp_line(named: list[str], overrides: list[str]) -> str | None:
     """llama.cpp's command where one run with a GGUF file is named."""
-    from serve.llama_cpp import llama_cpp_line
+    from serve.launch.llama_cpp import llama_cpp_line
 
     if len(named) != 1 or not (Path(named[0]) / "run.json").is_file():
         return None

@@ -10,7 +10,7 @@ import typer
 from configs.console import console
 from configs.load import load_config
 from configs.rundir import RunDir
-from scripts.stages import run_stage
+from scripts.run.stages import run_stage
 
 
 def train(

@@ -20,9 +20,9 @@ import pytest
 
 import configs
 from configs.schema import ServeConfig
-from serve.command import build_command, installed_device
-from serve.server import VllmServer
-from serve.target import folder_target
+from serve.launch.command import build_command, installed_device
+from serve.launch.target import folder_target
+from serve.process.server import VllmServer
 from tests.serve.fakes import free_port
 
 REPOSITORY = Path(configs.__file__).parents[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from configs.load import load_config
-from scripts.results_data import SHORT_CHARACTERS, WANTED
+from scripts.bench.results_data import SHORT_CHARACTERS, WANTED
 from tests.scripts.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")

@@ -9,12 +9,12 @@ import pytest
 
 import configs
 from configs.schema import ServeConfig
-from serve.causes import find_cause
-from serve.command import DRAIN_S, build_command
-from serve.gate import OPEN_PATHS
-from serve.supervisor import MISSED_LIMIT, WATCH_S
-from serve.target import folder_target
-from tests.serve.test_causes import FAILURES
+from serve.launch.api_key import OPEN_PATHS
+from serve.launch.command import DRAIN_S, build_command
+from serve.launch.target import folder_target
+from serve.process.causes import find_cause
+from serve.process.supervisor import MISSED_LIMIT, WATCH_S
+from tests.serve.process.test_causes import FAILURES
 
 REPOSITORY = Path(configs.__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "serving.md").read_text(encoding="utf-8")

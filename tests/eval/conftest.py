@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from aiohttp import web
 
-from eval.endpoint import Endpoint
+from eval.ask.endpoint import Endpoint
 from tests.eval.mock_server import MODEL, MockServer
 
 

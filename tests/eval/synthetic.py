@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.results import Sample, SampleError, TaskMeta, TaskResult
+from eval.ask.results import Sample, SampleError, TaskMeta, TaskResult
 
 SETTINGS = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 256, "seed": 0}
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from configs.errors import EXIT_FAILED, EXIT_USAGE
-from serve.command import installed_device
+from serve.launch.command import installed_device
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "configs" / "demo" / "model"

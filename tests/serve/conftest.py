@@ -13,10 +13,10 @@ import pytest
 import configs
 from configs.rundir import RunDir
 from configs.schema import RunConfig
-from serve.command import build_command, installed_device
-from serve.server import VllmServer
-from serve.target import Target, adapter_target, read_adapter
-from serve.template import chat_template, render
+from serve.launch.command import build_command, installed_device
+from serve.launch.target import Target, adapter_target, read_adapter
+from serve.launch.template import chat_template, render
+from serve.process.server import VllmServer
 from tests.serve.fakes import free_port
 
 DEMO_MODEL = Path(configs.__file__).parent / "demo" / "model"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from serve.command import ServerCommand
-from serve.target import Target
+from serve.launch.command import ServerCommand
+from serve.launch.target import Target
 
 FAKE = Path(__file__).with_name("fake_vllm.py")
 

@@ -14,12 +14,12 @@ import pytest
 from configs.errors import ConfigError, TuneserveError
 from configs.rundir import RunDir
 from scripts.cli import main
-from serve import loaded
-from serve.adapters import served_models
-from serve.behaviour import ask
+from serve.api.adapters import served_models
 from serve.live_adapters import Host, find_host, find_source, load, require_fit, unload
-from serve.server import VllmServer
-from serve.state import ServerState, find_server, write_state
+from serve.process.server import VllmServer
+from serve.proof.behaviour import ask
+from serve.state import adapters as loaded
+from serve.state.servers import ServerState, find_server, write_state
 from tests.serve.conftest import QUESTIONS, TinyRun
 
 pytestmark = pytest.mark.slow

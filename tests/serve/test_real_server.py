@@ -15,15 +15,15 @@ from openai import AsyncOpenAI, NotFoundError, OpenAI
 from rich.console import Console
 
 from configs.errors import ConfigError, TuneserveError
-from serve.adapters import load_adapter, served_models, unload_adapter
-from serve.behaviour import ask, check_behaviour
-from serve.bench import Load, measure, measured_before
+from serve.api.adapters import load_adapter, served_models, unload_adapter
+from serve.bench.running import Load, measure, measured_before
 from serve.chat import ChatModel, converse, model_at
-from serve.parity import check_parity, read_rows
-from serve.proof import answer_logprob, check_proof, judge
-from serve.server import VllmServer
-from serve.usage import curl_line, python_snippet
-from serve.verify import verify
+from serve.launch.usage import curl_line, python_snippet
+from serve.process.server import VllmServer
+from serve.proof.behaviour import ask, check_behaviour
+from serve.proof.likelihood import answer_logprob, check_proof, judge
+from serve.proof.parity import check_parity, read_rows
+from serve.proof.verify import verify
 from tests.serve.conftest import QUESTIONS, TinyRun, prompt, write_rows
 
 pytestmark = pytest.mark.slow

@@ -12,10 +12,10 @@ import pytest
 from openai import AuthenticationError, OpenAI
 
 from configs.schema import ServeConfig
-from serve.command import build_command, installed_device
-from serve.gate import OPEN_PATHS
-from serve.server import VllmServer
-from serve.target import folder_target
+from serve.launch.api_key import OPEN_PATHS
+from serve.launch.command import build_command, installed_device
+from serve.launch.target import folder_target
+from serve.process.server import VllmServer
 from tests.serve.fakes import free_port
 
 pytestmark = pytest.mark.slow

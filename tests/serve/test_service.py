@@ -18,10 +18,10 @@ from configs.rundir import RunDir
 from scripts.cli import main
 from serve import service
 from serve.chat import chat, models_of
-from serve.command import installed_device
-from serve.job import ServeJob, prepare
-from serve.server import VllmServer
-from serve.state import ServerState, find_server
+from serve.launch.command import installed_device
+from serve.launch.job import ServeJob, prepare
+from serve.process.server import VllmServer
+from serve.state.servers import ServerState, find_server
 from tests.serve.conftest import TinyRun
 from tests.serve.fakes import free_port
 

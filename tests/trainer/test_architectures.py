@@ -11,8 +11,8 @@ import pytest
 
 from configs.errors import ConfigError
 from tests.trainer.conftest import DEMO_MODEL, make_run, run_stage
-from trainer import prepare
 from trainer.architectures import DROPPED_BY_VLLM, FAST, GENERAL, OWN_CODE, architecture_of, check_architecture
+from trainer.data import prepare
 
 
 def folder(tmp_path: Path, **config: Any) -> Path:

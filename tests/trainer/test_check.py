@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from configs.models import resolve_model
+from configs.hub import resolve_model
 from configs.schema import RunConfig
-from scripts.calibrate_fit import SHAPES
+from scripts.bench.calibrate_fit import SHAPES
 from tests.trainer.conftest import DEMO_MODEL, shop_rows, write_jsonl
 from trainer import check, versions
 

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from tests.trainer.conftest import DEMO_MODEL, Train, make_run, run_stage, shop_rows, stage_environment, write_jsonl
 from trainer import environment
-from trainer.progress import read_log
-from trainer.train import TuneserveError, find_checkpoint, train_inputs
+from trainer.sft.progress import read_log
+from trainer.sft.stage import TuneserveError, find_checkpoint, train_inputs
 
 pytestmark = pytest.mark.slow
 
@@ -22,13 +22,13 @@ import json, sys
 from pathlib import Path
 from trainer import environment
 environment.settle(Path(sys.argv[2]))
-from trainer import loop
+from trainer.sft import loop
 from torch.nn import Module, ModuleList
 from unsloth.models.llama import apply_lora_qkv, original_apply_qkv
 from configs.rundir import RunDir
-from trainer.model import patched_layers
-from trainer.plan import Device, make_plan
-from trainer.prepare import read_rows
+from trainer.sft.model import patched_layers
+from trainer.plan.layout import Device, make_plan
+from trainer.data.prepare import read_rows
 run = RunDir.open(Path(sys.argv[1]))
 config, tables = run.config(), [read_rows(run.data / part) for part in ("train", "heldout")]
 plan = make_plan(config.train, config.lora, tables[0]["length"].to_pylist(), Device("cpu", "CPU", 16.0, False))

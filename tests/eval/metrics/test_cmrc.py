@@ -5,7 +5,7 @@ import json
 import pytest
 
 from eval.metrics.cmrc import cmrc_em, cmrc_f1, score_corpus, segment
-from scripts.bench_scoring import data_folder
+from scripts.bench.scoring import data_folder
 
 OFFICIAL = [
     ("《战国无双3》", ["战国无双3"], 1.0, 1),

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from configs.schema import GateConfig
-from eval.compare import compare, compare_several
-from eval.comparison import (
+from eval.compare.compare import compare, compare_several
+from eval.compare.comparison import (
     Behaviour,
     Comparison,
     Drift,
@@ -24,8 +24,8 @@ from eval.comparison import (
     Judged,
     TaskComparison,
 )
-from eval.flips import without_answers
-from eval.judge import JudgedPair, Judgement
+from eval.compare.flips import without_answers
+from eval.compare.judge import JudgedPair, Judgement
 from eval.report.render_html import render_html
 from eval.report.render_json import as_json, render_json
 from eval.report.render_junit import render_junit

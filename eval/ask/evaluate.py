@@ -1,0 +1,376 @@
+"""Asks an endpoint every item of some tasks, scores the answers, and writes them down as they come.
+
+    results = evaluate(Endpoint("http://127.0.0.1:8000", "my-model"), tasks, run / "eval" / "base")
+
+An evaluation that was killed goes on where it stopped: recorded answers are kept, failed samples and what was in flight
+are asked again. Answers to other settings, another model or other prompts are set aside, and asked anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+from configs.errors import ConfigError, EndpointError
+from eval.ask.client import AttemptError, Check, Client, Outcome, Served, check_chat
+from eval.ask.endpoint import Endpoint, Settings, sampling
+from eval.ask.results import (
+    Sample,
+    SampleError,
+    TaskMeta,
+    TaskResult,
+    canonical_sha256,
+    drop_torn_line,
+    read_meta,
+    read_results,
+    read_samples,
+    sample_line,
+    write_meta,
+)
+from eval.metrics.thinking import split_thinking
+from eval.tasks.scoring import SCORING, primary_metric
+from eval.tasks.task import Item, Task
+
+_PROGRESS_EVERY_S = 0.2
+_TOP_LOGPROBS = 20
+_RULED_OUT = -9000.0
+_ASKED_ALIKE = ("type", "settings_sha256", "thinking", "model", "method", "primary", "metrics")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an evaluation is. `done` and `total` count samples of all tasks, those kept from before included.
+
+    `eta_s` is None until an answer came; `errors` counts samples that finally failed, `retries` failed attempts.
+    """
+
+    done: int
+    total: int
+    requests_per_s: float
+    eta_s: float | None
+    in_flight_limit: int
+    errors: int
+    retries: int
+    task: str
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A task made ready for one endpoint: what every request of it begins with, and what is still to ask."""
+
+    task: Task
+    meta: TaskMeta
+    body_head: bytes
+    check: Check
+    prompts: Mapping[str, str]
+    todo: Sequence[Item]
+
+
+def evaluate(
+    endpoint: Endpoint,
+    tasks: Sequence[Task],
+    out_dir: Path,
+    *,
+    settings: Settings | None = None,
+    on_progress: OnProgress | None = None,
+) -> dict[str, TaskResult]:
+    """Asks and scores all tasks; returns what `read_results` reads back, restricted to them.
+
+    Args:
+        endpoint: who is asked.
+        tasks: what is asked, all in one queue so that the server is never idle between two of them.
+        out_dir: folder of this endpoint, `RUN/eval/<label>`; earlier answers in it are kept where they still apply.
+        settings: how everything is asked, the same for every endpoint of a comparison.
+        on_progress: called a few times a second and at the end.
+
+    Raises:
+        EndpointError: key or model refused, server away for too long, or more than `max_error_rate` of the samples
+            without an answer. Whatever was answered is on disk.
+    """
+    settings = settings or Settings()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_evaluate(endpoint, tasks, out_dir, settings, on_progress))
+    results = {name: result for name, result in read_results(out_dir).items() if name in {task.name for task in tasks}}
+    _refuse_too_many_errors(endpoint, results, settings.max_error_rate)
+    return results
+
+
+def probe(endpoint: Endpoint, settings: Settings | None = None) -> Served:
+    """What an endpoint serves, and whether it is vLLM; waits for it as `Client.served` does."""
+
+    async def ask() -> Served:
+        async with Client(endpoint, settings or Settings()) as client:
+            return await client.served()
+
+    return asyncio.run(ask())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+async def _evaluate(
+    endpoint: Endpoint, tasks: Sequence[Task], out_dir: Path, settings: Settings, on_progress: OnProgress | None
+) -> None:
+    async with Client(endpoint, settings) as client:
+        served = await client.served()
+        plans = [_plan(task, endpoint, settings, served, out_dir) for task in tasks]
+        files = {plan.task.name: (out_dir / f"{plan.task.name}.jsonl").open("a", encoding="utf-8") for plan in plans}
+        meter = _Meter(client, plans, on_progress)
+        try:
+            await client.ask_all("chat/completions", _jobs(plans), _recorder(plans, files, meter))
+        finally:
+            for file in files.values():
+                file.close()
+            meter.show()
+
+
+def _plan(task: Task, endpoint: Endpoint, settings: Settings, served: Served, out_dir: Path) -> _Plan:
+    scoring = SCORING[task.kind]
+    method = _choice_method(settings, served) if task.kind == "choice" else "generate"
+    max_tokens = task.max_tokens or scoring.max_tokens or settings.max_tokens
+    if settings.thinking and method == "generate":
+        max_tokens += settings.thinking_tokens
+    values = sampling(settings, 1 if method == "choice_logprobs" else max_tokens, served.is_vllm)
+    if method == "choice_logprobs":
+        values |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
+    prompts = {item.id: canonical_sha256(item.messages) for item in task.items}
+    meta = TaskMeta(
+        task=task.name,
+        type=task.kind,
+        role=task.role,
+        group=task.group,
+        primary=primary_metric(task),
+        metrics=list(scoring.metrics),
+        diagnostics=list(scoring.diagnostics),
+        chance=sum(1 / len(item.choices) for item in task.items) / len(task.items) if task.kind == "choice" else 0.0,
+        macro=task.macro,
+        n=len(task.items),
+        seed=task.seed,
+        settings={**values, "shots": task.shots},
+        settings_sha256=canonical_sha256({**values, "shots": task.shots}),
+        samples_sha256=canonical_sha256([_identity(item, prompts[item.id]) for item in task.items]),
+        thinking=settings.thinking,
+        model=endpoint.model,
+        base_url=endpoint.base_url,
+        method=method,
+    )
+    kept = _kept(task, meta, prompts, out_dir)
+    head = json.dumps({"model": endpoint.model, **values}, ensure_ascii=False)[:-1].encode()
+    check = _check_choice if method == "choice_logprobs" else check_chat
+    return _Plan(task, meta, head, check, prompts, [item for item in task.items if item.id not in kept])
+
+
+def _identity(item: Item, prompt_sha256: str) -> list[Any]:
+    """What makes an item the same question: a changed reference is another question, and its old score is void."""
+    constraints = [dict(constraint) for constraint in item.constraints]
+    return [item.id, item.cluster, prompt_sha256, list(item.references), dict(item.choices), constraints]
+
+
+def _choice_method(settings: Settings, served: Served) -> str:
+    if settings.choice_method == "choice_logprobs" and (settings.thinking or not served.is_vllm):
+        raise ConfigError(
+            "choice_logprobs needs a vLLM server and thinking switched off", "set the choice method to generate"
+        )
+    if settings.choice_method != "auto":
+        return settings.choice_method
+    # A thinking model answers with a letter only after its thoughts: one restricted token would cut them off.
+    return "choice_logprobs" if served.is_vllm and not settings.thinking else "generate"
+
+
+def _kept(task: Task, meta: TaskMeta, prompts: Mapping[str, str], out_dir: Path) -> set[str]:
+    """Ids whose recorded answers still hold. Writes the meta file, and sets aside lines that hold no longer."""
+    meta_path, lines_path = out_dir / f"{meta.task}.meta.json", out_dir / f"{meta.task}.jsonl"
+    before = read_meta(meta_path) if meta_path.exists() else None
+    write_meta(meta, meta_path)
+    if not lines_path.exists():
+        return set()
+    drop_torn_line(lines_path)
+    samples = read_samples(lines_path)
+    valid = before is not None and all(getattr(before, name) == getattr(meta, name) for name in _ASKED_ALIKE)
+    same_items = before is not None and before.samples_sha256 == meta.samples_sha256
+    references = {item.id: list(item.references) for item in task.items if same_items or not item.constraints}
+    holding = [
+        sample
+        for sample in samples.values()
+        if valid and sample.prompt_sha256 == prompts.get(sample.id) and sample.references == references.get(sample.id)
+    ]
+    if len(holding) < len(samples):
+        # Readers take the file as it is, so nothing else may stay in it; the last generation is kept for the user.
+        lines_path.replace(lines_path.with_suffix(".jsonl.old"))
+        lines_path.write_text("".join(sample_line(sample) + "\n" for sample in holding), encoding="utf-8")
+    return {sample.id for sample in holding if sample.status == "ok"}
+
+
+def _jobs(plans: Sequence[_Plan]) -> Iterator[tuple[tuple[_Plan, Item], bytes, Check]]:
+    for plan in plans:
+        for item in plan.todo:
+            # Settings are serialized once a task; a request adds its messages only.
+            tail: dict[str, Any] = {"messages": item.messages}
+            if plan.meta.method == "choice_logprobs":
+                tail["structured_outputs"] = {"choice": list(item.choices)}
+            body = plan.body_head + b"," + json.dumps(tail, ensure_ascii=False, separators=(",", ":")).encode()[1:]
+            yield (plan, item), body, plan.check
+
+
+def _check_choice(reply: dict[str, Any]) -> None:
+    check_chat(reply)
+    if not reply["choices"][0].get("logprobs"):
+        raise AttemptError("bad_shape", "the server returned no logprobs for a restricted choice", retry=False)
+
+
+def _recorder(
+    plans: Sequence[_Plan], files: Mapping[str, IO[str]], meter: _Meter
+) -> Callable[[tuple[_Plan, Item], Outcome], None]:
+    def record(job: tuple[_Plan, Item], outcome: Outcome) -> None:
+        plan, item = job
+        sample = _sample(plan, item, outcome)
+        file = files[plan.task.name]
+        # One write per line and a flush: after a kill at most the last line is torn.
+        file.write(sample_line(sample) + "\n")
+        file.flush()
+        meter.finished(plan.task.name, sample)
+
+    return record
+
+
+def _sample(plan: _Plan, item: Item, outcome: Outcome) -> Sample:
+    method = plan.meta.method
+    sample = Sample(
+        id=item.id,
+        cluster=item.cluster,
+        prompt_sha256=plan.prompts[item.id],
+        status="error",
+        error=None,
+        prompt=item.messages,
+        references=item.references,
+        raw=None,
+        reasoning=None,
+        answer="",
+        finish_reason=None,
+        flags=[],
+        scores={},
+        usage=None,
+        latency_s=round(outcome.latency_s, 4),
+        retries=dict(outcome.failures),
+        detail=item.detail,
+    )
+    if outcome.reply is None:
+        return replace(sample, error=SampleError(outcome.error_kind or "unknown", outcome.error_message or ""))
+    choice = outcome.reply["choices"][0]
+    message, finish_reason = choice["message"], choice.get("finish_reason")
+    reasoning = message.get("reasoning") or message.get("reasoning_content")
+    reply = split_thinking(message["content"], reasoning, finish_reason, plan.meta.thinking)
+    if reply is None:
+        return replace(sample, error=SampleError("null_content", "the answer's content is null"))
+    scored = SCORING[plan.task.kind].score(item, reply.answer)
+    flags = [*scored.flags]
+    if reply.truncated:
+        flags.append("truncated_thinking")
+    elif finish_reason == "length" and method == "generate":
+        flags.append("truncated")
+    if reply.leaked and not plan.meta.thinking:
+        flags.append("thinking_leak")
+    detail = {**item.detail, **scored.detail}
+    if method == "choice_logprobs":
+        detail["margin"] = choice_margin(choice["logprobs"], list(item.choices))
+    usage = outcome.reply.get("usage") or {}
+    return replace(
+        sample,
+        status="ok",
+        raw=message["content"],
+        reasoning=reply.reasoning,
+        answer=reply.answer,
+        finish_reason=finish_reason,
+        flags=flags,
+        scores=scored.scores,
+        usage={key: usage[key] for key in ("prompt_tokens", "completion_tokens") if key in usage} or None,
+        detail=detail,
+    )
+
+
+def choice_margin(logprobs: Mapping[str, Any], letters: Sequence[str]) -> float | None:
+    """Log-probability of the best letter minus that of the second best; None where fewer than two were reported."""
+    content = logprobs.get("content") or []
+    top = content[0].get("top_logprobs", []) if content else []
+    best: dict[str, float] = {}
+    for entry in top:
+        letter = str(entry["token"]).strip()
+        if letter in letters:
+            best[letter] = max(best.get(letter, float("-inf")), float(entry["logprob"]))
+    ranked = sorted(best.values(), reverse=True)
+    # JSON has no minus infinity: vLLM reports -9999 for what the restriction rules out.
+    return round(ranked[0] - ranked[1], 6) if len(ranked) > 1 and ranked[1] > _RULED_OUT else None
+
+
+class _Meter:
+    """Counts, and calls `on_progress` a few times a second."""
+
+    def __init__(self, client: Client, plans: Sequence[_Plan], on_progress: OnProgress | None) -> None:
+        self._client = client
+        self._on_progress = on_progress
+        self._total = sum(len(plan.task.items) for plan in plans)
+        self._asked = sum(len(plan.todo) for plan in plans)
+        self._answered = 0
+        self._errors = 0
+        self._task = plans[0].task.name if plans else ""
+        self._began = time.monotonic()
+        self._shown = float("-inf")
+
+    def finished(self, task: str, sample: Sample) -> None:
+        self._answered += 1
+        self._errors += sample.status == "error"
+        self._task = task
+        if time.monotonic() - self._shown >= _PROGRESS_EVERY_S:
+            self.show()
+
+    def show(self) -> None:
+        if self._on_progress is None:
+            return
+        self._shown = time.monotonic()
+        rate = self._answered / max(self._shown - self._began, 1e-9)
+        left = self._asked - self._answered
+        self._on_progress(
+            Progress(
+                done=self._total - left,
+                total=self._total,
+                requests_per_s=rate,
+                eta_s=left / rate if self._answered else None,
+                in_flight_limit=self._client.level.limit,
+                errors=self._errors,
+                retries=self._client.failures.total(),
+                task=self._task,
+            )
+        )
+
+
+def _refuse_too_many_errors(endpoint: Endpoint, results: Mapping[str, TaskResult], allowed: float) -> None:
+    samples = [sample for result in results.values() for sample in result.samples]
+    failed = [sample for sample in samples if sample.error is not None]
+    if not samples or len(failed) <= allowed * len(samples):
+        return
+    kinds: dict[str, int] = {}
+    for sample in failed:
+        assert sample.error is not None
+        kinds[sample.error.kind] = kinds.get(sample.error.kind, 0) + 1
+    counted = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items(), key=lambda pair: -pair[1]))
+    first = failed[0].error
+    raise EndpointError(
+        f"{endpoint.label}: {len(failed)} of {len(samples)} samples have no answer ({counted}), more than "
+        f"{allowed:.1%}; the first: {first.message if first else ''}",
+        "mend the cause and repeat the command: only the failed samples are asked again",
+    )

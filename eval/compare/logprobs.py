@@ -1,0 +1,140 @@
+"""The log-probabilities that a served model gives to fixed texts, read through vLLM's `prompt_logprobs`.
+
+Base and tuned model are served one after the other, so each one's log-probabilities go to `drift.logprobs.json` in its
+folder; `read_drift` then compares two folders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.errors import ConfigError, EndpointError
+from eval.ask.client import Client, Outcome, check_completion
+from eval.ask.endpoint import Endpoint, Settings
+from eval.ask.results import canonical_sha256
+from eval.compare.comparison import Drift
+from eval.compare.drift import general_texts, measure_drift, read_prompt_logprobs
+
+FILE = "drift.logprobs.json"
+
+
+@dataclass(frozen=True)
+class TextLogprobs:
+    """One text as a model reads it.
+
+    `token_ids` are the tokens that have a log-probability: all but the first. `positions` maps, for each of them, token
+    ids to log-probabilities (natural logarithm), the actual token always among them.
+    """
+
+    token_ids: Sequence[int]
+    positions: Sequence[dict[int, float]]
+
+
+def text_logprobs(
+    endpoint: Endpoint, texts: Sequence[str], settings: Settings | None = None, top: int = 20
+) -> list[TextLogprobs]:
+    """Log-probabilities of every text, in the order given; `eval.compare.drift` takes them of two endpoints.
+
+    Args:
+        texts: given to the model as they are, without a chat template.
+        top: how many of the likeliest tokens are reported at each position, beside the actual one (vLLM allows 20).
+
+    Raises:
+        EndpointError: the server is not vLLM, refused a text, or stayed away.
+    """
+
+    async def ask() -> list[TextLogprobs]:
+        found: dict[int, TextLogprobs] = {}
+
+        def keep(index: int, outcome: Outcome) -> None:
+            if outcome.reply is None:
+                raise EndpointError(
+                    f"{endpoint.label}: no log-probabilities for text {index}: {outcome.error_message}",
+                    "only vLLM returns prompt_logprobs; a text must fit into its context",
+                )
+            choice = outcome.reply["choices"][0]
+            ids, positions = choice.get("prompt_token_ids"), choice.get("prompt_logprobs")
+            if not ids or not positions:
+                raise EndpointError(
+                    f"{endpoint.base_url} returned no prompt_logprobs", "measure the drift on a vLLM server"
+                )
+            found[index] = TextLogprobs(ids[1:], read_prompt_logprobs(ids, positions))
+
+        body = {
+            "model": endpoint.model,
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "prompt_logprobs": top,
+            "return_token_ids": True,
+        }
+        jobs = (
+            (index, json.dumps({**body, "prompt": text}, ensure_ascii=False).encode(), check_completion)
+            for index, text in enumerate(texts)
+        )
+        async with Client(endpoint, settings or Settings()) as client:
+            await client.served()
+            await client.ask_all("completions", jobs, keep)
+        return [found[index] for index in range(len(texts))]
+
+    return asyncio.run(ask())
+
+
+def record_logprobs(
+    endpoint: Endpoint, out_dir: Path, texts: Sequence[str] | None = None, settings: Settings | None = None
+) -> Path:
+    """Asks for the log-probabilities of `texts` (by default `general_texts`) and writes them to `out_dir`.
+
+    Nothing is asked where the file already holds the same model's for the same texts. Raises as `text_logprobs` does.
+    """
+    texts = general_texts() if texts is None else texts
+    path = out_dir / FILE
+    head = {"model": endpoint.model, "texts_sha256": canonical_sha256(list(texts))}
+    if path.exists() and head.items() <= json.loads(path.read_text(encoding="utf-8")).items():
+        return path
+    found = text_logprobs(endpoint, texts, settings)
+    rows = [
+        {
+            "text": text,
+            "token_ids": list(read.token_ids),
+            "positions": [{token: round(value, 6) for token, value in position.items()} for position in read.positions],
+        }
+        for text, read in zip(texts, found, strict=True)
+    ]
+    out_dir.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(
+        json.dumps({**head, "texts": rows}, ensure_ascii=False, separators=(",", ":")), encoding="utf-8"
+    )
+    temporary.replace(path)
+    return path
+
+
+def read_drift(base_dir: Path, tuned_dir: Path, confidence: float = 0.95) -> Drift:
+    """How far the model in `tuned_dir` moved from the one in `base_dir`, from what `record_logprobs` wrote.
+
+    Raises:
+        ConfigError: a file is missing, or the two hold other texts or other tokens.
+    """
+    loaded = []
+    for folder in (base_dir, tuned_dir):
+        path = folder / FILE
+        if not path.exists():
+            raise ConfigError(f"{path}: no log-probabilities recorded", "record them while the model is served")
+        loaded.append(json.loads(path.read_text(encoding="utf-8")))
+    base, tuned = loaded
+    if base["texts_sha256"] != tuned["texts_sha256"]:
+        raise ConfigError(f"{base_dir} and {tuned_dir} hold log-probabilities of different texts", "record both again")
+    return measure_drift([row["text"] for row in base["texts"]], _read(base), _read(tuned), confidence=confidence)
+
+
+def _read(recorded: dict[str, Any]) -> list[TextLogprobs]:
+    """JSON knows only text as keys: token ids become numbers again."""
+    return [
+        TextLogprobs(row["token_ids"], [{int(token): value for token, value in p.items()} for p in row["positions"]])
+        for row in recorded["texts"]
+    ]

@@ -1,0 +1,380 @@
+"""Measures training on a GPU and fits the coefficients of `trainer/plan/estimate.py` to it.
+
+    python -m scripts.bench.calibrate measure --tokenizer DIR --models DIR --rows rows.jsonl --minutes 8
+    python -m scripts.bench.calibrate fit rows.jsonl [--write] [--replace]
+    python -m scripts.bench.calibrate measure --tiny --rows rows.jsonl
+    python -m scripts.bench.calibrate shape DIR --size 14b --tokenizer DIR
+
+`measure` trains Qwen3 shapes with random weights through this project's own trainer on random rows. One process a group
+(size, precision, checkpointing), several layouts in each, a JSON line a layout; groups whose lines are all there are
+skipped, and the most telling groups come first, so that any number of minutes is of use. `fit` fits all rows, prints
+every residual, the errors on rows held out (five folds) and on sizes held out, and with --write puts coefficients and
+rows into trainer/plan/calibration.json (beside the rows there, or with --replace instead of them).
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from scripts.bench.calibrate_fit import (
+    SHAPES,
+    Residual,
+    as_json,
+    cross_validate,
+    fit,
+    leave_out_shapes,
+    predict,
+    summary,
+)
+from trainer.plan.estimate import CALIBRATION, load_calibration
+
+DEMO_MODEL = Path(__file__).parents[2] / "configs" / "demo" / "model"
+WARMUP, STEPS = 2, 5
+"""Optimizer steps left out, and optimizer steps in all, of every layout."""
+LEAST_MINUTES = 1.0
+"""A group is not begun with less than this left."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Micro-batches of one measured configuration."""
+
+    rows: int
+    """Rows of a micro-batch."""
+    length: int
+    """Tokens of every row; 0 draws lengths as short instructions have them (mean about 140)."""
+    count: int = 1
+    """Micro-batches of an optimizer step."""
+    padded: bool = False
+    """Padded rows instead of rows end to end."""
+    recorded: bool = False
+    """Steps recorded as CUDA graphs."""
+    optimizer: str = "adamw_torch_fused"
+    """By its name in transformers."""
+
+    @property
+    def name(self) -> str:
+        """Identifies it within its group."""
+        marks = ["padded"] * self.padded + ["recorded"] * self.recorded + ["8bit"] * ("8bit" in self.optimizer)
+        return "-".join([f"{self.count}x{self.rows}x{self.length or 'short'}", *marks])
+
+
+@dataclass(frozen=True)
+class Group:
+    """Layouts that share a loaded model."""
+
+    shape: str
+    precision: str
+    checkpointing: str
+    layouts: tuple[Layout, ...]
+
+    @property
+    def name(self) -> str:
+        """Identifies it within the rows."""
+        return f"{self.shape}-{self.precision}-{self.checkpointing}"
+
+
+_FULL = (
+    Layout(8, 140, recorded=True),
+    Layout(8, 0),
+    Layout(8, 0, optimizer="adamw_8bit"),
+    Layout(2, 2048),
+    Layout(1, 512, 4),
+    Layout(8, 0, padded=True),
+    Layout(4, 0, 2),
+    Layout(1, 2048, 2),
+)
+_SHORT = (Layout(8, 140, recorded=True), Layout(8, 0), Layout(2, 2048), Layout(4, 1024, 2))
+_LONG = (Layout(2, 2048), Layout(2, 4096), Layout(8, 0, 2), Layout(16, 0))
+GROUPS = (
+    Group("4b", "16bit", "unsloth", (*_LONG, Layout(8, 2048))),
+    Group("8b", "16bit", "off", (*_SHORT, Layout(3, 2048))),
+    Group("4b", "4bit", "off", (*_SHORT, Layout(4, 2048))),
+    Group("14b", "16bit", "unsloth", _LONG),
+    Group("8b", "4bit", "on", _LONG),
+    Group("0.6b", "4bit", "unsloth", _LONG),
+    Group("4b", "16bit", "off", (*_SHORT, Layout(6, 2048))),
+    Group("14b", "4bit", "off", _SHORT),
+    Group("14b", "16bit", "off", _FULL),
+    Group("0.6b", "16bit", "off", (*_FULL, Layout(8, 2048), Layout(32, 0))),
+    Group("14b", "4bit", "unsloth", _LONG),
+    Group("14b", "16bit", "on", _SHORT),
+    Group("8b", "16bit", "unsloth", _LONG),
+)
+"""What the table lacks comes first: sizes and precisions that it has no rows of."""
+TINY = (Group("tiny", "16bit", "off", (Layout(4, 0), Layout(2, 64, 2))),)
+
+
+def main() -> None:
+    """Runs `measure`, `shape`, `fit` or (inside) one group."""
+    options = arguments()
+    if options.command == "shape":
+        from scripts.bench.training_run import make_model
+
+        make_model(options.folder, options.tokenizer, SHAPES[options.size], weights=not options.no_weights)
+        return
+    if options.command == "group":
+        measure_group(options)
+        # Threads of the training stack can hold the interpreter for seconds after the work is done.
+        sys.stdout.flush()
+        os._exit(0)
+    if options.command == "measure":
+        measure_all(options)
+    rows = [json.loads(line) for line in options.rows.read_text(encoding="utf-8").splitlines()]
+    show_fit(rows, options)
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("measure", "group"):
+        command = commands.add_parser(name)
+        command.add_argument("--rows", type=Path, required=True, help="JSONL to add to")
+        command.add_argument("--tokenizer", type=Path, default=DEMO_MODEL, help="folder with a Qwen tokenizer")
+        command.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "calibrate_models")
+        command.add_argument("--minutes", type=float, default=60)
+        command.add_argument("--limit-s", type=float, default=240, help="time for one group")
+        command.add_argument("--tiny", action="store_true", help="one small group, on a CPU too")
+        command.add_argument("--only", default="", help="groups by name, with commas")
+        command.add_argument("--group", help=argparse.SUPPRESS)
+        command.set_defaults(write=False, replace=False)
+    command = commands.add_parser("shape", help="only write a Qwen3 of some size with random weights")
+    command.add_argument("folder", type=Path)
+    command.add_argument("--size", choices=SHAPES, default="14b")
+    command.add_argument("--tokenizer", type=Path, default=DEMO_MODEL, help="folder with a Qwen tokenizer")
+    command.add_argument("--no-weights", action="store_true", help="for a server that makes them up")
+    command = commands.add_parser("fit")
+    command.add_argument("rows", type=Path, help="JSONL of measured rows")
+    command.add_argument("--write", action="store_true", help="into trainer/plan/calibration.json")
+    command.add_argument("--replace", action="store_true", help="do not keep the rows that are there")
+    return parser.parse_args()
+
+
+def measure_all(options: argparse.Namespace) -> None:
+    """Runs the groups in order until the minutes are spent."""
+    import subprocess
+
+    until = time.monotonic() + 60 * options.minutes
+    options.rows.touch()
+    found = {folder.name for folder in options.models.glob("*")}
+    groups: Sequence[Group] = TINY if options.tiny else GROUPS
+    groups = [g for g in groups if not options.only or g.name in options.only.split(",")]
+    for i, group in enumerate(groups):
+        left = until - time.monotonic()
+        done = done_layouts(options.rows, group)
+        if len(done) == len(group.layouts):
+            continue
+        if left < 60 * LEAST_MINUTES:
+            print(f"{group.name}: not begun, {left:.0f} s are left", flush=True)
+            break
+        command = [
+            sys.executable,
+            "-m",
+            "scripts.bench.calibrate",
+            "group",
+            "--group",
+            group.name,
+            "--rows",
+            str(options.rows),
+        ]
+        command += ["--tokenizer", str(options.tokenizer), "--models", str(options.models)]
+        command += ["--tiny"] if options.tiny else []
+        started = time.monotonic()
+        try:
+            code = subprocess.run(command, timeout=min(options.limit_s, left), check=False).returncode
+        except subprocess.TimeoutExpired:
+            code = 124
+        seconds = time.monotonic() - started
+        print(
+            f"{group.name}: exit {code}, {seconds:.0f} s, {len(done_layouts(options.rows, group))} layouts", flush=True
+        )
+        if group.shape not in found | {g.shape for g in groups[i + 1 :]}:
+            shutil.rmtree(options.models / group.shape, ignore_errors=True)
+
+
+def done_layouts(rows: Path, group: Group) -> set[str]:
+    """Names of the group's layouts that are measured (or do not fit)."""
+    found = (json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines())
+    return {row["layout"] for row in found if row["group"] == group.name}
+
+
+def measure_group(options: argparse.Namespace) -> None:
+    """Loads the model of a group once and measures its layouts, a line each."""
+    from trainer import environment
+
+    environment.settle(Path(tempfile.gettempdir()) / "tuneserve_calibrate")
+    import trainer.sft.loop as loop  # isort: skip - imports unsloth, which must come first
+    import torch
+
+    from configs.rundir import RunDir
+    from configs.schema import RunConfig
+    from scripts.bench.training_run import make_model, measure, out_of_memory_as_result, release
+    from trainer.plan.gpus import gpu_at_hand, match
+    from trainer.plan.layout import Plan
+    from trainer.sft.device import find_device
+    from trainer.sft.varlen import torch_kernel
+
+    # From torch 2.12 on, whose kernel shares keys among heads, Unsloth hands it all rows that lie end to end at once.
+    _, one_kernel = torch_kernel()
+    group = next(g for g in (TINY if options.tiny else GROUPS) if g.name == options.group)
+    folder = DEMO_MODEL if options.tiny else options.models / group.shape
+    if not (folder / "config.json").is_file():
+        make_model(folder, options.tokenizer, SHAPES[group.shape])
+    device = find_device()
+    on_gpu = device.kind == "cuda"
+    gpu = (match(device.name, device.memory_gb) or gpu_at_hand()) if on_gpu else None
+    loaded: list[Any] = []
+    load = loop.load
+
+    def load_once(*args: Any) -> Any:
+        if not loaded:
+            loaded.append(load(*args))
+        return loaded[0]
+
+    # Every layout gets a trainer of its own, all on one model.
+    loop.load = load_once  # type: ignore[assignment]
+    already = done_layouts(options.rows, group)
+    for layout in group.layouts:
+        if layout.name in already:
+            continue
+        plan = Plan(
+            rows_per_step=layout.rows * layout.count, micro_batch=layout.rows, accumulation=layout.count,
+            padding_free=on_gpu and not layout.padded, checkpointing=group.checkpointing,  # type: ignore[arg-type]
+            dtype="bfloat16" if on_gpu else "float32", optimizer=layout.optimizer if on_gpu else "adamw_torch",
+            learning_rate=2e-5, graphs=on_gpu and layout.recorded, group_by_length=False, reasons={},
+        )  # fmt: skip
+        row: dict[str, Any] = {
+            "group": group.name, "shape": group.shape, "precision": group.precision, "rank": 16,
+            "checkpointing": group.checkpointing, "layout": layout.name, "optimizer": layout.optimizer,
+            "recorded": layout.recorded, "gpu": gpu.name if gpu else "cpu",
+            "source": f"{gpu.name if gpu else 'CPU'}, {datetime.date.today().isoformat()}, torch {torch.__version__}",
+        }  # fmt: skip
+        with tempfile.TemporaryDirectory() as scratch:
+            config = RunConfig.model_validate(
+                {
+                    "name": "calibrate",
+                    "model": str(folder),
+                    "output_dir": scratch,
+                    "data": "none.jsonl",
+                    "proof": {"rows": 1},
+                    "train": {"precision": group.precision, "max_steps": STEPS, "save_steps": 0, "plan": "manual"},
+                }
+            )
+            table = random_rows(layout, layout.rows * layout.count * STEPS)
+            facts = {"base_model": str(folder), "end_token_id": 2, "longest_row": 8192 if on_gpu else 512}
+            with out_of_memory_as_result(row):
+                training = loop.TrainingRun(RunDir.create(config), config, plan, facts, table, table.slice(0, 0))
+                row |= measure(training.trainer, warmup=WARMUP, micro_batches=layout.count)
+                # One step in which a kernel is compiled for a new length must not stand for all.
+                row["step_mean_s"], row["step_s"] = row["step_s"], row["step_median_s"]
+                row["apart"] = 1 if layout.padded or layout.recorded or one_kernel else layout.rows
+                row["did"] = {
+                    k: training.did[k] for k in ("padding_free", "gradient_checkpointing", "attention", "version")
+                }
+            training = None  # type: ignore[assignment]
+        release()
+        with options.rows.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(row) + "\n")
+        print(json.dumps({k: row.get(k) for k in ("group", "layout", "step_s", "reserved_gb", "error")}), flush=True)
+
+
+def random_rows(layout: Layout, count: int, seed: int = 0) -> Any:
+    """Rows of random ids in the form of RUN/data/train."""
+    import pyarrow as pa
+
+    generator = np.random.default_rng(seed)
+    # Log-normal with the mean (138) and 95th percentile (276) of short Chinese instructions.
+    drawn = np.clip(generator.lognormal(4.80, 0.50, count), 16, 600).astype(int)
+    lengths = [layout.length or int(n) for n in drawn]
+    ids = [generator.integers(10, 500, n).tolist() for n in lengths]
+    labels = [[-100] * (n // 2) + row[n // 2 :] for n, row in zip(lengths, ids, strict=True)]
+    return pa.table(
+        {
+            "id": [f"row/{i}" for i in range(count)],
+            "conversation": [f"row{i}" for i in range(count)],
+            "input_ids": ids,
+            "labels": labels,
+            "length": lengths,
+            "said": [[""]] * count,
+        }
+    )
+
+
+def show_fit(rows: Sequence[dict[str, Any]], options: argparse.Namespace) -> None:
+    """Fits the measured rows, prints residuals and held-out errors, and writes them if asked to."""
+    console = Console()
+    usable = [r for r in rows if r["gpu"] != "cpu" and (r.get("step_s") or r.get("reserved_gb"))]
+    if not usable:
+        console.print(f"{len(rows)} rows, none of them measured on a GPU: nothing to fit")
+        return
+    before = load_calibration().coefficients
+    console.print("predicted before these rows were seen:", summary(predict(r, before) for r in usable))
+    every = usable if options.replace else [*load_calibration().rows, *usable]
+    fitted = fit(every)
+    console.print(residuals_table([predict(r, fitted) for r in every]))
+    console.print(fitted)
+    console.print("fitted:", summary(predict(r, fitted) for r in every))
+    console.print("held out, five folds:", summary(cross_validate(every)))
+    console.print("held out, one size at a time:", summary(leave_out_shapes(every)))
+    if options.write:
+        CALIBRATION.write_text(written(as_json(fitted, every)), encoding="utf-8")
+
+
+def written(calibration: dict[str, Any]) -> str:
+    """The file's text: a line for every measured row, so that a change shows as what it is."""
+    head = json.dumps({name: value for name, value in calibration.items() if name != "rows"}, indent=1)
+    rows = ",\n".join(f"  {json.dumps(row)}" for row in calibration["rows"])
+    return head.removesuffix("\n}") + f',\n "rows": [\n{rows}\n ]\n}}\n'
+
+
+def residuals_table(residuals: Sequence[Residual]) -> Table:
+    """Measured against predicted, a line each."""
+    table = Table(title="Measured and predicted", title_justify="left", box=None)
+    for column in (
+        "shape",
+        "precision",
+        "checkpointing",
+        "layout",
+        "GB",
+        "predicted",
+        "error",
+        "s/step",
+        "predicted",
+        "error",
+    ):
+        table.add_column(column, no_wrap=column != "layout")
+    for r in residuals:
+        row = r.row
+        memory, seconds = r.memory_error, r.time_error
+        table.add_row(
+            row["shape"], row["precision"], row["checkpointing"], row["layout"],
+            *_compared(row.get("reserved_gb"), r.reserved_gb, memory, ".1f"),
+            *_compared(row.get("step_s"), r.step_s, seconds, ".3f"),
+        )  # fmt: skip
+    return table
+
+
+def _compared(measured: float | None, predicted: float, error: float | None, digits: str) -> tuple[str, str, str]:
+    if measured is None or error is None:
+        return ("", "", "")
+    return (format(measured, digits), format(predicted, digits), f"{error:+.1%}")
+
+
+if __name__ == "__main__":
+    main()

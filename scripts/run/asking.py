@@ -1,0 +1,105 @@
+"""What a run is asked, and how: its tasks, its settings, and the progress line while they are asked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from configs.console import console
+from configs.errors import ConfigError
+from configs.rundir import RunDir
+from configs.schema import RunConfig
+from eval.ask.endpoint import Endpoint, Settings
+from eval.ask.evaluate import OnProgress, Progress, evaluate
+from eval.ask.results import TaskResult
+from eval.tasks import Task, heldout_task, load_tasks
+
+
+def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
+    """The tasks of a run: its own held-out rows first, unless the recipe says otherwise, then the recipe's tasks.
+
+    Raises:
+        ConfigError: there is nothing to ask.
+    """
+    tasks = []
+    heldout = run.data / "heldout.jsonl"
+    if config.eval.heldout and heldout.is_file():
+        rows = [json.loads(line) for line in heldout.read_text(encoding="utf-8").splitlines()]
+        if rows:
+            tasks.append(heldout_task(rows, limit=config.data.max_heldout, seed=config.eval_seed))
+    tasks += load_tasks(config.eval.tasks, config.eval_seed, config.hub, config.offline)
+    if not tasks:
+        raise ConfigError(
+            f"{run.path}: nothing to evaluate: no held-out rows and no tasks", "set data.eval_split or eval.tasks"
+        )
+    return tasks
+
+
+def run_settings(config: RunConfig, family: str) -> Settings:
+    """How base and tuned are asked: the run's sampling, and the thinking mode that was trained."""
+    return Settings(
+        temperature=config.eval.temperature,
+        seed=config.eval_seed,
+        max_tokens=config.eval.max_tokens,
+        thinking={"switchable": config.thinking, "always": True}.get(family),
+        concurrency=config.eval.concurrency,
+        timeout_s=config.eval.timeout_s,
+        max_error_rate=config.eval.max_error_rate,
+    )
+
+
+def tasks_fingerprint(tasks: Sequence[Task]) -> str:
+    """A hash of every prompt, reference and setting that the tasks hold."""
+    digest = hashlib.sha256()
+    for task in tasks:
+        digest.update(repr(task).encode())
+    return digest.hexdigest()
+
+
+def ask(endpoint: Endpoint, tasks: Sequence[Task], out_dir: Path, settings: Settings) -> dict[str, TaskResult]:
+    """Asks and scores all tasks at one endpoint, with a progress bar; goes on where an earlier call stopped."""
+    with _progress(endpoint.label) as show:
+        return evaluate(endpoint, tasks, out_dir, settings=settings, on_progress=show)
+
+
+def _retries(now: Progress) -> str:
+    return f", {now.retries} failed attempts" if now.retries else ""
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[OnProgress]:
+    if not console.is_terminal:
+        marks: set[int] = set()
+
+        def plain(now: Progress) -> None:
+            quarter = 4 * now.done // max(now.total, 1)
+            if quarter not in marks:
+                marks.add(quarter)
+                rate = f"{now.requests_per_s:.1f} requests/s" if now.requests_per_s else "starting"
+                console.print(f"  asking {label}: {now.done}/{now.total}, {rate}{_retries(now)}", style="dim")
+
+        yield plain
+        return
+    columns = (
+        TextColumn("asking {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("[cyan]{task.fields[rate]}"),
+        TimeElapsedColumn(),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        row = bar.add_task(label, rate="")
+
+        def show(now: Progress) -> None:
+            eta = f", {now.eta_s:.0f} s left" if now.eta_s is not None else ""
+            errors = f", {now.errors} errors" if now.errors else ""
+            rate = f"{now.requests_per_s:.1f} requests/s{eta}{errors}{_retries(now)}"
+            bar.update(row, completed=now.done, total=now.total, description=f"{label} {now.task}", rate=rate)
+
+        yield show

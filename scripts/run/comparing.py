@@ -1,0 +1,171 @@
+"""What `tuneserve compare` does: base against tuned, of runs or at any two endpoints, with a judge if any."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from configs.console import console
+from configs.errors import ConfigError
+from configs.rundir import RunDir
+from configs.schema import GateConfig
+from eval.ask.endpoint import Endpoint, Settings
+from eval.ask.results import read_results
+from eval.compare.compare import Results, compare_several
+from eval.compare.comparison import Comparison
+from eval.compare.judge import Judgement, can_be_judged, judge
+from eval.compare.logprobs import read_drift, record_logprobs
+from eval.tasks import Task
+from scripts.run.asking import ask
+from scripts.run.facts import compare_run, report_facts, run_drift, run_facts
+
+JUDGE_KEY = "TUNESERVE_JUDGE_API_KEY"
+"""Environment variable that holds the judge's API key."""
+_TAKEN = ("base", "base_repeat", "judge")
+"""Folders beside those of the tuned models."""
+
+
+def judge_endpoint(url: str | None, model: str | None) -> Endpoint | None:
+    """The judge that `--judge-url` and `--judge-model` name; None where neither was given.
+
+    Raises:
+        ConfigError: one without the other, or an address that is none.
+    """
+    if url is None and model is None:
+        return None
+    if url is None or model is None:
+        given, missing = ("--judge-url", "--judge-model") if model is None else ("--judge-model", "--judge-url")
+        raise ConfigError(f"{given} was given without {missing}", "a judge needs an address and a model name")
+    return Endpoint(url, model, "judge", JUDGE_KEY)
+
+
+def endpoints(urls: Sequence[str], models: Sequence[str]) -> list[Endpoint]:
+    """The base, then the tuned models. Of several, each is labelled by its served name, numbered where two share one.
+
+    Raises:
+        ConfigError: not as many addresses as names, or fewer than two, or an address that is none.
+    """
+    if len(urls) != len(models) or len(urls) < 2:
+        raise ConfigError(
+            f"{len(urls)} --base-url and {len(models)} --model were given",
+            "give two or more, as many of each: the base first, then the tuned models",
+        )
+    labels = ["base"]
+    for model in models[1:]:
+        # The label names a folder and a file of the report.
+        stem = "tuned" if len(models) == 2 else re.sub(r"[^\w.-]+", "_", model).lstrip(".") or "tuned"
+        label, number = stem, 1
+        while label in (*_TAKEN, *labels):
+            number += 1
+            label = f"{stem}-{number}"
+        labels.append(label)
+    return [Endpoint(url, model, label) for url, model, label in zip(urls, models, labels, strict=True)]
+
+
+def compare_runs(runs: Sequence[RunDir], third: Endpoint | None = None) -> list[Comparison]:
+    """One run against its base, or several over one base, from the answers on disk.
+
+    Args:
+        third: the judge of both models' texts, if any.
+    """
+    judgements = [
+        _judged(third, read_results(run.eval / "base"), read_results(run.eval / "tuned"), run.eval / "judge")
+        for run in runs
+    ]
+    if len(runs) == 1:
+        return [compare_run(runs[0], judgements[0])]
+    names = [run.config().served_name for run in runs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"two runs are served as {twice[0]!r}", "give each run a `name` of its own")
+    tunings = {name: read_results(run.eval / "tuned") for name, run in zip(names, runs, strict=True)}
+    asked = runs[0].config().eval
+    drifts = {name: moved for name, run in zip(names, runs, strict=True) if (moved := run_drift(run))}
+    return list(
+        compare_several(
+            read_results(runs[0].eval / "base"),
+            tunings,
+            asked.gate,
+            base_repeat=read_results(runs[0].eval / "base_repeat") if asked.repeat_base else None,
+            drift=drifts,
+            facts={name: run_facts(run) for name, run in zip(names, runs, strict=True)},
+            judgements=dict(zip(names, judgements, strict=True)),
+        )
+    )
+
+
+def compare_endpoints(
+    endpoints: Sequence[Endpoint],
+    tasks: Sequence[Task],
+    folder: Path,
+    settings: Settings,
+    gate: GateConfig,
+    *,
+    repeat_base: bool = False,
+    drift: bool = False,
+    third: Endpoint | None = None,
+    command: str = "",
+) -> list[Comparison]:
+    """Asks the endpoints everything and compares; answers that are in `folder` already are not asked again.
+
+    Args:
+        endpoints: the base, then one tuned model or several; their labels name their folders.
+        repeat_base: ask the base twice, to measure the noise floor.
+        drift: compare the likelihoods of general text too; all must be vLLM servers.
+        third: the judge of the models' texts, if any.
+        command: what repeats this, for the report.
+    """
+    base, *tuned = endpoints
+    answers = folder / "eval"
+    repeat = [replace(base, label="base_repeat")] if repeat_base else []
+    results = {}
+    for endpoint in (base, *repeat, *tuned):
+        results[endpoint.label] = ask(endpoint, tasks, answers / endpoint.label, settings)
+        if drift and endpoint not in repeat:
+            record_logprobs(endpoint, answers / endpoint.label, settings=settings)
+    # One tuned model goes by its served name, where that is not the base's too.
+    alone = len(tuned) == 1 and base.model != tuned[0].model
+    names = {endpoint.label: endpoint.model if alone else endpoint.label for endpoint in tuned}
+    judge_folder = answers / "judge"
+    return list(
+        compare_several(
+            results["base"],
+            {name: results[label] for label, name in names.items()},
+            gate,
+            base_repeat=results.get("base_repeat"),
+            base_name="base" if base.model in {*names.values(), *(one.model for one in tuned)} else base.model,
+            facts=dict.fromkeys(names.values(), report_facts({"command": command})),
+            drift={name: read_drift(answers / "base", answers / label) for label, name in names.items()}
+            if drift
+            else None,
+            judgements={
+                name: _judged(
+                    third, results["base"], results[label], judge_folder / label if len(tuned) > 1 else judge_folder
+                )
+                for label, name in names.items()
+            },
+        )
+    )
+
+
+def _judged(third: Endpoint | None, before: Results, after: Results, folder: Path) -> list[Judgement]:
+    """What the judge says to every task whose answers are texts; the pairs go to `TASK.jsonl` in `folder`."""
+    if third is None:
+        return []
+    tasks = [name for name, result in before.items() if name in after and can_be_judged(result)]
+    if not tasks:
+        console.print(f"  judge {third.model}: no task has texts to compare (qa or summary)", style="dim")
+    found = []
+    for name in tasks:
+        said = judge(third, before[name], after[name])
+        found.append(said)
+        file = folder / f"{name}.jsonl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        rows = (json.dumps(asdict(pair), ensure_ascii=False) for pair in said.pairs)
+        file.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+        counts = f"tuned better {said.wins}, base better {said.losses}, ties {said.ties}, no verdict {said.failures}"
+        console.print(f"  judge {third.model}, {name}: {counts}", style="dim")
+    return found

@@ -1,0 +1,226 @@
+"""`tuneserve run`, stage by stage: data, train, merge, base, tuned, report; then the tuned model stays served.
+
+Every stage is skipped while nothing that it depends on changed. The trainer's stages run in processes of their own; the
+base is served and asked first, then the tuned model, whose server stays up for the user.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from configs.console import console, done, note, skipped, starting, tables
+from configs.errors import TuneserveError
+from configs.hub import files_fingerprint, weights_fingerprint
+from configs.rundir import Inputs, RunDir
+from configs.schema import RunConfig
+from eval.ask.endpoint import Endpoint
+from eval.ask.results import TaskResult
+from eval.compare.comparison import Comparison
+from eval.compare.logprobs import record_logprobs
+from eval.report.render_terminal import print_comparison
+from eval.report.strings import Language
+from eval.report.write import write_reports
+from eval.tasks import Task
+from scripts import environment
+from scripts.run.asking import ask, run_settings, tasks_fingerprint
+from scripts.run.facts import compare_run
+from scripts.run.serving import private_command, serving, start_server
+from scripts.run.stages import run_stage
+from serve.launch.job import prepare
+from serve.launch.target import base_folder, base_target, merged_target
+from serve.process.server import VllmServer
+from serve.proof.verify import verify
+from trainer.export.model_card import write_model_card
+
+
+def train_and_merge(run: RunDir, force: bool = False) -> None:
+    """The trainer's stages, each in its own process; each says whether it worked or was skipped."""
+    run.update(versions=environment.versions())
+    run_stage("data", run)
+    run_stage("train", run, *(["--force"] if force else []))
+    run_stage("merge", run)
+
+
+def evaluate_base(run: RunDir, config: RunConfig, tasks: list[Task]) -> None:
+    """Serves the base and asks it everything; answers of another run with the same questions are taken over."""
+    base = base_folder(run)
+    inputs = base_inputs(run, config, tasks)
+    why = run.changed_since("base", inputs)
+    if why is None:
+        skipped("base")
+        return
+    folders = [run.eval / "base"] + ([run.eval / "base_repeat"] if config.eval.repeat_base else [])
+    sibling = _same_answers(run, inputs, folders)
+    if sibling is not None:
+        for folder in folders:
+            shutil.copytree(sibling.path / folder.relative_to(run.path), folder, dirs_exist_ok=True)
+        with run.stage("base", inputs, folders) as record:
+            record.figures.update(sibling.read().stages["base"].figures, taken_from=str(sibling.path))
+        skipped("base", f"the same base was asked the same questions in {sibling.path}")
+        return
+    _forget_other_answers(run, "base", inputs, folders)
+    starting("base", f"{why}; serving {base}")
+    with (
+        run.stage("base", inputs, folders) as record,
+        serving(base_target(run), config.serve, run.logs / "serve-base.log") as server,
+    ):
+        record.figures["ready_s"] = server.ready_s
+        for folder in folders:
+            results = _ask(server, folder, run, config, tasks)
+            record.figures[folder.name] = _scores(results)
+    _stage_line(run, "base", _shown(run.read().stages["base"].figures["base"]))
+
+
+def evaluate_tuned(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool) -> VllmServer | None:
+    """Serves the merged weights, proves them, asks them everything.
+
+    Args:
+        keep: serve at the recipe's own address and leave the server up.
+
+    Returns:
+        The server that was left up; None without `keep`, and where the stage was skipped.
+
+    Raises:
+        TuneserveError: what is served is not what was trained (parity or proof failed).
+    """
+    inputs = tuned_inputs(run, config, tasks)
+    why = run.changed_since("tuned", inputs)
+    folder = run.eval / "tuned"
+    if why is None:
+        skipped("tuned")
+        return None
+    _forget_other_answers(run, "tuned", inputs, [folder])
+    starting("tuned", f"{why}; serving {run.merged}")
+    command = prepare(run.path).command if keep else private_command(merged_target(run), config.serve)
+    server = None
+    try:
+        with run.stage("tuned", inputs, [folder]) as record:
+            server = start_server(command, run.logs / "serve.log", config.serve.ready_timeout_s)
+            record.figures["ready_s"] = server.ready_s
+            checks = verify(run, server)
+            record.figures.update(checks.figures())
+            record.figures["parity"]["passed"] = checks.parity.passed
+            for passed, name, sentence in checks.lines():
+                note(f"{name:<9} {sentence}", passed)
+            checks.require()
+            results = _ask(server, folder, run, config, tasks)
+            record.figures["tuned"] = _scores(results)
+    except BaseException:
+        if server is not None:
+            server.stop()
+        raise
+    _stage_line(run, "tuned", _shown(run.read().stages["tuned"].figures["tuned"]))
+    if keep:
+        return server
+    server.stop()
+    return None
+
+
+def report(run: RunDir, config: RunConfig, language: Language) -> Comparison:
+    """Compares, prints and writes the report; always done anew, it takes a second."""
+    stages = run.read().stages
+    inputs = {name: stages[name].inputs for name in ("base", "tuned")} | {"gate": config.eval.gate.model_dump()}
+    with run.stage("report", inputs, [run.report / "report.html"]) as record:
+        comparison = compare_run(run)
+        files = write_reports([comparison], run.report, language)
+        record.figures = {"verdict": comparison.gate.verdict, "exit_code": comparison.gate.exit_code}
+    write_model_card(run)
+    console.print()
+    print_comparison(comparison, tables, language)
+    _stage_line(run, "report", str(_near(files["report.html"])))
+    return comparison
+
+
+def _ask(server: VllmServer, folder: Path, run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, TaskResult]:
+    target = server.command.target
+    endpoint = Endpoint(server.command.base_url, target.name, folder.name, config.serve.api_key_env)
+    settings = run_settings(config, target.family)
+    results = ask(endpoint, tasks, folder, settings)
+    if config.eval.drift:
+        record_logprobs(endpoint, folder, settings=settings)
+    return results
+
+
+def base_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
+    """What the base's answers depend on."""
+    return {"base_weights": weights_fingerprint(base_folder(run)), **_eval_inputs(config, tasks)}
+
+
+def tuned_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
+    """What proof, parity and the tuned model's answers depend on."""
+    return {
+        "merged_weights": weights_fingerprint(run.merged),
+        "proof_rows": _file_hash(run.data / "proof.jsonl"),
+        "parity_rows": _file_hash(run.data / "parity.jsonl"),
+        "proof": config.proof.model_dump(mode="json"),
+        **_eval_inputs(config, tasks),
+    }
+
+
+def _eval_inputs(config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
+    """What answers depend on beside the weights: the questions, how they are asked, and how they are served."""
+    asked = config.eval.model_dump(mode="json", include={"temperature", "max_tokens", "repeat_base", "drift"})
+    served = config.serve.model_dump(mode="json", include={"precision", "batch_invariant", "max_model_len", "args"})
+    return {
+        "tasks": tasks_fingerprint(tasks),
+        "seed": config.eval_seed,
+        "thinking": config.thinking,
+        **{f"eval.{key}": value for key, value in asked.items()},
+        **{f"serve.{key}": value for key, value in served.items()},
+    }
+
+
+def _same_answers(run: RunDir, inputs: Inputs, folders: list[Path]) -> RunDir | None:
+    """Another run beside this one whose base gave these answers already."""
+    for manifest in sorted(run.path.parent.glob("*/run.json")):
+        other = RunDir(manifest.parent)
+        if other.path == run.path or not _answered(other, inputs):
+            continue
+        if all((other.path / folder.relative_to(run.path)).is_dir() for folder in folders):
+            return other
+    return None
+
+
+def _answered(other: RunDir, inputs: Inputs) -> bool:
+    try:
+        return other.changed_since("base", inputs) is None
+    except TuneserveError as error:
+        note(f"{error.message}; looking elsewhere for the base's answers")
+        return False
+
+
+def _forget_other_answers(run: RunDir, stage: str, inputs: Inputs, folders: list[Path]) -> None:
+    """Removes answers that were given under other inputs; those of an interrupted stage with the same inputs stay."""
+    record = run.read().stages.get(stage)
+    if record is not None and record.inputs == json.loads(json.dumps(dict(inputs))):
+        return
+    for folder in folders:
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
+def _file_hash(file: Path) -> str | None:
+    return files_fingerprint([file]) if file.is_file() else None
+
+
+def _scores(results: dict[str, TaskResult]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"metric": result.meta.primary, "points": round(100 * result.mean(), 2), "n": result.meta.n}
+        for name, result in results.items()
+    }
+
+
+def _shown(scores: dict[str, dict[str, Any]]) -> str:
+    return "  ".join(f"{name} {score['points']:.1f}" for name, score in scores.items())
+
+
+def _stage_line(run: RunDir, stage: str, text: str) -> None:
+    done(stage, run.read().stages[stage].seconds or 0.0, text)
+
+
+def _near(file: Path) -> Path:
+    """A path as the user would type it."""
+    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file

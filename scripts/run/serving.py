@@ -1,0 +1,51 @@
+"""A server for as long as a block runs: what the stages of a run need."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from configs.console import console
+from configs.schema import ServeConfig
+from serve.launch.command import ServerCommand, build_command
+from serve.launch.target import Target
+from serve.process.progress import StartDisplay
+from serve.process.server import VllmServer
+
+
+def start_server(command: ServerCommand, log: Path, ready_timeout_s: float) -> VllmServer:
+    """Starts a server and returns it once it has answered a real chat; one line shows the phase and the seconds.
+
+    Raises:
+        StartFailed: with the cause found in the log.
+        TuneserveError: the port is taken.
+    """
+    with StartDisplay(console) as display:
+        server = VllmServer(command, log, ready_timeout_s, display.on_phase)
+        return server.__enter__()
+
+
+@contextmanager
+def serving(target: Target, config: ServeConfig, log: Path) -> Iterator[VllmServer]:
+    """A ready server for ourselves only, stopped at the end of the block whatever happens in it."""
+    server = start_server(private_command(target, config), log, config.ready_timeout_s)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def private_command(target: Target, config: ServeConfig) -> ServerCommand:
+    """The recipe's server on a free port of the loopback interface, for the stages of a run."""
+    private = config.model_copy(update={"host": "127.0.0.1", "port": _free_port()})
+    return build_command(target, private, available_ram=psutil.virtual_memory().available)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,65 @@
+"""Adapters of a running server: load one, unload one, list them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.errors import ConfigError
+from serve.api.client import Refused, ServerClient
+from serve.launch.target import read_adapter
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """One name that a server answers to."""
+
+    name: str
+    """Model name."""
+    parent: str | None
+    """The base that an adapter belongs to, None for the base itself."""
+    context: int | None
+    """Longest context in tokens, where the server says."""
+    folder: str | None = None
+    """Where the server read it from."""
+
+
+def served_models(client: ServerClient) -> list[ServedModel]:
+    """What `/v1/models` lists."""
+    listed = client.get("/v1/models")["data"]
+    return [ServedModel(m["id"], m.get("parent"), m.get("max_model_len"), m.get("root")) for m in listed]
+
+
+def load_adapter(client: ServerClient, name: str, folder: Path) -> None:
+    """Loads a PEFT adapter under a name into a running server; requests for it are answered from then on.
+
+    Raises:
+        ConfigError: vLLM cannot serve it, the name is taken, or the server was started without adapters.
+    """
+    adapter = read_adapter(name, folder)
+    body = {"lora_name": name, "lora_path": str(adapter.folder.absolute())}
+    try:
+        client.post("/v1/load_lora_adapter", body)
+    except Refused as error:
+        raise ConfigError(f"{name} was not loaded: {error.message}", _step(error)) from error
+
+
+def unload_adapter(client: ServerClient, name: str) -> None:
+    """Takes an adapter out of a running server.
+
+    Raises:
+        ConfigError: there is no adapter of that name, or the server was started without adapters.
+    """
+    try:
+        client.post("/v1/unload_lora_adapter", {"lora_name": name})
+    except Refused as error:
+        raise ConfigError(f"{name} was not unloaded: {error.message}", _step(error)) from error
+
+
+def _step(error: Refused) -> str:
+    if error.status == 404:
+        return "see `tuneserve adapters list`; a server takes adapters only when it was started with `--adapter`"
+    return (
+        "its rank must not exceed --max-lora-rank of the server and its layers must be among --lora-target-modules; "
+        "`serve --adapters a=RUN1 b=RUN2` starts a server that fits several"
+    )

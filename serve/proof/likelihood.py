@@ -1,0 +1,144 @@
+"""The proof: the weights that are served recover what the adapter had learned, read through the server.
+
+Before the trainer lets go of the model it stores, for held-out rows, the answer's log-likelihood with and without the
+adapter. The same sums, read through vLLM's `prompt_logprobs`, must come out as with the adapter. That covers the merge,
+the template, the numerics of the server and its quantization at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from configs.errors import TuneserveError
+from configs.schema import ProofConfig
+from serve.api.client import ServerClient, in_parallel
+from serve.proof.parity import read_rows
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Likelihoods of held-out answers in nats, summed over the answer's tokens, and the verdict."""
+
+    rows: int
+    """Rows compared."""
+    mean_gap: float
+    """Mean over the rows of |served - adapter|."""
+    mean_effect: float
+    """Mean over the rows of |base - adapter|: what the adapter changes."""
+    tolerance: float
+    """Largest `mean_gap`, as a share of `mean_effect`."""
+    row_factor: float
+    """No row may be off by more than this many times the bound of the mean."""
+    worst_row: str
+    """Id of the row that is off the most."""
+    worst_gap: float
+    """|served - adapter| of that row."""
+    recovered: float
+    """Share of the adapter's gain that the served weights have: (served - base) / (adapter - base), over all rows."""
+    shift_per_token: float
+    """Mean of served - adapter over all answer tokens; exp(-shift) is the change of the perplexity."""
+    rounded: bool = False
+    """Whether the served weights were rounded to fewer bits, so that some loss is expected and its size is stated."""
+
+    @property
+    def bound(self) -> float:
+        """Largest allowed `mean_gap` in nats."""
+        return self.tolerance * self.mean_effect
+
+    @property
+    def passed(self) -> bool:
+        """Whether the served weights are the trained ones, within the bounds."""
+        return self.mean_effect > 0 and self.mean_gap <= self.bound and self.worst_gap <= self.row_factor * self.bound
+
+    def sentence(self) -> str:
+        """One sentence for the terminal."""
+        if self.mean_effect == 0:
+            return "the adapter changes no answer's likelihood, so nothing can be proved: training had no effect"
+        share = f"{100 * self.mean_gap / self.mean_effect:.2f} % of what the adapter changes"
+        allowed = f"allowed {100 * self.tolerance:g} %"
+        kept = f"{100 * self.recovered:.{1 if self.rounded else 0}f} % of the adapter's gain is there"
+        what = "rounded weights" if self.rounded else "served weights"
+        if self.rounded:
+            kept += f", perplexity of the answers x {math.exp(-self.shift_per_token):.4f}"
+        if self.passed and self.rounded:
+            return f"{what} stay close to the trained ones: off by {share} ({allowed}) on {self.rows} answers; {kept}"
+        if self.passed:
+            return f"{what} are the trained ones: off by {share} on {self.rows} held-out answers"
+        if self.mean_gap > self.bound:
+            return f"{what} are NOT the trained ones: off by {share} ({allowed}); {kept}"
+        return (
+            f"{what} are NOT the trained ones: row {self.worst_row} is off by {self.worst_gap:.3f} nats "
+            f"(allowed {self.row_factor * self.bound:.3f}), though the mean is within its bound"
+        )
+
+    def figures(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {**asdict(self), "bound": self.bound, "passed": self.passed}
+
+
+def check_proof(client: ServerClient, model: str, file: Path, config: ProofConfig, rounded: bool = False) -> Proof:
+    """Reads the answers' likelihoods through the server and compares them with the stored ones.
+
+    Args:
+        client: a server that is ready.
+        model: name to ask for.
+        file: rows {"id", "input_ids", "answer_start", "base_logprob", "adapter_logprob"}.
+        config: the bounds.
+        rounded: whether what is served was rounded to fewer bits; it has a wider bound.
+
+    Raises:
+        TuneserveError: the file is missing or has no rows, or the server gives no likelihoods.
+    """
+    rows = read_rows(file, "train")
+    served = in_parallel(lambda row: answer_logprob(client, model, row["input_ids"], row["answer_start"]), rows)
+    return judge(rows, served, config, rounded)
+
+
+def answer_logprob(client: ServerClient, model: str, input_ids: Sequence[int], answer_start: int) -> float:
+    """Log-likelihood in nats of `input_ids[answer_start:]` given what stands before, under a served model.
+
+    Raises:
+        TuneserveError: vLLM answers without a likelihood for some token of the answer.
+    """
+    body = {"model": model, "prompt": list(input_ids), "max_tokens": 1, "prompt_logprobs": 0, "temperature": 0}
+    tokens = client.post("/v1/completions", body)["choices"][0]["prompt_logprobs"]
+    if len(tokens) != len(input_ids):
+        raise TuneserveError(
+            f"the server gave likelihoods for {len(tokens)} of {len(input_ids)} prompt tokens",
+            "raise serve.max_model_len; a row of the proof is longer than the served context",
+        )
+    return sum(tokens[i][str(input_ids[i])]["logprob"] for i in range(answer_start, len(input_ids)))
+
+
+def judge(rows: Sequence[dict[str, Any]], served: Sequence[float], config: ProofConfig, rounded: bool = False) -> Proof:
+    """Compares served likelihoods with the stored ones.
+
+    Args:
+        rows: stored rows with `id`, `input_ids`, `answer_start`, `base_logprob`, `adapter_logprob`.
+        served: the server's likelihood of each row's answer, in the same order.
+        config: the bounds.
+        rounded: whether the wider bound holds.
+    """
+    adapter = [row["adapter_logprob"] for row in rows]
+    base = [row["base_logprob"] for row in rows]
+    gaps = [abs(s - a) for s, a in zip(served, adapter, strict=True)]
+    gain = sum(adapter) - sum(base)
+    tokens = sum(len(row["input_ids"]) - row["answer_start"] for row in rows)
+    worst = max(range(len(rows)), key=gaps.__getitem__)
+    return Proof(
+        rows=len(rows),
+        mean_gap=fmean(gaps),
+        mean_effect=fmean(abs(b - a) for b, a in zip(base, adapter, strict=True)),
+        tolerance=config.rounded_tolerance if rounded else config.tolerance,
+        row_factor=config.row_factor,
+        worst_row=str(rows[worst]["id"]),
+        worst_gap=gaps[worst],
+        recovered=(sum(served) - sum(base)) / gain if gain else 0.0,
+        shift_per_token=(sum(served) - sum(adapter)) / tokens,
+        rounded=rounded,
+    )

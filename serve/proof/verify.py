@@ -1,0 +1,110 @@
+"""Everything that a served run is checked for before anybody uses it: parity, proof, behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from configs.errors import TuneserveError
+from configs.rundir import RunDir
+from serve.api.client import ServerClient
+from serve.process.server import VllmServer
+from serve.proof.behaviour import Behaviour, check_behaviour
+from serve.proof.likelihood import Proof, check_proof
+from serve.proof.parity import Parity, check_parity
+
+
+@dataclass(frozen=True)
+class ServedChecks:
+    """What was found out about the served model."""
+
+    parity: Parity
+    """Token ids against the trained ones."""
+    proof: Proof | None
+    """Likelihoods against the trained ones; None where the run has no proof rows (full fine-tuning)."""
+    behaviour: Behaviour | None = None
+    """How it meets a plain client; None where only the weights were checked."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether what is served is what was trained. Behaviour is reported, not judged: it depends on the data."""
+        return self.parity.passed and (self.proof is None or self.proof.passed)
+
+    def lines(self) -> list[tuple[bool, str, str]]:
+        """(passed, name, sentence) of every check, for the terminal."""
+        found = [(self.parity.passed, "parity", self.parity.sentence())]
+        if self.proof:
+            found.append((self.proof.passed, "proof", self.proof.sentence()))
+        if self.behaviour:
+            found.append((self.behaviour.passed, "behaviour", self.behaviour.sentence()))
+        return found
+
+    def figures(self) -> dict[str, Any]:
+        """For the manifest: flat enough to read, complete enough to judge."""
+        return {
+            "parity": self.parity.figures(),
+            "proof": self.proof.figures() if self.proof else None,
+            "behaviour": self.behaviour.figures() if self.behaviour else None,
+        }
+
+    def require(self, whose: str = "") -> None:
+        """Raises a TuneserveError that shows the difference, and `whose` it is, when what is served was not trained."""
+        if not self.parity.passed:
+            raise TuneserveError(
+                f"{whose}parity: {self.parity.sentence()}",
+                "the server builds other prompts than were trained: look for `--chat-template` or template settings "
+                "among the vLLM arguments, and compare chat_template in the base and in merged/",
+            )
+        if self.proof and not self.proof.passed:
+            raise TuneserveError(f"{whose}proof: {self.proof.sentence()}", _proof_step(self.proof))
+
+
+def _proof_step(proof: Proof) -> str:
+    seen = (
+        f"the adapter changes an answer by {proof.mean_effect:.2f} nats on average, the server is off by "
+        f"{proof.mean_gap:.2f}: "
+    )
+    if proof.rounded:
+        return seen + (
+            "export again from this run's adapter; if it was, take more bits (int8 or fp8 before int4), or accept the "
+            "loss with --no-check"
+        )
+    return seen + (
+        "where the effect is a few nats, number formats alone can do that (train longer); else merge again with "
+        "--force, and serve in bf16 instead of fp8"
+    )
+
+
+def verify(run: RunDir, server: VllmServer, model: str | None = None, rounded: bool = False) -> ServedChecks:
+    """Checks a ready server against what its run trained.
+
+    Args:
+        run: the run whose weights or adapter are served.
+        server: a server that is ready.
+        model: name to ask for; by default the target's.
+        rounded: whether the weights are a copy of the run's in fewer bits.
+    """
+    target = server.command.target
+    name = model or target.name
+    behaviour = check_behaviour(
+        server.client, target, name, run.data / "heldout.jsonl", max_tokens=run.config().eval.max_tokens
+    )
+    return replace(verify_weights(run, server.client, name, rounded), behaviour=behaviour)
+
+
+def verify_weights(run: RunDir, client: ServerClient, name: str, rounded: bool = False) -> ServedChecks:
+    """Parity and proof of one name of a running server against the run that trained it; seconds.
+
+    Args:
+        run: the run whose weights or adapter are served.
+        client: a server that is ready.
+        name: the name to ask for.
+        rounded: whether the weights are a copy of the run's in fewer bits.
+    """
+    config = run.config()
+    proof_file = run.data / "proof.jsonl"
+    has_proof = proof_file.is_file() or config.train.method == "lora"
+    return ServedChecks(
+        parity=check_parity(client, name, run.data / "parity.jsonl"),
+        proof=check_proof(client, name, proof_file, config.proof, rounded) if has_proof else None,
+    )

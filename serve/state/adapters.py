@@ -1,0 +1,61 @@
+"""Which adapters came and went since a server started: its names follow, and a restart has the same ones.
+
+One small file for each server beside its state file; the command line writes it, the supervisor reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from filelock import FileLock
+
+from configs.hub import files_fingerprint
+from configs.rundir import write_atomically
+from serve.state.folders import state_folder
+
+
+def changes(port: int) -> dict[str, Path | None]:
+    """What was changed since the server on a port started: adapter names, each with the path that vLLM was given.
+
+    None stands for an adapter that was taken out.
+    """
+    file = _folder(port) / "changes.json"
+    known: dict[str, str | None] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return {name: Path(path) if path else None for name, path in known.items()}
+
+
+def note_change(port: int, name: str, path: Path | None) -> None:
+    """Notes that an adapter is served under a name from now on, or, with None, is not."""
+    folder = _folder(port)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "changes.lock"):
+        known = {**changes(port), name: path}
+        stored = {name: str(path) if path else None for name, path in known.items()}
+        write_atomically(folder / "changes.json", json.dumps(stored, ensure_ascii=False) + "\n")
+
+
+def forget_all(port: int) -> None:
+    """A new server on a port has none of the adapters that an earlier one had."""
+    shutil.rmtree(_folder(port), ignore_errors=True)
+
+
+def path_of_its_own(port: int, adapter: Path) -> Path:
+    """A link to an adapter whose name follows from the adapter's contents.
+
+    vLLM keeps what it has computed of a prompt under the adapter's name and path. An adapter that was trained again in
+    its folder and loaded again would be answered for by the old one; under another path it is not.
+    """
+    adapter = adapter.resolve()
+    files = [adapter / "adapter_config.json", *sorted(adapter.glob("adapter_model.*"))]
+    link = _folder(port) / files_fingerprint(files)[:16]
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not (link.is_symlink() and link.readlink() == adapter):
+        link.unlink(missing_ok=True)
+        link.symlink_to(adapter, target_is_directory=True)
+    return link
+
+
+def _folder(port: int) -> Path:
+    return state_folder().parent / "adapters" / str(port)

@@ -1,0 +1,153 @@
+"""Which servers run on this machine: one small file each, so that `serve status`, `stop` and `logs` find them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import psutil
+from pydantic import BaseModel, ConfigDict
+
+from configs.errors import ConfigError
+from configs.rundir import write_atomically
+from serve.state.adapters import changes, forget_all
+from serve.state.folders import state_folder
+
+Phase = Literal["starting", "ready", "restarting", "stopping", "failed", "stopped"]
+
+
+class ServerState(BaseModel):
+    """What is known of one supervised server."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: Phase
+    """Where it stands."""
+    phase: str = ""
+    """What a start is doing."""
+    supervisor_pid: int
+    """The process that watches it; stopping that one stops the server."""
+    supervisor_created: float
+    """When that process began (seconds since 1970), so that a reused pid is not taken for it."""
+    server_pid: int | None = None
+    """vLLM's leader."""
+    port: int
+    """Port that it listens on."""
+    base_url: str
+    """Base URL for OpenAI clients."""
+    names: list[str]
+    """Model names."""
+    served: str
+    """Run directory or model folder."""
+    log: str
+    """vLLM's log."""
+    weights: str = ""
+    """Model folder, whose tokenizer the benchmark needs."""
+    argv: list[str] = []
+    """Program and arguments, which say what adapters it can take."""
+    api_key_env: str | None = None
+    """Variable that holds the API key; None where none is asked for."""
+    started: str
+    """UTC, ISO 8601."""
+    ready_s: float | None = None
+    """Seconds from the start to the first answer."""
+    restarts: int = 0
+    """Restarts after crashes."""
+    message: str = ""
+    """Why it failed or was restarted."""
+    next_step: str = ""
+    """What to do about it."""
+
+    @property
+    def all_names(self) -> list[str]:
+        """Model names now, with the adapters that came and without those that went since it started."""
+        changed = changes(self.port)
+        kept = [name for name in self.names if changed.get(name, name) is not None]
+        return [*kept, *(name for name, path in changed.items() if path and name not in kept)]
+
+    @property
+    def root_url(self) -> str:
+        """Where the server's own routes are, such as `/tokenize`."""
+        return self.base_url.removesuffix("/v1")
+
+    @property
+    def api_key(self) -> str | None:
+        """The API key.
+
+        Raises:
+            ConfigError: the server asks for one, and the variable is not set here.
+        """
+        if self.api_key_env is None:
+            return None
+        key = os.environ.get(self.api_key_env)
+        if not key:
+            raise ConfigError(
+                f"the server on port {self.port} asks for an API key, and {self.api_key_env} is not set",
+                f"export {self.api_key_env}=KEY",
+            )
+        return key
+
+    @property
+    def alive(self) -> bool:
+        """Whether the supervisor still runs."""
+        try:
+            process = psutil.Process(self.supervisor_pid)
+            same = abs(process.create_time() - self.supervisor_created) < 1
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+def state_file(port: int) -> Path:
+    """State file of the server on a port."""
+    return state_folder() / f"{port}.json"
+
+
+def write_state(state: ServerState) -> None:
+    """Writes the state file atomically."""
+    file = state_file(state.port)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, state.model_dump_json(indent=2) + "\n")
+
+
+def read_state(port: int) -> ServerState | None:
+    """State of the server on a port, None where none was started."""
+    file = state_file(port)
+    return ServerState.model_validate_json(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def status() -> list[ServerState]:
+    """Every server whose supervisor runs, and those that failed and were not looked at since; by port."""
+    found = []
+    for file in sorted(state_folder().glob("*.json")):
+        state = ServerState.model_validate_json(file.read_text(encoding="utf-8"))
+        if state.alive or state.state == "failed":
+            found.append(state)
+        else:
+            file.unlink(missing_ok=True)
+            forget_all(state.port)
+    return found
+
+
+def find_server(which: str | Path | None = None) -> ServerState:
+    """The server that a word means: a run directory, a model folder, a port or a model name.
+
+    Args:
+        which: None takes the only server there is.
+
+    Raises:
+        ConfigError: none fits, or several do.
+    """
+    servers = status()
+    if which is not None:
+        wanted = str(which)
+        folder = str(Path(wanted).resolve())
+        servers = [s for s in servers if wanted == str(s.port) or folder == s.served or wanted in s.all_names]
+    if len(servers) == 1:
+        return servers[0]
+    if not servers:
+        what = f"no server for {which}" if which is not None else "no server"
+        raise ConfigError(f"{what} was started here by this user", "start one: `tuneserve serve RUN --detach`")
+    listed = ", ".join(f"{s.port} ({s.names[0]})" for s in servers)
+    raise ConfigError(f"several servers run: {listed}", "name one by its port")

@@ -1,0 +1,44 @@
+"""The picture of `check` in the docs: Chinese at its width, and nothing from the network."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from scripts.bench.check_picture import FONTLESS, TEXT, _widened, smaller
+
+
+def test_wide_characters_get_two_cells() -> None:
+    line = '<text class="r1" x="0" y="1" textLength="48.8" clip-path="url(#l)">价格38</text>'
+    assert 'textLength="73.2"' in TEXT.sub(_widened, line)
+
+
+def test_fonts_are_not_fetched() -> None:
+    assert "@font-face" not in FONTLESS
+    assert ".{unique_id}-matrix" in FONTLESS
+
+
+def test_a_smaller_picture_shows_the_same_texts() -> None:
+    line = '<text class="terminal-12-r1" x="0" clip-path="url(#terminal-12-line-0)">a&#160;b</text>'
+    clip = '<clipPath id="terminal-12-line-0">\n<rect/></clipPath>\n'
+    whole = '<g clip-path="url(#terminal-12-clip-terminal)">'
+    drawn = '<text class="t-r1" x="0">a\u00a0b</text>'
+    assert smaller(clip + whole + line) == '<g clip-path="url(#t-clip-terminal)">' + drawn
+
+
+def test_picture_of_the_demo(tmp_path: Path) -> None:
+    root = Path(__file__).parents[3]
+    out = tmp_path / "check.svg"
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.bench.check_picture", "configs/demo.yaml", str(out)],
+        cwd=root, env=os.environ | {"TUNESERVE_CACHE": str(tmp_path / "cache"), "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    picture = out.read_text(encoding="utf-8")
+    assert "configs/demo/data/train.jsonl" in picture
+    assert str(root) not in picture
+    assert "optimizer\u00a0steps" in picture
+    assert len(picture.encode()) < 45_000

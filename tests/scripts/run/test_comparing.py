@@ -1,0 +1,221 @@
+"""`tuneserve compare` at endpoints: noise floor, drift, judge, and what a wrong call is told."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from typer.testing import CliRunner
+
+from configs.errors import ConfigError
+from configs.rundir import RunDir
+from configs.schema import RunConfig
+from eval.metrics.rouge import jieba_version
+from scripts.cli import app
+from scripts.run.comparing import JUDGE_KEY, endpoints, judge_endpoint
+from tests.eval.compare.test_judge import JudgingServer
+from tests.eval.conftest import serving
+from tests.eval.mock_server import MODEL, MockServer
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    file = tmp_path / "qa.jsonl"
+    lines = [
+        {"messages": [{"role": "user", "content": f"第{n}题：城市{n}"}], "answers": [f"城市{n}"]} for n in range(20)
+    ]
+    file.write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines), encoding="utf-8")
+    return file
+
+
+class Certain(MockServer):
+    """Never adds the question mark that the other one adds to some answers."""
+
+    async def _answer(self, request: web.Request, body: dict) -> web.StreamResponse:
+        reply = await super()._answer(request, body)
+        assert isinstance(reply, web.Response)
+        return web.json_response(json.loads(str(reply.text).replace("\\uff1f", "")))
+
+
+class Elsewhere(MockServer):
+    """Names villages where the other one names cities."""
+
+    async def _answer(self, request: web.Request, body: dict) -> web.StreamResponse:
+        reply = await super()._answer(request, body)
+        assert isinstance(reply, web.Response)
+        return web.json_response(json.loads(str(reply.text).replace("\\u57ce\\u5e02", "\\u6751\\u5e84")))
+
+
+def compare(*args: str | Path) -> str:
+    result = CliRunner().invoke(app, ["compare", *map(str, args)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_endpoints_with_noise_floor_and_drift(rows: Path, tmp_path: Path) -> None:
+    base_server, tuned_server, out = MockServer(), Certain(), tmp_path / "report"
+    with serving(base_server) as base, serving(tuned_server) as tuned:
+        asked = ("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned.base_url, "--model", MODEL)
+        compare(*asked, "--tasks", f"mine:qa={rows}", "--out", out, "--repeat-base", "--drift", "--lang", "en")
+        assert (len(base_server.asked), len(tuned_server.asked)) == (40, 20)
+        compare(*asked, "--tasks", f"mine:qa={rows}", "--out", out, "--repeat-base", "--drift", "--lang", "en")
+        assert (len(base_server.asked), len(tuned_server.asked)) == (40, 20)
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    task = report["tasks"][0]
+    assert (task["noise"]["delta_points"], task["noise"]["changed"], task["noise"]["n"]) == (0, 0, 20)
+    assert task["metric"] == "cmrc_em"
+    assert task["tuned_points"] == 100
+    assert report["drift"]["change_per_character"] == 0
+    assert (report["base"], report["tuned"], report["base_model"]) == ("base", "tuned", MODEL)
+    check_facts(report["facts"])
+    assert report["facts"]["command"].startswith("tuneserve ")
+
+
+def check_facts(facts: dict) -> None:
+    assert facts["versions"]["jieba"] == jieba_version()
+    assert facts["versions"]["tuneserve"] == importlib.metadata.version("tuneserve")
+    assert datetime.now(UTC) - datetime.fromisoformat(facts["created_at"]) < timedelta(minutes=5)
+
+
+def test_several_tuned_models_share_one_base(rows: Path, tmp_path: Path) -> None:
+    servers, judging = [MockServer(), Certain(), Elsewhere()], JudgingServer(lambda first, second: "结论：平")
+    with ExitStack() as running:
+        *asked, third = [running.enter_context(serving(server)).base_url for server in (*servers, judging)]
+        output = compare(
+            *(word for url in asked for word in ("--base-url", url, "--model", MODEL)),
+            *("--targets", f"mine:qa={rows}", "--tasks", f"kept:qa={rows}", "--out", tmp_path, "--lang", "en"),
+            *("--judge-url", third, "--judge-model", MODEL, "--drift"),
+        )
+    reports = [json.loads((tmp_path / f"report.{n}.json").read_text(encoding="utf-8")) for n in ("mock", "mock-2")]
+    assert [(report["base"], report["tasks"][0]["tuned_points"]) for report in reports] == [("base", 100), ("base", 0)]
+    assert all(report["drift"] and report["judged"][0]["ties"] == 20 for report in reports)
+    assert (tmp_path / "eval" / "judge" / "mock-2" / "kept.jsonl").is_file()
+    assert [len(server.asked) for server in servers] == [40, 40, 40]
+    assert "Learning against forgetting" in output
+    assert "2 runs against base" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_labels_are_folders_of_their_own() -> None:
+    for models, labels in (
+        (["b", "x/a", "x_a", "base", "..", "a-2", "a", "a"], ["x_a", "x_a-2", "base-2", "tuned", "a-2", "a", "a-3"]),
+        (["b", "a"], ["tuned"]),
+    ):
+        found = endpoints(["http://127.0.0.1:9"] * len(models), models)
+        assert [one.label for one in found] == ["base", *labels]
+    with pytest.raises(ConfigError, match="3 --base-url and 2 --model were given"):
+        endpoints(["http://127.0.0.1:9"] * 3, ["b", "a"])
+
+
+def test_endpoints_are_asked_and_gated_as_told(rows: Path, tmp_path: Path) -> None:
+    server = MockServer(latency_ms=5)
+    with serving(server) as base:
+        asked = ("--base-url", base.base_url, "--model", MODEL) * 2
+        told = ("--seed", 7, "--concurrency", 2, "--max-tokens", 33, "--margin", 5, "--mean-margin", 3.5)
+        compare(*asked, "--tasks", f"mine:qa={rows}", "--out", tmp_path, *told)
+    assert {(body["seed"], body["max_tokens"]) for body in server.bodies} == {(7, 33)}
+    assert server.most_in_flight == 2
+    gate = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["gate"]
+    assert (gate["margin_points"], gate["mean_margin_points"]) == (5, 3.5)
+
+
+def test_progress_tells_of_failed_attempts(rows: Path, tmp_path: Path) -> None:
+    rows.write_text(rows.read_text(encoding="utf-8").replace("第7题", "第7题[429x2]"), encoding="utf-8")
+    with serving(MockServer()) as one:
+        asked = ("--base-url", one.base_url, "--model", MODEL) * 2
+        assert "2 failed attempts" in compare(*asked, "--tasks", f"mine:qa={rows}", "--out", tmp_path)
+
+
+def test_a_run_does_not_ignore_what_is_for_endpoints(tmp_path: Path) -> None:
+    found = CliRunner().invoke(app, ["compare", str(tmp_path), "--margin", "5", "--seed", "0"])
+    assert "--seed, --margin: only for endpoints" in str(found.exception)
+
+
+def test_several_runs_keep_noise_floor_and_drift(rows: Path, tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    with serving(MockServer()) as base, serving(Certain()) as tuned:
+        asked = ("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned.base_url, "--model", MODEL)
+        compare(*asked, "--tasks", f"mine:qa={rows}", "--out", first, "--repeat-base", "--drift")
+    runs = []
+    for name in ("a", "b"):
+        recipe = {"name": name, "model": "m", "output_dir": str(tmp_path / "runs"), "data": {"sources": str(rows)}}
+        run = RunDir.create(RunConfig.model_validate(recipe | {"eval": {"repeat_base": True, "drift": True}}))
+        for stage in ("train", "base", "tuned"):
+            with run.stage(stage, {}, []):
+                pass
+        shutil.copytree(first / "eval", run.eval, dirs_exist_ok=True)
+        runs.append(run.path)
+    compare(*runs, "--again", "--out", tmp_path / "both")
+    for name in ("a", "b"):
+        report = json.loads((tmp_path / "both" / f"report.{name}.json").read_text(encoding="utf-8"))
+        check_facts(report["facts"])
+        assert report["tasks"][0]["noise"]["n"] == 20
+        assert report["drift"]["change_per_character"] == 0
+
+
+@pytest.mark.parametrize("quoted", [True, False])
+def test_a_report_can_leave_the_answers_out(rows: Path, tmp_path: Path, quoted: bool) -> None:
+    with serving(MockServer()) as base, serving(Elsewhere()) as tuned:
+        asked = ("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned.base_url, "--model", MODEL)
+        compare(*asked, "--tasks", f"mine:qa={rows}", "--out", tmp_path, *(() if quoted else ("--no-answers",)))
+    files = sorted(path for path in tmp_path.iterdir() if path.name.startswith("report."))
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
+    assert ("城市" in text, "村庄" in text) == (quoted, quoted)
+    task = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["tasks"][0]
+    assert (len(files), task["lost"], bool(task["flips"])) == (4, 20, quoted)
+
+
+def test_a_judge_reads_both_answers(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def certain(first: str, second: str) -> str:
+        if ("？" in first) == ("？" in second):
+            return "结论：平"
+        return "结论：二" if "？" in first else "结论：一"
+
+    monkeypatch.setenv(JUDGE_KEY, "judges-own")
+    monkeypatch.setenv("TUNESERVE_API_KEY", "models-own")
+    judging, out = JudgingServer(certain), tmp_path / "report"
+    base_server = MockServer()
+    with serving(base_server) as base, serving(Certain()) as tuned, serving(judging) as third:
+        output = compare(
+            *("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned.base_url, "--model", MODEL),
+            *("--tasks", f"mine:qa={rows}", "--out", out, "--lang", "zh"),
+            *("--judge-url", third.base_url, "--judge-model", MODEL),
+        )
+    pairs = [json.loads(line) for line in (out / "eval" / "judge" / "mine.jsonl").read_text().splitlines()]
+    wins = sum(pair["outcome"] == "tuned" for pair in pairs)
+    assert 0 < wins < len(pairs) == 20
+    seen = json.loads((out / "report.json").read_text(encoding="utf-8"))["judged"][0]
+    assert (seen["wins"], seen["losses"], seen["ties"], seen["failures"]) == (wins, 0, 20 - wins, 0)
+    assert len(judging.bodies) == 40
+    assert {headers["Authorization"] for headers in judging.headers} == {"Bearer judges-own"}
+    assert {headers["Authorization"] for headers in base_server.headers} == {"Bearer models-own"}
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "并排评判" in page
+    assert "judges-own" not in page + output
+
+
+@pytest.mark.parametrize("given", [("http://127.0.0.1:1", None), (None, "judge")])
+def test_half_a_judge_is_refused(given: tuple[str | None, str | None]) -> None:
+    with pytest.raises(ConfigError, match="was given without --judge"):
+        judge_endpoint(*given)
+    assert judge_endpoint(None, None) is None
+
+
+def test_letters_are_not_judged(tmp_path: Path) -> None:
+    file = tmp_path / "choice.jsonl"
+    line = {"question": "哪一个？", "choices": ["甲", "乙"], "answer": "A"}
+    file.write_text("\n".join(json.dumps(line) for _ in range(4)), encoding="utf-8")
+    judging = JudgingServer(lambda first, second: "结论：平")
+    with serving(MockServer()) as base, serving(judging) as third:
+        asked = ("--base-url", base.base_url, "--model", MODEL) * 2
+        output = compare(
+            *asked, "--tasks", f"choice={file}", "--out", tmp_path, "--judge-url", third.base_url,
+            "--judge-model", MODEL,
+        )  # fmt: skip
+    assert "no task has texts to compare" in output
+    assert not judging.bodies

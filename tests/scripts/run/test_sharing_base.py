@@ -1,0 +1,85 @@
+"""Several runs over one base: what the base was asked once is taken over, and only where it is the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from configs.load import load_config
+from configs.rundir import RunDir
+from eval.tasks import Task
+from scripts.run.asking import run_settings, run_tasks
+from scripts.run.pipeline import base_inputs, evaluate_base
+from tests.scripts.conftest import ROOT
+
+
+class ServerStarted(Exception):
+    """The base would have been served and asked again."""
+
+
+@pytest.fixture
+def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    def started(*_: object) -> None:
+        raise ServerStarted
+
+    monkeypatch.setattr("scripts.run.pipeline.serving", started)
+
+
+def opened(folder: Path, *overrides: str) -> tuple[RunDir, list[Task]]:
+    config = load_config(ROOT / "configs" / "demo.yaml", [f"output_dir={folder}", *overrides])
+    run = RunDir.create(config)
+    run.update(facts={"base_model": str(ROOT / "configs" / "demo" / "model"), "family": "switchable"})
+    return run, run_tasks(run, config)
+
+
+def answered(folder: Path, *overrides: str) -> RunDir:
+    """A run whose base has answered."""
+    run, tasks = opened(folder, "name=first", *overrides)
+    with run.stage("base", base_inputs(run, run.config(), tasks), [run.eval / "base"]) as record:
+        (run.eval / "base").mkdir(parents=True)
+        (run.eval / "base" / "facts.jsonl").write_text('{"id": "1"}\n', encoding="utf-8")
+        record.figures["base"] = {"facts": {"points": 87.0}}
+    return run
+
+
+@pytest.mark.usefixtures("no_server")
+def test_another_training_over_the_same_base_takes_its_answers_over(tmp_path: Path) -> None:
+    first = answered(tmp_path)
+    second, tasks = opened(tmp_path, "name=second", "train.learning_rate=1e-4", "data.replay=null")
+    evaluate_base(second, second.config(), tasks)
+    assert (second.eval / "base" / "facts.jsonl").read_text(encoding="utf-8") == '{"id": "1"}\n'
+    stage = second.read().stages["base"]
+    assert stage.state == "done"
+    assert stage.figures == {"base": {"facts": {"points": 87.0}}, "taken_from": str(first.path)}
+
+
+@pytest.mark.usefixtures("no_server")
+def test_seeds_share_the_base_once_the_evaluation_has_a_seed_of_its_own(tmp_path: Path) -> None:
+    first = answered(tmp_path, "eval.seed=7", "seed=1", "eval.tasks.3.limit=20")
+    second, tasks = opened(tmp_path, "name=second", "eval.seed=7", "seed=2", "eval.tasks.3.limit=20")
+    assert tasks == run_tasks(first, first.config())
+    assert run_settings(second.config(), "switchable").seed == 7
+    evaluate_base(second, second.config(), tasks)
+    assert second.read().stages["base"].figures["taken_from"] == str(first.path)
+
+
+@pytest.mark.usefixtures("no_server")
+@pytest.mark.parametrize("changed", ["seed=1", "eval.tasks.3.limit=20", "eval.temperature=0.5", "serve.precision=bf16"])
+def test_other_questions_or_another_way_of_asking_are_asked_anew(changed: str, tmp_path: Path) -> None:
+    answered(tmp_path)
+    second, tasks = opened(tmp_path, "name=second", changed)
+    with pytest.raises(ServerStarted):
+        evaluate_base(second, second.config(), tasks)
+
+
+@pytest.mark.usefixtures("no_server")
+def test_answers_that_are_not_finished_are_not_taken_over(tmp_path: Path) -> None:
+    first = answered(tmp_path)
+    manifest = json.loads(first.manifest_file.read_text(encoding="utf-8"))
+    manifest["stages"]["base"]["state"] = "running"
+    first.manifest_file.write_text(json.dumps(manifest), encoding="utf-8")
+    second, tasks = opened(tmp_path, "name=second")
+    with pytest.raises(ServerStarted):
+        evaluate_base(second, second.config(), tasks)

@@ -1,0 +1,115 @@
+"""`tuneserve bench`: the load, the ratio to an earlier measurement, and servers that are started to be measured."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from safetensors.numpy import load_file
+
+from configs.errors import ConfigError
+from configs.hub import check_model_folder
+from configs.schema import ServeConfig
+from scripts.verbs.bench import bench as bench_verb
+from serve.bench.blank_adapter import write_blank_adapter
+from serve.bench.running import BenchPoint, Load, measured_before, table
+from serve.bench.started import bench_started
+from serve.launch.command import build_command, installed_device
+from serve.launch.preflight import check_adapter, preflight
+from serve.launch.target import folder_target, read_adapter
+from tests.serve.conftest import TinyRun
+
+
+@pytest.fixture
+def shape_only(demo_model: Path, tmp_path: Path) -> Path:
+    """The embedded model without its weights."""
+    folder = tmp_path / "shape"
+    folder.mkdir()
+    for file in demo_model.iterdir():
+        if file.suffix != ".safetensors":
+            (folder / file.name).symlink_to(file)
+    return folder
+
+
+def point(concurrency: int, tokens_per_s: float) -> BenchPoint:
+    return BenchPoint(concurrency, 10, 0, 1.0, 10.0, tokens_per_s, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+
+
+def shown(points: list[BenchPoint], others: dict[int, BenchPoint] | None = None) -> str:
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(table(points, others, "merged"))
+    return console.export_text()
+
+
+def test_few_in_flight_are_asked_less() -> None:
+    load = Load(prompts=200)
+    assert [load.requests(n) for n in (1, 4, 8, 32, 400)] == [25, 100, 200, 200, 400]
+
+
+def test_the_table_shows_every_percentile_and_the_ratio_in_80_columns() -> None:
+    text = shown([point(8, 1234), point(32, 50)], {8: point(8, 2468)})
+    for part in ("TTFT", "TPOT", "ITL", "1 (2)", "3.0 (4.0)", "5.0 (6.0)", "1,234", "0.50", "/ merged"):
+        assert part in text
+    assert "merged" not in shown([point(8, 1234)])
+
+
+def test_only_the_same_load_is_compared(tmp_path: Path) -> None:
+    load, file = Load((1, 8)), tmp_path / "bench.json"
+    assert measured_before(file, load) == {}
+    file.write_text(json.dumps({"model": "x", "load": asdict(load), "points": [asdict(point(8, 5))]}))
+    assert measured_before(file, replace(load, concurrencies=(8, 32))) == {8: point(8, 5)}
+    assert measured_before(file, replace(load, input_tokens=9)) == {}
+
+
+def test_a_blank_adapter_fits_the_model_and_changes_nothing(demo_model: Path, tiny_run: TinyRun, tmp_path: Path):
+    blank = write_blank_adapter("blank", demo_model, 8, tmp_path / "blank")
+    assert read_adapter("blank", blank.folder) == blank
+    check_adapter(blank)
+    zeros, trained = (load_file(f / "adapter_model.safetensors") for f in (blank.folder, tiny_run.run.adapter))
+    assert {name: t.shape for name, t in zeros.items()} == {name: t.shape for name, t in trained.items()}
+    assert not any(t.any() for t in zeros.values())
+
+
+def test_made_up_weights_need_no_files(shape_only: Path) -> None:
+    with pytest.raises(ConfigError, match="no weights"):
+        check_model_folder(shape_only)
+    target = folder_target(shape_only, dummy=True)
+    for device in ("cpu", "cuda"):
+        command = build_command(target, ServeConfig(), ["--load-format", "dummy"], device=device, environ={})  # type: ignore[arg-type]
+        assert command.dummy
+        files = next(f for f in preflight(command, ServeConfig()) if f.name == "files")
+        assert files.level == "ok"
+        assert "makes up the weights" in files.message
+
+
+def test_a_running_server_is_measured_as_it_is() -> None:
+    class Context:
+        args: tuple[str, ...] = ()
+
+    with pytest.raises(ConfigError, match="measured as it is") as failure:
+        bench_verb(Context(), "8000", cold=True)  # type: ignore[arg-type]
+    assert "--start" in failure.value.next_step
+
+
+@pytest.mark.slow
+def test_servers_are_started_measured_and_gone(shape_only: Path, tmp_path: Path) -> None:
+    if installed_device() != "cpu":
+        pytest.skip("starts the CPU build of vLLM")
+    load = Load((2,), prompts=4, input_tokens=16, output_tokens=4)
+    console = Console(width=200, file=io.StringIO(), record=True)
+    dummy = ["--load-format", "dummy"]
+    merged = bench_started(str(shape_only), load, tmp_path / "out", console, cold=True, extra=dummy)
+    assert [start.cache for start in merged.starts] == ["cold", "warm"]
+    for start in merged.starts:
+        assert sum(start.phases.values()) == pytest.approx(start.seconds, abs=0.5)
+        assert "importing" in start.sentence()
+    beside = bench_started(str(shape_only), load, tmp_path / "out", console, adapter=True, rank=8, extra=dummy)
+    assert json.loads((beside.folder / "bench.json").read_text())["model"] == "blank"
+    text = console.export_text()
+    assert "compile cache cold: ready after" in text
+    assert "/ merged" in text
+    assert all(p.failed == 0 for p in (*merged.points, *beside.points))

@@ -1,0 +1,80 @@
+"""Whatever dies, and whenever: no process is left and no port is held."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+import uuid
+from pathlib import Path
+
+import psutil
+import pytest
+
+from serve.launch.ports import bind_error
+from tests.serve.fakes import free_port, gone, running
+
+MOMENTS = ("start", "ready", "load")
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
+VICTIMS = ("supervisor", "leader", "guardian")
+
+
+def ask(port: int) -> None:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/slow", data=b"{}")
+    try:
+        urllib.request.urlopen(request, timeout=5).read()
+    except OSError:
+        return  # the server is being killed; lost answers are not what is tested
+
+
+def victim_pid(which: str, supervisor: int, marker: str) -> int:
+    """Finds the process to kill; the guardian is the leader's parent."""
+    if which == "supervisor":
+        return supervisor
+    leader = next(p for p in running(marker) if "fake_vllm.py" in " ".join(p.cmdline()) and _is_leader(p))
+    return leader.pid if which == "leader" else leader.ppid()
+
+
+def _is_leader(process: psutil.Process) -> bool:
+    return "guardian.py" not in " ".join(process.cmdline()) and "supervise_fake" not in " ".join(process.cmdline())
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_nothing_is_left_after_a_kill_at_a_random_moment(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    draw = random.Random(seed)
+    moment, number = draw.choice(MOMENTS), draw.choice(SIGNALS)
+    which = draw.choices(VICTIMS, (2, 2, 1))[0]
+    port, marker = free_port(), f"marker-{uuid.uuid4().hex}"
+    supervisor = subprocess.Popen(
+        [sys.executable, "-m", "tests.serve.process.supervise_fake", str(tmp_path / "serve.log"), str(port), marker],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert supervisor.stdout is not None
+        if moment == "start":
+            deadline = time.monotonic() + 30
+            while not any(map(_is_leader, running(marker))) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(draw.uniform(0, 0.3))
+        else:
+            assert supervisor.stdout.readline().startswith("ready")
+        if moment == "load":
+            for _ in range(8):
+                threading.Thread(target=ask, args=(port,), daemon=True).start()
+            time.sleep(draw.uniform(0, 0.5))
+        psutil.Process(victim_pid(which, supervisor.pid, marker)).send_signal(number)
+        supervisor.wait(30)
+        left = gone(marker)
+        assert not left, f"{moment}, {number.name} to the {which}: {[p.cmdline() for p in left]}"
+        assert bind_error("127.0.0.1", port) is None
+    finally:
+        supervisor.kill()
+        supervisor.wait()
+        for process in running(marker):
+            process.kill()

@@ -1,0 +1,138 @@
+"""Random kills of the real CPU server and of its supervisor: nothing is left, whatever dies and whenever.
+
+TUNESERVE_KILLS sets how many (default 1; each takes about half a minute).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import psutil
+import pytest
+from openai import OpenAI
+
+from configs.schema import ServeConfig
+from serve.launch.command import build_command, installed_device
+from serve.launch.ports import bind_error
+from serve.launch.target import folder_target
+from serve.process.server import VllmServer
+from tests.serve.fakes import free_port
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+VARIABLE = "TUNESERVE_TEST_MARK"
+
+SUPERVISE = """
+import sys
+from pathlib import Path
+from configs.schema import ServeConfig
+from serve.launch.command import build_command
+from serve.process.supervisor import Supervisor, stop_on_signals
+from serve.launch.target import folder_target
+model, port, folder = sys.argv[1:]
+command = build_command(folder_target(model, "tiny", False), ServeConfig(port=int(port)))
+supervisor = Supervisor(command, Path(folder), Path(folder) / "serve.log", max_restarts=0)
+with stop_on_signals(supervisor):
+    server = supervisor.start()
+    print("ready", flush=True)
+    supervisor.watch(server)
+"""
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """Everything that inherited the mark and is not a zombie."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(VARIABLE) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def load(port: int) -> None:
+    """Long answers, asked for by eight clients at once."""
+    import urllib.request
+
+    body = b'{"model": "tiny", "prompt": [1, 2, 3], "max_tokens": 900, "ignore_eos": true}'
+    headers = {"Content-Type": "application/json"}
+
+    def ask() -> None:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/completions", body, headers)
+        try:
+            urllib.request.urlopen(request, timeout=60).read()
+        except OSError:
+            return  # the server is killed while it answers
+
+    for _ in range(8):
+        threading.Thread(target=ask, daemon=True).start()
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("TUNESERVE_KILLS", "1"))))
+def test_nothing_is_left_of_a_real_server(seed: int, demo_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    if installed_device() != "cpu":
+        pytest.skip("starts the CPU build of vLLM")
+    draw = random.Random(seed)
+    moment = ("load", "start", "ready")[seed % 3]
+    number = draw.choice((signal.SIGTERM, signal.SIGINT, signal.SIGKILL))
+    victim = draw.choice(("supervisor", "leader"))
+    mark, port = uuid.uuid4().hex, free_port()
+    monkeypatch.setenv(VARIABLE, mark)
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", SUPERVISE, str(demo_model), str(port), str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert supervisor.stdout is not None
+        if moment == "start":
+            time.sleep(draw.uniform(2, 18))
+        else:
+            assert supervisor.stdout.readline() == "ready\n"
+        if moment == "load":
+            load(port)
+            time.sleep(draw.uniform(0.2, 2))
+        leaders = [
+            p for p in marked(mark) if "vllm.entrypoints.openai.api_server" in p.cmdline() and "-I" not in p.cmdline()
+        ]
+        chosen = psutil.Process(supervisor.pid) if victim == "supervisor" or not leaders else leaders[0]
+        chosen.send_signal(number)
+        supervisor.wait(60)
+        deadline = time.monotonic() + 30
+        while (left := marked(mark)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not left, f"{moment}, {number.name} to the {victim}: {left}"
+        assert bind_error("127.0.0.1", port) is None
+    finally:
+        supervisor.kill()
+        supervisor.wait()
+        for process in marked(mark):
+            process.kill()
+
+
+def test_sigterm_lets_answers_in_flight_finish(demo_model: Path, tmp_path: Path):
+    """A client that streams when the server is told to stop gets its whole answer."""
+    if installed_device() != "cpu":
+        pytest.skip("starts the CPU build of vLLM")
+    command = build_command(folder_target(demo_model, "tiny", False), ServeConfig(port=free_port()), drain_s=60)
+    server = VllmServer(command, tmp_path / "serve.log")
+    with server:
+        client = OpenAI(base_url=command.base_url, api_key="none", max_retries=0)
+        stream = client.completions.create(
+            model="tiny", prompt=[1, 2, 3], max_tokens=400, stream=True, extra_body={"ignore_eos": True}
+        )
+        pieces = [next(stream)]
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        pieces += list(stream)
+        stopping.join()
+    assert pieces[-1].choices[0].finish_reason == "length"
+    assert len(pieces) > 100
+    assert not server.alive

@@ -1,0 +1,227 @@
+"""The supervisor against the fake: restarts after crashes, never for config errors, stops in order, tells its state."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from configs.errors import ConfigError, TuneserveError
+from configs.schema import ServeConfig
+from scripts.cli import main
+from serve import service
+from serve.api.adapters import served_models
+from serve.launch.job import ServeJob
+from serve.process import supervisor
+from serve.process.server import StartFailed, VllmServer
+from serve.process.supervisor import Supervisor
+from serve.state import adapters as loaded
+from serve.state import servers as state
+from tests.serve.fakes import fake_command, free_port, gone, running
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_WAIT_S", 0.05)
+    monkeypatch.setattr(supervisor, "WATCH_S", 0.1)
+
+
+@pytest.fixture
+def marker():
+    word = f"marker-{uuid.uuid4().hex}"
+    yield word
+    for left in state.status():  # a supervisor that a failed test left behind would start its server again
+        if left.alive and left.supervisor_pid != os.getpid():
+            service.stop(left.port)
+    for process in running(word):
+        process.kill()
+
+
+def until(wish, within_s: float = 30) -> None:
+    deadline = time.monotonic() + within_s
+    while not wish():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_a_crash_is_restarted_and_told(tmp_path: Path, marker: str):
+    said: list[str] = []
+    watched = Supervisor(fake_command(free_port(), marker), tmp_path, tmp_path / "serve.log", say=said.append)
+    server = watched.start()
+    first = server.pid
+    assert first is not None
+    thread = threading.Thread(target=watched.watch, args=(server,))
+    thread.start()
+    os.kill(first, signal.SIGKILL)
+    until(lambda: watched.state.state == "ready" and watched.state.server_pid != first)
+    assert watched.state.restarts == 1
+    assert any("starting again" in text for text in said)
+    watched.stop_wish.set()
+    thread.join(30)
+    assert watched.state.state == "stopped"
+    assert not gone(marker)
+
+
+def test_a_restart_has_the_adapters_that_came_and_lacks_those_that_went(tmp_path: Path, marker: str):
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"r": 8, "target_modules": ["q_proj"]}')
+    port = free_port()
+    loaded.note_change(port, "from-an-earlier-server", adapter)
+    command = fake_command(port, marker, "--served-model-name", "fake", "given")
+    said: list[str] = []
+    watched = Supervisor(command, tmp_path, tmp_path / "serve.log", say=said.append)
+    server = watched.start()
+    assert loaded.changes(port) == {}
+    thread = threading.Thread(target=watched.watch, args=(server,))
+    thread.start()
+    loaded.note_change(port, "came", adapter)
+    loaded.note_change(port, "given", None)
+    loaded.note_change(port, "lost", tmp_path / "nowhere")
+    assert watched.state.all_names == ["fake", "came", "lost"]
+    assert server.pid
+    os.kill(server.pid, signal.SIGKILL)
+    until(lambda: watched.state.state == "ready" and watched.state.restarts == 1)
+    assert [model.name for model in served_models(server.client)] == ["fake", "came"]
+    assert state.find_server("came").port == port
+    assert watched.state.all_names == ["fake", "came"]
+    assert any("nowhere" in text for text in said)
+    watched.stop_wish.set()
+    thread.join(30)
+
+
+def test_too_many_crashes_in_a_row_end_it(tmp_path: Path, marker: str):
+    command = fake_command(free_port(), marker)
+    watched = Supervisor(command, tmp_path, tmp_path / "serve.log", max_restarts=1, say=lambda _: None)
+    server = watched.start()
+    failures: list[StartFailed] = []
+
+    def watch() -> None:
+        try:
+            watched.watch(server)
+        except StartFailed as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    for _ in range(2):
+        until(lambda: watched.state.state == "ready")
+        pid = watched.state.server_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        until(lambda pid=pid: watched.state.server_pid != pid)
+    thread.join(30)
+    assert "2 in a row" in str(failures[0])
+    assert failures[0].exit_code == 1
+    assert watched.state.state == "failed"
+    assert not gone(marker)
+
+
+def test_a_config_error_is_not_tried_again(tmp_path: Path, marker: str):
+    flags = ("--fail", "x: error: unrecognized arguments: --foo", "--start-s", "0")
+    watched = Supervisor(fake_command(free_port(), marker, *flags), tmp_path, tmp_path / "serve.log")
+    with pytest.raises(StartFailed, match="--foo"):
+        watched.start()
+    assert (watched.state.state, watched.state.restarts) == ("failed", 0)
+    assert watched.state.next_step
+
+
+def test_a_hung_server_is_restarted(tmp_path: Path, marker: str):
+    sick = tmp_path / "sick"
+    command = fake_command(free_port(), marker, "--sick-file", str(sick))
+    watched = Supervisor(command, tmp_path, tmp_path / "serve.log", say=lambda _: None)
+    server = watched.start()
+    thread = threading.Thread(target=watched.watch, args=(server,))
+    thread.start()
+    sick.touch()
+    until(lambda: watched.state.restarts == 1)
+    assert "/health" in watched.state.message
+    sick.unlink()
+    until(lambda: watched.state.state == "ready")
+    watched.stop_wish.set()
+    thread.join(30)
+    assert not gone(marker)
+
+
+def test_a_taken_port_names_its_owner(tmp_path: Path, marker: str):
+    port = free_port()
+    second = VllmServer(fake_command(port, marker), tmp_path / "b.log")
+    with VllmServer(fake_command(port, marker), tmp_path / "a.log"), pytest.raises(ConfigError) as failure:
+        second.start()
+    assert "pid" in failure.value.message
+    assert "serve.port=" in failure.value.next_step
+
+
+def test_a_detached_server_lives_on_and_is_found_and_stopped(tmp_path: Path, marker: str, monkeypatch):
+    monkeypatch.setattr(service, "look_before", lambda job, console: None)  # the fake has no model files
+    port = free_port()
+    job = ServeJob(fake_command(port, marker), ServeConfig(), tmp_path, tmp_path / "serve.log")
+    console = Console(file=(tmp_path / "out.txt").open("w"))
+    found = service.serve_detached(job, console)
+    assert found.state == "ready"
+    assert [s.port for s in state.status()] == [port]
+    assert "".join(service.logs(port)).startswith("$ ")
+    assert service.stop(tmp_path).state == "stopped"
+    assert not gone(marker)
+    with pytest.raises(ConfigError, match="no server"):
+        service.stop(port)
+
+
+def test_the_log_is_followed_until_the_server_ends(tmp_path: Path, marker: str, capsys: pytest.CaptureFixture[str]):
+    log, port = tmp_path / "serve.log", free_port()
+    log.write_text("first\n")
+    with psutil.Popen(["sh", "-c", f"sleep 1; echo second >> {log}; sleep 1"]) as writer:
+        known = Supervisor(fake_command(port, marker), tmp_path, log).state
+        told = {"supervisor_pid": writer.pid, "supervisor_created": writer.create_time()}
+        state.write_state(known.model_copy(update=told))
+        with pytest.raises(SystemExit):
+            main(["serve", "logs", str(port), "-f"])
+    assert capsys.readouterr().out == "first\nsecond\n"
+
+
+def test_a_detached_server_that_fails_says_why(tmp_path: Path, marker: str, monkeypatch):
+    monkeypatch.setattr(service, "look_before", lambda job, console: None)
+    command = fake_command(free_port(), marker, "--fail", "No available memory for the cache blocks")
+    job = ServeJob(command, ServeConfig(), tmp_path, tmp_path / "serve.log")
+    with pytest.raises(TuneserveError, match="KV cache") as failure:
+        service.serve_detached(job, Console(file=(tmp_path / "out.txt").open("w")))
+    assert failure.value.exit_code == 2  # the daemon's own, which is the cause's
+    assert not gone(marker)
+
+
+def test_a_running_server_is_handed_over_without_a_restart(tmp_path: Path, marker: str):
+    """A process starts the server, detaches it and ends; the server stays, then stops on request."""
+    port = free_port()
+    script = f"""
+import sys
+from pathlib import Path
+from rich.console import Console
+from configs.schema import ServeConfig
+from serve.launch.job import ServeJob
+from serve.process.server import VllmServer
+from serve.service import detach_running
+from tests.serve.fakes import fake_command
+command = fake_command({port}, {marker!r})
+folder = Path({str(tmp_path)!r})
+server = VllmServer(command, folder / "serve.log")
+server.__enter__()
+print(server.pid, flush=True)
+detach_running(ServeJob(command, ServeConfig(), folder, folder / "serve.log"), server, Console(stderr=True))
+"""
+    starter = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert starter.returncode == 0, starter.stderr
+    known = state.find_server(port)
+    assert known.state == "ready"
+    assert known.server_pid == int(starter.stdout)
+    assert any(p.pid == known.server_pid for p in running(marker))
+    assert service.stop(port).state == "stopped"
+    assert not gone(marker)

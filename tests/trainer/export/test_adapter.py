@@ -1,0 +1,222 @@
+"""Merging a run, and merging any adapter: what is found, what is skipped, what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM, CompressedTensorsConfig
+
+from configs.errors import ConfigError, TuneserveError
+from configs.load import validate
+from configs.rundir import RunDir
+from tests.trainer.tiny_models import IDS, make_model
+from trainer.export import adapter as merge_any_module
+from trainer.export.adapter import QUANTIZED_NAME, main, merge_any
+from trainer.export.merge import merge_run
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("any") / "base", "qwen3", torch.bfloat16, True, 64, head_dim=128)
+
+
+@pytest.fixture(scope="module")
+def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    tuned = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False))
+    folder = tmp_path_factory.mktemp("any") / "adapter"
+    tuned.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def adapter(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "adapter"))
+
+
+def name_base(adapter: Path, name: str | None) -> None:
+    file = adapter / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "base_model_name_or_path": name}))
+
+
+def logits(folder: Path, gguf_file: str | None = None, adapter: Path | None = None) -> torch.Tensor:
+    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf_file, dtype=torch.float32)
+    if adapter:
+        model = PeftModel.from_pretrained(model, adapter)
+    with torch.no_grad():
+        return model.eval()(input_ids=IDS).logits
+
+
+def test_any_adapter_merges_into_the_base_that_it_names(base: Path, adapter: Path, tmp_path: Path) -> None:
+    done = merge_any(adapter, tmp_path / "out")
+    assert done.base == base.resolve()
+    assert done.notes == []
+    wanted = logits(base, adapter=adapter)
+    assert ((logits(tmp_path / "out") - wanted).norm() / wanted.norm()).item() < 0.02  # rounded once to bf16
+    ends = json.loads((tmp_path / "out/generation_config.json").read_text())["eos_token_id"]
+    assert ends == 2, "the template's end-of-turn token"
+
+
+def test_any_adapter_goes_straight_to_gguf(base: Path, adapter: Path, tmp_path: Path) -> None:
+    """Without merged weights on the disk in between."""
+    merge_any(adapter, tmp_path / "phone", "gguf", quant="bf16")
+    assert [p.name for p in (tmp_path / "phone").iterdir()] == ["phone-BF16.gguf"]
+    merge_any(adapter, tmp_path / "merged")
+    torch.testing.assert_close(
+        logits(tmp_path / "phone", "phone-BF16.gguf"), logits(tmp_path / "merged"), atol=1e-3, rtol=1e-3
+    )
+
+
+def test_any_adapter_goes_straight_to_8_bits(base: Path, adapter: Path, tmp_path: Path) -> None:
+    merge_any(adapter, tmp_path / "fp8", "fp8")
+    config = json.loads((tmp_path / "fp8/config.json").read_text())
+    assert config["quantization_config"]["format"] == "float-quantized"
+    assert config["architectures"] == json.loads((base / "config.json").read_text())["architectures"]
+    merge_any(adapter, tmp_path / "merged")
+    read = CompressedTensorsConfig(dequantize=True)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "fp8", dtype=torch.float32, quantization_config=read)
+    with torch.no_grad():
+        got, wanted = model(input_ids=IDS).logits, logits(tmp_path / "merged")
+    assert ((got - wanted).norm() / wanted.norm()).item() < 0.2
+
+
+def test_command_prints_result_notes_and_errors(
+    adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (adapter / "chat_template.jinja").write_text("another template")
+    assert main([str(adapter), str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "note: " in printed
+    assert f"-> {tmp_path / 'out'}" in printed
+    assert main([str(adapter), str(tmp_path / "out")]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    with pytest.raises(ConfigError):
+        main([str(adapter), str(tmp_path / "out"), "--debug"])
+
+
+@pytest.mark.parametrize(
+    ("named", "original"),
+    [
+        ("unsloth/Qwen3-14B-unsloth-bnb-4bit", "unsloth/Qwen3-14B"),
+        ("unsloth/qwen3-8b-bnb-4bit", "unsloth/qwen3-8b"),
+        ("Qwen/Qwen3-14B-AWQ", "Qwen/Qwen3-14B"),
+        ("Qwen/Qwen2.5-7B-Instruct-GPTQ-Int4", "Qwen/Qwen2.5-7B-Instruct"),
+        ("Qwen/Qwen3-4B-FP8", "Qwen/Qwen3-4B"),
+        ("Qwen/Qwen3-4B", "Qwen/Qwen3-4B"),
+    ],
+)
+def test_quantized_names_lead_to_the_original(named: str, original: str) -> None:
+    assert QUANTIZED_NAME.sub("", named) == original
+
+
+def test_adapter_trained_on_a_4bit_copy_merges_into_the_original(
+    base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def resolve(model: str, hub: str, offline: bool) -> Path:
+        asked.append((model, hub))
+        return base
+
+    monkeypatch.setattr(merge_any_module, "resolve_model", resolve)
+    name_base(adapter, "unsloth/Qwen3-14B-unsloth-bnb-4bit")
+    done = merge_any(adapter, tmp_path / "out", hub="modelscope")
+    assert asked == [("unsloth/Qwen3-14B", "modelscope")]
+    assert "merging into the 16-bit unsloth/Qwen3-14B" in done.notes[0]
+
+
+def test_base_that_is_not_there_asks_for_base(adapter: Path, tmp_path: Path) -> None:
+    name_base(adapter, "/nowhere/Qwen3-14B")
+    with pytest.raises(ConfigError, match="/nowhere/Qwen3-14B") as error:
+        merge_any(adapter, tmp_path / "out")
+    assert "--base" in error.value.next_step
+    name_base(adapter, None)
+    with pytest.raises(ConfigError, match="names no base model"):
+        merge_any(adapter, tmp_path / "out")
+
+
+def test_template_of_the_adapter_is_mentioned(adapter: Path, tmp_path: Path) -> None:
+    (adapter / "chat_template.jinja").write_text("another template")
+    assert "differs from the base's template" in merge_any(adapter, tmp_path / "out").notes[0]
+
+
+def make_run(tmp_path: Path, base: Path, adapter: Path, **merge: Any) -> RunDir:
+    config = {
+        "name": "tiny",
+        "model": str(base),
+        "output_dir": str(tmp_path / "runs"),
+        "data": "x.jsonl",
+        "merge": merge,
+    }
+    run = RunDir.create(validate(config, tmp_path / "config.yaml"))
+    if not run.adapter.exists():
+        shutil.copytree(adapter, run.adapter)
+        run.update(facts={"base_model": str(base), "end_token_id": 0})
+    return run
+
+
+def test_run_is_merged_once_and_again_when_its_adapter_changes(
+    base: Path, adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path, base, adapter)
+    merge_run(run)
+    figures = run.read().stages["merge"].figures
+    assert figures["size_gb"] > 0
+    assert figures["peak_gb"] > 0
+    assert figures["changed"] == 4
+    assert figures["generation_config_diff"] == {"eos_token_id": [2, [2, 0]]}
+    first = (run.merged / "model.safetensors").read_bytes()
+    capsys.readouterr()
+
+    merge_run(run)
+    assert re.search("merge.*skipped", capsys.readouterr().out)
+    merge_run(run, force=True)
+    assert re.search("merge.*4 tensors changed", capsys.readouterr().out)
+
+    file = run.adapter / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "lora_alpha": 32}))
+    merge_run(run)
+    assert (run.merged / "model.safetensors").read_bytes() != first
+
+
+def test_a_run_can_ask_for_a_k_quant(
+    base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for llama-quantize, which copies."""
+    program = tmp_path / "llama-quantize"
+    program.write_text('#!/bin/sh\n[ "$3" = Q6_K ] && /bin/cp "$1" "$2"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    run = make_run(tmp_path, base, adapter, formats=["vllm", "gguf"], gguf_quant="q6_k")
+    merge_run(run)
+    assert [p.name for p in run.gguf.iterdir()] == ["tiny-Q6_K.gguf"]
+    assert run.read().stages["gguf"].inputs["quant"] == "q6_k"
+
+
+def test_asking_for_gguf_later_does_not_merge_again(
+    base: Path, adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    merge_run(make_run(tmp_path, base, adapter))
+    capsys.readouterr()
+    run = make_run(tmp_path, base, adapter, formats=["vllm", "gguf"], gguf_quant="f16")
+    merge_run(run)
+    printed = capsys.readouterr().out
+    assert re.search("merge.*skipped", printed)
+    assert [p.name for p in run.gguf.iterdir()] == ["tiny-F16.gguf"]
+    merge_run(run)
+    assert re.search("gguf.*skipped", capsys.readouterr().out)
+
+
+def test_run_without_adapter_says_what_to_do(base: Path, adapter: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path, base, adapter)
+    shutil.rmtree(run.adapter)
+    with pytest.raises(TuneserveError, match="no adapter yet") as error:
+        merge_run(run)
+    assert "tuneserve train" in error.value.next_step

@@ -1,0 +1,108 @@
+"""The model card says what the run directory says, and no more."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
+
+from configs.errors import ConfigError, TuneserveError
+from configs.load import validate
+from configs.rundir import RunDir
+from trainer.export.model_card import model_card, push, write_model_card
+
+
+def task(name: str, role: str, delta: float) -> dict[str, Any]:
+    interval = {"lower": delta - 1, "upper": delta + 1}
+    return {
+        "name": name, "role": role, "metric": "f1", "n": 200, "base_points": 40.0, "tuned_points": 40 + delta,
+        "delta_points": delta, "interval": interval,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    sources = [{"path": str(tmp_path / "private/shop.jsonl")}, {"path": "team/chat_zh#500", "weight": 0.5}]
+    config = {
+        "name": "shop",
+        "model": "Qwen/Qwen3-14B",
+        "output_dir": str(tmp_path / "runs"),
+        "data": {"sources": sources},
+    }
+    run = RunDir.create(validate(config, tmp_path / "config.yaml"))
+    run.merged.mkdir()
+    (run.merged / "config.json").write_text("{}")
+    run.update(facts={"family": "switchable"}, versions={"unsloth": "2026.10.9"})
+    return run
+
+
+def evaluate(run: RunDir, *tasks: dict[str, Any]) -> None:
+    run.report.mkdir()
+    gate = {"verdict": "not_enough_evidence", "margin_points": 2.0}
+    (run.report / "report.json").write_text(json.dumps({"tasks": tasks, "gate": gate, "confidence": 0.95}))
+    proof = {"rows": 32, "mean_gap": 0.012, "mean_effect": 3.4}
+    with run.stage("tuned", {}) as record:
+        record.figures["proof"] = proof
+
+
+def test_card_tells_recipe_scores_and_losses(run: RunDir) -> None:
+    evaluate(run, task("客服", "target", 12.5), task("cmmlu", "retention", -3.0), task("gsm8k", "retention", 0.2))
+    card = write_model_card(run).read_text(encoding="utf-8")
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["base_model"] == "Qwen/Qwen3-14B"
+    assert front["datasets"] == ["team/chat_zh"]
+    assert "| 客服 | target | f1 | 200 | 40.0 | 52.5 | +12.5 [+11.5, +13.5] |" in card
+    assert "Lost on cmmlu: -3.0 points" in card
+    assert "Lost on gsm8k" not in card
+    assert "open: not enough evidence" in card
+    assert "0.012 nats on average, where training changed it by 3.400" in card
+    assert """--default-chat-template-kwargs '{"enable_thinking": false}'""" in card
+    assert "| adapter | rank 16, alpha 16, dropout 0 |" in card
+
+
+def test_card_holds_no_local_path(run: RunDir, tmp_path: Path) -> None:
+    card = model_card(run)
+    assert str(tmp_path) not in card
+    assert "- shop.jsonl" in card
+
+
+def test_model_that_was_not_evaluated_says_so(run: RunDir) -> None:
+    card = model_card(run)
+    assert "has not been evaluated" in card
+    assert "Not proved" in card
+
+
+def test_card_needs_merged_weights(run: RunDir) -> None:
+    (run.merged / "config.json").unlink()
+    with pytest.raises(TuneserveError, match="no merged weights"):
+        write_model_card(run)
+
+
+def test_push_uploads_the_folder_as_a_private_repository(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[tuple[str, Any]] = []
+    monkeypatch.setattr(HfApi, "create_repo", lambda self, name, **o: done.append((name, o["private"])) or "address")
+    monkeypatch.setattr(HfApi, "upload_folder", lambda self, **o: done.append((o["repo_id"], o["folder_path"])))
+    with pytest.raises(ConfigError, match=r"README.md is missing"):
+        push(run.merged, "team/shop")
+    write_model_card(run)
+    assert push(run.merged, "team/shop") == "address"
+    assert done == [("team/shop", True), ("team/shop", run.merged)]
+    with pytest.raises(ConfigError, match="owner/name"):
+        push(run.merged, "shop")
+
+
+def test_refused_push_names_the_token(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: HfApi, name: str, **options: Any) -> None:
+        raise OSError("401 Unauthorized\nmore")
+
+    assert issubclass(HfHubHTTPError, OSError), "so that one clause catches refusals and broken networks"
+    monkeypatch.setattr(HfApi, "create_repo", refuse)
+    write_model_card(run)
+    with pytest.raises(TuneserveError, match="401 Unauthorized") as error:
+        push(run.merged, "team/shop")
+    assert "HF_TOKEN" in error.value.next_step

@@ -1,0 +1,68 @@
+"""Steps laid out to be recorded are the trainer's own steps; what goes wrong with a recording is seen and survived.
+
+Without a GPU the recording itself is replaced by running the work again, and the GPU's attention by transformers',
+which finds the rows by their positions; layout, labels, gradients and the checks are the real ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.trainer.conftest import DEMO_MODEL
+
+pytestmark = pytest.mark.slow
+
+CHILD = Path(__file__).with_name("graphs_child.py")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the child found: Unsloth patches the process that imports it, so that it gets one of its own."""
+    if not (DEMO_MODEL / "model.safetensors").is_file():
+        pytest.skip("the embedded model is not built")
+    out = tmp_path_factory.mktemp("graphs") / "found.json"
+    done = subprocess.run(
+        [sys.executable, str(CHILD), str(DEMO_MODEL), str(out)],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    loaded: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return loaded
+
+
+def test_recorded_steps_have_the_loss_and_gradient_of_the_trainers_own(found: dict[str, Any]) -> None:
+    steps = found["steps"]
+    assert [s["replayed"] for s in steps] == [0, 1, 2, 3]
+    for step in steps:
+        assert step["loss"] == pytest.approx(step["own_loss"], rel=1e-4)
+        assert step["cosine"] > 0.99999
+    # The lengths differ from step to step, the size that is recorded does not.
+    assert len({tuple(s["lengths"]) for s in steps}) == len(steps)
+    assert found["facts"]["sizes"] == [256]
+
+
+def test_a_batch_of_fewer_rows_is_the_trainers_own_step(found: dict[str, Any]) -> None:
+    assert found["short"] == {"replayed": 3, "own": 1}
+
+
+def test_gradients_survive_being_cleared_and_an_evaluation_between_steps(found: dict[str, Any]) -> None:
+    assert found["cleared_cosine"] > 0.99999
+    assert found["training"]
+
+
+@pytest.mark.parametrize("fault", ["boundaries", "stale", "raises"])
+def test_a_wrong_recording_is_given_up(found: dict[str, Any], fault: str) -> None:
+    seen = found["faults"][fault]
+    assert seen["off"]
+    assert seen["cosine"] > 0.99999
+    assert seen["later_replayed"] == seen["replayed"]

@@ -1,0 +1,96 @@
+"""Every way of training that a recipe can ask for, for a few steps: it runs, and the manifest says what really ran."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors import safe_open
+
+from configs.rundir import RunDir
+from tests.trainer.conftest import Train, make_run, run_stage, stage_environment
+from trainer.sft.progress import read_log
+
+pytestmark = pytest.mark.slow
+
+FEW = {"max_steps": 4, "eval_steps": 0, "save_steps": 0, "learning_rate": 1e-3}
+
+
+def tensors(run: RunDir, file: str = "adapter_model.safetensors") -> list[str]:
+    with safe_open(run.adapter / file, "pt") as opened:
+        return list(opened.keys())
+
+
+def did(run: RunDir) -> dict[str, Any]:
+    return run.read().facts["unsloth"]
+
+
+def test_four_bit_base(train_run: Train) -> None:
+    run = train_run("nf4", train=FEW | {"precision": "4bit"})
+    assert did(run)["precision"] == "4bit"
+
+
+def test_eight_bit_falls_back_on_a_cpu_and_both_line_and_manifest_say_so(workshop: Path) -> None:
+    run = make_run(workshop, "int8", train=FEW | {"precision": "8bit"})
+    run_stage("data", run, folder=workshop)
+    done = run_stage("train", run, folder=workshop)
+    assert "warning: train.precision=8bit: Unsloth has no 8-bit base on a CPU" in done.stdout
+    assert (did(run)["precision_asked"], did(run)["precision"]) == ("8bit", "16bit")
+
+
+def test_dora_with_rank_stabilized_scaling_and_noise(train_run: Train) -> None:
+    run = train_run("dora", lora={"dora": True, "rslora": True}, train=FEW | {"neftune_noise_alpha": 5})
+    assert any("lora_magnitude_vector" in name for name in tensors(run))
+    assert '"use_rslora": true' in (run.adapter / "adapter_config.json").read_text(encoding="utf-8")
+
+
+def test_whole_modules_are_trained_beside_the_adapter(train_run: Train) -> None:
+    run = train_run("head", lora={"modules_to_save": ["lm_head"]}, train=FEW)
+    assert any("lm_head" in name for name in tensors(run))
+
+
+def test_full_fine_tuning_trains_every_weight_and_leaves_nothing_of_an_adapter(train_run: Train) -> None:
+    run = train_run("full", train=FEW)
+    assert (run.adapter / "adapter_config.json").is_file()
+    run = train_run("full", train=FEW | {"method": "full"})
+    assert not list(run.adapter.glob("adapter_*"))
+    assert did(run)["trainable_parameters"] == did(run)["parameters"]
+    assert not any("lora" in name for name in tensors(run, "model.safetensors"))
+
+
+def test_early_stopping_stops_and_keeps_the_best(train_run: Train) -> None:
+    """At an absurd learning rate the loss gets worse at once."""
+    worse = {"max_steps": 60, "learning_rate": 0.5, "scheduler": "constant", "warmup_ratio": 0, "eval_steps": 5}
+    run = train_run("early", train=worse | {"early_stopping": 1})
+    figures = run.read().stages["train"].figures
+    losses = [line["eval_loss"] for line in read_log(run.logs / "train.jsonl") if "eval_loss" in line]
+    assert figures["steps"] < 60
+    assert losses[-1] >= min(losses[:-1])
+    assert figures["best_heldout_loss"] == pytest.approx(min(losses))
+
+
+def test_checkpoints_beyond_the_limit_are_removed(trained: RunDir) -> None:
+    names = {f.name for f in trained.checkpoints.glob("checkpoint-*")}
+    assert names == {"checkpoint-20", "checkpoint-30"}
+
+
+def test_unsloth_is_imported_before_what_it_patches(workshop: Path) -> None:
+    code = (
+        "import sys, trainer.sft.stage\n"
+        "assert not {'torch', 'transformers', 'trl', 'peft'} & sys.modules.keys(), 'imported too early'\n"
+        "from trainer import environment; from pathlib import Path\n"
+        f"environment.settle(Path({str(workshop)!r}))\n"
+        "order = []\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, path=None, target=None): order.append(name)\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        "import trainer.sft.loop\n"
+        "assert order.index('unsloth') < min(order.index(n) for n in ('transformers', 'trl', 'peft')), order[:20]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=stage_environment(workshop), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -1,0 +1,71 @@
+"""A training killed with SIGKILL goes on as if nothing had happened, and refuses to go on as something else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.rundir import RunDir
+from tests.trainer.conftest import make_run, run_stage, stage_command, stage_environment
+from trainer.sft.progress import read_log
+
+pytestmark = pytest.mark.slow
+
+
+def train_until_killed(run: RunDir, folder: Path, steps: int) -> None:
+    """Starts the stage and kills it once so many steps are logged."""
+    process = subprocess.Popen(
+        stage_command("train", run),
+        env=stage_environment(folder),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        while len(read_log(run.logs / "train.jsonl")) < steps:
+            assert process.poll() is None, "the training ended before it could be killed"
+            time.sleep(0.02)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def losses(run: RunDir) -> dict[int, float]:
+    return {line["step"]: line["loss"] for line in read_log(run.logs / "train.jsonl") if "loss" in line}
+
+
+@pytest.fixture(scope="module")
+def killed(workshop: Path, trained: RunDir) -> RunDir:
+    """A run like the shared one, killed behind its first checkpoint."""
+    run = make_run(workshop, "killed", train=trained.config().train.model_dump(mode="json"))
+    run_stage("data", run, folder=workshop)
+    train_until_killed(run, workshop, steps=16)
+    return run
+
+
+def changed(run: RunDir, workshop: Path, **train: Any) -> None:
+    make_run(workshop, run.path.name, train=run.config().train.model_dump(mode="json") | train)
+
+
+def test_resume_after_a_kill_gives_the_uninterrupted_curve(killed: RunDir, trained: RunDir, workshop: Path) -> None:
+    assert killed.read().stages["train"].state == "running"
+    changed(killed, workshop, learning_rate=1e-3)
+    refused = run_stage("train", killed, folder=workshop, check=False)
+    assert refused.returncode == 1
+    assert "train.learning_rate was 0.003, is 0.001" in refused.stderr
+    assert "--force" in refused.stderr
+
+    changed(killed, workshop, learning_rate=3e-3)
+    done = run_stage("train", killed, folder=workshop)
+    assert "goes on from checkpoint-10" in done.stdout
+    assert killed.read().stages["train"].figures["resumed_from"] == "checkpoint-10"
+    ours, theirs = losses(killed), losses(trained)
+    assert list(ours) == list(theirs)
+    assert ours == pytest.approx(theirs, rel=1e-4)

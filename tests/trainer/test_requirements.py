@@ -1,0 +1,139 @@
+"""What the environment does not bring is found out before anything is downloaded or trained."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from configs.errors import ConfigError
+from configs.schema import Optimizer, RunConfig
+from scripts.verbs.merge import merge
+from trainer.architectures import FAST, GENERAL, linear_layers
+from trainer.requirements import K_QUANTS, check_model_needs, check_needs, check_trackers, find_quantizer
+
+TRACKERS = ("tensorboard", "wandb", "swanlab", "trackio", "mlflow")
+
+
+def recipe(**sections: Any) -> RunConfig:
+    return RunConfig.model_validate({"name": "x", "model": "m", "data": "rows.jsonl", **sections})
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without trackers, and with one empty folder on the PATH."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", TRACKERS)
+def test_a_tracker_without_its_package_is_refused(bare: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"report_to: {name} needs the package {name}, which is not") as error:
+        check_needs(recipe(train={"report_to": [name]}))
+    assert f"pip install {name}" in error.value.next_step
+
+
+def test_one_missing_tracker_of_two_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "trackio" else object())
+    with pytest.raises(ConfigError, match="trackio needs"):
+        check_trackers(["mlflow", "trackio"])
+    check_trackers(["mlflow"])
+
+
+def test_either_package_of_tensorboard_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if name == "tensorboardX" else None)
+    check_trackers(["tensorboard"])
+
+
+@pytest.mark.parametrize("quant", ["q4_k_m", "q5_k_m", "q6_k"])
+def test_a_k_quant_is_refused_without_llama_quantize(bare: Path, quant: str) -> None:
+    with pytest.raises(ConfigError, match=f"GGUF in {quant}: .*llama-quantize, which is not on the PATH") as error:
+        check_needs(recipe(merge={"formats": ["vllm", "gguf"], "gguf_quant": quant}))
+    assert "install llama.cpp, or take q8_0 (merge.gguf_quant" in error.value.next_step
+
+
+def test_what_needs_no_quantizer_is_not_refused(bare: Path) -> None:
+    check_needs(recipe())
+    check_needs(recipe(merge={"formats": ["vllm"], "gguf_quant": "q4_k_m"}))
+    check_needs(recipe(merge={"formats": ["gguf"], "gguf_quant": "bf16"}))
+
+
+def test_the_quantizer_is_taken_from_the_path(bare: Path) -> None:
+    program = bare / "llama-quantize"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert find_quantizer("q6_k") == program
+    check_needs(recipe(merge={"formats": ["gguf"], "gguf_quant": "q6_k"}))
+
+
+def test_k_quants_are_those_that_the_schema_names() -> None:
+    assert {"q2_k", "q4_k_m", "q5_k_m", "q6_k"} <= set(K_QUANTS)
+    assert "q8_0" not in K_QUANTS
+
+
+def model(folder: Path, architecture: str) -> Path:
+    config = {"architectures": [architecture], "model_type": (FAST | GENERAL)[architecture]}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
+GGUF = {"merge": {"formats": ["vllm", "gguf"]}}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "sections", "message", "next_step"),
+    [
+        ("Qwen3", {"lora": {"target_modules": ["foo"]}}, "no layers named foo", "q_proj, k_proj"),
+        ("Qwen3", {"lora": {"target_modules": ["lm_head"]}}, "cannot take an adapter", "modules_to_save=[lm_head]"),
+        ("Phi3", {}, "no layers named q_proj", "qkv_proj, o_proj"),
+        ("Gemma3", GGUF, "'gemma3_text' is not among those written as GGUF", "--format vllm"),
+    ],
+)
+def test_what_a_model_cannot_do_is_refused_before_it_is_trained(
+    tmp_path: Path, architecture: str, sections: dict[str, Any], message: str, next_step: str
+) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
+        check_model_needs(recipe(**sections), model(tmp_path, f"{architecture}ForCausalLM"))
+    assert next_step in error.value.next_step
+
+
+@pytest.mark.parametrize("architecture", [*FAST, *GENERAL])
+def test_an_architecture_has_the_layers_that_transformers_builds(tmp_path: Path, architecture: str) -> None:
+    import torch
+    import transformers
+
+    small = {"num_hidden_layers": 1, "hidden_size": 64, "vocab_size": 64, "pad_token_id": 0, "num_attention_heads": 4}
+    config = transformers.AutoConfig.for_model((FAST | GENERAL)[architecture], **small, num_key_value_heads=4)
+    with torch.device("meta"):
+        built = transformers.AutoModelForCausalLM.from_config(config)
+    linear = {n.rpartition(".")[2] for n, m in built.named_modules() if isinstance(m, torch.nn.Linear)}
+    assert set(linear_layers(model(tmp_path, architecture))) == linear - {"lm_head"}
+
+
+def test_early_stopping_needs_held_out_rows() -> None:
+    with pytest.raises(ConfigError, match=r"data.eval_split is 0"):
+        check_needs(recipe(data={"sources": "rows.jsonl", "eval_split": 0}, train={"early_stopping": 2}))
+
+
+@pytest.mark.parametrize("sections", [{"train": {"optimizer": "adamx"}}, {"lora": {"modules_to_save": ["foo"]}}])
+def test_what_no_model_has_is_refused_with_the_recipe(sections: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"adamx|foo"):
+        recipe(**sections)
+
+
+def test_the_optimizers_are_those_of_transformers() -> None:
+    from transformers.training_args import OptimizerNames
+
+    assert set(get_args(Optimizer)) - {"auto"} <= {str(name.value) for name in OptimizerNames}
+
+
+@pytest.mark.parametrize("option", [{"push": "me/mine"}, {"force": True}, {"formats": ["vllm", "gguf"]}])
+def test_an_option_of_merge_without_effect_is_refused(option: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"one --format a call|are for a run"):
+        merge(model=Path("a"), save_as=Path("b"), **option)
+    with pytest.raises(ConfigError, match="go with --model"):
+        merge(run=Path("a"), save_as=Path("b"))

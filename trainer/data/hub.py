@@ -1,0 +1,83 @@
+"""Data sets by their hub id: Hugging Face's through `datasets`, ModelScope's as the files that its client fetches.
+
+ModelScope's own `MsDataset` needs packages that are not here; the files behind it are of the same kinds, so `datasets`
+reads them too, with the same splits and subsets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from configs.errors import DataError, first_line
+from configs.hub import stays_offline
+from configs.schema import SourceConfig
+
+_FILES = ["*.json", "*.jsonl", "*.csv", "*.parquet", "README.md"]
+_NO_DATA = ["configuration.json", "dataset_infos.json"]
+
+
+def load_hub(path: str, source: SourceConfig, hub: str, offline: bool) -> Any:
+    """The rows of a hub data set as a `datasets.Dataset`, from the local cache when it is there.
+
+    Raises:
+        DataError: the hub does not have it or cannot be reached, or its files cannot be read as rows.
+    """
+    from datasets import DownloadConfig, load_dataset
+    from datasets.exceptions import DatasetsError
+
+    offline = stays_offline(offline)
+    folder = _from_modelscope(path, source, offline) if hub == "modelscope" else path
+    # `datasets` raises OSErrors for the network and the cache, ValueErrors for unknown splits and subsets, and
+    # RuntimeErrors for data sets that are a script.
+    try:
+        with _no_requests() if offline else nullcontext():
+            return load_dataset(
+                folder, source.subset, split=source.split, download_config=DownloadConfig(local_files_only=offline)
+            )
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        uncached = offline and hub == "huggingface" and isinstance(error, OSError)
+        raise _hub_error(path, source, hub, error, uncached) from error
+
+
+def hub_fingerprint(path: str, source: SourceConfig, hub: str, offline: bool) -> str:
+    """Changes with the revision of a data set, the split and the subset. Fetches it if it is not here yet."""
+    return str(load_hub(path, source, hub, offline)._fingerprint)
+
+
+@contextmanager
+def _no_requests() -> Iterator[None]:
+    """Keeps `datasets` off the network: `local_files_only` alone still asks the hub what the data set looks like."""
+    from datasets import config
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE = before
+
+
+def _from_modelscope(path: str, source: SourceConfig, offline: bool) -> str:
+    """The folder with the files of a data set."""
+    from modelscope.hub.errors import HubError
+    from modelscope.hub.snapshot_download import snapshot_download
+
+    try:
+        return snapshot_download(
+            path, repo_type="dataset", local_files_only=offline, allow_patterns=_FILES, ignore_patterns=_NO_DATA
+        )
+    except (OSError, ValueError, HubError) as error:
+        raise _hub_error(path, source, "modelscope", error, offline) from error
+
+
+def _hub_error(path: str, source: SourceConfig, hub: str, error: Exception, uncached: bool) -> DataError:
+    name = "ModelScope" if hub == "modelscope" else "Hugging Face"
+    what = f"{path!r} is no local file or folder, and as a data set of {name} (split {source.split!r}"
+    what += f", subset {source.subset!r})" if source.subset else ")"
+    if uncached:
+        return DataError(f"{what} is not in the local cache", "run once without `offline: true` and HF_HUB_OFFLINE")
+    next_step = "check the name, the split and the network; in China set `hub: modelscope` or HF_ENDPOINT"
+    return DataError(f"{what} could not be loaded: {first_line(error)}", next_step)

@@ -1,0 +1,297 @@
+"""The data stage: sources in, token rows, held-out questions and the data report out.
+
+`python -m trainer data RUN`. What was prepared once is kept under the content's hash (`TUNESERVE_CACHE`, else the
+user's cache folder), so that a second call, or a `check` before a `train`, costs no tokenizing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from configs.console import note
+from configs.hub import files_fingerprint, resolve_model
+from configs.rundir import RunDir
+from configs.schema import RunConfig
+from trainer.architectures import check_architecture
+from trainer.data.cleaning import question_identity
+from trainer.data.corpus import Tally, gather
+from trainer.data.layouts import Conversation
+from trainer.data.report import DataReport, check_dropped, make_report, preview_row
+from trainer.data.rows import Progress, Tokenized, TokenRow, tokenize_all
+from trainer.data.sources import fingerprint
+from trainer.data.template import ChatCodec, answer_text, check_thinking, render_turn
+from trainer.requirements import check_model_needs, check_needs
+
+FILES = ("train", "heldout", "parity.jsonl", "heldout.jsonl", "data_report.json")
+"""What the stage leaves in RUN/data; `train` and `heldout` are folders with one Parquet file each."""
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
+_CODE = ("template", "layouts", "cleaning", "sources", "hub", "corpus", "rows", "report", "prepare")
+_CACHE_ENTRIES = 8
+_PREVIEW_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Where prepared data lie, and what is in them."""
+
+    folder: Path
+    """Holds FILES."""
+    report: DataReport
+    cached: bool
+    """Whether it was there already."""
+
+
+def prepare(config: RunConfig, model: Path, progress: Progress | None = None) -> Prepared:
+    """Prepares the data of a recipe for the tokenizer in `model`, or finds them prepared.
+
+    Raises:
+        DataError: a source cannot be used, or more was dropped than data.max_dropped.
+        ConfigError: the tokenizer has no usable chat template, or not the thinking mode that is asked for.
+    """
+    root = cache_root() / "data"
+    root.mkdir(parents=True, exist_ok=True)
+    folder = root / content_key(config, model)
+    with FileLock(root / f".{folder.name}.lock"):
+        cached = (folder / "data_report.json").is_file()
+        if not cached:
+            with tempfile.TemporaryDirectory(dir=root) as unfinished:
+                entry = Path(unfinished) / "entry"
+                entry.mkdir()
+                _prepare_into(entry, config, model, progress)
+                shutil.rmtree(folder, ignore_errors=True)
+                entry.rename(folder)
+        os.utime(folder)
+    _forget_old(root, keep=folder)
+    report = DataReport.load(folder / "data_report.json")
+    check_dropped(report, config.data.max_dropped)
+    return Prepared(folder, report, cached)
+
+
+def data_stage(run: RunDir, *, force: bool = False, progress: Progress | None = None) -> DataReport | None:
+    """Fills RUN/data and the manifest's facts about the template; None when nothing changed since the last time."""
+    config = run.config()
+    model = resolve_model(config.model, config.hub, config.offline, weights=False)
+    warning = check_architecture(model)
+    trained = run.read().stages.get("train")
+    if trained is None or trained.state != "done":
+        check_needs(config)
+        check_model_needs(config, model)
+    # Only now the weights, which take long to download.
+    model = resolve_model(config.model, config.hub, config.offline)
+    inputs = data_inputs(config, model)
+    why = run.changed_since("data", inputs)
+    if why is None and not force:
+        return None
+    outputs = [run.data / name for name in FILES]
+    if warning:
+        note(f"warning: {warning}", good=False)
+    with run.stage("data", inputs, outputs) as record:
+        prepared = prepare(config, model, progress)
+        run.data.mkdir(exist_ok=True)
+        for name in FILES:
+            _replace(prepared.folder / name, run.data / name)
+        report = prepared.report
+        run.update(
+            facts={
+                "base_model": str(model),
+                "family": report.template["family"],
+                "thinking": config.thinking,
+                "end_token": report.template["end_token"],
+                "end_token_id": report.template["end_token_id"],
+                "template_sha256": report.template["sha256"],
+                "system": config.data.system,
+                "longest_row": report.longest_row,
+            },
+            hashes={"data": inputs["data"]},
+        )
+        record.figures |= {
+            "cached": prepared.cached,
+            "train_rows": report.train_rows,
+            "heldout_rows": report.heldout_rows,
+            "trained_tokens": report.trained_tokens,
+            "train_tokens": report.train_tokens,
+            "longest_row": report.longest_row,
+            "dropped": {name: r.count for name, r in report.reasons.items() if r.rule.startswith("dropped")},
+        }
+    return report
+
+
+def data_inputs(config: RunConfig, model: Path) -> dict[str, Any]:
+    """What the data stage depends on, for the manifest."""
+    keys = config.data.model_dump(mode="json", exclude={"workers"})
+    named = {f"data.{key}": value for key, value in keys.items()}
+    return named | {
+        "thinking": config.thinking,
+        "seed": config.seed,
+        "proof.parity_rows": config.proof.parity_rows,
+        "tokenizer": files_fingerprint([model / f for f in _TOKENIZER_FILES if (model / f).is_file()]),
+        "data": _sources_fingerprint(config),
+    }
+
+
+def content_key(config: RunConfig, model: Path) -> str:
+    """Hash of everything that the prepared data depend on, this code included."""
+    code = files_fingerprint([Path(__file__).with_name(f"{name}.py") for name in _CODE])
+    inputs = data_inputs(config, model)
+    # It decides about stopping, not about what is prepared.
+    del inputs["data.max_dropped"]
+    return hashlib.sha256(json.dumps([inputs, code], sort_keys=True).encode()).hexdigest()[:32]
+
+
+def cache_root() -> Path:
+    """The project's cache folder: TUNESERVE_CACHE, else tuneserve/ in the user's cache folder."""
+    if named := os.environ.get("TUNESERVE_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tuneserve"
+
+
+def read_rows(folder: Path) -> pa.Table:
+    """The rows in RUN/data/train or RUN/data/heldout: id, conversation, input_ids, labels, length, said."""
+    return pq.read_table(folder / "rows.parquet")
+
+
+def _prepare_into(folder: Path, config: RunConfig, model: Path, progress: Progress | None) -> None:
+    codec = ChatCodec.load(model)
+    check_thinking(codec.facts, config.thinking)
+    tally = Tally()
+    corpus = gather(config, tally)
+    every = [*corpus.train, *corpus.heldout]
+    tokenized = tokenize_all(codec, every, config.data, thinking=config.thinking, progress=progress)
+    for conversation, result in zip(every, tokenized, strict=True):
+        for reason, dropped in result.reasons:
+            tally.add(reason, conversation.place, dropped)
+    split = len(corpus.train)
+    train, heldout = tokenized[:split], tokenized[split:]
+    train_rows = _write_rows(folder / "train", corpus.train, train, corpus.copies)
+    heldout_rows = _write_rows(folder / "heldout", corpus.heldout, heldout, [1] * len(heldout))
+
+    pick = random.Random(f"{config.seed} parity")
+    order = pick.sample(range(split), split)
+    _write_lines(folder / "parity.jsonl", _parity(codec, config, corpus.train, train, order))
+    _write_lines(folder / "heldout.jsonl", _questions(corpus.heldout, heldout))
+    shown = [i for i in order if train[i].rows][:_PREVIEW_ROWS]
+    preview = [preview_row(codec, corpus.train[i].place, train[i].rows[-1]) for i in shown]
+    kept = (sum(bool(t.rows) for t in train), sum(bool(t.rows) for t in heldout))
+    make_report(corpus, tally, codec.facts, train_rows, heldout_rows, preview, kept).save(folder / "data_report.json")
+
+
+def _write_rows(
+    folder: Path, conversations: Sequence[Conversation], tokenized: Sequence[Tokenized], copies: Sequence[int]
+) -> list[TokenRow]:
+    rows, ids, places = [], [], []
+    for conversation, result, times in zip(conversations, tokenized, copies, strict=True):
+        for _ in range(times):
+            for number, row in enumerate(result.rows):
+                rows.append(row)
+                ids.append(f"{conversation.place}/{number}")
+                places.append(conversation.place)
+    lengths = np.array([len(row.input_ids) for row in rows], dtype=np.int32)
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+    def lists(arrays: list[np.ndarray]) -> pa.Array:
+        flat = np.concatenate(arrays) if arrays else np.empty(0, dtype=np.int32)
+        return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(flat))
+
+    table = pa.table(
+        {
+            "id": pa.array(ids, pa.string()),
+            "conversation": pa.array(places, pa.string()),
+            "input_ids": lists([row.input_ids for row in rows]),
+            "labels": lists([row.labels for row in rows]),
+            "length": pa.array(lengths),
+            "said": pa.array([list(row.said) for row in rows], pa.list_(pa.string())),
+        }
+    )
+    folder.mkdir()
+    pq.write_table(table, folder / "rows.parquet", compression="zstd")
+    return rows
+
+
+def _parity(
+    codec: ChatCodec,
+    config: RunConfig,
+    conversations: Sequence[Conversation],
+    tokenized: Sequence[Tokenized],
+    order: Sequence[int],
+) -> list[dict[str, Any]]:
+    """Prompts whose ids a server must rebuild: in the mode it serves by default, and without special-token text."""
+    lines: list[dict[str, Any]] = []
+    for i in order:
+        if len(lines) == config.proof.parity_rows:
+            break
+        # A turn that was refused, or whose history was cut, has other ids than its messages.
+        if not tokenized[i].rows or tokenized[i].reasons:
+            continue
+        conversation = conversations[i]
+        last = len(conversation.messages) - 1
+        turn = render_turn(codec, conversation.messages, last, thinking=config.thinking, tools=conversation.tools)
+        if turn.thinking == config.thinking:
+            lines.append(
+                {
+                    "id": conversation.place,
+                    "messages": conversation.messages[:last],
+                    "tools": conversation.tools,
+                    "prompt_ids": turn.prompt_ids,
+                }
+            )
+    return lines
+
+
+def _questions(conversations: Sequence[Conversation], tokenized: Sequence[Tokenized]) -> list[dict[str, Any]]:
+    """Held-out questions for the evaluation: the last turn of each conversation whose answer is text."""
+    lines = []
+    for conversation, result in zip(conversations, tokenized, strict=True):
+        answer = conversation.messages[-1]
+        if result.rows and not answer.get("tool_calls"):
+            lines.append(
+                {
+                    "id": conversation.place,
+                    "cluster": question_identity(conversation).hex(),
+                    "messages": conversation.messages[:-1],
+                    "answers": [answer_text(answer)],
+                }
+            )
+    return lines
+
+
+def _write_lines(file: Path, lines: Sequence[dict[str, Any]]) -> None:
+    file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+
+
+def _sources_fingerprint(config: RunConfig) -> str:
+    data = config.data
+    sources = [*data.sources, *([data.heldout] if data.heldout else []), *([data.replay.source] if data.replay else [])]
+    found = [fingerprint(source, hub=config.hub, offline=config.offline) for source in sources]
+    return hashlib.sha256("".join(found).encode()).hexdigest()
+
+
+def _replace(source: Path, target: Path) -> None:
+    if target.is_dir():
+        shutil.rmtree(target)
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
+
+
+def _forget_old(root: Path, keep: Path) -> None:
+    """Keeps the entries that were used last; a cache is no archive."""
+    entries = sorted((f for f in root.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime, reverse=True)
+    for entry in entries[_CACHE_ENTRIES:]:
+        if entry != keep:
+            shutil.rmtree(entry, ignore_errors=True)

@@ -1,0 +1,123 @@
+"""The data report and the masks for people's eyes: rich renderables, and the progress bar of tokenizing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from trainer.data.report import DataReport, PreviewRow
+from trainer.data.rows import Progress as OnProgress
+
+PROMPT_STYLE = "bright_black"
+TRAINED_STYLE = "bold bright_green"
+_BAR = 32
+_FAMILIES = {"none": "no think block", "switchable": "thinking can be switched", "always": "always thinks"}
+
+
+def data_summary(report: DataReport) -> str:
+    """One line for the log of a run."""
+    dropped = sum(r.count for r in report.reasons.values() if r.rule.startswith("dropped"))
+    return (
+        f"{report.read} rows read, {dropped} dropped; {report.train_rows} training rows "
+        f"({report.trained_tokens:,} of {report.train_tokens:,} tokens trained), {report.heldout_rows} held out, "
+        f"longest {report.longest_row} tokens"
+    )
+
+
+def render_report(report: DataReport, rows: int = 3) -> RenderableType:
+    """The whole report, with the mask preview of the first `rows` rows."""
+    return Group(
+        _sources(report), _figures(report), *([_reasons(report)] if report.reasons else []), _histogram(report),
+        *[render_mask(row) for row in report.preview[:rows]],
+    )  # fmt: skip
+
+
+def render_mask(row: PreviewRow) -> Panel:
+    """One row decoded: what is given dim, what is trained bright."""
+    text = Text()
+    for span, trained in row.spans:
+        text.append(span, style=TRAINED_STYLE if trained else PROMPT_STYLE)
+    title = Text.assemble(row.id, "  ", ("given", PROMPT_STYLE), " / ", ("trained", TRAINED_STYLE))
+    return Panel(text, title=title, title_align="left", border_style="dim")
+
+
+def _sources(report: DataReport) -> Table:
+    table = Table(title="Sources", title_justify="left", box=None, pad_edge=False)
+    for name, justify in (
+        ("source", "left"),
+        ("layout", "left"),
+        ("read", "right"),
+        ("usable", "right"),
+        ("used", "right"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for source in report.sources:
+        place = short_path(str(source["path"]))
+        table.add_row(place, *(str(source[name]) for name in ("layout", "read", "usable", "used")))
+    return table
+
+
+def short_path(path: str) -> str:
+    """A path from the working directory on, where it lies in it; hub ids and others as they are."""
+    place = Path(path)
+    return str(place.relative_to(Path.cwd())) if place.is_relative_to(Path.cwd()) else path
+
+
+def _figures(report: DataReport) -> Table:
+    table = Table(title="Rows", title_justify="left", box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    lengths, template = report.lengths, report.template
+    for name, value in (
+        ("conversations kept", f"{report.kept:,} of {report.read:,}"),
+        ("training rows", f"{report.train_rows:,} ({report.rows_per_conversation:g} a conversation)"),
+        ("held-out rows", f"{report.heldout_rows:,}"),
+        ("tokens", f"{report.train_tokens:,}, of them trained {report.trained_tokens:,}"),
+        ("row length", f"median {lengths.p50}, 90 % {lengths.p90}, 99 % {lengths.p99}, longest {lengths.longest}"),
+        ("template family", _FAMILIES[str(template["family"])]),
+        ("end-of-turn token", f"{template['end_token']} ({template['end_token_id']})"),
+    ):  # fmt: skip
+        table.add_row(name, value)
+    return table
+
+
+def _reasons(report: DataReport) -> Table:
+    table = Table(title="Rules that applied", title_justify="left", box=None, pad_edge=False)
+    table.add_column("rule")
+    table.add_column("rows", justify="right")
+    table.add_column("what was done")
+    table.add_column("where", overflow="fold")
+    for name, reason in sorted(report.reasons.items(), key=lambda item: -item[1].count):
+        places = ", ".join(reason.places[:4]) + (", …" if reason.count > 4 else "")
+        table.add_row(name, str(reason.count), reason.rule, places)
+    return table
+
+
+def _histogram(report: DataReport) -> Table:
+    table = Table(title="Row lengths (tokens)", title_justify="left", box=None, show_header=False, pad_edge=False)
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_column(justify="right")
+    most = max(count for _, _, count in report.lengths.histogram)
+    for low, high, count in report.lengths.histogram:
+        table.add_row(f"{low}–{high - 1}", "█" * round(_BAR * count / most) or ("▏" if count else ""), f"{count:,}")
+    return table
+
+
+@contextmanager
+def tokenizing_progress(console: Console) -> Iterator[OnProgress]:
+    """A progress bar on a terminal; silence elsewhere, where the summary line says it all."""
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
+    columns = (TextColumn("data   tokenizing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,168 @@
+"""What the data stage found: counts, reasons, lengths and a preview of the masks, as `data_report.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from configs.errors import DataError
+from trainer.data.cleaning import RULES
+from trainer.data.corpus import Corpus, Tally
+from trainer.data.rows import TokenRow, trained_tokens
+from trainer.data.template import IGNORED, ChatCodec, TemplateFacts
+
+_NO_TOOLS = "take a model whose chat template writes tool calls, such as Qwen/Qwen3-8B, or leave those rows out"
+_WAYS_OUT = {
+    "overlong": "set data.max_length higher, or data.overlong=truncate_history",
+    "tool_call_lost": _NO_TOOLS,
+    "tools_lost": _NO_TOOLS,
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One rule that applied."""
+
+    rule: str
+    count: int
+    places: list[str]
+    """The first rows it applied to, as `file:row`."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Lengths of the training rows in tokens."""
+
+    p50: int
+    p90: int
+    p99: int
+    longest: int
+    histogram: list[tuple[int, int, int]]
+    """(from, to, rows); `to` is not included."""
+
+
+@dataclass(frozen=True)
+class PreviewRow:
+    """One training row, decoded."""
+
+    id: str
+    spans: list[tuple[str, bool]]
+    """(text, whether it is trained), in order."""
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """The whole report; what `tuneserve check` shows."""
+
+    read: int
+    """Rows read from all sources."""
+    kept: int
+    """Conversations used, training and held-out together, repetitions not counted."""
+    train_conversations: int
+    heldout_conversations: int
+    train_rows: int
+    """Token rows, repetitions counted."""
+    heldout_rows: int
+    rows_per_conversation: float
+    """Expansion by turns."""
+    train_tokens: int
+    trained_tokens: int
+    """Of them, those that are learned."""
+    longest_row: int
+    """Longest row in tokens, held-out rows included."""
+    dropped_share: float
+    """Share of the rows read that were dropped for a fault of theirs."""
+    lengths: Lengths
+    reasons: dict[str, Reason]
+    sources: list[dict[str, object]]
+    template: dict[str, object]
+    preview: list[PreviewRow]
+
+    def save(self, file: Path) -> None:
+        file.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, file: Path) -> DataReport:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+        raw["lengths"] = Lengths(**{**raw["lengths"], "histogram": [tuple(b) for b in raw["lengths"]["histogram"]]})
+        raw["reasons"] = {name: Reason(**reason) for name, reason in raw["reasons"].items()}
+        raw["preview"] = [PreviewRow(p["id"], [tuple(s) for s in p["spans"]]) for p in raw["preview"]]
+        return cls(**raw)
+
+
+def make_report(
+    corpus: Corpus,
+    tally: Tally,
+    facts: TemplateFacts,
+    train: Sequence[TokenRow],
+    heldout: Sequence[TokenRow],
+    preview: list[PreviewRow],
+    kept: tuple[int, int],
+) -> DataReport:
+    """Puts the report together; `kept` counts the conversations that gave rows, (training, held-out)."""
+    lengths = np.array([len(row.input_ids) for row in train] or [0])
+    longest = int(max(lengths.max(), max((len(row.input_ids) for row in heldout), default=0)))
+    return DataReport(
+        read=corpus.read,
+        kept=sum(kept),
+        train_conversations=kept[0],
+        heldout_conversations=kept[1],
+        train_rows=len(train),
+        heldout_rows=len(heldout),
+        rows_per_conversation=round(len(train) / max(1, sum(corpus.copies)), 3),
+        train_tokens=int(lengths.sum()),
+        trained_tokens=sum(map(trained_tokens, train)),
+        longest_row=longest,
+        dropped_share=round(len(tally.faulty) / max(1, corpus.read), 5),
+        lengths=_lengths(lengths),
+        reasons={name: Reason(RULES[name], count, tally.places[name]) for name, count in sorted(tally.counts.items())},
+        sources=[asdict(source) for source in corpus.sources],
+        template=asdict(facts),
+        preview=preview,
+    )
+
+
+def check_dropped(report: DataReport, max_dropped: float) -> None:
+    """Raises a DataError, naming reasons and rows, when more was dropped than the recipe allows."""
+    if report.dropped_share <= max_dropped and report.train_rows:
+        return
+    faults = {n: r for n, r in report.reasons.items() if r.rule.startswith("dropped")}
+    listed = [
+        f"{n} {r.count} ({', '.join(r.places[:3])}{', …' if r.count > 3 else ''})"
+        for n, r in sorted(faults.items(), key=lambda item: -item[1].count)
+    ]
+    worst = max(faults, key=lambda n: faults[n].count, default="")
+    way_out = _WAYS_OUT.get(worst, "mend those rows")
+    if not report.train_rows:
+        raise DataError(f"no training row is left: {'; '.join(listed) or 'all are held out'}", way_out)
+    raise DataError(
+        f"{report.dropped_share:.1%} of the {report.read} rows had to be dropped, more than "
+        f"data.max_dropped={max_dropped:g}: {'; '.join(listed)}",
+        f"{way_out}, or set data.max_dropped={min(1.0, report.dropped_share + 0.01):.2f}",
+    )
+
+
+def preview_row(codec: ChatCodec, row_id: str, row: TokenRow) -> PreviewRow:
+    """Decodes a row in stretches of equal masking, special tokens shown."""
+    trained = row.labels != IGNORED
+    edges = [0, *(np.flatnonzero(np.diff(trained)) + 1).tolist(), len(trained)]
+    spans = [
+        (codec.tokenizer.decode(row.input_ids[a:b].tolist(), skip_special_tokens=False), bool(trained[a]))
+        for a, b in pairwise(edges)
+    ]
+    return PreviewRow(row_id, spans)
+
+
+def _lengths(lengths: np.ndarray) -> Lengths:
+    p50, p90, p99 = (int(np.percentile(lengths, p)) for p in (50, 90, 99))
+    longest = int(lengths.max())
+    # Edges at round numbers, about a dozen bars.
+    width = max(1, next(w for w in (8, 16, 32, 64, 128, 256, 512, 1024, 4096, 10**9) if w * 14 >= longest))
+    counts = np.bincount(lengths // width)
+    histogram = [(i * width, (i + 1) * width, int(n)) for i, n in enumerate(counts)]
+    return Lengths(p50, p90, p99, longest, histogram)

@@ -1,0 +1,194 @@
+"""Merging any PEFT adapter, not only a run's.
+
+    python -m trainer.export.adapter ADAPTER SAVE_AS [--format vllm|gguf|fp8|int8|int4] [--base BASE] [--quant q8_0]
+
+This is what `tuneserve merge --model ADAPTER --save-as SAVE_AS` runs.
+"""
+
+from __future__ import annotations
+
+from trainer import environment  # isort: skip - what warns while it is imported comes below
+
+if __name__ == "__main__":
+    environment.quiet()
+
+import argparse
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from configs.console import guarded
+from configs.errors import ConfigError
+from configs.hub import resolve_model
+from trainer.data.template import ChatCodec
+from trainer.export.changes import plan_merge, read_adapter_config
+from trainer.export.gguf import export_gguf
+from trainer.export.int4 import export_4bit
+from trainer.export.int8_fp8 import export_8bit
+from trainer.export.merge import check_sources, merge_adapter, pick_device
+from trainer.export.new_folder import shown_progress
+from trainer.export.tensors import MergedTensors
+
+Format = Literal["vllm", "gguf", "fp8", "int8", "int4"]
+
+QUANTIZED_NAME = re.compile(
+    r"(-unsloth)?-bnb-[48]bit$|-(gptq|awq)(-int[48])?$|-int[48]$|-fp8(-dynamic)?$", re.IGNORECASE
+)
+"""How hub repositories name quantized copies of a model; without it the name is that of the 16-bit original."""
+
+
+@dataclass(frozen=True)
+class AnyMerge:
+    """What was merged and written."""
+
+    base: Path
+    """The base model that was used."""
+    notes: list[str]
+    """What the user should know about how it was chosen."""
+    folder: Path
+    """What was written."""
+    size_gb: float
+    """Its size, in GB of 1e9 bytes."""
+
+
+def merge_any(
+    adapter: Path,
+    save_as: Path,
+    fmt: Format = "vllm",
+    base: str | None = None,
+    *,
+    quant: str = "q8_0",
+    shard_gb: float = 5.0,
+    hub: str = "huggingface",
+    offline: bool = False,
+    device: str = "auto",
+) -> AnyMerge:
+    """Merges an adapter into its base and writes 16-bit weights, a GGUF file, or weights in 8 or 4 bits.
+
+    Args:
+        adapter: folder with adapter_config.json and adapter_model.safetensors.
+        save_as: folder to write; must not exist or be empty.
+        base: folder or hub id of the 16-bit base; by default the one that adapter_config.json names.
+        quant: number format of a GGUF file.
+
+    Raises:
+        ConfigError: adapter or base cannot be found or used, or `save_as` holds files.
+        TuneserveError: they do not fit each other, the download failed, or the disk is full.
+    """
+    config = read_adapter_config(adapter)
+    notes = []
+    name = base or config.base_model_name_or_path
+    if not name:
+        raise ConfigError(f"{adapter}: adapter_config.json names no base model", "give it with --base")
+    if base is None and not Path(name).is_dir() and QUANTIZED_NAME.search(name):
+        original = QUANTIZED_NAME.sub("", name)
+        notes.append(f"the adapter was trained on {name}; merging into the 16-bit {original}")
+        name = original
+    try:
+        folder = resolve_model(name, hub, offline)
+    except ConfigError as error:
+        if base is not None:
+            raise
+        raise ConfigError(
+            f"the base that adapter_config.json names cannot be used: {error.message}",
+            "give the folder or the hub id of the 16-bit base with --base",
+        ) from error
+    try:
+        end_token_id = ChatCodec.load(folder).facts.end_token_id
+    except ConfigError as error:
+        end_token_id = None
+        notes.append(f"no end-of-turn token was added to generation_config.json: {error.message}")
+    own = adapter / "chat_template.jinja"
+    if own.is_file() and own.read_bytes() != _bytes(folder / "chat_template.jinja"):
+        notes.append(f"{own} differs from the base's template; the base's is the one that was copied")
+
+    check_sources(folder, adapter)
+    with shown_progress(f"merge to {fmt}") as on_progress:
+        if fmt == "vllm":
+            merge_adapter(
+                folder,
+                adapter,
+                save_as,
+                shard_gb=shard_gb,
+                device=device,
+                on_progress=on_progress,
+                end_token_id=end_token_id,
+            )
+        else:
+            tensors = MergedTensors(plan_merge(folder, adapter), torch.device("cpu"))
+            tensors.device = pick_device(device, max(spec.nbytes for spec in tensors.specs()))
+            if fmt == "gguf":
+                export_gguf(
+                    tensors,
+                    folder,
+                    save_as,
+                    name=save_as.resolve().name,
+                    quant=quant,
+                    end_token_id=end_token_id,
+                    on_progress=on_progress,
+                )
+            elif fmt == "int4":
+                export_4bit(
+                    tensors,
+                    folder,
+                    save_as,
+                    shard_gb=shard_gb,
+                    end_token_id=end_token_id,
+                    on_progress=on_progress,
+                )
+            else:
+                export_8bit(
+                    tensors,
+                    folder,
+                    save_as,
+                    kind=fmt,
+                    shard_gb=shard_gb,
+                    end_token_id=end_token_id,
+                    on_progress=on_progress,
+                )
+    size = sum(f.stat().st_size for f in save_as.rglob("*") if f.suffix in (".safetensors", ".gguf"))
+    return AnyMerge(folder, notes, save_as, round(size / 1e9, 6))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.export.adapter", description=merge_any.__doc__)
+    parser.add_argument("adapter", type=Path)
+    parser.add_argument("save_as", type=Path)
+    parser.add_argument("--format", choices=["vllm", "gguf", "fp8", "int8", "int4"], default="vllm")
+    parser.add_argument("--base", help="folder or hub id of the 16-bit base, if the adapter names another")
+    parser.add_argument("--quant", default="q8_0", help="number format of a GGUF file")
+    parser.add_argument("--shard-gb", type=float, default=5.0, help="largest weight file in GB")
+    parser.add_argument("--hub", choices=["huggingface", "modelscope"], default="huggingface")
+    parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    options = parser.parse_args(arguments)
+    return guarded(lambda: _merge(options), options.debug)
+
+
+def _merge(options: argparse.Namespace) -> None:
+    done = merge_any(
+        options.adapter,
+        options.save_as,
+        options.format,
+        options.base,
+        quant=options.quant,
+        shard_gb=options.shard_gb,
+        hub=options.hub,
+        offline=options.offline,
+    )
+    for note in done.notes:
+        print(f"note: {note}")
+    print(f"merged: {options.adapter} into {done.base} -> {done.folder} ({done.size_gb:.2f} GB)")
+
+
+def _bytes(file: Path) -> bytes | None:
+    return file.read_bytes() if file.is_file() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

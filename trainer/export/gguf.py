@@ -1,0 +1,263 @@
+"""A GGUF file of a model, for llama.cpp and what builds on it: weights, tokenizer and chat template in one file.
+
+Written with the `gguf` library, tensor by tensor. f16, bf16 and q8_0 are made here; the K-quants (q4_k_m and others) by
+llama.cpp's own `llama-quantize`, where it is installed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import torch
+from gguf import GGMLQuantizationType as Quant
+from transformers import AutoConfig, AutoTokenizer
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+from configs.errors import ConfigError, TuneserveError
+from trainer.export.gguf_model import check_gguf_model
+from trainer.export.new_folder import OnProgress, check_free_space, new_folder
+from trainer.export.safetensors import TensorSource
+from trainer.requirements import K_QUANTS, find_quantizer
+
+QUANTS = {"f16": Quant.F16, "bf16": Quant.BF16, "q8_0": Quant.Q8_0}
+FILE_TYPES = {
+    "f16": gguf.LlamaFileType.MOSTLY_F16,
+    "bf16": gguf.LlamaFileType.MOSTLY_BF16,
+    "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+}
+ARCHITECTURES = {"qwen2": gguf.MODEL_ARCH.QWEN2, "qwen3": gguf.MODEL_ARCH.QWEN3, "llama": gguf.MODEL_ARCH.LLAMA}
+
+
+@dataclass(frozen=True)
+class GgufResult:
+    """What was written."""
+
+    file: Path
+    quant: str
+    size_gb: float
+    """In GB of 1e9 bytes."""
+    tensors: int
+
+
+def export_gguf(
+    tensors: TensorSource,
+    model: Path,
+    out: Path,
+    *,
+    name: str,
+    quant: str = "q8_0",
+    end_token_id: int | None = None,
+    on_progress: OnProgress | None = None,
+    redo: bool = False,
+) -> GgufResult:
+    """Writes `out/name-QUANT.gguf`.
+
+    Args:
+        tensors: the 16-bit weights, under the names that transformers gives them.
+        model: the folder with their config.json and tokenizer.
+        out: the folder to write; must not exist or be empty, or, with `redo`, is replaced when the file is complete.
+        name: the model's name in the file and of the file.
+        quant: `f16`, `bf16`, `q8_0`, or a K-quant such as `q4_k_m` where `llama-quantize` is on the PATH.
+        end_token_id: the end-of-turn token that was trained.
+
+    Raises:
+        ConfigError: the number format, the architecture or the tokenizer cannot be written as GGUF here.
+        TuneserveError: the disk is full, a value does not fit f16, or `llama-quantize` failed.
+    """
+    quant = quant.lower()
+    quantizer = find_quantizer(quant) if quant in K_QUANTS else None
+    if quant not in QUANTS and quant not in K_QUANTS:
+        raise ConfigError(f"quant {quant!r} is unknown", f"take one of {', '.join([*QUANTS, *K_QUANTS])}")
+    out, direct = out.resolve(), quant if quant in QUANTS else "bf16"
+    layout = _Layout(tensors, model, QUANTS[direct])
+    with new_folder(out, layout.nbytes, redo) as partial:
+        file = partial / f"{name}-{direct.upper()}.gguf"
+        layout.write(file, name, FILE_TYPES[direct], end_token_id, on_progress)
+        if quantizer is not None:
+            check_free_space(out, layout.nbytes * 6 // 16)
+            full, file = file, partial / f"{name}-{quant.upper()}.gguf"
+            done = subprocess.run([str(quantizer), str(full), str(file), quant.upper()], capture_output=True, text=True)
+            if done.returncode:
+                raise TuneserveError(
+                    f"llama-quantize failed on {full.name}: {(done.stderr or done.stdout).strip()[-300:]}",
+                    "take q8_0, or another version of llama.cpp",
+                )
+            full.unlink()
+        size = file.stat().st_size
+    return GgufResult(out / file.name, quant, round(size / 1e9, 6), len(layout.infos))
+
+
+@dataclass(frozen=True)
+class _Info:
+    """A tensor of the file: where it comes from and how it is stored."""
+
+    name: str
+    source: str | None
+    """Its name in transformers; None for what is computed."""
+    shape: tuple[int, ...]
+    quant: Quant
+
+    @property
+    def nbytes(self) -> int:
+        block, size = gguf.GGML_QUANT_SIZES[self.quant]
+        return int(np.prod(self.shape)) // block * size
+
+
+class _Layout:
+    """Names, shapes and formats of everything in the file, found before it is opened."""
+
+    def __init__(self, tensors: TensorSource, model: Path, quant: Quant) -> None:
+        self.tensors, self.model = tensors, model
+        self.config = AutoConfig.from_pretrained(str(model), local_files_only=True)
+        kind = self.config.model_type
+        self.pre = check_gguf_model(model)
+        if kind != "llama" and "sliding_attention" in self.config.layer_types:
+            raise ConfigError(
+                f"{model}: use_sliding_window is on, which the GGUF would lose", "convert with llama.cpp instead"
+            )
+        names = gguf.get_tensor_name_map(ARCHITECTURES[kind], self.config.num_hidden_layers)
+        self.infos = []
+        for spec in tensors.specs():
+            name = names.get_name(spec.name, try_suffixes=(".weight", ".bias"))
+            if name is None:
+                raise ConfigError(
+                    f"{model}: tensor {spec.name} has no place in a GGUF of architecture {kind}",
+                    "merge with --format vllm and convert that folder with llama.cpp's convert_hf_to_gguf.py",
+                )
+            self.infos.append(_Info(name, spec.name, spec.shape, _stored_as(spec.shape, quant)))
+        self.rope_factors = rope_factors(self.config)
+        if self.rope_factors is not None:
+            self.infos.append(_Info("rope_freqs.weight", None, self.rope_factors.shape, Quant.F32))
+
+    @property
+    def nbytes(self) -> int:
+        return sum(info.nbytes for info in self.infos) + sum(f.stat().st_size for f in self.model.glob("tokenizer*"))
+
+    def write(
+        self,
+        file: Path,
+        name: str,
+        file_type: gguf.LlamaFileType,
+        end_token_id: int | None,
+        on_progress: OnProgress | None,
+    ) -> None:
+        writer = gguf.GGUFWriter(str(file), gguf.MODEL_ARCH_NAMES[ARCHITECTURES[self.config.model_type]])
+        try:
+            writer.add_name(name)
+            writer.add_file_type(file_type)
+            writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+            _add_architecture(writer, self.config)
+            _add_tokenizer(writer, self.model, self.pre, self.config.vocab_size, end_token_id)
+            for info in self.infos:
+                stored = gguf.quant_shape_to_byte_shape(info.shape, info.quant)
+                writer.add_tensor_info(info.name, stored, np.dtype(np.uint8), info.nbytes, raw_dtype=info.quant)
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_ti_data_to_file()
+            done, total = 0, sum(info.nbytes for info in self.infos)
+            for info in self.infos:
+                writer.write_tensor_data(self._data(info))
+                done += info.nbytes
+                if on_progress:
+                    on_progress(done, total)
+            writer.flush()
+        finally:
+            writer.close()
+
+    def _data(self, info: _Info) -> np.ndarray:
+        """The stored bytes of a tensor."""
+        if info.source is None:
+            assert self.rope_factors is not None
+            return self.rope_factors.view(np.uint8)
+        tensor = self.tensors.tensor(info.source).cpu()
+        if self.config.model_type == "llama" and (".attn_q." in info.name or ".attn_k." in info.name):
+            heads = self.config.num_attention_heads if ".attn_q." in info.name else self.config.num_key_value_heads
+            tensor = interleave_rotary(tensor, heads)
+        if info.quant == Quant.BF16 and tensor.dtype == torch.bfloat16:
+            return tensor.contiguous().view(torch.uint8).numpy()
+        data = gguf.quantize(tensor.float().numpy(), info.quant)
+        if info.quant == Quant.F16 and not np.isfinite(data).all():
+            raise TuneserveError(f"tensor {info.source}: has values that f16 cannot hold", "take --quant bf16 or q8_0")
+        return data if data.dtype == np.uint8 else data.view(np.uint8)
+
+
+def interleave_rotary(weight: torch.Tensor, heads: int) -> torch.Tensor:
+    """Query or key rows (heads x head_dim, ...) from transformers' rotary order (halves) to llama.cpp's (pairs)."""
+    half = weight.shape[0] // heads // 2
+    return weight.reshape(heads, 2, half, *weight.shape[1:]).transpose(1, 2).reshape(weight.shape)
+
+
+def rope_factors(config: Any) -> np.ndarray | None:
+    """What llama.cpp divides the rotary frequencies by, (head_dim / 2,), for Llama 3.1's scaling; None for others.
+
+    Raises:
+        ConfigError: the scaling has no counterpart in GGUF.
+    """
+    rope = config.rope_parameters
+    kind = rope.get("rope_type", "default")
+    if kind in ("default", "linear", "yarn"):
+        return None
+    if kind != "llama3":
+        raise ConfigError(f"rope scaling {kind!r} cannot be written as GGUF here", "convert with llama.cpp instead")
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    plain = 1.0 / rope["rope_theta"] ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
+    scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
+    return (plain / scaled).numpy().astype(np.float32)
+
+
+def _stored_as(shape: tuple[int, ...], quant: Quant) -> Quant:
+    """Norms and biases stay exact; rows that a block format cannot divide fall back to f16, as llama.cpp does it."""
+    if len(shape) == 1:
+        return Quant.F32
+    return quant if shape[-1] % gguf.GGML_QUANT_SIZES[quant][0] == 0 else Quant.F16
+
+
+def _add_architecture(writer: gguf.GGUFWriter, config: Any) -> None:
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(head_dim)
+    writer.add_value_length(head_dim)
+    writer.add_rope_dimension_count(head_dim)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    rope: Mapping[str, Any] = config.rope_parameters
+    writer.add_rope_freq_base(rope["rope_theta"])
+    kind = rope.get("rope_type", "default")
+    if kind in ("linear", "yarn"):
+        writer.add_rope_scaling_type(gguf.RopeScalingType(kind))
+        writer.add_rope_scaling_factor(rope["factor"])
+    if kind == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+
+
+def _add_tokenizer(writer: gguf.GGUFWriter, model: Path, pre: str, vocabulary: int, end_token_id: int | None) -> None:
+    """Tokens by id with their kinds, merges, special ids and the chat template."""
+    tokenizer = AutoTokenizer.from_pretrained(str(model), local_files_only=True)
+    by_id = {index: token for token, index in tokenizer.get_vocab().items()}
+    added = tokenizer.added_tokens_decoder
+    tokens, kinds = [], []
+    for index in range(vocabulary):
+        tokens.append(by_id.get(index, f"[PAD{index}]"))
+        if index in added:
+            kinds.append(gguf.TokenType.CONTROL if added[index].special else gguf.TokenType.USER_DEFINED)
+        else:
+            kinds.append(gguf.TokenType.NORMAL if index in by_id else gguf.TokenType.UNUSED)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre)
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    special = gguf.SpecialVocab(str(model), load_merges=True, n_vocab=vocabulary)
+    if end_token_id is not None and end_token_id != special.special_token_ids.get("eos"):
+        special.special_token_ids["eot"] = end_token_id
+    special.add_to_gguf(writer, quiet=True)

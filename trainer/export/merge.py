@@ -1,0 +1,200 @@
+"""From adapter to weights that a server loads: into the original 16-bit base, in fp32, one tensor at a time.
+
+    python -m trainer merge runs/NAME
+
+Memory holds the layer at hand and the pages of one shard, never the model, with or without a GPU. A kill leaves a
+`.partial` folder beside the result and nothing else; the next merge removes it.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from configs.console import done, skipped
+from configs.errors import ConfigError, TuneserveError
+from configs.hub import files_fingerprint, weights_fingerprint
+from configs.rundir import RunDir
+from trainer.export.changes import index_weights, plan_merge, safetensors_files
+from trainer.export.gguf import export_gguf
+from trainer.export.new_folder import OnProgress, new_folder, shown_progress
+from trainer.export.safetensors import write_weights
+from trainer.export.side_files import Diff, copy_side_files, side_files, write_generation_config, write_untied_config
+from trainer.export.tensors import MergedTensors, TensorReader
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    """What a merge wrote."""
+
+    folder: Path
+    seconds: float
+    peak_gb: float
+    """Largest resident memory of this process so far, in GB of 1e9 bytes; pages of mapped files count."""
+    size_gb: float
+    """Size of the weights, in GB of 1e9 bytes."""
+    changed: int
+    """Tensors that training changed."""
+    copied: int
+    """Tensors that are the base's."""
+    device: str
+    """Where the arithmetic happened."""
+    generation_config_diff: Diff
+    """What differs from the base's generation_config.json."""
+    config_diff: Diff
+    """What differs from the base's config.json."""
+
+
+def merge_adapter(
+    base: Path,
+    adapter: Path,
+    out: Path,
+    *,
+    shard_gb: float = 5.0,
+    device: str = "auto",
+    on_progress: OnProgress | None = None,
+    end_token_id: int | None = None,
+    redo: bool = False,
+) -> MergeResult:
+    """Merges a PEFT adapter, or fully trained weights, into its base and writes a complete model folder.
+
+    Args:
+        base: the original 16-bit model folder.
+        adapter: a PEFT LoRA adapter folder, or a model folder whose weights were all trained.
+        out: the folder to write; must not exist, be empty, or (with `redo`) be an older result of the same merge.
+        shard_gb: largest weight file, in GB of 1e9 bytes; the base's own division is kept below that.
+        device: where the arithmetic happens: `cpu`, `cuda`, or `auto` (a GPU with room for the largest layer).
+        end_token_id: the end-of-turn token that was trained; generation stops at it from now on.
+        redo: replace what is in `out` once the new weights are complete.
+
+    Raises:
+        ConfigError: base, adapter or `out` cannot be used.
+        TuneserveError: they do not fit each other, or the disk is full.
+    """
+    started = time.monotonic()
+    base, adapter, out = base.resolve(), adapter.resolve(), out.resolve()
+    check_sources(base, adapter)
+    plan = plan_merge(base, adapter)
+    tensors = MergedTensors(plan, torch.device("cpu"))
+    specs = tensors.specs()
+    tensors.device = pick_device(device, max(spec.nbytes for spec in specs))
+    size = sum(spec.nbytes for spec in specs)
+
+    with new_folder(out, size + sum((base / f).stat().st_size for f in side_files(base)), redo) as partial:
+        write_weights(tensors, partial, shard_gb, on_progress)
+        copy_side_files(base, partial)
+        generation_diff = write_generation_config(base, partial, end_token_id)
+        config_diff = write_untied_config(base, partial) if plan.untied else {}
+    return MergeResult(
+        folder=out,
+        seconds=round(time.monotonic() - started, 2),
+        peak_gb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 2),
+        size_gb=round(size / 1e9, 6),
+        changed=len(plan.changes),
+        copied=len(specs) - len(plan.changes),
+        device=tensors.device.type,
+        generation_config_diff=generation_diff,
+        config_diff=config_diff,
+    )
+
+
+def merge_run(run: RunDir, force: bool = False) -> None:
+    """The stage `merge` of a run: RUN/adapter into the run's base, to RUN/merged, and RUN/gguf where it is asked for.
+
+    Raises:
+        TuneserveError: the run has not been trained, or the merge failed.
+    """
+    config, facts = run.config(), run.read().facts
+    if "base_model" not in facts or not run.adapter.is_dir():
+        raise TuneserveError(f"{run.path}: has no adapter yet", f"tuneserve train {run.config_file}")
+    base = Path(facts["base_model"])
+    check_sources(base, run.adapter)
+    inputs = {
+        "adapter": files_fingerprint(sorted(f for f in run.adapter.iterdir() if f.suffix in (".json", ".safetensors"))),
+        "base.weights": weights_fingerprint(base),
+        "base.files": files_fingerprint([base / name for name in side_files(base)]),
+        "end_token_id": facts.get("end_token_id"),
+        "merge.shard_gb": config.merge.shard_gb,
+    }
+    why = "forced" if force else run.changed_since("merge", inputs)
+    if why is None:
+        skipped("merge")
+    else:
+        _merge_stage(run, base, inputs)
+    if "gguf" in config.merge.formats:
+        gguf_run(run, config.merge.gguf_quant, force)
+
+
+def gguf_run(run: RunDir, quant: str, force: bool = False) -> None:
+    """The stage `gguf` of a run: RUN/merged to RUN/gguf/NAME-QUANT.gguf.
+
+    Raises:
+        TuneserveError: the run has not been merged, or the file cannot be written.
+    """
+    manifest = run.read()
+    if not (run.merged / "config.json").is_file():
+        raise TuneserveError(f"{run.path}: has no merged weights yet", f"tuneserve merge {run.path}")
+    inputs = {
+        "merged.weights": weights_fingerprint(run.merged),
+        "merged.files": files_fingerprint([run.merged / name for name in side_files(run.merged)]),
+        "end_token_id": manifest.facts.get("end_token_id"),
+        "quant": quant,
+    }
+    if not force and run.changed_since("gguf", inputs) is None:
+        skipped("gguf")
+        return
+    with run.stage("gguf", inputs, [run.gguf]) as record, shown_progress("gguf") as on_progress:
+        result = export_gguf(
+            TensorReader(index_weights(safetensors_files(run.merged))),
+            run.merged,
+            run.gguf,
+            name=manifest.name,
+            quant=quant,
+            end_token_id=manifest.facts.get("end_token_id"),
+            on_progress=on_progress,
+            redo=True,
+        )
+        record.figures = {"file": result.file.name, "size_gb": result.size_gb, "tensors": result.tensors}
+    done("gguf", run.read().stages["gguf"].seconds or 0.0, f"{result.file} ({result.size_gb:.2f} GB)")
+
+
+def _merge_stage(run: RunDir, base: Path, inputs: dict[str, Any]) -> None:
+    config, facts = run.config(), run.read().facts
+    with run.stage("merge", inputs, [run.merged]) as record, shown_progress("merge") as on_progress:
+        result = merge_adapter(
+            base,
+            run.adapter,
+            run.merged,
+            shard_gb=config.merge.shard_gb,
+            on_progress=on_progress,
+            end_token_id=facts.get("end_token_id"),
+            redo=True,
+        )
+        record.figures = {name: value for name, value in asdict(result).items() if name != "folder"}
+    summary = (
+        f"{result.changed} tensors changed, {result.copied} copied, {result.size_gb:.2f} GB "
+        f"on the {result.device}, peak {result.peak_gb:.1f} GB"
+    )
+    done("merge", run.read().stages["merge"].seconds or 0.0, summary)
+
+
+def check_sources(base: Path, adapter: Path) -> None:
+    """Raises a ConfigError when the base or the adapter is not where it should be."""
+    if not (base / "config.json").is_file():
+        raise ConfigError(f"base model {base}: no config.json there", "give the folder of the 16-bit base model")
+    if not adapter.is_dir():
+        raise ConfigError(f"adapter {adapter}: no such folder", "train first, or give the folder of the adapter")
+
+
+def pick_device(device: str, largest_bytes: int) -> torch.device:
+    """`auto` takes a GPU with room for the largest 16-bit tensor three times over in fp32, else the CPU."""
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available() and torch.cuda.mem_get_info()[0] > 8 * largest_bytes:
+        return torch.device("cuda")
+    return torch.device("cpu")

@@ -1,0 +1,247 @@
+"""How the rows of an optimizer step are laid out for the device at hand; every decision comes with its reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from configs.model_shape import ModelShape, UnknownShape
+from configs.schema import LoraConfig, RunConfig, TrainConfig
+from trainer.plan.candidates import ENOUGH_STEPS, Candidate, choose, optimizer_steps, why_not_recorded
+from trainer.plan.estimate import Checkpointing
+from trainer.plan.gpus import Gpu, gpu_at_hand, match
+from trainer.plan.optimizers import choose_optimizer
+
+CPU_TOKENS = 4096
+"""Tokens of one padded forward pass on a CPU: more does not run faster, it only takes memory."""
+
+RATE_ROWS = 8
+"""Rows a step that `train.learning_rate` is meant for under `rows_per_step: auto`: the default of `rows_per_step`."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """What trains."""
+
+    kind: Literal["cpu", "cuda"]
+    name: str
+    memory_gb: float
+    """Memory of the GPU, or of the machine, in GB of 1e9 bytes."""
+    bf16: bool
+    """Whether bf16 is computed in hardware, fast enough to train in."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The layout of training."""
+
+    rows_per_step: int
+    micro_batch: int
+    """Rows of one forward pass."""
+    accumulation: int
+    """Forward passes of one optimizer step; rows_per_step = micro_batch * accumulation."""
+    padding_free: bool
+    checkpointing: Checkpointing
+    dtype: Literal["bfloat16", "float16", "float32"]
+    optimizer: str
+    learning_rate: float
+    """Peak rate; differs from the recipe's only under `rows_per_step: auto`."""
+    graphs: bool
+    """Whether steps are recorded as CUDA graphs."""
+    group_by_length: bool
+    """Whether rows of like length share a forward pass, which is what saves padding."""
+    reasons: dict[str, str]
+    """Why, by the decision's name."""
+
+    def summary(self) -> str:
+        """One line for the log of a run."""
+        laid_out = "padding-free" if self.padding_free else "padded, rows of like length together"
+        return (
+            f"{self.rows_per_step} rows a step = {self.micro_batch} x {self.accumulation}, {laid_out}; {self.dtype}, "
+            f"checkpointing {self.checkpointing}, {self.optimizer} at {self.learning_rate:.3g}"
+            f"{', steps recorded as CUDA graphs' if self.graphs else ''}"
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """The plan as plain values, for the manifest."""
+        return asdict(self)
+
+
+def predicted_layout(
+    config: RunConfig, model: Path, lengths: Sequence[int], device: Device, gpu: Gpu | None = None
+) -> tuple[Candidate, str] | None:
+    """The layout that the memory and time model takes for `plan: auto` on a GPU, and why.
+
+    `gpu` is looked for when it is not given. None where nothing is predicted: on a CPU, under `plan: manual`, on a
+    device that is no NVIDIA GPU, and for models that are no dense decoders.
+    """
+    if device.kind == "cpu" or config.train.plan == "manual":
+        return None
+    gpu = gpu or match(device.name, device.memory_gb) or gpu_at_hand()
+    if gpu is None:
+        return None
+    try:
+        shape = ModelShape.load(model)
+    except UnknownShape:
+        return None
+    return choose(config.train, config.lora, shape, lengths, replace(gpu, memory_gb=device.memory_gb))
+
+
+def make_plan(
+    train: TrainConfig,
+    lora: LoraConfig,
+    lengths: Sequence[int],
+    device: Device,
+    layout: tuple[Candidate, str] | None = None,
+) -> Plan:
+    """The layout for these row lengths (tokens) on this device; `layout` is what `predicted_layout` gave.
+
+    `rows_per_step` is kept exactly: the micro-batch is a divisor of it. The loss is normalized over the trained tokens
+    of the whole step, so the layout changes speed and memory, never the gradient.
+    """
+    dtype, dtype_why = choose_dtype(device)
+    optimizer, optimizer_why = choose_optimizer(train, device.kind)
+    budget, budget_why = token_budget(device)
+    longest = max(lengths)
+    mean = sum(lengths) / len(lengths)
+    if train.rows_per_step == "auto" and layout is not None:
+        rows_per_step = layout[0].rows_per_step
+        rows_why = f"auto: the fewest that come near the best throughput and leave {ENOUGH_STEPS} steps"
+    elif train.rows_per_step == "auto":
+        rows_per_step = max(1, min(len(lengths), round(budget / mean)))
+        rows_why = f"auto: {rows_per_step} rows of {mean:.0f} tokens fill {budget} tokens"
+    else:
+        rows_per_step, rows_why = min(train.rows_per_step, len(lengths)), "train.rows_per_step"
+    learning_rate, rate_why = choose_learning_rate(train, rows_per_step)
+    padding_free, padding_why = choose_padding_free(train.padding_free, device)
+    checkpointing: Checkpointing = train.gradient_checkpointing
+    if train.plan == "manual":
+        micro_batch = math.gcd(rows_per_step, train.micro_batch)
+        micro_why = f"train.micro_batch={train.micro_batch}" + (
+            f", brought down to divide {rows_per_step} rows a step" if micro_batch != train.micro_batch else ""
+        )
+        checkpointing_why = "train.gradient_checkpointing"
+    elif layout is not None:
+        micro_batch, checkpointing = layout[0].micro_batch, layout[0].checkpointing
+        micro_why = layout[1]
+        checkpointing_why = (
+            f"{layout[0].memory.needed_gb:.1f} GB are needed so, {layout[0].usable_gb:.1f} GB can be used"
+        )
+    else:
+        fits = [n for n in range(1, rows_per_step + 1) if rows_per_step % n == 0 and n * longest <= budget]
+        micro_batch = max(fits, default=1)
+        micro_why = f"{micro_batch} rows of at most {longest} tokens within {budget_why}"
+        checkpointing, checkpointing_why = choose_checkpointing(device, micro_batch * longest)
+    accumulation = rows_per_step // micro_batch
+    graphs, graphs_why = choose_graphs(train, lora, device, layout, checkpointing, accumulation, rows_per_step * mean)
+    return Plan(
+        rows_per_step=rows_per_step,
+        micro_batch=micro_batch,
+        accumulation=accumulation,
+        padding_free=padding_free,
+        checkpointing=checkpointing,
+        dtype=dtype,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        graphs=graphs,
+        group_by_length=not padding_free and micro_batch > 1,
+        reasons={
+            "rows_per_step": rows_why,
+            "micro_batch": micro_why,
+            "padding_free": padding_why,
+            "checkpointing": checkpointing_why,
+            "dtype": dtype_why,
+            "optimizer": optimizer_why,
+            "learning_rate": rate_why,
+            "graphs": graphs_why,
+        },
+    )
+
+
+def choose_dtype(device: Device) -> tuple[Literal["bfloat16", "float16", "float32"], str]:
+    """Number format of weights and activations, and why."""
+    if device.kind == "cpu":
+        return "float32", "a CPU: small bf16 products run many times slower there than fp32 ones"
+    if device.bf16:
+        return "bfloat16", f"{device.name} computes bf16"
+    return "float16", f"{device.name} has no bf16"
+
+
+def choose_learning_rate(train: TrainConfig, rows_per_step: int) -> tuple[float, str]:
+    """Peak learning rate for that many rows a step, and why.
+
+    A recipe's rate is meant for 8 rows a step. Where `auto` takes another number, the rate of an optimizer of Adam's
+    kind goes with the square root of their ratio (Malladi et al. 2022, arXiv 2205.10287); its betas stay as they are.
+    """
+    if train.rows_per_step != "auto" or rows_per_step == RATE_ROWS:
+        return train.learning_rate, "train.learning_rate"
+    if "adam" not in train.optimizer and train.optimizer != "auto":
+        return train.learning_rate, f"train.learning_rate: no rule is known for {train.optimizer}, so it stays"
+    rate = train.learning_rate * math.sqrt(rows_per_step / RATE_ROWS)
+    return rate, (
+        f"train.learning_rate={train.learning_rate:g} x sqrt({rows_per_step} / {RATE_ROWS} rows a step), "
+        "Malladi et al. 2022 (arXiv 2205.10287)"
+    )
+
+
+def precision_warning(train: TrainConfig, device: Device) -> str | None:
+    """What to say where the base will not be held as `train.precision` asks; None where it will."""
+    if train.precision == "8bit" and train.method == "lora" and device.kind == "cpu":
+        return (
+            "train.precision=8bit: Unsloth has no 8-bit base on a CPU and holds it unquantized in fp32; "
+            "train.precision=4bit works there"
+        )
+    return None
+
+
+def choose_padding_free(wanted: bool, device: Device) -> tuple[bool, str]:
+    """Whether rows are laid end to end, and why."""
+    if not wanted:
+        return False, "train.padding_free"
+    if device.kind == "cpu":
+        return False, "no variable-length attention on a CPU: rows of like length are padded together instead"
+    return True, "train.padding_free"
+
+
+def choose_graphs(
+    train: TrainConfig,
+    lora: LoraConfig,
+    device: Device,
+    layout: tuple[Candidate, str] | None,
+    checkpointing: Checkpointing,
+    accumulation: int,
+    tokens: float,
+) -> tuple[bool, str]:
+    """Whether steps are recorded as CUDA graphs, and why."""
+    if device.kind == "cpu":
+        return False, "a CPU has none"
+    if not device.bf16:
+        return False, "fp16 scales the loss step by step"
+    if why := why_not_recorded(train, lora, train.precision, checkpointing, accumulation, tokens):
+        return False, why
+    if train.plan == "auto" and layout is not None and not layout[0].recorded:
+        return False, "the recordings' own memory does not fit"
+    return True, f"{tokens:.0f} tokens a step are too few to keep the GPU busy otherwise"
+
+
+def token_budget(device: Device) -> tuple[int, str]:
+    """Tokens of one forward pass that are fast and fit, and what set the number."""
+    if device.kind == "cpu":
+        return CPU_TOKENS, f"{CPU_TOKENS} tokens a forward pass on a CPU"
+    tokens = int(2048 * max(1.0, device.memory_gb / 10))
+    return tokens, f"{tokens} tokens a forward pass for {device.memory_gb:.0f} GB"
+
+
+def choose_checkpointing(device: Device, tokens: int) -> tuple[Checkpointing, str]:
+    """Whether activations are recomputed, and why."""
+    if device.kind == "cpu" and tokens <= CPU_TOKENS:
+        return "off", f"{tokens} tokens of activations fit"
+    return "unsloth", "saves memory at little time"
+
+
+def count_steps(rows: int, plan: Plan, train: TrainConfig) -> int:
+    """Optimizer steps of the run, as transformers counts them."""
+    return optimizer_steps(rows, plan.micro_batch, plan.accumulation, train)

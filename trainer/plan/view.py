@@ -1,0 +1,73 @@
+"""The plan for people's eyes: what is taken and why, what else could be, what the card can serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+
+from trainer.plan.candidates import Candidate
+from trainer.plan.gpus import MEASURED_ON, Gpu
+from trainer.plan.layout import Plan
+from trainer.plan.serving import Servable
+
+
+def render_plan(plan: Plan, steps: int, device: str) -> Table:
+    """Every decision with its reason."""
+    table = Table(title=f"Plan for {device}: {steps:,} optimizer steps", title_justify="left", box=None, pad_edge=False)
+    table.add_column("decision")
+    table.add_column("taken")
+    table.add_column("why", overflow="fold")
+    for name, why in plan.reasons.items():
+        table.add_row(name, str(getattr(plan, name)), why)
+    return table
+
+
+def render_table(rows: Sequence[Candidate], taken: Candidate | None, gpu: Gpu) -> Table:
+    """Every combination, the one that is taken marked, what does not fit grey with its reason."""
+    source = "measured there" if gpu.name == MEASURED_ON else f"an estimate, scaled from {MEASURED_ON}"
+    title = (
+        f"Memory and time on {gpu.name}, {rows[0].usable_gb:.1f} GB to use ({source}); "
+        f"{rows[0].rows_per_step} rows a step,\nlaid out as rows of a forward pass x forward passes"
+    )
+    caption = "* steps recorded as CUDA graphs" if any(row.recorded for row in rows) else None
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("precision", no_wrap=True)
+    table.add_column("checkpointing", no_wrap=True)
+    for name in ("batch", "peak GB", "s/step", "tokens/s", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    for row in sorted(rows, key=lambda c: (c.precision, c.micro_batch)):
+        speed = (
+            (f"{row.step_s:.3g}{'*' * row.recorded}", f"{row.useful_tokens_per_s:,.0f}", _hours(row.hours))
+            if row.fits
+            else ("", "", "")
+        )
+        chosen = row is taken
+        table.add_row(
+            "→" if chosen else "", row.precision, row.checkpointing,
+            f"{row.micro_batch} x {row.rows_per_step // row.micro_batch}", f"{row.peak_gb:.1f}", *speed,
+            "taken" if chosen and row.fits else "" if row.fits else "too large",
+            style="bold green" if chosen and row.fits else "bright_black" if not row.fits else None,
+        )  # fmt: skip
+    return table
+
+
+def render_serving(options: Mapping[str, Servable], asked: str, gpu: Gpu) -> Table:
+    """What the card can serve, with the precision that the recipe asks for marked."""
+    title = f"Serving the merged model on {gpu.name} (an estimate)"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("precision")
+    table.add_column("weights GB", justify="right")
+    table.add_column("")
+    for name, option in options.items():
+        room = option.why_not or f"room for {option.context:,} tokens"
+        style = "bright_black" if option.why_not else "bold green" if name == asked else None
+        table.add_row("→" if name == asked else "", name, f"{option.weights_gb:.1f}", room, style=style)
+    return table
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.2f} h" if hours >= 0.1 else f"{60 * hours:.1f} min"

@@ -1,0 +1,98 @@
+"""What a recipe asks for and machine, data or model do not bring: trackers, llama.cpp's quantizer, layers, formats.
+
+No torch, so that `tuneserve check` and the start of a run can tell before anything is downloaded or trained.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from configs.errors import ConfigError
+from configs.schema import GgufQuant, LoraConfig, MergeConfig, RunConfig
+from trainer.architectures import linear_layers
+from trainer.export.gguf_model import check_gguf_model
+
+K_QUANTS: tuple[str, ...] = tuple(name for name in get_args(GgufQuant) if "_k" in name)
+"""Number formats of a GGUF file that only llama.cpp's `llama-quantize` writes."""
+
+_TRACKER_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
+
+
+def check_needs(config: RunConfig) -> None:
+    """Raises a ConfigError for the first thing that machine or recipe do not have."""
+    check_trackers(config.train.report_to)
+    check_quantizer(config.merge)
+    check_heldout(config)
+
+
+def check_model_needs(config: RunConfig, model: Path) -> None:
+    """Raises a ConfigError for what the model cannot do; config.json and tokenizer.json are enough."""
+    if config.train.method == "lora":
+        check_layers(config.lora, model)
+    if "gguf" in config.merge.formats:
+        check_gguf_model(model)
+
+
+def check_heldout(config: RunConfig) -> None:
+    """Raises a ConfigError where losses on held-out rows decide and none are held out."""
+    if (config.train.early_stopping or config.train.keep_best) and not (config.data.eval_split or config.data.heldout):
+        raise ConfigError(
+            "train.early_stopping and train.keep_best compare losses on held-out rows, and data.eval_split is 0",
+            "set data.eval_split above 0, or data.heldout",
+        )
+
+
+def check_layers(lora: LoraConfig, model: Path) -> None:
+    """Raises a ConfigError for layers that cannot take an adapter."""
+    whole = [name for name in lora.target_modules if name in ("lm_head", "embed_tokens")]
+    if whole:
+        raise ConfigError(
+            f"lora.target_modules: {', '.join(whole)} cannot take an adapter: TRL computes the loss from "
+            "the weights of the output layer, past any adapter on it",
+            f"leave it out of lora.target_modules; lora.modules_to_save=[{', '.join(whole)}] trains the whole layer",
+        )
+    known = linear_layers(model)
+    if missing := [name for name in lora.target_modules if name not in known]:
+        raise ConfigError(
+            f"lora.target_modules: {model.name} has no layers named {', '.join(missing)}",
+            "name layers of this model: " + ", ".join(known),
+        )
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Raises a ConfigError for the first tracker whose package is not installed."""
+    for name in names:
+        packages = _TRACKER_PACKAGES.get(name, (name,))
+        if not any(importlib.util.find_spec(package) for package in packages):
+            raise ConfigError(
+                f"train.report_to: {name} needs the package {packages[0]}, which is not installed",
+                f"pip install {packages[0]}, or take {name} out of train.report_to",
+            )
+
+
+def check_quantizer(merge: MergeConfig) -> None:
+    """Raises a ConfigError where a K-quant is asked for and `llama-quantize` is not there."""
+    if "gguf" in merge.formats and merge.gguf_quant in K_QUANTS:
+        find_quantizer(merge.gguf_quant)
+
+
+def find_quantizer(quant: str) -> Path:
+    """llama.cpp's `llama-quantize`.
+
+    Args:
+        quant: the K-quant that it is wanted for.
+
+    Raises:
+        ConfigError: it is not on the PATH.
+    """
+    program = shutil.which("llama-quantize")
+    if program is None:
+        raise ConfigError(
+            f"GGUF in {quant}: K-quants are made by llama.cpp's llama-quantize, which is not on the PATH",
+            "install llama.cpp, or take q8_0 (merge.gguf_quant, or --quant), or quantize a bf16 file elsewhere",
+        )
+    return Path(program)

@@ -1,0 +1,88 @@
+"""When the GPU's memory runs out: half the rows a forward pass, once, and on from the last checkpoint."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from configs.console import note
+from configs.errors import TuneserveError
+from trainer.plan.candidates import divisors
+from trainer.plan.layout import Plan
+
+LESS = (
+    "set train.precision=4bit, a lower data.max_length, or train.gradient_checkpointing=unsloth with train.plan=manual "
+    "and train.micro_batch=1; or take a GPU with more memory"
+)
+
+Attempt = Callable[[Plan, Path | None], dict[str, Any]]
+"""Trains under a plan, from a checkpoint or from the start; returns the stage's figures."""
+
+
+def train_with_back_off(
+    attempt: Attempt, plan: Plan, checkpoint: Path | None, last_checkpoint: Callable[[], Path | None]
+) -> tuple[dict[str, Any], Plan]:
+    """Trains; when memory runs out, trains on under a plan that needs less, once.
+
+    Args:
+        attempt: what trains.
+        plan: what to try first.
+        checkpoint: where to begin; None is the start.
+        last_checkpoint: finds where to go on from after a failure; None is the start.
+
+    Returns:
+        The figures, and the plan that they were reached under.
+
+    Raises:
+        TuneserveError: memory ran out twice, or with one row a forward pass.
+    """
+    why = ""
+    try:
+        return attempt(plan, checkpoint), plan
+    except torch.OutOfMemoryError as error:
+        why = _first_sentence(error)
+    # Behind the handler: the error's traceback held the model.
+    gc.collect()
+    torch.cuda.empty_cache()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    smaller = halved(plan)
+    if smaller is None:
+        raise TuneserveError(f"the GPU ran out of memory with one row a forward pass ({why})", LESS)
+    checkpoint = last_checkpoint()
+    note(
+        f"memory ran out ({why}): {smaller.micro_batch} x {smaller.accumulation} rows instead of {plan.micro_batch} x "
+        f"{plan.accumulation}, the same optimizer step, from {checkpoint.name if checkpoint else 'the start'}"
+    )
+    try:
+        return attempt(smaller, checkpoint), smaller
+    except torch.OutOfMemoryError as error:
+        raise TuneserveError(
+            f"the GPU ran out of memory twice, at {plan.micro_batch} and at {smaller.micro_batch} rows a forward pass "
+            f"({_first_sentence(error)})",
+            LESS,
+        ) from None
+
+
+def halved(plan: Plan) -> Plan | None:
+    """The same optimizer step in forward passes of half the rows (or fewer, to divide the step); None at one row."""
+    if plan.micro_batch == 1:
+        return None
+    micro_batch = max(n for n in divisors(plan.rows_per_step) if n <= plan.micro_batch // 2)
+    why = f"memory ran out with {plan.micro_batch} rows; before that: {plan.reasons['micro_batch']}"
+    return replace(
+        plan,
+        micro_batch=micro_batch,
+        accumulation=plan.rows_per_step // micro_batch,
+        graphs=False,
+        reasons=plan.reasons | {"micro_batch": why, "graphs": "recorded steps are one forward pass"},
+    )
+
+
+def _first_sentence(error: Exception) -> str:
+    return str(error).partition(". ")[0].splitlines()[0] if str(error) else "no message"

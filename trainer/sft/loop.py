@@ -1,0 +1,206 @@
+"""One training run through Unsloth and TRL's SFTTrainer, on rows that are already tokenized and masked."""
+
+from __future__ import annotations
+
+from trainer.sft.model import load, what_unsloth_did  # isort: skip - imports unsloth, which must come first
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from datasets import Dataset, disable_progress_bars
+from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
+from trl import SFTConfig, SFTTrainer
+
+from configs.console import console
+from configs.rundir import RunDir, write_atomically
+from configs.schema import RunConfig
+from trainer.export.new_folder import new_folder
+from trainer.plan.layout import Plan
+from trainer.sft.device import peak_gb
+from trainer.sft.first_batch import check_first_batch, expected_answers, rows_of
+from trainer.sft.graphs import CudaRecorder, GraphedSteps
+from trainer.sft.progress import RunLog, plot_loss
+from trainer.sft.proof_rows import answer_logprobs, proof_rows
+
+EVAL_ROWS = 500
+"""At most this many held-out rows are scored at each evaluation during training."""
+
+
+class TrainingRun:
+    """Everything of one run that lives in memory, from the loaded base to the saved adapter."""
+
+    def __init__(
+        self,
+        run: RunDir,
+        config: RunConfig,
+        plan: Plan,
+        facts: dict[str, Any],
+        train: pa.Table,
+        heldout: pa.Table,
+    ) -> None:
+        disable_progress_bars()
+        self.run, self.config, self.plan = run, config, plan
+        self.end_token_id = int(facts["end_token_id"])
+        self.full = config.train.method == "full"
+        self.expected = expected_answers(train.select(["input_ids", "said"]).to_pylist())
+        self.proof = proof_rows((heldout if heldout.num_rows else train).to_pylist(), config.proof.rows, config.seed)
+        self.model, self.tokenizer = load(config, Path(facts["base_model"]), int(facts["longest_row"]), plan)
+        # Under full fine-tuning the base is gone once training starts.
+        self.base_scores = answer_logprobs(self.model, self.proof, adapter=True) if self.full else None
+        self.log = RunLog(run.logs / "train.jsonl", console)
+        longest = int(facts["longest_row"])
+        evaluated = _rows(heldout.slice(0, EVAL_ROWS), longest) if heldout.num_rows else None
+        self.trainer = self._trainer(_rows(train, longest), evaluated)
+        self.did = what_unsloth_did(self.model, self.trainer)
+        self.graphs = self._graphs(longest) if plan.graphs and self.did["padding_free"] else None
+        self.checked: list[tuple[str, str]] = []
+
+    def go(self, checkpoint: Path | None) -> dict[str, Any]:
+        """Trains, saves adapter and likelihoods, draws the loss; returns the stage's figures."""
+        self._watch_batches()
+        started = time.monotonic()
+        try:
+            result = self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        finally:
+            self.log.close()
+        seconds = time.monotonic() - started
+        if self.graphs:
+            # Scoring the proof rows needs the room.
+            self.graphs.release()
+        self._save()
+        self._write_proof()
+        plot_loss(self.run.logs / "train.jsonl", self.run.report / "loss.png")
+        return {
+            "steps": self.trainer.state.global_step,
+            "loss": result.training_loss,
+            "heldout_loss": self.log.eval_loss,
+            "best_heldout_loss": self.trainer.state.best_metric,
+            "train_seconds": round(seconds, 2),
+            "tokens_per_s": round(self.log.tokens / seconds, 1),
+            "peak_gb": round(peak_gb(), 3),
+            "first_batch_rows_checked": len(self.checked),
+            **({"graphs": self.graphs.facts()} if self.graphs else {}),
+        }
+
+    def _trainer(self, train: Dataset, heldout: Dataset | None) -> SFTTrainer:
+        config = self.config.train
+        callbacks: list[Any] = [self.log]
+        if config.early_stopping:
+            callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.early_stopping))
+        trainer = SFTTrainer(
+            model=self.model,
+            processing_class=self.tokenizer,
+            args=training_arguments(self.run, self.config, self.plan, evaluates=heldout is not None),
+            train_dataset=train,
+            eval_dataset=heldout,
+            callbacks=callbacks,
+        )
+        for theirs in (PrinterCallback, ProgressCallback):
+            trainer.remove_callback(theirs)
+        return trainer
+
+    def _graphs(self, longest: int) -> GraphedSteps:
+        """Puts recorded steps in the place of the trainer's own."""
+        own = self.trainer.training_step
+        graphs = GraphedSteps(own, self.model, self.plan.rows_per_step, longest, CudaRecorder())
+        self.trainer.training_step = graphs.training_step
+        return graphs
+
+    def _watch_batches(self) -> None:
+        """Checks the first batch that the collator gives in training, and counts the tokens of all."""
+        collate = self.trainer.data_collator.torch_call
+
+        def watched(examples: list[dict[str, Any]]) -> dict[str, Any]:
+            batch = collate(examples)
+            if self.model.training:
+                if not self.checked:
+                    self.checked = check_first_batch(batch, self.expected, self._decode, self.end_token_id)
+                self.log.tokens += sum(len(ids) for ids, _ in rows_of(batch))
+            return batch
+
+        self.trainer.data_collator.torch_call = watched
+
+    def _decode(self, ids: list[int]) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=True)
+
+    def _save(self) -> None:
+        """Replaces RUN/adapter as a whole: files of another method, left there, would be merged in its place."""
+        trained = sum(p.numel() * p.element_size() for p in self.model.parameters() if p.requires_grad)
+        with new_folder(self.run.adapter, trained, redo=True) as partial:
+            self.model.save_pretrained(str(partial))
+
+    def _write_proof(self) -> None:
+        adapter = answer_logprobs(self.model, self.proof, adapter=True)
+        base = self.base_scores or answer_logprobs(self.model, self.proof, adapter=False)
+        lines = [
+            row | {"base_logprob": before, "adapter_logprob": after}
+            for row, before, after in zip(self.proof, base, adapter, strict=True)
+        ]
+        write_atomically(self.run.data / "proof.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def training_arguments(run: RunDir, config: RunConfig, plan: Plan, *, evaluates: bool) -> SFTConfig:
+    """The recipe as arguments of TRL's trainer; `evaluates` says whether there are held-out rows."""
+    train = config.train
+    best = (train.keep_best or train.early_stopping > 0) and evaluates
+    eval_steps = (train.eval_steps or (0.25 if best else 0)) if evaluates else 0
+    save_steps = eval_steps if best else train.save_steps
+    on_cpu = plan.dtype == "float32"
+    return SFTConfig(
+        output_dir=str(run.checkpoints),
+        per_device_train_batch_size=plan.micro_batch,
+        per_device_eval_batch_size=max(1, min(plan.micro_batch, 8)),
+        gradient_accumulation_steps=plan.accumulation,
+        num_train_epochs=train.epochs,
+        max_steps=train.max_steps or -1,
+        learning_rate=plan.learning_rate,
+        lr_scheduler_type=train.scheduler,
+        lr_scheduler_kwargs={"min_lr_rate": 0.1} if train.scheduler == "cosine_with_min_lr" else {},
+        warmup_steps=train.warmup_ratio,
+        weight_decay=train.weight_decay,
+        max_grad_norm=train.max_grad_norm,
+        optim=plan.optimizer,
+        neftune_noise_alpha=train.neftune_noise_alpha or None,
+        bf16=plan.dtype == "bfloat16",
+        fp16=plan.dtype == "float16",
+        use_cpu=on_cpu,
+        gradient_checkpointing=plan.checkpointing != "off",
+        padding_free=plan.padding_free,
+        packing=False,
+        # The rows are as long as they are meant to be; TRL would cut them.
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        train_sampling_strategy="group_by_length" if plan.group_by_length else "random",
+        length_column_name="length",
+        eval_strategy="steps" if eval_steps else "no",
+        eval_steps=eval_steps or None,
+        prediction_loss_only=True,
+        save_strategy="steps" if save_steps else "no",
+        save_steps=save_steps or 500,
+        save_total_limit=train.save_total_limit,
+        load_best_model_at_end=best,
+        metric_for_best_model="eval_loss" if best else None,
+        greater_is_better=False if best else None,
+        logging_steps=1,
+        logging_first_step=True,
+        # The filter hides losses that are no numbers, and has every step wait for the GPU to find them.
+        logging_nan_inf_filter=False,
+        report_to=list(train.report_to) or "none",
+        run_name=config.name,
+        project="tuneserve",
+        disable_tqdm=True,
+        seed=config.seed,
+        data_seed=config.seed,
+        dataloader_num_workers=0,
+    )
+
+
+def _rows(table: pa.Table, longest: int) -> Dataset:
+    dataset = Dataset(table.select(["input_ids", "labels", "length"]))
+    # Unsloth gives up padding-free batches for rows that are tokenized already, unless who made them vouches for their
+    # length. The data stage does hold every row to it; what came of it is read back from the trainer.
+    dataset._unsloth_truncated_to = longest
+    return dataset

@@ -1,0 +1,109 @@
+"""Loads the base through Unsloth and puts the adapter on; reads back what Unsloth really did.
+
+`environment.settle` comes before this module is imported. Unsloth patches transformers, trl and peft, so that it has to
+be imported before any of them.
+"""
+
+from __future__ import annotations
+
+import unsloth  # isort: skip
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.utils import logging
+from unsloth import FastLanguageModel
+
+from configs.schema import RunConfig
+from trainer.plan.layout import Checkpointing, Plan
+
+
+def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any, Any]:
+    """(model, tokenizer), the model ready to train: with a fresh adapter, or whole under `train.method: full`.
+
+    Args:
+        config: the recipe.
+        folder: the resolved local model folder; a hub name could make Unsloth load another repository.
+        longest: tokens of the longest row.
+        plan: the layout of training.
+    """
+    logging.disable_progress_bar()
+    precision = config.train.precision
+    full = config.train.method == "full"
+    recompute: dict[Checkpointing, bool | str] = {"unsloth": "unsloth", "on": True, "off": False}
+    checkpointing = recompute[plan.checkpointing]
+    model, tokenizer = FastLanguageModel.from_pretrained(
+        model_name=str(folder),
+        max_seq_length=longest,
+        dtype=getattr(torch, plan.dtype),
+        load_in_4bit=precision == "4bit" and not full,
+        load_in_8bit=precision == "8bit" and not full,
+        load_in_16bit=precision == "16bit" and not full,
+        full_finetuning=full,
+        use_gradient_checkpointing=checkpointing,
+        local_files_only=True,
+    )
+    if full:
+        return model, tokenizer
+    lora = config.lora
+    model = FastLanguageModel.get_peft_model(
+        model,
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        bias=lora.bias,
+        target_modules=list(lora.target_modules),
+        modules_to_save=list(lora.modules_to_save) or None,
+        use_rslora=lora.rslora,
+        use_dora=lora.dora,
+        use_gradient_checkpointing=checkpointing,
+        random_state=config.seed,
+        max_seq_length=longest,
+    )
+    return model, tokenizer
+
+
+def what_unsloth_did(model: Any, trainer: Any) -> dict[str, Any]:
+    """Read from the model and the trainer as they stand, not from what was asked for."""
+    text = model.get_base_model() if hasattr(model, "get_base_model") else model
+    collator = trainer.data_collator
+    return {
+        "version": unsloth.__version__,
+        "backend": "cpu" if model.device.type == "cpu" else "gpu",
+        "layers": int(text.config.get_text_config().num_hidden_layers),
+        "patched_layers": patched_layers(text),
+        "adapted_linears": sum(1 for name, _ in model.named_modules() if name.endswith(".lora_A")),
+        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "attention": text.config._attn_implementation,
+        "precision": loaded_precision(text),
+        "packing": bool(trainer.args.packing),
+        "padding_free": bool(collator.padding_free),
+        "gradient_checkpointing": bool(text.is_gradient_checkpointing),
+        "optimizer": str(getattr(trainer.args.optim, "value", trainer.args.optim)),
+        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+        "bf16_autocast": bool(trainer.args.bf16),
+    }
+
+
+def loaded_precision(model: Any) -> str:
+    """`4bit`, `8bit` or `16bit`, by the kind of linear layers there are: a library may have fallen back."""
+    kinds = {type(module).__name__ for module in model.modules()}
+    if "Linear4bit" in kinds:
+        return "4bit"
+    return "8bit" if "Linear8bitLt" in kinds else "16bit"
+
+
+def patched_layers(model: Any) -> dict[str, int]:
+    """Layers that run Unsloth's fused LoRA kernels: a forward of attention or MLP that Unsloth put on the instance."""
+    counts: Counter[str] = Counter()
+    for module in model.modules():
+        for name in ("apply_qkv", "apply_o"):
+            fast = vars(module).get(name)
+            if fast is not None and "lora" in fast.__name__:
+                counts[name.removeprefix("apply_")] += 1
+        forward = vars(module).get("forward")
+        if forward is not None and "lora_mlp" in getattr(forward, "__name__", ""):
+            counts["mlp"] += 1
+    return dict(counts)

@@ -1,0 +1,162 @@
+"""What a training run shows and keeps: one line on the terminal, `train.jsonl`, the loss picture."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from trainer.sft.device import peak_gb
+
+_PLAIN_EVERY_S = 10.0
+_RATE_STEPS = 20
+
+
+class RunLog(TrainerCallback):
+    """Writes one JSON line for every optimizer step and evaluation, and shows the latest.
+
+    A line of a step has step, epoch, loss, learning_rate, grad_norm, tokens_per_s (without padding), peak_gb, seconds;
+    a line of an evaluation has step and eval_loss.
+    """
+
+    def __init__(self, file: Path, console: Console) -> None:
+        self.file, self.console = file, console
+        self.tokens = 0
+        """Tokens that went through the model, padding left out; the batch check adds to it."""
+        self.eval_loss: float | None = None
+        self._live: Live | None = None
+        self._last_plain = self._last_time = self._begun = 0.0
+        self._last_tokens = 0
+        # The collator works a batch ahead of the model, so that a rate over one step would be another step's.
+        self._recent: deque[tuple[int, float]] = deque(maxlen=_RATE_STEPS)
+        self._first_step = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._begun = self._last_time = time.monotonic()
+        self._first_step = state.global_step
+        self._last_tokens = self.tokens
+        forget_after(self.file, state.global_step)
+        if self.console.is_terminal:
+            # What libraries print is not drawn into the line but goes where stdout leads, to the log.
+            self._live = Live(
+                Text("training"),
+                console=self.console,
+                refresh_per_second=4,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        logs = logs or {}
+        now = time.monotonic()
+        line: dict[str, Any] = {"step": state.global_step, "epoch": round(state.epoch or 0.0, 4)}
+        if "eval_loss" in logs:
+            self.eval_loss = float(logs["eval_loss"])
+            line["eval_loss"] = self.eval_loss
+            self._last_time, self._last_tokens = now, self.tokens
+        elif "loss" in logs:
+            self._recent.append((self.tokens - self._last_tokens, now - self._last_time))
+            rate = sum(tokens for tokens, _ in self._recent) / max(1e-6, sum(seconds for _, seconds in self._recent))
+            line |= {key: float(logs[key]) for key in ("loss", "learning_rate", "grad_norm") if key in logs}
+            line |= {"tokens_per_s": round(rate, 1), "peak_gb": round(peak_gb(), 3)}
+            self._last_time, self._last_tokens = now, self.tokens
+        else:
+            return
+        line["seconds"] = round(now - self._begun, 3)
+        with self.file.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(line) + "\n")
+        self._show(line, state, now)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Takes the line off the terminal; safe to call twice."""
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def _show(self, line: dict[str, Any], state: TrainerState, now: float) -> None:
+        done = state.global_step - self._first_step
+        left_s = (now - self._begun) / max(1, done) * (state.max_steps - state.global_step)
+        text = f"train  step {state.global_step}/{state.max_steps}  {int(left_s // 60)}:{int(left_s % 60):02d} left"
+        if "loss" in line:
+            text += f"  loss {line['loss']:.4f}"
+        if self.eval_loss is not None:
+            text += f"  held-out {self.eval_loss:.4f}"
+        if "loss" in line:
+            text += f"  {line['tokens_per_s']:.0f} tok/s  {line['peak_gb']:.1f} GB"
+            # A narrow terminal cuts the line: what is missed least stands last.
+            text += f"  lr {line.get('learning_rate', 0):.2e}  grad {line.get('grad_norm', 0):.2f}"
+        text += f"  epoch {line['epoch']:.2f}"
+        if self._live:
+            self._live.update(Text(text))
+        elif "eval_loss" in line or now - self._last_plain >= _PLAIN_EVERY_S or state.global_step == state.max_steps:
+            self._last_plain = now
+            self.console.print(text, highlight=False, soft_wrap=True)
+
+
+def forget_after(file: Path, step: int) -> None:
+    """Drops the lines of steps after `step`: a resumed run writes them again, a new one starts with none."""
+    kept = [line for line in read_log(file) if line["step"] <= step] if step else []
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+
+
+def read_log(file: Path) -> list[dict[str, Any]]:
+    """The lines of `train.jsonl`; a last line that a kill cut short is left out."""
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def plot_loss(log: Path, picture: Path) -> None:
+    """Draws training and held-out loss over the steps."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    lines = read_log(log)
+    steps = [(line["step"], line["loss"]) for line in lines if "loss" in line]
+    evaluations = [(line["step"], line["eval_loss"]) for line in lines if "eval_loss" in line]
+    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    if steps:
+        axes.plot(*zip(*steps, strict=True), color="#9bb8d3", linewidth=0.8, label="training, each step")
+        axes.plot(*zip(*_smoothed(steps), strict=True), color="#1f5f99", linewidth=1.8, label="training, smoothed")
+    if evaluations:
+        axes.plot(*zip(*evaluations, strict=True), color="#c4501b", marker="o", label="held-out")
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel("loss per trained token (nats)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(picture, dpi=120)
+    pyplot.close(figure)
+
+
+def _smoothed(points: list[tuple[int, float]], keep: float = 0.9) -> list[tuple[int, float]]:
+    """Exponential mean, corrected for its start."""
+    mean, weight, smooth = 0.0, 0.0, []
+    for step, value in points:
+        mean, weight = keep * mean + (1 - keep) * value, keep * weight + (1 - keep)
+        smooth.append((step, mean / weight))
+    return smooth

@@ -1,0 +1,164 @@
+"""The train stage: token rows in; adapter, loss curve and proof rows out. `python -m trainer train RUN`."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from configs.console import note
+from configs.errors import ConfigError, TuneserveError
+from configs.hub import files_fingerprint, weights_fingerprint
+from configs.rundir import RunDir
+from configs.schema import RunConfig
+from trainer import environment
+from trainer.data.prepare import cache_root, read_rows
+from trainer.plan.layout import Plan, count_steps, make_plan, precision_warning, predicted_layout
+from trainer.requirements import check_model_needs, check_needs
+from trainer.sft.trackers import tracked
+
+FEW_STEPS = 100
+"""Below this many optimizer steps a LoRA run has hardly begun, and the user is told so."""
+
+_CHANGES_NOTHING = {"report_to", "save_total_limit"}
+
+
+def train_stage(run: RunDir, *, force: bool = False) -> dict[str, Any] | None:
+    """Trains, or goes on from the last checkpoint of a run that was cut off; None when nothing changed.
+
+    Returns:
+        The stage's figures.
+
+    Raises:
+        TuneserveError: a checkpoint belongs to another recipe, data set or version, or the first batch is wrong.
+    """
+    config = run.config()
+    inputs = train_inputs(run, config)
+    if run.changed_since("train", inputs) is None and not force:
+        return None
+    check_needs(config)
+    check_model_needs(config, Path(run.read().facts["base_model"]))
+    checkpoint = find_checkpoint(run, inputs, force=force)
+    if checkpoint:
+        note(f"goes on from {checkpoint.name}")
+    outputs = [run.adapter, run.data / "proof.jsonl", run.logs / "train.jsonl", run.report / "loss.png"]
+    with run.stage("train", inputs, outputs) as record:
+        record.figures |= _train(run, config, checkpoint)
+    return record.figures
+
+
+def train_inputs(run: RunDir, config: RunConfig) -> dict[str, Any]:
+    """What training depends on, for the manifest."""
+    base = run.read().facts.get("base_model")
+    if base is None or not (run.data / "train" / "rows.parquet").is_file():
+        raise ConfigError(f"{run.path}: the data are not prepared yet", f"python -m trainer data {run.path}")
+    named = {f"lora.{k}": v for k, v in config.lora.model_dump(mode="json").items()}
+    named |= {f"train.{k}": v for k, v in config.train.model_dump(mode="json", exclude=_CHANGES_NOTHING).items()}
+    rows = [run.data / part / "rows.parquet" for part in ("train", "heldout")]
+    return named | {
+        "seed": config.seed,
+        "proof.rows": config.proof.rows,
+        "base_model": weights_fingerprint(Path(base)),
+        "data": files_fingerprint(rows),
+        **{f"versions.{name}": version for name, version in environment.versions().items()},
+    }
+
+
+def find_checkpoint(run: RunDir, inputs: Mapping[str, Any], *, force: bool) -> Path | None:
+    """The checkpoint that a run which was cut off goes on from; None starts anew (and clears old checkpoints away).
+
+    Raises:
+        TuneserveError: it was cut off under other inputs, and `force` does not say to go on all the same.
+    """
+    newest = last_checkpoint(run)
+    stage = run.read().stages.get("train")
+    if newest is None or stage is None or stage.state == "done":
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
+        return None
+    wanted = json.loads(json.dumps(dict(inputs), default=str))
+    changed = sorted(k for k in wanted.keys() | stage.inputs.keys() if wanted.get(k) != stage.inputs.get(k))
+    if changed and not force:
+        shown = "; ".join(f"{k} was {stage.inputs.get(k)!r}, is {wanted.get(k)!r}" for k in changed[:4])
+        raise TuneserveError(
+            f"{newest}: this run was cut off under other settings ({shown}); going on would bend the loss curve",
+            f"put it back, or delete {run.checkpoints} to start anew, or go on all the same with --force",
+        )
+    return newest
+
+
+def last_checkpoint(run: RunDir) -> Path | None:
+    """The newest complete checkpoint."""
+    found = sorted(run.checkpoints.glob("checkpoint-*"), key=lambda f: int(f.name.rpartition("-")[2]))
+    # A kill while a checkpoint is being written leaves one without its state, which is written last but one.
+    complete = [f for f in found if (f / "trainer_state.json").is_file() and (f / "optimizer.pt").is_file()]
+    return complete[-1] if complete else None
+
+
+def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> dict[str, Any]:
+    environment.settle(cache_root())
+    from trainer.sft.loop import TrainingRun  # imports unsloth, so the environment stands first
+
+    # isort: split
+    from trainer.sft.backoff import train_with_back_off
+    from trainer.sft.device import find_device
+
+    facts = run.read().facts
+    train, heldout = (read_rows(run.data / part) for part in ("train", "heldout"))
+    if not heldout.num_rows and (config.train.early_stopping or config.train.keep_best):
+        raise ConfigError(
+            "train.early_stopping and train.keep_best compare losses on held-out rows, and there are none",
+            "set data.eval_split above 0, or data.heldout",
+        )
+    device = find_device()
+    lengths = train["length"].to_pylist()
+    layout = predicted_layout(config, Path(facts["base_model"]), lengths, device)
+    plan = make_plan(config.train, config.lora, lengths, device, layout)
+    note(plan.summary())
+    if warning := precision_warning(config.train, device):
+        note(f"warning: {warning}")
+    steps = count_steps(train.num_rows, plan, config.train)
+    if steps < FEW_STEPS:
+        note(f"warning: {few_steps_warning(steps, train.num_rows, plan, config.train.max_steps)}")
+    did: dict[str, Any] = {}
+
+    def attempt(plan: Plan, checkpoint: Path | None) -> dict[str, Any]:
+        training = TrainingRun(run, config, plan, facts, train, heldout)
+        did.update(training.did)
+        return training.go(checkpoint)
+
+    with tracked(config.train.report_to, run, config.name, resumed=checkpoint is not None):
+        figures, used = train_with_back_off(attempt, plan, checkpoint, lambda: last_checkpoint(run))
+    run.update(
+        facts={
+            "lora_rank": config.lora.r,
+            "lora_modules": list(config.lora.target_modules),
+            "unsloth": did | {"precision_asked": config.train.precision},
+            "plan": used.facts(),
+            "backed_off_from": None if used is plan else plan.facts(),
+        },
+        versions=environment.versions(),
+    )
+    return figures | {
+        "device": device.name,
+        "planned_steps": steps,
+        "learning_rate": used.learning_rate,
+        "resumed_from": checkpoint and checkpoint.name,
+        "backed_off": used is not plan,
+    }
+
+
+def few_steps_warning(steps: int, rows: int, plan: Plan, max_steps: int) -> str:
+    """What to change when a run is too short to learn much."""
+    if max_steps:
+        return (
+            f"only {steps} optimizer steps (train.max_steps); a run this short learns little. "
+            f"Give train.max_steps={FEW_STEPS}, or train.max_steps=0 to go by train.epochs"
+        )
+    epochs_needed = math.ceil(FEW_STEPS * plan.rows_per_step / rows)
+    return (
+        f"only {steps} optimizer steps ({rows} rows, {plan.rows_per_step} a step); a run this short learns little. "
+        f"Give train.epochs={epochs_needed}, or a smaller train.rows_per_step, or more data"
+    )
