@@ -30,15 +30,14 @@ from eval.compare.comparison import (
 )
 from eval.compare.flips import behaviour, largest_flips
 from eval.compare.gate import decide
-from eval.compare.judge import Judgement
-from eval.compare.judged import weigh
+from eval.compare.judge import Judgement, weigh
 from eval.compare.pairing import MismatchError, PairedTask, pair_tasks
 from eval.statistics.change import Change, change_interval, measure_change
 from eval.statistics.clustered import standard_error
 from eval.statistics.forgetting import relative_forgetting_percent, retention_above_chance_percent, retention_percent
-from eval.statistics.holm import holm
 from eval.statistics.interval import one_sided
 from eval.statistics.mean_of_tasks import mean_interval
+from eval.statistics.p_values import holm
 from eval.statistics.retention import retention_interval
 
 Results = Mapping[str, TaskResult]

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from eval.statistics.clustered import Clusters, cluster_index, standard_error
 from eval.statistics.effective_size import FEW_CHANGES, effective_size
 from eval.statistics.interval import Interval, two_sided_t, two_sided_z
-from eval.statistics.mcnemar import mcnemar_exact
+from eval.statistics.p_values import mcnemar_exact
 from eval.statistics.paired import paired_arrays
 from eval.statistics.power import minimum_detectable_change, minimum_detectable_drop
 from eval.statistics.sign_flip import sign_flip_test

@@ -40,9 +40,3 @@ def relative_forgetting_percent(base: Sequence[float], tuned: Sequence[float]) -
     if np.any(before <= 0):
         raise ValueError(f"relative forgetting divides by the base scores, which must be above 0: {list(base)}")
     return float(np.mean(100 * (before - after) / before))
-
-
-def backward_transfer(base: Sequence[float], tuned: Sequence[float]) -> float:
-    """BWT: the mean over the earlier tasks of tuned - base (Lopez-Paz and Ranzato 2017, arXiv 1706.08840)."""
-    before, after = paired_arrays(base, tuned)
-    return float(np.mean(after - before))

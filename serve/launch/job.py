@@ -23,7 +23,6 @@ from serve.launch.target import (
     is_rounded,
     merged_target,
 )
-from serve.process.server import VllmServer
 from serve.state.folders import state_folder
 
 
@@ -145,8 +144,3 @@ def _plain_config(overrides: Sequence[str]) -> ServeConfig:
     except ValidationError as error:
         problems = "; ".join(f"serve.{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
         raise ConfigError(problems, "`tuneserve init` shows every key of the serve section") from None
-
-
-def job_of(run: RunDir, config: ServeConfig, server: VllmServer) -> ServeJob:
-    """The job of a server that is already up and was checked, for `keep_running` and `detach_running`."""
-    return ServeJob(server.command, config, run.path.resolve(), server.log.resolve(), run.path.resolve(), check=False)

@@ -14,8 +14,7 @@ from eval.ask.endpoint import Settings
 from eval.ask.evaluate import evaluate
 from eval.ask.results import TaskResult
 from eval.compare.comparison import Judged
-from eval.compare.judge import JudgedPair, Judgement, judge, read_verdict
-from eval.compare.judged import weigh
+from eval.compare.judge import JudgedPair, Judgement, judge, read_verdict, weigh
 from tests.eval.ask.test_evaluate import qa_task
 from tests.eval.conftest import serving
 from tests.eval.mock_server import MockServer, _reply

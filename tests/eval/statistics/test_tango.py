@@ -1,4 +1,4 @@
-"""Score intervals of paired proportions, against published examples and against their own definition."""
+"""Tango's interval, against a published example and against its own definition."""
 
 import math
 
@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from eval.statistics.paired_ratio import paired_ratio_interval
 from eval.statistics.tango import tango_interval
 
 
 def test_published_example_of_21_children() -> None:
-    """Fagerland, Lydersen and Laake 2014: 1 both, 1 gained, 7 lost of 21; (-0.517, -0.026) and (0.065, 0.907)."""
+    """Fagerland, Lydersen and Laake 2014: 1 both, 1 gained, 7 lost of 21; (-0.517, -0.026)."""
     difference = tango_interval(7, 1, 21)
     assert (round(difference.lower, 3), round(difference.upper, 3)) == (-0.517, -0.026)
-    ratio = paired_ratio_interval(1, 7, 1, 21)
-    assert (round(ratio.lower, 3), round(ratio.upper, 3)) == (0.065, 0.907)
 
 
 def test_no_flip_keeps_a_width() -> None:
@@ -23,9 +20,6 @@ def test_no_flip_keeps_a_width() -> None:
     interval = tango_interval(0, 0, 700)
     assert interval.upper == pytest.approx(z2 / (700 + z2), abs=1e-7)
     assert interval.lower == pytest.approx(-interval.upper)
-    ratio = paired_ratio_interval(500, 0, 0, 700)
-    assert ratio.lower == pytest.approx(1 / (1 + z2 / 500), abs=1e-7)
-    assert ratio.upper == pytest.approx(1 + z2 / 500, abs=1e-7)
 
 
 @pytest.mark.parametrize(("lost", "gained", "n"), [(25, 10, 1000), (3, 0, 40), (0, 4, 30), (12, 2, 50)])
@@ -58,7 +52,6 @@ def test_near_wald_for_many_samples_and_mirror_images() -> None:
 def test_extremes_stay_in_range() -> None:
     assert tango_interval(0, 5, 5).upper == pytest.approx(1.0)
     assert tango_interval(5, 0, 5).lower == pytest.approx(-1.0)
-    assert paired_ratio_interval(0, 10, 0, 20).lower == 0.0
 
 
 def test_coverage_of_a_small_discordance() -> None:
@@ -74,5 +67,3 @@ def test_coverage_of_a_small_discordance() -> None:
 def test_counts_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         tango_interval(8, 5, 10)
-    with pytest.raises(ValueError, match="without a right answer"):
-        paired_ratio_interval(0, 0, 3, 10)
