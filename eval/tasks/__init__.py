@@ -8,8 +8,9 @@ from pathlib import Path
 
 from configs.errors import ConfigError
 from configs.schema import TaskConfig
-from eval.tasks import builtin, ceval, cmmlu, csl, exam, gsm8k, lcsts, mmlu, squad
+from eval.tasks import builtin, csl, exam, gsm8k, lcsts, squad
 from eval.tasks.custom import items_from_rows
+from eval.tasks.exam import EXAMS
 from eval.tasks.heldout import heldout_task
 from eval.tasks.scoring import SCORING
 from eval.tasks.source import find_table, located, read_rows
@@ -17,17 +18,14 @@ from eval.tasks.task import Item, Kind, Task
 
 __all__ = ["Item", "Kind", "Task", "heldout_task", "load_task", "load_tasks"]
 
-_EXAMS = {"ceval": ceval, "cmmlu": cmmlu, "mmlu": mmlu}
 _KIND: dict[str, Kind] = {
     **{kind: kind for kind in SCORING},
     **dict.fromkeys(("cmrc", "drcd"), "qa"),
     **dict.fromkeys(("csl", "lcsts"), "summary"),
-    **dict.fromkeys(_EXAMS, "choice"),
+    **dict.fromkeys(EXAMS, "choice"),
     "gsm8k": "number",
 }
-_HUB = {"cmrc": "hfl/cmrc2018", "gsm8k": "openai/gsm8k", **{name: module.HUB for name, module in _EXAMS.items()}}
-_MACRO = {"ceval", "cmmlu"}
-"""Benchmarks whose authors average over subjects; MMLU's average over questions."""
+_HUB = {"cmrc": "hfl/cmrc2018", "gsm8k": "openai/gsm8k", **{name: one.hub for name, one in EXAMS.items()}}
 _GROUP = {
     **dict.fromkeys(("qa", "cmrc", "drcd"), "reading"),
     **dict.fromkeys(("summary", "csl", "lcsts"), "summary"),
@@ -81,7 +79,7 @@ def load_task(config: TaskConfig, seed: int = 42, hub: str = "huggingface", offl
 
 
 def _load(config: TaskConfig, root: Path, seed: int) -> Task:
-    kind, shots, system = _KIND[config.type], 0, config.system
+    kind, shots, system, macro = _KIND[config.type], 0, config.system, False
     match config.type:
         case "cmrc" | "drcd":
             items = squad.load(root, system)
@@ -93,10 +91,11 @@ def _load(config: TaskConfig, root: Path, seed: int) -> Task:
             shots = config.shots or 0
             items = gsm8k.load(root, system, shots, seed)
         case "ceval" | "cmmlu" | "mmlu":
-            module = _EXAMS[config.type]
-            shots = module.SHOTS if config.shots is None else config.shots
-            items = exam.load(module.EXAM, root, shots, config.subjects, system)
+            asked = EXAMS[config.type]
+            macro = asked.macro
+            shots = asked.shots if config.shots is None else config.shots
+            items = exam.load(asked, root, shots, config.subjects, system)
         case _:
             items = items_from_rows(read_rows(find_table(root, ("test", "dev"))), kind, str(root), system)
     group = _GROUP.get(config.type, "general")
-    return Task(config.name, kind, items, group=group, shots=shots, macro=config.type in _MACRO)
+    return Task(config.name, kind, items, group=group, shots=shots, macro=macro)

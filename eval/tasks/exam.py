@@ -1,4 +1,4 @@
-"""Multiple-choice benchmarks by subject, in the layout of their authors or of a hub.
+"""CMMLU, C-Eval and MMLU: multiple choice by subject, five examples from `dev`, in their authors' layout or a hub's.
 
 Folders: `dev/<subject>[_dev].csv` and `test/<subject>[_test].csv` (C-Eval: `val/`), or a folder a subject with
 `dev-….parquet` and so on, or zip archives of either.
@@ -10,7 +10,6 @@ import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -43,24 +42,60 @@ class Exam:
         answer: the line below the options, before the letter.
         before_letter: between that line and an example's letter.
         split: the folder that is asked; the examples come from `dev`.
-        names: subject's file name to its name in the header.
+        names: subject's file name to its name in the header; others lose their underscores.
+        hub: where the data set is found by id.
+        shots: examples of its subject before each question.
+        macro: the official score is the mean over the subjects; else over the questions.
     """
 
     name: str
+    hub: str
     header: Callable[[str], str]
     question: Callable[[str], str]
     answer: str
     split: str
     names: Mapping[str, str]
     before_letter: str = ""
+    shots: int = 5
+    macro: bool = True
 
 
-@cache
-def subject_names(benchmark: str) -> dict[str, str]:
-    """File name of a subject to its Chinese name, for `ceval` and `cmmlu`, as their authors publish them."""
-    text = files("eval.tasks").joinpath("subjects.json").read_text(encoding="utf-8")
-    names: dict[str, str] = json.loads(text)[benchmark]
-    return names
+_SUBJECTS: Mapping[str, Mapping[str, str]] = json.loads(
+    files("eval.tasks").joinpath("subjects.json").read_text(encoding="utf-8")
+)
+"""File name of a subject to its Chinese name, for `ceval` and `cmmlu`, as their authors publish them."""
+
+EXAMS: Mapping[str, Exam] = {
+    "cmmlu": Exam(  # Li et al. 2023, 67 subjects
+        name="CMMLU",
+        hub="haonan-li/cmmlu",
+        header=lambda subject: f"以下是关于{subject}的单项选择题，请直接给出正确答案的选项。",
+        question=lambda text: f"题目：{text}",
+        answer="答案是：",
+        split="test",
+        names=_SUBJECTS["cmmlu"],
+    ),
+    "ceval": Exam(  # Huang et al. 2023, 52 subjects; the answers of `test` are not published
+        name="C-Eval",
+        hub="ceval/ceval-exam",
+        header=lambda subject: f"以下是中国关于{subject}考试的单项选择题，请选出其中的正确答案。",
+        question=lambda text: text,
+        answer="答案：",
+        split="val",
+        names=_SUBJECTS["ceval"],
+    ),
+    "mmlu": Exam(  # Hendrycks et al. 2021, 57 subjects
+        name="MMLU",
+        hub="cais/mmlu",
+        header=lambda subject: f"The following are multiple choice questions (with answers) about {subject}.",
+        question=lambda text: text,
+        answer="Answer:",
+        before_letter=" ",
+        split="test",
+        names={},
+        macro=False,
+    ),
+}
 
 
 def load(exam: Exam, root: Path, shots: int, subjects: Sequence[str] = (), system: str | None = None) -> list[Item]:
