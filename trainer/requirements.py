@@ -6,6 +6,7 @@ No torch, so that `tuneserve check` and the start of a run can tell before anyth
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +15,20 @@ from typing import get_args
 from configs.errors import ConfigError
 from configs.schema import GgufQuant, LoraConfig, MergeConfig, RunConfig
 from trainer.architectures import linear_layers
-from trainer.export.gguf_model import check_gguf_model
 
 K_QUANTS: tuple[str, ...] = tuple(name for name in get_args(GgufQuant) if "_k" in name)
 """Number formats of a GGUF file that only llama.cpp's `llama-quantize` writes."""
+
+GGUF_MODEL_TYPES = ("qwen2", "qwen3", "llama")
+"""Architectures that are written as GGUF here."""
+
+_CONVERT = "merge with --format vllm and convert that folder with llama.cpp's convert_hf_to_gguf.py"
+
+# How a byte-level BPE cuts text before it merges, by the regular expression in tokenizer.json; llama.cpp knows each by
+# a name of its own and tokenizes wrongly under any other.
+_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
+_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_PRE_TOKENIZERS = {_WORDS + r"\p{N}" + _REST: "qwen2", _WORDS + r"\p{N}{1,3}" + _REST: "llama-bpe"}
 
 _TRACKER_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
 
@@ -96,3 +107,40 @@ def find_quantizer(quant: str) -> Path:
             "install llama.cpp, or take q8_0 (merge.gguf_quant, or --quant), or quantize a bf16 file elsewhere",
         )
     return Path(program)
+
+
+def check_gguf_model(model: Path) -> str:
+    """llama.cpp's name for the way the model's tokenizer cuts text.
+
+    Raises:
+        ConfigError: the architecture or the tokenizer cannot be written.
+    """
+    kind = json.loads((model / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if kind not in GGUF_MODEL_TYPES:
+        raise ConfigError(
+            f"{model}: architecture {kind!r} is not among those written as GGUF here ({', '.join(GGUF_MODEL_TYPES)})",
+            _CONVERT,
+        )
+    return pre_tokenizer_name(model)
+
+
+def pre_tokenizer_name(model: Path) -> str:
+    """llama.cpp's name for the way this tokenizer cuts text.
+
+    Raises:
+        ConfigError: it is not a byte-level BPE, or cuts in a way that has no known name.
+    """
+    file = model / "tokenizer.json"
+    if not file.is_file():
+        raise ConfigError(f"{model}: tokenizer.json is missing", "save the tokenizer once with transformers")
+    spec = json.loads(file.read_text(encoding="utf-8"))
+    pre = spec.get("pre_tokenizer") or {}
+    parts = pre.get("pretokenizers", [pre])
+    splits = [part["pattern"].get("Regex") for part in parts if part.get("type") == "Split"]
+    name = _PRE_TOKENIZERS.get(splits[0]) if len(splits) == 1 and spec["model"]["type"] == "BPE" else None
+    if name is None:
+        raise ConfigError(
+            f"{file}: this tokenizer ({spec['model']['type']}) cuts text in a way that has no known GGUF name",
+            _CONVERT,
+        )
+    return name

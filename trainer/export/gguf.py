@@ -20,10 +20,9 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from configs.errors import ConfigError, TuneserveError
-from trainer.export.gguf_model import check_gguf_model
 from trainer.export.new_folder import OnProgress, check_free_space, new_folder
 from trainer.export.safetensors import TensorSource
-from trainer.requirements import K_QUANTS, find_quantizer
+from trainer.requirements import K_QUANTS, check_gguf_model, find_quantizer
 
 QUANTS = {"f16": Quant.F16, "bf16": Quant.BF16, "q8_0": Quant.Q8_0}
 FILE_TYPES = {

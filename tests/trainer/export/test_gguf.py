@@ -18,8 +18,8 @@ from configs.errors import ConfigError, TuneserveError
 from tests.trainer.tiny_models import IDS, TEMPLATE, make_model
 from trainer.export.changes import index_weights, safetensors_files
 from trainer.export.gguf import ARCHITECTURES, QUANTS, GgufResult, export_gguf, rope_factors
-from trainer.export.gguf_model import MODEL_TYPES, pre_tokenizer_name
 from trainer.export.tensors import TensorReader
+from trainer.requirements import GGUF_MODEL_TYPES, pre_tokenizer_name
 
 Make = Callable[..., Path]
 
@@ -226,7 +226,7 @@ def test_value_beyond_f16_is_refused(models: Make, tmp_path: Path) -> None:
 
 
 def test_what_is_known_before_training_is_what_is_written() -> None:
-    assert set(MODEL_TYPES) == set(ARCHITECTURES)
+    assert set(GGUF_MODEL_TYPES) == set(ARCHITECTURES)
 
 
 def test_the_real_tokenizer_has_a_name() -> None:
