@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 from configs.errors import DataError
 
-Message = Mapping[str, Any]
 Status = Literal["ok", "error"]
 
 
@@ -42,7 +41,7 @@ class Sample:
     prompt_sha256: str
     status: Status
     error: SampleError | None
-    prompt: Sequence[Message]
+    prompt: Sequence[Mapping[str, Any]]
     references: Sequence[str]
     raw: str | None
     reasoning: str | None

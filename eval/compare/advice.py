@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eval.compare.comparison import Advice, Message, TaskComparison
+from eval.compare.comparison import Advice, Sentence, TaskComparison
 
 HIGH_LEARNING_RATE = 5e-5
 HIGH_EPOCHS = 1
@@ -51,7 +51,7 @@ def _format(task: TaskComparison) -> Advice | None:
     ):
         if tuned - base > FORMAT_SHARE * task.asked:
             values = {"task": task.name, "base": base, "tuned": tuned, "asked": task.asked, "delta": task.delta_points}
-            return Advice(setting, str(tuned), Message(f"advice.{setting}", values))
+            return Advice(setting, str(tuned), Sentence(f"advice.{setting}", values))
     return None
 
 
@@ -61,7 +61,7 @@ def _shorter(task: TaskComparison) -> Advice | None:
     if base < LONG_ANSWER_TOKENS or tuned > SHORTER * base:
         return None
     values = {"task": task.name, "base": round(base), "tuned": round(tuned), "delta": task.delta_points}
-    return Advice("data.replay", str(round(tuned)), Message("advice.shorter", values))
+    return Advice("data.replay", str(round(tuned)), Sentence("advice.shorter", values))
 
 
 def _settings(recipe: Mapping[str, Any], evidence: Mapping[str, Any]) -> list[Advice]:
@@ -69,7 +69,7 @@ def _settings(recipe: Mapping[str, Any], evidence: Mapping[str, Any]) -> list[Ad
     advice = []
 
     def add(setting: str, seen: object, key: str) -> None:
-        advice.append(Advice(setting, str(seen), Message(key, {**evidence, "seen": seen})))
+        advice.append(Advice(setting, str(seen), Sentence(key, {**evidence, "seen": seen})))
 
     if data is not None:
         replay = data.get("replay")

@@ -1,7 +1,7 @@
 """What a comparison of two endpoints says: frozen, and free of files, models and formats.
 
 `eval.compare.compare` builds it, `eval.report` renders it. Scores, differences and bounds are in points (100 x the mean
-of the items' scores); differences are tuned minus base. Texts are `Message`s, so that a report can be in either
+of the items' scores); differences are tuned minus base. Texts are `Sentence`s, so that a report can be in either
 language.
 """
 
@@ -26,7 +26,7 @@ _EXIT_CODES: dict[State, int] = {
 
 
 @dataclass(frozen=True)
-class Message:
+class Sentence:
     """A sentence of the report: its key in `eval.report.strings` and the values put into it."""
 
     key: str
@@ -256,7 +256,7 @@ class GateCheck:
     upper_points: float
     margin_points: float
     noise_floor_points: float | None
-    reason: Message
+    reason: Sentence
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ class Gate:
     """The verdict: `pass`, `fail` or `not_enough_evidence`, why, and every check behind it."""
 
     verdict: State
-    reasons: tuple[Message, ...]
+    reasons: tuple[Sentence, ...]
     checks: tuple[GateCheck, ...]
     margin_points: float
     mean_margin_points: float
@@ -289,7 +289,7 @@ class Advice:
 
     setting: str
     seen: str
-    text: Message
+    text: Sentence
 
 
 @dataclass(frozen=True)

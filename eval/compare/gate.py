@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from configs.schema import GateConfig
-from eval.compare.comparison import Gate, GateCheck, GroupComparison, Message, NoiseFloor, State, TaskComparison
+from eval.compare.comparison import Gate, GateCheck, GroupComparison, NoiseFloor, Sentence, State, TaskComparison
 from eval.statistics.interval import Interval, one_sided
 from eval.statistics.mean_of_tasks import mean_interval
 
@@ -150,11 +150,11 @@ def _check(
         upper_points=bounds.upper,
         margin_points=margin,
         noise_floor_points=noise,
-        reason=Message(key, {**values, **seen}),
+        reason=Sentence(key, {**values, **seen}),
     )
 
 
-def _verdict(checks: Sequence[GateCheck], config: GateConfig) -> tuple[State, list[Message]]:
+def _verdict(checks: Sequence[GateCheck], config: GateConfig) -> tuple[State, list[Sentence]]:
     failed = [check.reason for check in checks if check.state == "fail"]
     undecided = [check.reason for check in checks if check.state == "not_enough_evidence"]
     gated_groups = [check for check in checks if check.kind == "group" and check.state != "described"]
@@ -164,7 +164,7 @@ def _verdict(checks: Sequence[GateCheck], config: GateConfig) -> tuple[State, li
     elif not gated_groups:
         largest = max((check.n for check in checks if check.kind == "group"), default=0)
         key = "gate.nothing_gated" if largest else "gate.no_retention"
-        undecided.insert(0, Message(key, {"min_items": config.min_items, "largest": largest}))
+        undecided.insert(0, Sentence(key, {"min_items": config.min_items, "largest": largest}))
     # Too few to be gated, but a fall that the bound itself proves is no ground for a pass.
     undecided += [check.reason for check in checks if check.reason.key == "gate.group.described.fell"]
     if failed:

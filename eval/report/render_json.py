@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from eval.compare.comparison import SCHEMA_VERSION, Comparison, Message
+from eval.compare.comparison import SCHEMA_VERSION, Comparison, Sentence
 from eval.report.strings import Language, text
 
 
@@ -32,7 +32,7 @@ def render_json(comparison: Comparison, language: Language = "en") -> str:
 
 
 def _plain(value: Any, language: Language) -> Any:
-    if isinstance(value, Message):
+    if isinstance(value, Sentence):
         return {"key": value.key, "values": _plain(value.values, language), "text": text(value, language)}
     if is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name), language) for field in fields(value)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from eval.compare.comparison import Message
+from eval.compare.comparison import Sentence
 from eval.report import figures
 
 Language = Literal["en", "zh"]
@@ -377,7 +377,7 @@ def say(key: str, language: Language, **values: Any) -> str:
     return template.format(**written)
 
 
-def text(message: Message, language: Language) -> str:
+def text(message: Sentence, language: Language) -> str:
     """A message of the comparison as a sentence."""
     return say(message.key, language, **message.values)
 
