@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 
 import configs
 from configs.schema import EvalConfig, GateConfig, TaskConfig
+from eval.ask.mock_server import MockServer
 from eval.tasks.custom import items_from_rows
 from eval.tasks.scoring import SCORING, Kind
 from scripts.cli import app
 from tests.eval.conftest import serving
-from tests.eval.mock_server import MockServer
 
 REPOSITORY = Path(configs.__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "evaluation.md").read_text(encoding="utf-8")

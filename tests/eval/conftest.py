@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from eval.ask.endpoint import Endpoint
-from tests.eval.mock_server import MODEL, MockServer
+from eval.ask.mock_server import MODEL, MockServer
 
 
 def free_port() -> int:

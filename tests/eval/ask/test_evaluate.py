@@ -22,12 +22,12 @@ from configs.errors import ConfigError, EndpointError
 from configs.schema import GateConfig
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.evaluate import Progress, choice_margin, evaluate
+from eval.ask.mock_server import MODEL, MockServer, answer_to
 from eval.ask.results import TaskResult, read_results
 from eval.compare.compare import compare
 from eval.report.write import write_reports
 from eval.tasks.task import Item, Task, conversation
 from tests.eval.conftest import free_port, serving
-from tests.eval.mock_server import MODEL, MockServer, answer_to
 
 QUICK = Settings(timeout_s=5.0, first_pause_s=0.01, outage_s=10.0, max_error_rate=1.0)
 
@@ -316,7 +316,7 @@ def mortal() -> Iterator[tuple[Endpoint, list[subprocess.Popen]]]:
 
 def start(endpoint: Endpoint) -> subprocess.Popen:
     port = endpoint.base_url.rsplit(":", 1)[1].split("/")[0]
-    command = [sys.executable, "-m", "tests.eval.mock_server", "--port", port, "--latency-ms", "20"]
+    command = [sys.executable, "-m", "eval.ask.mock_server", "--port", port, "--latency-ms", "20"]
     return subprocess.Popen(command)
 
 

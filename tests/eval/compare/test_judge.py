@@ -12,12 +12,12 @@ from aiohttp import web
 from configs.errors import ConfigError
 from eval.ask.endpoint import Settings
 from eval.ask.evaluate import evaluate
+from eval.ask.mock_server import MockServer, reply_of
 from eval.ask.results import TaskResult
 from eval.compare.comparison import Judged
 from eval.compare.judge import JudgedPair, Judgement, judge, read_verdict, weigh
 from tests.eval.ask.test_evaluate import qa_task
 from tests.eval.conftest import serving
-from tests.eval.mock_server import MockServer, _reply
 
 QUICK = Settings(timeout_s=5.0, first_pause_s=0.01)
 
@@ -47,7 +47,7 @@ class JudgingServer(MockServer):
         prompt = body["messages"][-1]["content"]
         first = prompt.split("【回答一】\n")[1].split("\n\n【回答二】")[0]
         second = prompt.split("【回答二】\n")[1].split("\n\n先用")[0]
-        return web.json_response(_reply(self.rule(first, second)))
+        return web.json_response(reply_of(self.rule(first, second)))
 
 
 @pytest.fixture

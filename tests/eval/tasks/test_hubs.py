@@ -13,10 +13,10 @@ from modelscope_hub.config import set_default_config
 from typer.testing import CliRunner
 
 from configs.errors import ConfigError, TuneserveError
+from eval.ask.mock_server import MockServer
 from eval.tasks.source import located, read_rows
 from scripts.cli import app
 from tests.eval.conftest import serving
-from tests.eval.mock_server import MockServer
 
 ROWS = b'{"question": "2+3", "answer": "5"}\n'
 

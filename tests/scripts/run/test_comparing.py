@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 from configs.errors import ConfigError
 from configs.rundir import RunDir
 from configs.schema import RunConfig
+from eval.ask.mock_server import MODEL, MockServer
 from eval.metrics.rouge import jieba_version
 from scripts.cli import app
 from scripts.run.comparing import JUDGE_KEY, endpoints, judge_endpoint
 from tests.eval.compare.test_judge import JudgingServer
 from tests.eval.conftest import serving
-from tests.eval.mock_server import MODEL, MockServer
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """An OpenAI-compatible server that answers deterministically and fails on demand.
 
-    python -m tests.eval.mock_server --port 8123 --latency-ms 50
+    python -m eval.ask.mock_server --port 8123 --latency-ms 50
 
 The answer is a function of the last user turn. A turn that holds `[429x2]` gets two 429s before its answer, `[hang]`
 never gets one; see `FAULTS`. `GET /asked` returns every user turn in the order of arrival.
@@ -29,7 +29,7 @@ def answer_to(prompt: str) -> str:
     return last if int(hashlib.sha256(prompt.encode()).hexdigest(), 16) % 3 else f"{last}？"
 
 
-def _reply(content: str | None, finish_reason: str = "stop", **message: Any) -> dict[str, Any]:
+def reply_of(content: str | None, finish_reason: str = "stop", **message: Any) -> dict[str, Any]:
     return {
         "id": "chatcmpl-0",
         "object": "chat.completion",
@@ -112,12 +112,12 @@ class MockServer:
                 return await self._fail(request, fault.group(1))
         if choice := (body.get("structured_outputs") or {}).get("choice"):
             return web.json_response(self._letter(prompt, choice))
-        return web.json_response(_reply(answer_to(prompt)))
+        return web.json_response(reply_of(answer_to(prompt)))
 
     def _letter(self, prompt: str, letters: list[str]) -> dict[str, Any]:
         best = int(hashlib.sha256(prompt.encode()).hexdigest(), 16) % len(letters)
         top = [{"token": letter, "logprob": -0.1 if i == best else -3.0 - i} for i, letter in enumerate(letters)]
-        reply = _reply(letters[best], "length")
+        reply = reply_of(letters[best], "length")
         reply["choices"][0]["logprobs"] = {"content": [{**top[best], "top_logprobs": top}]}
         return reply
 
@@ -125,11 +125,11 @@ class MockServer:
         if fault.isdigit():
             return web.json_response({"error": {"message": f"planted {fault}"}}, status=int(fault))
         if fault == "null":
-            return web.json_response(_reply(None))
+            return web.json_response(reply_of(None))
         if fault == "cutthinking":
-            return web.json_response(_reply(None, "length", reasoning="想到一半"))
+            return web.json_response(reply_of(None, "length", reasoning="想到一半"))
         if fault in {"reasoning", "reasoning_content"}:
-            return web.json_response(_reply("北京", **{fault: "想"}))
+            return web.json_response(reply_of("北京", **{fault: "想"}))
         if fault == "badjson":
             return web.Response(text='{"choices": [', content_type="application/json")
         if fault == "badshape":
