@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -29,6 +30,9 @@ def settle(cache: Path) -> None:
         "DO_NOT_TRACK": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }
+    # Trainer and server share this environment and never a process. Unsloth would load every compiled library of an
+    # installed vLLM to see whether it is broken, and one made for another processor ends the process at once.
+    sys.modules["vllm"] = None  # type: ignore[assignment]
     # Threads that spin while they wait make a step ten times slower as soon as another process wants a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
