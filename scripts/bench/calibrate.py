@@ -41,6 +41,7 @@ from scripts.bench.calibrate_fit import (
     predict,
     summary,
 )
+from scripts.bench.child import run_child
 from trainer.plan.estimate import CALIBRATION, load_calibration
 
 DEMO_MODEL = Path(__file__).parents[2] / "configs" / "demo" / "model"
@@ -168,8 +169,6 @@ def arguments() -> argparse.Namespace:
 
 def measure_all(options: argparse.Namespace) -> None:
     """Runs the groups in order until the minutes are spent."""
-    import subprocess
-
     until = time.monotonic() + 60 * options.minutes
     options.rows.touch()
     found = {folder.name for folder in options.models.glob("*")}
@@ -183,27 +182,12 @@ def measure_all(options: argparse.Namespace) -> None:
         if left < 60 * LEAST_MINUTES:
             print(f"{group.name}: not begun, {left:.0f} s are left", flush=True)
             break
-        command = [
-            sys.executable,
-            "-m",
-            "scripts.bench.calibrate",
-            "group",
-            "--group",
-            group.name,
-            "--rows",
-            str(options.rows),
-        ]
-        command += ["--tokenizer", str(options.tokenizer), "--models", str(options.models)]
-        command += ["--tiny"] if options.tiny else []
-        started = time.monotonic()
-        try:
-            code = subprocess.run(command, timeout=min(options.limit_s, left), check=False).returncode
-        except subprocess.TimeoutExpired:
-            code = 124
-        seconds = time.monotonic() - started
-        print(
-            f"{group.name}: exit {code}, {seconds:.0f} s, {len(done_layouts(options.rows, group))} layouts", flush=True
-        )
+        passed = ["group", "--group", group.name, "--rows", str(options.rows)]
+        passed += ["--tokenizer", str(options.tokenizer), "--models", str(options.models)]
+        passed += ["--tiny"] if options.tiny else []
+        ran = run_child("scripts.bench.calibrate", passed, limit_s=min(options.limit_s, left))
+        count = len(done_layouts(options.rows, group))
+        print(f"{group.name}: {ran.get('error', 'done')}, {ran['process_s']:.0f} s, {count} layouts", flush=True)
         if group.shape not in found | {g.shape for g in groups[i + 1 :]}:
             shutil.rmtree(options.models / group.shape, ignore_errors=True)
 

@@ -25,7 +25,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).parents[2]
+from scripts.bench.child import ROOT, environment
+
 DEMO = ROOT / "configs" / "demo"
 
 
@@ -85,7 +86,7 @@ def write_rows(file: Path, count: int, characters: int) -> None:
 def check(folder: Path) -> tuple[float, float, str]:
     """Runs the command in this folder; returns its seconds, the peak memory of all its processes, and what it said."""
     command = [sys.executable, "-m", "scripts.cli", "check", "recipe.yaml", "--gpu", "h100-80gb"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "TUNESERVE_CACHE": str(folder / "cache"), "COLUMNS": "120"}
+    env = {**environment(), "TUNESERVE_CACHE": str(folder / "cache"), "COLUMNS": "120"}
     said = folder / "said.txt"
     started, peak = time.perf_counter(), 0
     with said.open("w", encoding="utf-8") as out:

@@ -36,11 +36,11 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.tasks.builtin import load
+from scripts.bench.child import must_run
 from scripts.bench.contestants.job import LETTERS, Done, Job, Work, read_done, seen, write_job
 from scripts.bench.contestants.lm_eval import TOKENIZER
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-ROOT = Path(__file__).parents[2]
 OURS = "tuneserve"
 PEERS = ("lm_eval", "evalscope")
 _NUMBERED: dict[Work, str] = {"choice": "第{}题。", "text": "第{}则。"}
@@ -194,12 +194,8 @@ def compete(name: str, python: str, job: Job) -> Round:
     with tempfile.TemporaryDirectory() as folder:
         job_file, done_file, log = (Path(folder) / file for file in ("job.json", "done.json", "log"))
         write_job(job, job_file)
-        command = [python, "-m", f"scripts.bench.contestants.{name}", str(job_file), str(done_file)]
-        with log.open("w") as handle:
-            code = subprocess.run(command, cwd=ROOT, stdout=handle, stderr=subprocess.STDOUT, check=False).returncode
-        if code != 0:
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-            sys.exit(f"{' '.join(command)} ended with exit code {code}:\n{tail}")
+        files = [str(job_file), str(done_file)]
+        must_run(f"scripts.bench.contestants.{name}", files, done_file, python=python, log=log)
         done = read_done(done_file)
     found = seen(job.url)
     return Round(name, done, int(found["requests"]), found["requests"] / found["seconds"])

@@ -30,7 +30,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).parents[2]
+from scripts.bench.child import ROOT, environment
+
 LANES = ("train", "serve", "after")
 SEEDS = (42, 43, 44)
 GRACE_S = 60
@@ -57,8 +58,8 @@ class Job:
         return "{real}" in self.command
 
 
-_PYTHON, _TUNESERVE = "{python} -m scripts.", "{python} -m scripts.cli "
-_TRAIN = _PYTHON + "bench_train --model {model} --data {rows} "
+_PYTHON, _TUNESERVE = "{python} -m scripts.bench.", "{python} -m scripts.cli "
+_TRAIN = _PYTHON + "train --model {model} --data {rows} "
 _SHAPE = _PYTHON + "calibrate shape {shape} --size 14b --tokenizer {tokenizer} --no-weights && "
 _SHAPE += _TUNESERVE + "bench {shape} --start --out {out}/serve --concurrency 1 --concurrency 16 --concurrency 128 "
 _SHAPE += "--prompts 512 serve.ready_timeout_s=400"
@@ -94,13 +95,13 @@ def jobs() -> list[Job]:
         Job("serve-adapter", "serve", f"{_SHAPE} --adapter --rank 16 -- --load-format dummy", 600,
             "base and adapter beside merged weights"),
         Job("evaluation", "serve", _TUNESERVE + "serve {real} --name m --no-thinking --detach serve.port=8101 && "
-            'trap "' + _TUNESERVE + 'serve stop 8101" EXIT && ' + _PYTHON + "bench_against_vllm --model m "
+            'trap "' + _TUNESERVE + 'serve stop 8101" EXIT && ' + _PYTHON + "against_vllm --model m "
             "--base-url http://127.0.0.1:8101 --prompts 1000 --input-tokens 512 --output-tokens 64 --in-flight 64 "
             "--rounds 3", 500, "the evaluation beside `vllm bench serve`"),
         *quality[:2],
         Job("quality-auto-42", "serve", f"{_RUN} {rows_auto}", 600, "docs/results.md"),
         *quality[2:],
-        Job("merge", "after", _PYTHON + "bench_merge --size 14b --base {model} --repeat 1 --json {out}/merge.json", 900,
+        Job("merge", "after", _PYTHON + "merge --size 14b --base {model} --repeat 1 --json {out}/merge.json", 900,
             "the merge beside `merge_and_unload`"),
     ]  # fmt: skip
 
@@ -166,13 +167,12 @@ def run_lane(lane: Sequence[Job], gpu: str, options: argparse.Namespace) -> None
             continue
         started = time.monotonic()
         command = filled_in(job, options)
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         with (options.out / f"{job.name}.log").open("w", encoding="utf-8") as log:
             log.write(f"$ {command}\n")
             log.flush()
             child = subprocess.Popen(
                 ["bash", "-c", command], cwd=ROOT, stdout=log, stderr=log, start_new_session=True,
-                env={**os.environ, "CUDA_VISIBLE_DEVICES": gpu, "PYTHONUNBUFFERED": "1", "PYTHONPATH": path},
+                env={**environment(), "CUDA_VISIBLE_DEVICES": gpu, "PYTHONUNBUFFERED": "1"},
             )  # fmt: skip
             try:
                 code = child.wait(job.limit_s)

@@ -16,8 +16,6 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -29,6 +27,8 @@ from rich.console import Console
 from rich.table import Table
 from safetensors import safe_open
 from safetensors.torch import save_file
+
+from scripts.bench.child import must_run
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 # hidden size, intermediate size, layers, attention heads, tied embeddings; from the models' config.json.
@@ -208,9 +208,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.way:
         folder = options.folder
-        print(
-            json.dumps(measured(options.way, folder / "base", folder / "adapter", folder / options.way, options.device))
-        )
+        figures = measured(options.way, folder / "base", folder / "adapter", folder / options.way, options.device)
+        (folder / "figures.json").write_text(json.dumps(figures), encoding="utf-8")
         return
 
     folder = Path(tempfile.mkdtemp(prefix="bench-merge-", dir=options.folder))
@@ -220,21 +219,20 @@ def main() -> None:
         else:
             make_base(folder / "base", options.size)
         make_adapter(folder / "adapter", folder / "base", options.rank)
-        figures: dict[str, dict[str, float]] = {}
+        fastest: dict[str, dict[str, float]] = {}
         for way in list(WAYS) * options.repeat:
             shutil.rmtree(folder / way, ignore_errors=True)
-            command = [sys.executable, "-m", "scripts.bench.merge", "--way", way, "--size", options.size]
-            command += ["--folder", str(folder), "--device", options.device]
+            passed = ["--way", way, "--size", options.size, "--folder", str(folder), "--device", options.device]
             os.sync()  # so that nobody waits for what was written before
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            figures[way] = faster(json.loads(done.stdout.splitlines()[-1]), figures.get(way))
+            ran = must_run("scripts.bench.merge", passed, folder / "figures.json")
+            fastest[way] = faster(ran, fastest.get(way))
         steps, share = differences(folder / "tuneserve", folder / "peft")
     finally:
         shutil.rmtree(folder)
     table = Table(title=f"Qwen3 {options.size}, rank {options.rank}, {options.device}")
     for column in ("", "seconds", "processor seconds", "peak private GB", "peak resident GB", "peak GPU GB"):
         table.add_column(column, justify="right")
-    for way, row in figures.items():
+    for way, row in fastest.items():
         table.add_row(
             way, *(f"{row[key]:.2f}" for key in ("seconds", "processor_s", "private_gb", "resident_gb", "gpu_gb"))
         )
@@ -242,7 +240,7 @@ def main() -> None:
     print(f"the two results differ in {share:.4%} of the weights, by at most {steps} step(s) of bf16")
     if options.json:
         options.json.write_text(
-            json.dumps({"size": options.size, "device": options.device, **figures}, indent=2) + "\n"
+            json.dumps({"size": options.size, "device": options.device, **fastest}, indent=2) + "\n"
         )
 
 

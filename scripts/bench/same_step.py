@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -27,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+
+from scripts.bench.child import must_run
 
 LOSS_BOUND, COSINE_BOUND = 0.005, 0.999
 PARTS = ("ours", "reference")
@@ -49,7 +50,7 @@ def main() -> int:
         # Threads of the training stack can hold the interpreter for seconds after the work is done.
         os._exit(0)
     for part in PARTS:
-        subprocess.run([sys.executable, "-m", "scripts.bench.same_step", *sys.argv[1:], "--part", part], check=True)
+        must_run("scripts.bench.same_step", [*sys.argv[1:], "--part", part])
     return compare(options.out)
 
 

@@ -33,7 +33,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).parents[2]
+from scripts.bench.child import ROOT, run_child
+
 DEMO_MODEL = ROOT / "configs" / "demo" / "model"
 CONTESTANTS = ("trl", "unsloth", "ours-8", "ours-8-live", "ours-auto", "ours-padded")
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -51,8 +52,6 @@ def main() -> None:
     if options.child:
         child(options)
         return
-    from scripts.bench.training_run import run_child
-
     console = Console()
     options.out.mkdir(parents=True, exist_ok=True)
     if options.tiny:
@@ -76,9 +75,9 @@ def main() -> None:
         passed += ["--long", str(options.long), "--rows-per-micro-batch", str(options.rows_per_micro_batch)]
         passed += ["--memory-gb", str(options.memory_gb)]
         passed += ["--profile"] if options.profile else []
-        results[name] = run_child("scripts.bench.train", passed, result, options.limit_s)
+        results[name] = run_child("scripts.bench.train", passed, result, limit_s=options.limit_s)
         console.print(name, results[name], soft_wrap=True)
-        (options.out / "bench_train.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+        (options.out / "train.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
     console.print(table(results))
 
 

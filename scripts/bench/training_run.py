@@ -1,4 +1,4 @@
-"""Measuring training steps in a process of their own: for `bench_train` and `calibrate`.
+"""Measuring training steps in a process of their own: for `train` and `calibrate`.
 
 Import `unsloth` before this module where it is to take part: it patches what is imported here.
 """
@@ -6,11 +6,8 @@ Import `unsloth` before this module where it is to take part: it patches what is
 from __future__ import annotations
 
 import contextlib
-import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -231,24 +228,6 @@ def make_model(folder: Path, tokenizer: Path, shape: Any, *, weights: bool = Tru
     model.save_pretrained(folder, max_shard_size="5GB")
     del model
     release()
-
-
-def run_child(module: str, arguments: Sequence[str], result: Path, limit_s: float) -> dict[str, Any]:
-    """Runs `python -m module arguments`, which leaves JSON in `result`; {"error": ...} when it does not.
-
-    The child's own output goes through to the terminal.
-    """
-    result.unlink(missing_ok=True)
-    started = time.monotonic()
-    try:
-        done = subprocess.run([sys.executable, "-m", module, *arguments], timeout=limit_s, check=False)
-        error = "" if done.returncode == 0 else f"exit code {done.returncode}"
-    except subprocess.TimeoutExpired:
-        error = f"not done within {limit_s:.0f} s"
-    found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8")) if result.is_file() else {}
-    if error or not found:
-        found.setdefault("error", error or "left no result")
-    return found | {"process_s": round(time.monotonic() - started, 1)}
 
 
 @contextlib.contextmanager

@@ -1,1 +1,1 @@
-"""Harnesses that `bench_harness` sets the same rows at the same server, each in a process and a Python of its own."""
+"""Harnesses that `scripts.bench.harness` sets the same rows at the same server, each in a process of its own."""

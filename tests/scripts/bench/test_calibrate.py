@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,12 @@ def test_models_that_were_there_are_kept(tmp_path: Path, monkeypatch: pytest.Mon
     for size in ("14b", "8b"):
         (models / size).mkdir(parents=True)
 
-    def group(command: list[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
-        name = command[command.index("--group") + 1]
+    def group(module: str, passed: list[str], **_: Any) -> dict[str, Any]:
+        name = passed[passed.index("--group") + 1]
         (models / name.partition("-")[0]).mkdir(exist_ok=True)
-        return subprocess.CompletedProcess(command, 0)
+        return {"process_s": 0.1}
 
-    monkeypatch.setattr(subprocess, "run", group)
+    monkeypatch.setattr(calibrate, "run_child", group)
     measure_all(
         argparse.Namespace(
             rows=tmp_path / "rows.jsonl", tokenizer=tmp_path, models=models, minutes=60, limit_s=1, tiny=False, only=""
