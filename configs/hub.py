@@ -1,16 +1,24 @@
-"""From a model's name to a local folder, and to hashes that identify what is in it. Imports no torch."""
+"""From the name of a model or data set to a local folder, and to hashes that identify what is in it. Imports no torch.
+
+Hugging Face and ModelScope alike; `HF_ENDPOINT` and both hubs' caches are their clients' own business.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from configs.errors import ConfigError, TuneserveError, first_line
 
 WEIGHTS = ("*.safetensors", "*.bin")
 PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "*.model", "tokenizer*"]
+NO_ROWS = ["configuration.json", "dataset_infos.json"]
+"""What a hub keeps beside the tables of a data set."""
 
 
 def resolve_model(model: str, hub: str = "huggingface", offline: bool = False, *, weights: bool = True) -> Path:
@@ -36,11 +44,52 @@ def resolve_model(model: str, hub: str = "huggingface", offline: bool = False, *
             f"model {model!r}: no such folder, and not a hub id (owner/name)",
             "set `model` to a folder with config.json and safetensors, or to a hub id such as Qwen/Qwen3-0.6B",
         )
-    offline = stays_offline(offline)
-    fetch = _from_modelscope if hub == "modelscope" else _from_huggingface
-    downloaded = fetch(model, offline, PATTERNS if weights else [p for p in PATTERNS if p not in WEIGHTS])
+    patterns = PATTERNS if weights else [p for p in PATTERNS if p not in WEIGHTS]
+    downloaded = fetch("model", model, hub, offline, patterns, "set `model` to a folder")
     check_model_folder(downloaded, weights=weights)
     return downloaded
+
+
+def fetch(
+    kind: Literal["model", "dataset"], name: str, hub: str, offline: bool, patterns: Sequence[str], otherwise: str
+) -> Path:
+    """The local folder of a repository's files, from the hub's cache where they are there already.
+
+    Args:
+        kind: what the repository holds.
+        name: its id, `owner/name`.
+        hub: `huggingface` or `modelscope`.
+        offline: look only into the cache.
+        patterns: which files.
+        otherwise: the way without a hub, for the end of an error's next step, e.g. "set `model` to a folder".
+
+    Raises:
+        ConfigError: the hub has no such repository.
+        TuneserveError: it is not in the cache, or cannot be fetched.
+    """
+    what = f"{kind.replace('dataset', 'data set')} {name!r}"
+    offline = stays_offline(offline)
+    client = _modelscope() if hub == "modelscope" else _huggingface()
+    wanted = {"allow_patterns": list(patterns), "ignore_patterns": NO_ROWS if kind == "dataset" else None}
+    try:
+        return Path(client.download(name, repo_type=kind, local_files_only=offline, **wanted))
+    except client.failures as error:
+        # ModelScope's client passes its own error on as the cause of one of requests'.
+        if isinstance(error, client.unknown) or isinstance(error.__cause__, client.unknown):
+            raise ConfigError(
+                f"{what} is not on this disk, and {client.title} has none of that name, or shows it to nobody "
+                "without a token",
+                f"check the name and `hub`, set {client.token} where a token is needed, or {otherwise}",
+            ) from error
+        if offline:
+            raise TuneserveError(
+                f"{what} is not in the cache of {client.title} on this machine",
+                f"fetch it once without `offline: true` and HF_HUB_OFFLINE, or {otherwise}",
+            ) from error
+        raise TuneserveError(
+            f"{what} could not be fetched from {client.title}: {first_line(error)}",
+            f"check the network; in China set `hub: modelscope` or HF_ENDPOINT; or {otherwise}",
+        ) from error
 
 
 def stays_offline(offline: bool) -> bool:
@@ -100,39 +149,32 @@ def files_fingerprint(files: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _from_huggingface(model: str, offline: bool, patterns: list[str]) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+@dataclass(frozen=True)
+class _Client:
+    """A hub's own client."""
 
-    try:
-        return Path(snapshot_download(model, local_files_only=offline, allow_patterns=patterns))
-    except LocalEntryNotFoundError as error:
-        why = "is not in the local cache" if offline else "could not be reached on the hub"
-        raise TuneserveError(
-            f"model {model!r} {why}",
-            "check the name and the network; in China set `hub: modelscope` or HF_ENDPOINT; or set `model` to a folder",
-        ) from error
-    except (HfHubHTTPError, HFValidationError) as error:
-        raise TuneserveError(
-            f"model {model!r} could not be downloaded: {first_line(error)}",
-            "check the name; gated models need a token in HF_TOKEN",
-        ) from error
+    title: str
+    token: str
+    """Variable that holds the user's token."""
+    download: Callable[..., str]
+    unknown: tuple[type[Exception], ...]
+    """Errors that mean a wrong name."""
+    failures: tuple[type[Exception], ...]
+    """All errors that it raises."""
 
 
-def _from_modelscope(model: str, offline: bool, patterns: list[str]) -> Path:
-    from modelscope import snapshot_download
-    from modelscope.hub.errors import HubError
+def _huggingface() -> _Client:
+    import huggingface_hub
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
-    try:
-        return Path(snapshot_download(model, local_files_only=offline, allow_file_pattern=patterns))
-    # requests' errors are OSErrors, a name that does not exist among them; a broken download is a HubError.
-    except (OSError, ValueError, HubError) as error:
-        if offline:
-            raise TuneserveError(
-                f"model {model!r} is not in the local cache of ModelScope",
-                "run once without `offline: true` and HF_HUB_OFFLINE, or set `model` to a folder",
-            ) from error
-        raise TuneserveError(
-            f"model {model!r} could not be fetched from ModelScope: {first_line(error)}",
-            "check the name and the network, or set `model` to a folder",
-        ) from error
+    unknown = (RepositoryNotFoundError, HFValidationError)
+    return _Client("Hugging Face", "HF_TOKEN", huggingface_hub.snapshot_download, unknown, (OSError, ValueError))
+
+
+def _modelscope() -> _Client:
+    from modelscope.hub import errors
+    from modelscope.hub.snapshot_download import snapshot_download
+
+    # requests' errors are OSErrors; a broken download is a HubError.
+    failures = (OSError, ValueError, errors.HubError)
+    return _Client("ModelScope", "MODELSCOPE_API_TOKEN", snapshot_download, (errors.NotExistError,), failures)

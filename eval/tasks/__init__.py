@@ -8,12 +8,13 @@ from pathlib import Path
 
 from configs.errors import ConfigError
 from configs.schema import TaskConfig
+from configs.tables import read_rows
 from eval.tasks import builtin, csl, exam, gsm8k, lcsts, squad
 from eval.tasks.custom import items_from_rows
 from eval.tasks.exam import EXAMS
 from eval.tasks.heldout import heldout_task
 from eval.tasks.scoring import SCORING
-from eval.tasks.source import find_table, located, read_rows
+from eval.tasks.source import find_table, located
 from eval.tasks.task import Item, Kind, Task
 
 __all__ = ["Item", "Kind", "Task", "heldout_task", "load_task", "load_tasks"]

@@ -6,7 +6,8 @@ import csv
 from pathlib import Path
 
 from configs.errors import DataError
-from eval.tasks.source import find_table, read_rows
+from configs.tables import read_rows
+from eval.tasks.source import find_table
 from eval.tasks.task import Item, conversation
 
 _PROMPT = "请根据下面的论文摘要写出论文的标题，只写标题。\n\n摘要：{abstract}\n\n标题："

@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from configs.errors import ConfigError, DataError
+from configs.tables import TABLES, read_rows
 from eval.tasks.prompts import options
-from eval.tasks.source import TABLES, Row, read_rows
 from eval.tasks.task import Item, conversation
 
 _LETTERS = "ABCD"
@@ -162,7 +163,7 @@ def _questions(file: Path) -> list[Question]:
     return [_question(row, f"{file}, row {number}") for number, row in enumerate(rows, start=1)]
 
 
-def _question(row: Row, where: str) -> Question:
+def _question(row: dict[str, Any], where: str) -> Question:
     row = {name.lower() if name in {"Question", "Answer"} else name: value for name, value in row.items()}
     missing = [name for name in ("question", "answer") if row.get(name) is None]
     missing += [] if "choices" in row else [letter for letter in _LETTERS if row.get(letter) is None]

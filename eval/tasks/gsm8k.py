@@ -10,8 +10,9 @@ import re
 from pathlib import Path
 
 from configs.errors import DataError
+from configs.tables import read_rows
 from eval.tasks import prompts
-from eval.tasks.source import find_table, read_rows
+from eval.tasks.source import find_table
 from eval.tasks.task import Item, conversation
 
 _CALCULATOR = re.compile(r"<<[^>]*>>")

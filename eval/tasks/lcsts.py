@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from eval.tasks.source import find_table, read_rows
+from configs.tables import read_rows
+from eval.tasks.source import find_table
 from eval.tasks.task import Item, conversation
 
 _PROMPT = "请为下面这则短新闻拟一个标题，只写标题。\n\n{text}"

@@ -1,21 +1,18 @@
-"""Where a task's data comes from: a file, a folder, a zip archive in it, or a hub's data set, read as plain rows."""
+"""Where a task's data comes from: a file, a folder, a zip archive in it, or a hub's data set."""
 
 from __future__ import annotations
 
-import csv
-import json
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from configs.errors import ConfigError, DataError, TuneserveError, first_line
-from configs.hub import stays_offline
+from configs.errors import ConfigError, DataError
+from configs.hub import fetch
+from configs.tables import TABLES
 
-Row = dict[str, Any]
-TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+_FILES = [f"*{ending}" for ending in (*TABLES, ".zip", ".txt")]
 
 
 @contextmanager
@@ -37,7 +34,7 @@ def located(path: str, hub: str = "huggingface", offline: bool = False) -> Itera
             raise ConfigError(
                 f"{path}: no such file or folder, and not a hub id (owner/name)", "check the task's `path`"
             )
-        local = _download(path, hub, offline)
+        local = fetch("dataset", path, hub, offline, _FILES, "set the task's `path` to a local copy")
     archives = [local] if local.suffix == ".zip" else sorted(local.glob("*.zip")) if local.is_dir() else []
     if not archives:
         yield local
@@ -47,101 +44,6 @@ def located(path: str, hub: str = "huggingface", offline: bool = False) -> Itera
             with zipfile.ZipFile(archive) as opened:
                 opened.extractall(unpacked)
         yield Path(unpacked)
-
-
-def _download(name: str, hub: str, offline: bool) -> Path:
-    patterns = [f"*{ending}" for ending in (*TABLES, ".zip", ".txt")]
-    offline = stays_offline(offline)
-    fetch, unknown, failures = _client(hub)
-    local_copy = "set the task's `path` to a local copy"
-    try:
-        return Path(fetch(name, repo_type="dataset", local_files_only=offline, allow_patterns=patterns))
-    except failures as error:
-        # ModelScope's client passes its own error on as the cause of one of requests'.
-        if isinstance(error, unknown) or isinstance(error.__cause__, unknown):
-            raise ConfigError(
-                f"{hub} has no data set {name!r}", f"check the task's `path` and `hub`, or {local_copy}"
-            ) from error
-        if offline:
-            raise TuneserveError(
-                f"data set {name!r} is not in the cache of {hub} on this machine",
-                f"fetch it once without `offline: true` and HF_HUB_OFFLINE, or {local_copy}",
-            ) from error
-        raise TuneserveError(
-            f"data set {name!r} could not be fetched from {hub}: {first_line(error)}",
-            f"check the network (`hub: modelscope`, HF_ENDPOINT), or {local_copy}",
-        ) from error
-
-
-def _client(hub: str) -> tuple[Callable[..., str], tuple[type[Exception], ...], tuple[type[Exception], ...]]:
-    """A hub's download, the errors that mean a wrong name, and all that it raises."""
-    if hub == "modelscope":
-        from modelscope.hub import errors
-        from modelscope.hub.snapshot_download import snapshot_download
-
-        return snapshot_download, (errors.NotExistError,), (OSError, ValueError, errors.HubError)
-    import huggingface_hub
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
-
-    return huggingface_hub.snapshot_download, (RepositoryNotFoundError, HFValidationError), (OSError, ValueError)
-
-
-def read_rows(file: Path) -> list[Row]:
-    """Rows of a .jsonl, .json (a list, or an object with `data`), .csv, .tsv or .parquet file.
-
-    Raises:
-        DataError: the file cannot be read as what its ending says; the message names the line.
-    """
-    match file.suffix:
-        case ".jsonl":
-            return list(_json_lines(file))
-        case ".json":
-            value = read_json(file)
-            rows = value.get("data", value) if isinstance(value, dict) else value
-            if not isinstance(rows, list):
-                raise DataError(
-                    f"{file}: not a list of rows", "write one JSON list, or one object a line in a .jsonl file"
-                )
-            return rows
-        case ".csv" | ".tsv":
-            with file.open(encoding="utf-8-sig", newline="") as handle:
-                return list(csv.DictReader(handle, dialect="excel-tab" if file.suffix == ".tsv" else "excel"))
-        case ".parquet":
-            return _parquet(file)
-    raise DataError(f"{file}: unknown kind of file", f"use one of {', '.join(TABLES)}")
-
-
-def read_json(file: Path) -> Any:
-    """A whole JSON file; raises `DataError` with the line where it breaks."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        if error.msg == "Extra data":
-            return list(_json_lines(file))
-        raise DataError(f"{file}, line {error.lineno}: {error.msg}", "mend the file") from error
-
-
-def _json_lines(file: Path) -> Iterator[Row]:
-    with file.open(encoding="utf-8-sig") as handle:
-        for number, line in enumerate(handle, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{file}, line {number}: {error.msg}", "every line must be one JSON object") from error
-            if not isinstance(row, dict):
-                raise DataError(f"{file}, line {number}: {line.strip()[:60]!r} is no JSON object", "mend the line")
-            yield row
-
-
-def _parquet(file: Path) -> list[Row]:
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ConfigError(f"{file}: reading parquet needs pyarrow", "pip install pyarrow") from error
-    rows: list[Row] = pyarrow.parquet.read_table(file).to_pylist()
-    return rows
 
 
 def find_table(root: Path, preferred: Sequence[str] = ()) -> Path:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import DataError
+from configs.tables import read_json, read_rows
 from eval.tasks import prompts
-from eval.tasks.source import find_table, read_json, read_rows
+from eval.tasks.source import find_table
 from eval.tasks.task import Item, conversation
 
 

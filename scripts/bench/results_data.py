@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import DataError, TuneserveError
+from configs.tables import read_json
 from eval.tasks import csl, squad
-from eval.tasks.source import read_json
 from eval.tasks.task import Item
 
 TEST_FROM = 600

@@ -43,7 +43,7 @@ def test_an_incomplete_folder_is_refused_with_the_missing_file(folder: Path) -> 
 
 def test_offline_an_uncached_hub_id_is_said_to_be_uncached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    with pytest.raises(TuneserveError, match="not in the local cache"):
+    with pytest.raises(TuneserveError, match="not in the cache of Hugging Face"):
         resolve_model("nobody/no-such-model", offline=True)
 
 

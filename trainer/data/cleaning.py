@@ -8,14 +8,12 @@ import unicodedata
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from configs.tables import BAD_ROWS
 from trainer.data.layouts import Conversation
 from trainer.data.template import Message, reasoning_of, without_reasoning
 
 RULES = {
-    "not_utf8": "dropped: the line's bytes are not UTF-8",
-    "not_json": "dropped: the line is not JSON",
-    "not_an_object": "dropped: the row is not a mapping of columns",
-    "wrong_number_of_columns": "dropped: the CSV row has more or fewer cells than the header",
+    **{name: f"dropped: {why}" for name, why in BAD_ROWS.items()},
     "missing_columns": "dropped: the row lacks the columns of its source's layout",
     "not_text": "dropped: a message holds something other than text",
     "unknown_role": "dropped: a role that is none of system, user, assistant, tool",

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from configs.errors import DataError
 from configs.schema import RunConfig, SourceConfig
+from configs.tables import BadRow, RawRow
 from trainer.data.cleaning import NOT_A_FAULT, Dropped, clean, identity, question_identity
 from trainer.data.layouts import BadLayout, Conversation, detect_layout, to_conversation
-from trainer.data.sources import BadRow, RawRow, read_source
+from trainer.data.sources import read_source
 
 
 @dataclass

@@ -1,7 +1,7 @@
-"""Data sets by their hub id: Hugging Face's through `datasets`, ModelScope's as the files that its client fetches.
+"""Data sets by their hub id, with their splits and subsets, through `datasets`.
 
-ModelScope's own `MsDataset` needs packages that are not here; the files behind it are of the same kinds, so `datasets`
-reads them too, with the same splits and subsets.
+It fetches from Hugging Face itself, only the files of the split. ModelScope's own `MsDataset` needs packages that are
+not here; the files behind it are of the same kinds, so `datasets` reads those once they are fetched.
 """
 
 from __future__ import annotations
@@ -11,24 +11,27 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from configs.errors import DataError, first_line
-from configs.hub import stays_offline
+from configs.hub import fetch, stays_offline
 from configs.schema import SourceConfig
+from configs.tables import TABLES
 
-_FILES = ["*.json", "*.jsonl", "*.csv", "*.parquet", "README.md"]
-_NO_DATA = ["configuration.json", "dataset_infos.json"]
+_FILES = [*(f"*{ending}" for ending in TABLES), "README.md"]
+_OTHERWISE = "set data.sources[].path to a file or folder"
 
 
 def load_hub(path: str, source: SourceConfig, hub: str, offline: bool) -> Any:
     """The rows of a hub data set as a `datasets.Dataset`, from the local cache when it is there.
 
     Raises:
-        DataError: the hub does not have it or cannot be reached, or its files cannot be read as rows.
+        ConfigError: ModelScope has no such data set.
+        TuneserveError: it cannot be fetched from ModelScope.
+        DataError: Hugging Face does not have it or cannot be reached, or its files cannot be read as rows.
     """
     from datasets import DownloadConfig, load_dataset
     from datasets.exceptions import DatasetsError
 
     offline = stays_offline(offline)
-    folder = _from_modelscope(path, source, offline) if hub == "modelscope" else path
+    folder = str(fetch("dataset", path, hub, offline, _FILES, _OTHERWISE)) if hub == "modelscope" else path
     # `datasets` raises OSErrors for the network and the cache, ValueErrors for unknown splits and subsets, and
     # RuntimeErrors for data sets that are a script.
     try:
@@ -58,19 +61,6 @@ def _no_requests() -> Iterator[None]:
         yield
     finally:
         constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE = before
-
-
-def _from_modelscope(path: str, source: SourceConfig, offline: bool) -> str:
-    """The folder with the files of a data set."""
-    from modelscope.hub.errors import HubError
-    from modelscope.hub.snapshot_download import snapshot_download
-
-    try:
-        return snapshot_download(
-            path, repo_type="dataset", local_files_only=offline, allow_patterns=_FILES, ignore_patterns=_NO_DATA
-        )
-    except (OSError, ValueError, HubError) as error:
-        raise _hub_error(path, source, "modelscope", error, offline) from error
 
 
 def _hub_error(path: str, source: SourceConfig, hub: str, error: Exception, uncached: bool) -> DataError:

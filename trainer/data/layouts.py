@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from configs.errors import DataError
 from configs.schema import SourceConfig
-from trainer.data.sources import RawRow
+from configs.tables import RawRow
 from trainer.data.template import Message, Tools
 
 Layout = Literal["alpaca", "sharegpt", "messages", "prompt_completion"]

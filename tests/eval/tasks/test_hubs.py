@@ -13,8 +13,9 @@ from modelscope_hub.config import set_default_config
 from typer.testing import CliRunner
 
 from configs.errors import ConfigError, TuneserveError
+from configs.tables import read_rows
 from eval.ask.mock_server import MockServer
-from eval.tasks.source import located, read_rows
+from eval.tasks.source import located
 from scripts.cli import app
 from tests.eval.conftest import serving
 
@@ -58,7 +59,7 @@ def rows(offline: bool) -> list[dict]:
 
 
 def test_modelscope_fetches_once_and_offline_takes_the_cache(hub: Hub) -> None:
-    with pytest.raises(TuneserveError, match="'owner/sums' is not in the cache of modelscope"):
+    with pytest.raises(TuneserveError, match="'owner/sums' is not in the cache of ModelScope"):
         rows(offline=True)
     assert not hub.requests
     assert rows(offline=False) == [json.loads(ROWS)]
@@ -67,14 +68,14 @@ def test_modelscope_fetches_once_and_offline_takes_the_cache(hub: Hub) -> None:
     assert len(hub.requests) == asked > 0
 
 
-@pytest.mark.parametrize(("name", "source"), [("owner/none", "modelscope"), ("owner/a..b", "huggingface")])
+@pytest.mark.parametrize(("name", "source"), [("owner/none", "ModelScope"), ("owner/a..b", "Hugging Face")])
 def test_an_id_that_the_hub_does_not_know_is_a_configuration_error(name: str, source: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(f"{source} has no data set {name!r}")), located(name, source):
-        pass
+    with pytest.raises(ConfigError, match=rf"data set '{re.escape(name)}' .*, and {source} has none of that name"):
+        located(name, source.lower().replace(" ", "")).__enter__()
 
 
 @pytest.mark.parametrize(("verb", "times"), [("eval", 1), ("compare", 2)])
 def test_the_hub_can_be_named_on_the_command_line(verb: str, times: int, tmp_path: Path) -> None:
     endpoint = ["--base-url", "http://127.0.0.1:9", "--model", "m"] * times
     options = ["--tasks", "gsm8k=owner/none", "--hub", "modelscope", "--out", str(tmp_path)]
-    assert "modelscope has no" in str(CliRunner().invoke(app, [verb, *endpoint, *options]).exception)
+    assert "ModelScope has none of that name" in str(CliRunner().invoke(app, [verb, *endpoint, *options]).exception)

@@ -14,10 +14,11 @@ import requests
 from modelscope.hub.api import HubApi
 from modelscope.hub.errors import HubError
 
-from configs.errors import DataError, TuneserveError
+from configs.errors import ConfigError, DataError, TuneserveError
 from configs.hub import resolve_model
 from configs.schema import SourceConfig
-from trainer.data.sources import RawRow, fingerprint, read_source
+from configs.tables import RawRow
+from trainer.data.sources import fingerprint, read_source
 from trainer.export.model_card import push
 
 ROWS = b"".join(b'{"instruction": "%d", "output": "%c"}\n' % (i, 96 + i) for i in (1, 2, 3))
@@ -58,7 +59,7 @@ def read(offline: bool = False, **source: Any) -> list[str]:
 
 
 def test_modelscope_is_fetched_once_and_offline_reads_its_cache(hub: Hub) -> None:
-    with pytest.raises(DataError, match=r"of ModelScope .* is not in the local cache"):
+    with pytest.raises(TuneserveError, match="data set 'owner/rows' is not in the cache of ModelScope"):
         read(offline=True)
     assert not hub.asked
     assert read() == ["a", "b", "c"]
@@ -68,13 +69,21 @@ def test_modelscope_is_fetched_once_and_offline_reads_its_cache(hub: Hub) -> Non
 
 
 @pytest.mark.parametrize(
-    ("source", "message"), [({"path": "owner/none"}, "404"), ({"split": "half"}, "Unknown split"), ({}, "no route")]
+    ("source", "kind", "message", "next_step"),
+    [
+        ({"path": "owner/none"}, ConfigError, "ModelScope has none of that name", "check the name and `hub`"),
+        ({"split": "half"}, DataError, "could not be loaded: .*Unknown split", "check the name, the split"),
+        ({}, TuneserveError, "could not be fetched from ModelScope: .*no route", "check the network"),
+    ],
 )
-def test_what_modelscope_does_not_give_is_one_error(hub: Hub, source: dict[str, str], message: str) -> None:
+def test_what_modelscope_does_not_give_is_one_error(
+    hub: Hub, source: dict[str, str], kind: type[TuneserveError], message: str, next_step: str
+) -> None:
     hub.down = not source
-    with pytest.raises(DataError, match=f"data set of ModelScope .* could not be loaded: .*{message}") as error:
+    with pytest.raises(TuneserveError, match=message) as error:
         read(**source)
-    assert "check the name, the split and the network" in error.value.next_step
+    assert type(error.value) is kind
+    assert next_step in error.value.next_step
 
 
 def test_a_changed_data_set_has_another_fingerprint(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +102,7 @@ def test_a_changed_data_set_has_another_fingerprint(hub: Hub, monkeypatch: pytes
 
 def test_a_model_of_modelscope_is_fetched_without_weights_and_found_offline(hub: Hub) -> None:
     hub.files = {"tokenizer_config.json": b"{}", "config.json": b"{}", "model.safetensors": bytes(8)}
-    with pytest.raises(TuneserveError, match="not in the local cache of ModelScope"):
+    with pytest.raises(TuneserveError, match="not in the cache of ModelScope"):
         resolve_model("owner/rows", "modelscope", offline=True)
     folder = resolve_model("owner/rows", "modelscope", weights=False)
     assert not list(folder.glob("*.safetensors"))

@@ -11,10 +11,11 @@ import pytest
 
 from configs.errors import DataError
 from configs.schema import RunConfig, SourceConfig
+from configs.tables import BadRow, RawRow
 from trainer.data.cleaning import RULES
 from trainer.data.corpus import Tally, gather
 from trainer.data.layouts import detect_layout, to_conversation
-from trainer.data.sources import BadRow, RawRow, find_files, read_source, split_count
+from trainer.data.sources import find_files, read_source, split_count
 
 ROWS = [{"instruction": f"第{i}问", "output": f"第{i}答"} for i in range(20)]
 
