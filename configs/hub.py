@@ -1,12 +1,10 @@
-"""From the name of a model or data set to a local folder, and to hashes that identify what is in it. Imports no torch.
+"""From the name of a model or data set to a local folder. Imports no torch.
 
 Hugging Face and ModelScope alike; `HF_ENDPOINT` and both hubs' caches are their clients' own business.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,8 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from configs.errors import ConfigError, TuneserveError, first_line
+from configs.model_files import WEIGHTS, check_model_folder
 
-WEIGHTS = ("*.safetensors", "*.bin")
 PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "*.model", "tokenizer*"]
 NO_ROWS = ["configuration.json", "dataset_infos.json"]
 """What a hub keeps beside the tables of a data set."""
@@ -95,58 +93,6 @@ def fetch(
 def stays_offline(offline: bool) -> bool:
     """Whether hubs are not to be asked: by the recipe's word, or by Hugging Face's own variable, for every hub."""
     return offline or os.environ.get("HF_HUB_OFFLINE") == "1"
-
-
-def check_model_folder(folder: Path, *, weights: bool = True) -> None:
-    """Raises a ConfigError that names the first file that a model folder lacks, a shard of the index included."""
-    for needed in ("config.json", "tokenizer_config.json"):
-        if not (folder / needed).is_file():
-            raise ConfigError(f"{folder}: {needed} is missing, so this is not a complete model", "download it again")
-    if not weights:
-        return
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        missing = [s for s in shards if not (folder / s).is_file()]
-        if missing:
-            raise ConfigError(
-                f"{folder}: {len(missing)} of {len(shards)} weight files are missing, the first is {missing[0]}",
-                "download the model again; the files that are there are kept",
-            )
-    elif not weight_files(folder):
-        raise ConfigError(f"{folder}: no weights (*.safetensors) in it", "download the model again")
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The weight files of a model folder, in order."""
-    return sorted(f for pattern in WEIGHTS for f in folder.glob(pattern))
-
-
-def weights_fingerprint(folder: Path) -> str:
-    """A hash that tells two sets of weights apart in well under a second, whatever their size.
-
-    Names, sizes, and the first and last MiB of every weight file (the first holds safetensors' header with all shapes).
-    """
-    digest = hashlib.sha256((folder / "config.json").read_bytes())
-    for file in weight_files(folder):
-        size = file.stat().st_size
-        digest.update(f"{file.name} {size}\n".encode())
-        with file.open("rb") as handle:
-            digest.update(handle.read(1 << 20))
-            handle.seek(max(0, size - (1 << 20)))
-            digest.update(handle.read())
-    return digest.hexdigest()
-
-
-def files_fingerprint(files: list[Path]) -> str:
-    """SHA-256 over names and contents of files, in the order given."""
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode() + b"\0")
-        with file.open("rb") as handle:
-            while block := handle.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError
+from configs.model_files import read_model_config
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")
@@ -69,7 +69,7 @@ class ModelShape:
     @classmethod
     def load(cls, folder: Path) -> ModelShape:
         """From a model folder."""
-        return cls.of(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        return cls.of(read_model_config(folder))
 
     @property
     def queries(self) -> int:

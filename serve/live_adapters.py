@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import ConfigError
-from configs.hub import weights_fingerprint
+from configs.fingerprint import weights_fingerprint
+from configs.model_files import read_json, safetensors_shapes
 from configs.rundir import RunDir
 from serve.api.adapters import ServedModel, load_adapter, served_models, unload_adapter
 from serve.api.client import ServerClient
 from serve.launch.command import flag_number, flag_value, flag_values
-from serve.launch.model_files import read_json, safetensors_shapes
 from serve.launch.preflight import check_adapter
 from serve.launch.target import Adapter, base_folder, read_adapter, run_adapter
 from serve.proof.verify import ServedChecks, verify_weights

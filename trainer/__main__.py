@@ -6,10 +6,10 @@ import argparse
 import os
 import sys
 
+from configs.cache_folder import cache_root
 from configs.console import console, done, guarded, skipped
 from configs.rundir import RunDir
 from trainer import environment
-from trainer.data.prepare import cache_root
 from trainer.terminal import chatter_to
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError
+from configs.model_files import read_model_config
 from configs.schema import LINEAR_LAYERS
 
 FAST = {
@@ -70,7 +70,7 @@ def check_architecture(folder: Path) -> str | None:
     Raises:
         ConfigError: names the architecture, the part that cannot take it, and what to use.
     """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_model_config(folder)
     refuse_quantized(folder, config)
     name = architecture_of(config)
     if why := why_not(name, config):
@@ -82,7 +82,7 @@ def check_architecture(folder: Path) -> str | None:
 
 def linear_layers(folder: Path) -> tuple[str, ...]:
     """Names of the layers that can take an adapter, by the model's config.json."""
-    name = architecture_of(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    name = architecture_of(read_model_config(folder))
     return OTHER_LAYERS.get(name, tuple(LINEAR_LAYERS))
 
 
@@ -100,7 +100,7 @@ def why_not(name: str, config: Mapping[str, Any]) -> str:
         return ""
     if name in DROPPED_BY_VLLM:
         return "vLLM 0.32 does not serve it any more"
-    if name in OWN_CODE or "AutoModelForCausalLM" in config.get("auto_map", {}):
+    if name in OWN_CODE or "AutoModelForCausalLM" in (config.get("auto_map") or {}):
         return "Unsloth trains what transformers implements, and this model brings code of its own, which is never run"
     if "vision_config" in config or "audio_config" in config:
         return "it sees or hears; the trainer takes text models"

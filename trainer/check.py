@@ -18,7 +18,7 @@ import numpy as np
 
 from configs.console import console, guarded, note, tables
 from configs.errors import ConfigError
-from configs.hub import resolve_model, weight_files
+from configs.hub import resolve_model
 from configs.load import load_config
 from configs.model_shape import ModelShape, UnknownShape
 from configs.schema import RunConfig
@@ -85,7 +85,7 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
         return
     refusals += _plan(config, model, shape, lengths, gpu)
     refusals += _serving(config, shape, report.longest_row, gpu)
-    refusals += _disk(config, shape, has_weights=bool(weight_files(model)))
+    refusals += _disk(config, shape, has_weights=any(model.glob("*.safetensors")))
     if refusals:
         raise ConfigError("; ".join(r.message for r in refusals), "; ".join(r.next_step for r in refusals))
     note("this recipe can be trained and served", good=True)

@@ -6,13 +6,13 @@ No torch, so that `tuneserve check` and the start of a run can tell before anyth
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
 from configs.errors import ConfigError
+from configs.model_files import read_json, read_model_config
 from configs.schema import GgufQuant, LoraConfig, MergeConfig, RunConfig
 from trainer.architectures import linear_layers
 
@@ -115,7 +115,7 @@ def check_gguf_model(model: Path) -> str:
     Raises:
         ConfigError: the architecture or the tokenizer cannot be written.
     """
-    kind = json.loads((model / "config.json").read_text(encoding="utf-8")).get("model_type")
+    kind = read_model_config(model).get("model_type")
     if kind not in GGUF_MODEL_TYPES:
         raise ConfigError(
             f"{model}: architecture {kind!r} is not among those written as GGUF here ({', '.join(GGUF_MODEL_TYPES)})",
@@ -133,14 +133,15 @@ def pre_tokenizer_name(model: Path) -> str:
     file = model / "tokenizer.json"
     if not file.is_file():
         raise ConfigError(f"{model}: tokenizer.json is missing", "save the tokenizer once with transformers")
-    spec = json.loads(file.read_text(encoding="utf-8"))
+    spec = read_json(file)
     pre = spec.get("pre_tokenizer") or {}
     parts = pre.get("pretokenizers", [pre])
     splits = [part["pattern"].get("Regex") for part in parts if part.get("type") == "Split"]
-    name = _PRE_TOKENIZERS.get(splits[0]) if len(splits) == 1 and spec["model"]["type"] == "BPE" else None
+    kind = spec["model"].get("type")
+    name = _PRE_TOKENIZERS.get(splits[0]) if len(splits) == 1 and kind == "BPE" else None
     if name is None:
         raise ConfigError(
-            f"{file}: this tokenizer ({spec['model']['type']}) cuts text in a way that has no known GGUF name",
+            f"{file}: this tokenizer ({kind}) cuts text in a way that has no known GGUF name",
             _CONVERT,
         )
     return name

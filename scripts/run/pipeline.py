@@ -13,7 +13,7 @@ from typing import Any
 
 from configs.console import console, done, note, skipped, starting, tables
 from configs.errors import TuneserveError
-from configs.hub import files_fingerprint, weights_fingerprint
+from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.rundir import Inputs, RunDir
 from configs.schema import RunConfig
 from eval.ask.endpoint import Endpoint

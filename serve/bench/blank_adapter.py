@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from configs.model_files import read_model_config
 from serve.launch.target import Adapter
 
 
@@ -21,7 +22,7 @@ def write_blank_adapter(name: str, weights: Path, rank: int, folder: Path) -> Ad
     import numpy as np
     from safetensors.numpy import save_file
 
-    model = json.loads((weights / "config.json").read_text(encoding="utf-8"))
+    model = read_model_config(weights)
     tensors = {}
     for layer in range(model["num_hidden_layers"]):
         for module, (outputs, inputs) in linear_shapes(model).items():

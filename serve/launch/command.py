@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from configs.errors import ConfigError, TuneserveError
-from configs.hub import weight_files
+from configs.model_files import read_json, weight_bytes
 from configs.schema import ServeConfig
-from serve.launch.model_files import read_json
 from serve.launch.target import LORA_LAYERS, LORA_RANKS, Target
 
 Device = Literal["cpu", "cuda"]
@@ -350,7 +349,7 @@ def _cpu_env(target: Target, config: ServeConfig, available_ram: int) -> dict[st
     if config.tensor_parallel_size == config.pipeline_parallel_size == 1:
         # One process fewer: the worker runs inside the engine. Saves its start and the copies between the two.
         env["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    if sum(f.stat().st_size for f in weight_files(target.weights)) < SMALL_MODEL_BYTES:
+    if weight_bytes(target.weights) < SMALL_MODEL_BYTES:
         env["OMP_NUM_THREADS"] = "1"
     return env
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from configs.load import load_config
+from configs.model_files import read_json
 from configs.rundir import RunDir
 from configs.schema import ServeConfig
 from serve.launch.command import is_loopback
-from serve.launch.model_files import read_json
 from serve.launch.template import Family
 
 SAMPLING_FLAGS = {"temperature": "--temp", "top_p": "--top-p", "top_k": "--top-k", "min_p": "--min-p"}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 
 from configs.errors import ConfigError
-from configs.hub import check_model_folder, weight_files
+from configs.model_files import check_model_folder, read_json, weight_bytes
 from configs.schema import ServeConfig
 from serve.launch.command import (
     GIB,
@@ -24,7 +24,6 @@ from serve.launch.command import (
     parse_number,
 )
 from serve.launch.gpus import Gpu, visible_gpus
-from serve.launch.model_files import read_json, safetensors_size
 from serve.launch.ports import require_free_port
 from serve.launch.target import LORA_LAYERS, Adapter
 from serve.launch.template import template_traits
@@ -95,14 +94,7 @@ def _files(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
     if command.dummy:
         yield Finding("ok", "files", f"{folder}; vLLM makes up the weights")
         return
-    for file in folder.glob("*.safetensors"):
-        expected, actual = safetensors_size(file), file.stat().st_size
-        if expected != actual:
-            raise ConfigError(
-                f"{file}: {actual:,} bytes, its header says {expected:,}: the file is damaged or cut short",
-                "download it again, or repeat `tuneserve merge RUN --force`",
-            )
-    yield Finding("ok", "files", f"{folder}, {_gib(_weight_bytes(folder)):.2f} GiB of weights, complete")
+    yield Finding("ok", "files", f"{folder}, {_gib(weight_bytes(folder)):.2f} GiB of weights, complete")
 
 
 def _tokenizer(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
@@ -236,7 +228,7 @@ def _ram(command: ServerCommand) -> Iterator[Finding]:
                 f"a context of {length:,} tokens takes {needed_gib:.1f} GiB of KV cache, {KV_SPACE} is {kv_gib}",
                 f"export {KV_SPACE}={math.ceil(needed_gib)}, or lower serve.max_model_len",
             )
-    needed = _weight_bytes(command.target.weights) + (kv_gib + WORK_GIB) * GIB
+    needed = weight_bytes(command.target.weights) + (kv_gib + WORK_GIB) * GIB
     seen = f"{_gib(needed):.1f} GiB needed ({kv_gib} of them KV cache), {_gib(available):.1f} GiB free"
     if needed > available:
         raise ConfigError(f"not enough memory: {seen}", f"free memory, or export {KV_SPACE}=1")
@@ -294,7 +286,7 @@ def _context(command: ServerCommand, claim: float, split: int) -> Iterator[Findi
     model_config = read_json(weights / "config.json")
     # A folder that is quantized already stays what it is.
     halved = flag_value(command.argv, "--quantization") in FP8 and "quantization_config" not in model_config
-    model_bytes = _weight_bytes(weights) * (0.5 if halved else 1) / split
+    model_bytes = weight_bytes(weights) * (0.5 if halved else 1) / split
     left = claim - model_bytes - WORK_GIB * GIB
     fits = int(left * split / kv_bytes_per_token(model_config))
     length = asked_length(command.argv)
@@ -323,10 +315,6 @@ def _does_not_fit(command: ServerCommand, message: str, next_step: str) -> Findi
     if not given:
         return Finding("error", "memory", message, next_step)
     return Finding("warning", "memory", f"{message}, not counting what {', '.join(given)} changes", next_step)
-
-
-def _weight_bytes(folder: Path) -> int:
-    return sum(f.stat().st_size for f in weight_files(folder))
 
 
 def _gib(count: float) -> float:

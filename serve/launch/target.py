@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from configs.errors import ConfigError
-from configs.hub import check_model_folder, resolve_model
+from configs.hub import resolve_model
+from configs.model_files import check_model_folder, read_json, safetensors_shapes
 from configs.rundir import RunDir
-from serve.launch.model_files import read_json, safetensors_shapes
 from serve.launch.template import Family, template_traits
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)

@@ -13,7 +13,7 @@ from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from configs.errors import ConfigError
-from serve.launch.model_files import read_json
+from configs.model_files import read_json
 
 Family = Literal["none", "switchable", "always"]
 """No think block; thinking switched by `enable_thinking`; every answer starts inside a think block."""

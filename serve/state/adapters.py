@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from configs.hub import files_fingerprint
+from configs.fingerprint import files_fingerprint
 from configs.rundir import write_atomically
 from serve.state.folders import state_folder
 

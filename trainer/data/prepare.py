@@ -22,8 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from configs.cache_folder import cache_root
 from configs.console import note
-from configs.hub import files_fingerprint, resolve_model
+from configs.fingerprint import files_fingerprint
+from configs.hub import resolve_model
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer.architectures import check_architecture
@@ -151,13 +153,6 @@ def content_key(config: RunConfig, model: Path) -> str:
     # It decides about stopping, not about what is prepared.
     del inputs["data.max_dropped"]
     return hashlib.sha256(json.dumps([inputs, code], sort_keys=True).encode()).hexdigest()[:32]
-
-
-def cache_root() -> Path:
-    """The project's cache folder: TUNESERVE_CACHE, else tuneserve/ in the user's cache folder."""
-    if named := os.environ.get("TUNESERVE_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tuneserve"
 
 
 def read_rows(folder: Path) -> pa.Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,10 +14,10 @@ from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError, safe_open
 
 from configs.errors import ConfigError, TuneserveError
+from configs.model_files import read_json, read_model_config, refuse_special_files, weight_files
 from trainer.architectures import refuse_quantized
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
-INDEX = "model.safetensors.index.json"
 PREFIX = "base_model.model."
 LORA_PARTS = re.compile(r"\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector)(\.weight|\.bias)?$")
 
@@ -111,26 +110,6 @@ def index_weights(files: Iterable[Path]) -> dict[str, TensorInfo]:
     return found
 
 
-def safetensors_files(folder: Path) -> list[Path]:
-    """The weight files of a model folder: those its index names, else `model.safetensors`, else every one.
-
-    Raises:
-        TuneserveError: the folder has none.
-    """
-    index = folder / INDEX
-    if index.is_file():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        return [folder / name for name in names]
-    single = folder / "model.safetensors"
-    files = [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise TuneserveError(
-            f"{folder}: no safetensors weights in it",
-            "download the safetensors version of this model, or load and save it once with transformers",
-        )
-    return files
-
-
 def read_adapter_config(adapter: Path) -> LoraConfig:
     """The PEFT configuration of an adapter folder.
 
@@ -143,6 +122,8 @@ def read_adapter_config(adapter: Path) -> LoraConfig:
             f"{adapter}: adapter_config.json is missing, so this is not a PEFT adapter",
             "give the folder that training wrote (RUN/adapter, or what `save_pretrained` made)",
         )
+    refuse_special_files(adapter)
+    read_json(file)
     try:
         config = PeftConfig.from_pretrained(str(adapter))
     except (ValueError, KeyError, TypeError) as error:
@@ -173,7 +154,7 @@ def plan_merge(base: Path, adapter: Path) -> MergePlan:
         ConfigError: base or adapter is of a kind that cannot be merged.
         TuneserveError: a tensor matches nothing, a shape differs, or a part of an update is missing.
     """
-    refuse_quantized(base, json.loads((base / "config.json").read_text(encoding="utf-8")))
+    refuse_quantized(base, read_model_config(base))
     if (adapter / "config.json").is_file() and not (adapter / "adapter_config.json").is_file():
         return _plan_full(base, adapter)
     config = read_adapter_config(adapter)
@@ -183,7 +164,7 @@ def plan_merge(base: Path, adapter: Path) -> MergePlan:
         raise ConfigError(
             f"{adapter}: {ADAPTER_WEIGHTS} is missing{other}", "save the adapter with PEFT's save_pretrained"
         )
-    base_tensors, adapter_tensors = index_weights(safetensors_files(base)), index_weights([weights])
+    base_tensors, adapter_tensors = index_weights(weight_files(base)), index_weights([weights])
     if not adapter_tensors:
         raise TuneserveError(f"{weights}: holds no tensor, so there is nothing to merge", "train the adapter again")
     head, tied = _tied_head(base, base_tensors)
@@ -202,7 +183,7 @@ def plan_merge(base: Path, adapter: Path) -> MergePlan:
 
 def _plan_full(base: Path, trained: Path) -> MergePlan:
     """Fully trained weights: every base tensor is replaced by the trained one of the same name."""
-    base_tensors, trained_tensors = index_weights(safetensors_files(base)), index_weights(safetensors_files(trained))
+    base_tensors, trained_tensors = index_weights(weight_files(base)), index_weights(weight_files(trained))
     head, tied = _tied_head(base, base_tensors)
     spare = {head} if tied else set()  # a saver may or may not write the second name of a tied tensor
     for name in sorted((base_tensors.keys() ^ trained_tensors.keys()) - spare):
@@ -319,7 +300,7 @@ def _check_complete(config: LoraConfig, changes: Mapping[str, Change], base: Map
 
 def _tied_head(base: Path, tensors: Mapping[str, TensorInfo]) -> tuple[str | None, str | None]:
     """(name of the output head, name of the embedding that it shares), the second None where they are not tied."""
-    config: dict[str, Any] = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    config: dict[str, Any] = read_model_config(base)
     embeddings = [name for name in tensors if name.endswith("embed_tokens.weight")]
     heads = [name for name in tensors if name.endswith("lm_head.weight")]
     head = heads[0] if heads else "lm_head.weight"

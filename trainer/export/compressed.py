@@ -9,6 +9,7 @@ from typing import Protocol
 from compressed_tensors.quantization import QuantizationConfig, QuantizationScheme, QuantizationStatus
 
 from configs.errors import ConfigError
+from configs.model_files import read_model_config
 from trainer.export.new_folder import OnProgress, new_folder
 from trainer.export.safetensors import TensorSource, TensorSpec, write_weights
 from trainer.export.side_files import copy_side_files, side_files, write_generation_config
@@ -38,7 +39,7 @@ def require_known(model: Path) -> None:
     Raises:
         ConfigError: the architecture is not known here.
     """
-    kind = json.loads((model / "config.json").read_text(encoding="utf-8")).get("model_type")
+    kind = read_model_config(model).get("model_type")
     if kind not in ARCHITECTURES:
         raise ConfigError(
             f"{model}: architecture {kind!r} is not among those written in 8 or 4 bits here "
@@ -77,7 +78,7 @@ def write_compressed(
         quantization_status=QuantizationStatus.COMPRESSED,
         ignore=["lm_head"],
     )
-    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    config = read_model_config(model)
     config["quantization_config"] = quantization.model_dump(mode="json", exclude_none=True)
     with new_folder(out, size, redo) as partial:
         write_weights(tensors, partial, shard_gb, on_progress)

@@ -18,9 +18,10 @@ import torch
 
 from configs.console import done, skipped
 from configs.errors import ConfigError, TuneserveError
-from configs.hub import files_fingerprint, weights_fingerprint
+from configs.fingerprint import files_fingerprint, weights_fingerprint
+from configs.model_files import weight_files
 from configs.rundir import RunDir
-from trainer.export.changes import index_weights, plan_merge, safetensors_files
+from trainer.export.changes import index_weights, plan_merge
 from trainer.export.gguf import export_gguf
 from trainer.export.new_folder import OnProgress, new_folder, shown_progress
 from trainer.export.safetensors import write_weights
@@ -150,7 +151,7 @@ def gguf_run(run: RunDir, quant: str, force: bool = False) -> None:
         return
     with run.stage("gguf", inputs, [run.gguf]) as record, shown_progress("gguf") as on_progress:
         result = export_gguf(
-            TensorReader(index_weights(safetensors_files(run.merged))),
+            TensorReader(index_weights(weight_files(run.merged))),
             run.merged,
             run.gguf,
             name=manifest.name,

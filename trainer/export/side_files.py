@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from configs.model_files import read_json
+
 Diff = dict[str, list[Any]]
 """Changed keys: name to [before, after], None where there was nothing or is nothing now."""
 
@@ -73,4 +75,4 @@ def _write_changes(file: Path, before: dict[str, Any], after: dict[str, Any]) ->
 
 
 def _read(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8"))
+    return read_json(file)

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from configs.cache_folder import cache_root
 from configs.console import note
 from configs.errors import ConfigError, TuneserveError
-from configs.hub import files_fingerprint, weights_fingerprint
+from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer import environment
-from trainer.data.prepare import cache_root, read_rows
+from trainer.data.prepare import read_rows
 from trainer.plan.layout import Plan, count_steps, make_plan, precision_warning, predicted_layout
 from trainer.requirements import check_model_needs, check_needs
 from trainer.sft.trackers import tracked

@@ -12,7 +12,7 @@ from rich.console import Console
 from safetensors.numpy import load_file
 
 from configs.errors import ConfigError
-from configs.hub import check_model_folder
+from configs.model_files import check_model_folder
 from configs.schema import ServeConfig
 from scripts.verbs.bench import bench as bench_verb
 from serve.bench.blank_adapter import write_blank_adapter

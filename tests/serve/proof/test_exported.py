@@ -10,13 +10,14 @@ import pytest
 from rich.console import Console
 
 from configs.errors import ConfigError, TuneserveError
+from configs.model_files import weight_files
 from serve import service
 from serve.launch.command import installed_device
 from serve.launch.job import ServeJob, prepare
 from tests.serve.conftest import TinyRun
 from tests.serve.fakes import free_port
 from trainer.export.adapter import merge_any
-from trainer.export.changes import index_weights, safetensors_files
+from trainer.export.changes import index_weights
 from trainer.export.int8_fp8 import export_8bit
 from trainer.export.tensors import TensorReader
 
@@ -51,7 +52,7 @@ def test_an_exported_folder_is_proved_and_its_loss_is_stated(kind: str, tiny_run
 def test_a_folder_without_the_adapter_is_refused(tiny_run: TinyRun, demo_model: Path, tmp_path: Path) -> None:
     if installed_device() != "cpu":
         pytest.skip("starts the CPU build of vLLM")
-    tensors = TensorReader(index_weights(safetensors_files(demo_model)))
+    tensors = TensorReader(index_weights(weight_files(demo_model)))
     folder = export_8bit(tensors, demo_model, tmp_path / "base-int8", kind="int8")
     with pytest.raises(TuneserveError, match="rounded weights are NOT the trained ones") as failure:
         service.serve_detached(job(folder, tiny_run), Console(file=io.StringIO()))

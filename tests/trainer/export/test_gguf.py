@@ -15,8 +15,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from configs.errors import ConfigError, TuneserveError
+from configs.model_files import weight_files
 from tests.trainer.tiny_models import IDS, TEMPLATE, make_model
-from trainer.export.changes import index_weights, safetensors_files
+from trainer.export.changes import index_weights
 from trainer.export.gguf import ARCHITECTURES, QUANTS, GgufResult, export_gguf, rope_factors
 from trainer.export.tensors import TensorReader
 from trainer.requirements import GGUF_MODEL_TYPES, pre_tokenizer_name
@@ -46,7 +47,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 def export(model: Path, out: Path, quant: str, **options: int) -> GgufResult:
     return export_gguf(
-        TensorReader(index_weights(safetensors_files(model))), model, out, name="tiny", quant=quant, **options
+        TensorReader(index_weights(weight_files(model))), model, out, name="tiny", quant=quant, **options
     )
 
 
@@ -88,7 +89,7 @@ def test_weights_are_stored_bit_for_bit_in_bf16(models: Make, tmp_path: Path) ->
     model = models("qwen3")
     reader = gguf.GGUFReader(export(model, tmp_path / "gguf", "bf16").file)
     stored = {t.name: t for t in reader.tensors}
-    source = TensorReader(index_weights(safetensors_files(model)))
+    source = TensorReader(index_weights(weight_files(model)))
     wanted = source.tensor("model.layers.1.mlp.down_proj.weight").view(torch.uint8).numpy()
     assert np.array_equal(stored["blk.1.ffn_down.weight"].data.reshape(wanted.shape), wanted)
     norm = stored["blk.0.attn_norm.weight"]
@@ -222,7 +223,7 @@ def test_value_beyond_f16_is_refused(models: Make, tmp_path: Path) -> None:
 
     model = models("qwen3")
     with pytest.raises(TuneserveError, match="f16 cannot hold"):
-        export_gguf(TooLarge(index_weights(safetensors_files(model))), model, tmp_path / "g", name="x", quant="f16")
+        export_gguf(TooLarge(index_weights(weight_files(model))), model, tmp_path / "g", name="x", quant="f16")
 
 
 def test_what_is_known_before_training_is_what_is_written() -> None:

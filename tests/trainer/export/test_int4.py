@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 
 from configs.errors import ConfigError
+from configs.model_files import weight_files
 from tests.trainer.tiny_models import IDS, make_model
 from trainer.export.adapter import merge_any
-from trainer.export.changes import index_weights, safetensors_files
+from trainer.export.changes import index_weights
 from trainer.export.int4 import FourBitTensors, best_scale, export_4bit, group_size_for
 from trainer.export.tensors import TensorReader
 
@@ -28,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def reader(model: Path) -> TensorReader:
-    return TensorReader(index_weights(safetensors_files(model)))
+    return TensorReader(index_weights(weight_files(model)))
 
 
 def test_weights_read_back_are_the_models(model: Path, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 
 from configs.errors import ConfigError
+from configs.model_files import weight_files
 from tests.trainer.tiny_models import IDS, make_model
-from trainer.export.changes import index_weights, safetensors_files
+from trainer.export.changes import index_weights
 from trainer.export.int8_fp8 import Kind, export_8bit
 from trainer.export.tensors import TensorReader
 
@@ -26,7 +27,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def export(model: Path, out: Path, kind: Kind) -> Path:
-    return export_8bit(TensorReader(index_weights(safetensors_files(model))), model, out, kind=kind, shard_gb=1e-4)
+    return export_8bit(TensorReader(index_weights(weight_files(model))), model, out, kind=kind, shard_gb=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["fp8", "int8"])

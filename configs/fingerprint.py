@@ -1,0 +1,79 @@
+"""Hashes that identify weights and files by every byte of theirs. Imports no torch.
+
+Weights are hashed with BLAKE3, which takes all cores, and once: the result is kept in the cache folder under what the
+file system says of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+from blake3 import blake3
+
+from configs.cache_folder import private_cache
+from configs.model_files import weight_files
+
+_BLOCK = 64 << 20
+_KEPT = 4096
+_SETTLED_S = 2.0
+"""A file that changed less than this ago could change again within one tick of the file system's clock."""
+
+
+def weights_fingerprint(folder: Path) -> str:
+    """A hash of config.json and of every byte of the weights, with the names of their files.
+
+    Raises:
+        ConfigError: there are no weights, or files of the index are missing.
+    """
+    digest = hashlib.sha256((folder / "config.json").read_bytes())
+    for file in weight_files(folder):
+        digest.update(f"{file.name} {file.stat().st_size} {content_hash(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def files_fingerprint(files: list[Path]) -> str:
+    """SHA-256 over names and contents of files, in the order given."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + b"\0")
+        with file.open("rb") as handle:
+            while block := handle.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def content_hash(file: Path) -> str:
+    """BLAKE3 of a file's content.
+
+    A file is not read again while device, inode, size, and the times of its last change of content and of state are the
+    same: no program can set the last of these.
+    """
+    before = file.stat()
+    identity = (before.st_dev, before.st_ino, before.st_size, before.st_mtime_ns, before.st_ctime_ns)
+    kept = private_cache("hashes") / hashlib.sha256(repr(identity).encode()).hexdigest()
+    if kept.is_file() and len(known := kept.read_text(encoding="ascii", errors="replace")) == blake3.digest_size * 2:
+        os.utime(kept)
+        return known
+    hasher = blake3(max_threads=blake3.AUTO)
+    with file.open("rb") as handle:
+        while block := handle.read(_BLOCK):
+            hasher.update(block)
+    found = hasher.hexdigest()
+    after = file.stat()
+    unchanged = (after.st_size, after.st_mtime_ns, after.st_ctime_ns) == identity[2:]
+    if unchanged and time.time() - max(after.st_ctime, after.st_mtime) > _SETTLED_S:
+        partial = kept.with_name(f".{kept.name}.{os.getpid()}")
+        partial.write_text(found, encoding="ascii")
+        partial.replace(kept)
+        _forget_oldest(kept.parent)
+    return found
+
+
+def _forget_oldest(folder: Path) -> None:
+    entries = list(folder.iterdir())
+    if len(entries) > _KEPT:
+        for entry in sorted(entries, key=lambda f: f.stat().st_mtime)[: len(entries) - _KEPT]:
+            entry.unlink(missing_ok=True)

@@ -1,0 +1,328 @@
+"""The files of a model or an adapter folder, read as what a stranger made: JSON with its types, safetensors headers.
+
+A folder may come from anywhere, so nothing in it is taken on trust: special files are not opened, sizes are bounded,
+and what a key holds is checked here once, so that no later reader meets a list where it needs a number.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import stat
+import struct
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from configs.errors import ConfigError
+
+INDEX = "model.safetensors.index.json"
+WEIGHTS = ("*.safetensors", "*.bin")
+READ = (*WEIGHTS, "*.json", "*.jinja", "*.txt", "*.model")
+"""Names of the files that this project or a library opens in a model folder."""
+
+LARGEST_JSON_BYTES = 256_000_000
+LARGEST_HEADER_BYTES = 100_000_000
+"""The format's own limit."""
+_AGAIN = "copy it from the model again"
+_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
+    "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64,
+    "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+}  # fmt: skip
+
+Count = Annotated[int, Field(gt=0, le=100_000_000)]
+TokenIds = Annotated[int, Field(ge=0)] | list[Annotated[int, Field(ge=0)]]
+
+
+class _Keys(BaseModel):
+    """The keys of a file whose types matter here; the others are nobody's business."""
+
+    model_config = ConfigDict(extra="allow", strict=True, protected_namespaces=())
+
+
+class ModelKeys(_Keys):
+    """config.json of a model."""
+
+    model_type: str | None = None
+    architectures: list[str] | None = None
+    auto_map: dict[str, Any] | None = None
+    text_config: dict[str, Any] = {}
+    vision_config: dict[str, Any] | None = None
+    quantization_config: dict[str, Any] | None = None
+    compression_config: dict[str, Any] | None = None
+    hidden_size: Count | None = None
+    intermediate_size: Count | None = None
+    num_hidden_layers: Annotated[int, Field(gt=0, le=10_000)] | None = None
+    num_attention_heads: Count | None = None
+    num_key_value_heads: Count | None = None
+    head_dim: Count | None = None
+    vocab_size: Count | None = None
+    max_position_embeddings: Count | None = None
+    tie_word_embeddings: bool | None = None
+    eos_token_id: TokenIds | None = None
+
+
+class TokenizerKeys(_Keys):
+    """tokenizer_config.json."""
+
+    chat_template: str | list[NamedTemplate] | None = None
+    eos_token: str | AddedToken | None = None
+    auto_map: dict[str, Any] | None = None
+
+
+class NamedTemplate(_Keys):
+    """One of several chat templates."""
+
+    name: str
+    template: str
+
+
+class AddedToken(_Keys):
+    """A token with its settings."""
+
+    content: str
+
+
+class PreTokenizer(_Keys):
+    """How text is cut before it is encoded."""
+
+    type: str
+    pattern: dict[str, Any] | None = None
+    pretokenizers: list[PreTokenizer] = []
+
+
+class TokenizerSpec(_Keys):
+    """tokenizer.json."""
+
+    model: dict[str, Any]
+    pre_tokenizer: PreTokenizer | None = None
+    added_tokens: list[AddedToken] = []
+
+
+class GenerationKeys(_Keys):
+    """generation_config.json."""
+
+    eos_token_id: TokenIds | None = None
+    max_new_tokens: int | None = None
+
+
+class IndexKeys(_Keys):
+    """model.safetensors.index.json."""
+
+    weight_map: Annotated[dict[str, str], Field(min_length=1)]
+
+
+class AdapterKeys(_Keys):
+    """adapter_config.json of a PEFT adapter."""
+
+    base_model_name_or_path: str | None = None
+    r: Count | None = None
+    lora_alpha: float | None = None
+    rank_pattern: dict[str, Count] | None = None
+    alpha_pattern: dict[str, float] | None = None
+    target_modules: list[str] | str | None = None
+
+
+_KEYS: dict[str, type[_Keys]] = {
+    "config.json": ModelKeys,
+    "tokenizer_config.json": TokenizerKeys,
+    "tokenizer.json": TokenizerSpec,
+    "generation_config.json": GenerationKeys,
+    INDEX: IndexKeys,
+    "adapter_config.json": AdapterKeys,
+}
+
+_Parsed = TypeVar("_Parsed")
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """What a JSON file says; empty where there is no such file.
+
+    Raises:
+        ConfigError: it holds no JSON object, or a key that this project reads holds something of another kind.
+    """
+    if not file.is_file():
+        return {}
+    found = _parsed(file, _text_bytes(file))
+    if not isinstance(found, dict):
+        raise ConfigError(f"{file}: no JSON object", f"mend it, or {_AGAIN}")
+    keys = _KEYS.get(file.name)
+    if keys is not None:
+        try:
+            keys.model_validate(found)
+            if isinstance(found.get("text_config"), dict):
+                ModelKeys.model_validate(found["text_config"])
+        except ValidationError as error:
+            problem = error.errors()[0]
+            key = ".".join(str(part) for part in problem["loc"])
+            raise ConfigError(
+                f"{file}: `{key}`: {problem['msg']}, got {_short(problem['input'])}", f"mend it, or {_AGAIN}"
+            ) from None
+    return found
+
+
+def read_model_config(folder: Path) -> dict[str, Any]:
+    """config.json of a model folder.
+
+    Raises:
+        ConfigError: it is missing, or not one of a model.
+    """
+    file = folder / "config.json"
+    if not file.is_file():
+        raise ConfigError(f"{folder}: no config.json in it, so this is not a model", "give the folder of a model")
+    return read_json(file)
+
+
+def check_model_folder(folder: Path, *, weights: bool = True) -> None:
+    """Raises a ConfigError that names the first file of a model folder that is missing, damaged or not a plain file."""
+    refuse_special_files(folder)
+    for needed in ("config.json", "tokenizer_config.json"):
+        if not (folder / needed).is_file():
+            raise ConfigError(f"{folder}: {needed} is missing, so this is not a complete model", "download it again")
+    for name in ("config.json", "tokenizer_config.json", "generation_config.json", "tokenizer.json"):
+        read_json(folder / name)
+    if weights:
+        for file in weight_files(folder):
+            if file.suffix == ".safetensors":
+                check_safetensors(file)
+
+
+def refuse_special_files(folder: Path) -> None:
+    """Raises a ConfigError for a pipe, a device, a folder or a broken link under the name of a file that is read.
+
+    Whoever opens a pipe waits for ever, and a link to a device has no end.
+    """
+    for file in sorted(f for pattern in READ for f in folder.glob(pattern)):
+        try:
+            mode = file.stat().st_mode
+        except OSError as error:
+            raise ConfigError(
+                f"{file}: a link that leads nowhere ({error.strerror})", "download the model again"
+            ) from error
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, a device or a socket"
+            raise ConfigError(f"{file}: is {kind}, not a file", "move it away, or download the model again")
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weight files of a model folder, in order: those that its index names, else every one there is.
+
+    Raises:
+        ConfigError: there are none, the index names files that are missing or lie elsewhere, or all are pickles.
+    """
+    index = folder / INDEX
+    if index.is_file():
+        names = sorted(set(read_json(index)["weight_map"].values()))
+        for name in names:
+            if name != Path(name).name or not name.endswith(".safetensors"):
+                raise ConfigError(
+                    f"{index}: names {_short(name)}, which is no safetensors file beside it", f"mend it, or {_AGAIN}"
+                )
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise ConfigError(
+                f"{folder}: {len(missing)} of {len(names)} weight files are missing, the first is {missing[0]}",
+                "download the model again; the files that are there are kept",
+            )
+        return [folder / name for name in names]
+    single = folder / "model.safetensors"
+    found = [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
+    if not found:
+        pickles = sorted(folder.glob("*.bin"))
+        if pickles:
+            raise ConfigError(
+                f"{folder}: its weights are pickles ({pickles[0].name}), which can run code when they are loaded",
+                "take the safetensors version of this model, or load and save it once with transformers elsewhere",
+            )
+        raise ConfigError(f"{folder}: no weights (*.safetensors) in it", "download the model again")
+    return found
+
+
+def weight_bytes(folder: Path) -> int:
+    """Bytes of all weights that lie in a folder; 0 where there are none."""
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+
+def safetensors_shapes(file: Path) -> dict[str, list[int]]:
+    """Name and shape of every tensor in a safetensors file; empty where there is no such file.
+
+    Raises:
+        ConfigError: it has no readable header.
+    """
+    if not file.is_file():
+        return {}
+    _, header = _safetensors_header(file)
+    return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+
+
+def check_safetensors(file: Path) -> None:
+    """Raises a ConfigError where a safetensors file is not as long, or a tensor not as large, as its header says."""
+    header_bytes, header = _safetensors_header(file)
+    end = 0
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        try:
+            (begin, stop), shape, bits = entry["data_offsets"], entry["shape"], _BITS[entry["dtype"]]
+            fits = 0 <= begin <= stop and all(size >= 0 for size in shape)
+            fits = fits and (stop - begin) * 8 == math.prod(shape) * bits
+        except (KeyError, TypeError, ValueError):
+            fits = False
+        if not fits:
+            raise ConfigError(
+                f"{file}: not a readable safetensors file: tensor {_short(name)} is described as {_short(entry)}",
+                "download it again, or merge again",
+            )
+        end = max(end, stop)
+    expected, actual = 8 + header_bytes + end, file.stat().st_size
+    if expected != actual:
+        raise ConfigError(
+            f"{file}: {actual:,} bytes, its header says {expected:,}: the file is damaged or cut short",
+            "download it again, or repeat `tuneserve merge RUN --force`",
+        )
+
+
+def _safetensors_header(file: Path) -> tuple[int, dict[str, Any]]:
+    """Length in bytes and contents of the header.
+
+    The format: 8 bytes of header length, little endian; the header, JSON; then the tensors, whose `data_offsets` count
+    from the end of the header.
+    """
+    size = file.stat().st_size
+    with file.open("rb") as handle:
+        raw = handle.read(8)
+        header_bytes = struct.unpack("<Q", raw)[0] if len(raw) == 8 else 0
+        if not 2 <= header_bytes <= min(size - 8, LARGEST_HEADER_BYTES):
+            raise ConfigError(
+                f"{file}: not a readable safetensors file: {size:,} bytes, of which its first 8 announce a header of "
+                f"{header_bytes:,}",
+                "download it again, or merge again",
+            )
+        header = _parsed(file, handle.read(header_bytes))
+    if not isinstance(header, dict) or not all(isinstance(entry, dict) for entry in header.values()):
+        raise ConfigError(
+            f"{file}: not a readable safetensors file: its header is no JSON object of tensors", "download it again"
+        )
+    return header_bytes, header
+
+
+def _text_bytes(file: Path) -> bytes:
+    size = file.stat().st_size
+    if size > LARGEST_JSON_BYTES:
+        raise ConfigError(f"{file}: {size:,} bytes, far more than such a file holds", _AGAIN)
+    return file.read_bytes()
+
+
+def _parsed(file: Path, content: bytes) -> Any:
+    try:
+        return json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # also bytes that are no text, numbers without end, lists in lists
+        why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ConfigError(f"{file}: not readable as JSON: {why}", f"mend it, or {_AGAIN}") from error
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -1,0 +1,34 @@
+"""The cache folder: nobody else can put something into it."""
+
+from pathlib import Path
+
+import pytest
+
+from configs.cache_folder import private_cache
+from configs.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TUNESERVE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_a_folder_is_made_for_its_owner_alone(root: Path) -> None:
+    assert private_cache("hashes").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_others_could_write_to_is_closed(root: Path) -> None:
+    (root / "hashes").mkdir(parents=True)
+    for folder in (root, root / "hashes"):
+        folder.chmod(0o777)
+    private_cache("hashes")
+    assert [folder.stat().st_mode & 0o777 for folder in (root, root / "hashes")] == [0o755, 0o755]
+
+
+def test_a_planted_link_is_refused(root: Path, tmp_path: Path) -> None:
+    root.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (root / "hashes").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="is a link or belongs to another user"):
+        private_cache("hashes")
