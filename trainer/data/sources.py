@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from configs.errors import DataError
-from configs.hub import files_fingerprint
+from configs.fingerprint import files_fingerprint
 from configs.schema import SourceConfig
 from configs.tables import TABLES, BadRow, RawRow, iterate_rows
 from trainer.data.hub import hub_fingerprint, load_hub
