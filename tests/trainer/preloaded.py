@@ -61,8 +61,8 @@ def fork_stages() -> None:
     from trainer import environment
 
     environment.settle(Path(os.environ["TUNESERVE_CACHE"]))
-    # `train` first: it imports unsloth, which must come before what it patches.
-    for module in ("train", "merge", "prepare", "preview"):
+    # Training first: unsloth must come before what it patches.
+    for module in ("sft.stage", "export.merge", "data.prepare", "data.preview"):
         importlib.import_module(f"trainer.{module}")
     from trainer.__main__ import main
 
