@@ -1,47 +1,128 @@
-"""How every part talks on the terminal: one console, one line for a stage, one shape for an error."""
+"""How every part talks on the terminal: one console, one line for a stage, one shape for an error.
+
+What a terminal is shown may have been written by anyone: a model's answer, a file's name, a server's error. A string
+that reaches these consoles is therefore text and nothing else: `[bold]` and `:smile:` stay as they were written, and
+control characters, with which a text could move the cursor or write the clipboard, are shown as escapes. Style comes
+from `paint`, whose template is ours and whose values are not.
+"""
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable
+from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Span, Text
 
 from configs.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, TuneserveError
 
-console = Console(highlight=False, soft_wrap=True)
+# C0 and C1 controls but tab and newline; marks that reorder what is read (Unicode's bidirectional controls); line and
+# paragraph separators; tag characters, which carry hidden text; lone surrogates, which no terminal can be sent.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
+
+
+def visible(text: object) -> str:
+    r"""A text of somebody else's with everything in it shown: `\x1b[2J` instead of a cleared screen.
+
+    Tabs and newlines stay; a Windows line end becomes a newline.
+    """
+    return _UNSEEN.sub(_escape, str(text).replace("\r\n", "\n"))
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def paint(template: str, *values: object) -> Text:
+    """A styled line: a template of ours in rich's markup, each `{}` in it filled with a text that is shown as it is.
+
+    Example: `paint("[green]✓[/green] {}: [dim]{}[/dim]", name, path)`.
+    """
+    text = Text.from_markup(template, emoji=False)
+    *before, last = text.plain.split("{}")
+    shown = [visible(value) for value in values]
+    if len(before) != len(shown):
+        raise ValueError(f"{template!r} has room for {len(before)} values, {len(shown)} were given")
+    starts, at = [], 0  # where each `{}` stood, and by how much what follows it has moved
+    for part, value in zip(before, shown, strict=True):
+        at += len(part)
+        starts.append((at, len(value) - 2))
+        at += 2
+    plain = "".join(part + value for part, value in zip(before, shown, strict=True)) + last
+
+    def moved(offset: int) -> int:
+        return offset + sum(more for start, more in starts if start < offset)
+
+    return Text(plain, style=text.style, spans=[Span(moved(s.start), moved(s.end), s.style) for s in text.spans])
+
+
+def plain(value: object, style: str = "") -> Text:
+    """A text of somebody else's for rich's tables, panels and live lines, in one style."""
+    return Text(visible(value), style=style)
+
+
+class Terminal(Console):
+    """A console to which strings are text: no markup, no emoji codes, no highlighting, control characters shown."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Turns a string that is printed, or stands in a table, into text; rich calls this for every one."""
+        return super().render_str(visible(text), **{**options, "markup": False, "emoji": False})
+
+
+console = Terminal(soft_wrap=True)
 """Lines: never broken, so that a command can be copied."""
-tables = Console(highlight=False)
+tables = Terminal()
 """Tables and panels: fitted to the width of the terminal."""
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+errors = Terminal(stderr=True, soft_wrap=True)
+
+_MARKS = {None: " ", True: "[green]✓[/green]", False: "[red]✗[/red]"}
+
+
+def mark(good: bool | None) -> Text:
+    """✓, ✗ or a blank, in its colour."""
+    return paint(_MARKS[good])
+
+
+def shell(*words: object) -> str:
+    """A command for pasting, each word quoted for the shell where it must be."""
+    return shlex.join(map(str, words))
 
 
 def done(stage: str, seconds: float, text: str = "") -> None:
     """The line of a stage that is finished."""
-    console.print(f"[green]✓[/green] [bold]{stage:<7}[/bold][cyan]{seconds:7.1f} s[/cyan]  {escape(text)}")
+    figures = f"{seconds:7.1f} s"
+    console.print(paint("[green]✓[/green] [bold]{}[/bold][cyan]{}[/cyan]  {}", f"{stage:<7}", figures, text))
 
 
 def skipped(stage: str, text: str = "nothing that it depends on changed") -> None:
     """The line of a stage whose result is still good."""
-    console.print(f"[dim]✓ {stage:<7}  skipped  {escape(text)}[/dim]")
+    console.print(paint("[dim]✓ {}  skipped  {}[/dim]", f"{stage:<7}", text))
 
 
 def starting(stage: str, text: str) -> None:
     """The line of a stage that begins, with why or what."""
-    console.print(f"[blue]→[/blue] [bold]{stage:<7}[/bold]           [dim]{escape(text)}[/dim]")
+    console.print(paint("[blue]→[/blue] [bold]{}[/bold]           [dim]{}[/dim]", f"{stage:<7}", text))
 
 
 def note(text: str, good: bool | None = None) -> None:
     """A line that belongs to the stage above it."""
-    mark = {None: " ", True: "[green]✓[/green]", False: "[red]✗[/red]"}[good]
-    console.print(f"  {mark} {escape(text)}")
+    console.print(paint(f"  {_MARKS[good]} {{}}", text))
 
 
 def print_error(error: TuneserveError) -> None:
     """An error and its next step, on standard error."""
-    errors.print(f"[bold red]error:[/bold red] {escape(error.message)}")
+    errors.print(paint("[bold red]error:[/bold red] {}", error.message))
     if error.next_step:
-        errors.print(f"  [bold]next:[/bold] {escape(error.next_step)}")
+        errors.print(paint("  [bold]next:[/bold] {}", error.next_step))
 
 
 def guarded(action: Callable[[], object], debug: bool) -> int:

@@ -175,7 +175,7 @@ def _explain(problem: Any, key: str, loc: KeyPath) -> str:
         return f"unknown key `{key}`; {hint}"
     if problem["type"] == "missing":
         return f"`{key}` is required"
-    return f"`{key}`: {problem['msg']}, got {problem['input']!r}"
+    return f"`{key}`: {problem['msg'].removeprefix('Value error, ')}, got {problem['input']!r}"
 
 
 def _keys_beside(loc: KeyPath) -> list[str]:

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from configs.names import FileName, ModelName
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0)]
 GgufQuant = Literal[
@@ -194,9 +196,9 @@ class MergeConfig(Section):
 class ServeConfig(Section):
     """The vLLM server."""
 
-    name: str | None = None
+    name: ModelName | None = None
     """Model name that clients use; the run's name by default."""
-    aliases: list[str] = []
+    aliases: list[ModelName] = []
     """Further names for the same model."""
     host: str = "127.0.0.1"
     """Address to listen on; any address beyond loopback requires an API key."""
@@ -312,7 +314,7 @@ class EvalConfig(Section):
 class RunConfig(Section):
     """A whole run: data, training, merge, server, evaluation."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: FileName
     """Name of the run, of its folder and, unless `serve.name` says otherwise, of the served model."""
     model: str
     """Base model: a folder, or a hub id such as `Qwen/Qwen3-14B`."""

@@ -13,11 +13,10 @@ from typing import Any
 from openai import OpenAI, OpenAIError
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
-from rich.text import Text
 
+from configs.console import paint, plain
 from configs.errors import ConfigError, TuneserveError
 from serve.state.servers import ServerState, find_server
 
@@ -205,9 +204,9 @@ def converse(
         max_tokens: longest answer; None leaves it to the server.
         read: gives the user's next line, raising EOFError at the end; by default the terminal.
     """
-    read = read or (lambda: console.input("[bold green]>[/bold green] "))
+    read = read or (lambda: console.input(paint("[bold green]>[/bold green] ")))
     talks = [Conversation(model, system) for model in models]
-    console.print(f"[dim]{escape(' and '.join(m.label for m in models))}; /help lists the commands[/dim]")
+    console.print(plain(f"{' and '.join(m.label for m in models)}; /help lists the commands", "dim"))
     while True:
         try:
             line = read().strip()
@@ -227,18 +226,18 @@ def _command(line: str, talks: Sequence[Conversation], thinking: bool | None, co
     rest = rest.strip()
     if word == "/thinking" and rest in ("on", "off", "default"):
         thinking = {"on": True, "off": False, "default": None}[rest]
-        console.print(f"[dim]thinking: {rest}[/dim]")
+        console.print(plain(f"thinking: {rest}", "dim"))
     elif word == "/system":
         for talk in talks:
             talk.system = rest or None
             talk.clear()
-        console.print("[dim]new system prompt, new conversation[/dim]")
+        console.print(plain("new system prompt, new conversation", "dim"))
     elif word == "/clear":
         for talk in talks:
             talk.clear()
-        console.print("[dim]new conversation[/dim]")
+        console.print(plain("new conversation", "dim"))
     else:
-        console.print(f"[dim]{escape(HELP)}[/dim]")
+        console.print(plain(HELP, "dim"))
     return thinking
 
 
@@ -260,18 +259,18 @@ def _stream_plainly(
         for _ in talk.ask(text, thinking, max_tokens, turn):
             thought, said = turn.reasoning[len(seen.reasoning) :], turn.content[len(seen.content) :]
             if thought:
-                console.print(Text(thought, style="dim italic"), end="")
+                console.print(plain(thought, "dim italic"), end="")
             if said:
                 if seen.reasoning and not seen.content:
                     console.print()
-                console.print(Text(said), end="")
+                console.print(plain(said), end="")
             seen = replace(turn)
     except TuneserveError as error:
-        console.print(f"[red]{escape(error.message)}[/red]")
+        console.print(plain(error.message, "red"))
         return
     except KeyboardInterrupt:
         talk.messages.append({"role": "assistant", "content": turn.content})
-    console.print(f"\n[dim]{escape(turn.figures())}[/dim]")
+    console.print(plain(f"\n{turn.figures()}", "dim"))
 
 
 def _stream_side_by_side(
@@ -312,11 +311,11 @@ def _columns(talks: Sequence[Conversation], turns: Sequence[Turn]) -> Table:
 
 def _panel(talk: Conversation, turn: Turn) -> Panel:
     if turn.error:
-        body = Group(Text(turn.error, style="red"))
+        body = Group(plain(turn.error, "red"))
     else:
-        thought = [Text(turn.reasoning, style="dim italic")] if turn.reasoning else []
-        body = Group(*thought, Text(turn.content))
-    return Panel(body, title=escape(talk.model.label), subtitle=f"[dim]{turn.figures()}[/dim]")
+        thought = [plain(turn.reasoning, "dim italic")] if turn.reasoning else []
+        body = Group(*thought, plain(turn.content))
+    return Panel(body, title=plain(talk.model.label), subtitle=plain(turn.figures(), "dim"))
 
 
 def _grow(turn: Turn, chunk: Any) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 from rich.console import Console
-from rich.markup import escape
 
+from configs.console import Terminal, mark, paint, plain
 from configs.errors import TuneserveError
 from configs.rundir import RunDir
 from serve.launch.job import ServeJob
@@ -41,7 +41,7 @@ def look_before(job: ServeJob, console: Console) -> None:
     findings = preflight(job.command, job.config)
     for finding in findings:
         if finding.level == "warning":
-            console.print(f"[yellow]warning:[/yellow] {escape(finding.message)}; {escape(finding.next_step)}")
+            console.print(paint("[yellow]warning:[/yellow] {}; {}", finding.message, finding.next_step))
     require(findings)
 
 
@@ -52,7 +52,7 @@ def serve_foreground(job: ServeJob, console: Console) -> None:
         TuneserveError: it does not start, is not what was trained, or crashed too often.
     """
     look_before(job, console)
-    console.print(f"[dim]{escape(job.command.shown())}[/dim]")
+    console.print(plain(job.command.shown(), "dim"))
     display = StartDisplay(console)
     supervisor = _supervisor(job, console, display)
     with stop_on_signals(supervisor):
@@ -62,7 +62,7 @@ def serve_foreground(job: ServeJob, console: Console) -> None:
         except KeyboardInterrupt:
             console.print("stopped before it was ready")
             return
-        console.print(escape(f"\n{usage_text(job.command, 'Ctrl-C')}\n"))
+        console.print(plain(f"\n{usage_text(job.command, 'Ctrl-C')}\n"))
         supervisor.watch(server)
     console.print("server stopped")
 
@@ -71,7 +71,7 @@ def keep_running(job: ServeJob, server: VllmServer, console: Console) -> None:
     """Watches a server that is already up, until Ctrl-C or SIGTERM, then stops it."""
     supervisor = _supervisor(job, console)
     with stop_on_signals(supervisor):
-        console.print(escape(usage_text(job.command, "Ctrl-C")))
+        console.print(plain(usage_text(job.command, "Ctrl-C")))
         supervisor.watch(server)
     console.print("server stopped")
 
@@ -83,7 +83,7 @@ def serve_detached(job: ServeJob, console: Console) -> ServerState:
         TuneserveError: it does not start; nothing is left running then.
     """
     look_before(job, console)
-    console.print(f"[dim]{escape(job.command.shown())}[/dim]")
+    console.print(plain(job.command.shown(), "dim"))
     said_before = job.supervisor_log.stat().st_size if job.supervisor_log.exists() else 0
     daemon = _spawn_daemon(job, None)
     try:
@@ -93,8 +93,8 @@ def serve_detached(job: ServeJob, console: Console) -> ServerState:
         daemon.send_signal(signal.SIGTERM)
         daemon.wait()
         raise
-    console.print(log_since(job.supervisor_log, said_before).strip(), markup=False)
-    console.print(escape(usage_text(job.command, f"tuneserve serve stop {job.command.port}")))
+    console.print(plain(log_since(job.supervisor_log, said_before).strip()))
+    console.print(plain(usage_text(job.command, f"tuneserve serve stop {job.command.port}")))
     return state
 
 
@@ -105,7 +105,7 @@ def detach_running(job: ServeJob, server: VllmServer, console: Console) -> Serve
     for descriptor in (handle.control_fd, handle.reports_fd):
         os.close(descriptor)
     state = _await_ready(job, daemon, StartDisplay(console))
-    console.print(escape(usage_text(job.command, f"tuneserve serve stop {job.command.port}")))
+    console.print(plain(usage_text(job.command, f"tuneserve serve stop {job.command.port}")))
     return state
 
 
@@ -163,7 +163,7 @@ def check_and_record(job: ServeJob, server: VllmServer) -> Iterator[tuple[str, S
 
 def run_daemon(job: ServeJob, handle: Handle | None) -> None:
     """What the background process does: supervise, from a start or from a hand-over."""
-    console = Console(soft_wrap=True)
+    console = Terminal(soft_wrap=True)
     supervisor = _supervisor(job, console)
     with stop_on_signals(supervisor):
         server = VllmServer.adopt(job.command, job.log, handle) if handle else supervisor.start()
@@ -177,7 +177,7 @@ def _supervisor(job: ServeJob, console: Console, display: StartDisplay | None = 
         job.log,
         max_restarts=job.config.max_restarts,
         ready_timeout_s=job.config.ready_timeout_s,
-        say=lambda text: console.print(escape(text)),
+        say=lambda text: console.print(plain(text)),
         on_phase=display.on_phase if display else None,
         accept=lambda server: _accept(job, server, console),
     )
@@ -185,12 +185,11 @@ def _supervisor(job: ServeJob, console: Console, display: StartDisplay | None = 
 
 def _accept(job: ServeJob, server: VllmServer, console: Console) -> None:
     """Checks a server that has just come up; one that is not what was trained is refused."""
-    console.print(f"[green]✓[/green] ready after {server.ready_s:.1f} s")
+    console.print(mark(True), f"ready after {server.ready_s:.1f} s")
     for name, checks in check_and_record(job, server):
         whose = f"{name}: " if job.beside else ""
         for passed, what, sentence in checks.lines():
-            mark = "[green]✓[/green]" if passed else "[red]✗[/red]"
-            console.print(f"{mark} {escape(f'{whose}{what}: {sentence}')}")
+            console.print(mark(passed), plain(f"{whose}{what}: {sentence}"))
         checks.require(whose)
 
 

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
-from rich.markup import escape
 from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table as RichTable
-from rich.text import Text
 
+from configs.console import mark, paint, plain
 from eval.compare.comparison import Comparison
 from eval.compare.tradeoff import tradeoff
 from eval.report.rows import (
@@ -37,9 +36,10 @@ def print_comparison(comparison: Comparison, console: Console, language: Languag
     verdict = comparison.gate.verdict
     style = _STYLES[verdict]
     title = f"{_MARKS[verdict]} {say(f'verdict.{verdict}', language)}"
-    body = [Text(summary(comparison, language))]
-    body += [Text(f"· {text(reason, language)}", style="dim") for reason in comparison.gate.reasons]
-    console.print(Panel(Group(*body), title=Text(title, style=f"bold {style}"), title_align="left", border_style=style))
+    body = [plain(summary(comparison, language))]
+    body += [plain(f"· {text(reason, language)}", style="dim") for reason in comparison.gate.reasons]
+    heading = plain(title, style=f"bold {style}")
+    console.print(Panel(Group(*body), title=heading, title_align="left", border_style=style))
     _print(task_table(comparison, language), console)
     if comparison.groups:
         _print(retention_table(comparison, language), console)
@@ -48,14 +48,13 @@ def print_comparison(comparison: Comparison, console: Console, language: Languag
     if judged is not None:
         _print(judged, console)
     for fact in facts(comparison, language):
-        mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: " "}[fact.good]
-        console.print(f"{mark} {escape(fact.label)}: {escape(fact.value)}")
+        console.print(mark(fact.good), paint("{}: {}", fact.label, fact.value))
     if drift := drift_line(comparison, language):
-        console.print(Text(f"  {drift}"))
+        console.print(plain(f"  {drift}"))
     if comparison.advice:
-        console.print(Text(f"\n{say('advice', language)}", style="bold"))
+        console.print(plain(f"\n{say('advice', language)}", style="bold"))
         for item in comparison.advice:
-            console.print(Text(f"→ {text(item.text, language)}"))
+            console.print(plain(f"→ {text(item.text, language)}"))
 
 
 def print_runs(comparisons: Sequence[Comparison], console: Console, language: Language = "en") -> None:
@@ -80,11 +79,11 @@ def _print(table: Table, console: Console) -> None:
 
 def _rich(table: Table, hidden: set[int]) -> RichTable:
     shown = RichTable(
-        title=Text(f"\n{table.title}"), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+        title=plain(f"\n{table.title}"), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
     )
     kept = [number for number in range(len(table.columns)) if number not in hidden]
     for number in kept:
-        shown.add_column(Text(table.columns[number]), justify="left" if number < table.text_columns else "right")
+        shown.add_column(plain(table.columns[number]), justify="left" if number < table.text_columns else "right")
     for row, tone in zip(table.rows, table.tones, strict=True):
-        shown.add_row(*(Text(row[number]) for number in kept), style=_TONES[tone])
+        shown.add_row(*(plain(row[number]) for number in kept), style=_TONES[tone])
     return shown

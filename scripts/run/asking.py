@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from configs.console import console
+from configs.console import console, visible
 from configs.errors import ConfigError
 from configs.rundir import RunDir
 from configs.schema import RunConfig
@@ -87,19 +87,19 @@ def _progress(label: str) -> Iterator[OnProgress]:
         yield plain
         return
     columns = (
-        TextColumn("asking {task.description}"),
+        TextColumn("asking {task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("[cyan]{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", style="cyan", markup=False),
         TimeElapsedColumn(),
     )
     with Bar(*columns, console=console, transient=True) as bar:
-        row = bar.add_task(label, rate="")
+        row = bar.add_task(visible(label), rate="")
 
         def show(now: Progress) -> None:
             eta = f", {now.eta_s:.0f} s left" if now.eta_s is not None else ""
             errors = f", {now.errors} errors" if now.errors else ""
             rate = f"{now.requests_per_s:.1f} requests/s{eta}{errors}{_retries(now)}"
-            bar.update(row, completed=now.done, total=now.total, description=f"{label} {now.task}", rate=rate)
+            bar.update(row, completed=now.done, total=now.total, description=visible(f"{label} {now.task}"), rate=rate)
 
         yield show

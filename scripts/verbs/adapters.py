@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from configs.console import console, tables
+from configs.console import console, mark, paint, tables
 from configs.errors import ConfigError
 
 app = typer.Typer(
@@ -64,13 +63,13 @@ def load(
     host, source = find_host(server, base_url), find_source(name, Path(where))
     checks = load_into(host, source, check)
     for passed, what, sentence in checks.lines() if checks else ():
-        console.print(f"{'[green]✓[/green]' if passed else '[red]✗[/red]'} {what}: {escape(sentence)}")
+        console.print(mark(passed), f"{what}: {sentence}")
     if checks is None:
         why = "it is no run" if source.run is None else "--no-check"
-        console.print(f"[yellow]not checked:[/yellow] {why}")
+        console.print(paint("[yellow]not checked:[/yellow] {}", why))
     if source.adapter.system:
-        console.print(f"system prompt of its training, to be sent first: {escape(repr(source.adapter.system))}")
-    console.print(f"loaded; ask {host.client.root_url}/v1 for the model {escape(name)}")
+        console.print(f"system prompt of its training, to be sent first: {source.adapter.system!r}")
+    console.print(f"loaded; ask {host.client.root_url}/v1 for the model {name}")
 
 
 @app.command()
@@ -87,4 +86,4 @@ def unload(
     from serve.live_adapters import unload as unload_from
 
     unload_from(find_host(server, base_url), name)
-    console.print(f"unloaded {escape(name)}")
+    console.print(f"unloaded {name}")

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from configs.console import console, tables
+from configs.console import console, mark, paint, tables
 from configs.errors import EXIT_FAILED
 from scripts import environment
 from serve.launch.gpus import visible_gpus
@@ -32,14 +32,14 @@ def doctor(
     problems: list[tuple[str, str]] = []
 
     ok = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    table.add_row("Python", platform.python_version(), _mark(ok))
+    table.add_row("Python", platform.python_version(), mark(ok))
     if not ok:
         problems.append(
             ("Python 3.11 to 3.13 is needed", "make .venv with one: PYTHON=python3.12 bash scripts/setup.sh")
         )
     for card in cards:
         memory = f"{card.free / 1e9:.0f} of {card.total / 1e9:.0f} GB free"
-        table.add_row("GPU", f"{card.name}, {memory}, driver {environment.driver_version()}", _mark(True))
+        table.add_row("GPU", f"{card.name}, {memory}, driver {environment.driver_version()}", mark(True))
     if not cards:
         table.add_row("GPU", "none: trains and serves on the CPU (the demo, small models)", "")
     table.add_row("Memory", f"{environment.memory_gb():.0f} GB, {os.cpu_count()} cores", "")
@@ -51,7 +51,7 @@ def doctor(
 
     packages = Table("package", "installed", "pinned", "", box=None, title="\nThe stack", title_justify="left")
     for package in environment.stack(device):
-        packages.add_row(package.name, package.installed or "-", package.pinned or "-", _mark(package.agrees))
+        packages.add_row(package.name, package.installed or "-", package.pinned or "-", mark(package.agrees))
         if package.installed is None and package.pinned:
             problems.append((f"{package.name} is not installed", "bash scripts/setup.sh"))
         elif not package.agrees and package.pinned:
@@ -67,13 +67,9 @@ def doctor(
             if environment.installed(name):
                 problems.append((f"{name} breaks the import of Unsloth beside a CPU torch", f"pip uninstall {name}"))
     if not problems:
-        console.print("\n[green]Everything agrees.[/green]")
+        console.print(paint("\n[green]Everything agrees.[/green]"))
         return
-    console.print("\n[bold]What to do[/bold]")
+    console.print(paint("\n[bold]What to do[/bold]"))
     for problem, remedy in problems:
-        console.print(f"  [red]✗[/red] {problem}\n    [bold]next:[/bold] {remedy}")
+        console.print(paint("  [red]✗[/red] {}\n    [bold]next:[/bold] {}", problem, remedy))
     raise typer.Exit(EXIT_FAILED)
-
-
-def _mark(good: bool) -> str:
-    return "[green]✓[/green]" if good else "[red]✗[/red]"

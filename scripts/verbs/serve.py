@@ -63,13 +63,13 @@ def serve(
             return
         case "logs":
             for line in service.logs(own[0] if own else None, follow):
-                console.print(line.rstrip("\n"), markup=False)
+                console.print(line.rstrip("\n"))
             return
     overrides = [text for text in own if text.startswith("serve.")]
     named = [text for text in ([what] if what else []) + own if text not in overrides]
     llama_cpp = _llama_cpp_line(named, overrides) if print_only and not (adapter or adapters) else None
     if llama_cpp and not RunDir.open(named[0]).merged.is_dir():
-        console.print(llama_cpp, markup=False)
+        console.print(llama_cpp)
         return
     if adapters:
         job = prepare(adapters=_pairs(named), overrides=overrides, extra=extra, check=check, against=against)
@@ -90,9 +90,9 @@ def serve(
             against=against,
         )
     if print_only:
-        console.print(job.command.shown(), markup=False)
+        console.print(job.command.shown())
         if llama_cpp:  # as a comment, so that a shell that is handed the output starts one server
-            console.print(f"# {llama_cpp}", markup=False)
+            console.print(f"# {llama_cpp}")
         return
     if detach:
         service.serve_detached(job, console)

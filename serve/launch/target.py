@@ -9,6 +9,7 @@ from pathlib import Path
 from configs.errors import ConfigError
 from configs.hub import resolve_model
 from configs.model_files import check_model_folder, read_json, safetensors_shapes
+from configs.names import model_name_from, require_model_name
 from configs.rundir import RunDir
 from serve.launch.template import Family, template_traits
 
@@ -46,10 +47,17 @@ class Adapter:
     system: str | None = None
     """System prompt of its training, which clients should send too."""
 
+    def __post_init__(self) -> None:
+        require_model_name("the adapter's name", self.name)
+
 
 @dataclass(frozen=True)
 class Target:
-    """What one vLLM process serves, and what the server's flags follow from."""
+    """What one vLLM process serves, and what the server's flags follow from.
+
+    Raises:
+        ConfigError: one of its names cannot be the name of a model.
+    """
 
     weights: Path
     """Model folder that is loaded."""
@@ -65,6 +73,10 @@ class Target:
     """vLLM's tool-call parser for this template."""
     system: str | None = None
     """System prompt of the training, which clients should send too."""
+
+    def __post_init__(self) -> None:
+        for name in self.names:
+            require_model_name("the model's name", name)
 
     @property
     def name(self) -> str:
@@ -139,7 +151,7 @@ def folder_target(
     traits = template_traits(resolved)
     return Target(
         weights=resolved,
-        names=(name or Path(folder).resolve().name if Path(folder).is_dir() else name or str(folder),),
+        names=(name or model_name_from(Path(folder).resolve().name if Path(folder).is_dir() else str(folder)),),
         family=traits.family,
         thinking=thinking,
         tool_parser=traits.tool_parser,

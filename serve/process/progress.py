@@ -7,6 +7,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.status import Status
 
+from configs.console import paint
+
 
 class StartDisplay:
     """Pass `on_phase` to a server, and use this as a context manager around its start."""
@@ -19,7 +21,7 @@ class StartDisplay:
     def on_phase(self, phase: str, elapsed_s: float) -> None:
         """Updates the line."""
         if self._status is not None:
-            self._status.update(f"starting vLLM: {phase} [dim]{elapsed_s:.0f} s[/dim]")
+            self._status.update(paint("starting vLLM: {} [dim]{}[/dim]", phase, f"{elapsed_s:.0f} s"))
         elif phase != self._phase:
             self.console.print(f"  starting vLLM: {phase} ({elapsed_s:.0f} s)")
         self._phase = phase

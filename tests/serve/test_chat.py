@@ -1,4 +1,4 @@
-"""Ctrl-C while a slow endpoint answers in `tuneserve chat`."""
+"""`tuneserve chat` with endpoints that are slow, and with one whose answers are meant for the terminal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from rich.console import Console
 
+from configs.console import Terminal
 from serve.chat import ChatModel, converse
 
 
@@ -59,3 +60,40 @@ def test_ctrl_c_ends_the_answer_and_not_the_conversation(models: int):
     for messages in Slow.asked[models:]:
         assert [m["role"] for m in messages] == ["user", "assistant", "user"]
         assert set(messages[1]["content"]) == {"x"}
+
+
+HOSTILE = "\x1b]52;c;cm0gLXJmIH4=\x07[bold]:smile:\x1b[2J"
+
+
+class Attacker(BaseHTTPRequestHandler):
+    """Answers and refuses with texts that would write the clipboard and clear the screen."""
+
+    def do_POST(self) -> None:
+        messages = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"]
+        refused = messages[-1]["content"] == "no"
+        delta = {"content": HOSTILE, "reasoning": HOSTILE}
+        choice = {"index": 0, "delta": delta, "finish_reason": HOSTILE}
+        body = {"error": {"message": HOSTILE}} if refused else {"choices": [choice]}
+        self.send_response(400 if refused else 200)
+        self.send_header("Content-Type", "application/json" if refused else "text/event-stream")
+        self.end_headers()
+        self.wfile.write((json.dumps(body) if refused else f"data: {json.dumps(body)}\n\n").encode())
+
+    def log_message(self, *args: object) -> None:
+        """Keeps the test's output quiet."""
+
+
+@pytest.mark.parametrize("models", [1, 2])
+@pytest.mark.parametrize("kind", [Console, Terminal])
+def test_what_a_model_says_is_shown_and_not_obeyed(models: int, kind: type[Console]):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Attacker)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url, lines = f"http://127.0.0.1:{server.server_port}/v1", iter(["hello", "no", "/exit"])
+    screen = kind(file=io.StringIO(), width=200)
+    talkers = [ChatModel(f"[/x]{HOSTILE}", url, name) for name in ("base", "tuned")]
+    converse(talkers[:models], screen, read=lambda: next(lines))
+    server.shutdown()
+    said = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b" not in said
+    assert "\x07" not in said
+    assert said.count("\\x1b]52;c;cm0gLXJmIH4=\\x07[bold]:smile:") >= 4 * models

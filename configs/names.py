@@ -1,0 +1,87 @@
+"""What a name may be: one pattern for names that become files and folders, one for names that servers answer to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from configs.errors import ConfigError
+
+LONGEST = 100
+"""Characters of the longest name; a file's name, with what is added to it, has room for 255 bytes."""
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_MODEL_NAME = re.compile(r"\w[\w.:@+-]*(/\w[\w.:@+-]*)*")
+
+
+def file_name_problem(text: str) -> str | None:
+    """Why a text cannot name a file or a folder of ours, None where it can."""
+    if len(text) > LONGEST:
+        return f"has {len(text)} characters, at most {LONGEST} are taken"
+    if not _FILE_NAME.fullmatch(text):
+        return "takes letters a-z and A-Z, digits, `.`, `_` and `-`, and begins with a letter or a digit"
+    return None
+
+
+def model_name_problem(text: str) -> str | None:
+    """Why a text cannot be the name of a served model, None where it can.
+
+    Names such as `Qwen/Qwen3-8B`, `shop:v2` and `客服` are fine. Spaces, quotes, brackets, commas and `=` are not: they
+    mean something in a shell, on vLLM's command line or on a terminal.
+    """
+    if len(text) > LONGEST:
+        return f"has {len(text)} characters, at most {LONGEST} are taken"
+    if not _MODEL_NAME.fullmatch(text):
+        return "takes letters, digits and `. _ - : @ + /`, and each part between `/` begins with a letter or a digit"
+    return None
+
+
+def require_file_name(what: str, text: str) -> str:
+    """The name itself.
+
+    Args:
+        what: what is named, as the message says it, such as `eval.tasks.0.name`.
+        text: the name.
+
+    Raises:
+        ConfigError: it cannot name a file or a folder.
+    """
+    return _required(what, text, file_name_problem(text))
+
+
+def require_model_name(what: str, text: str) -> str:
+    """The name itself; like `require_file_name`, for the name of a served model."""
+    return _required(what, text, model_name_problem(text))
+
+
+def model_name_from(text: str) -> str:
+    """The nearest name of a served model to any text, such as a folder's name: `my model` becomes `my-model`."""
+    if model_name_problem(text) is None:
+        return text
+    return re.sub(r"[^\w.:@+]+", "-", text).strip("-.:@+")[:LONGEST] or "model"
+
+
+def _required(what: str, text: str, problem: str | None) -> str:
+    if problem:
+        shown = text if len(text) <= LONGEST else f"{text[:20]}..."
+        raise ConfigError(f"{what} is {shown!r}: a name {problem}", "choose another name, e.g. shop-v2")
+    return text
+
+
+def _validator(problem_of: Callable[[str], str | None]) -> Callable[[str], str]:
+    def validate(text: str) -> str:
+        problem = problem_of(text)
+        if problem:
+            raise ValueError(f"a name {problem}, e.g. shop-v2")
+        return text
+
+    return validate
+
+
+FileName = Annotated[str, AfterValidator(_validator(file_name_problem))]
+"""Field of a pydantic model whose value becomes a file or a folder."""
+ModelName = Annotated[str, AfterValidator(_validator(model_name_problem))]
+"""Field of a pydantic model whose value is the name of a served model."""

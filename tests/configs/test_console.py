@@ -1,0 +1,69 @@
+"""What somebody else wrote meets the terminal as text: nothing in it is obeyed, and nothing of it is lost."""
+
+from __future__ import annotations
+
+import io
+import random
+
+import pytest
+from rich.table import Table
+
+from configs.console import Terminal, paint, plain, shell, visible
+
+HOSTILE = [
+    "\x1b]52;c;cm0gLXJmIH4=\x07",  # writes the clipboard
+    "\x1b[2J\x1b[H",  # clears the screen
+    "\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\",
+    "\x9b31m",  # CSI as one C1 byte
+    "good\rbad",
+    "a\x08b",
+    "user\u202etxt.exe",
+    "\udcff",  # what an undecodable file name becomes
+    "\U000e0041\U000e0042",
+]
+CODES = ["x.yaml:100:", ":smile:", "[/x]", "[bold]a[/bold]", "[link=http://evil]a[/link]", "\\[x]", "a\\", "{}", "[]"]
+
+
+def shown(*renderables: object, width: int = 200) -> str:
+    terminal = Terminal(file=io.StringIO(), force_terminal=True, color_system=None, width=width)
+    terminal.print(*renderables)
+    return terminal.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_control_characters_are_shown_and_not_sent(text: str):
+    table = Table(text, box=None)
+    table.add_row(text)
+    for out in (shown(text), shown(paint("[dim]{}[/dim]", text)), shown(plain(text)), shown(table)):
+        assert not [c for c in out if (ord(c) < 32 and c != "\n") or 0x7F <= ord(c) < 0xA0]
+        assert not set(out) & set("\u202e\udcff\U000e0041")
+        assert visible(text) in out
+        out.encode()
+
+
+@pytest.mark.parametrize("text", CODES)
+def test_markup_and_emoji_codes_stay_as_they_were_written(text: str):
+    table = Table(text, box=None)
+    table.add_row(text)
+    assert shown(text) == shown(paint("[dim]{}[/dim]", text)) == shown(plain(text)) == text
+    assert [line.strip() for line in shown(table).splitlines()] == [text, text]
+
+
+def test_letters_emoji_tabs_and_lines_are_left_alone():
+    assert visible("客服 é 👩‍💻\tb\nc\r\nd") == "客服 é 👩‍💻\tb\nc\nd"
+
+
+def test_a_painted_line_has_its_values_whatever_they_hold_and_styles_only_what_the_template_says():
+    draw = random.Random(0)
+    for _ in range(2000):
+        values = ["".join(draw.choices("[]/\\:{}ab=", k=draw.randrange(8))) for _ in range(3)]
+        line = paint("[red]{}[/red]: [bold]x {} y[/bold] {}", *values)
+        assert line.plain == f"{values[0]}: x {values[1]} y {values[2]}"
+        bold = next(span for span in line.spans if span.style == "bold")
+        assert line.plain[bold.start : bold.end] == f"x {values[1]} y"
+    with pytest.raises(ValueError, match="room for 1"):
+        paint("{}")
+
+
+def test_a_command_for_pasting_is_quoted():
+    assert shell("tuneserve", "serve", "stop", "my runs/a") == "tuneserve serve stop 'my runs/a'"

@@ -1,0 +1,58 @@
+"""Names: what becomes a file cannot leave its folder, what a server answers to means nothing to a shell or terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from configs.errors import ConfigError
+from configs.names import (
+    file_name_problem,
+    model_name_from,
+    model_name_problem,
+    require_file_name,
+    require_model_name,
+)
+
+NEVER = [
+    "",
+    ".",
+    "..",
+    "../x",
+    "/etc/x",
+    "a/../b",
+    "-x",
+    "a b",
+    "a\n",
+    "[/x]",
+    "a=b",
+    "{}",
+    "a'b",
+    "a\x1b[2J",
+    "a" * 300,
+]
+
+
+@pytest.mark.parametrize("text", NEVER)
+def test_what_is_no_name_of_any_kind(text: str):
+    with pytest.raises(ConfigError, match="a name"):
+        require_file_name("name", text)
+    with pytest.raises(ConfigError, match="a name") as refused:
+        require_model_name("serve.name", text)
+    assert refused.value.message.startswith("serve.name is ")
+    assert len(refused.value.message) < 250
+
+
+@pytest.mark.parametrize("text", ["shop", "Qwen3-0.6B", "a_b.c-1", "7b"])
+def test_what_may_name_a_file(text: str):
+    assert (file_name_problem(text), model_name_problem(text)) == (None, None)
+
+
+@pytest.mark.parametrize("text", ["客服", "Qwen/Qwen3-8B", "shop:v2", "a@b"])
+def test_what_may_name_a_model_but_no_file(text: str):
+    assert model_name_problem(text) is None
+    assert file_name_problem(text)
+
+
+@pytest.mark.parametrize("text", [*NEVER, "my model", "客 服", "a" * 300])
+def test_a_folder_of_any_name_has_a_model_name(text: str):
+    assert model_name_problem(model_name_from(text)) is None
