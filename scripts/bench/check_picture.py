@@ -11,7 +11,6 @@ from pathlib import Path
 
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.cells import cell_len
-from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
 import configs.console
@@ -35,14 +34,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rows", default="2", help="rows shown with their trained tokens")
     parser.add_argument("--gpu", help="plan for another GPU")
     options = parser.parse_args(arguments)
-    screen = Console(
+    screen = configs.console.Terminal(
         # No terminal: a progress bar would leave its traces in the picture.
         record=True,
         width=WIDTH,
         file=io.StringIO(),
         force_terminal=False,
         color_system="truecolor",
-        highlight=False,
     )
     configs.console.console = configs.console.tables = screen
     from trainer.check import main as check  # takes the consoles that stand by now
