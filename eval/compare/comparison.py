@@ -27,7 +27,7 @@ _EXIT_CODES: dict[State, int] = {
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence of the report: its key in `eval.report.strings` and the values put into it."""
+    """A sentence of the report: its key in `configs/texts` and the values put into it."""
 
     key: str
     values: Mapping[str, Any] = field(default_factory=dict)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ from markupsafe import Markup, escape
 
 from eval.compare.comparison import Comparison, Flip, GroupComparison, TaskComparison
 from eval.compare.tradeoff import tradeoff
-from eval.report import charts, figures, rows
+from eval.report import charts, figures
 from eval.report.differences import Piece, mark_differences, shortened
-from eval.report.strings import Language, flag_name, group_name, say, text
-from eval.report.training import training_rows
+from eval.report.rows import Rows, run_table
+from eval.report.words import ENGLISH, ReportWords
 from eval.statistics.interval import Interval
 from eval.statistics.mean_of_tasks import mean_interval
 
@@ -29,7 +28,7 @@ LOST_SHOWN, GAINED_SHOWN = 5, 3
 _LONGEST_QUESTION = 1200
 
 
-def render_html(comparisons: Sequence[Comparison], language: Language = "en") -> str:
+def render_html(comparisons: Sequence[Comparison], words: ReportWords = ENGLISH) -> str:
     """The text of report.html, for one comparison, or for several runs against one base."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -40,19 +39,19 @@ def render_html(comparisons: Sequence[Comparison], language: Language = "en") ->
     environment.filters["code"] = _code
     points = tradeoff(comparisons)
     first = comparisons[0]
-    several = say("versus.several", language, runs=len(comparisons), base=first.base)
-    one = say("versus", language, tuned=first.tuned, base=first.base)
+    several = words.say("versus.several", runs=len(comparisons), base=first.base)
+    one = words.say("versus", tuned=first.tuned, base=first.base)
     return environment.get_template("report.html.j2").render(
-        language=language,
-        say=lambda key, **values: say(key, language, **values),
-        text=partial(text, language=language),
+        language=words.language,
+        say=words.say,
+        sentence=words.sentence,
+        flag_name=words.flag,
         points=figures.points,
-        flag_name=partial(flag_name, language=language),
         title=one if len(comparisons) == 1 else several,
         created_at=first.facts.get("created_at"),
         scatter_view=charts.scatter(points),
-        runs=rows.run_table(points, language),
-        views=[_view(comparison, language) for comparison in comparisons],
+        runs=run_table(points, words),
+        views=[_Page(comparison, words).view() for comparison in comparisons],
     )
 
 
@@ -60,31 +59,6 @@ def _code(sentence: str) -> Markup:
     """The sentence, escaped, with what stands between backticks as code."""
     parts = (escape(part) for part in sentence.split("`"))
     return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else p for i, p in enumerate(parts))
-
-
-def _view(comparison: Comparison, language: Language) -> dict[str, Any]:
-    """Everything the template shows of one comparison."""
-    margin = comparison.gate.margin_points
-    return {
-        "comparison": comparison,
-        "summary": rows.summary(comparison, language),
-        "tiles": _tiles(comparison, language),
-        "gained": _forest(charts.forest(comparison.targets), language),
-        "forgotten": _forest(charts.forest(_retained(comparison), margin), language),
-        "facts": rows.facts(comparison, language),
-        "tasks": rows.task_table(comparison, language),
-        "retention": rows.retention_table(comparison, language) if comparison.groups else None,
-        "gate": rows.gate_table(comparison, language),
-        "behaviour": rows.behaviour_table(comparison, language),
-        "judge": rows.judge_table(comparison, language),
-        "others": rows.other_table(comparison, language),
-        "flips": [_flips(task) for task in comparison.tasks if task.flips],
-        "training": training_rows(comparison, language),
-        "loss_png": comparison.facts.get("loss_png"),
-        "commands": _commands(comparison.facts),
-        "asked": _asked(comparison, language),
-        "fact_groups": list(_fact_groups(comparison.facts)),
-    }
 
 
 @dataclass(frozen=True)
@@ -96,26 +70,100 @@ class _Tile:
     tone: str
 
 
-def _tiles(comparison: Comparison, language: Language) -> list[_Tile]:
-    tiles = []
-    points = say("points", language)
-    if comparison.targets:
-        deltas = [task.delta_points for task in comparison.targets]
-        interval = mean_interval(deltas, [task.interval for task in comparison.targets])
-        gain = figures.signed(sum(deltas) / len(deltas))
-        tiles.append(_Tile(say("tile.gain", language), gain, points, figures.bounds(interval), _tone(interval)))
-    if comparison.forgetting:
-        kept = comparison.forgetting
-        note = say("tile.retention.note", language, tasks=kept.tasks)
-        percent = figures.points(kept.retention_percent)
-        tiles.append(_Tile(say("tile.retention", language), percent, "%", note, ""))
-        change = figures.signed(kept.backward_transfer_points)
-        note = figures.bounds(kept.interval)
-        tiles.append(_Tile(say("tile.change", language), change, points, note, _tone(kept.interval)))
-    behaviours = [seen for task in comparison.tasks for seen in (task.base_behaviour, task.tuned_behaviour)]
-    errors = say("tile.items.note", language, errors=sum(seen.errors for seen in behaviours))
-    asked = f"{sum(task.asked for task in comparison.tasks):,}"
-    return [*tiles, _Tile(say("tile.items", language), asked, "", errors, "")]
+class _Page(Rows):
+    """The rows of one comparison, with what only the page shows: tiles, pictures, settings."""
+
+    def view(self) -> dict[str, Any]:
+        """Everything the template shows."""
+        comparison = self.comparison
+        return {
+            "comparison": comparison,
+            "summary": self.summary(),
+            "tiles": self.tiles(),
+            "gained": self.forest(charts.forest(comparison.targets)),
+            "forgotten": self.forest(charts.forest(_retained(comparison), comparison.gate.margin_points)),
+            "facts": self.facts(),
+            "tasks": self.tasks(),
+            "retention": self.retention(),
+            "gate": self.gate(),
+            "behaviour": self.behaviour(),
+            "judge": self.judged(),
+            "others": self.others(),
+            "flips": [_flips(task) for task in comparison.tasks if task.flips],
+            "training": self.training(),
+            "loss_png": comparison.facts.get("loss_png"),
+            "commands": _commands(comparison.facts),
+            "asked": self.asked(),
+            "fact_groups": list(_fact_groups(comparison.facts)),
+        }
+
+    def tiles(self) -> list[_Tile]:
+        """The figures at the top."""
+        comparison, say = self.comparison, self.words.say
+        tiles, points = [], say("points")
+        if comparison.targets:
+            deltas = [task.delta_points for task in comparison.targets]
+            interval = mean_interval(deltas, [task.interval for task in comparison.targets])
+            gain = figures.signed(sum(deltas) / len(deltas))
+            tiles.append(_Tile(say("tile.gain"), gain, points, figures.bounds(interval), _tone(interval)))
+        if comparison.forgetting:
+            kept = comparison.forgetting
+            note = say("tile.retention.note", tasks=kept.tasks)
+            percent = figures.points(kept.retention_percent)
+            tiles.append(_Tile(say("tile.retention"), percent, "%", note, ""))
+            change = figures.signed(kept.backward_transfer_points)
+            note = figures.bounds(kept.interval)
+            tiles.append(_Tile(say("tile.change"), change, points, note, _tone(kept.interval)))
+        behaviours = [seen for task in comparison.tasks for seen in (task.base_behaviour, task.tuned_behaviour)]
+        errors = say("tile.items.note", errors=sum(seen.errors for seen in behaviours))
+        asked = f"{sum(task.asked for task in comparison.tasks):,}"
+        return [*tiles, _Tile(say("tile.items"), asked, "", errors, "")]
+
+    def forest(self, picture: charts.Forest | None) -> dict[str, Any] | None:
+        """The picture with the words of its rows."""
+        if picture is None:
+            return None
+        shown, say = [], self.words.say
+        for row in picture.rows:
+            item = row.item
+            n = say("items", n=item.n)
+            passages = f" · {say('passages', n=item.clusters)}" if item.clusters < item.n else ""
+            if isinstance(item, GroupComparison):
+                label, kind = self.words.group(item.name), ", ".join(item.tasks)
+                kind = say("pooled") if len(item.tasks) > 1 else kind
+            else:
+                label, kind = item.name, item.metric
+            shown.append(
+                {
+                    "label": label,
+                    "detail": f"{kind} · {n}{passages}",
+                    "member": isinstance(item, TaskComparison) and item.role == "retention",
+                    "pooled": row.pooled,
+                    "tone": row.tone,
+                    "dot": row.dot,
+                    "left": row.left,
+                    "right": row.right,
+                    "change": figures.signed(item.delta_points),
+                    "interval": figures.bounds(item.interval),
+                    "levels": f"{figures.points(item.base_points)} → {figures.points(item.tuned_points)}",
+                }
+            )
+        return {"rows": shown, "ticks": picture.ticks, "zero": picture.zero, "margin": picture.margin}
+
+    def asked(self) -> list[tuple[str, str]]:
+        """Settings and sample hashes of every task; tasks with equal settings share a line."""
+        comparison, say = self.comparison, self.words.say
+        found = [(comparison.base, comparison.base_model), (comparison.tuned, comparison.tuned_model)]
+        by_settings: dict[str, list[TaskComparison]] = {}
+        for task in comparison.tasks:
+            by_settings.setdefault(f"{task.settings_sha256} {task.thinking} {task.method}", []).append(task)
+        for tasks in by_settings.values():
+            settings = ", ".join(f"{name}={value}" for name, value in tasks[0].settings.items())
+            thinking = f"{say('repeat.thinking')}={tasks[0].thinking}"
+            names = ", ".join(task.name for task in tasks)
+            found.append((f"{say('repeat.settings')} · {names}", f"{settings}, {thinking}, {tasks[0].method}"))
+        samples = say("repeat.samples")
+        return found + [(f"{samples} · {task.name}", task.samples_sha256) for task in comparison.tasks]
 
 
 def _tone(interval: Interval) -> str:
@@ -131,38 +179,6 @@ def _retained(comparison: Comparison) -> list[TaskComparison | GroupComparison]:
         if len(group.tasks) > 1:
             found += [tasks[name] for name in group.tasks]
     return found
-
-
-def _forest(picture: charts.Forest | None, language: Language) -> dict[str, Any] | None:
-    """The picture with the words of its rows."""
-    if picture is None:
-        return None
-    shown = []
-    for row in picture.rows:
-        item = row.item
-        n = say("items", language, n=item.n)
-        passages = f" · {say('passages', language, n=item.clusters)}" if item.clusters < item.n else ""
-        if isinstance(item, GroupComparison):
-            label, kind = group_name(item.name, language), ", ".join(item.tasks)
-            kind = say("pooled", language) if len(item.tasks) > 1 else kind
-        else:
-            label, kind = item.name, item.metric
-        shown.append(
-            {
-                "label": label,
-                "detail": f"{kind} · {n}{passages}",
-                "member": isinstance(item, TaskComparison) and item.role == "retention",
-                "pooled": row.pooled,
-                "tone": row.tone,
-                "dot": row.dot,
-                "left": row.left,
-                "right": row.right,
-                "change": figures.signed(item.delta_points),
-                "interval": figures.bounds(item.interval),
-                "levels": f"{figures.points(item.base_points)} → {figures.points(item.tuned_points)}",
-            }
-        )
-    return {"rows": shown, "ticks": picture.ticks, "zero": picture.zero, "margin": picture.margin}
 
 
 @dataclass(frozen=True)
@@ -210,21 +226,6 @@ def _commands(facts: Mapping[str, Any]) -> list[str]:
     """The commands that repeat the run, from `facts["commands"]` or `facts["command"]`."""
     commands = facts.get("commands", facts.get("command", []))
     return [commands] if isinstance(commands, str) else list(commands)
-
-
-def _asked(comparison: Comparison, language: Language) -> list[tuple[str, str]]:
-    """Settings and sample hashes of every task; tasks with equal settings share a line."""
-    found = [(comparison.base, comparison.base_model), (comparison.tuned, comparison.tuned_model)]
-    by_settings: dict[str, list[TaskComparison]] = {}
-    for task in comparison.tasks:
-        by_settings.setdefault(f"{task.settings_sha256} {task.thinking} {task.method}", []).append(task)
-    for tasks in by_settings.values():
-        settings = ", ".join(f"{name}={value}" for name, value in tasks[0].settings.items())
-        thinking = f"{say('repeat.thinking', language)}={tasks[0].thinking}"
-        names = ", ".join(task.name for task in tasks)
-        found.append((f"{say('repeat.settings', language)} · {names}", f"{settings}, {thinking}, {tasks[0].method}"))
-    samples = say("repeat.samples", language)
-    return found + [(f"{samples} · {task.name}", task.samples_sha256) for task in comparison.tasks]
 
 
 def _fact_groups(facts: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:

@@ -8,38 +8,38 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from eval.compare.comparison import SCHEMA_VERSION, Comparison, Sentence
-from eval.report.strings import Language, text
+from eval.report.words import ENGLISH, ReportWords
 
 
-def as_json(comparison: Comparison, language: Language = "en") -> dict[str, Any]:
-    """The comparison as plain JSON values; messages carry their text in `language` beside their key.
+def as_json(comparison: Comparison, words: ReportWords = ENGLISH) -> dict[str, Any]:
+    """The comparison as plain JSON values; messages carry their text in `words` beside their key.
 
     The picture of the loss stays out: it is a file of its own beside the report.
     """
-    tree = _plain(comparison, language)
+    tree = _plain(comparison, words)
     tree["facts"].pop("loss_png", None)
     tree["gate"]["exit_code"] = comparison.gate.exit_code
     return {"schema_version": SCHEMA_VERSION, **tree}
 
 
-def render_json(comparison: Comparison, language: Language = "en") -> str:
+def render_json(comparison: Comparison, words: ReportWords = ENGLISH) -> str:
     """The text of report.json.
 
     Raises:
         ValueError: when a figure is not finite, which JSON cannot hold.
     """
-    return json.dumps(as_json(comparison, language), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    return json.dumps(as_json(comparison, words), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
-def _plain(value: Any, language: Language) -> Any:
+def _plain(value: Any, words: ReportWords) -> Any:
     if isinstance(value, Sentence):
-        return {"key": value.key, "values": _plain(value.values, language), "text": text(value, language)}
+        return {"key": value.key, "values": _plain(value.values, words), "text": words.sentence(value)}
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name), language) for field in fields(value)}
+        return {field.name: _plain(getattr(value, field.name), words) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, language) for key, item in value.items()}
+        return {str(key): _plain(item, words) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item, language) for item in value]
+        return [_plain(item, words) for item in value]
     if isinstance(value, (str, int, float, bool)) or value is None:
         return value
     return str(value)

@@ -6,13 +6,13 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 from eval.compare.comparison import Comparison
-from eval.report.strings import Language, text
+from eval.report.words import ENGLISH, ReportWords
 
 # Characters that XML 1.0 cannot hold.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def render_junit(comparison: Comparison, language: Language = "en") -> str:
+def render_junit(comparison: Comparison, words: ReportWords = ENGLISH) -> str:
     """The text of report.junit.xml.
 
     A failed check is a failure, one without enough evidence an error, one that is only described skipped. The verdict
@@ -21,8 +21,8 @@ def render_junit(comparison: Comparison, language: Language = "en") -> str:
     gate = comparison.gate
     suite = ElementTree.Element("testsuite", name=_clean(f"tuneserve gate: {comparison.tuned}"))
     for check in gate.checks:
-        _case(suite, f"{check.kind} {check.name}", check.state, text(check.reason, language))
-    _case(suite, "verdict", gate.verdict, "\n".join(text(reason, language) for reason in gate.reasons))
+        _case(suite, f"{check.kind} {check.name}", check.state, words.sentence(check.reason))
+    _case(suite, "verdict", gate.verdict, "\n".join(words.sentence(reason) for reason in gate.reasons))
     for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(attribute, str(sum(case.find(tag) is not None for case in suite)))
     suite.set("tests", str(len(suite)))

@@ -13,57 +13,43 @@ from rich.table import Table as RichTable
 from configs.console import mark, paint, plain
 from eval.compare.comparison import Comparison
 from eval.compare.tradeoff import tradeoff
-from eval.report.rows import (
-    Table,
-    drift_line,
-    facts,
-    gate_table,
-    judge_table,
-    retention_table,
-    run_table,
-    summary,
-    task_table,
-)
-from eval.report.strings import Language, say, text
+from eval.report.rows import Rows, Table, run_table
+from eval.report.words import ENGLISH, ReportWords
 
 _STYLES = {"pass": "green", "fail": "red", "not_enough_evidence": "yellow", "described": "dim"}
 _TONES = {"gain": "green", "loss": "red", "flat": ""} | _STYLES
 _MARKS = {"pass": "✓", "fail": "✗", "not_enough_evidence": "?"}
 
 
-def print_comparison(comparison: Comparison, console: Console, language: Language = "en") -> None:
+def print_comparison(comparison: Comparison, console: Console, words: ReportWords = ENGLISH) -> None:
     """Print one comparison."""
-    verdict = comparison.gate.verdict
+    rows, verdict = Rows(comparison, words), comparison.gate.verdict
     style = _STYLES[verdict]
-    title = f"{_MARKS[verdict]} {say(f'verdict.{verdict}', language)}"
-    body = [plain(summary(comparison, language))]
-    body += [plain(f"· {text(reason, language)}", style="dim") for reason in comparison.gate.reasons]
+    title = f"{_MARKS[verdict]} {words.say(f'verdict.{verdict}')}"
+    body = [plain(rows.summary())]
+    body += [plain(f"· {words.sentence(reason)}", style="dim") for reason in comparison.gate.reasons]
     heading = plain(title, style=f"bold {style}")
     console.print(Panel(Group(*body), title=heading, title_align="left", border_style=style))
-    _print(task_table(comparison, language), console)
-    if comparison.groups:
-        _print(retention_table(comparison, language), console)
-    _print(gate_table(comparison, language), console)
-    judged = judge_table(comparison, language)
-    if judged is not None:
-        _print(judged, console)
-    for fact in facts(comparison, language):
+    for table in (rows.tasks(), rows.retention(), rows.gate(), rows.judged()):
+        if table is not None:
+            _print(table, console)
+    for fact in rows.facts():
         console.print(mark(fact.good), paint("{}: {}", fact.label, fact.value))
-    if drift := drift_line(comparison, language):
+    if drift := rows.drift():
         console.print(plain(f"  {drift}"))
     if comparison.advice:
-        console.print(plain(f"\n{say('advice', language)}", style="bold"))
+        console.print(plain(f"\n{words.say('advice')}", style="bold"))
         for item in comparison.advice:
-            console.print(plain(f"→ {text(item.text, language)}"))
+            console.print(plain(f"→ {words.sentence(item.text)}"))
 
 
-def print_runs(comparisons: Sequence[Comparison], console: Console, language: Language = "en") -> None:
+def print_runs(comparisons: Sequence[Comparison], console: Console, words: ReportWords = ENGLISH) -> None:
     """Print several runs against one base: each verdict, then learning against forgetting."""
     for comparison in comparisons:
-        print_comparison(comparison, console, language)
+        print_comparison(comparison, console, words)
     points = tradeoff(comparisons)
     if points:
-        _print(run_table(points, language), console)
+        _print(run_table(points, words), console)
 
 
 def _print(table: Table, console: Console) -> None:

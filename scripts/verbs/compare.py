@@ -81,12 +81,12 @@ def compare(
     from eval.ask.endpoint import Settings
     from eval.compare.flips import without_answers
     from eval.report.render_terminal import print_runs
+    from eval.report.words import ReportWords
     from eval.report.write import write_reports
     from eval.tasks import load_tasks
     from scripts.run.comparing import compare_endpoints, compare_runs, endpoints, judge_endpoint
-    from scripts.run.language import report_language
 
-    language = report_language(lang)
+    words = ReportWords.chosen(lang)
     third = judge_endpoint(judge_url, judge_model)
     if runs and not base_url:
         _only_for_endpoints(context)
@@ -119,8 +119,8 @@ def compare(
         )
     if not answers:
         comparisons = [without_answers(comparison) for comparison in comparisons]
-    files = write_reports(comparisons, folder, language)
-    print_runs(comparisons, tables, language)
+    files = write_reports(comparisons, folder, words)
+    print_runs(comparisons, tables, words)
     console.print(f"\nreport: {files['report.html']}")
     code = max((c.gate.exit_code for c in comparisons), default=EXIT_OK)
     raise typer.Exit(code if gate else EXIT_OK)

@@ -28,15 +28,15 @@ def run(
     """
     # Imported here: a mistyped recipe should answer at once.
     resolved = load_config(config, overrides or [])
+    from eval.report.words import ReportWords
     from scripts.run import pipeline
     from scripts.run.asking import run_tasks
-    from scripts.run.language import report_language
     from serve.launch.command import check_device, installed_device
     from serve.launch.job import prepare
     from serve.launch.ports import require_free_port
     from serve.service import detach_running, keep_running, serve_detached, serve_foreground
 
-    language = report_language(lang)
+    words = ReportWords.chosen(lang)
     # Found out now, not after an hour of training.
     check_device(resolved.serve, installed_device())
     if serve:
@@ -48,7 +48,7 @@ def run(
         pipeline.evaluate_base(run_dir, resolved, tasks)
         server = pipeline.evaluate_tuned(run_dir, resolved, tasks, keep=serve)
         try:
-            comparison = pipeline.report(run_dir, resolved, language)
+            comparison = pipeline.report(run_dir, resolved, words)
         except BaseException:
             if server is not None:
                 server.stop()

@@ -31,6 +31,7 @@ from eval.report.render_json import as_json, render_json
 from eval.report.render_junit import render_junit
 from eval.report.render_markdown import render_markdown
 from eval.report.render_terminal import print_comparison, print_runs
+from eval.report.words import ReportWords
 from eval.report.write import write_reports
 from eval.statistics.interval import Interval
 from tests.eval.synthetic import failed, pair, result, sample, sides
@@ -101,7 +102,7 @@ def build(*, noise: bool = False, fell: int = 80, **options) -> Comparison:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_page_is_well_formed_and_asks_nobody(language) -> None:
-    page = Page(render_html([build(noise=True)], language))
+    page = Page(render_html([build(noise=True)], ReportWords(language)))
     assert not {"script", "link", "iframe", "img"} & set(page.tags)
     assert not [value for name, value in page.attributes if name in ("src", "href")]
     assert not [name for name, _ in page.attributes if name.startswith("on")]
@@ -154,7 +155,7 @@ def test_drift_is_a_line_of_the_short_reports() -> None:
     console = Console(record=True, width=300)
     print_comparison(comparison, console)
     assert "per character -0.1000 [-0.1200, -0.0800]; KL divergence per token, at least 0.0456" in console.export_text()
-    assert "- 通用文本上的漂移: 每字对数似然的变化 -0.1000" in render_markdown(comparison, "zh")
+    assert "- 通用文本上的漂移: 每字对数似然的变化 -0.1000" in render_markdown(comparison, ReportWords("zh"))
 
 
 def test_errors_and_failed_attempts_are_told_by_class() -> None:
@@ -164,7 +165,7 @@ def test_errors_and_failed_attempts_are_told_by_class() -> None:
     comparison = compare(*sides((base, replace(tuned, samples=[*broken, repeated, *tuned.samples[3:]]))), GateConfig())
     seen = as_json(comparison)["tasks"][0]["tuned_behaviour"]
     assert (seen["errors_by_class"], seen["retries_by_class"]) == ({"timeout": 2}, {"timeout": 7, "http_429": 1})
-    for text in (render_markdown(comparison), Page(render_html([comparison], "zh")).text):
+    for text in (render_markdown(comparison), Page(render_html([comparison], ReportWords("zh"))).text):
         assert "2 (timeout 2)" in text
         assert "8 (timeout 7, http_429 1)" in text
 
@@ -188,15 +189,16 @@ def test_training_card_shows_picture_and_figures(language, words) -> None:
         "versions": {"torch": "2.13.0", "unsloth": "2026.10.9"},
     }
     comparison = build(facts=facts)
-    html = render_html([comparison], language)
+    html = render_html([comparison], ReportWords(language))
     page = Page(html)
     for word in (*words, "1.1 GB", "CPU <i>", "unsloth 2026.10.9, torch 2.13.0"):
         assert word in page.text
     assert [value for name, value in page.attributes if name == "src"] == ["data:image/png;base64,iVBORy4uLg=="]
     assert "img-src data:" in html
     assert html.count("iVBORy4uLg==") == 1
-    assert "iVBORy4uLg" not in render_json(comparison, language) + render_markdown(comparison, language)
-    assert words[0] in render_markdown(comparison, language)
+    markdown = render_markdown(comparison, ReportWords(language))
+    assert "iVBORy4uLg" not in render_json(comparison, ReportWords(language)) + markdown
+    assert words[0] in markdown
 
 
 def test_a_picture_cannot_leave_its_attribute() -> None:
@@ -260,7 +262,8 @@ def test_json_is_complete_and_strict() -> None:
     assert tree["schema_version"] == 1
     assert (tree["gate"]["verdict"], tree["gate"]["exit_code"]) == ("fail", 3)
     assert tree["gate"]["reasons"][0]["text"].startswith("General knowledge fell by more than the 2 points")
-    assert json.loads(render_json(comparison, "zh"))["gate"]["reasons"][0]["text"].startswith("通用知识：下降超过")
+    chinese = json.loads(render_json(comparison, ReportWords("zh")))
+    assert chinese["gate"]["reasons"][0]["text"].startswith("通用知识：下降超过")
     broken = replace(comparison, confidence=float("nan"))
     with pytest.raises(ValueError, match="not JSON compliant"):
         render_json(broken)
@@ -275,7 +278,7 @@ def test_every_field_of_the_json_is_documented() -> None:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_markdown_tables_hold_together(language) -> None:
-    text = render_markdown(build(noise=True, names=("ba|se", "<b>tuned</b>")), language)
+    text = render_markdown(build(noise=True, names=("ba|se", "<b>tuned</b>")), ReportWords(language))
     assert "<b>" not in text
     block: list[int] = []
     for line in [*text.splitlines(), ""]:
@@ -311,7 +314,7 @@ def test_junit_is_not_green_when_nothing_was_large_enough() -> None:
 @pytest.mark.parametrize("width", [60, 140])
 def test_terminal(language, width) -> None:
     console = Console(record=True, width=width)
-    print_comparison(build(noise=True, names=("base", "[red]x[/] tuned")), console, language)
+    print_comparison(build(noise=True, names=("base", "[red]x[/] tuned")), console, ReportWords(language))
     text = console.export_text()
     assert "[red]x[/] tuned" in text
     assert ("未通过" if language == "zh" else "Failed") in text

@@ -1,0 +1,65 @@
+"""The words of a report: texts whose figures are written as everywhere in it, and names of groups and flags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from configs.words import Words
+from eval.compare.comparison import Sentence
+from eval.report import figures
+
+_WRITTEN: dict[str, Callable[[Any], str]] = {
+    "delta": figures.signed,
+    "gain": figures.signed,
+    "lower": figures.signed,
+    "upper": figures.signed,
+    "kept": figures.percent,
+    "noise": figures.points,
+    "floor": figures.points,
+    "scored": figures.points,
+    "chance": figures.points,
+    "p": lambda p: figures.p_value(p) if p < 0.001 else f"= {figures.p_value(p)}",
+    "margin": lambda value: f"{value:g}",
+    "confidence": figures.confidence,
+    "n": lambda value: f"{value:,}",
+    "min_items": lambda value: f"{value:,}",
+    "largest": lambda value: f"{value:,}",
+    "characters": lambda value: f"{value:,}",
+}
+
+
+class ReportWords(Words):
+    """The texts of a report in one language. Values are given as numbers and written by `eval.report.figures`."""
+
+    def say(self, key: str, **values: Any) -> str:
+        """A text with its values written in.
+
+        Raises:
+            KeyError: when the key or one of its values is missing.
+        """
+        written = {name: _WRITTEN.get(name, str)(value) for name, value in values.items()}
+        if "delta" in values:
+            written["fall"] = figures.points(abs(values["delta"]))
+        if "margin" in values:
+            written["margin_points"] = f"{values['margin']:g} point{'' if values['margin'] == 1 else 's'}"
+        if "tasks" in values:
+            written["gated"] = f"{values['tasks']} gated task{'' if values['tasks'] == 1 else 's'}"
+        if key.startswith("gate.") and "name" in values:
+            written["group"] = self.group(values["name"])
+        return super().say(key, **written)
+
+    def sentence(self, sentence: Sentence) -> str:
+        """A sentence of the comparison in words."""
+        return self.say(sentence.key, **sentence.values)
+
+    def group(self, name: str) -> str:
+        """The usual groups by their names in the language, others as they are."""
+        return self.say(f"group.{name}") if f"group.{name}" in self else name
+
+    def flag(self, flag: str) -> str:
+        """The flags of a sample in words, unknown ones as they are."""
+        return self.say(f"flag.{flag}") if f"flag.{flag}" in self else flag
+
+
+ENGLISH = ReportWords("en")
