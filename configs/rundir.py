@@ -8,73 +8,26 @@ they are not.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict
 
 from configs.errors import ConfigError, TuneserveError
+from configs.files import write_atomically
+from configs.handover import Facts, PreparedFacts, ServedFigures, TrainedFacts
 from configs.load import dump_config, validate
+from configs.manifest import Manifest, Stage, read_manifest
 from configs.schema import RunConfig
 
 Inputs = Mapping[str, Any]
 """What a stage depended on: names to JSON values or hashes. Flat, so that a difference can be named."""
-
-
-class Stage(BaseModel):
-    """What the manifest knows of one stage."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    state: Literal["running", "done", "failed"]
-    """`running` also stands there after a kill: such a stage is done again."""
-    started: str
-    """UTC, ISO 8601."""
-    seconds: float | None = None
-    """Wall-clock duration."""
-    inputs: dict[str, Any] = {}
-    """What it depended on."""
-    outputs: list[str] = []
-    """Files and folders that it wrote, relative to the run directory."""
-    figures: dict[str, Any] = {}
-    """What it measured."""
-    error: str | None = None
-    """Why it failed."""
-
-
-class Manifest(BaseModel):
-    """`run.json`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    schema_version: int = 1
-    """Version of this layout."""
-    name: str
-    """The run's name."""
-    created: str
-    """UTC, ISO 8601."""
-    seed: int
-    """Seed of the run."""
-    thinking: bool
-    """Thinking mode that was trained."""
-    config: dict[str, Any]
-    """The resolved recipe."""
-    versions: dict[str, str] = {}
-    """Versions of the packages that took part."""
-    hashes: dict[str, str] = {}
-    """Hashes of config, data, base weights, chat template."""
-    facts: dict[str, Any] = {}
-    """What one part learned and another needs: template family, served name, trained end token, ..."""
-    stages: dict[str, Stage] = {}
-    """Stages by name."""
 
 
 @dataclass
@@ -160,15 +113,14 @@ class RunDir:
     def configure(self, config: RunConfig) -> None:
         """Writes the resolved recipe into this directory, which may have moved since `output_dir` was written."""
         write_atomically(self.config_file, dump_config(config))
-        resolved = config.model_dump(mode="json")
         with self._lock():
             if self.manifest_file.exists():
                 manifest = self.read()
             else:
                 manifest = Manifest(
-                    name=config.name, created=_now(), seed=config.seed, thinking=config.thinking, config=resolved
+                    name=config.name, created=_now(), seed=config.seed, thinking=config.thinking, config=config
                 )
-            manifest.config, manifest.seed, manifest.thinking = resolved, config.seed, config.thinking
+            manifest.config, manifest.seed, manifest.thinking = config, config.seed, config.thinking
             self._write(manifest)
 
     def config(self) -> RunConfig:
@@ -176,24 +128,42 @@ class RunDir:
         return validate(yaml.safe_load(self.config_file.read_text(encoding="utf-8")), self.config_file)
 
     def read(self) -> Manifest:
-        """The manifest as it stands.
+        """The manifest as it stands; raises what `read_manifest` raises."""
+        return read_manifest(self.manifest_file)
+
+    def prepared(self) -> PreparedFacts:
+        """What the data stage found out.
 
         Raises:
-            TuneserveError: `run.json` is damaged.
+            ConfigError: it has not been run.
         """
-        try:
-            return Manifest.model_validate_json(self.manifest_file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise TuneserveError(
-                f"{self.manifest_file}: damaged: {error}", "move the run directory away and start the run again"
-            ) from error
+        facts = self.read().facts.prepared
+        if facts is None:
+            raise ConfigError(f"{self.path}: the data are not prepared yet", f"tuneserve train {self.config_file}")
+        return facts
 
-    def update(self, **changes: Mapping[str, Any]) -> None:
-        """Adds entries to `facts`, `hashes` or `versions`: `run.update(facts={"family": "switchable"})`."""
+    def update(
+        self,
+        *,
+        prepared: PreparedFacts | None = None,
+        trained: TrainedFacts | None = None,
+        served: ServedFigures | None = None,
+        exported: Mapping[str, ServedFigures] | None = None,
+        hashes: Mapping[str, str] | None = None,
+        versions: Mapping[str, str] | None = None,
+    ) -> None:
+        """Puts what was found out into the manifest; `exported`, `hashes` and `versions` are added to what is there."""
         with self._lock():
             manifest = self.read()
-            for name, entries in changes.items():
-                getattr(manifest, name).update(entries)
+            known = manifest.facts
+            manifest.facts = Facts(
+                prepared=prepared or known.prepared,
+                trained=trained or known.trained,
+                served=served or known.served,
+                exported={**known.exported, **(exported or {})},
+            )
+            manifest.hashes |= hashes or {}
+            manifest.versions |= versions or {}
             self._write(manifest)
 
     def changed_since(self, stage: str, inputs: Inputs) -> str | None:
@@ -271,16 +241,6 @@ class RunDir:
 
     def _lock(self) -> FileLock:
         return FileLock(self.path / ".manifest.lock", timeout=30)
-
-
-def write_atomically(file: Path, text: str) -> None:
-    """Writes a text file so that a reader, or a kill, finds the old content or the new one, never a part."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(file)
 
 
 def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:

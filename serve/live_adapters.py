@@ -50,7 +50,7 @@ class Source:
     def base(self) -> Path | None:
         """Folder of the base that it was trained on; None where the adapter names none that is on this machine."""
         if self.run:
-            return base_folder(self.run)
+            return base_folder(self.run, self.run.config())
         config = read_json(self.adapter.folder / "adapter_config.json")
         named = Path(config.get("base_model_name_or_path") or "")
         return named if (named / "config.json").is_file() else None
@@ -101,7 +101,7 @@ def load(host: Host, source: Source, check: bool = True) -> ServedChecks | None:
     checks = None
     if check and source.run:
         try:
-            checks = verify_weights(source.run, host.client, name)
+            checks = verify_weights(source.run, source.run.config(), host.client, name)
             checks.require()
         except BaseException:
             unload_adapter(host.client, name)
@@ -193,7 +193,7 @@ def _require_room(argv: Sequence[str], adapter: Adapter) -> None:
 
 def _require_same_thinking(argv: Sequence[str], source: Source) -> None:
     manifest = source.run.read() if source.run else None
-    if manifest is None or manifest.facts.get("family") != "switchable" or manifest.thinking is None:
+    if manifest is None or manifest.facts.prepared is None or manifest.facts.prepared.family != "switchable":
         return
     given = flag_value(argv, "--default-chat-template-kwargs")
     served = json.loads(given).get("enable_thinking", True) if given else True

@@ -154,10 +154,12 @@ def check_and_record(job: ServeJob, server: VllmServer) -> Iterator[tuple[str, S
     runs = job.beside or ({job.command.target.name: job.run} if job.run else {})
     for name, path in runs.items():
         run = RunDir.open(path)
-        checks = verify(run, server, name, rounded=job.rounded)
+        checks = verify(run, run.config(), server, name, rounded=job.rounded)
         own = bool(job.beside) or job.served.resolve() == run.path.resolve()
-        exported = {**run.read().facts.get("exported_checks", {}), str(job.served): checks.figures()}
-        run.update(facts={"served_checks": checks.figures()} if own else {"exported_checks": exported})
+        if own:
+            run.update(served=checks.figures())
+        else:
+            run.update(exported={str(job.served): checks.figures()})
         yield name, checks
 
 

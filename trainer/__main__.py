@@ -9,6 +9,7 @@ import sys
 from configs.cache_folder import cache_root
 from configs.console import console, done, guarded, skipped
 from configs.rundir import RunDir
+from configs.schema import RunConfig
 from trainer import environment
 from trainer.terminal import chatter_to
 
@@ -21,45 +22,50 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="do it again although nothing changed")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(arguments)
-    return guarded(lambda: _STAGES[options.stage](RunDir.open(options.run), options.force), options.debug)
+
+    def stage() -> None:
+        run = RunDir.open(options.run)
+        _STAGES[options.stage](run, run.config(), options.force)
+
+    return guarded(stage, options.debug)
 
 
-def _data(run: RunDir, force: bool) -> None:
+def _data(run: RunDir, config: RunConfig, force: bool) -> None:
     environment.quiet()
     from trainer.data.prepare import data_stage
     from trainer.data.preview import data_summary, tokenizing_progress
 
     with tokenizing_progress(console) as progress:
-        report = data_stage(run, force=force, progress=progress)
+        report = data_stage(run, config, force=force, progress=progress)
     if report is None:
         skipped("data")
     else:
         done("data", _seconds(run, "data"), data_summary(report))
 
 
-def _train(run: RunDir, force: bool) -> None:
+def _train(run: RunDir, config: RunConfig, force: bool) -> None:
     # Before anything of the training stack is imported, by whatever path.
     environment.settle(cache_root())
     from trainer.sft.stage import train_stage
 
     with chatter_to(run.logs / "tune.log"):
-        figures = train_stage(run, force=force)
+        figures = train_stage(run, config, force=force)
     if figures is None:
         skipped("train")
     else:
         summary = (
-            f"{figures['steps']} steps in {figures['train_seconds']:.0f} s, loss {figures['loss']:.4f}, "
-            f"{figures['tokens_per_s']:.0f} tokens/s, peak {figures['peak_gb']:.1f} GB"
+            f"{figures.steps} steps in {figures.train_seconds:.0f} s, loss {figures.loss:.4f}, "
+            f"{figures.tokens_per_s:.0f} tokens/s, peak {figures.peak_gb:.1f} GB"
         )
         done("train", _seconds(run, "train"), summary)
 
 
-def _merge(run: RunDir, force: bool) -> None:
+def _merge(run: RunDir, config: RunConfig, force: bool) -> None:
     environment.settle(cache_root())
     with chatter_to(run.logs / "tune.log"):
         from trainer.export.merge import merge_run
 
-        merge_run(run, force)
+        merge_run(run, config, force)
 
 
 def _seconds(run: RunDir, stage: str) -> float:

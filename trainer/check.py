@@ -18,6 +18,7 @@ import numpy as np
 
 from configs.console import console, guarded, note, tables
 from configs.errors import ConfigError
+from configs.handover import Plan
 from configs.hub import resolve_model
 from configs.load import load_config
 from configs.model_shape import ModelShape, UnknownShape
@@ -27,11 +28,10 @@ from trainer.architectures import check_architecture
 from trainer.data.prepare import prepare, read_rows
 from trainer.data.preview import render_report, short_path, tokenizing_progress
 from trainer.data.report import DataReport, preview_row
-from trainer.data.rows import TokenRow
 from trainer.data.template import ChatCodec
 from trainer.plan.candidates import Candidate, candidates
 from trainer.plan.gpus import Gpu, gpu_at_hand, named_gpu
-from trainer.plan.layout import Device, Plan, count_steps, make_plan, precision_warning, predicted_layout
+from trainer.plan.layout import Device, count_steps, make_plan, precision_warning, predicted_layout
 from trainer.plan.optimizers import choose_optimizer, state_bytes
 from trainer.plan.serving import gguf_gb, servable, serving_precision
 from trainer.plan.view import render_plan, render_serving, render_table
@@ -98,14 +98,13 @@ def with_rows(report: DataReport, rows: int, model: Path, folder: Path) -> DataR
     codec = ChatCodec.load(model)
     found = read_rows(folder / "train").slice(0, rows).to_pylist()
     preview = [
-        preview_row(codec, row["conversation"], TokenRow(np.array(row["input_ids"]), np.array(row["labels"]), ()))
-        for row in found
+        preview_row(codec, row["conversation"], np.array(row["input_ids"]), np.array(row["labels"])) for row in found
     ]
     return replace(report, preview=preview)
 
 
 def _template_line(report: DataReport, config: RunConfig) -> str:
-    family = str(report.template["family"])
+    family = report.template.family
     mode = "on" if config.thinking else "off"
     trained = {
         "none": "no think block: thinking is left out",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.rundir import write_atomically
+from configs.files import write_atomically
 from eval.compare.comparison import Comparison
 from eval.report.render_html import render_html
 from eval.report.render_json import render_json

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import median
-from typing import Any
 
+from configs.handover import HeldoutRow
 from eval.tasks.custom import items_from_rows
 from eval.tasks.task import Kind, Task
 
@@ -26,16 +26,9 @@ def heldout_kind(references: Sequence[str]) -> Kind:
     return "qa" if median(len(reference) for reference in references) <= _SHORT_CHARACTERS else "summary"
 
 
-def heldout_task(
-    rows: Sequence[Mapping[str, Any]], name: str = "heldout", limit: int | None = None, seed: int = 42
-) -> Task:
-    """A target task from conversations.
-
-    Args:
-        rows: `{"messages": [...]}` with the assistant's answer last, which is the reference; `id`, `cluster` and
-            `answers` (all accepted answers) are taken where they stand.
-    """
-    items = items_from_rows(rows, "qa", name)
+def heldout_task(rows: Sequence[HeldoutRow], name: str = "heldout", limit: int | None = None, seed: int = 42) -> Task:
+    """A target task from what the data stage held out."""
+    items = items_from_rows([row.model_dump() for row in rows], "qa", name)
     kind = heldout_kind([item.references[0] for item in items])
     longest = max(len(reference) for item in items for reference in item.references)
     # A character is at most about two tokens, thinking and chat aside; room for answers twice as long as the longest.

@@ -206,11 +206,11 @@ def measure_group(options: argparse.Namespace) -> None:
     import trainer.sft.loop as loop  # isort: skip - imports unsloth, which must come first
     import torch
 
+    from configs.handover import Plan, PreparedFacts
     from configs.rundir import RunDir
     from configs.schema import RunConfig
     from scripts.bench.training_run import make_model, measure, out_of_memory_as_result, release
     from trainer.plan.gpus import gpu_at_hand, match
-    from trainer.plan.layout import Plan
     from trainer.sft.device import find_device
     from trainer.sft.varlen import torch_kernel
 
@@ -261,16 +261,18 @@ def measure_group(options: argparse.Namespace) -> None:
                 }
             )
             table = random_rows(layout, layout.rows * layout.count * STEPS)
-            facts = {"base_model": str(folder), "end_token_id": 2, "longest_row": 8192 if on_gpu else 512}
+            facts = PreparedFacts(
+                base_model=folder, family="none", thinking=False, end_token="", end_token_id=2, template_sha256="",
+                system=None, longest_row=8192 if on_gpu else 512,
+            )  # fmt: skip
             with out_of_memory_as_result(row):
                 training = loop.TrainingRun(RunDir.create(config), config, plan, facts, table, table.slice(0, 0))
                 row |= measure(training.trainer, warmup=WARMUP, micro_batches=layout.count)
                 # One step in which a kernel is compiled for a new length must not stand for all.
                 row["step_mean_s"], row["step_s"] = row["step_s"], row["step_median_s"]
                 row["apart"] = 1 if layout.padded or layout.recorded or one_kernel else layout.rows
-                row["did"] = {
-                    k: training.did[k] for k in ("padding_free", "gradient_checkpointing", "attention", "version")
-                }
+                did = {"padding_free", "gradient_checkpointing", "attention", "version"}
+                row["did"] = training.did.model_dump(include=did)
             training = None  # type: ignore[assignment]
         release()
         with options.rows.open("a", encoding="utf-8") as out:

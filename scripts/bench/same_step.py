@@ -90,7 +90,7 @@ def ours(options: argparse.Namespace) -> None:
 
     from configs.rundir import RunDir
     from configs.schema import RunConfig
-    from trainer.data.prepare import prepare, read_rows
+    from trainer.data.prepare import prepare, prepared_facts, read_rows
     from trainer.plan.layout import make_plan, predicted_layout
     from trainer.sft.device import find_device
     from trainer.sft.graphs import filled_up
@@ -111,11 +111,7 @@ def ours(options: argparse.Namespace) -> None:
     plan = make_plan(
         config.train, config.lora, lengths, device, predicted_layout(config, options.model, lengths, device)
     )
-    facts = {
-        "base_model": str(options.model),
-        "end_token_id": prepared.report.template["end_token_id"],
-        "longest_row": prepared.report.longest_row,
-    }
+    facts = prepared_facts(config, options.model, prepared.report)
     training = TrainingRun(RunDir.create(config), config, plan, facts, table, table.slice(0, 0))
     model, trainer = training.model, training.trainer
     torch.manual_seed(0)

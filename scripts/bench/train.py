@@ -230,7 +230,7 @@ def ours(options: argparse.Namespace, rows: Rows) -> dict[str, Any]:
     from configs.rundir import RunDir
     from configs.schema import RunConfig
     from scripts.bench.training_run import measure
-    from trainer.data.prepare import prepare, read_rows
+    from trainer.data.prepare import prepare, prepared_facts, read_rows
     from trainer.plan.layout import make_plan, predicted_layout
     from trainer.sft.device import find_device
 
@@ -272,17 +272,17 @@ def ours(options: argparse.Namespace, rows: Rows) -> dict[str, Any]:
     # Sizes are recorded one by one: the first steps of a run are not like the rest.
     steps, warmup = (RECORDED_STEPS, RECORDED_WARMUP) if plan.graphs else (options.steps, options.warmup)
     config = config.model_copy(update={"train": config.train.model_copy(update={"max_steps": steps})})
-    template = prepared.report.template
-    facts = {
-        "base_model": str(options.model),
-        "end_token_id": template["end_token_id"],
-        "longest_row": prepared.report.longest_row,
-    }
+    facts = prepared_facts(config, options.model, prepared.report)
     training = TrainingRun(RunDir.create(config), config, plan, facts, table, table.slice(0, 0))
     predicted = (
         {"predicted_gb": round(layout[0].peak_gb, 2), "predicted_step_s": round(layout[0].step_s, 4)} if layout else {}
     )
-    chosen = {"plan": plan.summary(), "rows_a_step": plan.rows_per_step, "unsloth": training.did, **predicted}
+    chosen = {
+        "plan": plan.summary(),
+        "rows_a_step": plan.rows_per_step,
+        "unsloth": training.did.model_dump(),
+        **predicted,
+    }
     count, profile = plan.accumulation, profile_file(options)
     measured = measure(training.trainer, warmup=warmup, micro_batches=count, profile=profile)
     return chosen | measured | ({"graphs": training.graphs.facts()} if training.graphs else {})

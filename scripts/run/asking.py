@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.progress import Progress as Bar
 
 from configs.console import console, visible
 from configs.errors import ConfigError
+from configs.handover import Family, HeldoutRow, read_rows
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from eval.ask.endpoint import Endpoint, Settings
@@ -29,10 +29,8 @@ def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
     """
     tasks = []
     heldout = run.data / "heldout.jsonl"
-    if config.eval.heldout and heldout.is_file():
-        rows = [json.loads(line) for line in heldout.read_text(encoding="utf-8").splitlines()]
-        if rows:
-            tasks.append(heldout_task(rows, limit=config.data.max_heldout, seed=config.eval_seed))
+    if config.eval.heldout and heldout.is_file() and (rows := read_rows(heldout, HeldoutRow, "data")):
+        tasks.append(heldout_task(rows, limit=config.data.max_heldout, seed=config.eval_seed))
     tasks += load_tasks(config.eval.tasks, config.eval_seed, config.hub, config.offline)
     if not tasks:
         raise ConfigError(
@@ -41,7 +39,7 @@ def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
     return tasks
 
 
-def run_settings(config: RunConfig, family: str) -> Settings:
+def run_settings(config: RunConfig, family: Family) -> Settings:
     """How base and tuned are asked: the run's sampling, and the thinking mode that was trained."""
     return Settings(
         temperature=config.eval.temperature,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from configs.console import console
 from configs.errors import ConfigError
+from configs.files import write_jsonl
 from configs.rundir import RunDir
 from configs.schema import GateConfig
 from eval.ask.endpoint import Endpoint, Settings
@@ -71,19 +71,22 @@ def compare_runs(runs: Sequence[RunDir], third: Endpoint | None = None) -> list[
     Args:
         third: the judge of both models' texts, if any.
     """
+    configs = [run.config() for run in runs]
     judgements = [
         _judged(third, read_results(run.eval / "base"), read_results(run.eval / "tuned"), run.eval / "judge")
         for run in runs
     ]
     if len(runs) == 1:
-        return [compare_run(runs[0], judgements[0])]
-    names = [run.config().served_name for run in runs]
+        return [compare_run(runs[0], configs[0], judgements[0])]
+    names = [config.served_name for config in configs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"two runs are served as {twice[0]!r}", "give each run a `name` of its own")
     tunings = {name: read_results(run.eval / "tuned") for name, run in zip(names, runs, strict=True)}
-    asked = runs[0].config().eval
-    drifts = {name: moved for name, run in zip(names, runs, strict=True) if (moved := run_drift(run))}
+    asked = configs[0].eval
+    drifts = {
+        name: moved for name, run, config in zip(names, runs, configs, strict=True) if (moved := run_drift(run, config))
+    }
     return list(
         compare_several(
             read_results(runs[0].eval / "base"),
@@ -162,10 +165,8 @@ def _judged(third: Endpoint | None, before: Results, after: Results, folder: Pat
     for name in tasks:
         said = judge(third, before[name], after[name])
         found.append(said)
-        file = folder / f"{name}.jsonl"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        rows = (json.dumps(asdict(pair), ensure_ascii=False) for pair in said.pairs)
-        file.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_jsonl(folder / f"{name}.jsonl", map(asdict, said.pairs))
         counts = f"tuned better {said.wins}, base better {said.losses}, ties {said.ties}, no verdict {said.failures}"
         console.print(f"  judge {third.model}, {name}: {counts}", style="dim")
     return found

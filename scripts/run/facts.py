@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from configs.handover import ServedFigures
 from configs.rundir import RunDir
+from configs.schema import RunConfig
 from eval.ask.results import read_results
 from eval.compare.compare import compare
 from eval.compare.comparison import Comparison, Drift
@@ -29,16 +31,14 @@ def report_facts(known: Mapping[str, Any]) -> dict[str, Any]:
 def run_facts(run: RunDir) -> dict[str, Any]:
     """What the report shows beside the answers: proof, parity, behaviour, recipe, training, versions."""
     manifest = run.read()
-    served = manifest.stages["tuned"].figures
-    train = manifest.stages["train"].figures
+    served, trained = manifest.served(), manifest.trained()
+    checks = served.model_dump(mode="json") if served else dict.fromkeys(ServedFigures.model_fields)
     loss = run.report / "loss.png"
     facts = {
         "loss_png": base64.b64encode(loss.read_bytes()).decode() if loss.is_file() else None,
-        "proof": served.get("proof"),
-        "parity": served.get("parity"),
-        "behaviour": served.get("behaviour"),
-        "training": train,
-        "recipe": manifest.config,
+        **checks,
+        "training": trained.model_dump(mode="json") if trained else {},
+        "recipe": manifest.config.model_dump(mode="json"),
         "versions": manifest.versions,
         "hashes": manifest.hashes,
         "command": f"tuneserve run {run.config_file}",
@@ -46,22 +46,21 @@ def run_facts(run: RunDir) -> dict[str, Any]:
     return report_facts(facts)
 
 
-def compare_run(run: RunDir, judgements: Sequence[Judgement] = ()) -> Comparison:
+def compare_run(run: RunDir, config: RunConfig, judgements: Sequence[Judgement] = ()) -> Comparison:
     """Base against tuned, from what is on disk."""
     repeat = run.eval / "base_repeat"
-    config = run.config()
     return compare(
         read_results(run.eval / "base"),
         read_results(run.eval / "tuned"),
         config.eval.gate,
         base_repeat=read_results(repeat) if config.eval.repeat_base else None,
-        names=(base_name(run), config.served_name),
+        names=(base_name(config), config.served_name),
         facts=run_facts(run),
-        drift=run_drift(run),
+        drift=run_drift(run, config),
         judgements=judgements,
     )
 
 
-def run_drift(run: RunDir) -> Drift | None:
+def run_drift(run: RunDir, config: RunConfig) -> Drift | None:
     """How far the tuned model moved on general text; None where the recipe does not ask for it."""
-    return read_drift(run.eval / "base", run.eval / "tuned") if run.config().eval.drift else None
+    return read_drift(run.eval / "base", run.eval / "tuned") if config.eval.drift else None

@@ -46,7 +46,7 @@ def train_and_merge(run: RunDir, force: bool = False) -> None:
 
 def evaluate_base(run: RunDir, config: RunConfig, tasks: list[Task]) -> None:
     """Serves the base and asks it everything; answers of another run with the same questions are taken over."""
-    base = base_folder(run)
+    base = base_folder(run, config)
     inputs = base_inputs(run, config, tasks)
     why = run.changed_since("base", inputs)
     if why is None:
@@ -65,7 +65,7 @@ def evaluate_base(run: RunDir, config: RunConfig, tasks: list[Task]) -> None:
     starting("base", f"{why}; serving {base}")
     with (
         run.stage("base", inputs, folders) as record,
-        serving(base_target(run), config.serve, run.logs / "serve-base.log") as server,
+        serving(base_target(run, config), config.serve, run.logs / "serve-base.log") as server,
     ):
         record.figures["ready_s"] = server.ready_s
         for folder in folders:
@@ -94,15 +94,14 @@ def evaluate_tuned(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool
         return None
     _forget_other_answers(run, "tuned", inputs, [folder])
     starting("tuned", f"{why}; serving {run.merged}")
-    command = prepare(run.path).command if keep else private_command(merged_target(run), config.serve)
+    command = prepare(run.path).command if keep else private_command(merged_target(run, config), config.serve)
     server = None
     try:
         with run.stage("tuned", inputs, [folder]) as record:
             server = start_server(command, run.logs / "serve.log", config.serve.ready_timeout_s)
             record.figures["ready_s"] = server.ready_s
-            checks = verify(run, server)
-            record.figures.update(checks.figures())
-            record.figures["parity"]["passed"] = checks.parity.passed
+            checks = verify(run, config, server)
+            record.figures.update(checks.figures().model_dump(mode="json"))
             for passed, name, sentence in checks.lines():
                 note(f"{name:<9} {sentence}", passed)
             checks.require()
@@ -124,7 +123,7 @@ def report(run: RunDir, config: RunConfig, words: ReportWords) -> Comparison:
     stages = run.read().stages
     inputs = {name: stages[name].inputs for name in ("base", "tuned")} | {"gate": config.eval.gate.model_dump()}
     with run.stage("report", inputs, [run.report / "report.html"]) as record:
-        comparison = compare_run(run)
+        comparison = compare_run(run, config)
         files = write_reports([comparison], run.report, words)
         record.figures = {"verdict": comparison.gate.verdict, "exit_code": comparison.gate.exit_code}
     write_model_card(run)
@@ -146,7 +145,7 @@ def _ask(server: VllmServer, folder: Path, run: RunDir, config: RunConfig, tasks
 
 def base_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
     """What the base's answers depend on."""
-    return {"base_weights": weights_fingerprint(base_folder(run)), **_eval_inputs(config, tasks)}
+    return {"base_weights": weights_fingerprint(base_folder(run, config)), **_eval_inputs(config, tasks)}
 
 
 def tuned_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, Any]:

@@ -64,15 +64,16 @@ def merge(
     if save_as or base:
         raise ConfigError("--save-as and --base go with --model", f"give --model {run / 'adapter'}, or leave them out")
     opened = RunDir.open(run)
+    config = _with_formats(opened, formats, quant) if formats or quant else opened.config()
     if formats or quant:
-        opened.configure(_with_formats(opened, formats, quant))
+        opened.configure(config)
     with opened.exclusively():
         run_stage("merge", opened, *(["--force"] if force else []))
     if push:
         write_model_card(opened)
-        console.print(f"pushed to {push_folder(opened.merged, push, opened.config().hub)}")
+        console.print(f"pushed to {push_folder(opened.merged, push, config.hub)}")
     console.print(f"\nnext: tuneserve serve {run}   (it proves the weights before anybody uses them)")
-    if "gguf" in opened.config().merge.formats:
+    if "gguf" in config.merge.formats:
         console.print(f"      tuneserve serve {run} --print-only   (shows llama.cpp's command for the GGUF file)")
 
 

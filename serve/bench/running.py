@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.errors import TuneserveError
-from configs.rundir import write_atomically
+from configs.files import write_atomically
 from serve.launch.command import Device, installed_device
 from serve.state.servers import find_server
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from configs.rundir import write_atomically
+from configs.files import write_atomically
 from serve.bench.blank_adapter import write_blank_adapter
 from serve.bench.running import BenchPoint, Load, measure, measured_before, table
 from serve.launch.command import ServerCommand, flag_value

@@ -89,16 +89,17 @@ def prepare(
     if adapters:
         runs = {alias: RunDir.open(path) for alias, path in adapters.items()}
         first = next(iter(runs.values()))
-        config = _run_config(first, overrides)
-        job = _job(adapters_target(runs), config, extra, first.path, first.logs / "serve.log", check=check)
+        configs = {run: run.config() for run in runs.values()}
+        config = load_config(first.config_file, overrides).serve
+        job = _job(adapters_target(runs, configs), config, extra, first.path, first.logs / "serve.log", check=check)
         return replace(job, beside={alias: run.path for alias, run in runs.items()})
     if what is None:
         raise ConfigError("nothing to serve was named", "give a run directory or a model folder")
     if (Path(what) / "run.json").is_file():
         run = RunDir.open(what)
-        target = adapter_target(run) if adapter else merged_target(run)
-        config = _run_config(run, overrides)
-        return _job(target, config, extra, run.path, run.logs / "serve.log", run.path, check)
+        recipe = load_config(run.config_file, overrides)
+        target = (adapter_target if adapter else merged_target)(run, recipe)
+        return _job(target, recipe.serve, extra, run.path, run.logs / "serve.log", run.path, check)
     if adapter:
         raise ConfigError(f"{what}: not a run directory, so there is no adapter to serve", "leave --adapter out")
     exported = RunDir.open(against) if against is not None else None
@@ -128,10 +129,6 @@ def _job(
     free = psutil.virtual_memory().available
     command = build_command(target, config, extra, available_ram=free, drain_s=DRAIN_S)
     return ServeJob(command, config, served, log, run, check)
-
-
-def _run_config(run: RunDir, overrides: Sequence[str]) -> ServeConfig:
-    return load_config(run.config_file, overrides).serve
 
 
 def _plain_config(overrides: Sequence[str]) -> ServeConfig:

@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from configs.handover import Family
 from configs.load import load_config
 from configs.model_files import read_json
 from configs.rundir import RunDir
 from configs.schema import ServeConfig
 from serve.launch.command import is_loopback
-from serve.launch.template import Family
 
 SAMPLING_FLAGS = {"temperature": "--temp", "top_p": "--top-p", "top_k": "--top-k", "min_p": "--min-p"}
 """Sampling of generation_config.json: the default of requests in vLLM, while llama.cpp has defaults of its own."""
@@ -78,7 +78,7 @@ def llama_cpp_line(run: RunDir, overrides: Sequence[str] = (), environ: Mapping[
         files[0],
         config.served_name,
         config.serve,
-        family=manifest.facts.get("family", "none"),
+        family=manifest.facts.prepared.family if manifest.facts.prepared else "none",
         thinking=manifest.thinking,
         generation=read_json(run.merged / "generation_config.json"),
     )

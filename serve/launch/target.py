@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from configs.errors import ConfigError
+from configs.handover import Family
 from configs.hub import resolve_model
+from configs.manifest import Manifest
 from configs.model_files import check_model_folder, read_json, safetensors_shapes
 from configs.names import model_name_from, require_model_name
 from configs.rundir import RunDir
-from serve.launch.template import Family, template_traits
+from configs.schema import RunConfig
+from serve.launch.template import template_traits
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values that vLLM takes for `--max-lora-rank`."""
@@ -89,7 +92,7 @@ class Target:
         return (*self.names, *(a.name for a in self.adapters))
 
 
-def merged_target(run: RunDir) -> Target:
+def merged_target(run: RunDir, config: RunConfig) -> Target:
     """The merged weights of a run, under the run's served name and its aliases.
 
     Raises:
@@ -99,36 +102,37 @@ def merged_target(run: RunDir) -> Target:
         raise ConfigError(
             f"{run.path}: no merged weights in it", f"run `tuneserve merge {run.path}`, or serve with --adapter"
         )
-    serve = run.config().serve
-    return _target(run, run.merged, (run.config().served_name, *serve.aliases))
+    return _target(run, run.merged, (config.served_name, *config.serve.aliases))
 
 
-def base_target(run: RunDir) -> Target:
+def base_target(run: RunDir, config: RunConfig) -> Target:
     """The base model of a run, under `<served name>-base`, with the thinking mode that the run trained."""
-    return _target(run, base_folder(run), (base_name(run),))
+    return _target(run, base_folder(run, config), (base_name(config),))
 
 
-def adapter_target(run: RunDir) -> Target:
+def adapter_target(run: RunDir, config: RunConfig) -> Target:
     """Base and adapter of a run from one process; aliases of the run name the adapter."""
-    names = (run.config().served_name, *run.config().serve.aliases)
-    return adapters_target(dict.fromkeys(names, run))
+    names = (config.served_name, *config.serve.aliases)
+    return adapters_target(dict.fromkeys(names, run), {run: config})
 
 
-def adapters_target(runs: Mapping[str, RunDir]) -> Target:
+def adapters_target(runs: Mapping[str, RunDir], configs: Mapping[RunDir, RunConfig]) -> Target:
     """Adapters of several runs over their one base.
 
     Args:
         runs: model name of each adapter to the run that holds it; the first decides the server's settings.
+        configs: the recipe of each run.
 
     Raises:
         ConfigError: a run has no adapter, the runs differ in base or thinking mode, or vLLM cannot take an adapter.
     """
     first = next(iter(runs.values()))
     adapters = tuple(run_adapter(name, run) for name, run in runs.items())
+    base = base_folder(first, configs[first])
     for run in runs.values():
-        if base_folder(run) != base_folder(first):
+        if (own := base_folder(run, configs[run])) != base:
             raise ConfigError(
-                f"{run.path} was trained on {base_folder(run)}, {first.path} on {base_folder(first)}",
+                f"{run.path} was trained on {own}, {first.path} on {base}",
                 "serve adapters of one base together; start a second server for the other base",
             )
         if run.read().thinking != first.read().thinking:
@@ -136,7 +140,7 @@ def adapters_target(runs: Mapping[str, RunDir]) -> Target:
                 f"{run.path} and {first.path} were trained in different thinking modes",
                 "start one server for each thinking mode",
             )
-    return _target(first, base_folder(first), (base_name(first),), adapters)
+    return _target(first, base, (base_name(configs[first]),), adapters)
 
 
 def folder_target(
@@ -162,7 +166,7 @@ def exported_target(run: RunDir, folder: str | Path, name: str | None = None, th
     """A folder that was exported from a run, such as its weights in 8 or 4 bits, in the thinking mode of the run."""
     manifest = run.read()
     plain = folder_target(folder, name, manifest.thinking if thinking is None else thinking)
-    return replace(plain, system=manifest.facts.get("system"))
+    return replace(plain, system=_system(manifest))
 
 
 def is_rounded(weights: Path) -> bool:
@@ -170,23 +174,22 @@ def is_rounded(weights: Path) -> bool:
     return "quantization_config" in read_json(weights / "config.json")
 
 
-def base_name(run: RunDir) -> str:
+def base_name(config: RunConfig) -> str:
     """Model name of a run's base."""
-    return f"{run.config().served_name}-base"
+    return f"{config.served_name}-base"
 
 
-def base_folder(run: RunDir) -> Path:
+def base_folder(run: RunDir, config: RunConfig) -> Path:
     """Local folder of a run's base model."""
-    known = run.read().facts.get("base_model")
-    if known and Path(known).is_dir():
-        return Path(known)
-    config = run.config()
+    known = run.read().facts.prepared
+    if known and known.base_model.is_dir():
+        return known.base_model
     return resolve_model(config.model, config.hub, config.offline)
 
 
 def run_adapter(name: str, run: RunDir) -> Adapter:
     """The adapter of a run, with the system prompt that it was trained with."""
-    return replace(read_adapter(name, run.adapter), system=run.read().facts.get("system"))
+    return replace(read_adapter(name, run.adapter), system=_system(run.read()))
 
 
 def read_adapter(name: str, folder: Path) -> Adapter:
@@ -233,8 +236,12 @@ def _target(run: RunDir, weights: Path, names: tuple[str, ...], adapters: tuple[
         weights=weights,
         names=names,
         adapters=adapters,
-        family=manifest.facts.get("family", traits.family),
+        family=manifest.facts.prepared.family if manifest.facts.prepared else traits.family,
         thinking=manifest.thinking,
         tool_parser=traits.tool_parser,
-        system=manifest.facts.get("system"),
+        system=_system(manifest),
     )
+
+
+def _system(manifest: Manifest) -> str | None:
+    return manifest.facts.prepared.system if manifest.facts.prepared else None

@@ -6,17 +6,15 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from configs.errors import ConfigError
+from configs.handover import Family
 from configs.model_files import read_json
-
-Family = Literal["none", "switchable", "always"]
-"""No think block; thinking switched by `enable_thinking`; every answer starts inside a think block."""
 
 _PROBE = [{"role": "user", "content": "你好"}]
 

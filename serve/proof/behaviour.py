@@ -2,57 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from configs.handover import BehaviourFigures, HeldoutRow, Switched, read_rows
 from serve.api.client import ServerClient, in_parallel
 from serve.launch.target import Target
-from serve.proof.parity import read_rows
-
-MIN_STOP_RATE = 0.9
-"""Below this share of answers that end by themselves, something is wrong with the end-of-turn token."""
 
 
-@dataclass(frozen=True)
-class Switched:
-    """One request in the thinking mode that is not the default."""
-
-    thinking: bool
-    """Mode that was asked for."""
-    content: bool
-    """Whether the answer had content."""
-    reasoning: bool
-    """Whether it had reasoning."""
-    finish_reason: str
-    """`stop`, or `length` when the thoughts used up the tokens."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether no text was lost: an answer that ended by itself has content."""
-        return self.content or (self.finish_reason == "length" and self.reasoning)
-
-
-@dataclass(frozen=True)
-class Behaviour:
-    """Shares over the answers to held-out prompts, asked like a plain OpenAI client asks."""
-
-    answers: int
-    """Prompts asked."""
-    stop_rate: float
-    """Share that ended with `finish_reason` `stop`."""
-    think_leak_rate: float
-    """Share whose content holds `<think>` or `</think>`."""
-    null_rate: float
-    """Share whose content is null or empty."""
-    switched: Switched | None = None
-    """The request in the other thinking mode; None where the template cannot switch."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether a plain client is served well."""
-        default = self.stop_rate >= MIN_STOP_RATE and self.think_leak_rate == 0 and self.null_rate == 0
-        return default and (self.switched is None or self.switched.passed)
+class Behaviour(BehaviourFigures):
+    """How a plain client is served, in words."""
 
     def sentence(self) -> str:
         """One sentence for the terminal."""
@@ -66,33 +25,31 @@ class Behaviour:
         what = "content" if self.switched.content else "reasoning only" if self.switched.reasoning else "nothing"
         return f"{text}; with thinking switched {mode}: {what} ({self.switched.finish_reason})"
 
-    def figures(self) -> dict[str, Any]:
-        """For the manifest."""
-        return {**asdict(self), "passed": self.passed}
-
 
 def check_behaviour(
     client: ServerClient, target: Target, model: str, file: Path, limit: int = 64, max_tokens: int = 256
-) -> Behaviour:
-    """Asks held-out prompts and looks at how the answers end and what is in them.
+) -> Behaviour | None:
+    """Asks held-out prompts and looks at how the answers end and what is in them; None where nothing is held out.
 
     Args:
         client: a server that is ready.
         target: what it serves.
         model: name to ask for.
-        file: rows {"id", "messages"}.
+        file: the run's heldout.jsonl.
         limit: prompts to ask, from the first on.
         max_tokens: longest answer.
     """
-    rows = read_rows(file, "data")[:limit]
-    answers = in_parallel(lambda row: ask(client, model, row["messages"], max_tokens), rows)
+    rows = read_rows(file, HeldoutRow, "data")[:limit]
+    if not rows:
+        return None
+    answers = in_parallel(lambda row: ask(client, model, row.messages, max_tokens), rows)
     contents = [a["message"].get("content") for a in answers]
     return Behaviour(
         answers=len(answers),
         stop_rate=_share([a["finish_reason"] == "stop" for a in answers]),
         think_leak_rate=_share(["<think>" in (c or "") or "</think>" in (c or "") for c in contents]),
         null_rate=_share([not (c or "").strip() for c in contents]),
-        switched=_switch(client, target, model, rows[0]["messages"], max_tokens),
+        switched=_switch(client, target, model, rows[0].messages, max_tokens),
     )
 
 

@@ -9,51 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from configs.errors import TuneserveError
+from configs.handover import ProofFigures, ProofRow, read_rows
 from configs.schema import ProofConfig
 from serve.api.client import ServerClient, in_parallel
-from serve.proof.parity import read_rows
 
 
-@dataclass(frozen=True)
-class Proof:
-    """Likelihoods of held-out answers in nats, summed over the answer's tokens, and the verdict."""
-
-    rows: int
-    """Rows compared."""
-    mean_gap: float
-    """Mean over the rows of |served - adapter|."""
-    mean_effect: float
-    """Mean over the rows of |base - adapter|: what the adapter changes."""
-    tolerance: float
-    """Largest `mean_gap`, as a share of `mean_effect`."""
-    row_factor: float
-    """No row may be off by more than this many times the bound of the mean."""
-    worst_row: str
-    """Id of the row that is off the most."""
-    worst_gap: float
-    """|served - adapter| of that row."""
-    recovered: float
-    """Share of the adapter's gain that the served weights have: (served - base) / (adapter - base), over all rows."""
-    shift_per_token: float
-    """Mean of served - adapter over all answer tokens; exp(-shift) is the change of the perplexity."""
-    rounded: bool = False
-    """Whether the served weights were rounded to fewer bits, so that some loss is expected and its size is stated."""
-
-    @property
-    def bound(self) -> float:
-        """Largest allowed `mean_gap` in nats."""
-        return self.tolerance * self.mean_effect
-
-    @property
-    def passed(self) -> bool:
-        """Whether the served weights are the trained ones, within the bounds."""
-        return self.mean_effect > 0 and self.mean_gap <= self.bound and self.worst_gap <= self.row_factor * self.bound
+class Proof(ProofFigures):
+    """The verdict in words."""
 
     def sentence(self) -> str:
         """One sentence for the terminal."""
@@ -76,10 +42,6 @@ class Proof:
             f"(allowed {self.row_factor * self.bound:.3f}), though the mean is within its bound"
         )
 
-    def figures(self) -> dict[str, Any]:
-        """For the manifest."""
-        return {**asdict(self), "bound": self.bound, "passed": self.passed}
-
 
 def check_proof(client: ServerClient, model: str, file: Path, config: ProofConfig, rounded: bool = False) -> Proof:
     """Reads the answers' likelihoods through the server and compares them with the stored ones.
@@ -87,15 +49,17 @@ def check_proof(client: ServerClient, model: str, file: Path, config: ProofConfi
     Args:
         client: a server that is ready.
         model: name to ask for.
-        file: rows {"id", "input_ids", "answer_start", "base_logprob", "adapter_logprob"}.
+        file: the run's proof.jsonl.
         config: the bounds.
         rounded: whether what is served was rounded to fewer bits; it has a wider bound.
 
     Raises:
         TuneserveError: the file is missing or has no rows, or the server gives no likelihoods.
     """
-    rows = read_rows(file, "train")
-    served = in_parallel(lambda row: answer_logprob(client, model, row["input_ids"], row["answer_start"]), rows)
+    rows = read_rows(file, ProofRow, "train")
+    if not rows:
+        raise TuneserveError(f"{file}: no rows in it, so nothing can be proved", "train again with data held out")
+    served = in_parallel(lambda row: answer_logprob(client, model, row.input_ids, row.answer_start), rows)
     return judge(rows, served, config, rounded)
 
 
@@ -115,20 +79,20 @@ def answer_logprob(client: ServerClient, model: str, input_ids: Sequence[int], a
     return sum(tokens[i][str(input_ids[i])]["logprob"] for i in range(answer_start, len(input_ids)))
 
 
-def judge(rows: Sequence[dict[str, Any]], served: Sequence[float], config: ProofConfig, rounded: bool = False) -> Proof:
+def judge(rows: Sequence[ProofRow], served: Sequence[float], config: ProofConfig, rounded: bool = False) -> Proof:
     """Compares served likelihoods with the stored ones.
 
     Args:
-        rows: stored rows with `id`, `input_ids`, `answer_start`, `base_logprob`, `adapter_logprob`.
+        rows: the stored rows.
         served: the server's likelihood of each row's answer, in the same order.
         config: the bounds.
         rounded: whether the wider bound holds.
     """
-    adapter = [row["adapter_logprob"] for row in rows]
-    base = [row["base_logprob"] for row in rows]
+    adapter = [row.adapter_logprob for row in rows]
+    base = [row.base_logprob for row in rows]
     gaps = [abs(s - a) for s, a in zip(served, adapter, strict=True)]
     gain = sum(adapter) - sum(base)
-    tokens = sum(len(row["input_ids"]) - row["answer_start"] for row in rows)
+    tokens = sum(len(row.input_ids) - row.answer_start for row in rows)
     worst = max(range(len(rows)), key=gaps.__getitem__)
     return Proof(
         rows=len(rows),
@@ -136,7 +100,7 @@ def judge(rows: Sequence[dict[str, Any]], served: Sequence[float], config: Proof
         mean_effect=fmean(abs(b - a) for b, a in zip(base, adapter, strict=True)),
         tolerance=config.rounded_tolerance if rounded else config.tolerance,
         row_factor=config.row_factor,
-        worst_row=str(rows[worst]["id"]),
+        worst_row=rows[worst].id,
         worst_gap=gaps[worst],
         recovered=(sum(served) - sum(base)) / gain if gain else 0.0,
         shift_per_token=(sum(served) - sum(adapter)) / tokens,

@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from configs.errors import TuneserveError
+from configs.handover import Difference, ParityFigures, ParityRow, read_rows
 from serve.api.client import ServerClient, in_parallel
 
 
-@dataclass(frozen=True)
-class Difference:
-    """The first conversation whose ids differ, and how."""
-
-    row: str
-    """Id of the training conversation."""
-    position: int
-    """Index of the first token that differs."""
-    trained_tokens: int
-    """Length of the trained prompt."""
-    served_tokens: int
-    """Length of the prompt that the server built."""
-    trained_text: str
-    """The trained prompt, decoded by the server, special tokens shown."""
-    served_text: str
-    """The server's prompt, decoded likewise."""
-
-
-@dataclass(frozen=True)
-class Parity:
-    """How many prompts are equal."""
-
-    rows: int
-    """Conversations compared."""
-    equal: int
-    """Of these, with exactly the same ids."""
-    difference: Difference | None = None
-    """The first that is not."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether every prompt is equal, and there was at least one."""
-        return self.rows > 0 and self.equal == self.rows
+class Parity(ParityFigures):
+    """How many prompts are equal, in words."""
 
     @property
     def share(self) -> float:
@@ -63,10 +31,6 @@ class Parity:
             f"  served  ({d.served_tokens} tokens): {_around(d.served_text, d.trained_text)!r}"
         )
 
-    def figures(self) -> dict[str, Any]:
-        """For the manifest."""
-        return asdict(self)
-
 
 def check_parity(client: ServerClient, model: str, file: Path) -> Parity:
     """Asks the server to tokenize the conversations of `parity.jsonl` and compares.
@@ -76,48 +40,36 @@ def check_parity(client: ServerClient, model: str, file: Path) -> Parity:
     Args:
         client: a server that is ready.
         model: name to ask for.
-        file: rows {"id", "messages", "tools", "prompt_ids"}.
+        file: the run's parity.jsonl.
 
     Raises:
         TuneserveError: the file is missing or has no rows.
     """
-    rows = read_rows(file, "data")
+    rows = read_rows(file, ParityRow, "data")
+    if not rows:
+        raise TuneserveError(
+            f"{file}: no conversations in it, so the server cannot be checked against the training",
+            "raise proof.parity_rows, or give data that no row of has special-token text in it",
+        )
 
-    def served_ids(row: dict[str, Any]) -> list[int]:
-        body = {"model": model, "messages": row["messages"], "add_generation_prompt": True}
-        if row.get("tools"):
-            body["tools"] = row["tools"]
+    def served_ids(row: ParityRow) -> list[int]:
+        body: dict[str, Any] = {"model": model, "messages": row.messages, "add_generation_prompt": True}
+        if row.tools:
+            body["tools"] = row.tools
         return client.post("/tokenize", body)["tokens"]
 
     served = in_parallel(served_ids, rows)
-    unequal = [(row, ids) for row, ids in zip(rows, served, strict=True) if row["prompt_ids"] != ids]
+    unequal = [(row, ids) for row, ids in zip(rows, served, strict=True) if row.prompt_ids != ids]
     difference = _describe(client, model, *unequal[0]) if unequal else None
-    return Parity(len(rows), len(rows) - len(unequal), difference)
+    return Parity(rows=len(rows), equal=len(rows) - len(unequal), difference=difference)
 
 
-def read_rows(file: Path, stage: str) -> list[dict[str, Any]]:
-    """Rows of a JSONL file that a stage should have written.
-
-    Raises:
-        TuneserveError: it is missing or empty.
-    """
-    if not file.is_file():
-        raise TuneserveError(
-            f"{file}: missing, so the server cannot be checked against the training",
-            f"run the {stage} stage again: `tuneserve train {file.parent.parent}/config.yaml`",
-        )
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if not rows:
-        raise TuneserveError(f"{file}: no rows in it", f"run the {stage} stage again with --force")
-    return rows
-
-
-def _describe(client: ServerClient, model: str, row: dict[str, Any], served: list[int]) -> Difference:
-    trained: list[int] = row["prompt_ids"]
+def _describe(client: ServerClient, model: str, row: ParityRow, served: list[int]) -> Difference:
+    trained = row.prompt_ids
     shorter = min(len(trained), len(served))
     position = next((i for i in range(shorter) if trained[i] != served[i]), shorter)
     return Difference(
-        row=str(row["id"]),
+        row=row.id,
         position=position,
         trained_tokens=len(trained),
         served_tokens=len(served),

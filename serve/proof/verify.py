@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from configs.errors import TuneserveError
+from configs.handover import ServedFigures
 from configs.rundir import RunDir
+from configs.schema import RunConfig
 from serve.api.client import ServerClient
 from serve.process.server import VllmServer
 from serve.proof.behaviour import Behaviour, check_behaviour
@@ -39,13 +40,9 @@ class ServedChecks:
             found.append((self.behaviour.passed, "behaviour", self.behaviour.sentence()))
         return found
 
-    def figures(self) -> dict[str, Any]:
-        """For the manifest: flat enough to read, complete enough to judge."""
-        return {
-            "parity": self.parity.figures(),
-            "proof": self.proof.figures() if self.proof else None,
-            "behaviour": self.behaviour.figures() if self.behaviour else None,
-        }
+    def figures(self) -> ServedFigures:
+        """For the manifest."""
+        return ServedFigures(parity=self.parity, proof=self.proof, behaviour=self.behaviour)
 
     def require(self, whose: str = "") -> None:
         """Raises a TuneserveError that shows the difference, and `whose` it is, when what is served was not trained."""
@@ -75,33 +72,37 @@ def _proof_step(proof: Proof) -> str:
     )
 
 
-def verify(run: RunDir, server: VllmServer, model: str | None = None, rounded: bool = False) -> ServedChecks:
+def verify(
+    run: RunDir, config: RunConfig, server: VllmServer, model: str | None = None, rounded: bool = False
+) -> ServedChecks:
     """Checks a ready server against what its run trained.
 
     Args:
         run: the run whose weights or adapter are served.
+        config: its recipe.
         server: a server that is ready.
         model: name to ask for; by default the target's.
         rounded: whether the weights are a copy of the run's in fewer bits.
     """
     target = server.command.target
     name = model or target.name
-    behaviour = check_behaviour(
-        server.client, target, name, run.data / "heldout.jsonl", max_tokens=run.config().eval.max_tokens
-    )
-    return replace(verify_weights(run, server.client, name, rounded), behaviour=behaviour)
+    heldout = run.data / "heldout.jsonl"
+    behaviour = check_behaviour(server.client, target, name, heldout, max_tokens=config.eval.max_tokens)
+    return replace(verify_weights(run, config, server.client, name, rounded), behaviour=behaviour)
 
 
-def verify_weights(run: RunDir, client: ServerClient, name: str, rounded: bool = False) -> ServedChecks:
+def verify_weights(
+    run: RunDir, config: RunConfig, client: ServerClient, name: str, rounded: bool = False
+) -> ServedChecks:
     """Parity and proof of one name of a running server against the run that trained it; seconds.
 
     Args:
         run: the run whose weights or adapter are served.
+        config: its recipe.
         client: a server that is ready.
         name: the name to ask for.
         rounded: whether the weights are a copy of the run's in fewer bits.
     """
-    config = run.config()
     proof_file = run.data / "proof.jsonl"
     has_proof = proof_file.is_file() or config.train.method == "lora"
     return ServedChecks(

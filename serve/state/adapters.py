@@ -11,8 +11,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from configs.files import write_atomically
 from configs.fingerprint import files_fingerprint
-from configs.rundir import write_atomically
 from serve.state.folders import state_folder
 
 

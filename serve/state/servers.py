@@ -10,7 +10,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict
 
 from configs.errors import ConfigError
-from configs.rundir import write_atomically
+from configs.files import write_atomically
 from serve.state.adapters import changes, forget_all
 from serve.state.folders import state_folder
 

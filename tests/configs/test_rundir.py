@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError, TuneserveError
-from configs.rundir import RunDir, write_atomically
+from configs.files import write_atomically
+from configs.rundir import RunDir
 from configs.schema import DataConfig, RunConfig, SourceConfig
 
 
@@ -64,7 +65,7 @@ def test_a_killed_stage_is_done_again(run: RunDir) -> None:
 
 def _add_fact(path: Path, number: int) -> None:
     for i in range(20):
-        RunDir(path).update(facts={f"{number}.{i}": i})
+        RunDir(path).update(hashes={f"{number}.{i}": str(i)})
 
 
 def test_two_processes_lose_none_of_each_others_entries(run: RunDir) -> None:
@@ -74,7 +75,7 @@ def test_two_processes_lose_none_of_each_others_entries(run: RunDir) -> None:
         child.start()
     for child in children:
         child.join()
-    assert len(run.read().facts) == 40
+    assert len(run.read().hashes) == 40
 
 
 def test_only_one_command_works_in_a_run(run: RunDir) -> None:

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 import configs
+from configs.handover import HeldoutRow, ParityRow, ProofRow, write_rows
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from serve.launch.command import build_command, installed_device
 from serve.launch.target import Target, adapter_target, read_adapter
 from serve.launch.template import chat_template, render
 from serve.process.server import VllmServer
+from tests.facts import prepared
 from tests.serve.fakes import free_port
 
 DEMO_MODEL = Path(configs.__file__).parent / "demo" / "model"
@@ -70,23 +72,15 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, demo_model: Path) -> Tiny
     run = RunDir.create(RunConfig.model_validate(raw))
     for part in (run.data, run.logs):
         part.mkdir()
-    facts = {"base_model": str(demo_model), "family": "switchable", "thinking": False, "system": None}
-    run.update(facts=facts)
+    run.update(prepared=prepared(demo_model))
     _write_adapter_and_proof(run, demo_model)
     rows = [
-        {
-            "id": f"p{i}",
-            "messages": [{"role": "user", "content": q}],
-            "tools": None,
-            "prompt_ids": prompt(demo_model, q),
-        }
+        ParityRow(id=f"p{i}", messages=[{"role": "user", "content": q}], tools=None, prompt_ids=prompt(demo_model, q))
         for i, q in enumerate(QUESTIONS)
     ]
     write_rows(run.data / "parity.jsonl", rows)
-    write_rows(
-        run.data / "heldout.jsonl",
-        [{"id": r["id"], "cluster": r["id"], "messages": r["messages"], "answers": ["。"]} for r in rows],
-    )
+    heldout = [HeldoutRow(id=r.id, cluster=r.id, messages=r.messages, answers=["。"]) for r in rows]
+    write_rows(run.data / "heldout.jsonl", heldout)
     return TinyRun(run, _half(run.adapter), _without_a_layer(run.adapter))
 
 
@@ -106,7 +100,7 @@ def adapter_server(tiny_run: TinyRun) -> Iterator[VllmServer]:
 
 def with_mistakes(tiny: TinyRun) -> Target:
     """The run's adapter target with the planted mistakes under names of their own."""
-    target = adapter_target(tiny.run)
+    target = adapter_target(tiny.run, tiny.run.config())
     planted = tuple(read_adapter(p.name, p) for p in (tiny.half, tiny.skipped))
     return replace(target, adapters=(*target.adapters, *planted))
 
@@ -117,10 +111,6 @@ def prompt(model: Path, question: str, thinking: bool = False) -> list[int]:
 
     text = render(chat_template(model), [{"role": "user", "content": question}], enable_thinking=thinking)
     return Tokenizer.from_file(str(model / "tokenizer.json")).encode(text, add_special_tokens=False).ids
-
-
-def write_rows(file: Path, rows: list[dict]) -> None:
-    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 def _write_adapter_and_proof(run: RunDir, base: Path) -> None:
@@ -152,13 +142,7 @@ def _write_adapter_and_proof(run: RunDir, base: Path) -> None:
         with model.disable_adapter():
             plain = answer_logprob()
         rows.append(
-            {
-                "id": f"h{i}",
-                "input_ids": ids,
-                "answer_start": len(start),
-                "base_logprob": plain,
-                "adapter_logprob": adapted,
-            }
+            ProofRow(id=f"h{i}", input_ids=ids, answer_start=len(start), base_logprob=plain, adapter_logprob=adapted)
         )
     write_rows(run.data / "proof.jsonl", rows)
 

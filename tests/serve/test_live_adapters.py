@@ -20,6 +20,7 @@ from serve.process.server import VllmServer
 from serve.proof.behaviour import ask
 from serve.state import adapters as loaded
 from serve.state.servers import ServerState, find_server, write_state
+from tests.facts import prepared
 from tests.serve.conftest import QUESTIONS, TinyRun
 
 pytestmark = pytest.mark.slow
@@ -78,7 +79,7 @@ def test_the_system_prompt_of_a_loaded_run_is_shown(
     host: Host, tiny_run: TinyRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(tiny_run.run.path, tmp_path / "shop")
-    RunDir.open(tmp_path / "shop").update(facts={"system": "你是客服。"})
+    RunDir.open(tmp_path / "shop").update(prepared=prepared(tiny_run.run.prepared().base_model, system="你是客服。"))
     _, said = run_cli(capsys, "load", f"shop={tmp_path / 'shop'}")
     assert "to be sent first: '你是客服。'" in said
     unload(host, "shop")
@@ -181,7 +182,6 @@ def test_another_width_is_refused(host: Host, tiny_run: TinyRun, tmp_path: Path)
 def test_another_thinking_mode_is_refused(host: Host, tiny_run: TinyRun, tmp_path: Path) -> None:
     copy = tmp_path / "thinks"
     shutil.copytree(tiny_run.run.path, copy)
-    RunDir.open(copy).update(facts={"family": "switchable"})
     manifest = json.loads((copy / "run.json").read_text())
     (copy / "run.json").write_text(json.dumps({**manifest, "thinking": True}))
     with pytest.raises(ConfigError, match="trained with thinking on, the server answers with thinking off"):

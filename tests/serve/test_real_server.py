@@ -15,6 +15,7 @@ from openai import AsyncOpenAI, NotFoundError, OpenAI
 from rich.console import Console
 
 from configs.errors import ConfigError, TuneserveError
+from configs.handover import ParityRow, ProofRow, read_rows, write_rows
 from serve.api.adapters import load_adapter, served_models, unload_adapter
 from serve.bench.running import Load, measure, measured_before
 from serve.chat import ChatModel, converse, model_at
@@ -22,9 +23,9 @@ from serve.launch.usage import curl_line, python_snippet
 from serve.process.server import VllmServer
 from serve.proof.behaviour import ask, check_behaviour
 from serve.proof.likelihood import answer_logprob, check_proof, judge
-from serve.proof.parity import check_parity, read_rows
+from serve.proof.parity import check_parity
 from serve.proof.verify import verify
-from tests.serve.conftest import QUESTIONS, TinyRun, prompt, write_rows
+from tests.serve.conftest import QUESTIONS, TinyRun, prompt
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +42,7 @@ def test_every_name_is_listed_and_an_adapter_names_its_base(adapter_server: Vllm
 
 
 def test_the_trained_adapter_is_proved_and_found_equal(adapter_server: VllmServer, tiny_run: TinyRun):
-    checks = verify(tiny_run.run, adapter_server)
+    checks = verify(tiny_run.run, tiny_run.run.config(), adapter_server)
     assert checks.parity.passed, checks.parity.sentence()
     assert checks.proof is not None
     assert checks.proof.passed, checks.proof.sentence()
@@ -59,11 +60,11 @@ def test_the_proof_fails_for_other_weights(mistake: str, adapter_server: VllmSer
 
 
 def test_the_proof_fails_in_the_wrong_thinking_mode(adapter_server: VllmServer, tiny_run: TinyRun, demo_model: Path):
-    rows = read_rows(tiny_run.run.data / "proof.jsonl", "train")
+    rows = read_rows(tiny_run.run.data / "proof.jsonl", ProofRow, "train")
     served = []
     for row, question in zip(rows, QUESTIONS, strict=True):
         start = prompt(demo_model, question, thinking=True)
-        ids = start + row["input_ids"][row["answer_start"] :]
+        ids = start + row.input_ids[row.answer_start :]
         served.append(answer_logprob(adapter_server.client, "tiny", ids, len(start)))
     assert not judge(rows, served, tiny_run.run.config().proof).passed
 
@@ -71,8 +72,8 @@ def test_the_proof_fails_in_the_wrong_thinking_mode(adapter_server: VllmServer, 
 def test_parity_fails_on_one_changed_token_and_shows_both_texts(
     adapter_server: VllmServer, tiny_run: TinyRun, tmp_path: Path
 ):
-    rows = read_rows(tiny_run.run.data / "parity.jsonl", "data")
-    rows[3]["prompt_ids"][5] += 1
+    rows = read_rows(tiny_run.run.data / "parity.jsonl", ParityRow, "data")
+    rows[3].prompt_ids[5] += 1
     write_rows(tmp_path / "parity.jsonl", rows)
     parity = check_parity(adapter_server.client, "tiny", tmp_path / "parity.jsonl")
     assert (parity.rows, parity.equal) == (6, 5)
@@ -85,10 +86,10 @@ def test_parity_fails_on_one_changed_token_and_shows_both_texts(
 def test_parity_fails_in_the_wrong_thinking_mode(
     adapter_server: VllmServer, tiny_run: TinyRun, demo_model: Path, tmp_path: Path
 ):
-    rows = read_rows(tiny_run.run.data / "parity.jsonl", "data")
-    for row, question in zip(rows, QUESTIONS, strict=True):
-        row["prompt_ids"] = prompt(demo_model, question, thinking=True)
-    write_rows(tmp_path / "parity.jsonl", rows)
+    rows = read_rows(tiny_run.run.data / "parity.jsonl", ParityRow, "data")
+    thinking = [prompt(demo_model, question, thinking=True) for question in QUESTIONS]
+    wrong = [row.model_copy(update={"prompt_ids": ids}) for row, ids in zip(rows, thinking, strict=True)]
+    write_rows(tmp_path / "parity.jsonl", wrong)
     parity = check_parity(adapter_server.client, "tiny", tmp_path / "parity.jsonl")
     assert parity.equal == 0
     assert "<think>" in parity.sentence()

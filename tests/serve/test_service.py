@@ -44,9 +44,9 @@ def test_a_run_is_served_in_the_background_and_checked(tiny_run: TinyRun):
         assert f"tuneserve serve stop {port}" in said
         assert find_server(tiny_run.run.path).port == port
         assert [m.model for m in models_of(state, both=True)] == ["tiny-base", "tiny"]
-        checks = tiny_run.run.read().facts["served_checks"]
-        assert checks["parity"]["equal"] == 6
-        assert checks["proof"]["passed"]
+        checks = tiny_run.run.read().facts.served
+        assert checks.parity.equal == 6
+        assert checks.proof.passed
     finally:
         assert service.stop(port).state == "stopped"
 
@@ -91,7 +91,7 @@ def test_each_of_several_runs_is_checked_and_recorded(adapter_server: VllmServer
     with pytest.raises(TuneserveError, match=r"^half: proof: .*NOT the trained ones"):
         service._accept(job, adapter_server, console)
     assert "✓ tiny: proof: served weights are the trained ones" in console.export_text()
-    found = [run.read().facts["served_checks"]["proof"]["passed"] for run in (tiny_run.run, broken)]
+    found = [run.read().facts.served.proof.passed for run in (tiny_run.run, broken)]
     assert found == [True, False]
     service._accept(replace(job, check=False), adapter_server, console)
 

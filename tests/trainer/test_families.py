@@ -37,5 +37,5 @@ def test_family_trains_and_merges(workshop: Path, tmp_path: Path, model_type: st
     run = make_run(workshop, f"tiny-{model_type}", model=str(tiny(tmp_path, model_type)), train=few)
     data, _, _ = (run_stage(stage, run, folder=workshop) for stage in ("data", "train", "merge"))
     assert ("takes Unsloth's general path" in data.stdout) is warned
-    assert run.read().facts["unsloth"]["adapted_linears"] == 2 * 7
+    assert run.read().facts.trained.unsloth.adapted_linears == 2 * 7
     assert run.read().stages["merge"].figures["changed"] == 2 * 7

@@ -33,7 +33,7 @@ run = RunDir.open(Path(sys.argv[1]))
 config, tables = run.config(), [read_rows(run.data / part) for part in ("train", "heldout")]
 plan = make_plan(config.train, config.lora, tables[0]["length"].to_pylist(), Device("cpu", "CPU", 16.0, False))
 loop.EVAL_ROWS = 3
-made = loop.TrainingRun(run, config, plan, run.read().facts, *tables)
+made = loop.TrainingRun(run, config, plan, run.prepared(), *tables)
 args, layers = made.trainer.args, ModuleList([Module(), Module()])
 layers[0].apply_qkv, layers[1].apply_qkv = apply_lora_qkv, original_apply_qkv
 evaluation = [len(made.trainer.eval_dataset), args.per_device_eval_batch_size, args.prediction_loss_only]
@@ -75,20 +75,20 @@ def test_a_resume_on_other_data_or_versions_is_refused_unless_forced(
     rows = write_jsonl(tmp_path / "rows.jsonl", shop_rows(20))
     run = make_run(workshop, f"cut-off-{what}", data={"sources": str(rows)})
     run_stage("data", run, folder=workshop)
-    with pytest.raises(KeyboardInterrupt), run.stage("train", train_inputs(run, run.config())):
+    with pytest.raises(KeyboardInterrupt), run.stage("train", train_inputs(run, run.config(), run.prepared())):
         raise KeyboardInterrupt
     checkpoint = run.checkpoints / "checkpoint-5"
     checkpoint.mkdir(parents=True)
     for name in ("trainer_state.json", "optimizer.pt"):
         (checkpoint / name).touch()
-    assert find_checkpoint(run, train_inputs(run, run.config()), force=False) == checkpoint
+    assert find_checkpoint(run, train_inputs(run, run.config(), run.prepared()), force=False) == checkpoint
     if what == "data":
         write_jsonl(rows, shop_rows(21))
         run_stage("data", run, folder=workshop)
     else:
         newer = environment.versions() | {"trl": "99.0"}
         monkeypatch.setattr(environment, "versions", lambda: newer)
-    inputs = train_inputs(run, run.config())
+    inputs = train_inputs(run, run.config(), run.prepared())
     with pytest.raises(TuneserveError, match=f"under other settings .{what} was") as error:
         find_checkpoint(run, inputs, force=False)
     assert "--force" in error.value.next_step

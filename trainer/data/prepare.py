@@ -22,9 +22,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from configs import handover
 from configs.cache_folder import cache_root
 from configs.console import note
 from configs.fingerprint import files_fingerprint
+from configs.handover import HeldoutRow, ParityRow, PreparedFacts, write_rows
 from configs.hub import resolve_model
 from configs.rundir import RunDir
 from configs.schema import RunConfig
@@ -33,9 +35,9 @@ from trainer.data.cleaning import question_identity
 from trainer.data.corpus import Tally, gather
 from trainer.data.layouts import Conversation
 from trainer.data.report import DataReport, check_dropped, make_report, preview_row
-from trainer.data.rows import Progress, Tokenized, TokenRow, tokenize_all
+from trainer.data.rows import Progress, Tokenized, tokenize_all
 from trainer.data.sources import fingerprint
-from trainer.data.template import ChatCodec, answer_text, check_thinking, render_turn
+from trainer.data.template import ChatCodec, TokenRow, answer_text, check_thinking
 from trainer.requirements import check_model_needs, check_needs
 
 FILES = ("train", "heldout", "parity.jsonl", "heldout.jsonl", "data_report.json")
@@ -84,9 +86,10 @@ def prepare(config: RunConfig, model: Path, progress: Progress | None = None) ->
     return Prepared(folder, report, cached)
 
 
-def data_stage(run: RunDir, *, force: bool = False, progress: Progress | None = None) -> DataReport | None:
-    """Fills RUN/data and the manifest's facts about the template; None when nothing changed since the last time."""
-    config = run.config()
+def data_stage(
+    run: RunDir, config: RunConfig, *, force: bool = False, progress: Progress | None = None
+) -> DataReport | None:
+    """Fills RUN/data and the manifest's facts about the data; None when nothing changed since the last time."""
     model = resolve_model(config.model, config.hub, config.offline, weights=False)
     warning = check_architecture(model)
     trained = run.read().stages.get("train")
@@ -108,19 +111,7 @@ def data_stage(run: RunDir, *, force: bool = False, progress: Progress | None = 
         for name in FILES:
             _replace(prepared.folder / name, run.data / name)
         report = prepared.report
-        run.update(
-            facts={
-                "base_model": str(model),
-                "family": report.template["family"],
-                "thinking": config.thinking,
-                "end_token": report.template["end_token"],
-                "end_token_id": report.template["end_token_id"],
-                "template_sha256": report.template["sha256"],
-                "system": config.data.system,
-                "longest_row": report.longest_row,
-            },
-            hashes={"data": inputs["data"]},
-        )
+        run.update(prepared=prepared_facts(config, model, report), hashes={"data": inputs["data"]})
         record.figures |= {
             "cached": prepared.cached,
             "train_rows": report.train_rows,
@@ -131,6 +122,21 @@ def data_stage(run: RunDir, *, force: bool = False, progress: Progress | None = 
             "dropped": {name: r.count for name, r in report.reasons.items() if r.rule.startswith("dropped")},
         }
     return report
+
+
+def prepared_facts(config: RunConfig, model: Path, report: DataReport) -> PreparedFacts:
+    """What the stages after this one need to know."""
+    template = report.template
+    return PreparedFacts(
+        base_model=model,
+        family=template.family,
+        thinking=config.thinking,
+        end_token=template.end_token,
+        end_token_id=template.end_token_id,
+        template_sha256=template.sha256,
+        system=config.data.system,
+        longest_row=report.longest_row,
+    )
 
 
 def data_inputs(config: RunConfig, model: Path) -> dict[str, Any]:
@@ -148,7 +154,7 @@ def data_inputs(config: RunConfig, model: Path) -> dict[str, Any]:
 
 def content_key(config: RunConfig, model: Path) -> str:
     """Hash of everything that the prepared data depend on, this code included."""
-    code = files_fingerprint([Path(__file__).with_name(f"{name}.py") for name in _CODE])
+    code = files_fingerprint([*(Path(__file__).with_name(f"{name}.py") for name in _CODE), Path(handover.__file__)])
     inputs = data_inputs(config, model)
     # It decides about stopping, not about what is prepared.
     del inputs["data.max_dropped"]
@@ -177,10 +183,11 @@ def _prepare_into(folder: Path, config: RunConfig, model: Path, progress: Progre
 
     pick = random.Random(f"{config.seed} parity")
     order = pick.sample(range(split), split)
-    _write_lines(folder / "parity.jsonl", _parity(codec, config, corpus.train, train, order))
-    _write_lines(folder / "heldout.jsonl", _questions(corpus.heldout, heldout))
+    write_rows(folder / "parity.jsonl", _parity(config, corpus.train, train, order))
+    write_rows(folder / "heldout.jsonl", _questions(corpus.heldout, heldout))
     shown = [i for i in order if train[i].rows][:_PREVIEW_ROWS]
-    preview = [preview_row(codec, corpus.train[i].place, train[i].rows[-1]) for i in shown]
+    last = [(corpus.train[i].place, train[i].rows[-1]) for i in shown]
+    preview = [preview_row(codec, place, row.input_ids, row.labels) for place, row in last]
     kept = (sum(bool(t.rows) for t in train), sum(bool(t.rows) for t in heldout))
     make_report(corpus, tally, codec.facts, train_rows, heldout_rows, preview, kept).save(folder / "data_report.json")
 
@@ -218,54 +225,41 @@ def _write_rows(
 
 
 def _parity(
-    codec: ChatCodec,
     config: RunConfig,
     conversations: Sequence[Conversation],
     tokenized: Sequence[Tokenized],
     order: Sequence[int],
-) -> list[dict[str, Any]]:
+) -> list[ParityRow]:
     """Prompts whose ids a server must rebuild: in the mode it serves by default, and without special-token text."""
-    lines: list[dict[str, Any]] = []
+    lines: list[ParityRow] = []
     for i in order:
         if len(lines) == config.proof.parity_rows:
             break
         # A turn that was refused, or whose history was cut, has other ids than its messages.
         if not tokenized[i].rows or tokenized[i].reasons:
             continue
-        conversation = conversations[i]
-        last = len(conversation.messages) - 1
-        turn = render_turn(codec, conversation.messages, last, thinking=config.thinking, tools=conversation.tools)
-        if turn.thinking == config.thinking:
-            lines.append(
-                {
-                    "id": conversation.place,
-                    "messages": conversation.messages[:last],
-                    "tools": conversation.tools,
-                    "prompt_ids": turn.prompt_ids,
-                }
-            )
+        conversation, row = conversations[i], tokenized[i].rows[-1]
+        if row.thinking == config.thinking:
+            before, tools = conversation.messages[:-1], conversation.tools
+            lines.append(ParityRow(id=conversation.place, messages=before, tools=tools, prompt_ids=row.prompt_ids))
     return lines
 
 
-def _questions(conversations: Sequence[Conversation], tokenized: Sequence[Tokenized]) -> list[dict[str, Any]]:
+def _questions(conversations: Sequence[Conversation], tokenized: Sequence[Tokenized]) -> list[HeldoutRow]:
     """Held-out questions for the evaluation: the last turn of each conversation whose answer is text."""
     lines = []
     for conversation, result in zip(conversations, tokenized, strict=True):
         answer = conversation.messages[-1]
         if result.rows and not answer.get("tool_calls"):
             lines.append(
-                {
-                    "id": conversation.place,
-                    "cluster": question_identity(conversation).hex(),
-                    "messages": conversation.messages[:-1],
-                    "answers": [answer_text(answer)],
-                }
+                HeldoutRow(
+                    id=conversation.place,
+                    cluster=question_identity(conversation).hex(),
+                    messages=conversation.messages[:-1],
+                    answers=[answer_text(answer)],
+                )
             )
     return lines
-
-
-def _write_lines(file: Path, lines: Sequence[dict[str, Any]]) -> None:
-    file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
 
 
 def _sources_fingerprint(config: RunConfig) -> str:

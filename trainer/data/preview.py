@@ -81,8 +81,8 @@ def _figures(report: DataReport) -> Table:
         ("held-out rows", f"{report.heldout_rows:,}"),
         ("tokens", f"{report.train_tokens:,}, of them trained {report.trained_tokens:,}"),
         ("row length", f"median {lengths.p50}, 90 % {lengths.p90}, 99 % {lengths.p99}, longest {lengths.longest}"),
-        ("template family", _FAMILIES[str(template["family"])]),
-        ("end-of-turn token", f"{template['end_token']} ({template['end_token_id']})"),
+        ("template family", _FAMILIES[template.family]),
+        ("end-of-turn token", f"{template.end_token} ({template.end_token_id})"),
     ):  # fmt: skip
         table.add_row(name, value)
     return table

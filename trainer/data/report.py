@@ -13,8 +13,7 @@ import numpy as np
 from configs.errors import DataError
 from trainer.data.cleaning import RULES
 from trainer.data.corpus import Corpus, Tally
-from trainer.data.rows import TokenRow, trained_tokens
-from trainer.data.template import IGNORED, ChatCodec, TemplateFacts
+from trainer.data.template import IGNORED, ChatCodec, TemplateFacts, TokenRow
 
 _NO_TOOLS = "take a model whose chat template writes tool calls, such as Qwen/Qwen3-8B, or leave those rows out"
 _WAYS_OUT = {
@@ -80,7 +79,7 @@ class DataReport:
     lengths: Lengths
     reasons: dict[str, Reason]
     sources: list[dict[str, object]]
-    template: dict[str, object]
+    template: TemplateFacts
     preview: list[PreviewRow]
 
     def save(self, file: Path) -> None:
@@ -92,6 +91,7 @@ class DataReport:
         raw["lengths"] = Lengths(**{**raw["lengths"], "histogram": [tuple(b) for b in raw["lengths"]["histogram"]]})
         raw["reasons"] = {name: Reason(**reason) for name, reason in raw["reasons"].items()}
         raw["preview"] = [PreviewRow(p["id"], [tuple(s) for s in p["spans"]]) for p in raw["preview"]]
+        raw["template"] = TemplateFacts(**raw["template"])
         return cls(**raw)
 
 
@@ -116,13 +116,13 @@ def make_report(
         heldout_rows=len(heldout),
         rows_per_conversation=round(len(train) / max(1, sum(corpus.copies)), 3),
         train_tokens=int(lengths.sum()),
-        trained_tokens=sum(map(trained_tokens, train)),
+        trained_tokens=sum(row.trained for row in train),
         longest_row=longest,
         dropped_share=round(len(tally.faulty) / max(1, corpus.read), 5),
         lengths=_lengths(lengths),
         reasons={name: Reason(RULES[name], count, tally.places[name]) for name, count in sorted(tally.counts.items())},
         sources=[asdict(source) for source in corpus.sources],
-        template=asdict(facts),
+        template=facts,
         preview=preview,
     )
 
@@ -147,12 +147,12 @@ def check_dropped(report: DataReport, max_dropped: float) -> None:
     )
 
 
-def preview_row(codec: ChatCodec, row_id: str, row: TokenRow) -> PreviewRow:
+def preview_row(codec: ChatCodec, row_id: str, input_ids: np.ndarray, labels: np.ndarray) -> PreviewRow:
     """Decodes a row in stretches of equal masking, special tokens shown."""
-    trained = row.labels != IGNORED
+    trained = labels != IGNORED
     edges = [0, *(np.flatnonzero(np.diff(trained)) + 1).tolist(), len(trained)]
     spans = [
-        (codec.tokenizer.decode(row.input_ids[a:b].tolist(), skip_special_tokens=False), bool(trained[a]))
+        (codec.tokenizer.decode(input_ids[a:b].tolist(), skip_special_tokens=False), bool(trained[a]))
         for a, b in pairwise(edges)
     ]
     return PreviewRow(row_id, spans)

@@ -8,28 +8,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
-
 from configs.errors import DataError
 from configs.schema import DataConfig
 from trainer.data.layouts import Conversation
-from trainer.data.template import IGNORED, ChatCodec, Row, TrainedTurn, Unrenderable, join_turns, render_turn
+from trainer.data.template import ChatCodec, TokenRow, TrainedTurn, Unrenderable, join_turns, render_turn
 
 Progress = Callable[[int, int], None]
 """Called with (conversations done, conversations in all)."""
 
 _CHUNK = 250
 _WORTH_A_POOL = 2000
-
-
-@dataclass(frozen=True)
-class TokenRow:
-    """One training row as arrays of int32, both of shape (tokens,)."""
-
-    input_ids: np.ndarray
-    labels: np.ndarray
-    said: tuple[str, ...]
-    """The answers that are trained, as the data have them."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +98,7 @@ def tokenize_conversation(codec: ChatCodec, conversation: Conversation, data: Da
     rows = []
     for row in join_turns(turns):
         if row.trained:
-            rows.append(_as_arrays(row))
+            rows.append(row)
         else:
             reasons.append(("no_trained_token", True))
     return Tokenized(rows, reasons)
@@ -147,12 +135,3 @@ def _chunk(start: int) -> list[Tokenized]:
 
 def _length(turn: TrainedTurn) -> int:
     return len(turn.prompt_ids) + len(turn.answer_ids)
-
-
-def _as_arrays(row: Row) -> TokenRow:
-    return TokenRow(np.asarray(row.input_ids, dtype=np.int32), np.asarray(row.labels, dtype=np.int32), row.said)
-
-
-def trained_tokens(row: TokenRow) -> int:
-    """Number of tokens of a row that are learned."""
-    return int((row.labels != IGNORED).sum())

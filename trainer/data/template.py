@@ -14,16 +14,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
 from jinja2.exceptions import TemplateError
 from tokenizers import Tokenizer
 
 from configs.errors import ConfigError
+from configs.handover import Family
 
 Message = dict[str, Any]
 Tools = list[dict[str, Any]] | None
-Family = Literal["none", "switchable", "always"]
 
 IGNORED = -100
 """Label of a token that is not trained; PyTorch's cross entropy leaves it out."""
@@ -78,18 +79,25 @@ class TrainedTurn:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One training row; `input_ids` and `labels` have the same length."""
+class TokenRow:
+    """One training row; `input_ids` and `labels` are arrays of int32 of shape (tokens,)."""
 
-    input_ids: list[int]
-    labels: list[int]
+    input_ids: np.ndarray
+    labels: np.ndarray
     said: tuple[str, ...]
     """The answers that are trained, as the data have them."""
+    thinking: bool
+    """Mode in which the last of them was rendered."""
 
     @property
     def trained(self) -> int:
         """Number of tokens that are learned."""
-        return sum(label != IGNORED for label in self.labels)
+        return int((self.labels != IGNORED).sum())
+
+    @property
+    def prompt_ids(self) -> list[int]:
+        """Token ids before the last answer: what a server builds for the messages before it."""
+        return self.input_ids[: answer_start(self.labels)].tolist()
 
 
 @dataclass
@@ -377,15 +385,28 @@ def guard(codec: ChatCodec, messages: Sequence[Message], tools: Tools) -> tuple[
     return hidden, hide(tools, codec.added_pattern), {character: name for name, character in stand_in.items()}
 
 
-def join_turns(turns: Sequence[TrainedTurn]) -> list[Row]:
+def join_turns(turns: Sequence[TrainedTurn]) -> list[TokenRow]:
     """Rows of one conversation: one row for all turns where each prompt continues the row so far, else one a turn."""
-    rows: list[Row] = []
+    rows: list[TokenRow] = []
     for turn in turns:
-        so_far = rows[-1].input_ids if rows else []
-        before = rows.pop() if rows and turn.prompt_ids[: len(so_far)] == so_far else Row([], [], ())
-        labels = before.labels + [IGNORED] * (len(turn.prompt_ids) - len(before.labels)) + turn.answer_ids
-        rows.append(Row(turn.prompt_ids + turn.answer_ids, labels, (*before.said, turn.said)))
+        input_ids = np.array(turn.prompt_ids + turn.answer_ids, dtype=np.int32)
+        labels = np.full(len(input_ids), IGNORED, dtype=np.int32)
+        labels[len(turn.prompt_ids) :] = turn.answer_ids
+        said: tuple[str, ...] = (turn.said,)
+        if rows and turn.prompt_ids[: len(rows[-1].input_ids)] == rows[-1].input_ids.tolist():
+            before = rows.pop()
+            labels[: len(before.labels)] = before.labels
+            said = (*before.said, turn.said)
+        rows.append(TokenRow(input_ids, labels, said, turn.thinking))
     return rows
+
+
+def answer_start(labels: Sequence[int] | np.ndarray) -> int:
+    """Index of the first label of the last trained stretch; the answer runs from there to the end of the row."""
+    start = len(labels)
+    while start and labels[start - 1] != IGNORED:
+        start -= 1
+    return start
 
 
 def _strings(value: Any) -> list[str]:

@@ -19,8 +19,10 @@ import torch
 from configs.console import done, skipped
 from configs.errors import ConfigError, TuneserveError
 from configs.fingerprint import files_fingerprint, weights_fingerprint
+from configs.handover import PreparedFacts
 from configs.model_files import weight_files
 from configs.rundir import RunDir
+from configs.schema import RunConfig
 from trainer.export.changes import index_weights, plan_merge
 from trainer.export.gguf import export_gguf
 from trainer.export.new_folder import OnProgress, new_folder, shown_progress
@@ -104,46 +106,46 @@ def merge_adapter(
     )
 
 
-def merge_run(run: RunDir, force: bool = False) -> None:
+def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
     """The stage `merge` of a run: RUN/adapter into the run's base, to RUN/merged, and RUN/gguf where it is asked for.
 
     Raises:
         TuneserveError: the run has not been trained, or the merge failed.
     """
-    config, facts = run.config(), run.read().facts
-    if "base_model" not in facts or not run.adapter.is_dir():
+    if not run.adapter.is_dir():
         raise TuneserveError(f"{run.path}: has no adapter yet", f"tuneserve train {run.config_file}")
-    base = Path(facts["base_model"])
+    facts = run.prepared()
+    base = facts.base_model
     check_sources(base, run.adapter)
     inputs = {
         "adapter": files_fingerprint(sorted(f for f in run.adapter.iterdir() if f.suffix in (".json", ".safetensors"))),
         "base.weights": weights_fingerprint(base),
         "base.files": files_fingerprint([base / name for name in side_files(base)]),
-        "end_token_id": facts.get("end_token_id"),
+        "end_token_id": facts.end_token_id,
         "merge.shard_gb": config.merge.shard_gb,
     }
     why = "forced" if force else run.changed_since("merge", inputs)
     if why is None:
         skipped("merge")
     else:
-        _merge_stage(run, base, inputs)
+        _merge_stage(run, config, facts, inputs)
     if "gguf" in config.merge.formats:
-        gguf_run(run, config.merge.gguf_quant, force)
+        gguf_run(run, config, facts, force)
 
 
-def gguf_run(run: RunDir, quant: str, force: bool = False) -> None:
+def gguf_run(run: RunDir, config: RunConfig, facts: PreparedFacts, force: bool = False) -> None:
     """The stage `gguf` of a run: RUN/merged to RUN/gguf/NAME-QUANT.gguf.
 
     Raises:
         TuneserveError: the run has not been merged, or the file cannot be written.
     """
-    manifest = run.read()
+    quant = config.merge.gguf_quant
     if not (run.merged / "config.json").is_file():
         raise TuneserveError(f"{run.path}: has no merged weights yet", f"tuneserve merge {run.path}")
     inputs = {
         "merged.weights": weights_fingerprint(run.merged),
         "merged.files": files_fingerprint([run.merged / name for name in side_files(run.merged)]),
-        "end_token_id": manifest.facts.get("end_token_id"),
+        "end_token_id": facts.end_token_id,
         "quant": quant,
     }
     if not force and run.changed_since("gguf", inputs) is None:
@@ -154,9 +156,9 @@ def gguf_run(run: RunDir, quant: str, force: bool = False) -> None:
             TensorReader(index_weights(weight_files(run.merged))),
             run.merged,
             run.gguf,
-            name=manifest.name,
+            name=config.name,
             quant=quant,
-            end_token_id=manifest.facts.get("end_token_id"),
+            end_token_id=facts.end_token_id,
             on_progress=on_progress,
             redo=True,
         )
@@ -164,16 +166,15 @@ def gguf_run(run: RunDir, quant: str, force: bool = False) -> None:
     done("gguf", run.read().stages["gguf"].seconds or 0.0, f"{result.file} ({result.size_gb:.2f} GB)")
 
 
-def _merge_stage(run: RunDir, base: Path, inputs: dict[str, Any]) -> None:
-    config, facts = run.config(), run.read().facts
+def _merge_stage(run: RunDir, config: RunConfig, facts: PreparedFacts, inputs: dict[str, Any]) -> None:
     with run.stage("merge", inputs, [run.merged]) as record, shown_progress("merge") as on_progress:
         result = merge_adapter(
-            base,
+            facts.base_model,
             run.adapter,
             run.merged,
             shard_gb=config.merge.shard_gb,
             on_progress=on_progress,
-            end_token_id=facts.get("end_token_id"),
+            end_token_id=facts.end_token_id,
             redo=True,
         )
         record.figures = {name: value for name, value in asdict(result).items() if name != "folder"}

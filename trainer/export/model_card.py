@@ -13,7 +13,9 @@ from typing import Any, Literal
 import yaml
 
 from configs.errors import ConfigError, TuneserveError, first_line
-from configs.rundir import Manifest, RunDir, write_atomically
+from configs.files import write_atomically
+from configs.manifest import Manifest
+from configs.rundir import RunDir
 
 Hub = Literal["huggingface", "modelscope"]
 
@@ -105,53 +107,52 @@ def _push_modelscope(folder: Path, repository: str, private: bool) -> str:
 
 def _front_matter(manifest: Manifest) -> dict[str, Any]:
     matter: dict[str, Any] = {"language": ["zh"], "library_name": "transformers", "pipeline_tag": "text-generation"}
-    if _is_hub_id(manifest.config["model"]):
-        matter |= {"base_model": manifest.config["model"], "base_model_relation": "finetune"}
-    datasets = [s["path"].partition("#")[0] for s in manifest.config["data"]["sources"]]
+    if _is_hub_id(manifest.config.model):
+        matter |= {"base_model": manifest.config.model, "base_model_relation": "finetune"}
+    datasets = [s.path.partition("#")[0] for s in manifest.config.data.sources]
     if public := [name for name in datasets if _is_hub_id(name)]:
         matter["datasets"] = public
     return {**matter, "tags": ["tuneserve", "unsloth", "sft"]}
 
 
 def _summary(manifest: Manifest) -> str:
-    full = manifest.config["train"]["method"] == "full"
+    full = manifest.config.train.method == "full"
     how = "All weights were trained" if full else "A LoRA adapter was trained and merged into the 16-bit base"
     thinking = "thinks before it answers" if manifest.thinking else "answers without a thinking block"
-    return f"Fine-tuned from {_name(manifest.config['model'])}. {how}. As trained, it {thinking}.\n"
+    return f"Fine-tuned from {_name(manifest.config.model)}. {how}. As trained, it {thinking}.\n"
 
 
 def _training(manifest: Manifest) -> list[tuple[str, str]]:
-    lora, train = manifest.config["lora"], manifest.config["train"]
-    figures = manifest.stages["train"].figures if "train" in manifest.stages else {}
-    rows = [("base model", _name(manifest.config["model"])), ("method", train["method"])]
-    if train["method"] == "lora":
-        kind = "".join(name for flag, name in (("rslora", " rsLoRA"), ("dora", " DoRA")) if lora[flag])
+    lora, train = manifest.config.lora, manifest.config.train
+    figures = manifest.trained()
+    rows = [("base model", _name(manifest.config.model)), ("method", train.method)]
+    if train.method == "lora":
+        kind = "".join(name for flag, name in ((lora.rslora, " rsLoRA"), (lora.dora, " DoRA")) if flag)
         rows += [
-            ("adapter", f"rank {lora['r']}, alpha {lora['alpha']:g}, dropout {lora['dropout']:g}{kind}"),
-            ("target modules", ", ".join(lora["target_modules"])),
+            ("adapter", f"rank {lora.r}, alpha {lora.alpha:g}, dropout {lora.dropout:g}{kind}"),
+            ("target modules", ", ".join(lora.target_modules)),
         ]
-    rate = figures.get("learning_rate", train["learning_rate"])
+    rate = figures.learning_rate if figures else train.learning_rate
     rows += [
-        ("precision of the base while training", train["precision"]),
-        ("learning rate", f"{rate:g}, {train['scheduler']}, warm-up {train['warmup_ratio']:g}"),
-        ("epochs", f"{train['epochs']:g}" if not train["max_steps"] else f"up to {train['max_steps']} steps"),
-        ("rows per step", str(train["rows_per_step"])),
+        ("precision of the base while training", train.precision),
+        ("learning rate", f"{rate:g}, {train.scheduler}, warm-up {train.warmup_ratio:g}"),
+        ("epochs", f"{train.epochs:g}" if not train.max_steps else f"up to {train.max_steps} steps"),
+        ("rows per step", str(train.rows_per_step)),
         ("seed", str(manifest.seed)),
     ]
-    for key, label in (("steps", "steps"), ("loss", "final training loss"), ("heldout_loss", "held-out loss")):
-        if isinstance(figures.get(key), int | float):
-            rows.append((label, f"{figures[key]:g}" if key == "steps" else f"{figures[key]:.4f}"))
+    if figures:
+        rows += [("steps", str(figures.steps)), ("mean training loss", f"{figures.loss:.4f}")]
+    if figures and figures.heldout_loss is not None:
+        rows.append(("held-out loss", f"{figures.heldout_loss:.4f}"))
     rows += [(package, version) for package, version in sorted(manifest.versions.items())]
     return rows
 
 
 def _data(manifest: Manifest, report: dict[str, Any] | None) -> str:
-    config = manifest.config["data"]
-    lines = [
-        f"- {_name(s['path'])}" + (f" (weight {s['weight']:g})" if s["weight"] != 1 else "") for s in config["sources"]
-    ]
-    if config["replay"]:
-        lines.append(f"- {_name(config['replay']['source']['path'])} (replay, {config['replay']['ratio']:g} to 1)")
+    config = manifest.config.data
+    lines = [f"- {_name(s.path)}" + (f" (weight {s.weight:g})" if s.weight != 1 else "") for s in config.sources]
+    if config.replay:
+        lines.append(f"- {_name(config.replay.source.path)} (replay, {config.replay.ratio:g} to 1)")
     text = "\n".join(lines) + "\n"
     if report:
         text += (
@@ -181,19 +182,19 @@ def _scores(report: dict[str, Any] | None) -> str:
 
 
 def _proof(manifest: Manifest) -> str:
-    stage = manifest.stages.get("tuned")
-    proof = stage.figures.get("proof") if stage else None
-    if not proof:
+    served = manifest.served()
+    proof = served.proof if served else None
+    if proof is None:
         return "Not proved through a server yet.\n"
     return (
-        f"Read through the server on {proof['rows']} held-out answers, the log-likelihood differs from the adapter's "
-        f"by {proof['mean_gap']:.3f} nats on average, where training changed it by {proof['mean_effect']:.3f}.\n"
+        f"Read through the server on {proof.rows} held-out answers, the log-likelihood differs from the adapter's "
+        f"by {proof.mean_gap:.3f} nats on average, where training changed it by {proof.mean_effect:.3f}.\n"
     )
 
 
 def _limits(manifest: Manifest, report: dict[str, Any] | None) -> str:
     lines = [
-        f"- Trained on rows of at most {manifest.config['data']['max_length']} tokens.",
+        f"- Trained on rows of at most {manifest.config.data.max_length} tokens.",
         "- Only the tasks above were measured; what is not in the table may have become better or worse.",
         "- It inherits the base model's licence, knowledge and faults, and was not tuned for safety.",
     ]
@@ -204,8 +205,9 @@ def _limits(manifest: Manifest, report: dict[str, Any] | None) -> str:
 
 
 def _use(manifest: Manifest) -> str:
-    thinking = json.dumps({"enable_thinking": manifest.thinking})
-    switch = f" --default-chat-template-kwargs '{thinking}'" if manifest.facts.get("family") == "switchable" else ""
+    thinking, prepared = json.dumps({"enable_thinking": manifest.thinking}), manifest.facts.prepared
+    switchable = prepared is not None and prepared.family == "switchable"
+    switch = f" --default-chat-template-kwargs '{thinking}'" if switchable else ""
     return f"```bash\nvllm serve FOLDER --served-model-name {manifest.name}{switch}\n```\n"
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from configs.handover import Plan
 from configs.model_shape import ModelShape, UnknownShape
 from configs.schema import LoraConfig, RunConfig, TrainConfig
 from trainer.plan.candidates import ENOUGH_STEPS, Candidate, choose, optimizer_steps, why_not_recorded
@@ -32,42 +33,6 @@ class Device:
     """Memory of the GPU, or of the machine, in GB of 1e9 bytes."""
     bf16: bool
     """Whether bf16 is computed in hardware, fast enough to train in."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The layout of training."""
-
-    rows_per_step: int
-    micro_batch: int
-    """Rows of one forward pass."""
-    accumulation: int
-    """Forward passes of one optimizer step; rows_per_step = micro_batch * accumulation."""
-    padding_free: bool
-    checkpointing: Checkpointing
-    dtype: Literal["bfloat16", "float16", "float32"]
-    optimizer: str
-    learning_rate: float
-    """Peak rate; differs from the recipe's only under `rows_per_step: auto`."""
-    graphs: bool
-    """Whether steps are recorded as CUDA graphs."""
-    group_by_length: bool
-    """Whether rows of like length share a forward pass, which is what saves padding."""
-    reasons: dict[str, str]
-    """Why, by the decision's name."""
-
-    def summary(self) -> str:
-        """One line for the log of a run."""
-        laid_out = "padding-free" if self.padding_free else "padded, rows of like length together"
-        return (
-            f"{self.rows_per_step} rows a step = {self.micro_batch} x {self.accumulation}, {laid_out}; {self.dtype}, "
-            f"checkpointing {self.checkpointing}, {self.optimizer} at {self.learning_rate:.3g}"
-            f"{', steps recorded as CUDA graphs' if self.graphs else ''}"
-        )
-
-    def facts(self) -> dict[str, Any]:
-        """The plan as plain values, for the manifest."""
-        return asdict(self)
 
 
 def predicted_layout(

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from configs.handover import Plan
 from trainer.plan.candidates import Candidate
 from trainer.plan.gpus import MEASURED_ON, Gpu
-from trainer.plan.layout import Plan
 from trainer.plan.serving import Servable
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import torch
 
 from configs.console import note
 from configs.errors import TuneserveError
+from configs.handover import Plan
 from trainer.plan.candidates import divisors
-from trainer.plan.layout import Plan
 
 LESS = (
     "set train.precision=4bit, a lower data.max_length, or train.gradient_checkpointing=unsloth with train.plan=manual "
@@ -75,12 +74,13 @@ def halved(plan: Plan) -> Plan | None:
         return None
     micro_batch = max(n for n in divisors(plan.rows_per_step) if n <= plan.micro_batch // 2)
     why = f"memory ran out with {plan.micro_batch} rows; before that: {plan.reasons['micro_batch']}"
-    return replace(
-        plan,
-        micro_batch=micro_batch,
-        accumulation=plan.rows_per_step // micro_batch,
-        graphs=False,
-        reasons=plan.reasons | {"micro_batch": why, "graphs": "recorded steps are one forward pass"},
+    return plan.model_copy(
+        update={
+            "micro_batch": micro_batch,
+            "accumulation": plan.rows_per_step // micro_batch,
+            "graphs": False,
+            "reasons": plan.reasons | {"micro_batch": why, "graphs": "recorded steps are one forward pass"},
+        }
     )
 
 

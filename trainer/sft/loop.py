@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from trainer.sft.model import load, what_unsloth_did  # isort: skip - imports unsloth, which must come first
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallbac
 from trl import SFTConfig, SFTTrainer
 
 from configs.console import console
-from configs.rundir import RunDir, write_atomically
+from configs.handover import Plan, PreparedFacts, ProofRow, write_rows
+from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer.export.new_folder import new_folder
-from trainer.plan.layout import Plan
 from trainer.sft.device import peak_gb
 from trainer.sft.first_batch import check_first_batch, expected_answers, rows_of
 from trainer.sft.graphs import CudaRecorder, GraphedSteps
@@ -37,25 +36,24 @@ class TrainingRun:
         run: RunDir,
         config: RunConfig,
         plan: Plan,
-        facts: dict[str, Any],
+        facts: PreparedFacts,
         train: pa.Table,
         heldout: pa.Table,
     ) -> None:
         disable_progress_bars()
         self.run, self.config, self.plan = run, config, plan
-        self.end_token_id = int(facts["end_token_id"])
+        self.end_token_id = facts.end_token_id
         self.full = config.train.method == "full"
         self.expected = expected_answers(train.select(["input_ids", "said"]).to_pylist())
         self.proof = proof_rows((heldout if heldout.num_rows else train).to_pylist(), config.proof.rows, config.seed)
-        self.model, self.tokenizer = load(config, Path(facts["base_model"]), int(facts["longest_row"]), plan)
+        self.model, self.tokenizer = load(config, facts.base_model, facts.longest_row, plan)
         # Under full fine-tuning the base is gone once training starts.
         self.base_scores = answer_logprobs(self.model, self.proof, adapter=True) if self.full else None
         self.log = RunLog(run.logs / "train.jsonl", console)
-        longest = int(facts["longest_row"])
-        evaluated = _rows(heldout.slice(0, EVAL_ROWS), longest) if heldout.num_rows else None
-        self.trainer = self._trainer(_rows(train, longest), evaluated)
+        evaluated = _rows(heldout.slice(0, EVAL_ROWS), facts.longest_row) if heldout.num_rows else None
+        self.trainer = self._trainer(_rows(train, facts.longest_row), evaluated)
         self.did = what_unsloth_did(self.model, self.trainer)
-        self.graphs = self._graphs(longest) if plan.graphs and self.did["padding_free"] else None
+        self.graphs = self._graphs(facts.longest_row) if plan.graphs and self.did.padding_free else None
         self.checked: list[tuple[str, str]] = []
 
     def go(self, checkpoint: Path | None) -> dict[str, Any]:
@@ -135,11 +133,11 @@ class TrainingRun:
     def _write_proof(self) -> None:
         adapter = answer_logprobs(self.model, self.proof, adapter=True)
         base = self.base_scores or answer_logprobs(self.model, self.proof, adapter=False)
-        lines = [
-            row | {"base_logprob": before, "adapter_logprob": after}
-            for row, before, after in zip(self.proof, base, adapter, strict=True)
+        rows = [
+            ProofRow(**answer.model_dump(), base_logprob=before, adapter_logprob=after)
+            for answer, before, after in zip(self.proof, base, adapter, strict=True)
         ]
-        write_atomically(self.run.data / "proof.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        write_rows(self.run.data / "proof.jsonl", rows)
 
 
 def training_arguments(run: RunDir, config: RunConfig, plan: Plan, *, evaluates: bool) -> SFTConfig:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import unsloth  # isort: skip
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers.utils import logging
 from unsloth import FastLanguageModel
 
+from configs.handover import Plan, UnslothFacts
 from configs.schema import RunConfig
-from trainer.plan.layout import Checkpointing, Plan
+from trainer.plan.estimate import Checkpointing
 
 
 def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any, Any]:
@@ -64,30 +65,30 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
     return model, tokenizer
 
 
-def what_unsloth_did(model: Any, trainer: Any) -> dict[str, Any]:
+def what_unsloth_did(model: Any, trainer: Any) -> UnslothFacts:
     """Read from the model and the trainer as they stand, not from what was asked for."""
     text = model.get_base_model() if hasattr(model, "get_base_model") else model
     collator = trainer.data_collator
-    return {
-        "version": unsloth.__version__,
-        "backend": "cpu" if model.device.type == "cpu" else "gpu",
-        "layers": int(text.config.get_text_config().num_hidden_layers),
-        "patched_layers": patched_layers(text),
-        "adapted_linears": sum(1 for name, _ in model.named_modules() if name.endswith(".lora_A")),
-        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "attention": text.config._attn_implementation,
-        "precision": loaded_precision(text),
-        "packing": bool(trainer.args.packing),
-        "padding_free": bool(collator.padding_free),
-        "gradient_checkpointing": bool(text.is_gradient_checkpointing),
-        "optimizer": str(getattr(trainer.args.optim, "value", trainer.args.optim)),
-        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
-        "bf16_autocast": bool(trainer.args.bf16),
-    }
+    return UnslothFacts(
+        version=unsloth.__version__,
+        backend="cpu" if model.device.type == "cpu" else "gpu",
+        layers=int(text.config.get_text_config().num_hidden_layers),
+        patched_layers=patched_layers(text),
+        adapted_linears=sum(1 for name, _ in model.named_modules() if name.endswith(".lora_A")),
+        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        parameters=sum(p.numel() for p in model.parameters()),
+        attention=text.config._attn_implementation,
+        precision=loaded_precision(text),
+        packing=bool(trainer.args.packing),
+        padding_free=bool(collator.padding_free),
+        gradient_checkpointing=bool(text.is_gradient_checkpointing),
+        optimizer=str(getattr(trainer.args.optim, "value", trainer.args.optim)),
+        dtype=str(next(model.parameters()).dtype).removeprefix("torch."),
+        bf16_autocast=bool(trainer.args.bf16),
+    )
 
 
-def loaded_precision(model: Any) -> str:
+def loaded_precision(model: Any) -> Literal["16bit", "8bit", "4bit"]:
     """`4bit`, `8bit` or `16bit`, by the kind of linear layers there are: a library may have fallen back."""
     kinds = {type(module).__name__ for module in model.modules()}
     if "Linear4bit" in kinds:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from configs.files import json_line, read_jsonl, write_jsonl
 from trainer.sft.device import peak_gb
 
 _PLAIN_EVERY_S = 10.0
@@ -81,7 +81,7 @@ class RunLog(TrainerCallback):
             return
         line["seconds"] = round(now - self._begun, 3)
         with self.file.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(line) + "\n")
+            out.write(json_line(line))
         self._show(line, state, now)
 
     def on_train_end(
@@ -119,13 +119,12 @@ def forget_after(file: Path, step: int) -> None:
     """Drops the lines of steps after `step`: a resumed run writes them again, a new one starts with none."""
     kept = [line for line in read_log(file) if line["step"] <= step] if step else []
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+    write_jsonl(file, kept)
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
     """The lines of `train.jsonl`; a last line that a kill cut short is left out."""
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    return [line for _, line in read_jsonl(file, torn=True)] if file.exists() else []
 
 
 def plot_loss(log: Path, picture: Path) -> None:

@@ -9,28 +9,23 @@ from typing import Any
 
 import torch
 
-from trainer.data.template import IGNORED
+from configs.handover import ProofAnswer
+from trainer.data.template import answer_start
 
 
-def proof_rows(rows: Sequence[Mapping[str, Any]], count: int, seed: int) -> list[dict[str, Any]]:
-    """A seeded choice of rows with the place where their last answer starts: id, input_ids, answer_start."""
+def proof_rows(rows: Sequence[Mapping[str, Any]], count: int, seed: int) -> list[ProofAnswer]:
+    """A seeded choice of token rows (id, input_ids, labels), each with the place where its last answer starts."""
     chosen = random.Random(f"{seed} proof").sample(range(len(rows)), min(count, len(rows)))
     return [
-        {"id": rows[i]["id"], "input_ids": list(rows[i]["input_ids"]), "answer_start": answer_start(rows[i]["labels"])}
+        ProofAnswer(
+            id=rows[i]["id"], input_ids=list(rows[i]["input_ids"]), answer_start=answer_start(rows[i]["labels"])
+        )
         for i in sorted(chosen)
     ]
 
 
-def answer_start(labels: Sequence[int]) -> int:
-    """Index of the first label of the last trained stretch; the answer runs from there to the end of the row."""
-    start = len(labels)
-    while start and labels[start - 1] != IGNORED:
-        start -= 1
-    return start
-
-
 @torch.no_grad()
-def answer_logprobs(model: Any, rows: Sequence[Mapping[str, Any]], *, adapter: bool) -> list[float]:
+def answer_logprobs(model: Any, rows: Sequence[ProofAnswer], *, adapter: bool) -> list[float]:
     """Sum of the answer tokens' log-probabilities (nats) of each row, its end-of-turn token included.
 
     One row at a time and unpadded, which is what a server computes; the softmax in fp32. Not under `inference_mode`:
@@ -41,9 +36,9 @@ def answer_logprobs(model: Any, rows: Sequence[Mapping[str, Any]], *, adapter: b
     scores = []
     with contextlib.nullcontext() if adapter else model.disable_adapter():
         for row in rows:
-            ids = torch.tensor([row["input_ids"]], device=model.device)
+            ids = torch.tensor([row.input_ids], device=model.device)
             logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0]
-            start = row["answer_start"]
+            start = row.answer_start
             logprobs = torch.log_softmax(logits[start - 1 : -1].float(), dim=-1)
             scores.append(logprobs.gather(1, ids[0, start:, None]).sum().item())
     model.train(was_training)

@@ -13,11 +13,12 @@ from configs.cache_folder import cache_root
 from configs.console import note
 from configs.errors import ConfigError, TuneserveError
 from configs.fingerprint import files_fingerprint, weights_fingerprint
+from configs.handover import Plan, PreparedFacts, TrainedFacts, TrainFigures, UnslothFacts
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer import environment
 from trainer.data.prepare import read_rows
-from trainer.plan.layout import Plan, count_steps, make_plan, precision_warning, predicted_layout
+from trainer.plan.layout import count_steps, make_plan, precision_warning, predicted_layout
 from trainer.requirements import check_model_needs, check_needs
 from trainer.sft.trackers import tracked
 
@@ -27,7 +28,7 @@ FEW_STEPS = 100
 _CHANGES_NOTHING = {"report_to", "save_total_limit"}
 
 
-def train_stage(run: RunDir, *, force: bool = False) -> dict[str, Any] | None:
+def train_stage(run: RunDir, config: RunConfig, *, force: bool = False) -> TrainFigures | None:
     """Trains, or goes on from the last checkpoint of a run that was cut off; None when nothing changed.
 
     Returns:
@@ -36,33 +37,33 @@ def train_stage(run: RunDir, *, force: bool = False) -> dict[str, Any] | None:
     Raises:
         TuneserveError: a checkpoint belongs to another recipe, data set or version, or the first batch is wrong.
     """
-    config = run.config()
-    inputs = train_inputs(run, config)
+    facts = run.prepared()
+    inputs = train_inputs(run, config, facts)
     if run.changed_since("train", inputs) is None and not force:
         return None
     check_needs(config)
-    check_model_needs(config, Path(run.read().facts["base_model"]))
+    check_model_needs(config, facts.base_model)
     checkpoint = find_checkpoint(run, inputs, force=force)
     if checkpoint:
         note(f"goes on from {checkpoint.name}")
     outputs = [run.adapter, run.data / "proof.jsonl", run.logs / "train.jsonl", run.report / "loss.png"]
     with run.stage("train", inputs, outputs) as record:
-        record.figures |= _train(run, config, checkpoint)
-    return record.figures
+        figures = _train(run, config, facts, checkpoint)
+        record.figures |= figures.model_dump(mode="json")
+    return figures
 
 
-def train_inputs(run: RunDir, config: RunConfig) -> dict[str, Any]:
+def train_inputs(run: RunDir, config: RunConfig, facts: PreparedFacts) -> dict[str, Any]:
     """What training depends on, for the manifest."""
-    base = run.read().facts.get("base_model")
-    if base is None or not (run.data / "train" / "rows.parquet").is_file():
-        raise ConfigError(f"{run.path}: the data are not prepared yet", f"python -m trainer data {run.path}")
+    rows = [run.data / part / "rows.parquet" for part in ("train", "heldout")]
+    if gone := next((file for file in rows if not file.is_file()), None):
+        raise ConfigError(f"{gone}: the token rows are gone", f"tuneserve train {run.config_file}")
     named = {f"lora.{k}": v for k, v in config.lora.model_dump(mode="json").items()}
     named |= {f"train.{k}": v for k, v in config.train.model_dump(mode="json", exclude=_CHANGES_NOTHING).items()}
-    rows = [run.data / part / "rows.parquet" for part in ("train", "heldout")]
     return named | {
         "seed": config.seed,
         "proof.rows": config.proof.rows,
-        "base_model": weights_fingerprint(Path(base)),
+        "base_model": weights_fingerprint(facts.base_model),
         "data": files_fingerprint(rows),
         **{f"versions.{name}": version for name, version in environment.versions().items()},
     }
@@ -98,7 +99,7 @@ def last_checkpoint(run: RunDir) -> Path | None:
     return complete[-1] if complete else None
 
 
-def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> dict[str, Any]:
+def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Path | None) -> TrainFigures:
     environment.settle(cache_root())
     from trainer.sft.loop import TrainingRun  # imports unsloth, so the environment stands first
 
@@ -106,7 +107,6 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> dict[str,
     from trainer.sft.backoff import train_with_back_off
     from trainer.sft.device import find_device
 
-    facts = run.read().facts
     train, heldout = (read_rows(run.data / part) for part in ("train", "heldout"))
     if not heldout.num_rows and (config.train.early_stopping or config.train.keep_best):
         raise ConfigError(
@@ -115,7 +115,7 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> dict[str,
         )
     device = find_device()
     lengths = train["length"].to_pylist()
-    layout = predicted_layout(config, Path(facts["base_model"]), lengths, device)
+    layout = predicted_layout(config, facts.base_model, lengths, device)
     plan = make_plan(config.train, config.lora, lengths, device, layout)
     note(plan.summary())
     if warning := precision_warning(config.train, device):
@@ -123,32 +123,34 @@ def _train(run: RunDir, config: RunConfig, checkpoint: Path | None) -> dict[str,
     steps = count_steps(train.num_rows, plan, config.train)
     if steps < FEW_STEPS:
         note(f"warning: {few_steps_warning(steps, train.num_rows, plan, config.train.max_steps)}")
-    did: dict[str, Any] = {}
+    did: list[UnslothFacts] = []
 
     def attempt(plan: Plan, checkpoint: Path | None) -> dict[str, Any]:
         training = TrainingRun(run, config, plan, facts, train, heldout)
-        did.update(training.did)
+        did.append(training.did)
         return training.go(checkpoint)
 
     with tracked(config.train.report_to, run, config.name, resumed=checkpoint is not None):
         figures, used = train_with_back_off(attempt, plan, checkpoint, lambda: last_checkpoint(run))
     run.update(
-        facts={
-            "lora_rank": config.lora.r,
-            "lora_modules": list(config.lora.target_modules),
-            "unsloth": did | {"precision_asked": config.train.precision},
-            "plan": used.facts(),
-            "backed_off_from": None if used is plan else plan.facts(),
-        },
+        trained=TrainedFacts(
+            lora_rank=config.lora.r,
+            lora_modules=config.lora.target_modules,
+            precision_asked=config.train.precision,
+            unsloth=did[-1],
+            plan=used,
+            backed_off_from=None if used is plan else plan,
+        ),
         versions=environment.versions(),
     )
-    return figures | {
-        "device": device.name,
-        "planned_steps": steps,
-        "learning_rate": used.learning_rate,
-        "resumed_from": checkpoint and checkpoint.name,
-        "backed_off": used is not plan,
-    }
+    return TrainFigures(
+        **figures,
+        device=device.name,
+        planned_steps=steps,
+        learning_rate=used.learning_rate,
+        resumed_from=checkpoint.name if checkpoint else None,
+        backed_off=used is not plan,
+    )
 
 
 def few_steps_warning(steps: int, rows: int, plan: Plan, max_steps: int) -> str:

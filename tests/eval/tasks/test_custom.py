@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from configs.errors import DataError
+from configs.handover import HeldoutRow
 from eval.tasks.custom import items_from_rows
 from eval.tasks.heldout import heldout_kind, heldout_task
 from eval.tasks.scoring import SCORING
@@ -108,13 +109,14 @@ def test_scores_cover_what_the_kind_declares(kind: Kind) -> None:
     assert all(0.0 <= scores[name] <= 1.0 for name in scoring.metrics)
 
 
-def turns(answer: str, n: int) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": f"问题{n}"}, {"role": "assistant", "content": answer}]}
+def question(n: int) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": f"问题{n}"}]
 
 
 def test_heldout_rows_find_their_metric() -> None:
     assert heldout_kind(["正面", "负面"] * 20) == "exact"
     assert heldout_kind([f"北京{n}" for n in range(40)]) == "qa"
     assert heldout_kind([f"{n}" * 60 for n in range(40)]) == "summary"
-    task = heldout_task([turns(f"答案{n}", n) for n in range(30)], limit=10)
+    asked = [HeldoutRow(id=f"{n}", cluster="c", messages=question(n), answers=[f"答案{n}"]) for n in range(30)]
+    task = heldout_task(asked, limit=10)
     assert (task.kind, task.role, len(task.items), task.name) == ("qa", "target", 10, "heldout")

@@ -12,6 +12,7 @@ from configs.rundir import RunDir
 from eval.tasks import Task
 from scripts.run.asking import run_settings, run_tasks
 from scripts.run.pipeline import base_inputs, evaluate_base
+from tests.facts import prepared
 from tests.scripts.conftest import ROOT
 
 
@@ -30,7 +31,7 @@ def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
 def opened(folder: Path, *overrides: str) -> tuple[RunDir, list[Task]]:
     config = load_config(ROOT / "configs" / "demo.yaml", [f"output_dir={folder}", *overrides])
     run = RunDir.create(config)
-    run.update(facts={"base_model": str(ROOT / "configs" / "demo" / "model"), "family": "switchable"})
+    run.update(prepared=prepared(ROOT / "configs" / "demo" / "model"))
     return run, run_tasks(run, config)
 
 

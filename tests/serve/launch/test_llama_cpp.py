@@ -14,6 +14,7 @@ from configs.rundir import RunDir
 from configs.schema import RunConfig, ServeConfig
 from scripts.cli import app
 from serve.launch.llama_cpp import llama_cpp_command, llama_cpp_line
+from tests.facts import prepared
 
 GENERATION = {"temperature": 0.6, "top_k": 20, "top_p": 0.95, "eos_token_id": [1, 2]}
 
@@ -29,7 +30,7 @@ def run(tmp_path: Path) -> RunDir:
         "serve": {"aliases": ["shop-latest"], "port": 8011},
     }
     run = RunDir.create(RunConfig.model_validate(raw))
-    run.update(facts={"family": "switchable"})
+    run.update(prepared=prepared())
     run.gguf.mkdir()
     (run.gguf / "shop-Q8_0.gguf").touch()
     run.merged.mkdir()

@@ -37,14 +37,15 @@ def test_an_exported_folder_is_proved_and_its_loss_is_stated(kind: str, tiny_run
     exported = job(folder, tiny_run)
     service.serve_detached(exported, console)
     try:
-        checks = tiny_run.run.read().facts["exported_checks"][str(folder)]
+        checks = tiny_run.run.read().facts.exported[str(folder)]
     finally:
         service.stop(exported.command.port)
-    assert checks["parity"]["equal"] == checks["parity"]["rows"]
-    proof = checks["proof"]
-    assert proof["passed"]
-    assert (proof["rounded"], proof["tolerance"]) == (True, 0.25)
-    assert 0.001 < proof["mean_gap"] / proof["mean_effect"] < 0.25
+    assert checks.parity.equal == checks.parity.rows
+    proof = checks.proof
+    assert proof
+    assert proof.passed
+    assert (proof.rounded, proof.tolerance) == (True, 0.25)
+    assert 0.001 < proof.mean_gap / proof.mean_effect < 0.25
     assert "rounded weights stay close to the trained ones: off by" in console.export_text()
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
+from configs.handover import ProofRow, Switched
 from configs.schema import ProofConfig
-from serve.proof.behaviour import Switched
 from serve.proof.likelihood import judge
 
-TEN_TOKENS = {"input_ids": list(range(15)), "answer_start": 5}
-ROWS = [{"id": f"r{i}", "base_logprob": -20.0 - i, "adapter_logprob": -10.0 + i, **TEN_TOKENS} for i in range(4)]
-ADAPTER = [row["adapter_logprob"] for row in ROWS]
+TEN_TOKENS: dict[str, Any] = {"input_ids": list(range(15)), "answer_start": 5}
+ROWS = [ProofRow(id=f"r{i}", base_logprob=-20.0 - i, adapter_logprob=-10.0 + i, **TEN_TOKENS) for i in range(4)]
+ADAPTER = [row.adapter_logprob for row in ROWS]
 EFFECT = (10 + 12 + 14 + 16) / 4
 
 
@@ -29,7 +30,7 @@ def test_the_bound_of_the_mean_is_5_percent_of_the_effect(share: float, passed: 
 
 
 def test_half_an_adapter_fails_and_says_how_much_is_there():
-    served = [(row["adapter_logprob"] + row["base_logprob"]) / 2 for row in ROWS]
+    served = [(row.adapter_logprob + row.base_logprob) / 2 for row in ROWS]
     proof = judge(ROWS, served, ProofConfig())
     assert not proof.passed
     assert "50 % of the adapter's gain" in proof.sentence()
@@ -48,12 +49,12 @@ def test_rounded_weights_have_a_wider_bound_and_their_loss_is_stated(share: floa
 
 
 def test_half_an_adapter_fails_the_wider_bound_too():
-    served = [(row["adapter_logprob"] + row["base_logprob"]) / 2 for row in ROWS]
+    served = [(row.adapter_logprob + row.base_logprob) / 2 for row in ROWS]
     assert not judge(ROWS, served, ProofConfig(), rounded=True).passed
 
 
 def test_one_row_far_off_fails_though_the_mean_is_fine():
-    rows = [{"id": f"r{i}", "base_logprob": -20.0, "adapter_logprob": -10.0, **TEN_TOKENS} for i in range(1000)]
+    rows = [ProofRow(id=f"r{i}", base_logprob=-20.0, adapter_logprob=-10.0, **TEN_TOKENS) for i in range(1000)]
     served = [-10.0] * 999 + [-10.0 - 6.0]
     proof = judge(rows, served, ProofConfig())
     assert proof.mean_gap < proof.bound
@@ -62,7 +63,7 @@ def test_one_row_far_off_fails_though_the_mean_is_fine():
 
 
 def test_an_adapter_without_effect_proves_nothing():
-    rows = [{"id": "r", "base_logprob": -1.0, "adapter_logprob": -1.0, **TEN_TOKENS}]
+    rows = [ProofRow(id="r", base_logprob=-1.0, adapter_logprob=-1.0, **TEN_TOKENS)]
     proof = judge(rows, [-1.0], ProofConfig())
     assert not proof.passed
     assert "no effect" in proof.sentence()
@@ -78,4 +79,5 @@ def test_an_adapter_without_effect_proves_nothing():
     ],
 )
 def test_a_switched_answer_that_ended_must_have_content(content: bool, reasoning: bool, reason: str, passed: bool):
-    assert Switched(True, content, reasoning, reason).passed is passed
+    seen = Switched(thinking=True, content=content, reasoning=reasoning, finish_reason=reason)
+    assert seen.passed is passed

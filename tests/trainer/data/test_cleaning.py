@@ -214,7 +214,7 @@ def test_overlong_rows_are_dropped_counted_and_never_cut(tmp_path: Path) -> None
     assert prepared.report.reasons["overlong"].count == 1
     (row,) = read_rows(prepared.folder / "train").to_pylist()
     assert row["said"] == ["四。"]
-    assert row["labels"][-1] == row["input_ids"][-1] == prepared.report.template["end_token_id"]
+    assert row["labels"][-1] == row["input_ids"][-1] == prepared.report.template.end_token_id
 
 
 def test_rows_that_are_all_too_long_are_an_error_with_the_way_out(tmp_path: Path) -> None:

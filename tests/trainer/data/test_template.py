@@ -164,7 +164,7 @@ def test_turns_of_a_prefix_stable_family_share_one_row(families: dict[str, ChatC
         turns = [render_turn(codec, chat, i, thinking=False) for i in (1, 3)]
         (row,) = join_turns(turns)
         assert row.trained == sum(len(t.answer_ids) for t in turns)
-        assert row.input_ids == turns[1].prompt_ids + turns[1].answer_ids
+        assert row.input_ids.tolist() == turns[1].prompt_ids + turns[1].answer_ids
         assert row.said == ("门锁保修三年。", "可以再加一年。")
         assert all(a in (IGNORED, b) for a, b in zip(row.labels, row.input_ids, strict=True))
 
@@ -176,8 +176,8 @@ def test_turns_of_qwen3_are_rows_of_their_own(qwen3: ChatCodec) -> None:
     for row, index in zip(rows, (1, 3), strict=True):
         served = qwen3.tokenizer.apply_chat_template(chat[:index], add_generation_prompt=True, enable_thinking=False)
         prompt = list(served["input_ids"])
-        assert row.input_ids[: len(prompt)] == prompt
-        assert row.labels[: len(prompt)] == [IGNORED] * len(prompt)
+        assert row.input_ids[: len(prompt)].tolist() == prompt
+        assert row.labels[: len(prompt)].tolist() == [IGNORED] * len(prompt)
 
 
 @pytest.mark.parametrize("family", ["qwen2.5", "llama3", "gemma3"])
@@ -244,4 +244,4 @@ def test_join_never_trains_a_token_of_the_prompt() -> None:
         TrainedTurn(5, [1, 7], [8, 9], False, False, "c"),
     ]
     rows = join_turns(turns)
-    assert [row.labels for row in rows] == [[IGNORED, IGNORED, 3, 9, IGNORED, 5, 9], [IGNORED, IGNORED, 8, 9]]
+    assert [row.labels.tolist() for row in rows] == [[IGNORED, IGNORED, 3, 9, IGNORED, 5, 9], [IGNORED, IGNORED, 8, 9]]

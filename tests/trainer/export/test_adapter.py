@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 from configs.errors import ConfigError, TuneserveError
 from configs.load import validate
 from configs.rundir import RunDir
+from tests.facts import prepared
 from tests.trainer.tiny_models import IDS, make_model
 from trainer.export import adapter as merge_any_module
 from trainer.export.adapter import QUANTIZED_NAME, main, merge_any
@@ -158,7 +159,7 @@ def make_run(tmp_path: Path, base: Path, adapter: Path, **merge: Any) -> RunDir:
     run = RunDir.create(validate(config, tmp_path / "config.yaml"))
     if not run.adapter.exists():
         shutil.copytree(adapter, run.adapter)
-        run.update(facts={"base_model": str(base), "end_token_id": 0})
+        run.update(prepared=prepared(base))
     return run
 
 
@@ -166,7 +167,7 @@ def test_run_is_merged_once_and_again_when_its_adapter_changes(
     base: Path, adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = make_run(tmp_path, base, adapter)
-    merge_run(run)
+    merge_run(run, run.config())
     figures = run.read().stages["merge"].figures
     assert figures["size_gb"] > 0
     assert figures["peak_gb"] > 0
@@ -175,14 +176,14 @@ def test_run_is_merged_once_and_again_when_its_adapter_changes(
     first = (run.merged / "model.safetensors").read_bytes()
     capsys.readouterr()
 
-    merge_run(run)
+    merge_run(run, run.config())
     assert re.search("merge.*skipped", capsys.readouterr().out)
-    merge_run(run, force=True)
+    merge_run(run, run.config(), force=True)
     assert re.search("merge.*4 tensors changed", capsys.readouterr().out)
 
     file = run.adapter / "adapter_config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "lora_alpha": 32}))
-    merge_run(run)
+    merge_run(run, run.config())
     assert (run.merged / "model.safetensors").read_bytes() != first
 
 
@@ -195,7 +196,7 @@ def test_a_run_can_ask_for_a_k_quant(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     run = make_run(tmp_path, base, adapter, formats=["vllm", "gguf"], gguf_quant="q6_k")
-    merge_run(run)
+    merge_run(run, run.config())
     assert [p.name for p in run.gguf.iterdir()] == ["tiny-Q6_K.gguf"]
     assert run.read().stages["gguf"].inputs["quant"] == "q6_k"
 
@@ -203,14 +204,15 @@ def test_a_run_can_ask_for_a_k_quant(
 def test_asking_for_gguf_later_does_not_merge_again(
     base: Path, adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    merge_run(make_run(tmp_path, base, adapter))
+    run = make_run(tmp_path, base, adapter)
+    merge_run(run, run.config())
     capsys.readouterr()
     run = make_run(tmp_path, base, adapter, formats=["vllm", "gguf"], gguf_quant="f16")
-    merge_run(run)
+    merge_run(run, run.config())
     printed = capsys.readouterr().out
     assert re.search("merge.*skipped", printed)
     assert [p.name for p in run.gguf.iterdir()] == ["tiny-F16.gguf"]
-    merge_run(run)
+    merge_run(run, run.config())
     assert re.search("gguf.*skipped", capsys.readouterr().out)
 
 
@@ -218,5 +220,5 @@ def test_run_without_adapter_says_what_to_do(base: Path, adapter: Path, tmp_path
     run = make_run(tmp_path, base, adapter)
     shutil.rmtree(run.adapter)
     with pytest.raises(TuneserveError, match="no adapter yet") as error:
-        merge_run(run)
+        merge_run(run, run.config())
     assert "tuneserve train" in error.value.next_step

@@ -12,8 +12,10 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from configs.errors import ConfigError, TuneserveError
+from configs.handover import ParityFigures, ProofFigures, ServedFigures
 from configs.load import validate
 from configs.rundir import RunDir
+from tests.facts import prepared
 from trainer.export.model_card import model_card, push, write_model_card
 
 
@@ -37,7 +39,7 @@ def run(tmp_path: Path) -> RunDir:
     run = RunDir.create(validate(config, tmp_path / "config.yaml"))
     run.merged.mkdir()
     (run.merged / "config.json").write_text("{}")
-    run.update(facts={"family": "switchable"}, versions={"unsloth": "2026.10.9"})
+    run.update(prepared=prepared(), versions={"unsloth": "2026.10.9"})
     return run
 
 
@@ -45,9 +47,13 @@ def evaluate(run: RunDir, *tasks: dict[str, Any]) -> None:
     run.report.mkdir()
     gate = {"verdict": "not_enough_evidence", "margin_points": 2.0}
     (run.report / "report.json").write_text(json.dumps({"tasks": tasks, "gate": gate, "confidence": 0.95}))
-    proof = {"rows": 32, "mean_gap": 0.012, "mean_effect": 3.4}
+    proof = ProofFigures(
+        rows=32, mean_gap=0.012, mean_effect=3.4, tolerance=0.05, row_factor=10, worst_row="a", worst_gap=0.1,
+        recovered=1.0, shift_per_token=0.0,
+    )  # fmt: skip
+    served = ServedFigures(parity=ParityFigures(rows=64, equal=64), proof=proof)
     with run.stage("tuned", {}) as record:
-        record.figures["proof"] = proof
+        record.figures.update(served.model_dump(mode="json"))
 
 
 def test_card_tells_recipe_scores_and_losses(run: RunDir) -> None:

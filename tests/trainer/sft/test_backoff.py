@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from configs.errors import TuneserveError
+from configs.handover import Plan
 from configs.rundir import RunDir
 from configs.schema import LoraConfig, TrainConfig
 from tests.trainer.conftest import make_run, run_stage, stage_environment
-from trainer.plan.layout import Device, Plan, make_plan
+from trainer.plan.layout import Device, make_plan
 from trainer.sft.backoff import halved, train_with_back_off
 from trainer.sft.progress import read_log
 
@@ -91,6 +92,9 @@ sys.exit(main(["train", {str(run.path)!r}]))
     assert "4 x 2 rows instead of 8 x 1, the same optimizer step, from checkpoint-10" in done.stdout
     manifest = run.read()
     assert manifest.stages["train"].figures["backed_off"] is True
-    assert (manifest.facts["backed_off_from"]["micro_batch"], manifest.facts["plan"]["micro_batch"]) == (8, 4)
+    facts = manifest.facts.trained
+    assert facts
+    assert facts.backed_off_from
+    assert (facts.backed_off_from.micro_batch, facts.plan.micro_batch) == (8, 4)
     losses = [{e["step"]: e["loss"] for e in read_log(r.logs / "train.jsonl") if "loss" in e} for r in (run, trained)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)

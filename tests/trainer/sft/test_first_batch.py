@@ -29,7 +29,7 @@ def codec() -> ChatCodec:
 @pytest.fixture
 def rows(codec: ChatCodec) -> list[dict[str, Any]]:
     made = [join_turns([render_turn(codec, chat, 1, thinking=True)])[0] for chat in CHATS]
-    return [{"input_ids": r.input_ids, "labels": list(r.labels), "said": r.said} for r in made]
+    return [{"input_ids": r.input_ids.tolist(), "labels": r.labels.tolist(), "said": r.said} for r in made]
 
 
 def check(codec: ChatCodec, rows: list[dict[str, Any]], fed: list[dict[str, Any]], padding_free: bool) -> int:

@@ -53,7 +53,7 @@ def rows() -> list[dict[str, list[int]]]:
             {"role": "assistant", "content": row["output"]},
         ]
         (joined,) = join_turns([render_turn(codec, chat, 1, thinking=False)])
-        made.append({"input_ids": joined.input_ids, "labels": joined.labels})
+        made.append({"input_ids": joined.input_ids.tolist(), "labels": joined.labels.tolist()})
     return made
 
 

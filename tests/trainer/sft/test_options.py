@@ -25,7 +25,9 @@ def tensors(run: RunDir, file: str = "adapter_model.safetensors") -> list[str]:
 
 
 def did(run: RunDir) -> dict[str, Any]:
-    return run.read().facts["unsloth"]
+    facts = run.read().facts.trained
+    assert facts
+    return facts.unsloth.model_dump()
 
 
 def test_four_bit_base(train_run: Train) -> None:

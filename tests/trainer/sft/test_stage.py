@@ -57,7 +57,7 @@ def test_proof_rows_hold_what_peft_computes(trained: RunDir) -> None:
 
 def test_proof_rows_are_held_out_and_start_at_the_answer(trained: RunDir) -> None:
     held_out = {row["id"]: row for row in read_rows(trained.data / "heldout").to_pylist()}
-    end = trained.read().facts["end_token_id"]
+    end = trained.prepared().end_token_id
     for row in proof_of(trained):
         labels = held_out[row["id"]]["labels"]
         assert labels[row["answer_start"]] != -100
@@ -66,7 +66,7 @@ def test_proof_rows_are_held_out_and_start_at_the_answer(trained: RunDir) -> Non
 
 
 def test_manifest_says_what_unsloth_really_did(trained: RunDir) -> None:
-    did = trained.read().facts["unsloth"]
+    did = trained.read().facts.trained.unsloth.model_dump()
     assert did["layers"] * 7 == did["adapted_linears"]
     assert did["padding_free"] is False
     assert did["packing"] is False

@@ -1,0 +1,77 @@
+"""Files that a reader, or a kill, finds whole: text that is replaced at once, and JSONL whose lines end at "\\n" only.
+
+`str.splitlines` also splits at U+2028, U+2029 and NEL, which JSON leaves as they are inside a string, so that text of
+users would break rows in two. Everything of ours that reads JSONL reads it here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from configs.errors import DataError
+
+
+def write_atomically(file: Path, text: str) -> None:
+    """Writes a text file so that a reader, or a kill, finds the old content or the new one, never a part.
+
+    An error (a full disk) leaves the old content and no partial file; a kill may leave `.NAME.PID.partial` beside it.
+    """
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        partial.replace(file)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def forget_partials(file: Path) -> None:
+    """Removes what killed writers of `file` left; call it while nobody else can be writing it."""
+    for partial in file.parent.glob(f".{file.name}.*.partial"):
+        partial.unlink(missing_ok=True)
+
+
+def json_line(row: Mapping[str, Any]) -> str:
+    """A row as one line of JSONL, its "\\n" included; half a surrogate pair, which UTF-8 cannot hold, is escaped."""
+    line = json.dumps(row, ensure_ascii=False) + "\n"
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return json.dumps(row) + "\n"
+    return line
+
+
+def write_jsonl(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes a whole JSONL file atomically."""
+    write_atomically(file, "".join(map(json_line, rows)))
+
+
+def read_jsonl(file: Path, *, torn: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number from 1, row) of every line that is not blank.
+
+    Args:
+        torn: leave out a last line without its "\\n": what a kill leaves of a file that is appended to.
+
+    Raises:
+        DataError: a line is no JSON object; it is named by its number.
+    """
+    *lines, last = file.read_bytes().split(b"\n")
+    for number, line in enumerate(lines if torn else [*lines, last], start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(
+                f"{file}, line {number}: not JSON ({error})", "mend the line, or have it made again"
+            ) from error
+        if not isinstance(row, dict):
+            raise DataError(f"{file}, line {number}: {str(row)[:60]!r} is no JSON object", "mend the line")
+        yield number, row

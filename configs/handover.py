@@ -1,0 +1,402 @@
+"""What one part of a run hands to another: the manifest's facts, and the rows of the JSONL files between stages.
+
+Nothing crosses from stage to stage as a bare mapping: a field that one side misspells, forgets or adds is an error that
+names it. The data stage hands over `PreparedFacts`, `ParityRow` and `HeldoutRow`; training hands over `TrainedFacts`,
+`TrainFigures` and `ProofRow`; a server that was checked hands over `ServedFigures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, computed_field, model_validator
+
+from configs.errors import TuneserveError
+from configs.files import read_jsonl, write_jsonl
+
+Family = Literal["none", "switchable", "always"]
+"""How a chat template treats thinking: it never writes a think block, `enable_thinking` decides, or the prompt always
+opens one."""
+
+
+class HandedOver(BaseModel):
+    """Something that one stage writes and another reads; every field's docstring is its documentation.
+
+    Computed fields are written down for readers of the file, and computed again when it is read.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_computed(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            return raw
+        return {key: value for key, value in raw.items() if key not in cls.model_computed_fields}
+
+
+class ParityRow(HandedOver):
+    """A line of RUN/data/parity.jsonl: a training conversation whose prompt ids the server must build again."""
+
+    id: str
+    """Where the conversation comes from, `file:row`."""
+    messages: list[dict[str, Any]]
+    """Messages before the trained answer."""
+    tools: list[dict[str, Any]] | None
+    """Tools that the conversation offers."""
+    prompt_ids: list[int]
+    """Token ids that were trained on as its prompt."""
+
+
+class HeldoutRow(HandedOver):
+    """A line of RUN/data/heldout.jsonl: a question for the evaluation that was not trained."""
+
+    id: str
+    """Where the conversation comes from, `file:row`."""
+    cluster: str
+    """Equal for conversations that ask the same; the statistics cluster by it."""
+    messages: list[dict[str, Any]]
+    """Messages up to the question."""
+    answers: list[str]
+    """Accepted answers."""
+
+
+class ProofAnswer(HandedOver):
+    """A row whose answer is scored."""
+
+    id: str
+    """Id of the token row."""
+    input_ids: list[int]
+    """Token ids of prompt and answer."""
+    answer_start: int
+    """Index of the answer's first token; the answer runs from there to the end."""
+
+
+class ProofRow(ProofAnswer):
+    """A line of RUN/data/proof.jsonl: what the trainer's model gave for a held-out answer."""
+
+    base_logprob: float
+    """Log-likelihood of the answer in nats under the base, summed over its tokens."""
+    adapter_logprob: float
+    """The same with the adapter."""
+
+
+class PreparedFacts(HandedOver):
+    """What the data stage found out."""
+
+    base_model: Path
+    """Resolved local folder of the base."""
+    family: Family
+    """How its chat template treats thinking."""
+    thinking: bool
+    """Thinking mode that the rows were rendered for."""
+    end_token: str
+    """Token that ends an assistant's turn; the last label of every answer."""
+    end_token_id: int
+    """Its id."""
+    template_sha256: str
+    """Hash of the chat template's text."""
+    system: str | None
+    """System prompt that was put before conversations without one."""
+    longest_row: int
+    """Longest row in tokens, held-out rows included."""
+
+
+class UnslothFacts(HandedOver):
+    """What Unsloth did, read back from the model and the trainer as they stood."""
+
+    version: str
+    """Unsloth's version."""
+    backend: Literal["cpu", "gpu"]
+    """Where the model lay."""
+    layers: int
+    """Layers of the model."""
+    patched_layers: dict[str, int]
+    """Layers that run Unsloth's fused LoRA kernels, by kernel (qkv, o, mlp)."""
+    adapted_linears: int
+    """Linear layers with an adapter."""
+    trainable_parameters: int
+    """Numbers that training changes."""
+    parameters: int
+    """Numbers in all."""
+    attention: str
+    """Attention implementation."""
+    precision: Literal["16bit", "8bit", "4bit"]
+    """How the base was held, by the kind of its linear layers."""
+    packing: bool
+    """Whether TRL packed rows."""
+    padding_free: bool
+    """Whether rows were laid end to end."""
+    gradient_checkpointing: bool
+    """Whether activations were recomputed."""
+    optimizer: str
+    """Optimizer, by its name in transformers."""
+    dtype: str
+    """Number format of the parameters."""
+    bf16_autocast: bool
+    """Whether autocast computed in bf16."""
+
+
+class Plan(HandedOver):
+    """The layout of training."""
+
+    rows_per_step: int
+    """Rows of one optimizer step."""
+    micro_batch: int
+    """Rows of one forward pass."""
+    accumulation: int
+    """Forward passes of one optimizer step; rows_per_step = micro_batch * accumulation."""
+    padding_free: bool
+    """Whether rows are laid end to end."""
+    checkpointing: Literal["unsloth", "on", "off"]
+    """Whether activations are recomputed, and by whom."""
+    dtype: Literal["bfloat16", "float16", "float32"]
+    """Number format of weights and activations."""
+    optimizer: str
+    """Optimizer, by its name in transformers."""
+    learning_rate: float
+    """Peak rate; differs from the recipe's only under `rows_per_step: auto`."""
+    graphs: bool
+    """Whether steps are recorded as CUDA graphs."""
+    group_by_length: bool
+    """Whether rows of like length share a forward pass, which is what saves padding."""
+    reasons: dict[str, str]
+    """Why, by the decision's name."""
+
+    def summary(self) -> str:
+        """One line for the log of a run."""
+        laid_out = "padding-free" if self.padding_free else "padded, rows of like length together"
+        return (
+            f"{self.rows_per_step} rows a step = {self.micro_batch} x {self.accumulation}, {laid_out}; {self.dtype}, "
+            f"checkpointing {self.checkpointing}, {self.optimizer} at {self.learning_rate:.3g}"
+            f"{', steps recorded as CUDA graphs' if self.graphs else ''}"
+        )
+
+
+class TrainedFacts(HandedOver):
+    """What training found out."""
+
+    lora_rank: int
+    """Rank of the adapter."""
+    lora_modules: list[str]
+    """Layers that got one."""
+    precision_asked: Literal["16bit", "8bit", "4bit"]
+    """How the recipe wanted the base to be held."""
+    unsloth: UnslothFacts
+    """What Unsloth did of it."""
+    plan: Plan
+    """The layout that the training ended under."""
+    backed_off_from: Plan | None
+    """The layout that ran out of memory before; None where none did."""
+
+
+class TrainFigures(HandedOver):
+    """What training measured: the figures of the stage `train`, which report and model card show."""
+
+    steps: int
+    """Optimizer steps, those before a resume included."""
+    loss: float
+    """Mean training loss over all those steps, in nats per trained token."""
+    heldout_loss: float | None
+    """Loss on held-out rows at the last evaluation."""
+    best_heldout_loss: float | None
+    """The lowest one, where the recipe keeps the best."""
+    train_seconds: float
+    """Seconds of training since the start or the resume."""
+    tokens_per_s: float
+    """Tokens a second, padding left out."""
+    peak_gb: float
+    """Peak memory in GB of 1e9 bytes: the GPU's, or this process's on a CPU."""
+    first_batch_rows_checked: int
+    """Answers of the first batch that were decoded and compared with the data."""
+    graphs: dict[str, Any] | None = None
+    """What was recorded as CUDA graphs; None where nothing was."""
+    device: str
+    """What trained."""
+    planned_steps: int
+    """Optimizer steps that were planned."""
+    learning_rate: float
+    """Peak learning rate."""
+    resumed_from: str | None
+    """Checkpoint that training went on from."""
+    backed_off: bool
+    """Whether memory ran out and a smaller layout was taken."""
+
+
+class Difference(HandedOver):
+    """The first conversation whose prompt ids differ, and how."""
+
+    row: str
+    """Id of the training conversation."""
+    position: int
+    """Index of the first token that differs."""
+    trained_tokens: int
+    """Length of the trained prompt."""
+    served_tokens: int
+    """Length of the prompt that the server built."""
+    trained_text: str
+    """The trained prompt, decoded by the server, special tokens shown."""
+    served_text: str
+    """The server's prompt, decoded likewise."""
+
+
+class ParityFigures(HandedOver):
+    """How many prompts the server builds as they were trained."""
+
+    rows: int
+    """Conversations compared."""
+    equal: int
+    """Of these, with exactly the same ids."""
+    difference: Difference | None = None
+    """The first that is not."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def passed(self) -> bool:
+        """Whether every prompt is equal, and there was at least one."""
+        return self.rows > 0 and self.equal == self.rows
+
+
+class ProofFigures(HandedOver):
+    """Likelihoods of held-out answers in nats, summed over the answer's tokens, and the verdict."""
+
+    rows: int
+    """Rows compared."""
+    mean_gap: float
+    """Mean over the rows of |served - adapter|."""
+    mean_effect: float
+    """Mean over the rows of |base - adapter|: what the adapter changes."""
+    tolerance: float
+    """Largest `mean_gap`, as a share of `mean_effect`."""
+    row_factor: float
+    """No row may be off by more than this many times the bound of the mean."""
+    worst_row: str
+    """Id of the row that is off the most."""
+    worst_gap: float
+    """|served - adapter| of that row."""
+    recovered: float
+    """Share of the adapter's gain that the served weights have: (served - base) / (adapter - base), over all rows."""
+    shift_per_token: float
+    """Mean of served - adapter over all answer tokens; exp(-shift) is the change of the perplexity."""
+    rounded: bool = False
+    """Whether the served weights were rounded to fewer bits, so that some loss is expected and its size is stated."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def bound(self) -> float:
+        """Largest allowed `mean_gap` in nats."""
+        return self.tolerance * self.mean_effect
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def passed(self) -> bool:
+        """Whether the served weights are the trained ones, within the bounds."""
+        return self.mean_effect > 0 and self.mean_gap <= self.bound and self.worst_gap <= self.row_factor * self.bound
+
+
+class Switched(HandedOver):
+    """One request in the thinking mode that is not the default."""
+
+    thinking: bool
+    """Mode that was asked for."""
+    content: bool
+    """Whether the answer had content."""
+    reasoning: bool
+    """Whether it had reasoning."""
+    finish_reason: str
+    """`stop`, or `length` when the thoughts used up the tokens."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether no text was lost: an answer that ended by itself has content."""
+        return self.content or (self.finish_reason == "length" and self.reasoning)
+
+
+MIN_STOP_RATE = 0.9
+"""Below this share of answers that end by themselves, something is wrong with the end-of-turn token."""
+
+
+class BehaviourFigures(HandedOver):
+    """Shares over the answers to held-out prompts, asked like a plain OpenAI client asks."""
+
+    answers: int
+    """Prompts asked."""
+    stop_rate: float
+    """Share that ended with `finish_reason` `stop`."""
+    think_leak_rate: float
+    """Share whose content holds `<think>` or `</think>`."""
+    null_rate: float
+    """Share whose content is null or empty."""
+    switched: Switched | None = None
+    """The request in the other thinking mode; None where the template cannot switch."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def passed(self) -> bool:
+        """Whether a plain client is served well."""
+        default = self.stop_rate >= MIN_STOP_RATE and self.think_leak_rate == 0 and self.null_rate == 0
+        return default and (self.switched is None or self.switched.passed)
+
+
+class ServedFigures(HandedOver):
+    """What was found out about a served model."""
+
+    parity: ParityFigures
+    """Token ids against the trained ones."""
+    proof: ProofFigures | None
+    """Likelihoods against the trained ones; None where the run has no proof rows (full fine-tuning)."""
+    behaviour: BehaviourFigures | None = None
+    """How it meets a plain client; None where only the weights were checked."""
+
+
+class Facts(HandedOver):
+    """What one part learned and another needs; each part fills in its own field."""
+
+    prepared: PreparedFacts | None = None
+    """The data stage's."""
+    trained: TrainedFacts | None = None
+    """Training's."""
+    served: ServedFigures | None = None
+    """What the last server of this run was found to be."""
+    exported: dict[str, ServedFigures] = {}
+    """The same for folders that were exported from this run, by folder."""
+
+
+Row = TypeVar("Row", bound=HandedOver)
+
+
+def write_rows(file: Path, rows: Iterable[HandedOver]) -> None:
+    """Writes the rows of a stage, one a line, atomically."""
+    write_jsonl(file, (row.model_dump(mode="json") for row in rows))
+
+
+def read_rows(file: Path, kind: type[Row], stage: str) -> list[Row]:
+    """The rows that a stage wrote.
+
+    Args:
+        stage: the stage that writes them, for the next step.
+
+    Raises:
+        TuneserveError: the file is missing, or a line is not such a row; line, field and value are named.
+    """
+    again = f"run the {stage} stage again: `tuneserve train {file.parent.parent}/config.yaml`"
+    if not file.is_file():
+        raise TuneserveError(f"{file}: missing; the {stage} stage writes it", again)
+    rows = []
+    for number, raw in read_jsonl(file):
+        try:
+            rows.append(kind.model_validate(raw))
+        except ValidationError as error:
+            raise TuneserveError(f"{file}, line {number}: {what_is_wrong(error)}", again) from error
+    return rows
+
+
+def what_is_wrong(error: ValidationError) -> str:
+    """The first fault that pydantic found, as `facts.prepared.end_token_id: Field required (seen: ...)`."""
+    fault = error.errors()[0]
+    place = ".".join(map(str, fault["loc"])) or "the whole"
+    seen = "" if fault["type"] == "missing" else f" (seen: {str(fault['input'])[:60]!r})"
+    more = f", and {error.error_count() - 1} more" if error.error_count() > 1 else ""
+    return f"{place}: {fault['msg']}{seen}{more}"

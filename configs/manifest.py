@@ -1,0 +1,100 @@
+"""`run.json`: what a run is, and what each of its stages has finished."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from configs.errors import TuneserveError
+from configs.handover import Facts, ServedFigures, TrainFigures, what_is_wrong
+from configs.schema import RunConfig
+
+SCHEMA_VERSION: Final = 2
+"""Version of the manifest's layout; another one is refused, not guessed at."""
+
+
+class Stage(BaseModel):
+    """What the manifest knows of one stage."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: Literal["running", "done", "failed"]
+    """`running` also stands there after a kill: such a stage is done again."""
+    started: str
+    """UTC, ISO 8601."""
+    seconds: float | None = None
+    """Wall-clock duration."""
+    inputs: dict[str, Any] = {}
+    """What it depended on."""
+    outputs: list[str] = []
+    """Files and folders that it wrote, relative to the run directory."""
+    figures: dict[str, Any] = {}
+    """What it measured."""
+    error: str | None = None
+    """Why it failed."""
+
+
+class Manifest(BaseModel):
+    """`run.json`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: Literal[2] = SCHEMA_VERSION
+    """Version of this layout."""
+    name: str
+    """The run's name."""
+    created: str
+    """UTC, ISO 8601."""
+    seed: int
+    """Seed of the run."""
+    thinking: bool
+    """Thinking mode that was trained."""
+    config: RunConfig
+    """The resolved recipe."""
+    versions: dict[str, str] = {}
+    """Versions of the packages that took part."""
+    hashes: dict[str, str] = {}
+    """Hashes of config, data, base weights, chat template."""
+    facts: Facts = Facts()
+    """What one part learned and another needs."""
+    stages: dict[str, Stage] = {}
+    """Stages by name."""
+
+    def trained(self) -> TrainFigures | None:
+        """What training measured; None before it is done."""
+        stage = self.stages.get("train")
+        return TrainFigures.model_validate(stage.figures) if stage and stage.figures else None
+
+    def served(self) -> ServedFigures | None:
+        """What the server that answered for the tuned model was found to be; None before it was checked."""
+        figures = self.stages["tuned"].figures if "tuned" in self.stages else {}
+        known = {name: value for name, value in figures.items() if name in ServedFigures.model_fields}
+        return ServedFigures.model_validate(known) if known else None
+
+
+def read_manifest(file: Path) -> Manifest:
+    """The manifest as it stands.
+
+    Raises:
+        TuneserveError: it cannot be read, is of another version, or a field is wrong; the field and the value are said.
+    """
+    aside = "move it away and run the recipe again: the stages are then done anew"
+    try:
+        raw = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise TuneserveError(f"{file}: damaged: not JSON ({error})", aside) from error
+    if not isinstance(raw, dict):
+        raise TuneserveError(f"{file}: damaged: {str(raw)[:60]!r} is no manifest", aside)
+    version = raw.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise TuneserveError(
+            f"{file}: schema_version is {version!r}, this tuneserve reads {SCHEMA_VERSION}",
+            "go on with the version that made the run, or give the run another `name`",
+        )
+    try:
+        return Manifest.model_validate(raw)
+    except ValidationError as error:
+        raise TuneserveError(f"{file}: damaged: {what_is_wrong(error)}", aside) from error

@@ -1,0 +1,47 @@
+"""Files that a reader finds whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from configs.errors import DataError
+from configs.files import forget_partials, read_jsonl, write_atomically, write_jsonl
+
+
+def test_jsonl_splits_at_line_feeds_only(tmp_path: Path) -> None:
+    rows = [{"text": "一\u2028二\u2029三\x85四\x0b五\x1e六"}, {"text": "\r"}, {"text": "半\ud800"}]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    assert [row for _, row in read_jsonl(tmp_path / "rows.jsonl")] == rows
+
+
+def test_a_torn_last_line_is_left_out_only_where_a_kill_may_leave_one(tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    file.write_bytes(b'{"step": 1}\n\n{"step": 2}\n{"ste')
+    assert list(read_jsonl(file, torn=True)) == [(1, {"step": 1}), (3, {"step": 2})]
+    with pytest.raises(DataError, match=r"log.jsonl, line 4: not JSON"):
+        list(read_jsonl(file))
+
+
+def test_a_last_line_without_its_end_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"a": 1}', encoding="utf-8")
+    assert list(read_jsonl(tmp_path / "a.jsonl")) == [(1, {"a": 1})]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "f.json"
+    write_atomically(file, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(file, "\ud800")
+    assert file.read_text(encoding="utf-8") == "old"
+    assert [f.name for f in tmp_path.iterdir()] == ["f.json"]
+
+
+def test_what_a_killed_writer_left_is_forgotten(tmp_path: Path) -> None:
+    left, others = tmp_path / ".run.json.4711.partial", tmp_path / ".other.json.4711.partial"
+    for file in (left, others):
+        file.touch()
+    forget_partials(tmp_path / "run.json")
+    assert not left.exists()
+    assert others.exists()
