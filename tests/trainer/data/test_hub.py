@@ -101,7 +101,7 @@ def test_a_changed_data_set_has_another_fingerprint(hub: Hub, monkeypatch: pytes
 
 
 def test_a_model_of_modelscope_is_fetched_without_weights_and_found_offline(hub: Hub) -> None:
-    hub.files = {"tokenizer_config.json": b"{}", "config.json": b"{}", "model.safetensors": bytes(8)}
+    hub.files = {"tokenizer_config.json": b"{}", "config.json": b"{}", "model.safetensors": b"\2" + bytes(7) + b"{}"}
     with pytest.raises(TuneserveError, match="not in the cache of ModelScope"):
         resolve_model("owner/rows", "modelscope", offline=True)
     folder = resolve_model("owner/rows", "modelscope", weights=False)
