@@ -13,8 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from configs.errors import ConfigError
 from configs.schema import RunConfig
-
-KeyPath = tuple[str | int, ...]
+from configs.yaml_text import KeyPath, parse_yaml, read_yaml
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -33,14 +32,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     file = Path(path)
     if not file.is_file():
         raise ConfigError(f"{file}: no such recipe", _similar_recipe(file))
-    text = file.read_text(encoding="utf-8")
-    try:
-        raw = yaml.safe_load(text)
-        lines = _key_lines(yaml.compose(text, Loader=yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{file}:{mark.line + 1}" if mark else str(file)
-        raise ConfigError(f"{where}: not valid YAML: {getattr(error, 'problem', error)}", "mend that line") from error
+    raw, found = read_yaml(file)
+    lines: dict[KeyPath, int | str] = {**found}
     if not isinstance(raw, dict):
         raise ConfigError(
             f"{file}: a recipe is a mapping of keys, this is {type(raw).__name__}", "see `tuneserve init`"
@@ -76,7 +69,7 @@ def apply_override(raw: dict[str, Any], override: str) -> KeyPath:
     key, sep, value = override.partition("=")
     if not sep or not key.strip():
         raise ConfigError(f"override {override!r}: expected section.key=value", "e.g. train.learning_rate=1e-4")
-    parts: list[str | int] = [int(p) if p.isdigit() else p for p in key.strip().split(".")]
+    parts: list[str | int] = [int(p) if p.isdecimal() and len(p) < 7 else p for p in key.strip().split(".")]
     here: Any = raw
     for part, following in pairwise(parts):
         if isinstance(part, int):
@@ -96,9 +89,9 @@ def apply_override(raw: dict[str, Any], override: str) -> KeyPath:
                 f"override {override!r}: {part!r} is inside a value, not a section", "see `tuneserve init`"
             )
     try:
-        parsed = yaml.safe_load(value) if value.strip() else None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"override {override!r}: the value is not YAML", "quote it") from error
+        parsed = parse_yaml(value) if value.strip() else None
+    except ValueError as error:
+        raise ConfigError(f"override {_short(override)}: the value is not YAML: {error}", "quote it") from error
     # YAML 1.1 reads 2e-5 as text, because it has no point; every user means the number.
     if isinstance(parsed, str):
         parsed = _number(parsed)
@@ -122,6 +115,11 @@ def known_keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
     return keys
 
 
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}…"
+
+
 def _number(text: str) -> Any:
     try:
         return float(text)
@@ -134,20 +132,6 @@ def _sections(annotation: Any) -> Iterable[type[BaseModel]]:
         yield annotation
     for arg in get_args(annotation):
         yield from _sections(arg)
-
-
-def _key_lines(node: yaml.Node | None, path: KeyPath = ()) -> dict[KeyPath, int | str]:
-    lines: dict[KeyPath, int | str] = {}
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            here = (*path, str(key.value))
-            lines[here] = key.start_mark.line + 1
-            lines |= _key_lines(value, here)
-    elif isinstance(node, yaml.SequenceNode):
-        for i, item in enumerate(node.value):
-            lines[*path, i] = item.start_mark.line + 1
-            lines |= _key_lines(item, (*path, i))
-    return lines
 
 
 def _report(error: ValidationError, file: Path, lines: dict[KeyPath, int | str]) -> str:
@@ -175,7 +159,7 @@ def _explain(problem: Any, key: str, loc: KeyPath) -> str:
         return f"unknown key `{key}`; {hint}"
     if problem["type"] == "missing":
         return f"`{key}` is required"
-    return f"`{key}`: {problem['msg'].removeprefix('Value error, ')}, got {problem['input']!r}"
+    return f"`{key}`: {problem['msg'].removeprefix('Value error, ')}, got {_short(problem['input'])}"
 
 
 def _keys_beside(loc: KeyPath) -> list[str]:

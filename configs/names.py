@@ -11,18 +11,25 @@ from pydantic import AfterValidator
 from configs.errors import ConfigError
 
 LONGEST = 100
-"""Characters of the longest name; a file's name, with what is added to it, has room for 255 bytes."""
+"""Characters of the longest name."""
+_LONGEST_BYTES = 200
+"""A file's name, with what is added to it, has room for 255 bytes; a Chinese character takes three."""
 
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_FILE_NAME = re.compile(r"[^\W_][\w.-]*")
 _MODEL_NAME = re.compile(r"\w[\w.:@+-]*(/\w[\w.:@+-]*)*")
 
 
 def file_name_problem(text: str) -> str | None:
-    """Why a text cannot name a file or a folder of ours, None where it can."""
+    """Why a text cannot name a file or a folder of ours, None where it can.
+
+    `客服` is fine: file systems take it, and so does vLLM as the name of a model.
+    """
     if len(text) > LONGEST:
         return f"has {len(text)} characters, at most {LONGEST} are taken"
     if not _FILE_NAME.fullmatch(text):
-        return "takes letters a-z and A-Z, digits, `.`, `_` and `-`, and begins with a letter or a digit"
+        return "takes letters of any script, digits, `.`, `_` and `-`, and begins with a letter or a digit"
+    if len(text.encode()) > _LONGEST_BYTES:
+        return f"has {len(text.encode())} bytes, at most {_LONGEST_BYTES} are taken"
     return None
 
 
@@ -62,6 +69,16 @@ def model_name_from(text: str) -> str:
     if model_name_problem(text) is None:
         return text
     return re.sub(r"[^\w.:@+]+", "-", text).strip("-.:@+")[:LONGEST] or "model"
+
+
+def file_name_from(text: str, otherwise: str) -> str:
+    """The nearest name of a file to any text: `Qwen/Qwen3-8B` becomes `Qwen_Qwen3-8B`.
+
+    Args:
+        otherwise: the name where nothing of the text can stand in one.
+    """
+    name = re.sub(r"[^\w.-]+", "_", text).lstrip("._-")[:LONGEST]
+    return name.encode()[:_LONGEST_BYTES].decode(errors="ignore") or otherwise
 
 
 def _required(what: str, text: str, problem: str | None) -> str:

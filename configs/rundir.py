@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock, Timeout
 
 from configs.errors import ConfigError, TuneserveError
@@ -25,6 +24,7 @@ from configs.handover import Facts, PreparedFacts, ServedFigures, TrainedFacts
 from configs.load import dump_config, validate
 from configs.manifest import Manifest, Stage, read_manifest
 from configs.schema import RunConfig
+from configs.yaml_text import read_yaml
 
 Inputs = Mapping[str, Any]
 """What a stage depended on: names to JSON values or hashes. Flat, so that a difference can be named."""
@@ -125,7 +125,8 @@ class RunDir:
 
     def config(self) -> RunConfig:
         """The resolved recipe of this run."""
-        return validate(yaml.safe_load(self.config_file.read_text(encoding="utf-8")), self.config_file)
+        raw, lines = read_yaml(self.config_file)
+        return validate(raw, self.config_file, {**lines})
 
     def read(self) -> Manifest:
         """The manifest as it stands; raises what `read_manifest` raises."""

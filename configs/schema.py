@@ -13,7 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from configs.names import FileName, ModelName
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, lt=2**31)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 GgufQuant = Literal[
     "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q5_k_s", "q4_k_m", "q4_k_s", "q3_k_l", "q3_k_m", "q3_k_s", "q2_k"
 ]
@@ -39,7 +40,9 @@ Argument = Annotated[str, BeforeValidator(_number_as_text)]
 class Section(BaseModel):
     """A part of the recipe: unknown keys are errors, and every field's docstring is its documentation."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True, use_attribute_docstrings=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", validate_default=True, use_attribute_docstrings=True, frozen=True, allow_inf_nan=False
+    )
 
 
 class SourceConfig(Section):
@@ -246,7 +249,7 @@ class ServeConfig(Section):
 class TaskConfig(Section):
     """One evaluation task."""
 
-    name: str
+    name: FileName
     """Name in the report and of its files."""
     type: Literal[
         "qa", "summary", "choice", "number", "exact", "instruction",
@@ -297,7 +300,7 @@ class EvalConfig(Section):
     """Measure how far the tuned model's likelihoods moved on general text."""
     repeat_base: bool = False
     """Ask the base twice, to measure the noise floor."""
-    seed: int | None = None
+    seed: Seed | None = None
     """Seed of samples and requests; the run's `seed` by default. Runs that share it share the base's answers."""
     temperature: Annotated[float, Field(ge=0)] = 0.0
     """Sampling temperature, for base and tuned alike."""
@@ -324,7 +327,7 @@ class RunConfig(Section):
     """Use only what is already on this machine."""
     output_dir: str = "runs"
     """Folder of the run directories."""
-    seed: int = 42
+    seed: Seed = 42
     """Seed of everything that is drawn."""
     thinking: bool = False
     """Thinking mode that is trained, and that the server then uses by default."""

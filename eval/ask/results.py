@@ -183,11 +183,15 @@ def write_meta(meta: TaskMeta, path: Path) -> None:
 
 
 def read_meta(path: Path) -> TaskMeta:
-    """A task's meta file; raises `DataError` when it has another layout."""
+    """A task's meta file; raises `DataError` when it has another layout, or is that of another task."""
     try:
-        return TaskMeta(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        meta = TaskMeta(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: not a meta file of this version ({error})", "evaluate the endpoint again") from error
+    if f"{meta.task}.meta.json" != path.name:
+        # The task names the file of the answers, which must lie beside this one.
+        raise DataError(f"{path}: the meta file of another task ({meta.task!r})", "evaluate the endpoint again")
+    return meta
 
 
 def read_results(folder: Path) -> dict[str, TaskResult]:

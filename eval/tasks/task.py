@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from configs.errors import DataError
+from configs.names import require_file_name
 
 Kind = Literal["qa", "summary", "choice", "number", "exact", "instruction"]
 Message = Mapping[str, Any]
@@ -60,6 +61,7 @@ class Task:
     primary: str | None = None
 
     def __post_init__(self) -> None:
+        require_file_name("the task's name", self.name)
         if not self.items:
             raise DataError(f"task {self.name!r} has no items", "check its path, `subjects` and the file's layout")
         seen: set[str] = set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from configs.console import console
 from configs.errors import ConfigError
 from configs.files import write_jsonl
+from configs.names import file_name_from
 from configs.rundir import RunDir
 from configs.schema import GateConfig
 from eval.ask.endpoint import Endpoint, Settings
@@ -56,7 +56,7 @@ def endpoints(urls: Sequence[str], models: Sequence[str]) -> list[Endpoint]:
     labels = ["base"]
     for model in models[1:]:
         # The label names a folder and a file of the report.
-        stem = "tuned" if len(models) == 2 else re.sub(r"[^\w.-]+", "_", model).lstrip(".") or "tuned"
+        stem = "tuned" if len(models) == 2 else file_name_from(model, "tuned")
         label, number = stem, 1
         while label in (*_TAKEN, *labels):
             number += 1

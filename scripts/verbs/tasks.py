@@ -32,7 +32,7 @@ def parse_tasks(
         except ValidationError as error:
             problem = error.errors()[0]
             raise ConfigError(
-                f"--tasks {text}: {problem['msg']}, got {problem['input']!r}",
+                f"--tasks {text}: {problem['msg'].removeprefix('Value error, ')}, got {problem['input']!r}",
                 "write TYPE, TYPE=PATH or NAME:TYPE=PATH, such as gsm8k=data/gsm8k.jsonl",
             ) from None
     return tasks

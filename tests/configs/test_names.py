@@ -6,6 +6,7 @@ import pytest
 
 from configs.errors import ConfigError
 from configs.names import (
+    file_name_from,
     file_name_problem,
     model_name_from,
     model_name_problem,
@@ -42,15 +43,20 @@ def test_what_is_no_name_of_any_kind(text: str):
     assert len(refused.value.message) < 250
 
 
-@pytest.mark.parametrize("text", ["shop", "Qwen3-0.6B", "a_b.c-1", "7b"])
+@pytest.mark.parametrize("text", ["shop", "Qwen3-0.6B", "a_b.c-1", "7b", "客服", "客服-v2"])
 def test_what_may_name_a_file(text: str):
     assert (file_name_problem(text), model_name_problem(text)) == (None, None)
 
 
-@pytest.mark.parametrize("text", ["客服", "Qwen/Qwen3-8B", "shop:v2", "a@b"])
+@pytest.mark.parametrize("text", ["Qwen/Qwen3-8B", "shop:v2", "a@b", "_a", "客" * 100])
 def test_what_may_name_a_model_but_no_file(text: str):
     assert model_name_problem(text) is None
     assert file_name_problem(text)
+
+
+@pytest.mark.parametrize("text", [*NEVER, "my model", "客 服", "a" * 300, "客" * 300, "Qwen/Qwen3-8B", "_a"])
+def test_any_text_has_a_file_name(text: str):
+    assert file_name_problem(file_name_from(text, "model")) is None
 
 
 @pytest.mark.parametrize("text", [*NEVER, "my model", "客 服", "a" * 300])

@@ -38,13 +38,13 @@ def write(tmp_path: Path) -> Any:
 
 @pytest.fixture
 def big_model(tmp_path: Path) -> Path:
-    """A model of Qwen3-14B's shape as far as `check` looks: the weights are an empty file."""
+    """A model of Qwen3-14B's shape as far as `check` looks: the weights are a file of no tensor."""
     folder = tmp_path / "big"
     folder.mkdir()
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).write_bytes((MODEL / name).read_bytes())
     (folder / "config.json").write_text(json.dumps(BIG))
-    (folder / "model.safetensors").touch()
+    (folder / "model.safetensors").write_bytes(b"\2" + bytes(7) + b"{}")
     return folder
 
 

@@ -106,7 +106,7 @@ def test_no_weights_are_fetched_for_a_refused_model(tmp_path: Path, monkeypatch:
 def test_stage_ends_with_exit_code_2(workshop: Path) -> None:
     model = workshop / "runs" / "baichuan"
     model.mkdir(parents=True)
-    (model / "model.safetensors").touch()
+    (model / "model.safetensors").write_bytes(b"\2" + bytes(7) + b"{}")
     run = make_run(workshop, "baichuan-run", model=str(folder(model, architectures=["BaichuanForCausalLM"])))
     done = run_stage("data", run, folder=workshop, check=False)
     assert done.returncode == 2
