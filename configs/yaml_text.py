@@ -45,15 +45,12 @@ class _Loader(yaml.SafeLoader):
             raise _Refused(f"*{event.anchor} stands inside what it repeats", event.start_mark)
         if self._depth == DEEPEST:
             raise _Refused(f"more than {DEEPEST} levels deep", event.start_mark)
-        anchor = getattr(event, "anchor", None)
-        opens = anchor is not None and not isinstance(event, yaml.AliasEvent)
+        anchor = "" if isinstance(event, yaml.AliasEvent) else getattr(event, "anchor", None) or ""
         self._depth += 1
-        if opens:
-            self._open.add(anchor)
+        self._open.add(anchor)
         node = super().compose_node(parent, index)
+        self._open.discard(anchor)
         self._depth -= 1
-        if opens:
-            self._open.discard(anchor)
         if id(node) not in self._nodes:
             self._nodes[id(node)] = 1 + sum(self._nodes[id(child)] for child in _children(node))
         if self._nodes[id(node)] > LARGEST_NODES:
@@ -73,7 +70,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Refused(yaml.MarkedYAMLError):
-    def __init__(self, problem: str, mark: yaml.Mark) -> None:
+    def __init__(self, problem: str, mark: Any) -> None:
         super().__init__(problem=problem, problem_mark=mark)
 
 

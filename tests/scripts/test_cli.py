@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from configs.errors import EXIT_FAILED, EXIT_USAGE
+from scripts.cli import main
 from serve.launch.command import installed_device
 
 ROOT = Path(__file__).parents[2]
@@ -143,6 +144,22 @@ def test_a_task_type_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         "eval", "--base-url", "http://127.0.0.1:9", "--model", "m", "--tasks", "gsm9k", "--out", tmp_path
     )
     refused(result, EXIT_USAGE, "gsm9k")
+
+
+@pytest.mark.parametrize("name", ["../../../x", "/tmp/x", ".", "[/x]", "a" * 300, "a\nb", "\x1b[2J"])
+@pytest.mark.parametrize("verb", ["eval", "compare"])
+def test_a_tasks_name_stays_in_the_folder_of_the_answers(
+    verb: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.jsonl").write_text('{"question": "1+1", "answer": "2"}\n')
+    endpoint = ["--base-url", "http://127.0.0.1:9", "--model", "m"] * (1 + (verb == "compare"))
+    with pytest.raises(SystemExit) as ended:
+        main([verb, *endpoint, "--tasks", f"{name}:qa={tmp_path / 'mine.jsonl'}", "--out", str(tmp_path / "a" / "b")])
+    said = capsys.readouterr().err
+    assert ended.value.code == EXIT_USAGE
+    assert "a name " in said
+    assert "\x1b" not in said
+    assert not (tmp_path / "a").exists()
 
 
 def test_an_unwritable_output_folder_is_refused(recipe: Path) -> None:
