@@ -44,6 +44,31 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     return validate(raw, file, lines)
 
 
+def config_without_recipe(
+    overrides: Sequence[str], allowed: Sequence[str], what: str, start: dict[str, Any] | None = None
+) -> RunConfig:
+    """Defaults and overrides alone, for what has no recipe: a plain model, or endpoints that run elsewhere.
+
+    Args:
+        overrides: as of `load_config`.
+        allowed: sections and keys that mean something there, such as `serve`.
+        what: how the error calls it.
+        start: sections that the overrides go over.
+
+    Raises:
+        ConfigError: another key than those, or a wrong one.
+    """
+    raw: dict[str, Any] = {"name": "none", "model": "none", "data": {"sources": "none"}, **(start or {})}
+    lines: dict[KeyPath, int | str] = {}
+    for override in overrides:
+        path = apply_override(raw, override)
+        if path[0] not in allowed:
+            names = ", ".join(f"{name}.*" if _is_section(name) else name for name in allowed)
+            raise ConfigError(f"override {override!r}: {what} has no recipe, only {names}", "leave it out")
+        lines[path] = f"override {override!r}"
+    return validate(raw, Path("overrides"), lines)
+
+
 def validate(raw: dict[str, Any], file: Path, lines: dict[KeyPath, int | str] | None = None) -> RunConfig:
     """Validates a mapping read from `file`; `lines` maps key paths to line numbers for the error report."""
     try:
@@ -125,6 +150,10 @@ def _number(text: str) -> Any:
         return float(text)
     except ValueError:
         return text
+
+
+def _is_section(name: str) -> bool:
+    return any(True for _ in _sections(RunConfig.model_fields[name].annotation))
 
 
 def _sections(annotation: Any) -> Iterable[type[BaseModel]]:

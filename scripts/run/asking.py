@@ -31,7 +31,7 @@ def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
     heldout = run.data / "heldout.jsonl"
     if config.eval.heldout and heldout.is_file() and (rows := read_rows(heldout, HeldoutRow, "data")):
         tasks.append(heldout_task(rows, limit=config.data.max_heldout, seed=config.eval_seed))
-    tasks += load_tasks(config.eval.tasks, config.eval_seed, config.hub, config.offline)
+    tasks += recipe_tasks(config)
     if not tasks:
         raise ConfigError(
             f"{run.path}: nothing to evaluate: no held-out rows and no tasks", "set data.eval_split or eval.tasks"
@@ -39,13 +39,27 @@ def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
     return tasks
 
 
+def recipe_tasks(config: RunConfig) -> list[Task]:
+    """The tasks that a recipe names."""
+    return load_tasks(config.eval.tasks, config.eval_seed, config.hub, config.offline)
+
+
 def run_settings(config: RunConfig, family: Family) -> Settings:
     """How base and tuned are asked: the run's sampling, and the thinking mode that was trained."""
+    return _settings(config, {"switchable": config.thinking, "always": True}.get(family))
+
+
+def endpoints_settings(config: RunConfig) -> Settings:
+    """How endpoints are asked; the thinking mode is left to the server unless `thinking` was given."""
+    return _settings(config, config.thinking if "thinking" in config.model_fields_set else None)
+
+
+def _settings(config: RunConfig, thinking: bool | None) -> Settings:
     return Settings(
         temperature=config.eval.temperature,
         seed=config.eval_seed,
         max_tokens=config.eval.max_tokens,
-        thinking={"switchable": config.thinking, "always": True}.get(family),
+        thinking=thinking,
         concurrency=config.eval.concurrency,
         timeout_s=config.eval.timeout_s,
         max_error_rate=config.eval.max_error_rate,

@@ -11,15 +11,14 @@ from configs.errors import ConfigError
 from configs.files import write_jsonl
 from configs.names import file_name_from
 from configs.rundir import RunDir
-from configs.schema import GateConfig
-from eval.ask.endpoint import Endpoint, Settings
+from configs.schema import RunConfig
+from eval.ask.endpoint import Endpoint
 from eval.ask.results import read_results
 from eval.compare.compare import Results, compare_several
 from eval.compare.comparison import Comparison
 from eval.compare.judge import Judgement, can_be_judged, judge
 from eval.compare.logprobs import read_drift, record_logprobs
-from eval.tasks import Task
-from scripts.run.asking import ask
+from scripts.run.asking import ask, endpoints_settings, recipe_tasks
 from scripts.run.facts import compare_run, report_facts, run_drift, run_facts
 
 JUDGE_KEY = "TUNESERVE_JUDGE_API_KEY"
@@ -65,90 +64,74 @@ def endpoints(urls: Sequence[str], models: Sequence[str]) -> list[Endpoint]:
     return [Endpoint(url, model, label) for url, model, label in zip(urls, models, labels, strict=True)]
 
 
-def compare_runs(runs: Sequence[RunDir], third: Endpoint | None = None) -> list[Comparison]:
-    """One run against its base, or several over one base, from the answers on disk.
+def compare_runs(runs: Sequence[tuple[RunDir, RunConfig]], third: Endpoint | None = None) -> list[Comparison]:
+    """One run against its base, or several over one base, from the answers on disk; the first config's gate is theirs.
 
     Args:
         third: the judge of both models' texts, if any.
     """
-    configs = [run.config() for run in runs]
     judgements = [
         _judged(third, read_results(run.eval / "base"), read_results(run.eval / "tuned"), run.eval / "judge")
-        for run in runs
+        for run, _ in runs
     ]
+    first, config = runs[0]
     if len(runs) == 1:
-        return [compare_run(runs[0], configs[0], judgements[0])]
-    names = [config.served_name for config in configs]
+        return [compare_run(first, config, judgements[0])]
+    names = [one.served_name for _, one in runs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"two runs are served as {twice[0]!r}", "give each run a `name` of its own")
-    tunings = {name: read_results(run.eval / "tuned") for name, run in zip(names, runs, strict=True)}
-    asked = configs[0].eval
-    drifts = {
-        name: moved for name, run, config in zip(names, runs, configs, strict=True) if (moved := run_drift(run, config))
-    }
+    named = {name: (run, one) for name, (run, one) in zip(names, runs, strict=True)}
     return list(
         compare_several(
-            read_results(runs[0].eval / "base"),
-            tunings,
-            asked.gate,
-            base_repeat=read_results(runs[0].eval / "base_repeat") if asked.repeat_base else None,
-            drift=drifts,
-            facts={name: run_facts(run) for name, run in zip(names, runs, strict=True)},
+            read_results(first.eval / "base"),
+            {name: read_results(run.eval / "tuned") for name, (run, _) in named.items()},
+            config.eval.gate,
+            base_repeat=read_results(first.eval / "base_repeat") if config.eval.repeat_base else None,
+            drift={name: moved for name, (run, one) in named.items() if (moved := run_drift(run, one))},
+            facts={name: run_facts(run) for name, (run, _) in named.items()},
             judgements=dict(zip(names, judgements, strict=True)),
         )
     )
 
 
 def compare_endpoints(
-    endpoints: Sequence[Endpoint],
-    tasks: Sequence[Task],
-    folder: Path,
-    settings: Settings,
-    gate: GateConfig,
-    *,
-    repeat_base: bool = False,
-    drift: bool = False,
-    third: Endpoint | None = None,
-    command: str = "",
+    endpoints: Sequence[Endpoint], config: RunConfig, folder: Path, third: Endpoint | None = None, command: str = ""
 ) -> list[Comparison]:
     """Asks the endpoints everything and compares; answers that are in `folder` already are not asked again.
 
     Args:
         endpoints: the base, then one tuned model or several; their labels name their folders.
-        repeat_base: ask the base twice, to measure the noise floor.
-        drift: compare the likelihoods of general text too; all must be vLLM servers.
+        config: tasks, settings and gate, of `endpoints_config`; for `eval.drift` all must be vLLM servers.
         third: the judge of the models' texts, if any.
         command: what repeats this, for the report.
     """
     base, *tuned = endpoints
-    answers = folder / "eval"
-    repeat = [replace(base, label="base_repeat")] if repeat_base else []
+    answers, asked = folder / "eval", config.eval
+    tasks, settings = recipe_tasks(config), endpoints_settings(config)
+    repeat = [replace(base, label="base_repeat")] if asked.repeat_base else []
     results = {}
     for endpoint in (base, *repeat, *tuned):
         results[endpoint.label] = ask(endpoint, tasks, answers / endpoint.label, settings)
-        if drift and endpoint not in repeat:
+        if asked.drift and endpoint not in repeat:
             record_logprobs(endpoint, answers / endpoint.label, settings=settings)
     # One tuned model goes by its served name, where that is not the base's too.
     alone = len(tuned) == 1 and base.model != tuned[0].model
     names = {endpoint.label: endpoint.model if alone else endpoint.label for endpoint in tuned}
-    judge_folder = answers / "judge"
+    judging = {label: answers / "judge" / (label if len(tuned) > 1 else "") for label in names}
     return list(
         compare_several(
             results["base"],
             {name: results[label] for label, name in names.items()},
-            gate,
+            asked.gate,
             base_repeat=results.get("base_repeat"),
             base_name="base" if base.model in {*names.values(), *(one.model for one in tuned)} else base.model,
             facts=dict.fromkeys(names.values(), report_facts({"command": command})),
             drift={name: read_drift(answers / "base", answers / label) for label, name in names.items()}
-            if drift
+            if asked.drift
             else None,
             judgements={
-                name: _judged(
-                    third, results["base"], results[label], judge_folder / label if len(tuned) > 1 else judge_folder
-                )
-                for label, name in names.items()
+                name: _judged(third, results["base"], results[label], judging[label]) for label, name in names.items()
             },
         )
     )

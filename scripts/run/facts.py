@@ -47,7 +47,7 @@ def run_facts(run: RunDir) -> dict[str, Any]:
 
 
 def compare_run(run: RunDir, config: RunConfig, judgements: Sequence[Judgement] = ()) -> Comparison:
-    """Base against tuned, from what is on disk."""
+    """Base against tuned, from what is on disk, gated as the config says."""
     repeat = run.eval / "base_repeat"
     return compare(
         read_results(run.eval / "base"),
@@ -62,5 +62,5 @@ def compare_run(run: RunDir, config: RunConfig, judgements: Sequence[Judgement] 
 
 
 def run_drift(run: RunDir, config: RunConfig) -> Drift | None:
-    """How far the tuned model moved on general text; None where the recipe does not ask for it."""
+    """How far the tuned model moved on general text; None where the config does not ask for it."""
     return read_drift(run.eval / "base", run.eval / "tuned") if config.eval.drift else None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from configs.console import console, tables
-from configs.schema import TaskConfig
-from scripts.verbs.tasks import parse_tasks
+from scripts.verbs.tasks import OVERRIDES, endpoints_config
 
 
 def evaluate(
@@ -20,30 +19,18 @@ def evaluate(
     out: Annotated[
         Path, typer.Option("--out", help="Folder for the answers; an interrupted evaluation goes on there.")
     ],
+    overrides: Annotated[list[str] | None, typer.Argument(help=OVERRIDES)] = None,
     limit: Annotated[int | None, typer.Option("--limit", help="Seeded sample of this many items a task.")] = None,
-    seed: Annotated[int, typer.Option("--seed")] = 42,
-    concurrency: Annotated[
-        int, typer.Option("--concurrency", min=0, help="Requests in flight; 0 finds the level.")
-    ] = 0,
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, help="Longest answer where the task does not say.")
-    ] = 256,
-    thinking: Annotated[bool | None, typer.Option("--thinking/--no-thinking", help="Thinking mode, on vLLM.")] = None,
-    hub: Annotated[
-        Literal["huggingface", "modelscope"], typer.Option("--hub", help="Where data sets named by id are fetched.")
-    ] = "huggingface",
 ) -> None:
     """Score one endpoint; the API key comes from TUNESERVE_API_KEY.
 
-    `tuneserve eval --base-url http://127.0.0.1:8000/v1 --model shop --tasks builtin --out scores`
+    `tuneserve eval --base-url http://127.0.0.1:8000/v1 --model shop --tasks builtin --out scores eval.max_tokens=512`
     """
-    from eval.ask.endpoint import Endpoint, Settings
-    from eval.tasks import load_tasks
-    from scripts.run.asking import ask
+    config = endpoints_config(overrides or [], tasks, limit=limit)
+    from eval.ask.endpoint import Endpoint
+    from scripts.run.asking import ask, endpoints_settings, recipe_tasks
 
-    configs: list[TaskConfig] = parse_tasks(tasks, limit)
-    settings = Settings(seed=seed, max_tokens=max_tokens, concurrency=concurrency, thinking=thinking)
-    results = ask(Endpoint(base_url, model, model), load_tasks(configs, seed, hub), out, settings)
+    results = ask(Endpoint(base_url, model, model), recipe_tasks(config), out, endpoints_settings(config))
     table = Table("task", "metric", "score", "n", "errors", box=None)
     for name, result in results.items():
         points = f"{100 * result.mean():.2f}"

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
-from pydantic import ValidationError
 
 from configs.errors import ConfigError
-from configs.load import apply_override, load_config
+from configs.load import config_without_recipe, load_config
 from configs.rundir import RunDir
 from configs.schema import ServeConfig
 from serve.launch.command import DRAIN_S, ServerCommand, build_command, flag_value
@@ -112,7 +111,7 @@ def prepare(
 
 def folder_job(target: Target, overrides: Sequence[str] = (), extra: Sequence[str] = ()) -> ServeJob:
     """The job of a plain model folder, which has no recipe and no log folder of its own."""
-    config = _plain_config(overrides)
+    config = config_without_recipe(overrides, ("serve",), "a plain model").serve
     log = state_folder().parent / "logs" / f"{config.port}.log"
     return _job(target, config, extra, target.weights, log)
 
@@ -129,15 +128,3 @@ def _job(
     free = psutil.virtual_memory().available
     command = build_command(target, config, extra, available_ram=free, drain_s=DRAIN_S)
     return ServeJob(command, config, served, log, run, check)
-
-
-def _plain_config(overrides: Sequence[str]) -> ServeConfig:
-    raw: dict[str, dict[str, object]] = {"serve": {}}
-    for override in overrides:
-        if apply_override(raw, override)[0] != "serve":
-            raise ConfigError(f"override {override!r}: a plain model has only serve.* settings", "e.g. serve.port=8001")
-    try:
-        return ServeConfig.model_validate(raw["serve"])
-    except ValidationError as error:
-        problems = "; ".join(f"serve.{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
-        raise ConfigError(problems, "`tuneserve init` shows every key of the serve section") from None

@@ -77,5 +77,5 @@ def test_an_id_that_the_hub_does_not_know_is_a_configuration_error(name: str, so
 @pytest.mark.parametrize(("verb", "times"), [("eval", 1), ("compare", 2)])
 def test_the_hub_can_be_named_on_the_command_line(verb: str, times: int, tmp_path: Path) -> None:
     endpoint = ["--base-url", "http://127.0.0.1:9", "--model", "m"] * times
-    options = ["--tasks", "gsm8k=owner/none", "--hub", "modelscope", "--out", str(tmp_path)]
+    options = ["--tasks", "gsm8k=owner/none", "hub=modelscope", "--out", str(tmp_path)]
     assert "ModelScope has none of that name" in str(CliRunner().invoke(app, [verb, *endpoint, *options]).exception)

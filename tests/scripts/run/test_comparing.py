@@ -23,6 +23,8 @@ from scripts.run.comparing import JUDGE_KEY, endpoints, judge_endpoint
 from tests.eval.compare.test_judge import JudgingServer
 from tests.eval.conftest import serving
 
+NOISE_AND_DRIFT = ("eval.repeat_base=true", "eval.drift=true")
+
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
@@ -62,9 +64,29 @@ def test_endpoints_with_noise_floor_and_drift(rows: Path, tmp_path: Path) -> Non
     base_server, tuned_server, out = MockServer(), Certain(), tmp_path / "report"
     with serving(base_server) as base, serving(tuned_server) as tuned:
         asked = ("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned.base_url, "--model", MODEL)
-        compare(*asked, "--tasks", f"mine:qa={rows}", "--out", out, "--repeat-base", "--drift", "--lang", "en")
+        compare(
+            *asked,
+            "--tasks",
+            f"mine:qa={rows}",
+            "--out",
+            out,
+            "eval.repeat_base=true",
+            "eval.drift=true",
+            "--lang",
+            "en",
+        )
         assert (len(base_server.asked), len(tuned_server.asked)) == (40, 20)
-        compare(*asked, "--tasks", f"mine:qa={rows}", "--out", out, "--repeat-base", "--drift", "--lang", "en")
+        compare(
+            *asked,
+            "--tasks",
+            f"mine:qa={rows}",
+            "--out",
+            out,
+            "eval.repeat_base=true",
+            "eval.drift=true",
+            "--lang",
+            "en",
+        )
         assert (len(base_server.asked), len(tuned_server.asked)) == (40, 20)
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     task = report["tasks"][0]
@@ -90,7 +112,7 @@ def test_several_tuned_models_share_one_base(rows: Path, tmp_path: Path) -> None
         output = compare(
             *(word for url in asked for word in ("--base-url", url, "--model", MODEL)),
             *("--targets", f"mine:qa={rows}", "--tasks", f"kept:qa={rows}", "--out", tmp_path, "--lang", "en"),
-            *("--judge-url", third, "--judge-model", MODEL, "--drift"),
+            *("--judge-url", third, "--judge-model", MODEL, "eval.drift=true"),
         )
     reports = [json.loads((tmp_path / f"report.{n}.json").read_text(encoding="utf-8")) for n in ("mock", "mock-2")]
     assert [(report["base"], report["tasks"][0]["tuned_points"]) for report in reports] == [("base", 100), ("base", 0)]
@@ -116,9 +138,10 @@ def test_endpoints_are_asked_and_gated_as_told(rows: Path, tmp_path: Path) -> No
     server = MockServer(latency_ms=5)
     with serving(server) as base:
         asked = ("--base-url", base.base_url, "--model", MODEL) * 2
-        told = ("--seed", 7, "--concurrency", 2, "--max-tokens", 33, "--margin", 5, "--mean-margin", 3.5)
+        gate = ("eval.gate.margin_points=5", "eval.gate.mean_margin_points=3.5")
+        told = ("seed=7", "eval.concurrency=2", "eval.max_tokens=33", "eval.temperature=0.5", *gate)
         compare(*asked, "--tasks", f"mine:qa={rows}", "--out", tmp_path, *told)
-    assert {(body["seed"], body["max_tokens"]) for body in server.bodies} == {(7, 33)}
+    assert {(body["seed"], body["max_tokens"], body["temperature"]) for body in server.bodies} == {(7, 33, 0.5)}
     assert server.most_in_flight == 2
     gate = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["gate"]
     assert (gate["margin_points"], gate["mean_margin_points"]) == (5, 3.5)
@@ -131,16 +154,44 @@ def test_progress_tells_of_failed_attempts(rows: Path, tmp_path: Path) -> None:
         assert "2 failed attempts" in compare(*asked, "--tasks", f"mine:qa={rows}", "--out", tmp_path)
 
 
+@pytest.mark.parametrize(("given", "sent"), [([], None), (["thinking=true"], True), (["thinking=false"], False)])
+def test_the_thinking_mode_is_the_servers_own_unless_told(given: list, sent: bool | None, rows: Path, tmp_path: Path):
+    server = MockServer(owned_by="vllm")
+    with serving(server) as base:
+        asked = ("--base-url", base.base_url, "--model", MODEL) * 2
+        compare(*asked, "--tasks", f"mine:qa={rows}", "--out", tmp_path, *given)
+    kwargs = [body.get("chat_template_kwargs", {}).get("enable_thinking") for body in server.bodies]
+    assert set(kwargs) == {sent}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("train.epochs=3", "'train.epochs=3': an endpoint has no recipe, only eval.*, seed, hub, offline, thinking"),
+        ("eval.gate.margin=5", "unknown key `eval.gate.margin`; did you mean `margin_points`?"),
+        ("eval.max_tokens=none", "override 'eval.max_tokens=none': `eval.max_tokens`"),
+        ("eval.heldout=true", "only a run has held-out rows"),
+    ],
+)
+def test_an_override_that_means_nothing_at_endpoints_is_refused(given: str, said: str, rows: Path, tmp_path: Path):
+    asked = ("--base-url", "http://127.0.0.1:9", "--model", MODEL) * 2
+    found = CliRunner().invoke(app, ["compare", *asked, "--tasks", f"mine:qa={rows}", "--out", str(tmp_path), given])
+    assert said in str(found.exception)
+
+
 def test_a_run_does_not_ignore_what_is_for_endpoints(tmp_path: Path) -> None:
-    found = CliRunner().invoke(app, ["compare", str(tmp_path), "--margin", "5", "--seed", "0"])
-    assert "--seed, --margin: only for endpoints" in str(found.exception)
+    run = RunDir.create(
+        RunConfig.model_validate({"name": "a", "model": "m", "output_dir": str(tmp_path), "data": {"sources": "rows"}})
+    )
+    found = CliRunner().invoke(app, ["compare", str(run.path), "--limit", "5"])
+    assert "--limit are for endpoints" in str(found.exception)
 
 
 def test_several_runs_keep_noise_floor_and_drift(rows: Path, tmp_path: Path) -> None:
     first = tmp_path / "first"
     with serving(MockServer()) as base, serving(Certain()) as tuned:
         asked = ("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned.base_url, "--model", MODEL)
-        compare(*asked, "--tasks", f"mine:qa={rows}", "--out", first, "--repeat-base", "--drift")
+        compare(*asked, "--tasks", f"mine:qa={rows}", "--out", first, *NOISE_AND_DRIFT)
     runs = []
     for name in ("a", "b"):
         recipe = {"name": name, "model": "m", "output_dir": str(tmp_path / "runs"), "data": {"sources": str(rows)}}
@@ -150,11 +201,12 @@ def test_several_runs_keep_noise_floor_and_drift(rows: Path, tmp_path: Path) -> 
                 pass
         shutil.copytree(first / "eval", run.eval, dirs_exist_ok=True)
         runs.append(run.path)
-    compare(*runs, "--again", "--out", tmp_path / "both")
+    compare(*runs, "--again", "--out", tmp_path / "both", "eval.gate.margin_points=7")
     for name in ("a", "b"):
         report = json.loads((tmp_path / "both" / f"report.{name}.json").read_text(encoding="utf-8"))
         check_facts(report["facts"])
         assert report["tasks"][0]["noise"]["n"] == 20
+        assert report["gate"]["margin_points"] == 7
         assert report["drift"]["change_per_character"] == 0
 
 
