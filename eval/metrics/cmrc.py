@@ -14,8 +14,29 @@ from dataclasses import dataclass
 
 _DROPPED = str.maketrans("", "", "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
 _SEGMENT = re.compile("[\u4e00-\u9fa5]|[^\u4e00-\u9fa5]+")
+_MAY_END = re.compile(r"\.\W*\s")
 _PRIVATE_USE = 0xF0000
 """Tokens longer than a character become characters from here on, so that `str` searches token sequences at C speed."""
+
+
+_ABBREVIATIONS = {
+    "mr", "mrs", "ms", "dr", "prof", "messrs", "sr", "jr", "st", "lt", "maj", "col", "gen", "sen", "rep", "co",
+    "corp", "inc", "ltd", "bros", "vs", "ave", "ft", "jan", "feb", "aug", "sep", "sept", "oct", "nov", "dec",
+    "tues", "wed", "fri", "u.s", "u.s.a", "u.k", "u.n", "d.c", "n.y", "a.m", "p.m", "ph.d", "m.b.a", "a.d", "adm",
+    "calif", "mass", "mich", "minn", "va", "wash",
+    *"cdefghklmnprstvw",
+}  # fmt: skip
+"""Behind these a full stop ends no sentence; those of NLTK's English model that answers are likely to hold."""
+
+
+@functools.cache
+def _sentence_tokenizer():  # type: ignore[no-untyped-def]  # NLTK has no types
+    """NLTK's splitter (Punkt) without its trained model: that is a download, and scores would differ by machine."""
+    from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
+
+    parameters = PunktParameters()
+    parameters.abbrev_types = _ABBREVIATIONS
+    return PunktSentenceTokenizer(parameters)
 
 
 @functools.cache
@@ -27,7 +48,11 @@ def _word_tokenizer():  # type: ignore[no-untyped-def]  # NLTK has no types
 
 @functools.lru_cache(maxsize=65536)
 def _words(run: str) -> tuple[str, ...]:
-    return (run,) if run.isascii() and run.isdigit() else tuple(_word_tokenizer().tokenize(run))
+    """NLTK's `word_tokenize`: sentences first, because only at the end of one a full stop is a token of its own."""
+    if run.isascii() and run.isdigit():
+        return (run,)
+    sentences = _sentence_tokenizer().tokenize(run) if _MAY_END.search(run) else [run]
+    return tuple(token for sentence in sentences for token in _word_tokenizer().tokenize(sentence))
 
 
 def strip_punctuation(text: str) -> str:

@@ -1,56 +1,91 @@
-"""The final number of a worked answer, for arithmetic word problems (GSM8K and alike)."""
+r"""The final number of a worked answer, for arithmetic word problems (GSM8K and alike).
+
+Numbers are compared by value, exactly: 18, 18.0, 十八 and 1８ are one. A percent sign divides by a hundred, so that 25%
+is 0.25; where only one side wrote the sign, 25% is also 25, because the question may have asked for percent. An answer
+that ends in a range (`3~5`), a ratio (`3:5`) or two candidates (`3 or 5`) holds no number.
+"""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from fractions import Fraction
 
-_FIND = re.compile(r"(?:(?<![\d)])-)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/[1-9]\d*)?|(?<!\d)\.\d+")
-_BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}")
-_LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}")
+from eval.metrics.digits import Quantity, plain, quantities
+from eval.metrics.numerals import leading_numeral, numerals
+
+_BOXED = re.compile(r"\\boxed\s*\{")
 _CUE = re.compile(r"(?i)####|(?:答案|结果|answer)\s*(?:应该|应|would|should)?\s*(?:是|为|等于|is|be|=|:)\s*:?")
+
+_TRIED, _LINE = 20, 500
+"""So many of the last boxes and cues are read, and so many characters of each: a model may repeat one to its limit."""
 
 
 def parse_number(text: str) -> Fraction | None:
-    """The first number of a text, exact; thousands separators, fractions and full-width digits are understood.
+    """The first number of a text, exact; None where there is none, or only a range.
 
     >>> parse_number("¥1,234.50元")
     Fraction(2469, 2)
     """
-    match = _FIND.search(_plain(text))
-    return Fraction(match.group().replace(",", "")) if match else None
+    found = _first(plain(text))
+    return found.value if found else None
 
 
 def extract_number(answer: str) -> Fraction | None:
     r"""The number that a worked answer ends in, or None.
 
     In this order: the last `\boxed{}`, the number on the line of the last cue (`####`, 答案, answer), the last number.
+
+    >>> extract_number("一共 3\\frac{1}{2} 米")
+    Fraction(7, 2)
     """
-    text = _plain(answer)
-    for boxed in reversed(_BOXED.findall(text)):
-        if (value := parse_number(boxed)) is not None:
-            return value
-    for cue in reversed(list(_CUE.finditer(text))):
-        rest = text[cue.end() :].lstrip().split("\n", 1)[0]
-        if (value := _concluding(rest)) is not None:
-            return value
-    found = _FIND.findall(text)
-    return Fraction(found[-1].replace(",", "")) if found else None
-
-
-def _concluding(line: str) -> Fraction | None:
-    """`5 + 3 = 8 apples` concludes after its last equals sign, `8 apples for 3 people` in its first number."""
-    return parse_number(line.rpartition("=")[2])
+    found = _concluding(answer)
+    return found.value if found else None
 
 
 def number_match(answer: str, reference: str) -> float:
-    """1.0 when the final number of the answer equals the reference's, by value: 18, 18.0 and 18.00 are one number."""
-    wanted, found = extract_number(reference), extract_number(answer)
-    return float(wanted is not None and found == wanted)
+    """1.0 when the final number of the answer equals the reference's, see the rules at the top."""
+    wanted, found = _concluding(reference), _concluding(answer)
+    if wanted is None or found is None or wanted.value is None or found.value is None:
+        return 0.0
+    if wanted.percent != found.percent:
+        return float(found.value == wanted.value or found.shown == wanted.shown)
+    return float(found.value == wanted.value)
 
 
-def _plain(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("\\,", "").replace("\\!", "")
-    text = text.replace("**", "").replace("\u2044", "/")
-    return _LATEX_FRACTION.sub(r"\1/\2", text)
+def _concluding(answer: str) -> Quantity | None:
+    text = plain(answer)
+    for start in _last_ends(_BOXED, text):
+        if found := _of_line(_braced(text[start : start + _LINE])):
+            return found
+    for start in _last_ends(_CUE, text):
+        if found := _of_line(text[start : start + _LINE].lstrip().split("\n", 1)[0]):
+            return found
+    every = quantities(text) or numerals(text)
+    return every[-1] if every else None
+
+
+def _last_ends(pattern: re.Pattern[str], text: str) -> list[int]:
+    """Where the last matches end, the last one first."""
+    return [match.end() for match in pattern.finditer(text)][-_TRIED:][::-1]
+
+
+def _braced(text: str) -> str:
+    """What stands before the brace that closes a group which was opened just before `text`."""
+    depth = 1
+    for place, char in enumerate(text):
+        depth += {"{": 1, "}": -1}.get(char, 0)
+        if not depth:
+            return text[:place]
+    return text
+
+
+def _of_line(line: str) -> Quantity | None:
+    """`5 + 3 = 8 apples` concludes after its last equals sign, `8 apples for 3 people` in its first number."""
+    return _first(re.split("[=≈]", line)[-1])
+
+
+def _first(text: str) -> Quantity | None:
+    if found := leading_numeral(text):
+        return found
+    every = quantities(text) or numerals(text)
+    return every[0] if every else None

@@ -47,3 +47,67 @@ def test_extraction(answer: str, letter: str | None) -> None:
 def test_the_text_of_an_option_counts_as_its_letter() -> None:
     assert extract_choice("猎户座。", {"A": "武仙座", "B": "猎户座"}) == "B"
     assert extract_choice("E", {"A": "武仙座", "B": "猎户座"}) is None
+
+
+CITIES = {"A": "北京", "B": "上海", "C": "广州", "D": "深圳"}
+AS_MODELS_WRITE = [
+    ("b", "B"),
+    ("(c)", "C"),
+    ("b) 上海", "B"),
+    ("答案是b", "B"),
+    ("the answer is b.", "B"),
+    ("answer: (d)", "D"),
+    ("I choose c because it is warm", "C"),
+    ("\\boxed{b}", "B"),
+    ("\\boxed{\\text{(B)}}", "B"),
+    ("\\boxed{广州}", "C"),
+    ("选B，C选项有误", "B"),
+    ("B，C选项有误", "B"),
+    ("选B，C、D错误", "B"),
+    ("不正确的是C", "C"),
+    ("答案：北京", "A"),
+    ("The answer is 上海.", "B"),
+    ("我认为应该是深圳", "D"),
+    ("首都是北京。", "A"),
+    ("④", "D"),
+    ("答案是④", "D"),
+    ("选②", "B"),
+    ("A. 北京\nB. 上海\nC. 广州\nD. 深圳\n答案：C", "C"),
+    ("选A还是选B？我选B。", "B"),
+    ("A or B", None),
+    ("a or b", None),
+    ("A and B", None),
+    ("B/C", None),
+    ("A, B", None),
+    ("A B", None),
+    ("答案：A,B", None),
+    ("答案：A, B, and C", None),
+    ("The answer is A or B", None),
+    ("北京或上海", None),
+    ("不是北京", None),
+    ("答案是北京大学", None),
+    ("答案不是A", None),
+    ("A错误", None),
+    ("A is wrong. B is wrong", None),
+    ("A. 北京\nB. 上海\nC. 广州\nD. 深圳", None),
+    ("the answer is a matter of taste", None),
+]
+
+
+@pytest.mark.parametrize(("answer", "letter"), AS_MODELS_WRITE)
+def test_letters_as_models_write_them(answer: str, letter: str | None) -> None:
+    assert extract_choice(answer, CITIES) == letter
+
+
+def test_options_that_look_like_something_else() -> None:
+    numbers = {"A": "2", "B": "3", "C": "0", "D": "1"}
+    assert [extract_choice(text, numbers) for text in ("2", "答案是0", "The answer is 3.", "D")] == ["A", "C", "B", "D"]
+    assert extract_choice("答案是30", numbers) is None
+    statements = {"A": "①②", "B": "①③", "C": "②③④", "D": "④"}
+    assert [extract_choice(text, statements) for text in ("④", "②③④", "答案：①③")] == ["D", "C", "B"]
+    assert extract_choice("①正确，③正确，选B", statements) == "B"
+
+
+def test_what_a_model_repeats_to_its_limit_is_read_in_time() -> None:
+    for piece in ("答案是", "选", "A、", "\\boxed{", "不是", "A B ", "(", "北京"):
+        extract_choice(piece * 5000, CITIES)

@@ -63,3 +63,13 @@ def test_whole_set(development_set: tuple[dict[str, list[str]], dict[str, str]])
 def test_a_missing_prediction_scores_zero_and_is_counted() -> None:
     score = score_corpus({"1": ["北京"], "2": ["上海"]}, {"1": "北京"})
     assert (score.f1, score.em, score.missing) == (50.0, 50.0, 1)
+
+
+def test_sentences_are_split_before_words_as_nltk_does() -> None:
+    """Values of the official script with NLTK's own `word_tokenize` and its English model."""
+    assert segment("It is late. We go home.") == ["it", "is", "late", ".", "we", "go", "home", "."]
+    assert segment("Mr. Smith of the U.S. Navy went at 5 p.m. to Dr. Wu.")[-4:] == ["to", "dr.", "wu", "."]
+    assert segment("第一句是 It rained. 第二句是 We left.")[4:7] == ["it", "rained", "."]
+    answer = "The ferry stopped. It was old."
+    assert round(cmrc_f1(answer, ["The ferry stopped."]), 6) == round(2 * 4 / (8 + 4), 6)
+    assert segment("3.5 or 4. 5") == ["3.5", "or", "4", ".", "5"]
