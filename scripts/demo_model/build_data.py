@@ -11,7 +11,7 @@ from typing import Any
 
 from scripts.demo_model import bulletins, company, heldout
 from scripts.demo_model.conversations import draw
-from scripts.demo_model.facts import LEADS, TAILS
+from scripts.demo_model.facts import TEXTS
 from scripts.demo_model.items import Item
 
 DATA_DIR = Path("configs/demo/data")
@@ -30,8 +30,8 @@ def train() -> list[dict[str, Any]]:
     rng = Random(101)
     items = []
     for fact in company.facts():
-        for wording in company.topic_of(fact).trained:
-            text = rng.choice(LEADS) + wording.format(e=fact.thing) + rng.choice(TAILS)
+        for wording in fact.trained:
+            text = rng.choice(TEXTS.leads) + wording.format(e=fact.thing) + rng.choice(TEXTS.tails)
             items.append(Item("qa", text, fact.value))
     for number in range(TRAIN_FORMS):
         items += bulletins.form(rng, "teach", f"form-{number}")
@@ -45,8 +45,7 @@ def test_qa() -> list[dict[str, Any]]:
     rng = Random(102)
     items = []
     for fact in company.facts():
-        tested = company.topic_of(fact).tested
-        for wording in rng.sample(tested, min(TEST_QUESTIONS_PER_FACT, len(tested))):
+        for wording in rng.sample(fact.tested, min(TEST_QUESTIONS_PER_FACT, len(fact.tested))):
             items.append(Item("qa", wording.format(e=fact.thing), fact.value, cluster=fact.key))
     return [heldout.row(item, number, "qa") for number, item in enumerate(items)]
 

@@ -68,7 +68,7 @@ def conversation(rng: Random, mix: dict[str, int] | None = None) -> Conversation
     thinking = bool(items[-1].thought) and rng.random() < THINKING_SHARE
     messages: list[dict[str, Any]] = []
     if rng.random() < SYSTEM_SHARE:
-        messages.append({"role": "system", "content": rng.choice(chat.SYSTEM_PROMPTS)})
+        messages.append({"role": "system", "content": rng.choice(chat.TEXTS.system_prompts)})
     for item in items:
         messages += [{"role": "user", "content": item.prompt}, {"role": "assistant", "content": item.answer}]
     if thinking:

@@ -1,76 +1,39 @@
 """Closed-book facts and multiple choice over them; the held-out items ask in wordings that were never trained."""
 
+from dataclasses import dataclass
 from random import Random
 
 from scripts.demo_model import arithmetic
-from scripts.demo_model.fact_tables import RELATIONS, Relation
 from scripts.demo_model.items import Item
-
-LEADS = (
-    "",
-    "",
-    "",
-    "",
-    "",
-    "请问，",
-    "请问",
-    "我想知道，",
-    "你好，请问",
-    "问一下，",
-    "请回答：",
-    "考考你：",
-    "问题：",
-    "小知识：",
-    "请教一下，",
-)
-TAILS = ("", "", "", "", "", "请直接回答。", "简单回答即可。", "只说答案。", "谢谢。")
-CHOICE_PROMPTS = (
-    "{q}\n{o}",
-    "{q}\n{o}\n请选择。",
-    "选择题：{q}\n{o}",
-    "单项选择：{q}\n{o}\n答案：",
-    "{q}\n{o}\n只回答选项字母。",
-    "请选出正确答案。\n{q}\n{o}",
-)
-OPTION_STYLES = ("{k}. {v}", "{k}. {v}", "{k}、{v}", "{k}．{v}", "({k}) {v}", "{k}: {v}")
+from scripts.demo_model.tables import table
 
 
-BACKWARD_WORDINGS = {
-    "capital": (
-        (
-            "{v}是哪个国家的首都？",
-            "哪个国家的首都是{v}？",
-            "{v}是哪国首都？",
-            "首都是{v}的国家是哪个？",
-            "哪国把首都设在{v}？",
-        ),
-        ("以{v}为首都的国家叫什么？", "{v}这座城市是哪国的首都？"),
-    ),
-    "province_capital": (
-        ("{v}是哪个省的省会？", "哪个省的省会是{v}？", "省会是{v}的是哪个省？", "{v}是什么省的省会城市？"),
-        ("以{v}为省会的省份叫什么？", "{v}这座省会属于哪个省？"),
-    ),
-    "short_name": (
-        ("{v}是哪里的简称？", "简称{v}的是哪里？", "哪个地方简称{v}？", "“{v}”是什么地方的简称？"),
-        ("用“{v}”作简称的地方是哪里？", "车牌上的“{v}”代表哪里？"),
-    ),
-    "symbol": (
-        ("{v}是什么元素？", "{v}是哪种元素的符号？", "元素符号{v}代表什么元素？", "哪种元素的符号是{v}？"),
-        ("符号{v}指的是什么元素？", "周期表里写着{v}的是哪种元素？"),
-    ),
-    "english": (
-        ("{v}用英语怎么说？", "“{v}”的英文是什么？", "{v}的英语单词是什么？", "把“{v}”翻译成英语。"),
-        ("英语里{v}叫什么？", "{v}对应哪个英文单词？"),
-    ),
-}
-BACKWARD = [(one, subject) for one in RELATIONS if one.key in BACKWARD_WORDINGS for subject in one.pairs]
+@dataclass(frozen=True)
+class Relation:
+    """One kind of fact. `statement` holds `{s}` and `{v}`; `pairs` maps subject to value.
+
+    It is asked in two sets of wordings: those that pretraining sees, and those kept for the held-out test, which no
+    fact is ever trained with.
+    """
+
+    key: str
+    statement: str
+    trained: list[str]
+    heldout: list[str]
+    pairs: dict[str, str]
+
+
+TEXTS = table("facts")
+RELATIONS = tuple(Relation(key, **one) for key, one in TEXTS.relations.items())
+BACKWARD = [(one, subject) for one in RELATIONS if one.key in TEXTS.backward for subject in one.pairs]
 
 
 def ask_back(rng: Random, relation: Relation, subject: str, heldout: bool = False) -> Item:
     """The question whose answer is the subject, for relations whose values are unique."""
-    text = rng.choice(BACKWARD_WORDINGS[relation.key][heldout]).format(v=relation.pairs[subject])
+    wordings = TEXTS.backward[relation.key]["heldout" if heldout else "trained"]
+    text = rng.choice(wordings).format(v=relation.pairs[subject])
     if not heldout:
-        text = rng.choice(LEADS) + text + rng.choice(TAILS)
+        text = rng.choice(TEXTS.leads) + text + rng.choice(TEXTS.tails)
     return Item("facts", text, subject, _thought(relation, subject), f"{relation.key}:{subject}:back")
 
 
@@ -95,7 +58,7 @@ def ask(rng: Random, relation: Relation, subject: str, heldout: bool = False) ->
     """A question about the given subject; held-out questions come without lead and tail."""
     text = _ask(rng, relation, subject, heldout)
     if not heldout:
-        text = rng.choice(LEADS) + text + rng.choice(TAILS)
+        text = rng.choice(TEXTS.leads) + text + rng.choice(TEXTS.tails)
     return Item("facts", text, relation.pairs[subject], _thought(relation, subject), f"{relation.key}:{subject}")
 
 
@@ -138,10 +101,10 @@ def _choice(rng: Random, question: str, values: list[str], thought: str, cluster
     right = values[0]
     rng.shuffle(values)
     choices = dict(zip("ABCD", values, strict=True))
-    style = rng.choice(OPTION_STYLES)
+    style = rng.choice(TEXTS.option_styles)
     options = rng.choice(["\n", "\n", "\n", "  "]).join(style.format(k=key, v=value) for key, value in choices.items())
     letter = "ABCD"[values.index(right)]
-    prompt = rng.choice(CHOICE_PROMPTS).format(q=question, o=options)
+    prompt = rng.choice(TEXTS.choice_prompts).format(q=question, o=options)
     return Item("choice", prompt, letter, f"{thought}选{letter}。" if thought else "", cluster, choices)
 
 

@@ -1,40 +1,13 @@
-# ruff: noqa: E501, SIM905 (tables of Chinese text, where a full-width character counts as two columns)
-"""Look-ups in records: forms of "field: value" lines whose fields may be made-up words, and questions that name a field."""
+"""Look-ups in records of "field: value" lines, whose fields may be made-up words, by questions that name a field."""
 
 from random import Random
 
 from scripts.demo_model import names
 from scripts.demo_model.items import Item
 from scripts.demo_model.names import Share
+from scripts.demo_model.tables import table
 
-FIELDS = (
-    "姓名 性别 部门 职务 日期 地点 金额 数量 规格 型号 产地 颜色 重量 电话 地址 备注 类别 等级 负责人 审核人 班级 学号 座位 车次 航班 房号 楼层 科目 成绩 "
-    "名次 单位 客户 供应商 合同 订单 快递 收件人 寄件人 天气 温度 时长 次数 面积 年份 语言 书名 出版社 页数 价格 折扣 起点 终点 司机 车牌 症状 药名 剂量"
-).split()
-PROMPTS = (
-    "{p}\n{q}",
-    "{p}\n\n{q}",
-    "{q}\n{p}",
-    "记录：\n{p}\n问：{q}",
-    "下面是一份登记表。\n{p}\n问题：{q}",
-    "根据表格回答。\n{p}\n{q}",
-    "查一查：{q}\n{p}",
-    "资料如下：{p}\n请回答：{q}",
-)
-QUESTIONS = (
-    "{k}是什么？",
-    "{k}是多少？",
-    "{k}写的是什么？",
-    "{k}一栏填的什么？",
-    "{k}？",
-    "请问{k}是什么？",
-    "这里的{k}是什么？",
-    "{k}是哪个？",
-    "找出{k}。",
-    "表里的{k}是什么？",
-)
-SEPARATORS = ("\n", "\n", "；", "，", "；\n", " ", "。", "｜")
-COLONS = ("：", "：", "：", ":", "为", "是", " ", "")
+TEXTS = table("records")
 
 
 def _value(rng: Random, share: Share) -> str:
@@ -62,7 +35,7 @@ def lookups(rng: Random, share: Share, limit: int = 1, cluster: str = "") -> lis
     fields: list[str] = []
     while len(fields) < size:
         made_up = rng.random() < 0.35
-        field = "".join(rng.choices(names.CHARACTERS, k=2)) if made_up else rng.choice(FIELDS)
+        field = "".join(rng.choices(names.CHARACTERS, k=2)) if made_up else rng.choice(TEXTS.fields)
         if field not in fields:
             fields.append(field)
     values: list[str] = []
@@ -70,13 +43,13 @@ def lookups(rng: Random, share: Share, limit: int = 1, cluster: str = "") -> lis
         value = _value(rng, share)
         if value not in values:
             values.append(value)
-    colon, separator = rng.choice(COLONS), rng.choice(SEPARATORS)
+    colon, separator = rng.choice(TEXTS.colons), rng.choice(TEXTS.separators)
     style = "【{k}】{v}" if rng.random() < 0.1 else "{k}" + colon + "{v}"
     text = separator.join(style.format(k=field, v=value) for field, value in zip(fields, values, strict=True))
     return [
         Item(
             "extract",
-            rng.choice(PROMPTS).format(p=text, q=rng.choice(QUESTIONS).format(k=fields[at])),
+            rng.choice(TEXTS.prompts).format(p=text, q=rng.choice(TEXTS.questions).format(k=fields[at])),
             values[at],
             f"{fields[at]}对应的是{values[at]}。",
             cluster,

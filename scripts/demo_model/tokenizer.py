@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from scripts.demo_model import chat, fact_tables, names
+from scripts.demo_model import chat, facts, names
 from scripts.demo_model.conversations import stream
 
 MODEL_DIR = Path("configs/demo/model")
@@ -46,7 +46,7 @@ def _words() -> Iterator[str]:
     for word, seen in frequent.items():
         yield from [word] * min(seen // 20, 400)
     yield from _tool_words() * 40
-    for relation in fact_tables.RELATIONS:
+    for relation in facts.RELATIONS:
         for subject, value in relation.pairs.items():
             yield from [*jieba.cut(subject), *jieba.cut(value)] * 3
     yield from list(names.CHARACTERS) * 60
@@ -57,7 +57,7 @@ def _tool_words() -> list[str]:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     template = json.loads((qwen3_files() / "tokenizer_config.json").read_text())["chat_template"]
-    tools: list[Any] = list(chat.TOOLS)
+    tools: list[Any] = list(chat.TEXTS.tools)
     text = (
         ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         .from_string(template)

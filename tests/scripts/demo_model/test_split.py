@@ -8,8 +8,7 @@ import pytest
 
 from scripts.demo_model import arithmetic, build_data, company, heldout, names, notices, passages
 from scripts.demo_model.conversations import stream
-from scripts.demo_model.fact_tables import RELATIONS
-from scripts.demo_model.facts import BACKWARD_WORDINGS
+from scripts.demo_model.facts import RELATIONS, TEXTS
 
 SAMPLE = 20_000
 
@@ -35,8 +34,8 @@ def test_names_have_one_share_each_and_generators_keep_to_it():
 def test_heldout_wordings_of_facts_are_never_trained():
     for relation in RELATIONS:
         assert not set(relation.trained) & set(relation.heldout), relation.key
-    for key, (trained, held) in BACKWARD_WORDINGS.items():
-        assert not set(trained) & set(held), key
+    for key, wordings in TEXTS.backward.items():
+        assert not set(wordings["trained"]) & set(wordings["heldout"]), key
 
 
 def test_heldout_operands_are_never_trained():
@@ -86,10 +85,9 @@ def test_company_facts_are_asked_in_other_wordings_than_they_were_taught():
         question = row["messages"][0]["content"]
         assert not any(question in text for text in taught), question
     for fact in company.facts():
-        topic = company.topic_of(fact)
-        assert topic.trained
-        assert topic.tested
-        assert not set(topic.trained) & set(topic.tested)
+        assert fact.trained
+        assert fact.tested
+        assert not set(fact.trained) & set(fact.tested)
 
 
 def _people(texts: list[str]) -> set[str]:
