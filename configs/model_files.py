@@ -10,6 +10,7 @@ import json
 import math
 import stat
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -173,6 +174,11 @@ def read_model_config(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise ConfigError(f"{folder}: no config.json in it, so this is not a model", "give the folder of a model")
     return read_json(file)
+
+
+def text_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What config.json says of the language model, which may have a part of its own beside a vision model's."""
+    return {**config, **config.get("text_config", {})}
 
 
 def check_model_folder(folder: Path, *, weights: bool = True) -> None:

@@ -1,29 +1,33 @@
-"""The sizes of a dense decoder, read from its config.json: what memory and time follow from. Imports no torch."""
+"""The sizes of a decoder, read from its config.json: what memory and time follow from. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from configs.errors import ConfigError
-from configs.model_files import read_model_config
+from configs.model_files import read_model_config, text_config
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")
 
 
+def is_mixture(text: Mapping[str, Any]) -> bool:
+    """Whether a language model's configuration is one of a mixture of experts."""
+    return any(text.get(key) for key in ("num_experts", "num_local_experts", "n_routed_experts"))
+
+
 class UnknownShape(ConfigError):
-    """A model whose memory and time are not predicted; it may train all the same."""
+    """A model whose memory and time are not predicted; it may train and be served all the same."""
 
 
 @dataclass(frozen=True)
-class ModelShape:
-    """A decoder of the Llama family (Llama, Qwen2, Qwen3, Gemma): attention and a gated MLP in every layer."""
+class DecoderShape:
+    """What every decoder has, a mixture of experts too: embeddings, and attention in every layer."""
 
     hidden: int
-    intermediate: int
     layers: int
     heads: int
     kv_heads: int
@@ -31,35 +35,16 @@ class ModelShape:
     vocabulary: int
     tied: bool
     """Whether the output layer is the embedding."""
-    qk_norm: bool
-    """Whether queries and keys are normalized, which keeps them twice for the backward pass."""
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> ModelShape:
+    def of(cls, config: Mapping[str, Any]) -> Self:
         """From a model's config.json.
 
         Raises:
-            UnknownShape: a mixture of experts, or a configuration without these sizes.
+            UnknownShape: a configuration without these sizes.
         """
-        text = {**config, **config.get("text_config", {})}
-        if text.get("num_experts") or text.get("num_local_experts"):
-            raise UnknownShape(
-                f"{text.get('model_type', 'this model')} is a mixture of experts: memory and time are not predicted",
-                "take a dense model, such as Qwen/Qwen3-14B",
-            )
         try:
-            heads = int(text["num_attention_heads"])
-            return cls(
-                hidden=int(text["hidden_size"]),
-                intermediate=int(text["intermediate_size"]),
-                layers=int(text["num_hidden_layers"]),
-                heads=heads,
-                kv_heads=int(text.get("num_key_value_heads") or heads),
-                head_dim=int(text.get("head_dim") or text["hidden_size"] // heads),
-                vocabulary=int(text["vocab_size"]),
-                tied=bool(text.get("tie_word_embeddings", False)),
-                qk_norm=str(text.get("model_type", "")).startswith(("qwen3", "gemma3")),
-            )
+            return cls(**cls._fields({key: value for key, value in text_config(config).items() if value is not None}))
         except KeyError as missing:
             raise UnknownShape(
                 f"config.json has no {missing}: not a decoder whose memory and time can be predicted",
@@ -67,9 +52,22 @@ class ModelShape:
             ) from missing
 
     @classmethod
-    def load(cls, folder: Path) -> ModelShape:
-        """From a model folder."""
+    def load(cls, folder: Path) -> Self:
+        """From a model folder; raises `UnknownShape` like `of`, and ConfigError where config.json cannot be read."""
         return cls.of(read_model_config(folder))
+
+    @staticmethod
+    def _fields(text: Mapping[str, Any]) -> dict[str, Any]:
+        heads = int(text["num_attention_heads"])
+        return {
+            "hidden": int(text["hidden_size"]),
+            "layers": int(text["num_hidden_layers"]),
+            "heads": heads,
+            "kv_heads": int(text.get("num_key_value_heads") or heads),
+            "head_dim": int(text.get("head_dim") or max(1, text["hidden_size"] // heads)),
+            "vocabulary": int(text["vocab_size"]),
+            "tied": bool(text.get("tie_word_embeddings", False)),
+        }
 
     @property
     def queries(self) -> int:
@@ -80,6 +78,43 @@ class ModelShape:
     def keys(self) -> int:
         """Width of all keys together; that of the values too."""
         return self.kv_heads * self.head_dim
+
+    @property
+    def embedding_parameters(self) -> int:
+        """Parameters of embedding and output layer."""
+        return self.vocabulary * self.hidden * (1 if self.tied else 2)
+
+
+@dataclass(frozen=True)
+class ModelShape(DecoderShape):
+    """A decoder of the Llama family (Llama, Qwen2, Qwen3, Gemma): attention and a gated MLP in every layer."""
+
+    intermediate: int
+    qk_norm: bool
+    """Whether queries and keys are normalized, which keeps them twice for the backward pass."""
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Self:
+        """From a model's config.json.
+
+        Raises:
+            UnknownShape: a mixture of experts, or a configuration without these sizes.
+        """
+        text = text_config(config)
+        if is_mixture(text):
+            raise UnknownShape(
+                f"{text.get('model_type', 'this model')} is a mixture of experts: memory and time are not predicted",
+                "take a dense model, such as Qwen/Qwen3-14B",
+            )
+        return super().of(config)
+
+    @staticmethod
+    def _fields(text: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            **DecoderShape._fields(text),
+            "intermediate": int(text["intermediate_size"]),
+            "qk_norm": str(text.get("model_type", "")).startswith(("qwen3", "gemma3")),
+        }
 
     def widths(self, module: str) -> tuple[int, int]:
         """(in, out) of a linear layer, by its name in transformers."""
@@ -99,15 +134,14 @@ class ModelShape:
         return self.layers * sum(a * b for a, b in map(self.widths, (*ATTENTION, *MLP)))
 
     @property
-    def embedding_parameters(self) -> int:
-        """Parameters of embedding and output layer."""
-        return self.vocabulary * self.hidden * (1 if self.tied else 2)
+    def norm_parameters(self) -> int:
+        """Parameters of all norms."""
+        return self.layers * (2 * self.hidden + (2 * self.head_dim if self.qk_norm else 0)) + self.hidden
 
     @property
     def parameters(self) -> int:
         """All parameters, norms included."""
-        norms = self.layers * (2 * self.hidden + (2 * self.head_dim if self.qk_norm else 0)) + self.hidden
-        return self.linear_parameters + self.embedding_parameters + norms
+        return self.linear_parameters + self.embedding_parameters + self.norm_parameters
 
     def adapter_parameters(self, rank: int, modules: Sequence[str]) -> int:
         """Parameters of a LoRA adapter; modules outside the layers' linear weights count nothing."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from configs.model_shape import ATTENTION, MLP
 from configs.names import FileName, ModelName
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -26,7 +27,7 @@ Optimizer = Literal[
 ]  # fmt: skip
 """Those of transformers that need no further package and no arguments of their own."""
 
-LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+LINEAR_LAYERS = [*ATTENTION, *MLP]
 
 
 def _number_as_text(value: Any) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 from configs.errors import ConfigError
 from configs.fingerprint import weights_fingerprint
 from configs.model_files import read_json, safetensors_shapes
+from configs.model_shape import DecoderShape
 from configs.rundir import RunDir
 from serve.api.adapters import ServedModel, load_adapter, served_models, unload_adapter
 from serve.api.client import ServerClient
@@ -157,15 +158,14 @@ def _require_same_base(source: Source, served: ServedModel) -> None:
             f"{source.adapter.folder} was trained on {base}, the server has {weights}",
             "load it into a server of its own base: `tuneserve serve RUN --adapter`",
         )
-    model = read_json(weights / "config.json")
-    width, layers = model["hidden_size"], model["num_hidden_layers"]
+    model = DecoderShape.load(weights)
     for tensor, shape in safetensors_shapes(source.adapter.folder / "adapter_model.safetensors").items():
         reads_hidden = any(f".{module}.lora_A" in tensor for module in ("q_proj", "k_proj", "v_proj", "gate_proj"))
         layer = tensor.partition(".layers.")[2].partition(".")[0]
-        if (reads_hidden and shape[1] != width) or (layer.isdigit() and int(layer) >= layers):
+        if (reads_hidden and shape[1] != model.hidden) or (layer.isdigit() and int(layer) >= model.layers):
             raise ConfigError(
                 f"{source.adapter.folder}: {tensor} of shape {shape} is for another model; "
-                f"{weights} has {layers} layers of width {width}",
+                f"{weights} has {model.layers} layers of width {model.hidden}",
                 "load it into a server of its own base",
             )
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError
-from configs.model_files import read_model_config
+from configs.model_files import read_model_config, text_config
+from configs.model_shape import is_mixture
 from configs.schema import LINEAR_LAYERS
 
 FAST = {
@@ -104,8 +105,7 @@ def why_not(name: str, config: Mapping[str, Any]) -> str:
         return "Unsloth trains what transformers implements, and this model brings code of its own, which is never run"
     if "vision_config" in config or "audio_config" in config:
         return "it sees or hears; the trainer takes text models"
-    text = {**config, **config.get("text_config", {})}
-    if text.get("num_experts") or text.get("num_local_experts") or text.get("n_routed_experts"):
+    if is_mixture(text_config(config)):
         return "the merge takes dense models, and this is a mixture of experts"
     if not name.endswith(("ForCausalLM", "LMHeadModel")):
         return "the trainer takes decoders that answer a chat"

@@ -7,7 +7,6 @@ be served. Needs no GPU, no weights, no torch. What would end badly is refused w
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -18,11 +17,13 @@ import numpy as np
 
 from configs.console import console, guarded, note, tables
 from configs.errors import ConfigError
+from configs.gpus import Device, gpu_at_hand, named_gpu, this_cpu
 from configs.handover import Plan
 from configs.hub import resolve_model
 from configs.load import load_config
 from configs.model_shape import ModelShape, UnknownShape
 from configs.schema import RunConfig
+from configs.serving_memory import served_precision
 from trainer import environment
 from trainer.architectures import check_architecture
 from trainer.data.prepare import prepare, read_rows
@@ -30,10 +31,9 @@ from trainer.data.preview import render_report, short_path, tokenizing_progress
 from trainer.data.report import DataReport, preview_row
 from trainer.data.template import ChatCodec
 from trainer.plan.candidates import Candidate, candidates
-from trainer.plan.gpus import Gpu, gpu_at_hand, named_gpu
-from trainer.plan.layout import Device, count_steps, make_plan, precision_warning, predicted_layout
+from trainer.plan.layout import count_steps, make_plan, precision_warning, predicted_layout
 from trainer.plan.optimizers import choose_optimizer, state_bytes
-from trainer.plan.serving import gguf_gb, servable, serving_precision
+from trainer.plan.serving import gguf_gb, servable
 from trainer.plan.view import render_plan, render_serving, render_table
 from trainer.requirements import K_QUANTS, check_model_needs, check_needs
 from trainer.sft.stage import FEW_STEPS, few_steps_warning
@@ -54,14 +54,14 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
     Args:
         file: the recipe.
         rows: training rows to show with their masks.
-        gpu_name: key of `trainer.plan.gpus.GPUS`; None plans for the GPU of this machine, or its CPU.
+        gpu_name: key of `configs.gpus.GPUS`; None plans for the GPU of this machine, or its CPU.
 
     Raises:
         ConfigError: the recipe, the data or the plan would not end in a model that can be served.
     """
     config = load_config(file)
     check_needs(config)
-    gpu = named_gpu(gpu_name) if gpu_name else gpu_at_hand()
+    device = named_gpu(gpu_name) if gpu_name else gpu_at_hand() or this_cpu()
     model = resolve_model(config.model, config.hub, config.offline, weights=False)
     if warning := check_architecture(model):
         note(f"warning: {warning}", good=False)
@@ -83,8 +83,8 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
     except UnknownShape as unknown:
         note(f"{unknown.message}; the plan, disk and serving are not predicted", good=False)
         return
-    refusals += _plan(config, model, shape, lengths, gpu)
-    refusals += _serving(config, shape, report.longest_row, gpu)
+    refusals += _plan(config, model, shape, lengths, device)
+    refusals += _serving(config, shape, report.longest_row, device)
     refusals += _disk(config, shape, has_weights=any(model.glob("*.safetensors")))
     if refusals:
         raise ConfigError("; ".join(r.message for r in refusals), "; ".join(r.next_step for r in refusals))
@@ -114,15 +114,10 @@ def _template_line(report: DataReport, config: RunConfig) -> str:
     return f"template family {family}; {trained[family]}, in training and by default on the server"
 
 
-def _plan(config: RunConfig, model: Path, shape: ModelShape, lengths: Sequence[int], gpu: Gpu | None) -> list[Refusal]:
+def _plan(config: RunConfig, model: Path, shape: ModelShape, lengths: Sequence[int], device: Device) -> list[Refusal]:
     """Prints the plan and, on a GPU, the table of what else could be taken."""
     train = config.train
-    if gpu is None:
-        memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-        device = Device("cpu", "CPU", memory_gb, False)
-    else:
-        device = Device("cuda", gpu.name, gpu.memory_gb, gpu.bf16)
-    layout = predicted_layout(config, model, lengths, device, gpu)
+    layout = predicted_layout(config, model, lengths, device)
     plan = make_plan(train, config.lora, lengths, device, layout)
     if warning := precision_warning(train, device):
         note(f"warning: {warning}", good=False)
@@ -130,14 +125,15 @@ def _plan(config: RunConfig, model: Path, shape: ModelShape, lengths: Sequence[i
     tables.print(render_plan(plan, steps, device.name))
     if steps < FEW_STEPS:
         note(f"warning: {few_steps_warning(steps, len(lengths), plan, train.max_steps)}", good=False)
-    if gpu is None:
-        note("no GPU here: this is the CPU's plan; `--gpu h100-80gb` plans for another machine")
+    if not device.tflops:
+        why = "no GPU here: this is the CPU's plan" if device.kind == "cpu" else "this GPU does not tell its rates"
+        note(f"{why}; `--gpu h100-80gb` plans for another machine")
         return []
     precisions = ["16bit"] if train.method == "full" else ["16bit", "4bit", "8bit"]
-    table = candidates(train, config.lora, shape, lengths, gpu, precisions, plan.rows_per_step)  # type: ignore[arg-type]
+    table = candidates(train, config.lora, shape, lengths, device, precisions, plan.rows_per_step)  # type: ignore[arg-type]
     taken = next((c for c in table if _is(c, plan, config)), None)
-    tables.print(render_table(table, taken, gpu))
-    return [] if taken is None or taken.fits else [_does_not_fit(table, taken, gpu)]
+    tables.print(render_table(table, taken, device))
+    return [] if taken is None or taken.fits else [_does_not_fit(table, taken, device)]
 
 
 def _is(candidate: Candidate, plan: Plan, config: RunConfig) -> bool:
@@ -146,8 +142,8 @@ def _is(candidate: Candidate, plan: Plan, config: RunConfig) -> bool:
     return (candidate.precision, candidate.checkpointing, candidate.micro_batch) == asked
 
 
-def _does_not_fit(table: Sequence[Candidate], taken: Candidate, gpu: Gpu) -> Refusal:
-    message = f"training in {taken.precision} is predicted not to fit {gpu.name}: it {taken.why_not}"
+def _does_not_fit(table: Sequence[Candidate], taken: Candidate, device: Device) -> Refusal:
+    message = f"training in {taken.precision} is predicted not to fit {device.name}: it {taken.why_not}"
     fitting = [c for c in table if c.fits]
     if same := [c for c in fitting if c.precision == taken.precision]:
         best = min(same, key=lambda c: c.step_s)
@@ -161,12 +157,12 @@ def _does_not_fit(table: Sequence[Candidate], taken: Candidate, gpu: Gpu) -> Ref
     return Refusal(message, "set a lower data.max_length, or take a smaller model or a larger GPU")
 
 
-def _serving(config: RunConfig, shape: ModelShape, longest: int, gpu: Gpu | None) -> list[Refusal]:
+def _serving(config: RunConfig, shape: ModelShape, longest: int, gpu: Device) -> list[Refusal]:
     """Prints what the card can serve; a refusal when it is not what the recipe asks for."""
-    if gpu is None:
+    if gpu.kind == "cpu":
         return []
     options = servable(shape, config.serve, gpu, longest)
-    asked = serving_precision(config.serve, gpu)
+    asked = served_precision(config.serve.precision, gpu)
     tables.print(render_serving(options, asked, gpu))
     if "vllm" not in config.merge.formats or not options[asked].why_not:
         return []

@@ -206,11 +206,11 @@ def measure_group(options: argparse.Namespace) -> None:
     import trainer.sft.loop as loop  # isort: skip - imports unsloth, which must come first
     import torch
 
+    from configs.gpus import match
     from configs.handover import Plan, PreparedFacts
     from configs.rundir import RunDir
     from configs.schema import RunConfig
     from scripts.bench.training_run import make_model, measure, out_of_memory_as_result, release
-    from trainer.plan.gpus import gpu_at_hand, match
     from trainer.sft.device import find_device
     from trainer.sft.varlen import torch_kernel
 
@@ -222,7 +222,7 @@ def measure_group(options: argparse.Namespace) -> None:
         make_model(folder, options.tokenizer, SHAPES[group.shape])
     device = find_device()
     on_gpu = device.kind == "cuda"
-    gpu = (match(device.name, device.memory_gb) or gpu_at_hand()) if on_gpu else None
+    gpu = match(device.name, device.memory_gb) or device
     loaded: list[Any] = []
     load = loop.load
 
@@ -246,8 +246,8 @@ def measure_group(options: argparse.Namespace) -> None:
         row: dict[str, Any] = {
             "group": group.name, "shape": group.shape, "precision": group.precision, "rank": 16,
             "checkpointing": group.checkpointing, "layout": layout.name, "optimizer": layout.optimizer,
-            "recorded": layout.recorded, "gpu": gpu.name if gpu else "cpu",
-            "source": f"{gpu.name if gpu else 'CPU'}, {datetime.date.today().isoformat()}, torch {torch.__version__}",
+            "recorded": layout.recorded, "gpu": gpu.name if on_gpu else "cpu",
+            "source": f"{gpu.name}, {datetime.date.today().isoformat()}, torch {torch.__version__}",
         }  # fmt: skip
         with tempfile.TemporaryDirectory() as scratch:
             config = RunConfig.model_validate(

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from configs.console import console, mark, paint, tables
 from configs.errors import EXIT_FAILED
+from configs.gpus import visible_cards
 from scripts import environment
-from serve.launch.gpus import visible_gpus
 
 
 def doctor(
@@ -26,7 +26,7 @@ def doctor(
 
     Exit code 1 when training or serving cannot work here.
     """
-    cards = visible_gpus()
+    cards = visible_cards()
     device = "cuda" if cards else "cpu"
     table = Table("what", "found", "", box=None, title="This machine", title_justify="left")
     problems: list[tuple[str, str]] = []
@@ -38,7 +38,7 @@ def doctor(
             ("Python 3.11 to 3.13 is needed", "make .venv with one: PYTHON=python3.12 bash scripts/setup.sh")
         )
     for card in cards:
-        memory = f"{card.free / 1e9:.0f} of {card.total / 1e9:.0f} GB free"
+        memory = f"{card.free / 1e9:.0f} of {card.device.memory_gb:.0f} GB free"
         table.add_row("GPU", f"{card.name}, {memory}, driver {environment.driver_version()}", mark(True))
     if not cards:
         table.add_row("GPU", "none: trains and serves on the CPU (the demo, small models)", "")

@@ -16,7 +16,8 @@ from rich.table import Table
 
 from configs.errors import TuneserveError
 from configs.files import write_atomically
-from serve.launch.command import Device, installed_device
+from configs.gpus import Kind
+from serve.launch.command import installed_device
 from serve.state.servers import find_server
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def measure(
     out: Path,
     load: Load,
     api_key: str | None = None,
-    device: Device | None = None,
+    device: Kind | None = None,
 ) -> list[BenchPoint]:
     """Measures a server and writes `bench.json` and `bench.png` into a folder.
 
@@ -159,7 +160,7 @@ def vllm_bench(
     flags: Sequence[str],
     result: Path,
     api_key: str | None = None,
-    device: Device | None = None,
+    device: Kind | None = None,
 ) -> BenchPoint:
     """Runs `vllm bench serve` once; its output goes to `bench.log` beside the result.
 
@@ -254,7 +255,7 @@ def _concurrency_axis(axes: Axes, values: Sequence[int]) -> None:
     axes.grid(visible=True, alpha=0.3)
 
 
-def _program(device: Device | None) -> list[str]:
+def _program(device: Kind | None) -> list[str]:
     if (device or installed_device()) == "cpu":
         return [sys.executable, "-c", _CPU_PROGRAM]
     return [sys.executable, "-m", "vllm.entrypoints.cli.main", "bench", "serve"]

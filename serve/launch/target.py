@@ -13,7 +13,7 @@ from configs.manifest import Manifest
 from configs.model_files import check_model_folder, read_json, safetensors_shapes
 from configs.names import model_name_from, require_model_name
 from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.schema import LINEAR_LAYERS, RunConfig
 from serve.launch.template import template_traits
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -31,7 +31,7 @@ REFUSED_FEATURES = {
 PLAIN_INITS = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")
 """Beginnings of a training that leave the base as it is; PiSSA, OLoRA, CorDA and LoftQ change it."""
 
-LORA_LAYERS = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"})
+LORA_LAYERS = frozenset(LINEAR_LAYERS)
 """Layers of a Qwen model in which vLLM can add an adapter."""
 
 

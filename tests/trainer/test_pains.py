@@ -27,11 +27,12 @@ from torch.nn import Module, ModuleList
 from unsloth.models.llama import apply_lora_qkv, original_apply_qkv
 from configs.rundir import RunDir
 from trainer.sft.model import patched_layers
-from trainer.plan.layout import Device, make_plan
+from configs.gpus import Device
+from trainer.plan.layout import make_plan
 from trainer.data.prepare import read_rows
 run = RunDir.open(Path(sys.argv[1]))
 config, tables = run.config(), [read_rows(run.data / part) for part in ("train", "heldout")]
-plan = make_plan(config.train, config.lora, tables[0]["length"].to_pylist(), Device("cpu", "CPU", 16.0, False))
+plan = make_plan(config.train, config.lora, tables[0]["length"].to_pylist(), Device("CPU", 16.0))
 loop.EVAL_ROWS = 3
 made = loop.TrainingRun(run, config, plan, run.prepared(), *tables)
 args, layers = made.trainer.args, ModuleList([Module(), Module()])

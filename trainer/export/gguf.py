@@ -20,6 +20,7 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from configs.errors import ConfigError, TuneserveError
+from configs.model_shape import ModelShape
 from trainer.export.new_folder import OnProgress, check_free_space, new_folder
 from trainer.export.safetensors import TensorSource
 from trainer.requirements import K_QUANTS, check_gguf_model, find_quantizer
@@ -204,7 +205,7 @@ def rope_factors(config: Any) -> np.ndarray | None:
         return None
     if kind != "llama3":
         raise ConfigError(f"rope scaling {kind!r} cannot be written as GGUF here", "convert with llama.cpp instead")
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    head_dim = ModelShape.of(config.to_dict()).head_dim
     plain = 1.0 / rope["rope_theta"] ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
     scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
     return (plain / scaled).numpy().astype(np.float32)
@@ -218,18 +219,18 @@ def _stored_as(shape: tuple[int, ...], quant: Quant) -> Quant:
 
 
 def _add_architecture(writer: gguf.GGUFWriter, config: Any) -> None:
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    shape = ModelShape.of(config.to_dict())
     writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_key_length(head_dim)
-    writer.add_value_length(head_dim)
-    writer.add_rope_dimension_count(head_dim)
+    writer.add_embedding_length(shape.hidden)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(shape.intermediate)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_key_length(shape.head_dim)
+    writer.add_value_length(shape.head_dim)
+    writer.add_rope_dimension_count(shape.head_dim)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_vocab_size(config.vocab_size)
+    writer.add_vocab_size(shape.vocabulary)
     rope: Mapping[str, Any] = config.rope_parameters
     writer.add_rope_freq_base(rope["rope_theta"])
     kind = rope.get("rope_type", "default")

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from configs.model_files import read_json
+from configs.model_files import read_json, text_config
 
 Diff = dict[str, list[Any]]
 """Changed keys: name to [before, after], None where there was nothing or is nothing now."""
@@ -46,7 +46,7 @@ def write_generation_config(base: Path, out: Path, end_token_id: int | None) -> 
     after = dict(before)
     if not file.is_file():
         model = _read(base / "config.json")
-        model = {**model, **model.get("text_config", {})}
+        model = text_config(model)
         after = {k: model[k] for k in ("bos_token_id", "eos_token_id", "pad_token_id") if model.get(k) is not None}
     after.pop("max_new_tokens", None)
     ends = after.get("eos_token_id")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from configs.gpus import Device
 from configs.model_shape import ModelShape
 from configs.schema import LoraConfig, TrainConfig
 from trainer.plan.estimate import (
@@ -23,7 +24,6 @@ from trainer.plan.estimate import (
     estimate_time,
     usable_gb,
 )
-from trainer.plan.gpus import Gpu
 from trainer.plan.optimizers import choose_optimizer
 
 AUTO_ROWS = (8, 16, 32, 64, 128)
@@ -87,7 +87,7 @@ def candidates(
     lora: LoraConfig,
     shape: ModelShape,
     lengths: Sequence[int],
-    gpu: Gpu,
+    gpu: Device,
     precisions: Sequence[Precision],
     rows_per_step: int,
 ) -> list[Candidate]:
@@ -129,7 +129,7 @@ def candidates(
 
 
 def choose(
-    train: TrainConfig, lora: LoraConfig, shape: ModelShape, lengths: Sequence[int], gpu: Gpu
+    train: TrainConfig, lora: LoraConfig, shape: ModelShape, lengths: Sequence[int], gpu: Device
 ) -> tuple[Candidate, str]:
     """The layout that `plan: auto` takes in the recipe's precision, and why; what needs least where nothing fits.
 

@@ -27,9 +27,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from configs.gpus import Device
 from configs.model_shape import ModelShape
 from configs.schema import LINEAR_LAYERS
-from trainer.plan.gpus import Gpu
 from trainer.plan.optimizers import state_bytes
 
 Precision = Literal["16bit", "8bit", "4bit"]
@@ -212,12 +212,12 @@ def weight_bytes(shape: ModelShape, precision: Precision) -> float:
     return rest + shape.linear_parameters * {"16bit": 2.0, "8bit": 1.0, "4bit": NF4_BYTES}[precision]
 
 
-def usable_gb(gpu: Gpu) -> float:
+def usable_gb(gpu: Device) -> float:
     """Memory that a plan may fill."""
     return (gpu.memory_gb - CONTEXT_GB) * USABLE_SHARE
 
 
-def estimate_memory(setup: Setup, batches: Batches, gpu: Gpu, c: Coefficients | None = None) -> Memory:
+def estimate_memory(setup: Setup, batches: Batches, gpu: Device, c: Coefficients | None = None) -> Memory:
     """Peak memory of training, by its parts.
 
     Where the rest would not fit, Unsloth by itself keeps an input embedding that is not tied in main memory. That is
@@ -269,7 +269,7 @@ def loss_chunk(tokens: int, shape: ModelShape, free_bytes: float) -> int:
     return tokens if chunks <= 1 else math.ceil(tokens / (4 * math.ceil(chunks / 4)))
 
 
-def estimate_time(setup: Setup, batches: Batches, gpu: Gpu, c: Coefficients | None = None) -> Time:
+def estimate_time(setup: Setup, batches: Batches, gpu: Device, c: Coefficients | None = None) -> Time:
     """Time of one optimizer step, on the host and on the GPU."""
     c = c or load_calibration().coefficients
     shape = setup.shape

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from configs.gpus import Device
 from configs.handover import Plan
 from configs.model_shape import ModelShape, UnknownShape
 from configs.schema import LoraConfig, RunConfig, TrainConfig
 from trainer.plan.candidates import ENOUGH_STEPS, Candidate, choose, optimizer_steps, why_not_recorded
 from trainer.plan.estimate import Checkpointing
-from trainer.plan.gpus import Gpu, gpu_at_hand, match
 from trainer.plan.optimizers import choose_optimizer
 
 CPU_TOKENS = 4096
@@ -23,36 +22,21 @@ RATE_ROWS = 8
 """Rows a step that `train.learning_rate` is meant for under `rows_per_step: auto`: the default of `rows_per_step`."""
 
 
-@dataclass(frozen=True)
-class Device:
-    """What trains."""
-
-    kind: Literal["cpu", "cuda"]
-    name: str
-    memory_gb: float
-    """Memory of the GPU, or of the machine, in GB of 1e9 bytes."""
-    bf16: bool
-    """Whether bf16 is computed in hardware, fast enough to train in."""
-
-
 def predicted_layout(
-    config: RunConfig, model: Path, lengths: Sequence[int], device: Device, gpu: Gpu | None = None
+    config: RunConfig, model: Path, lengths: Sequence[int], device: Device
 ) -> tuple[Candidate, str] | None:
     """The layout that the memory and time model takes for `plan: auto` on a GPU, and why.
 
-    `gpu` is looked for when it is not given. None where nothing is predicted: on a CPU, under `plan: manual`, on a
-    device that is no NVIDIA GPU, and for models that are no dense decoders.
+    None where nothing is predicted: on a device whose rates are not known (a CPU, a GPU that is not NVIDIA's), under
+    `plan: manual`, and for models that are no dense decoders.
     """
-    if device.kind == "cpu" or config.train.plan == "manual":
-        return None
-    gpu = gpu or match(device.name, device.memory_gb) or gpu_at_hand()
-    if gpu is None:
+    if not device.tflops or config.train.plan == "manual":
         return None
     try:
         shape = ModelShape.load(model)
     except UnknownShape:
         return None
-    return choose(config.train, config.lora, shape, lengths, replace(gpu, memory_gb=device.memory_gb))
+    return choose(config.train, config.lora, shape, lengths, device)
 
 
 def make_plan(

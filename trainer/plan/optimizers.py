@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
+from configs.gpus import Kind
 from configs.schema import TrainConfig
 
 
-def choose_optimizer(train: TrainConfig, device: Literal["cpu", "cuda"]) -> tuple[str, str]:
+def choose_optimizer(train: TrainConfig, device: Kind) -> tuple[str, str]:
     """The optimizer's name in transformers, and why.
 
     `auto` takes 8-bit states where they are worth their time: under full fine-tuning. An adapter's states are small,

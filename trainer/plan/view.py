@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from configs.gpus import MEASURED_ON, Device
 from configs.handover import Plan
+from configs.serving_memory import Fit
 from trainer.plan.candidates import Candidate
-from trainer.plan.gpus import MEASURED_ON, Gpu
-from trainer.plan.serving import Servable
 
 
 def render_plan(plan: Plan, steps: int, device: str) -> Table:
@@ -23,7 +23,7 @@ def render_plan(plan: Plan, steps: int, device: str) -> Table:
     return table
 
 
-def render_table(rows: Sequence[Candidate], taken: Candidate | None, gpu: Gpu) -> Table:
+def render_table(rows: Sequence[Candidate], taken: Candidate | None, gpu: Device) -> Table:
     """Every combination, the one that is taken marked, what does not fit grey with its reason."""
     source = "measured there" if gpu.name == MEASURED_ON else f"an estimate, scaled from {MEASURED_ON}"
     title = (
@@ -54,7 +54,7 @@ def render_table(rows: Sequence[Candidate], taken: Candidate | None, gpu: Gpu) -
     return table
 
 
-def render_serving(options: Mapping[str, Servable], asked: str, gpu: Gpu) -> Table:
+def render_serving(options: Mapping[str, Fit], asked: str, gpu: Device) -> Table:
     """What the card can serve, with the precision that the recipe asks for marked."""
     title = f"Serving the merged model on {gpu.name} (an estimate)"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)

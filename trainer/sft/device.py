@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import resource
+from dataclasses import replace
 
-import psutil
 import torch
 
-from trainer.plan.layout import Device
+from configs.gpus import Device, gpu_at_hand, match, this_cpu
 
 
 def find_device() -> Device:
-    """The first GPU that torch sees, else the CPU."""
-    if torch.cuda.is_available():
-        properties = torch.cuda.get_device_properties(0)
-        # Compute capability 8 and later; older cards only emulate it.
-        bf16 = properties.major >= 8
-        return Device("cuda", properties.name, properties.total_memory / 1e9, bf16)
-    return Device("cpu", "CPU", psutil.virtual_memory().total / 1e9, False)
+    """The first GPU that torch sees, with the rates of its kind where they are known, else the CPU."""
+    if not torch.cuda.is_available():
+        return this_cpu()
+    seen = torch.cuda.get_device_properties(0)
+    memory_gb, capability = seen.total_memory / 1e9, (seen.major, seen.minor)
+    known = match(seen.name, memory_gb) or gpu_at_hand() or Device(seen.name, memory_gb)
+    return replace(known, name=seen.name, memory_gb=memory_gb, capability=capability)
 
 
 def peak_gb() -> float:

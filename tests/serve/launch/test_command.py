@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from configs.errors import ConfigError
 from configs.schema import ServeConfig
 from scripts.cli import main
-from serve.launch.command import asked_length, build_command, flag_value, flag_values, is_loopback, kv_bytes_per_token
+from serve.launch.command import asked_length, build_command, flag_value, flag_values, is_loopback
 from serve.launch.preflight import check_adapter
 from serve.launch.target import Adapter, Target, folder_target, read_adapter
 from serve.launch.template import template_traits
@@ -169,12 +169,6 @@ def test_the_url_of_an_open_server_is_one_that_this_machine_can_use(target: Targ
     assert command.base_url == "http://127.0.0.1:8000/v1"
     command = build_command(target, ServeConfig(host="::"), device="cuda", environ=environ)
     assert command.base_url == "http://[::1]:8000/v1"
-
-
-def test_kv_bytes_per_token_of_qwen3_0_6b():
-    """28 layers x 2 x 8 heads x 128 x 2 bytes."""
-    config = {"num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128}
-    assert kv_bytes_per_token(config) == 114_688
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,20 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
+from configs.gpus import Card, Device
 from configs.schema import ServeConfig
 from serve.launch import preflight as module
 from serve.launch.command import build_command
-from serve.launch.gpus import Gpu
 from serve.launch.preflight import preflight, require
 from serve.launch.target import folder_target
 from tests.serve.fakes import free_port
 
 GIB = 1 << 30
+
+
+def card(total_gb: float = 85, free_gb: float | None = None, index: int = 0, **settings: object) -> Card:
+    device = Device("H100", total_gb, capability=(9, 0))
+    return Card(index, "H100", device, int(1e9 * (total_gb if free_gb is None else free_gb)), **settings)
 
 
 @pytest.fixture
@@ -102,7 +107,7 @@ def test_a_limit_on_every_answer_is_a_warning(model: Path):
 
 def test_too_little_ram(model: Path, monkeypatch: pytest.MonkeyPatch):
     class Little:
-        available = GIB
+        available = total = GIB
 
     monkeypatch.setattr(module.psutil, "virtual_memory", lambda: Little)
     assert "VLLM_CPU_KVCACHE_SPACE" in refused(model).next_step
@@ -124,7 +129,7 @@ def test_the_cache_that_the_user_exported_counts(model: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_context_beyond_what_the_model_was_made_for(device: str, model: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "visible_gpus", lambda: [Gpu(0, "H100", 80 * GIB, 80 * GIB)])
+    monkeypatch.setattr(module, "visible_cards", lambda: [card()])
     long = ("--max-model-len", "1025")
     for given in ({"config": ServeConfig(port=free_port(), max_model_len=1025)}, {"extra": long}):
         error = refused(model, device=device, **given)
@@ -134,37 +139,39 @@ def test_a_context_beyond_what_the_model_was_made_for(device: str, model: Path, 
         require(look(model, device=device, extra=extra))
 
 
-def gpu_findings(model: Path, gpus: list[Gpu], monkeypatch: pytest.MonkeyPatch, **settings):
-    monkeypatch.setattr(module, "visible_gpus", lambda: gpus)
+def gpu_findings(model: Path, gpus: list[Card], monkeypatch: pytest.MonkeyPatch, **settings):
+    monkeypatch.setattr(module, "visible_cards", lambda: gpus)
     return refused(model, config=ServeConfig(port=free_port(), **settings), device="cuda")
 
 
 def test_a_gpu_that_is_in_use_names_who_has_it_and_what_fits(model: Path, monkeypatch: pytest.MonkeyPatch):
-    gpu = Gpu(0, "H100", 80 * GIB, 20 * GIB, ((4242, 60 * GIB),))
+    gpu = card(80, 20, holders=((4242, 60 * 10**9),))
     error = gpu_findings(model, [gpu], monkeypatch)
     assert "pid 4242" in error.message
     assert "serve.gpu_memory_utilization=0.25" in error.next_step
 
 
 def test_too_few_gpus(model: Path, monkeypatch: pytest.MonkeyPatch):
-    gpu = Gpu(0, "H100", 80 * GIB, 80 * GIB)
+    gpu = card()
     assert "2 GPUs are asked for" in gpu_findings(model, [gpu], monkeypatch, tensor_parallel_size=2).message
 
 
 def test_a_context_that_does_not_fit_says_what_does(model: Path, monkeypatch: pytest.MonkeyPatch):
-    gpu = Gpu(0, "small", 2 * GIB, 2 * GIB)
+    gpu = card(2)
     error = gpu_findings(model, [gpu], monkeypatch, max_model_len=10_000_000)
     assert "serve.max_model_len=" in error.next_step
 
 
 def test_weights_that_do_not_fit(model: Path, monkeypatch: pytest.MonkeyPatch):
-    error = gpu_findings(model, [Gpu(0, "tiny", GIB, GIB)], monkeypatch)
+    error = gpu_findings(model, [card(1)], monkeypatch)
     assert "serve.precision=fp8" in error.next_step
 
 
 def test_what_stands_after_the_dashes_counts_for_memory(model: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "visible_gpus", lambda: [Gpu(0, "small", 8 * GIB, 8 * GIB)])
-    monkeypatch.setattr(module, "weight_bytes", lambda folder: 8 * GIB)
+    monkeypatch.setattr(module, "visible_cards", lambda: [card(8.5)])
+    settings = json.loads((model / "config.json").read_text())
+    big = {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "vocab_size": 151936}
+    (model / "config.json").write_text(json.dumps(settings | big | {"head_dim": 128, "num_attention_heads": 32}))
 
     def memory(*extra: str):
         return next(f for f in look(model, device="cuda", extra=extra) if f.name == "memory")
@@ -174,7 +181,7 @@ def test_what_stands_after_the_dashes_counts_for_memory(model: Path, monkeypatch
     for flag, value in (("--cpu-offload-gb", "10"), ("--quantization", "mxfp4"), ("--kv-cache-dtype", "fp8")):
         found = memory(flag, value)
         assert (found.level, flag in found.message) == ("warning", True)
-    settings = json.loads((model / "config.json").read_text())
+    monkeypatch.setattr(module, "weight_bytes", lambda folder: 8 * GIB)
     (model / "config.json").write_text(json.dumps({**settings, "quantization_config": {}}))
     assert memory("--quantization", "fp8").level == "error"  # the files are as small as it gets
 
@@ -190,7 +197,7 @@ def test_what_stands_after_the_dashes_counts_for_memory(model: Path, monkeypatch
 def test_a_flag_that_is_no_number_is_named(
     flag: str, value: str, message: str, model: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(module, "visible_gpus", lambda: [Gpu(0, "H100", 80 * GIB, 80 * GIB)])
+    monkeypatch.setattr(module, "visible_cards", lambda: [card()])
     assert message in refused(model, device="cuda", extra=(flag, value)).message
 
 
@@ -221,10 +228,10 @@ def test_a_template_given_by_the_user_is_not_judged(model: Path):
 def test_only_the_gpus_of_this_machine_are_asked_for(
     flags: list[str], here: int | None, model: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    gpus = [Gpu(i, "H100", 80 * GIB, 80 * GIB) for i in range(here or 1)]
-    monkeypatch.setattr(module, "visible_gpus", lambda: gpus)
+    gpus = [card(index=i) for i in range(here or 1)]
+    monkeypatch.setattr(module, "visible_cards", lambda: gpus)
     require(look(model, device="cuda", extra=tuple(flags)))
     if here:
-        monkeypatch.setattr(module, "visible_gpus", lambda: gpus[1:])
+        monkeypatch.setattr(module, "visible_cards", lambda: gpus[1:])
         error = refused(model, device="cuda", extra=tuple(flags))
         assert f"{here} GPUs are asked for, {here - 1} can be seen" in error.message

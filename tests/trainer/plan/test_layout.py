@@ -6,14 +6,14 @@ import math
 
 import pytest
 
+from configs.gpus import GPUS, Device
 from configs.schema import LoraConfig, TrainConfig
 from scripts.bench.calibrate_fit import SHAPES
 from trainer.plan.candidates import choose
-from trainer.plan.gpus import GPUS
-from trainer.plan.layout import Device, choose_learning_rate, make_plan, precision_warning
+from trainer.plan.layout import choose_learning_rate, make_plan, precision_warning
 
-CPU = Device("cpu", "CPU", 16.0, False)
-H100 = Device("cuda", "NVIDIA H100 80GB HBM3", 85.0, True)
+CPU = Device("CPU", 16.0)
+H100 = GPUS["h100-80gb"]
 
 
 @pytest.mark.parametrize("rows", [2, 16, 32, 128])

@@ -11,18 +11,19 @@ import pytest
 import torch
 
 from configs.errors import TuneserveError
+from configs.gpus import GPUS
 from configs.handover import Plan
 from configs.rundir import RunDir
 from configs.schema import LoraConfig, TrainConfig
 from tests.trainer.conftest import make_run, run_stage, stage_environment
-from trainer.plan.layout import Device, make_plan
+from trainer.plan.layout import make_plan
 from trainer.sft.backoff import halved, train_with_back_off
 from trainer.sft.progress import read_log
 
 
 def plan(rows: int, micro_batch: int) -> Plan:
     config = TrainConfig(plan="manual", rows_per_step=rows, micro_batch=micro_batch)
-    return make_plan(config, LoraConfig(), [100] * 200, Device("cuda", "NVIDIA H100 80GB HBM3", 85.0, True))
+    return make_plan(config, LoraConfig(), [100] * 200, GPUS["h100-80gb"])
 
 
 def out_of_memory(times: int, seen: list[Plan]) -> Any:
