@@ -6,10 +6,12 @@ report with file, line, key and the nearest known key. Nothing here imports torc
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from configs.columns import COLUMNS, part_of
 from configs.model_shape import ATTENTION, MLP
 from configs.names import FileName, ModelName
 
@@ -55,12 +57,27 @@ class SourceConfig(Section):
     """Layout of the rows; `auto` finds it by looking at them."""
     columns: dict[str, str] = {}
     """Maps the layout's field names to the columns that hold them, e.g. `{instruction: question, output: answer}`."""
+    roles: dict[str, Literal["system", "user", "assistant", "tool", "call"]] = {}
+    """Maps the data's own names of who speaks, e.g. `{buyer: user, seller: assistant}`."""
     weight: Annotated[float, Field(gt=0)] = 1.0
     """How often its rows are used, relative to one pass: 0.5 takes half of them, 2 repeats them."""
     split: str = "train"
     """Split of a hub data set; `train[:10000]` takes its first 10,000 rows."""
     subset: str | None = None
-    """Configuration (subset) of a hub data set."""
+    """Configuration (subset) of a hub data set, or an entry of the `dataset_info.json` in the folder."""
+
+    @field_validator("columns")
+    @classmethod
+    def _known_targets(cls, columns: dict[str, str]) -> dict[str, str]:
+        for target, column in columns.items():
+            if part_of(target) is None and target not in ("role", "content"):
+                near = difflib.get_close_matches(target, [*COLUMNS, "output", "prompt", "role", "content"], 1, 0.5)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise ValueError(
+                    f"{{{target}: {column}}}: no layout reads a {target!r}{hint} It maps a layout's name to your "
+                    "column, such as {instruction: my_question, output: my_answer}"
+                )
+        return columns
 
 
 class ReplayConfig(Section):
@@ -95,6 +112,10 @@ class DataConfig(Section):
     """System prompt put before conversations that have none."""
     max_dropped: Fraction = 0.05
     """The run stops when more than this share of the rows had to be dropped."""
+    ignore_columns: list[str] = []
+    """Columns and message keys that are meant to be left out, although they hold text."""
+    repeated_prompts: Literal["drop", "keep"] = "drop"
+    """Answers that are their question or begin with it: a fault, or right as in corrections and continuations."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes that tokenize; 0 takes one a core."""
 

@@ -47,9 +47,9 @@ def test_a_file_of_another_encoding_is_named_with_the_line(tmp_path: Path, endin
     ("name", "text", "place"),
     [
         ("rows.jsonl", '{"a": 1}\n\n{"a": 1,}\n', "rows.jsonl:3: the line is not JSON"),
-        ("rows.jsonl", '{"a": 1}\n[1]\n', "rows.jsonl:2: the row is not a mapping of columns"),
+        ("rows.jsonl", '{"a": 1}\n[1]\n', "rows.jsonl:2: the row is neither a mapping of columns"),
         ("rows.csv", "a,b\n1,2\n1,2,3\n", "rows.csv:3: the CSV row has more or fewer cells"),
-        ("rows.json", '[{"a": 1},\n 7]', "rows.json:2: the row is not a mapping of columns"),
+        ("rows.json", '[{"a": 1},\n 7]', "rows.json:2: the row is neither a mapping of columns"),
         ("rows.json", '[{"a": 1},\n {"a": 1,}]', "rows.json:2: not valid JSON"),
         ("rows.json", "7", "rows.json: expected a list of rows, found int"),
         ("rows.parquet", "no table", "rows.parquet: not a Parquet file"),

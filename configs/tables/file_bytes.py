@@ -1,0 +1,94 @@
+"""What the bytes of a file are, before anyone reads rows in them: another encoding, or no text at all."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from configs.errors import DataError
+
+_PROBED = 1 << 16
+_DISGUISES = {
+    b"version https://git-lfs": ("a pointer of Git LFS, not the file itself", "fetch it with git lfs pull"),
+    b"PK\x03\x04": ("an Excel workbook or another zip file", "save the sheet as CSV in UTF-8, or unpack it"),
+    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save the sheet as CSV in UTF-8"),
+    b"\x1f\x8b": ("compressed with gzip", "unpack it first: gzip -d"),
+    b"\x28\xb5\x2f\xfd": ("compressed with zstandard", "unpack it first: zstd -d"),
+    b"PAR1": ("a Parquet file", "name it .parquet"),
+    b"<!DOCTYPE": ("a web page", "download the file itself"),
+    b"<html": ("a web page", "download the file itself"),
+}
+
+
+def refuse_disguise(file: Path) -> None:
+    """Raises a DataError for a file whose first bytes say that it is not what its suffix says."""
+    with file.open("rb") as handle:
+        head = handle.read(_PROBED)
+    for start, (what, next_step) in _DISGUISES.items():
+        if head.startswith(start) and not (start == b"PAR1" and file.suffix.lower() == ".parquet"):
+            raise DataError(f"{file}: this is {what}", next_step)
+    if file.suffix.lower() != ".parquet" and _utf16(head):
+        raise _not_utf8(file, 1, "UTF-16", "every line")
+
+
+def whole_text(file: Path) -> str:
+    """The text of a file in UTF-8, with or without a byte-order mark.
+
+    Raises:
+        DataError: it is not UTF-8; names the first such line and the likely encoding.
+    """
+    refuse_disguise(file)
+    data = file.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(file, *_encoding(data, error.start)) from error
+
+
+def refuse_other_encoding(file: Path) -> None:
+    """Raises a DataError when most lines that are not ASCII are not UTF-8: the whole file is in another encoding."""
+    data = file.read_bytes()
+    beyond_ascii = [line for line in data.split(b"\n") if not line.isascii()]
+    bad = [line for line in beyond_ascii if not _is_utf8(line)]
+    if 2 * len(bad) > len(beyond_ascii):
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            number, encoding, share = _encoding(data, error.start)
+            if encoding:
+                raise _not_utf8(file, number, encoding, share) from error
+
+
+def _not_utf8(file: Path, number: int, encoding: str, share: str) -> DataError:
+    if not encoding:
+        return DataError(f"{file}:{number}: not UTF-8, like {share}", "save it again in UTF-8")
+    return DataError(
+        f"{file}:{number}: not UTF-8 but by the look of it {encoding}, like {share}",
+        f"convert it first, e.g. iconv -f {encoding} -t UTF-8 {file.name} > utf8-{file.name}",
+    )
+
+
+def _encoding(data: bytes, start: int) -> tuple[int, str, str]:
+    """(line of the first bad byte, likely encoding or nothing, share of the lines that are not UTF-8)."""
+    lines = data.split(b"\n")
+    lines = lines[:-1] if lines and not lines[-1] else lines
+    bad = sum(not _is_utf8(line) for line in lines)
+    encoding = next((e for e in ("gb18030", "big5", "shift_jis") if _decodes(data, e)), "")
+    return data[:start].count(b"\n") + 1, encoding.upper(), f"{bad} of {len(lines)} lines"
+
+
+def _utf16(head: bytes) -> bool:
+    """UTF-16, which Excel calls "Unicode text" and PowerShell writes, by its mark or by its many zero bytes."""
+    return head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or head.count(b"\0") > len(head) // 8
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_utf8(line: bytes) -> bool:
+    return _decodes(line, "utf-8")

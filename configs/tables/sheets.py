@@ -1,0 +1,98 @@
+"""CSV, TSV and Parquet files as rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from configs.errors import DataError, first_line
+from configs.tables.file_bytes import refuse_disguise, whole_text
+from configs.tables.raw import BadRow, RawRow, Wanted, is_blank
+
+
+def rows_of_csv(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:
+    """Rows of a CSV or TSV file with a header; rows without any text, as Excel leaves them behind, are none.
+
+    Raises:
+        DataError: two columns have one name, or the file is no CSV.
+    """
+    # The reader stops at 131,072 characters otherwise, which a long document has.
+    csv.field_size_limit(sys.maxsize)
+    dialect = "excel-tab" if file.suffix.lower() == ".tsv" else "excel"
+    reader = csv.DictReader(io.StringIO(whole_text(file), newline=""), restkey="", dialect=dialect)
+    number = 1  # the header's row
+    try:
+        twice = [name for name, count in Counter(reader.fieldnames or ()).items() if name.strip() and count > 1]
+        if twice:
+            raise DataError(f"{file}:1: two columns are called {twice[0]!r}", "give each column a name of its own")
+        for number, value in enumerate(reader, 2):
+            place = f"{wanted.name}:{number}"
+            # Cells beyond the header are a list, those that the row lacks are None.
+            cells = [c for cell in value.values() for c in (cell if isinstance(cell, list) else [cell])]
+            if all(map(is_blank, cells)):
+                continue
+            extra = value.pop("") if isinstance(value.get(""), list) else []
+            if not all(map(is_blank, extra)) or None in value.values():
+                yield BadRow(place, "wrong_number_of_columns", f"{sum(c is not None for c in cells)} cells")
+            else:
+                yield RawRow(place, value)
+    except csv.Error as error:
+        raise DataError(f"{file}:{number + 1}: not valid CSV: {error}", "save it again as CSV in UTF-8") from error
+
+
+def rows_of_parquet(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:
+    """Rows of a Parquet file.
+
+    Raises:
+        DataError: it is none, is damaged, or two columns have one name.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise DataError(f"{file}: reading Parquet needs pyarrow", "pip install pyarrow") from error
+
+    refuse_disguise(file)
+    number = 0
+    try:
+        table = pyarrow.parquet.ParquetFile(file)
+        twice = [name for name, count in Counter(table.schema_arrow.names).items() if count > 1]
+        if twice:
+            raise DataError(f"{file}: two columns are called {twice[0]!r}", "give each column a name of its own")
+        single = {f.name for f in table.schema_arrow if pyarrow.types.is_float32(f.type)}
+        for batch in table.iter_batches():
+            for value in batch.to_pylist():
+                number += 1
+                if not all(map(is_blank, value.values())):
+                    yield RawRow(f"{wanted.name}:{number}", without_padding(value, single))
+    except (pyarrow.ArrowException, OSError) as error:
+        where = f"{file}:{number + 1}" if number else str(file)
+        raise DataError(
+            f"{where}: not a Parquet file that can be read: {first_line(error)}", "write it again"
+        ) from error
+
+
+def without_padding(value: dict[str, Any], single: set[str] = frozenset()) -> dict[str, Any]:  # type: ignore[assignment]
+    """The row without the null members that Arrow gives the objects of a column so that all have one shape.
+
+    Whole numbers that a column with gaps made floats of become whole again; `single` names columns of 32-bit floats,
+    whose digits beyond the seventh are noise.
+    """
+    return {k: _unpadded(v, k in single) if isinstance(v, list | dict | float) else v for k, v in value.items()}
+
+
+def _unpadded(value: Any, single: bool = False) -> Any:
+    if isinstance(value, dict):
+        return {k: _unpadded(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_unpadded(v, single) for v in value]
+    if isinstance(value, float):
+        if value.is_integer() and abs(value) < 1 << 53:
+            return int(value)
+        return float(f"{value:.7g}") if single else value
+    return value
