@@ -28,7 +28,7 @@ from trainer import environment
 from trainer.architectures import check_architecture
 from trainer.data.prepare import prepare, read_rows
 from trainer.data.preview import render_report, short_path, tokenizing_progress
-from trainer.data.report import DataReport, preview_row
+from trainer.data.report import DataReport, preview_row, thinking_warning
 from trainer.data.template import ChatCodec
 from trainer.plan.candidates import Candidate, candidates
 from trainer.plan.layout import count_steps, make_plan, precision_warning, predicted_layout
@@ -71,6 +71,8 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
     report = with_rows(prepared.report, rows, model, prepared.folder)
     tables.print(render_report(report, rows))
     note(_template_line(report, config))
+    if warning := thinking_warning(report, config.thinking):
+        note(f"warning: {warning}", good=False)
     differing = disagreements()
     found = ", ".join(f"{name} {version}" for name, version in environment.versions().items())
     note(f"versions: {found}" + ("" if differing else "; all as pinned"))

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
 import random
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from configs.errors import DataError
 from configs.schema import RunConfig, SourceConfig
 from configs.tables import BadRow, RawRow
-from trainer.data.cleaning import NOT_A_FAULT, Dropped, clean, identity, question_identity
-from trainer.data.layouts import BadLayout, Conversation, detect_layout, to_conversation
-from trainer.data.sources import read_source
+from trainer.data.cleaning import Dropped, clean
+from trainer.data.dataset_info import DataFile
+from trainer.data.identity import Identity, identify
+from trainer.data.layouts import Conversation, RowReader
+from trainer.data.sources import read_source, source_files
+from trainer.data.tally import Tally, in_words
+from trainer.data.template import reasoning_of
+from trainer.data.use import FileColumns, FileUse, stop_at_unused
+from trainer.data.values import BadLayout
 
-
-@dataclass
-class Tally:
-    """How often each rule applied, and to which rows."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    places: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    faulty: set[str] = field(default_factory=set)
-    """Places of the rows that were dropped for a fault of theirs."""
-
-    PLACES_KEPT = 20
-
-    def add(self, reason: str, place: str, dropped: bool = True) -> None:
-        self.counts[reason] += 1
-        if len(self.places[reason]) < self.PLACES_KEPT:
-            self.places[reason].append(place)
-        if dropped and reason not in NOT_A_FAULT:
-            self.faulty.add(place)
+Known = tuple[Conversation, Identity]
 
 
 @dataclass(frozen=True)
@@ -55,40 +46,54 @@ class Corpus:
     copies: list[int]
     heldout: list[Conversation]
     sources: list[SourceCount]
+    columns: list[FileColumns]
+    """What became of the columns of each file."""
     read: int
+    answers: int
+    """Answers in training, repetitions not counted."""
+    answers_with_reasoning: int
+    """Of them, those that have a reasoning part which is trained."""
 
 
 def gather(config: RunConfig, tally: Tally) -> Corpus:
     """Reads, cleans, removes duplicates, splits by conversation, then weights and mixes.
 
     Raises:
-        DataError: a source cannot be read, or nothing usable is left; every row that was dropped is in `tally`.
+        DataError: a source cannot be read, a text in it would be left out without a word, or nothing usable is left;
+            every row that was dropped is in `tally`.
     """
     data, seed = config.data, config.seed
     seen: set[bytes] = set()
+    files: list[FileUse] = []
     read = 0
 
-    def load(source: SourceConfig) -> tuple[list[Conversation], str, int]:
+    def load(source: SourceConfig) -> tuple[list[Known], str, int]:
         nonlocal read
         rows = read_source(source, seed=seed, hub=config.hub, offline=config.offline)
-        conversations, layout = _clean_all(rows, source, config, tally)
+        conversations, found = _clean_all(rows, source, config, tally)
         read += len(rows)
-        return _without_duplicates(conversations, seen, tally), layout, len(rows)
+        files.extend(found)
+        layouts = Counter(layout for file in found for layout in file.layouts.elements())
+        return _without_duplicates(conversations, seen, tally), ", ".join(layouts), len(rows)
 
     # The held-out file comes first, so that of two equal conversations the held-out one stays.
     heldout = load(data.heldout)[0] if data.heldout else []
     loaded = [load(source) for source in data.sources]
+    replayed = load(data.replay.source) if data.replay else None
+    stop_at_unused(files)
     if data.heldout is None:
         groups = _split([c for conversations, _, _ in loaded for c in conversations], config)
     else:
-        groups = {question_identity(c) for c in heldout}
+        groups = {known.asked for _, known in heldout}
     train: list[Conversation] = []
     copies: list[int] = []
     counts: list[SourceCount] = []
     for source, (conversations, layout, rows) in zip(data.sources, loaded, strict=True):
-        kept = [c for c in conversations if question_identity(c) not in groups]
+        kept = [c for c, known in conversations if not _asks(known, groups)]
         if data.heldout is None:
-            heldout += [c for c in conversations if question_identity(c) in groups]
+            heldout += [c for c in conversations if c[1].asked in groups]
+            # What is left asks in its middle what a held-out conversation asks at its end.
+            _count_leaks([c for c in conversations if c[1].asked not in groups], groups, tally)
         else:
             _count_leaks(conversations, groups, tally)
         times = repeats(len(kept), source.weight, random.Random(f"{seed} weight {source.path}"))
@@ -96,22 +101,21 @@ def gather(config: RunConfig, tally: Tally) -> Corpus:
         copies += [n for n in times if n]
         counts.append(SourceCount(source.path, layout, rows, len(conversations), sum(times)))
 
-    if data.replay:
-        conversations, layout, rows = load(data.replay.source)
+    if data.replay and replayed:
+        conversations, layout, rows = replayed
         _count_leaks(conversations, groups, tally)
-        kept = [c for c in conversations if question_identity(c) not in groups]
+        kept = [c for c, known in conversations if not _asks(known, groups)]
         wanted = min(len(kept), round(data.replay.ratio * sum(copies)))
-        replayed = random.Random(f"{seed} replay").sample(kept, wanted)
-        train += replayed
-        copies += [1] * len(replayed)
+        train += random.Random(f"{seed} replay").sample(kept, wanted)
+        copies += [1] * wanted
         counts.append(SourceCount(data.replay.source.path, f"{layout}, replay", rows, len(conversations), wanted))
     if not train:
-        found = ", ".join(f"{reason} {n}" for reason, n in tally.counts.most_common(5)) or "nothing was read"
-        raise DataError(
-            f"no conversation is left to train on out of {read} rows ({found})",
-            "look at the first rows named above in your data; `tuneserve check` shows them",
-        )
-    return Corpus(train, copies, heldout, counts, read)
+        found, mend = in_words((r, n, tally.places[r], tally.found_in(r)) for r, n in tally.counts.items())
+        raise DataError(f"no conversation is left to train on out of {read} rows: {found or 'nothing was read'}", mend)
+    columns = [file.columns() for file in files]
+    answers = [m for c in train for i, m in enumerate(c.messages) if m["role"] == "assistant" and i not in c.untrained]
+    thought = sum(bool(reasoning_of(m)) for m in answers)
+    return Corpus(train, copies, [c for c, _ in heldout], counts, columns, read, len(answers), thought)
 
 
 def repeats(n: int, weight: float, rng: random.Random) -> list[int]:
@@ -123,58 +127,163 @@ def repeats(n: int, weight: float, rng: random.Random) -> list[int]:
 
 def _clean_all(
     rows: list[RawRow | BadRow], source: SourceConfig, config: RunConfig, tally: Tally
-) -> tuple[list[Conversation], str]:
-    good = [row for row in rows if isinstance(row, RawRow)]
-    layout = detect_layout(good, source)
-    conversations: list[Conversation] = []
+) -> tuple[list[Known], list[FileUse]]:
+    """The usable conversations among the rows of a source, and what became of the columns of each of its files."""
+    ignored = frozenset(config.data.ignore_columns)
+    described = {about.name: about for _, about in source_files(source)}
+    readers: dict[str, RowReader] = {}
+    unknown: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    conversations: list[Known] = []
+    keep_repeats = config.data.repeated_prompts == "keep"
     for row in rows:
         if isinstance(row, BadRow):
-            tally.add(row.reason, row.place)
+            tally.add(row.reason, row.place, found=row.found)
             continue
+        name = row.place.rpartition(":")[0]
+        reader = readers.get(name)
+        if reader is None:
+            reader = readers[name] = RowReader(source, described.get(name) or DataFile(name), ignored)
+        counts[name] += 1
         try:
-            conversation = to_conversation(row, layout, source.columns)
-            cleaned = clean(conversation, system=config.data.system, thinking=config.thinking)
+            conversation = reader.read(row)
+            cleaned = clean(
+                conversation, system=config.data.system, thinking=config.thinking, keep_repeats=keep_repeats
+            )
         except (BadLayout, Dropped) as dropped:
-            tally.add(dropped.reason, row.place)
+            tally.add(dropped.reason, row.place, found=dropped.found)
+            unknown[name] += dropped.reason == "missing_columns"
             continue
+        for rule, found in conversation.notes:
+            tally.add(rule, row.place, dropped=False, found=found)
         for repair in cleaned.repairs:
             tally.add(repair, row.place, dropped=False)
-        conversations.append(cleaned.conversation)
-    return conversations, layout
+        conversations.append((cleaned.conversation, identify(cleaned.conversation)))
+    for name, reader in readers.items():
+        if unknown[name] == counts[name]:
+            raise _unknown_layout(reader, tally)
+    if not readers:
+        found, mend = in_words((r, n, tally.places[r], tally.found_in(r)) for r, n in tally.counts.items())
+        raise DataError(f"{source.path}: no row can be read: {found}", mend)
+    _check_columns(source, readers.values())
+    return conversations, [reader.finish() for reader in readers.values()]
 
 
-def _without_duplicates(conversations: list[Conversation], seen: set[bytes], tally: Tally) -> list[Conversation]:
+def _unknown_layout(reader: RowReader, tally: Tally) -> DataError:
+    """No row of a file fits a layout: what was found, and what to do, as far as the columns tell."""
+    columns = reader.seen_columns
+    place = tally.places["missing_columns"][:1]
+    found = tally.found_in("missing_columns", 1)
+    message = (
+        f"{reader.use.name}: the layout of the rows is not known; the columns are {', '.join(columns) or '(none)'}"
+        f" ({', '.join([*place, *found])})"
+    )
+    if len(columns) == 1 and (sign := next((s for s in (";", "\t", "|") if s in columns[0]), None)):
+        return DataError(message, f"the cells look separated by {sign!r}: save the file as CSV with commas")
+    if [c.casefold() for c in columns] in (["text"], ["content"]):
+        return DataError(message, "one column of running text is for pre-training; give rows of question and answer")
+    return DataError(
+        message,
+        "map them in the recipe, e.g. columns: {instruction: my_question, output: my_answer}; every layout that is "
+        "read stands in docs/data.md, such as messages, conversations (from/value), instruction/input/output, "
+        "question/answer",
+    )
+
+
+def _check_columns(source: SourceConfig, readers: Iterable[RowReader]) -> None:
+    """Raises a DataError for a column of `columns` that no row has, or that the layout of the rows does not read."""
+    readers = list(readers)
+    seen = list(dict.fromkeys(name for reader in readers for name in reader.seen_columns))
+    keys = list(dict.fromkeys(key for reader in readers for key in reader.seen_keys))
+    for target, column in source.columns.items():
+        inside = target in ("role", "content")
+        there = keys if inside else seen
+        what = f"{source.path}: columns: {{{target}: {column}}}"
+        if column not in there:
+            near = difflib.get_close_matches(column, there, 1, 0.5)
+            kind = "message has a key" if inside else "row has a column"
+            raise DataError(
+                f"{what}: no {kind} `{column}`",
+                (f"did you mean `{near[0]}`? " if near else "") + f"there are: {', '.join(there) or '(none)'}",
+            )
+        if inside or column in _ignored(readers):
+            continue
+        filled = any(column in reader.filled_columns for reader in readers)
+        if filled and not any(column in reader.read_columns for reader in readers):
+            layouts = ", ".join(dict.fromkeys(layout for reader in readers for layout in reader.use.layouts))
+            raise DataError(
+                f"{what}: the rows are {layouts or 'of no known layout'}, which reads no `{target}`",
+                "leave that line out of columns, or write the column into the messages",
+            )
+
+
+def _ignored(readers: Iterable[RowReader]) -> set[str]:
+    """Columns that data.ignore_columns names."""
+    return {column for reader in readers for column in reader.ignored}
+
+
+def _without_duplicates(conversations: Sequence[Known], seen: set[bytes], tally: Tally) -> list[Known]:
     kept = []
-    for conversation in conversations:
-        key = identity(conversation)
-        if key in seen:
+    for conversation, known in conversations:
+        if known.whole in seen:
             tally.add("duplicate", conversation.place)
         else:
-            seen.add(key)
-            kept.append(conversation)
+            seen.add(known.whole)
+            kept.append((conversation, known))
     return kept
 
 
-def _split(conversations: list[Conversation], config: RunConfig) -> set[bytes]:
-    """The questions that are held out: conversations with the same first question always fall on the same side."""
+def _split(conversations: Sequence[Known], config: RunConfig) -> set[bytes]:
+    """What the held-out conversations ask: conversations that ask the same always fall on one side."""
     wanted = min(round(config.data.eval_split * len(conversations)), config.data.max_heldout)
     if wanted == 0 and config.data.eval_split > 0 and len(conversations) > 1:
         wanted = 1
-    groups: Counter[bytes] = Counter(question_identity(c) for c in conversations)
+    sizes: Counter[bytes] = Counter(known.asked for _, known in conversations)
+    groups = _joined(conversations, sizes)
     names = sorted(groups)
     random.Random(f"{config.seed} split").shuffle(names)
-    chosen: set[bytes] = set()
+    chosen: list[bytes] = []
     count = 0
     for name in names:
-        if count + groups[name] <= wanted:
-            chosen.add(name)
-            count += groups[name]
+        size = sum(sizes[asked] for asked in groups[name])
+        if count + size <= wanted:
+            chosen.append(name)
+            count += size
         if count == wanted:
             break
-    return chosen
+    if not chosen and wanted:
+        # Every group is larger than what is wanted: the smallest, as long as it is the smaller side.
+        smallest = min(names, key=lambda name: sum(sizes[asked] for asked in groups[name]))
+        if 2 * sum(sizes[asked] for asked in groups[smallest]) <= len(conversations):
+            chosen = [smallest]
+    return {asked for name in chosen for asked in groups[name]}
 
 
-def _count_leaks(conversations: list[Conversation], groups: set[bytes], tally: Tally) -> None:
-    for conversation in conversations:
-        if question_identity(conversation) in groups:
+def _joined(conversations: Sequence[Known], sizes: Counter[bytes]) -> dict[bytes, list[bytes]]:
+    """What is asked, in groups: a conversation that asks on the way what another asks at its end is of its group."""
+    leader: dict[bytes, bytes] = {asked: asked for asked in sizes}
+
+    def find(asked: bytes) -> bytes:
+        while leader[asked] != asked:
+            leader[asked] = leader[leader[asked]]
+            asked = leader[asked]
+        return asked
+
+    for _, known in conversations:
+        for earlier in known.earlier:
+            if earlier in leader:
+                leader[find(known.asked)] = find(earlier)
+    groups: dict[bytes, list[bytes]] = {}
+    for asked in leader:
+        groups.setdefault(find(asked), []).append(asked)
+    return groups
+
+
+def _asks(known: Identity, groups: set[bytes]) -> bool:
+    return known.asked in groups or not groups.isdisjoint(known.earlier)
+
+
+def _count_leaks(conversations: Sequence[Known], groups: set[bytes], tally: Tally) -> None:
+    for conversation, known in conversations:
+        if _asks(known, groups):
             tally.add("leak", conversation.place)

@@ -1,39 +1,34 @@
 """Rows of any common layout become conversations in the OpenAI `messages` form.
 
-The layout is found by looking at the columns of the first rows; `columns` renames a user's own columns to those of a
-layout first.
+What each column is for a row is told by its name (`configs.columns`), row by row, so that a file may hold rows of
+several layouts; `columns` in the recipe, or a `dataset_info.json`, goes before the names.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from configs.errors import DataError
+from configs.columns import Part, part_of
 from configs.schema import SourceConfig
-from configs.tables import RawRow
+from configs.tables.raw import RawRow, is_blank
+from trainer.data.calls import are_calls, calls_of, tools_of, without_padding
+from trainer.data.dataset_info import DataFile
 from trainer.data.template import Message, Tools
+from trainer.data.turns import TurnReader, flag_of, split_transcript
+from trainer.data.use import FileUse
+from trainer.data.values import BadLayout, is_missing_word, kind_of, text_of, unpacked
 
-Layout = Literal["alpaca", "sharegpt", "messages", "prompt_completion"]
-
-SHAREGPT_ROLES = {
-    "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant",
-    "bing": "assistant", "bard": "assistant", "model": "assistant", "system": "system", "observation": "tool",
-    "tool": "tool", "function_response": "tool", "function_call": "function_call",
+_OPTIONAL: set[Part] = {"system", "input", "context", "history", "reasoning", "tools"}
+_PREFERENCE: set[Part] = {"chosen", "rejected"}
+_ASIDE: set[Part] = {"label", "flag", "reversed_flag", "media", "segments"}
+_CHAT: set[Part] = {"messages", "system", "tools"}
+_CHAT_WITH_ANSWER: set[Part] = _CHAT | {"answer", "reasoning"}
+_SINGLE: set[Part] = {
+    "system", "instruction", "question", "input", "context", "history", "answer", "reasoning", "tools",
 }  # fmt: skip
-ROLES = {"system", "user", "assistant", "tool"}
-_PROMPT = ("prompt", "question", "query", "input")
-_COMPLETION = ("completion", "response", "answer", "output", "chosen")
-
-
-class BadLayout(Exception):
-    """A row that does not have its source's layout; `reason` is the key it is counted under."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -46,225 +41,387 @@ class Conversation:
     """In the OpenAI form; tool-call arguments are mappings, as a server hands them to the template."""
     tools: Tools = None
     """Tool schemas passed to the template."""
+    untrained: frozenset[int] = frozenset()
+    """Positions of the answers that their author excluded from training."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """(rule, what was found) for what was mended, or read by a rule worth counting, on the way here."""
 
 
-def detect_layout(rows: Sequence[RawRow], source: SourceConfig, looked_at: int = 50) -> Layout:
-    """The layout that the first rows have, after renaming by `columns`; the recipe's own word where it gives one.
+@dataclass(frozen=True)
+class _Shape:
+    """Which column of rows with the same columns plays which part."""
 
-    Raises:
-        DataError: none fits; the message shows the columns and how to map them.
-    """
-    if source.format != "auto":
-        return source.format
-    votes: dict[Layout, int] = {}
-    for row in rows[:looked_at]:
-        layout = _layout_of(rename(row.value, source.columns))
-        if layout:
-            votes[layout] = votes.get(layout, 0) + 1
-    if votes:
-        return max(votes, key=lambda name: votes[name])
-    columns = sorted(rows[0].value) if rows else []
-    raise DataError(
-        f"{source.path}: the layout of the rows is not known; the columns are {', '.join(columns) or '(none)'}",
-        "map them in the recipe, e.g. columns: {instruction: my_question, output: my_answer}; known layouts are "
-        "messages, conversations (from/value), instruction/input/output, prompt/completion",
-    )
+    parts: dict[Part, list[str]]
+    said: set[Part]
+    """Parts that `columns` gives a column."""
+    rest: list[str]
+    """Columns whose name says nothing."""
+    unread: dict[str, list[str]] = field(default_factory=dict)
+    """By layout: the columns that it does not read."""
 
 
-def to_conversation(row: RawRow, layout: Layout, columns: dict[str, str]) -> Conversation:
-    """The conversation in a row.
+@dataclass
+class RowReader:
+    """Reads the rows of one file of a source, and keeps count of what became of their columns."""
 
-    Raises:
-        BadLayout: `missing_columns`, `unknown_role`, `not_text`, `bad_tool_call`, `bad_tools`, `bad_history`,
-            `lone_surrogate`.
-    """
-    value = rename(row.value, columns)
-    tools = _tools(value.get("tools"))
-    messages = _CONVERTERS[layout](value)
-    # JSON's \ud83d without its other half is a Python string, but no tokenizer and no file takes it.
-    try:
-        json.dumps([messages, tools], ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError:
-        raise BadLayout("lone_surrogate") from None
-    return Conversation(row.place, messages, tools)
+    source: SourceConfig
+    file: DataFile
+    ignored: frozenset[str] = frozenset()
+    """data.ignore_columns."""
+    use: FileUse = field(init=False)
+    mapped: dict[str, str] = field(init=False)
+    """Layout name to column, the recipe's word before that of dataset_info.json."""
+    read_columns: set[str] = field(default_factory=set)
+    """Columns of `columns` that a row was read from."""
+    filled_columns: set[str] = field(default_factory=set)
+    """Columns of `columns` that held something in a row."""
+    _shapes: dict[tuple[str, ...], _Shape] = field(default_factory=dict)
+    _notes: list[tuple[str, str]] = field(default_factory=list)
+    _place: str = ""
+    _unread_keys: list[tuple[str, Any]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.use = FileUse(self.file.name)
+        self.mapped = {**self.file.columns, **self.source.columns}
+        self._turns = TurnReader(
+            self.mapped, {**self.file.roles, **self.source.roles}, self.ignored,
+            lambda key, value: self._unread_keys.append((f"messages.{key}", value)),
+            lambda part, keys: self.use.differ(part, [f"messages.{key}" for key in keys], self._place),
+        )  # fmt: skip
 
-def rename(value: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
-    """The row with the user's columns under the layout's names; `columns` maps layout name to user's column."""
-    if not columns:
-        return value
-    taken = set(columns.values())
-    renamed = {k: v for k, v in value.items() if k not in taken and k not in columns}
-    return renamed | {name: value[column] for name, column in columns.items() if column in value}
+    def read(self, row: RawRow) -> Conversation:
+        """The conversation in a row.
 
-
-def _layout_of(value: dict[str, Any]) -> Layout | None:
-    if isinstance(_unpacked(value.get("messages")), list):
-        return "messages"
-    turns = _unpacked(value.get("conversations") or value.get("conversation"))
-    if isinstance(turns, list) and turns and isinstance(turns[0], dict):
-        return "sharegpt" if "from" in turns[0] else "messages"
-    if "instruction" in value and any(name in value for name in ("output", "response", "answer")):
-        return "alpaca"
-    if any(name in value for name in _PROMPT) and any(name in value for name in _COMPLETION):
-        return "prompt_completion"
-    return None
-
-
-def _from_alpaca(value: dict[str, Any]) -> list[Message]:
-    instruction = _text(_first(value, ("instruction",)))
-    extra = _text(value.get("input"))
-    messages: list[Message] = []
-    if system := _text(value.get("system")):
-        messages.append({"role": "system", "content": system})
-    history = _unpacked(value.get("history")) or []
-    if not isinstance(history, list):
-        raise BadLayout("bad_history")
-    for exchange in history:
-        if not isinstance(exchange, list | tuple) or len(exchange) != 2:
-            raise BadLayout("bad_history")
-        messages.append({"role": "user", "content": _text(exchange[0])})
-        messages.append({"role": "assistant", "content": _text(exchange[1])})
-    question = f"{instruction}\n{extra}" if extra.strip() else instruction
-    messages.append({"role": "user", "content": question})
-    messages.append({"role": "assistant", "content": _text(_first(value, ("output", "response", "answer")))})
-    return messages
-
-
-def _from_sharegpt(value: dict[str, Any]) -> list[Message]:
-    turns = _unpacked(_first(value, ("conversations", "conversation")))
-    if not isinstance(turns, list):
-        raise BadLayout("missing_columns")
-    messages: list[Message] = []
-    if system := _text(value.get("system")):
-        messages.append({"role": "system", "content": system})
-    for turn in turns:
-        if not isinstance(turn, dict) or "from" not in turn or "value" not in turn:
-            raise BadLayout("missing_columns")
-        role = SHAREGPT_ROLES.get(str(turn["from"]).lower())
-        if role is None:
-            raise BadLayout("unknown_role")
-        if role == "function_call":
-            call = _call(_loaded(_text(turn["value"])))
-            messages.append({"role": "assistant", "content": "", "tool_calls": [call]})
-        else:
-            messages.append({"role": role, "content": _text(turn["value"])})
-    return messages
-
-
-def _from_messages(value: dict[str, Any]) -> list[Message]:
-    turns = _unpacked(_first(value, ("messages", "conversations", "conversation")))
-    if not isinstance(turns, list):
-        raise BadLayout("missing_columns")
-    messages: list[Message] = []
-    for turn in turns:
-        if not isinstance(turn, dict) or "role" not in turn:
-            raise BadLayout("missing_columns")
-        role = str(turn["role"])
-        role = {"developer": "system", "function": "tool"}.get(role, role)
-        if role not in ROLES:
-            raise BadLayout("unknown_role")
-        message: Message = {"role": role, "content": _content(turn.get("content"))}
-        if calls := _unpacked(turn.get("tool_calls")):
-            if not isinstance(calls, list):
-                raise BadLayout("bad_tool_call")
-            message["tool_calls"] = [_call(call) for call in calls]
-        if reasoning := turn.get("reasoning_content") or turn.get("reasoning") or turn.get("thinking"):
-            message["reasoning_content"] = _text(reasoning)
-        for key in ("name", "tool_call_id"):
-            if turn.get(key):
-                message[key] = turn[key]
-        messages.append(message)
-    return messages
-
-
-def _from_prompt_completion(value: dict[str, Any]) -> list[Message]:
-    prompt, completion = _first(value, _PROMPT), _first(value, _COMPLETION)
-    messages: list[Message] = []
-    if system := _text(value.get("system")):
-        messages.append({"role": "system", "content": system})
-    if isinstance(prompt, list) and isinstance(completion, list):
-        return messages + _from_messages({"messages": prompt + completion})
-    messages.append({"role": "user", "content": _text(prompt)})
-    messages.append({"role": "assistant", "content": _text(completion)})
-    return messages
-
-
-_CONVERTERS: dict[Layout, Callable[[dict[str, Any]], list[Message]]] = {
-    "alpaca": _from_alpaca,
-    "sharegpt": _from_sharegpt,
-    "messages": _from_messages,
-    "prompt_completion": _from_prompt_completion,
-}
-
-
-def _first(value: dict[str, Any], names: Sequence[str]) -> Any:
-    for name in names:
-        if value.get(name) is not None:
-            return value[name]
-    raise BadLayout("missing_columns")
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int | float):
-        return str(value)
-    raise BadLayout("not_text")
-
-
-def _content(value: Any) -> str:
-    """Text content; a list of text parts, as the API allows, is put together."""
-    if not isinstance(value, list):
-        return _text(value)
-    if any(not isinstance(part, dict) or part.get("type") != "text" for part in value):
-        raise BadLayout("not_text")
-    return "".join(_text(part.get("text")) for part in value)
-
-
-def _unpacked(value: Any) -> Any:
-    """CSV and some Parquet files keep lists as JSON text."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
+        Raises:
+            BadLayout: with a rule of `trainer.data.rules.RULES`.
+        """
+        self._notes, self._place, self._unread_keys = [], row.place, []
+        value, columns = row.value, tuple(row.value)
+        shape = self._shapes.get(columns)
+        if shape is None:
+            shape = self._shapes[columns] = self._shape(columns)
+        self._refuse(shape, value)
+        layout, read, messages, tools = self._converted(shape, value)
+        if tools is not None:
+            for message in messages:
+                if calls := message.get("tool_calls"):
+                    without_padding(calls, tools)
+        self.use.layouts[layout] += 1
+        self._account(shape, layout, read, value, messages)
+        # JSON's \ud83d without its other half is a Python string, but no tokenizer and no file takes it.
         try:
-            return json.loads(value)
-        except json.JSONDecodeError:
-            return value
-    return value
+            json.dumps([messages, tools], ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError:
+            raise BadLayout("lone_surrogate") from None
+        return Conversation(row.place, messages, tools, notes=tuple(self._notes))
 
+    def _note(self, rule: str, found: str) -> None:
+        self._notes.append((rule, found))
 
-def _loaded(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        raise BadLayout("bad_tool_call") from None
+    def _shape(self, columns: tuple[str, ...]) -> _Shape:
+        parts: dict[Part, list[str]] = {}
+        said: set[Part] = set()
+        claimed: set[str] = set()
+        for target, column in self.mapped.items():
+            part = part_of(target)
+            if part and column in columns and column not in self.ignored:
+                parts.setdefault(part, []).append(column)
+                said.add(part)
+                claimed.add(column)
+        rest, aside = [], []
+        for column in columns:
+            if column in claimed:
+                continue
+            part = part_of(column)
+            if column in self.ignored or (part in said):
+                aside.append(column)
+            elif part:
+                parts.setdefault(part, []).append(column)
+            else:
+                rest.append(column)
+        # A, B, C and D are the options of an exam; a is an answer only beside q.
+        answers = parts.get("answer", [])
+        if any(c.casefold() == "b" for c in columns) or len(answers) > 1:
+            for name in [c for c in answers if c.casefold() == "a" and c not in claimed]:
+                answers.remove(name)
+                rest.append(name)
+        self.use.ignored |= dict.fromkeys(aside)
+        return _Shape({part: names for part, names in parts.items() if names}, said, rest)
 
+    def _refuse(self, shape: _Shape, value: dict[str, Any]) -> None:
+        """Raises for a row that its author marked as not to be trained, and for one that is more than text."""
+        for part in _ASIDE & shape.parts.keys():
+            for column in shape.parts[part]:
+                cell = value[column]
+                if is_blank(cell):
+                    continue
+                if part == "media":
+                    raise BadLayout("media", f"column {column}")
+                if part == "segments":
+                    raise BadLayout("raw_segments", f"column {column}: {kind_of(cell)}")
+                flag = flag_of(cell)
+                if part == "label" and self._is_class(column, cell, shape):
+                    continue
+                if flag is None:
+                    self.use.see(column, cell, self._place, ())
+                elif flag is False and part == "label":
+                    raise BadLayout("marked_bad", f"{column}: {cell}")
+                elif part != "label" and flag is (part == "reversed_flag"):
+                    raise BadLayout("excluded_row", f"{column}: {cell}")
+                else:
+                    self.use.used[column] = None
 
-def _call(call: Any) -> dict[str, Any]:
-    """One tool call in the OpenAI form, its arguments a mapping."""
-    if not isinstance(call, dict):
-        raise BadLayout("bad_tool_call")
-    function = call.get("function", call)
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise BadLayout("bad_tool_call")
-    arguments = function.get("arguments", {})
-    if isinstance(arguments, str):
-        arguments = _loaded(arguments or "{}")
-    if arguments and not isinstance(arguments, dict):
-        raise BadLayout("bad_tool_call")
-    kept = {"id": call["id"]} if call.get("id") else {}
-    return kept | {"type": "function", "function": {"name": function["name"], "arguments": arguments or {}}}
+    def _is_class(self, column: str, cell: Any, shape: _Shape) -> bool:
+        """Whether a column called `label` may hold a class: anything but a boolean, unless `columns` says otherwise."""
+        if column.casefold() != "label" or "label" in shape.said or isinstance(cell, bool):
+            return False
+        if isinstance(cell, str) and cell.casefold() in ("true", "false"):
+            return False
+        self.use.see(column, cell, self._place, ())
+        classes = self.use.labels.setdefault(column, set())
+        if len(classes) < 4:
+            classes.add(str(cell)[:20])
+        return True
 
+    def _pick(self, shape: _Shape, value: dict[str, Any], part: Part) -> tuple[str, Any]:
+        """(column, cell) of a part, or ("", None); notes several columns that differ."""
+        found: list[str] = []
+        for column in shape.parts.get(part, ()):
+            cell = value[column]
+            if is_blank(cell):
+                continue
+            if part in _OPTIONAL and is_missing_word(cell):
+                self._note("missing_word", f"{column}: {cell}")
+                continue
+            found.append(column)
+        if not found:
+            return "", None
+        if len(found) > 1 and any(value[column] != value[found[0]] for column in found):
+            self.use.differ(part, found, self._place)
+        return found[0], value[found[0]]
 
-def _tools(value: Any) -> Tools:
-    tools = _unpacked(value)
-    if not tools:
-        return None
-    if not isinstance(tools, list) or any(not isinstance(t, dict) for t in tools):
-        raise BadLayout("bad_tools")
-    tools = [t if "function" in t else {"type": "function", "function": t} for t in tools]
-    for tool in tools:
-        if not isinstance(tool["function"], dict) or not isinstance(tool["function"].get("name"), str):
-            raise BadLayout("bad_tools")
-    return tools
+    def _text(self, shape: _Shape, value: dict[str, Any], part: Part) -> str:
+        column, cell = self._pick(shape, value, part)
+        return text_of(cell, f"column {column}", self._note) if column else ""
+
+    def _converted(self, shape: _Shape, value: dict[str, Any]) -> tuple[str, set[Part], list[Message], Tools]:
+        """(layout, parts that it reads, messages, tools)"""
+        parts, wanted = shape.parts, self.source.format
+        preference = any(not is_blank(value[c]) for part in _PREFERENCE for c in parts.get(part, ()))
+        tools = None
+        if "tools" in parts:
+            tools = tools_of(self._pick(shape, value, "tools")[1])
+        talked, cell = self._pick(shape, value, "messages")
+        # A `chat` or `data` column may hold something else than messages.
+        if talked and wanted in ("auto", "messages", "sharegpt") and isinstance(unpacked(cell), list | dict):
+            messages = self._turns.read(cell, talked, self._note)
+            read = _CHAT
+            answered = bool(messages) and messages[-1]["role"] == "assistant"
+            if preference:
+                messages = self._preferred(shape, value, messages)
+            elif not answered and messages:
+                messages += self._answer(shape, value, tools)
+                read = _CHAT_WITH_ANSWER
+            system = self._text(shape, value, "system")
+            head = [{"role": "system", "content": system}] if system else []
+            if head and messages and messages[0] == head[0]:
+                head = []
+            layout = "sharegpt" if "from" in self._turns.used else "messages"
+            return layout, read | _PREFERENCE, head + messages, tools
+        if wanted in ("messages", "sharegpt"):
+            raise BadLayout("missing_columns", f"columns {', '.join(value)}, no conversation")
+        return self._single(shape, value, tools, preference)
+
+    def _single(
+        self, shape: _Shape, value: dict[str, Any], tools: Tools, preference: bool
+    ) -> tuple[str, set[Part], list[Message], Tools]:
+        """A question with what belongs to it, and its answer."""
+        parts = shape.parts
+        layout = "alpaca" if "instruction" in parts else "prompt_completion"
+        messages: list[Message] = []
+        if system := self._text(shape, value, "system"):
+            messages.append({"role": "system", "content": system})
+        if "history" in parts:
+            messages += self._history(shape, value)
+        asked = self._asked(shape, value)
+        if asked is None and not preference:
+            names = ", ".join(value) or "(none)"
+            raise BadLayout("missing_columns", f"columns {names}, nothing asked")
+        messages += asked or []
+        if preference:
+            messages = self._preferred(shape, value, messages)
+        else:
+            answer = self._answer(shape, value, tools)
+            if not answer and "answer" not in parts:
+                raise BadLayout("missing_columns", f"columns {', '.join(value)}, no answer")
+            messages += answer or [{"role": "assistant", "content": ""}]
+        return layout, _SINGLE | _PREFERENCE, messages, tools
+
+    def _asked(self, shape: _Shape, value: dict[str, Any]) -> list[Message] | None:
+        """What the user says: passage, instruction and input; None where no column could hold it."""
+        parts = shape.parts
+        if not ({"instruction", "question", "input"} & parts.keys()):
+            return None
+        texts: list[str] = []
+        columns: list[str] = []
+        for part in ("instruction", "question", "input"):
+            column, cell = self._pick(shape, value, part)
+            if not column:
+                continue
+            turns = unpacked(cell) if part != "input" else cell
+            if isinstance(turns, list) and turns and isinstance(turns[0], dict):
+                return self._turns.read(turns, column, self._note)
+            text = text_of(cell, f"column {column}", self._note)
+            if text in texts:
+                continue
+            texts.append(text)
+            columns.append(column)
+            both_said = {"instruction", "question"} <= shape.said
+            if part == "question" and len(texts) > 1 and not both_said:
+                self.use.differ("question", columns, self._place)
+        if len(texts) == 1 and (transcript := split_transcript(texts[0])):
+            self._note("transcript_split", f"column {columns[0]}")
+            return transcript
+        text = "\n".join(texts)
+        if "context" in parts and (passage := self._passage(shape, value)) and passage.strip() not in text:
+            text = f"{passage}\n\n{text}"
+        return [{"role": "user", "content": text}]
+
+    def _passage(self, shape: _Shape, value: dict[str, Any]) -> str:
+        column, cell = self._pick(shape, value, "context")
+        passages = unpacked(cell)
+        if not isinstance(passages, list):
+            return text_of(cell, f"column {column}", self._note) if column else ""
+        texts = []
+        for passage in passages:
+            if isinstance(passage, dict) and all(isinstance(text, str) for text in passage.values()):
+                texts.append("\n".join(text for text in passage.values() if text))
+            else:
+                texts.append(text_of(passage, f"column {column}", self._note))
+        return "\n\n".join(texts)
+
+    def _history(self, shape: _Shape, value: dict[str, Any]) -> list[Message]:
+        column, cell = self._pick(shape, value, "history")
+        if not column:
+            return []
+        turns = unpacked(cell)
+        if isinstance(turns, str):
+            if transcript := split_transcript(turns):
+                return transcript
+            raise BadLayout("bad_history", f"column {column}: {kind_of(cell)}")
+        if not isinstance(turns, list):
+            raise BadLayout("bad_history", f"column {column}: {kind_of(cell)}")
+        if all(isinstance(turn, str) for turn in turns) and len(turns) % 2:
+            raise BadLayout("bad_history", f"column {column}: {len(turns)} texts, an odd number")
+        messages = []
+        for turn in turns:
+            if not isinstance(turn, dict | str) and not (isinstance(turn, list | tuple) and len(turn) == 2):
+                raise BadLayout("bad_history", f"column {column}: {kind_of(turn)}")
+        if turns and all(isinstance(turn, list | tuple | dict) for turn in turns):
+            for turn in turns:
+                messages += self._turns.read([turn], column, self._note)
+            return messages
+        return self._turns.read(turns, column, self._note)
+
+    def _answer(self, shape: _Shape, value: dict[str, Any], tools: Tools) -> list[Message]:
+        column, cell = self._pick(shape, value, "answer")
+        if not column:
+            return []
+        messages = self._answer_in(cell, column, tools)
+        if "reasoning" in shape.parts and messages[-1]["role"] == "assistant":
+            thought, text = self._pick(shape, value, "reasoning")
+            if thought:
+                texts = unpacked(text)
+                whole = "\n".join(texts) if isinstance(texts, list) and all(isinstance(t, str) for t in texts) else text
+                messages[-1]["reasoning_content"] = text_of(whole, f"column {thought}", self._note)
+        return messages
+
+    def _answer_in(self, cell: Any, column: str, tools: Tools) -> list[Message]:
+        if tools and are_calls(cell):
+            return [{"role": "assistant", "content": "", "tool_calls": calls_of(cell)}]
+        if isinstance(cell, dict) and isinstance(cell.get("text"), list):  # SQuAD
+            cell = cell["text"]
+        if isinstance(cell, list) and cell and all(isinstance(text, str) for text in cell):
+            texts = list(dict.fromkeys(cell))
+            if self.file.ranking and len(cell) == 2:
+                self._note("preference", f"the first of `{column}` is trained, the second is not")
+                texts = texts[:1]
+            if len(texts) > 1:
+                raise BadLayout("several_answers", f"column {column}: {kind_of(cell)}")
+            return [{"role": "assistant", "content": texts[0]}]
+        turns = cell if isinstance(cell, list) else [cell]
+        if all(isinstance(turn, dict) and ("role" in turn or "from" in turn) for turn in turns) and turns:
+            return self._turns.read(turns, column, self._note)
+        return [{"role": "assistant", "content": text_of(cell, f"column {column}", self._note)}]
+
+    def _preferred(self, shape: _Shape, value: dict[str, Any], asked: list[Message]) -> list[Message]:
+        """The conversation with the better answer; the worse one is left out, and that is counted."""
+        chosen, cell = self._pick(shape, value, "chosen")
+        rejected = ", ".join(f"`{column}`" for column in shape.parts.get("rejected", ()))
+        if not chosen:
+            # ms-swift's rows: the better answer stands in the conversation, the worse one beside it.
+            column = next(iter(shape.parts.get("answer", ())), "messages")
+            self._note("preference", f"`{column}` is trained, {rejected} is not")
+            if asked and asked[-1]["role"] == "assistant" and "messages" in shape.parts:
+                return asked
+            return asked + self._answer(shape, value, None)
+        self._note("preference", f"`{chosen}` is trained, {rejected or 'nothing else'} is not")
+        if shape.parts.get("answer") and self._answer_differs(shape, value, cell):
+            self.use.differ("answer", [*shape.parts["answer"], chosen], self._place)
+        if isinstance(cell, str) and not asked and (transcript := split_transcript(cell)):
+            self._note("transcript_split", f"column {chosen}")
+            return transcript
+        answer = self._answer_in(unpacked(cell) if not isinstance(cell, str) else cell, chosen, None)
+        if answer and answer[0]["role"] != "assistant":
+            # The whole conversation stands in `chosen`; `prompt` repeats its question.
+            system = asked[:1] if asked and asked[0]["role"] == "system" != answer[0]["role"] else []
+            said = {message["content"] for message in answer}
+            if any(m["content"] not in said for m in asked if m["role"] != "system"):
+                return asked + [m for m in answer if m["role"] == "assistant"][-1:]
+            return system + answer
+        if "reasoning" in shape.parts and answer and asked[-1:] != answer[:1]:
+            thought = self._text(shape, value, "reasoning")
+            if thought:
+                answer[-1]["reasoning_content"] = thought
+        return asked + answer
+
+    def _answer_differs(self, shape: _Shape, value: dict[str, Any], chosen: Any) -> bool:
+        column, cell = self._pick(shape, value, "answer")
+        return bool(column) and cell != chosen
+
+    def _account(
+        self, shape: _Shape, layout: str, read: set[Part], value: dict[str, Any], messages: Sequence[Message]
+    ) -> None:
+        """Keeps count of which columns of a row were read and which hold something that was not."""
+        unread = shape.unread.get(layout)
+        if unread is None:
+            unread = shape.unread[layout] = list(shape.rest)
+            for part, columns in shape.parts.items():
+                if part in read:
+                    self.use.used |= dict.fromkeys(columns)
+                    self.read_columns.update(columns)
+                elif part not in _ASIDE:
+                    unread += columns
+        left = [(column, value[column]) for column in unread if not is_blank(value[column])]
+        left += self._unread_keys
+        if left:
+            said = [str(m[key]) for m in messages for key in ("content", "reasoning_content") if m.get(key)]
+            for column, cell in left:
+                self.use.see(column, cell, self._place, said)
+        if self.mapped:
+            self.filled_columns.update(c for c in self.mapped.values() if not is_blank(value.get(c)))
+
+    @property
+    def seen_columns(self) -> list[str]:
+        """Every column of the rows so far."""
+        return list(dict.fromkeys(column for columns in self._shapes for column in columns))
+
+    @property
+    def seen_keys(self) -> list[str]:
+        """Every key of the messages so far."""
+        return self._turns.seen_keys
+
+    def finish(self) -> FileUse:
+        """What became of the columns of the file, once all rows are read."""
+        self.use.used |= dict.fromkeys(f"messages.{key}" for key in self._turns.used)
+        return self.use

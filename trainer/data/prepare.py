@@ -30,13 +30,15 @@ from configs.handover import HeldoutRow, ParityRow, PreparedFacts, write_rows
 from configs.hub import resolve_model
 from configs.rundir import RunDir
 from configs.schema import RunConfig
+from configs.tables import CODE as CODE_OF_TABLES
 from trainer.architectures import check_architecture
-from trainer.data.cleaning import question_identity
-from trainer.data.corpus import Tally, gather
+from trainer.data.corpus import gather
+from trainer.data.identity import question_identity
 from trainer.data.layouts import Conversation
-from trainer.data.report import DataReport, check_dropped, make_report, preview_row
+from trainer.data.report import DataReport, check_usable, make_report, preview_row, thinking_warning
 from trainer.data.rows import Progress, Tokenized, tokenize_all
 from trainer.data.sources import fingerprint
+from trainer.data.tally import Tally
 from trainer.data.template import ChatCodec, TokenRow, answer_text, check_thinking
 from trainer.requirements import check_model_needs, check_needs
 
@@ -44,7 +46,7 @@ FILES = ("train", "heldout", "parity.jsonl", "heldout.jsonl", "data_report.json"
 """What the stage leaves in RUN/data; `train` and `heldout` are folders with one Parquet file each."""
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
-_CODE = ("template", "layouts", "cleaning", "sources", "hub", "corpus", "rows", "report", "prepare")
+_CODE = [*Path(__file__).parent.glob("*.py"), *CODE_OF_TABLES]
 _CACHE_ENTRIES = 8
 _PREVIEW_ROWS = 8
 
@@ -82,7 +84,7 @@ def prepare(config: RunConfig, model: Path, progress: Progress | None = None) ->
         os.utime(folder)
     _forget_old(root, keep=folder)
     report = DataReport.load(folder / "data_report.json")
-    check_dropped(report, config.data.max_dropped)
+    check_usable(report, config.data)
     return Prepared(folder, report, cached)
 
 
@@ -111,6 +113,8 @@ def data_stage(
         for name in FILES:
             _replace(prepared.folder / name, run.data / name)
         report = prepared.report
+        if warning := thinking_warning(report, config.thinking):
+            note(f"warning: {warning}", good=False)
         run.update(prepared=prepared_facts(config, model, report), hashes={"data": inputs["data"]})
         record.figures |= {
             "cached": prepared.cached,
@@ -154,7 +158,7 @@ def data_inputs(config: RunConfig, model: Path) -> dict[str, Any]:
 
 def content_key(config: RunConfig, model: Path) -> str:
     """Hash of everything that the prepared data depend on, this code included."""
-    code = files_fingerprint([*(Path(__file__).with_name(f"{name}.py") for name in _CODE), Path(handover.__file__)])
+    code = files_fingerprint([*sorted(_CODE), Path(handover.__file__)])
     inputs = data_inputs(config, model)
     # It decides about stopping, not about what is prepared.
     del inputs["data.max_dropped"]

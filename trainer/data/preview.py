@@ -14,6 +14,7 @@ from rich.text import Text
 
 from trainer.data.report import DataReport, PreviewRow
 from trainer.data.rows import Progress as OnProgress
+from trainer.data.rules import is_drop
 
 PROMPT_STYLE = "bright_black"
 TRAINED_STYLE = "bold bright_green"
@@ -23,7 +24,7 @@ _FAMILIES = {"none": "no think block", "switchable": "thinking can be switched",
 
 def data_summary(report: DataReport) -> str:
     """One line for the log of a run."""
-    dropped = sum(r.count for r in report.reasons.values() if r.rule.startswith("dropped"))
+    dropped = sum(r.count for r in report.reasons.values() if is_drop(r.rule))
     return (
         f"{report.read} rows read, {dropped} dropped; {report.train_rows} training rows "
         f"({report.trained_tokens:,} of {report.train_tokens:,} tokens trained), {report.heldout_rows} held out, "
@@ -34,7 +35,8 @@ def data_summary(report: DataReport) -> str:
 def render_report(report: DataReport, rows: int = 3) -> RenderableType:
     """The whole report, with the mask preview of the first `rows` rows."""
     return Group(
-        _sources(report), _figures(report), *([_reasons(report)] if report.reasons else []), _histogram(report),
+        _sources(report), _columns(report), _figures(report),
+        *([_reasons(report)] if report.reasons else []), _histogram(report),
         *[render_mask(row) for row in report.preview[:rows]],
     )  # fmt: skip
 
@@ -61,6 +63,21 @@ def _sources(report: DataReport) -> Table:
     for source in report.sources:
         place = short_path(str(source["path"]))
         table.add_row(place, *(str(source[name]) for name in ("layout", "read", "usable", "used")))
+    return table
+
+
+def _columns(report: DataReport) -> Table:
+    """What became of the columns; files with the same columns are one line."""
+    table = Table(title="Columns and message keys", title_justify="left", box=None, pad_edge=False)
+    for name in ("file", "used", "unread", "ambiguous", "ignored"):
+        table.add_column(name, overflow="fold")
+    lines: dict[tuple[str, ...], list[str]] = {}
+    for file in report.columns:
+        cells = tuple(", ".join(names) for names in (file.used, file.unread, file.ambiguous, file.ignored))
+        lines.setdefault(cells, []).append(file.file)
+    for cells, files in lines.items():
+        name = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+        table.add_row(*(Text(cell) for cell in (name, *cells)))
     return table
 
 
@@ -92,11 +109,14 @@ def _reasons(report: DataReport) -> Table:
     table = Table(title="Rules that applied", title_justify="left", box=None, pad_edge=False)
     table.add_column("rule")
     table.add_column("rows", justify="right")
+    table.add_column("share", justify="right")
     table.add_column("what was done")
-    table.add_column("where", overflow="fold")
+    table.add_column("where, and what was found", overflow="fold")
     for name, reason in sorted(report.reasons.items(), key=lambda item: -item[1].count):
         places = ", ".join(reason.places[:4]) + (", …" if reason.count > 4 else "")
-        table.add_row(name, str(reason.count), reason.rule, places)
+        found = f": {', '.join(reason.found[:2])}" if reason.found else ""
+        share = f"{reason.count / max(1, report.read):.1%}"
+        table.add_row(name, str(reason.count), share, reason.rule, Text(places + found))
     return table
 
 

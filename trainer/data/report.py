@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from configs.errors import DataError
-from trainer.data.cleaning import RULES
-from trainer.data.corpus import Corpus, Tally
+from configs.schema import DataConfig
+from trainer.data.corpus import Corpus
+from trainer.data.rules import NOT_A_FAULT, RULES, is_drop
+from trainer.data.tally import Tally, in_words
 from trainer.data.template import IGNORED, ChatCodec, TemplateFacts, TokenRow
-
-_NO_TOOLS = "take a model whose chat template writes tool calls, such as Qwen/Qwen3-8B, or leave those rows out"
-_WAYS_OUT = {
-    "overlong": "set data.max_length higher, or data.overlong=truncate_history",
-    "tool_call_lost": _NO_TOOLS,
-    "tools_lost": _NO_TOOLS,
-}
+from trainer.data.use import FileColumns
 
 
 @dataclass(frozen=True)
@@ -31,6 +27,8 @@ class Reason:
     count: int
     places: list[str]
     """The first rows it applied to, as `file:row`."""
+    found: list[str] = field(default_factory=list)
+    """What it found most often there, such as `role seller (30)`."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,12 @@ class DataReport:
     sources: list[dict[str, object]]
     template: TemplateFacts
     preview: list[PreviewRow]
+    columns: list[FileColumns] = field(default_factory=list)
+    """What became of the columns of each file."""
+    answers: int = 0
+    """Answers in training, repetitions not counted."""
+    answers_with_reasoning: int = 0
+    """Of them, those whose reasoning is trained."""
 
     def save(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
@@ -92,6 +96,7 @@ class DataReport:
         raw["reasons"] = {name: Reason(**reason) for name, reason in raw["reasons"].items()}
         raw["preview"] = [PreviewRow(p["id"], [tuple(s) for s in p["spans"]]) for p in raw["preview"]]
         raw["template"] = TemplateFacts(**raw["template"])
+        raw["columns"] = [FileColumns(**columns) for columns in raw.get("columns", ())]
         return cls(**raw)
 
 
@@ -120,30 +125,54 @@ def make_report(
         longest_row=longest,
         dropped_share=round(len(tally.faulty) / max(1, corpus.read), 5),
         lengths=_lengths(lengths),
-        reasons={name: Reason(RULES[name], count, tally.places[name]) for name, count in sorted(tally.counts.items())},
+        reasons={
+            name: Reason(RULES[name], count, tally.places[name], tally.found_in(name))
+            for name, count in sorted(tally.counts.items())
+        },
         sources=[asdict(source) for source in corpus.sources],
         template=facts,
         preview=preview,
+        columns=corpus.columns,
+        answers=corpus.answers,
+        answers_with_reasoning=corpus.answers_with_reasoning,
     )
 
 
-def check_dropped(report: DataReport, max_dropped: float) -> None:
-    """Raises a DataError, naming reasons and rows, when more was dropped than the recipe allows."""
-    if report.dropped_share <= max_dropped and report.train_rows:
-        return
-    faults = {n: r for n, r in report.reasons.items() if r.rule.startswith("dropped")}
-    listed = [
-        f"{n} {r.count} ({', '.join(r.places[:3])}{', …' if r.count > 3 else ''})"
-        for n, r in sorted(faults.items(), key=lambda item: -item[1].count)
-    ]
-    worst = max(faults, key=lambda n: faults[n].count, default="")
-    way_out = _WAYS_OUT.get(worst, "mend those rows")
+def check_usable(report: DataReport, data: DataConfig) -> None:
+    """Raises a DataError for data that a run would fail with later, naming rules, rows and the line that mends them.
+
+    Too much was dropped for a fault, no row is left to train on, or none to hold out although some were asked for.
+    """
+    drops = [(n, r.count, r.places, r.found) for n, r in report.reasons.items() if is_drop(r.rule)]
     if not report.train_rows:
-        raise DataError(f"no training row is left: {'; '.join(listed) or 'all are held out'}", way_out)
-    raise DataError(
-        f"{report.dropped_share:.1%} of the {report.read} rows had to be dropped, more than "
-        f"data.max_dropped={max_dropped:g}: {'; '.join(listed)}",
-        f"{way_out}, or set data.max_dropped={min(1.0, report.dropped_share + 0.01):.2f}",
+        listed, mend = in_words(drops)
+        raise DataError(f"no training row is left: {listed or 'all are held out'}", mend)
+    if report.dropped_share > data.max_dropped:
+        listed, mend = in_words(drop for drop in drops if drop[0] not in NOT_A_FAULT)
+        raise DataError(
+            f"{report.dropped_share:.1%} of the {report.read} rows had to be dropped, more than "
+            f"data.max_dropped={data.max_dropped:g}: {listed}",
+            f"{mend}, or set data.max_dropped={min(1.0, report.dropped_share + 0.01):.2f}",
+        )
+    if not report.heldout_rows and (data.heldout or data.eval_split):
+        listed, _ = in_words(drops)
+        asked = "data.heldout" if data.heldout else f"data.eval_split={data.eval_split:g}"
+        raise DataError(
+            f"no row is held out, although {asked} asks for some: the proof and the evaluation would have nothing to "
+            f"ask. Of {report.read} rows {report.train_rows} are trained" + (f"; {listed}" if listed else ""),
+            "give rows that ask different things, or more of them; data.eval_split=0 trains without held-out rows",
+        )
+
+
+def thinking_warning(report: DataReport, thinking: bool) -> str:
+    """What to know before reasoning is trained on answers that have none; "" where all is well."""
+    without = report.answers - report.answers_with_reasoning
+    if not thinking or not without:
+        return ""
+    return (
+        f"thinking: true, but {without:,} of {report.answers:,} answers ({without / report.answers:.0%}) have no "
+        "reasoning: they are trained with thinking switched off and teach nothing about how to think; give reasoning "
+        "(a <think> block or a reasoning_content column), or set thinking=false"
     )
 
 

@@ -82,7 +82,9 @@ def tokenize_conversation(codec: ChatCodec, conversation: Conversation, data: Da
     """
     turns: list[TrainedTurn] = []
     reasons: list[tuple[str, bool]] = []
-    answers = [i for i, m in enumerate(conversation.messages) if m["role"] == "assistant"]
+    answers = [
+        i for i, m in enumerate(conversation.messages) if m["role"] == "assistant" and i not in conversation.untrained
+    ]
     for index in answers if data.turns == "all" else answers[-1:]:
         try:
             turn = render_turn(codec, conversation.messages, index, thinking=thinking, tools=conversation.tools)

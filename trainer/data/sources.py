@@ -11,7 +11,9 @@ from pathlib import Path
 from configs.errors import DataError
 from configs.fingerprint import files_fingerprint
 from configs.schema import SourceConfig
-from configs.tables import TABLES, BadRow, RawRow, iterate_rows
+from configs.tables import TABLES, BadRow, RawRow, Wanted, iterate_rows
+from configs.tables.sheets import without_padding
+from trainer.data.dataset_info import SIDE_FILES, DataFile, described_files
 from trainer.data.hub import hub_fingerprint, load_hub
 
 
@@ -22,12 +24,19 @@ def read_source(source: SourceConfig, *, seed: int, hub: str, offline: bool) -> 
         DataError: nothing is there, nothing in it can be read as rows, or a hub data set cannot be loaded.
     """
     path, count, first = split_count(source.path)
-    files = find_files(path)
+    files = source_files(source)
     if files:
-        every = (row for file in files for row in iterate_rows(file))
+        split = source.split if "split" in source.model_fields_set else None
+        columns = frozenset(source.columns.values())
+        every = (
+            row
+            for file, about in files
+            for row in iterate_rows(file, Wanted(about.name, columns.union(about.columns.values()), split))
+        )
     else:
         loaded = load_hub(path, source, hub, offline)
-        every = (RawRow(f"{path}:{number}", dict(value)) for number, value in enumerate(loaded, 1))
+        # `datasets` holds rows in Arrow, which pads the objects of a column to one shape.
+        every = (RawRow(f"{path}:{n}", without_padding(dict(value))) for n, value in enumerate(loaded, 1))
     rows = list(islice(every, count if first else None))
     if not rows:
         raise DataError(f"{path}: no rows in it", "check data.sources[].path")
@@ -35,6 +44,17 @@ def read_source(source: SourceConfig, *, seed: int, hub: str, offline: bool) -> 
         picked = sorted(random.Random(f"{seed} sample").sample(range(len(rows)), count))
         rows = [rows[i] for i in picked]
     return rows
+
+
+def source_files(source: SourceConfig) -> list[tuple[Path, DataFile]]:
+    """The files of a source with their descriptions; none for a hub data set.
+
+    Raises:
+        DataError: what `find_files` and `described_files` raise.
+    """
+    path = split_count(source.path)[0]
+    files = find_files(path)
+    return described_files(files, path, source) if files else []
 
 
 def split_count(path: str) -> tuple[str, int | None, bool]:
@@ -52,24 +72,23 @@ def split_count(path: str) -> tuple[str, int | None, bool]:
 def find_files(path: str) -> list[Path]:
     """The data files that a path, folder or glob stands for, sorted; empty when it looks like a hub id.
 
+    Files that describe data (`dataset_info.json` and the like) are no data.
+
     Raises:
         DataError: a file has a suffix that is not read, a folder holds no data file, or a path leads nowhere.
     """
     place = Path(path).expanduser()
     if place.is_file():
         if place.suffix.lower() not in TABLES:
-            raise DataError(
-                f"{path}: files of type {place.suffix or '(none)'} are not read", f"use {', '.join(TABLES)}"
-            )
+            iterate_rows(place)  # raises, with what to do about such a file
         return [place]
     if place.is_dir():
-        found = sorted(f for f in place.rglob("*") if f.suffix.lower() in TABLES and f.is_file())
+        found = sorted(f for f in place.rglob("*") if _is_data(f))
         if not found:
             raise DataError(f"{path}: no data file in this folder", f"put {', '.join(TABLES)} files into it")
         return found
     if any(c in path for c in "*?["):
-        found = sorted(Path(f) for f in glob.glob(str(place), recursive=True))
-        found = [f for f in found if f.suffix.lower() in TABLES and f.is_file()]
+        found = sorted(f for f in map(Path, glob.glob(str(place), recursive=True)) if _is_data(f))
         if not found:
             raise DataError(f"{path}: the pattern matches no data file", f"it looks for {', '.join(TABLES)}")
         return found
@@ -88,5 +107,10 @@ def fingerprint(source: SourceConfig, *, hub: str, offline: bool) -> str:
     if not files:
         digest.update(hub_fingerprint(path, source, hub, offline).encode())
     else:
-        digest.update(files_fingerprint(files).encode())
+        info = sorted({file.parent / "dataset_info.json" for file in files})
+        digest.update(files_fingerprint([*files, *(file for file in info if file.is_file())]).encode())
     return digest.hexdigest()
+
+
+def _is_data(file: Path) -> bool:
+    return file.suffix.lower() in TABLES and file.name not in SIDE_FILES and file.is_file()

@@ -287,7 +287,7 @@ def render_turn(
     Raises:
         Unrenderable: `template_refused`, `not_a_continuation` (what the template writes through the turn does not
             start with the prompt), `no_reasoning` (an always-thinking template and an answer without reasoning),
-            `tool_call_lost`, `tools_lost`, `no_end_token`, and what `guard` raises.
+            `tool_call_lost`, `tools_lost`, `system_lost`, `no_end_token`, and what `guard` raises.
     """
     shown = list(messages[: index + 1])
     if not thinking:
@@ -302,6 +302,8 @@ def render_turn(
     if not full.startswith(prompt):
         raise Unrenderable("not_a_continuation")
     check_tools(shown, guarded_tools, prompt, full[len(prompt) :])
+    if any(m["role"] == "system" and m["content"].strip() not in prompt for m in shown):
+        raise Unrenderable("system_lost")
     prompt_ids, answer_ids = encode_answer(codec, prompt, full, stand_ins)
     answer_ids = cut_after_end(answer_ids, codec.facts.end_token_id)
     return TrainedTurn(index, prompt_ids, answer_ids, mode, bool(stand_ins), said(messages[index], mode))

@@ -13,10 +13,13 @@ from configs.load import validate
 from configs.schema import RunConfig
 from tests.trainer.conftest import write_jsonl
 from tests.trainer.tokenizers_for_tests import qwen3_tokenizer_folder
-from trainer.data.cleaning import RULES, Dropped, clean, question_identity
-from trainer.data.corpus import Tally, gather, repeats
+from trainer.data.cleaning import Dropped, clean
+from trainer.data.corpus import gather, repeats
+from trainer.data.identity import question_identity
 from trainer.data.layouts import Conversation
 from trainer.data.prepare import prepare, read_rows
+from trainer.data.rules import RULES, is_drop
+from trainer.data.tally import Tally
 
 
 def turn(role: str, content: str = "好的，没有问题。", **more: Any) -> dict[str, Any]:
@@ -47,6 +50,10 @@ def cleaned(
         ([turn("system", " "), U, A], ["user", "assistant"], ["empty_system"]),
         ([U, turn("assistant", "<think>想</think>答")], ["user", "assistant"], ["reasoning_removed"]),
         ([U, CALLS, T, A], ["user", "assistant", "tool", "assistant"], []),
+        ([S, turn("system", "说话要短。"), U, A], ["system", "user", "assistant"], ["joined_system"]),
+        ([S, U, A, S, U2, A2], ["system", "user", "assistant", "system", "user", "assistant"], []),
+        ([U, S, A], ["user", "system", "assistant"], []),
+        ([U, A, U2, turn("assistant", untrained=True)], ["user", "assistant"], ["trailing_user"]),
     ],
 )
 def test_repairs(messages: list[dict[str, Any]], roles: list[str], repairs: list[str]) -> None:
@@ -63,17 +70,25 @@ def test_repairs(messages: list[dict[str, Any]], roles: list[str], repairs: list
         ([U, turn("assistant", "<think>只有思考</think>")], "empty_answer"),
         ([turn("user", " "), A], "empty_question"),
         ([U, A, A2], "role_order"),
-        ([U, S, A], "role_order"),
+        ([U, CALLS, S, T, A], "role_order"),
         ([U, A, T, A2], "role_order"),
         ([U, CALLS, U2, A], "role_order"),
         ([U, turn("assistant", " 请问几点开门？ ")], "answer_repeats_prompt"),
         ([turn("user", "问" * 20), turn("assistant", "问" * 20 + "答")], "answer_repeats_prompt"),
+        ([U, turn("assistant", untrained=True)], "all_excluded"),
     ],
 )
 def test_drops(messages: list[dict[str, Any]], reason: str) -> None:
     with pytest.raises(Dropped, match=reason):
         cleaned(*messages)
-    assert RULES[reason].startswith("dropped")
+    assert is_drop(RULES[reason])
+
+
+def test_a_change_of_case_or_width_is_an_answer_and_a_repetition_can_be_kept() -> None:
+    assert cleaned(turn("user", "ＡＢＣ Item"), turn("assistant", "abc item")) == (["user", "assistant"], [])
+    same = [turn("user", "我在窗口排队等候办理业务。"), turn("assistant", "我在窗口排队等候办理业务。")]
+    kept = clean(Conversation("x:1", same), system=None, thinking=False, keep_repeats=True)
+    assert kept.conversation.messages == same
 
 
 def test_short_answer_that_begins_like_the_question_is_kept() -> None:
@@ -199,7 +214,7 @@ def test_too_many_drops_stop_the_run_with_the_key_to_change(tmp_path: Path) -> N
 
 
 def test_nothing_left_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no conversation is left"):
+    with pytest.raises(DataError, match=r"no conversation is left .* empty_answer 1 \(rows.jsonl:1\): an answer"):
         prepare(recipe(tmp_path, [{"instruction": "问", "output": ""}]), qwen3_tokenizer_folder())
 
 

@@ -10,11 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from configs.errors import DataError
-from configs.schema import RunConfig, SourceConfig
+from configs.schema import SourceConfig
 from configs.tables import BadRow, RawRow
-from trainer.data.cleaning import RULES
-from trainer.data.corpus import Tally, gather
-from trainer.data.layouts import detect_layout, to_conversation
 from trainer.data.sources import find_files, read_source, split_count
 
 ROWS = [{"instruction": f"第{i}问", "output": f"第{i}答"} for i in range(20)]
@@ -47,7 +44,7 @@ def write(folder: Path, kind: str) -> Path:
 def test_every_format_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
     rows = read(write(tmp_path, kind))
     assert values(rows) == ROWS
-    assert detect_layout([r for r in rows if isinstance(r, RawRow)], SourceConfig(path="x")) == "alpaca"
+    assert len({row.place for row in rows}) == len(ROWS)
 
 
 def test_folders_and_globs_are_read_in_order(tmp_path: Path) -> None:
@@ -55,7 +52,8 @@ def test_folders_and_globs_are_read_in_order(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         write(tmp_path / name, "jsonl")
     (tmp_path / "notes.txt").write_text("no data", encoding="utf-8")
-    assert [row.place for row in read(tmp_path)][:1] == ["rows.jsonl:1"]
+    # Two files of one name are told apart.
+    assert [row.place for row in read(tmp_path)][::20] == ["a/rows.jsonl:1", "b/rows.jsonl:1"]
     assert len(read(tmp_path)) == len(read(str(tmp_path / "*" / "*.jsonl"))) == 40
     assert [f.parent.name for f in find_files(str(tmp_path))] == ["a", "b"]
 
@@ -82,12 +80,14 @@ def test_rows_that_cannot_be_read_are_named_and_do_not_stop_the_reading(tmp_path
     good = json.dumps(ROWS[0], ensure_ascii=False).encode()
     file.write_bytes(b"\n".join([good, "中文".encode("gb18030"), b"{half", b"[1]", b"", good, b"9" * 5000]))
     rows = read(file)
-    assert [r for r in rows if isinstance(r, BadRow)] == [
+    bad = [r for r in rows if isinstance(r, BadRow)]
+    assert bad == [
         BadRow("rows.jsonl:2", "not_utf8"),
-        BadRow("rows.jsonl:3", "not_json"),
-        BadRow("rows.jsonl:4", "not_an_object"),
-        BadRow("rows.jsonl:7", "not_json"),
+        BadRow("rows.jsonl:3", "not_json", "Expecting property name enclosed in double quotes (column 2)"),
+        BadRow("rows.jsonl:4", "not_an_object", "list [1]"),
+        BadRow("rows.jsonl:7", "not_json", bad[-1].found),
     ]
+    assert "5000 digits" in bad[-1].found
     assert [r.place for r in rows if isinstance(r, RawRow)] == ["rows.jsonl:1", "rows.jsonl:6"]
 
 
@@ -95,13 +95,16 @@ def test_a_csv_row_with_a_missing_cell_is_named(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("instruction,output\n一,二\n三\n四,五,六\n", encoding="utf-8")
     bad = [r for r in read(file) if isinstance(r, BadRow)]
-    assert bad == [BadRow("rows.csv:3", "wrong_number_of_columns"), BadRow("rows.csv:4", "wrong_number_of_columns")]
+    assert bad == [
+        BadRow("rows.csv:3", "wrong_number_of_columns", "1 cells"),
+        BadRow("rows.csv:4", "wrong_number_of_columns", "3 cells"),
+    ]
 
 
 def test_a_file_in_another_encoding_says_how_to_convert_it(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_bytes("instruction,output\n问,答\n".encode("gb18030"))
-    with pytest.raises(DataError, match=r"rows.csv:2: not UTF-8 \(byte 19\), like 1 of 2 lines") as error:
+    with pytest.raises(DataError, match=r"rows.csv:2: not UTF-8 but by the look of it GB18030, like 1 of 2") as error:
         read(file)
     assert "iconv -f GB18030 -t UTF-8" in error.value.next_step
     (tmp_path / "rows.json").write_bytes('[{"prompt": "问"}]'.encode("utf-16"))
@@ -143,94 +146,3 @@ def test_json_that_is_broken_names_the_line(tmp_path: Path) -> None:
     file.write_text('[\n{"instruction": "一"},\n{"instruction" "二"}\n]', encoding="utf-8")
     with pytest.raises(DataError, match=r"rows.json:3: not valid JSON"):
         read(file)
-
-
-def messages_of(row: dict[str, object], **columns: str) -> list[dict[str, object]]:
-    source = SourceConfig(path="x", columns=columns)
-    raw = RawRow("x:1", row)
-    return to_conversation(raw, detect_layout([raw], source), columns).messages
-
-
-QUESTION = {"role": "user", "content": "几点开门？"}
-ANSWER = {"role": "assistant", "content": "九点。"}
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"instruction": "几点开门？", "output": "九点。"},
-        {"instruction": "几点开门？", "input": "", "output": "九点。", "history": []},
-        {"conversations": [{"from": "human", "value": "几点开门？"}, {"from": "gpt", "value": "九点。"}]},
-        {"conversations": '[{"from": "human", "value": "几点开门？"}, {"from": "gpt", "value": "九点。"}]'},
-        {"messages": [QUESTION, ANSWER]},
-        {"messages": [{"role": "user", "content": [{"type": "text", "text": "几点开门？"}]}, ANSWER]},
-        {"conversations": [QUESTION, ANSWER]},
-        {"prompt": "几点开门？", "completion": "九点。"},
-        {"question": "几点开门？", "answer": "九点。"},
-        {"prompt": [QUESTION], "completion": [ANSWER]},
-    ],
-)
-def test_layouts_are_found_by_looking(row: dict[str, object]) -> None:
-    assert messages_of(row) == [QUESTION, ANSWER]
-
-
-def test_columns_map_a_users_own_names() -> None:
-    row = {"问": "几点开门？", "答": "九点。", "output": "别的"}
-    assert messages_of(row, instruction="问", output="答") == [QUESTION, ANSWER]
-
-
-def test_alpaca_input_history_and_system_are_used() -> None:
-    row = {
-        "system": "你是客服。",
-        "instruction": "总结",
-        "input": "原文",
-        "output": "摘要",
-        "history": [["几点开门？", "九点。"]],
-    }
-    assert messages_of(row) == [
-        {"role": "system", "content": "你是客服。"},
-        QUESTION,
-        ANSWER,
-        {"role": "user", "content": "总结\n原文"},
-        {"role": "assistant", "content": "摘要"},
-    ]
-
-
-def test_tool_calls_come_with_parsed_arguments_and_tools() -> None:
-    call = {"id": "1", "type": "function", "function": {"name": "查", "arguments": '{"城市": "杭州"}'}}
-    row = {
-        "messages": [QUESTION, {"role": "assistant", "content": None, "tool_calls": [call]}],
-        "tools": '[{"name": "查", "parameters": {}}]',
-    }
-    conversation = to_conversation(RawRow("x:1", row), "messages", {})
-    assert conversation.messages[1]["tool_calls"][0]["function"]["arguments"] == {"城市": "杭州"}
-    assert conversation.tools == [{"type": "function", "function": {"name": "查", "parameters": {}}}]
-
-
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
-        ({"messages": [{"role": ["x"], "content": "?"}]}, "unknown_role"),
-        ({"instruction": "?", "output": "!", "history": 5}, "bad_history"),
-        ({"messages": [QUESTION, ANSWER | {"tool_calls": 5}]}, "bad_tool_call"),
-        ({"messages": [QUESTION, ANSWER | {"tool_calls": [{"name": "f", "arguments": [1]}]}]}, "bad_tool_call"),
-        ({"messages": [QUESTION, ANSWER], "tools": [{"function": 5}]}, "bad_tools"),
-        ({"messages": [QUESTION, {"role": "assistant", "content": "\ud83d"}]}, "lone_surrogate"),
-    ],
-)
-def test_one_bad_row_is_counted_and_costs_only_itself(tmp_path: Path, row: dict[str, object], reason: str) -> None:
-    good = {"messages": [QUESTION, ANSWER]} if "messages" in row else {"instruction": "几点开门？", "output": "九点。"}
-    file = tmp_path / "rows.jsonl"
-    file.write_text("\n".join(map(json.dumps, [good, row])), encoding="utf-8")
-    data = {"sources": str(file), "eval_split": 0}
-    tally = Tally()
-    corpus = gather(RunConfig.model_validate({"name": "x", "model": "m", "data": data}), tally)
-    assert len(corpus.train) == 1
-    assert dict(tally.counts) == {reason: 1}
-    assert reason in RULES
-
-
-def test_unknown_layout_shows_the_columns_and_the_way_out() -> None:
-    with pytest.raises(DataError, match="the columns are 标题, 正文") as error:
-        messages_of({"标题": "一", "正文": "二"})
-    assert "columns: {instruction:" in error.value.next_step

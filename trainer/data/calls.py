@@ -1,0 +1,109 @@
+"""Tool calls and tool schemas in the OpenAI form, however a data set writes them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from trainer.data.template import Tools
+from trainer.data.values import BadLayout, kind_of, unpacked
+
+_TAGGED = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
+_RESPONSE = re.compile(r"\s*<tool_response>\s*(.*?)\s*</tool_response>\s*", re.DOTALL)
+_ARGUMENTS = ("arguments", "parameters", "args", "input")
+# What a schema may rightly give as null.
+_NULLABLE = {"default", "const", "example"}
+
+
+def calls_of(value: Any) -> list[dict[str, Any]]:
+    """The calls that a message makes: a list, one object, or the text of either, in `<tool_call>` tags or not.
+
+    Raises:
+        BadLayout: `bad_tool_call`.
+    """
+    if isinstance(value, str) and (tagged := _TAGGED.findall(value)):
+        return [_call(unpacked(text)) for text in tagged]
+    calls = unpacked(value)
+    calls = calls if isinstance(calls, list) else [calls]
+    if not calls:
+        raise BadLayout("bad_tool_call", "an empty list")
+    return [_call(unpacked(call)) for call in calls]
+
+
+def are_calls(value: Any) -> bool:
+    """Whether a cell is a list of calls, or the text of one: objects with a name and arguments."""
+    calls = unpacked(value)
+    return (
+        isinstance(calls, list)
+        and bool(calls)
+        and all(isinstance(c, dict) and isinstance(c.get("name"), str) and "arguments" in c for c in calls)
+    )
+
+
+def tools_of(value: Any) -> Tools:
+    """The tool schemas of a row: a list, one schema, or the text of either.
+
+    Null members are what Arrow pads schemas with; no schema has them but as a default.
+
+    Raises:
+        BadLayout: `bad_tools`.
+    """
+    tools = unpacked(value)
+    if not tools or (isinstance(tools, str) and tools.isspace()):
+        return None
+    if isinstance(tools, dict):
+        tools = [tools]
+    if not isinstance(tools, list):
+        raise BadLayout("bad_tools", kind_of(tools))
+    schemas = []
+    for tool in map(unpacked, tools):
+        if not isinstance(tool, dict):
+            raise BadLayout("bad_tools", kind_of(tool))
+        schema = _without_nulls(tool if "function" in tool else {"type": "function", "function": tool})
+        if not isinstance(schema["function"], dict) or not isinstance(schema["function"].get("name"), str):
+            raise BadLayout("bad_tools", f"a schema without a name: {json.dumps(tool, ensure_ascii=False)[:60]}")
+        schemas.append(schema)
+    return schemas
+
+
+def without_padding(calls: list[dict[str, Any]], tools: Tools) -> None:
+    """Takes null arguments off that the called function's schema does not have: padding of another function's."""
+    known = {t["function"]["name"]: t["function"].get("parameters") for t in tools or ()}
+    for call in calls:
+        function = call["function"]
+        schema = known.get(function["name"])
+        properties = schema.get("properties") if isinstance(schema, dict) else None
+        if isinstance(properties, dict) and None in function["arguments"].values():
+            function["arguments"] = {k: v for k, v in function["arguments"].items() if v is not None or k in properties}
+
+
+def tool_text(text: str) -> str:
+    """A tool's answer without the `<tool_response>` tags that the chat template writes itself."""
+    found = _RESPONSE.fullmatch(text)
+    return found.group(1) if found and "<tool_response>" not in found.group(1) else text
+
+
+def _call(call: Any) -> dict[str, Any]:
+    """One call in the OpenAI form, its arguments a mapping."""
+    function = unpacked(call.get("function", call)) if isinstance(call, dict) else call
+    if isinstance(function, str) and isinstance(call, dict):
+        function = {**call, "name": function}
+    if not isinstance(function, dict):
+        raise BadLayout("bad_tool_call", kind_of(function))
+    if not isinstance(function.get("name"), str):
+        raise BadLayout("bad_tool_call", f"no name: {json.dumps(function, ensure_ascii=False, default=str)[:60]}")
+    given: Any = next((function[key] for key in _ARGUMENTS if function.get(key) is not None), {})
+    arguments = unpacked(given)
+    if isinstance(arguments, str) and not arguments.strip():
+        arguments = {}
+    if not isinstance(arguments, dict):
+        raise BadLayout("bad_tool_call", f"arguments of {function['name']}: {kind_of(arguments)}")
+    kept = {"id": call["id"]} if isinstance(call, dict) and call.get("id") else {}
+    return kept | {"type": "function", "function": {"name": function["name"], "arguments": arguments}}
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None or k in _NULLABLE}
+    return [_without_nulls(v) for v in value] if isinstance(value, list) else value

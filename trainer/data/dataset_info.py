@@ -1,0 +1,120 @@
+"""What LLaMA-Factory's `dataset_info.json` says about the files beside it: their columns, roles and which are meant.
+
+Its keys are documented in data/README.md of LLaMA-Factory; exports of Easy Dataset carry one too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass, field
+from os.path import commonpath
+from pathlib import Path
+from typing import Any
+
+from configs.errors import DataError
+from configs.schema import SourceConfig
+from configs.tables.file_bytes import whole_text
+
+SIDE_FILES = {
+    "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "configuration.json", "state.json", "config.json",
+}  # fmt: skip
+"""Files beside data that describe them."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a source, and what a `dataset_info.json` beside it says about its columns."""
+
+    name: str
+    """Its name in places: with as much of the folder as tells two files of one name apart; or the hub id."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Layout name to column, as `data.sources[].columns`; the recipe's own word goes before it."""
+    roles: dict[str, str] = field(default_factory=dict)
+    """A role's name in the file to system, user, assistant, tool or call, as `data.sources[].roles`."""
+    ranking: bool = False
+    """Whether answers are lists of a better and a worse one."""
+
+
+_COLUMNS = {
+    "prompt": "instruction", "query": "input", "response": "output", "history": "history", "messages": "messages",
+    "system": "system", "tools": "tools", "chosen": "chosen", "rejected": "rejected", "kto_tag": "label",
+    "images": "images", "videos": "videos", "audios": "audios",
+}  # fmt: skip
+_ROLES = {
+    "user_tag": "user", "assistant_tag": "assistant", "observation_tag": "tool", "function_tag": "call",
+    "system_tag": "system",
+}  # fmt: skip
+
+
+def described_files(files: list[Path], path: str, source: SourceConfig) -> list[tuple[Path, DataFile]]:
+    """Each file with its name and description; only the files of `source.subset` where it names an entry.
+
+    Raises:
+        DataError: a `dataset_info.json` is broken, or has no entry of the name that `subset` gives.
+    """
+    names = _names(files)
+    found = [(file, _entry_of(file)) for file in files]
+    if source.subset:
+        entries = {name: entry for folder in {f.parent for f in files} for name, entry in _info(folder).items()}
+        if not entries:
+            return [(file, _describe(names[file], None)) for file in files]
+        if source.subset not in entries:
+            near = difflib.get_close_matches(source.subset, entries, 1, 0)
+            raise DataError(
+                f"{path}: dataset_info.json has no entry {source.subset!r}; it has {', '.join(entries)}",
+                f"did you mean subset: {near[0]}?",
+            )
+        found = [(file, entry) for file, entry in found if entry and entry[0] == source.subset]
+        if not found:
+            raise DataError(
+                f"{path}: the file of dataset_info.json's entry {source.subset!r} is not here: "
+                f"{entries[source.subset].get('file_name', 'no file_name')}",
+                "put it into the folder, or give its hub id as the source's path",
+            )
+    return [(file, _describe(names[file], entry)) for file, entry in found]
+
+
+def _names(files: list[Path]) -> dict[Path, str]:
+    """File names as places show them: with as much of the folder as tells two files of one name apart."""
+    if len({file.name for file in files}) == len(files):
+        return {file: file.name for file in files}
+    root = commonpath([file.parent for file in files])
+    return {file: file.relative_to(root).as_posix() for file in files}
+
+
+def _info(folder: Path) -> dict[str, dict[str, Any]]:
+    """The entries of the `dataset_info.json` in a folder that describe its files; none where there is no such file."""
+    file = folder / "dataset_info.json"
+    if not file.is_file():
+        return {}
+    try:
+        value = json.loads(whole_text(file))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{file}:{error.lineno}: not valid JSON: {error.msg}", "mend that line") from error
+    # `datasets` leaves a file of this name with other contents.
+    entries = value if isinstance(value, dict) else {}
+    return {name: entry for name, entry in entries.items() if isinstance(entry, dict) and "file_name" in entry}
+
+
+def _entry_of(file: Path) -> tuple[str, dict[str, Any]] | None:
+    """(name, entry) that describes a file: by its own name, or by that of the folder it lies in."""
+    for folder in (file.parent, *list(file.parents)[1:3]):
+        for name, entry in _info(folder).items():
+            place = folder / str(entry["file_name"])
+            if place in (file, file.parent):
+                return name, entry
+    return None
+
+
+def _describe(name: str, entry: tuple[str, dict[str, Any]] | None) -> DataFile:
+    if entry is None:
+        return DataFile(name)
+    about = entry[1]
+    columns, tags = about.get("columns") or {}, about.get("tags") or {}
+    mapped = {_COLUMNS[key]: str(column) for key, column in columns.items() if key in _COLUMNS and column}
+    for key, target in (("role_tag", "role"), ("content_tag", "content")):
+        if tags.get(key):
+            mapped[target] = str(tags[key])
+    roles = {str(tags[key]): role for key, role in _ROLES.items() if tags.get(key)}
+    return DataFile(name, mapped, roles, bool(about.get("ranking")))

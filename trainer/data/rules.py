@@ -1,0 +1,92 @@
+"""Every rule by which a row is dropped, repaired or kept, in words, and what mends what it found."""
+
+from __future__ import annotations
+
+from configs.tables import BAD_ROWS
+
+RULES = {
+    **{name: f"dropped: {why}" for name, why in BAD_ROWS.items()},
+    "missing_columns": "dropped: no layout fits: no column of this row is known to hold what is asked, or its answer",
+    "not_text": "dropped: a message or column holds something that is no text",
+    "several_answers": "dropped: a list of different answers, of which only the author knows the right one",
+    "several_conversations": "dropped: more than one list of messages in one row",
+    "media": "dropped: images, video or audio; only text is trained",
+    "raw_segments": "dropped: axolotl's `segments` are raw text with its own template; messages are trained",
+    "unknown_role": "dropped: a role that is none of system, user, assistant, tool",
+    "bad_flag": "dropped: a mark of what to train (`loss`, `weight`, `train`) that is neither true nor false",
+    "bad_tool_call": "dropped: tool calls that are no list, lack a name, or have arguments that are no JSON mapping",
+    "bad_tools": "dropped: tool schemas that are no list of mappings with a name",
+    "bad_history": "dropped: a history that is no list of question and answer pairs",
+    "lone_surrogate": "dropped: half of a character (`\\ud83d` without its second half), which no text can hold",
+    "no_answer": "dropped: no assistant message, or nothing in front of it",
+    "empty_answer": "dropped: an answer without text (reasoning alone is no answer)",
+    "empty_question": "dropped: a question without text",
+    "role_order": "dropped: roles in an order that no chat has",
+    "answer_repeats_prompt": "dropped: the answer is the question, or begins with all of it (20 characters up)",
+    "marked_bad": "left out: its author marked the answer as a bad one (KTO's label)",
+    "excluded_row": "left out: its author excluded the row from training",
+    "all_excluded": "left out: its author excluded every answer from training",
+    "duplicate": "dropped: the same conversation as an earlier row, spacing, case and width of characters aside",
+    "leak": "dropped from training: the held-out set asks the same, with the same system prompt, history and tools",
+    "think_unclosed": "dropped: `<think>` without `</think>`: reasoning that was cut off, and no answer",
+    "think_inside": "dropped: a think block after words of the answer, or a second one: templates cut the answer there",
+    "think_spoken_of": "dropped: the answer speaks of `<think>` tags; the template would take them for reasoning",
+    "two_reasonings": "dropped: a reasoning column and a think block that differ",
+    "template_refused": "dropped: the chat template refuses these messages",
+    "not_a_continuation": "dropped: the chat template does not write the answer behind its own prompt",
+    "no_reasoning": "dropped: the template always thinks and the answer has no reasoning",
+    "tool_call_lost": "dropped: the chat template leaves tool calls out",
+    "tools_lost": "dropped: the chat template leaves the row's tools out of the prompt",
+    "system_lost": "dropped: the chat template leaves a system prompt in the middle out",
+    "no_end_token": "dropped: the chat template did not end the turn",
+    "special_token_text": "dropped: special-token text that this tokenizer cannot keep apart from real tokens",
+    "private_use_characters": "dropped: special-token text beside private-use characters",
+    "overlong": "dropped: longer than data.max_length",
+    "no_trained_token": "dropped: nothing in the row would be learned",
+    "untrained_answer": "not trained: its author excluded this answer (`loss`, `weight` or `train` is 0 or false)",
+    "preference": "kept: preference data: the better answer is trained, the worse one is left out",
+    "leading_assistant": "repaired: an answer before the first question was taken off",
+    "trailing_user": "repaired: messages after the last answer that is trained were taken off",
+    "merged_user": "repaired: questions in a row were joined by a line break",
+    "joined_system": "repaired: several system prompts at the front were joined by a line break",
+    "empty_system": "repaired: an empty system prompt was taken off",
+    "missing_word": "repaired: `nan`, `None` or the like in a column that may be empty is nothing",
+    "object_as_json": "repaired: an object in the place of a text was written as JSON on one line",
+    "transcript_split": "repaired: a text of `Human:` and `Assistant:` lines became messages",
+    "think_unopened": "repaired: only `</think>` stood in the answer: what comes before it is reasoning",
+    "other_think_tag": "repaired: `<thinking>` or another family's tags became `<think>`",
+    "reasoning_removed": "repaired: `thinking: false`, so the reasoning was left out of the answer",
+    "history_truncated": "repaired: the oldest exchanges were taken off to fit data.max_length",
+    "special_text_kept": "kept: special-token text in the data stays text (a server would make tokens of it)",
+}
+"""Every reason of the data report and what is done about it."""
+
+NOT_A_FAULT = {"duplicate", "leak", "marked_bad", "excluded_row", "all_excluded"}
+"""Reasons that say nothing about the quality of the file, and do not count against data.max_dropped."""
+
+_NO_TOOLS = "take a model whose chat template writes tool calls, such as Qwen/Qwen3-8B, or leave those rows out"
+WAYS_OUT = {
+    "missing_columns": "map the columns on the source, e.g. columns: {instruction: my_question, output: my_answer}",
+    "unknown_role": "say on the source who speaks, e.g. roles: {seller: assistant, buyer: user}",
+    "not_text": "write text into that column, or map another one with columns",
+    "several_answers": "keep one answer a row, or write one row an answer",
+    "media": "take those rows out, or say data.ignore_columns: [images] where the text is enough on its own",
+    "answer_repeats_prompt": "set data.repeated_prompts=keep if the answer rightly repeats the question "
+    "(a correction without a mistake, a continuation)",
+    "think_unclosed": "take the cut rows out, or distill them again with a larger max_tokens",
+    "think_inside": "put the think block in front of the answer",
+    "no_reasoning": "give reasoning (a `<think>` block or a reasoning column), or take a model whose thinking "
+    "can be switched off",
+    "overlong": "set data.max_length higher, or data.overlong=truncate_history",
+    "tool_call_lost": _NO_TOOLS,
+    "tools_lost": _NO_TOOLS,
+    "system_lost": "take a model whose chat template renders such system prompts, or put them at the front",
+    "leak": "take the shared questions out of the held-out file",
+    "marked_bad": "give rows with good answers too",
+}
+"""The line or the step that mends what a rule found; the rows themselves have to be mended for the others."""
+
+
+def is_drop(rule: str) -> bool:
+    """Whether a rule, as RULES words it, takes a row or a turn out of training."""
+    return rule.startswith(("dropped", "left out", "not trained"))
