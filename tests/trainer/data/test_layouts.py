@@ -287,7 +287,7 @@ def test_preference_data_say_so(tmp_path: Path) -> None:
         ({"messages": [{"role": "narrator", "content": Q}]}, "unknown_role", "role 'narrator'"),
         ({"instruction": "?", "output": "!", "history": 5}, "bad_history", "column history"),
         ({"instruction": "?", "output": "!", "history": "随便聊聊"}, "bad_history", "column history"),
-        ({"messages": [*chat("user", "assistant"), {"role": "assistant", "tool_calls": 5}]}, "bad_tool_call", "number 5"),
+        ({"messages": [{"role": "assistant", "tool_calls": 5}]}, "bad_tool_call", "number 5"),
         ({"messages": [{"role": "tool_call", "content": '{"name": "f", "arguments": [1]}'}]}, "bad_tool_call", "of f"),
         ({"messages": chat("user", "assistant"), "tools": [{"function": 5}]}, "bad_tools", "without a name"),
         ({"messages": [chat("user", "x")[0], {"role": "assistant", "content": "\ud83d"}]}, "lone_surrogate", ""),
