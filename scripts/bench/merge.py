@@ -103,8 +103,9 @@ def make_adapter(folder: Path, base: Path, rank: int) -> None:
 def merge_ours(base: Path, adapter: Path, out: Path, device: str) -> None:
     """Our merge."""
     from trainer.export.merge import merge_adapter
+    from trainer.export.new_folder import Export
 
-    merge_adapter(base, adapter, out, device=device)
+    merge_adapter(adapter, Export(base, out), device)
 
 
 def merge_with_peft(base: Path, adapter: Path, out: Path, device: str) -> None:

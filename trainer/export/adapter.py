@@ -30,7 +30,7 @@ from trainer.export.gguf import export_gguf
 from trainer.export.int4 import export_4bit
 from trainer.export.int8_fp8 import export_8bit
 from trainer.export.merge import check_sources, merge_adapter, pick_device
-from trainer.export.new_folder import shown_progress
+from trainer.export.new_folder import Export, shown_progress
 from trainer.export.tensors import MergedTensors
 
 Format = Literal["vllm", "gguf", "fp8", "int8", "int4"]
@@ -108,48 +108,18 @@ def merge_any(
 
     check_sources(folder, adapter)
     with shown_progress(f"merge to {fmt}") as on_progress:
+        export = Export(folder, save_as, end_token_id, shard_gb, on_progress)
         if fmt == "vllm":
-            merge_adapter(
-                folder,
-                adapter,
-                save_as,
-                shard_gb=shard_gb,
-                device=device,
-                on_progress=on_progress,
-                end_token_id=end_token_id,
-            )
+            merge_adapter(adapter, export, device)
         else:
             tensors = MergedTensors(plan_merge(folder, adapter), torch.device("cpu"))
             tensors.device = pick_device(device, max(spec.nbytes for spec in tensors.specs()))
             if fmt == "gguf":
-                export_gguf(
-                    tensors,
-                    folder,
-                    save_as,
-                    name=save_as.resolve().name,
-                    quant=quant,
-                    end_token_id=end_token_id,
-                    on_progress=on_progress,
-                )
+                export_gguf(tensors, export, export.out.name, quant)
             elif fmt == "int4":
-                export_4bit(
-                    tensors,
-                    folder,
-                    save_as,
-                    shard_gb=shard_gb,
-                    end_token_id=end_token_id,
-                    on_progress=on_progress,
-                )
+                export_4bit(tensors, export)
             else:
-                export_8bit(
-                    tensors,
-                    folder,
-                    save_as,
-                    kind=fmt,
-                    shard_gb=shard_gb,
-                    end_token_id=end_token_id,
-                    on_progress=on_progress,
-                )
+                export_8bit(tensors, export, fmt)
     size = sum(f.stat().st_size for f in save_as.rglob("*") if f.suffix in (".safetensors", ".gguf"))
     return AnyMerge(folder, notes, save_as, round(size / 1e9, 6))
 

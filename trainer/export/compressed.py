@@ -10,7 +10,7 @@ from compressed_tensors.quantization import QuantizationConfig, QuantizationSche
 
 from configs.errors import ConfigError
 from configs.model_files import read_model_config
-from trainer.export.new_folder import OnProgress, new_folder
+from trainer.export.new_folder import Export, new_folder
 from trainer.export.safetensors import TensorSource, TensorSpec, write_weights
 from trainer.export.side_files import copy_side_files, side_files, write_generation_config
 
@@ -48,29 +48,14 @@ def require_known(model: Path) -> None:
         )
 
 
-def write_compressed(
-    tensors: CompressedTensors,
-    model: Path,
-    out: Path,
-    *,
-    shard_gb: float,
-    end_token_id: int | None,
-    on_progress: OnProgress | None,
-    redo: bool,
-) -> Path:
+def write_compressed(tensors: CompressedTensors, export: Export) -> Path:
     """Writes a complete model folder: the weights, a config.json that names the scheme, tokenizer and other files.
 
-    Args:
-        tensors: the compressed weights.
-        model: the folder with config.json, tokenizer and other files.
-        out: the folder to write; must not exist or be empty, or, with `redo`, is replaced when the new one is complete.
-        end_token_id: the end-of-turn token that was trained.
-
     Raises:
-        ConfigError: `out` holds files.
+        ConfigError: the folder to write holds files.
         TuneserveError: the disk is full.
     """
-    out = out.resolve()
+    model = export.model
     size = sum(spec.nbytes for spec in tensors.specs()) + sum((model / f).stat().st_size for f in side_files(model))
     quantization = QuantizationConfig(
         config_groups={"group_0": tensors.scheme},
@@ -80,9 +65,9 @@ def write_compressed(
     )
     config = read_model_config(model)
     config["quantization_config"] = quantization.model_dump(mode="json", exclude_none=True)
-    with new_folder(out, size, redo) as partial:
-        write_weights(tensors, partial, shard_gb, on_progress)
+    with new_folder(export.out, size, export.redo) as partial:
+        write_weights(tensors, partial, export.shard_gb, export.on_progress)
         copy_side_files(model, partial)
-        write_generation_config(model, partial, end_token_id)
+        write_generation_config(model, partial, export.end_token_id)
         (partial / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return out
+    return export.out

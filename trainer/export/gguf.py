@@ -21,7 +21,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from configs.errors import ConfigError, TuneserveError
 from configs.model_shape import ModelShape
-from trainer.export.new_folder import OnProgress, check_free_space, new_folder
+from trainer.export.new_folder import Export, check_free_space, new_folder
 from trainer.export.safetensors import TensorSource
 from trainer.requirements import K_QUANTS, check_gguf_model, find_quantizer
 
@@ -45,26 +45,13 @@ class GgufResult:
     tensors: int
 
 
-def export_gguf(
-    tensors: TensorSource,
-    model: Path,
-    out: Path,
-    *,
-    name: str,
-    quant: str = "q8_0",
-    end_token_id: int | None = None,
-    on_progress: OnProgress | None = None,
-    redo: bool = False,
-) -> GgufResult:
-    """Writes `out/name-QUANT.gguf`.
+def export_gguf(tensors: TensorSource, export: Export, name: str, quant: str = "q8_0") -> GgufResult:
+    """Writes `NAME-QUANT.gguf` into the folder of the export.
 
     Args:
         tensors: the 16-bit weights, under the names that transformers gives them.
-        model: the folder with their config.json and tokenizer.
-        out: the folder to write; must not exist or be empty, or, with `redo`, is replaced when the file is complete.
         name: the model's name in the file and of the file.
         quant: `f16`, `bf16`, `q8_0`, or a K-quant such as `q4_k_m` where `llama-quantize` is on the PATH.
-        end_token_id: the end-of-turn token that was trained.
 
     Raises:
         ConfigError: the number format, the architecture or the tokenizer cannot be written as GGUF here.
@@ -74,11 +61,11 @@ def export_gguf(
     quantizer = find_quantizer(quant) if quant in K_QUANTS else None
     if quant not in QUANTS and quant not in K_QUANTS:
         raise ConfigError(f"quant {quant!r} is unknown", f"take one of {', '.join([*QUANTS, *K_QUANTS])}")
-    out, direct = out.resolve(), quant if quant in QUANTS else "bf16"
-    layout = _Layout(tensors, model, QUANTS[direct])
-    with new_folder(out, layout.nbytes, redo) as partial:
+    out, direct = export.out, quant if quant in QUANTS else "bf16"
+    layout = _Layout(tensors, export.model, QUANTS[direct])
+    with new_folder(out, layout.nbytes, export.redo) as partial:
         file = partial / f"{name}-{direct.upper()}.gguf"
-        layout.write(file, name, FILE_TYPES[direct], end_token_id, on_progress)
+        layout.write(file, name, FILE_TYPES[direct], export)
         if quantizer is not None:
             check_free_space(out, layout.nbytes * 6 // 16)
             full, file = file, partial / f"{name}-{quant.upper()}.gguf"
@@ -144,8 +131,7 @@ class _Layout:
         file: Path,
         name: str,
         file_type: gguf.LlamaFileType,
-        end_token_id: int | None,
-        on_progress: OnProgress | None,
+        export: Export,
     ) -> None:
         writer = gguf.GGUFWriter(str(file), gguf.MODEL_ARCH_NAMES[ARCHITECTURES[self.config.model_type]])
         try:
@@ -153,7 +139,7 @@ class _Layout:
             writer.add_file_type(file_type)
             writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
             _add_architecture(writer, self.config)
-            _add_tokenizer(writer, self.model, self.pre, self.config.vocab_size, end_token_id)
+            _add_tokenizer(writer, self.model, self.pre, self.config.vocab_size, export.end_token_id)
             for info in self.infos:
                 stored = gguf.quant_shape_to_byte_shape(info.shape, info.quant)
                 writer.add_tensor_info(info.name, stored, np.dtype(np.uint8), info.nbytes, raw_dtype=info.quant)
@@ -164,8 +150,8 @@ class _Layout:
             for info in self.infos:
                 writer.write_tensor_data(self._data(info))
                 done += info.nbytes
-                if on_progress:
-                    on_progress(done, total)
+                if export.on_progress:
+                    export.on_progress(done, total)
             writer.flush()
         finally:
             writer.close()

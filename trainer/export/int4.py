@@ -17,7 +17,7 @@ from compressed_tensors.quantization.utils import calculate_qparams, calculate_r
 
 from configs.errors import ConfigError
 from trainer.export.compressed import is_compressed, require_known, write_compressed
-from trainer.export.new_folder import OnProgress
+from trainer.export.new_folder import Export
 from trainer.export.safetensors import TensorSource, TensorSpec
 
 GROUP_SIZES = (128, 64, 32)
@@ -120,35 +120,13 @@ def group_size_for(tensors: TensorSource) -> int:
     )
 
 
-def export_4bit(
-    tensors: TensorSource,
-    model: Path,
-    out: Path,
-    *,
-    shard_gb: float = 5.0,
-    end_token_id: int | None = None,
-    on_progress: OnProgress | None = None,
-    redo: bool = False,
-) -> Path:
-    """Writes a complete model folder with 4-bit weights.
-
-    Args:
-        tensors: the 16-bit weights, merged.
-        model: the folder with their config.json, tokenizer and other files.
-        out: the folder to write; must not exist or be empty, or, with `redo`, is replaced when the new one is complete.
-        end_token_id: the end-of-turn token that was trained.
+def export_4bit(tensors: TensorSource, export: Export) -> Path:
+    """Writes a complete model folder with 4-bit weights, from merged 16-bit ones.
 
     Raises:
-        ConfigError: the architecture is not known here, its layers cannot be cut into groups, or `out` holds files.
+        ConfigError: the architecture is not known here, its layers cannot be cut into groups, or the folder to write
+            holds files.
         TuneserveError: the disk is full.
     """
-    require_known(model)
-    return write_compressed(
-        FourBitTensors(tensors, group_size_for(tensors)),
-        model,
-        out,
-        shard_gb=shard_gb,
-        end_token_id=end_token_id,
-        on_progress=on_progress,
-        redo=redo,
-    )
+    require_known(export.model)
+    return write_compressed(FourBitTensors(tensors, group_size_for(tensors)), export)

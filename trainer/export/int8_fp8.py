@@ -17,7 +17,7 @@ from compressed_tensors.quantization import preset_name_to_scheme
 from compressed_tensors.quantization.utils import calculate_qparams
 
 from trainer.export.compressed import KEPT, is_compressed, require_known, write_compressed
-from trainer.export.new_folder import OnProgress
+from trainer.export.new_folder import Export
 from trainer.export.safetensors import TensorSource, TensorSpec
 
 Kind = Literal["fp8", "int8"]
@@ -59,36 +59,12 @@ class EightBitTensors:
         return self.compressor.compress({"weight": weight, "weight_scale": scale.float()}, self.scheme)["weight"]
 
 
-def export_8bit(
-    tensors: TensorSource,
-    model: Path,
-    out: Path,
-    *,
-    kind: Kind = "fp8",
-    shard_gb: float = 5.0,
-    end_token_id: int | None = None,
-    on_progress: OnProgress | None = None,
-    redo: bool = False,
-) -> Path:
-    """Writes a complete model folder with FP8 or INT8 weights.
-
-    Args:
-        tensors: the 16-bit weights, merged.
-        model: the folder with their config.json, tokenizer and other files.
-        out: the folder to write; must not exist or be empty, or, with `redo`, is replaced when the new one is complete.
-        end_token_id: the end-of-turn token that was trained.
+def export_8bit(tensors: TensorSource, export: Export, kind: Kind) -> Path:
+    """Writes a complete model folder with FP8 or INT8 weights, from merged 16-bit ones.
 
     Raises:
-        ConfigError: the architecture is not known here, or `out` holds files.
+        ConfigError: the architecture is not known here, or the folder to write holds files.
         TuneserveError: the disk is full.
     """
-    require_known(model)
-    return write_compressed(
-        EightBitTensors(tensors, kind),
-        model,
-        out,
-        shard_gb=shard_gb,
-        end_token_id=end_token_id,
-        on_progress=on_progress,
-        redo=redo,
-    )
+    require_known(export.model)
+    return write_compressed(EightBitTensors(tensors, kind), export)

@@ -25,7 +25,7 @@ from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer.export.changes import index_weights, plan_merge
 from trainer.export.gguf import export_gguf
-from trainer.export.new_folder import OnProgress, new_folder, shown_progress
+from trainer.export.new_folder import Export, new_folder, shown_progress
 from trainer.export.safetensors import write_weights
 from trainer.export.side_files import Diff, copy_side_files, side_files, write_generation_config, write_untied_config
 from trainer.export.tensors import MergedTensors, TensorReader
@@ -53,34 +53,20 @@ class MergeResult:
     """What differs from the base's config.json."""
 
 
-def merge_adapter(
-    base: Path,
-    adapter: Path,
-    out: Path,
-    *,
-    shard_gb: float = 5.0,
-    device: str = "auto",
-    on_progress: OnProgress | None = None,
-    end_token_id: int | None = None,
-    redo: bool = False,
-) -> MergeResult:
+def merge_adapter(adapter: Path, export: Export, device: str = "auto") -> MergeResult:
     """Merges a PEFT adapter, or fully trained weights, into its base and writes a complete model folder.
 
     Args:
-        base: the original 16-bit model folder.
         adapter: a PEFT LoRA adapter folder, or a model folder whose weights were all trained.
-        out: the folder to write; must not exist, be empty, or (with `redo`) be an older result of the same merge.
-        shard_gb: largest weight file, in GB of 1e9 bytes; the base's own division is kept below that.
+        export: its `model` is the original 16-bit base.
         device: where the arithmetic happens: `cpu`, `cuda`, or `auto` (a GPU with room for the largest layer).
-        end_token_id: the end-of-turn token that was trained; generation stops at it from now on.
-        redo: replace what is in `out` once the new weights are complete.
 
     Raises:
-        ConfigError: base, adapter or `out` cannot be used.
+        ConfigError: base, adapter or the folder to write cannot be used.
         TuneserveError: they do not fit each other, or the disk is full.
     """
     started = time.monotonic()
-    base, adapter, out = base.resolve(), adapter.resolve(), out.resolve()
+    base, adapter = export.model, adapter.resolve()
     check_sources(base, adapter)
     plan = plan_merge(base, adapter)
     tensors = MergedTensors(plan, torch.device("cpu"))
@@ -88,13 +74,14 @@ def merge_adapter(
     tensors.device = pick_device(device, max(spec.nbytes for spec in specs))
     size = sum(spec.nbytes for spec in specs)
 
-    with new_folder(out, size + sum((base / f).stat().st_size for f in side_files(base)), redo) as partial:
-        write_weights(tensors, partial, shard_gb, on_progress)
+    needed = size + sum((base / f).stat().st_size for f in side_files(base))
+    with new_folder(export.out, needed, export.redo) as partial:
+        write_weights(tensors, partial, export.shard_gb, export.on_progress)
         copy_side_files(base, partial)
-        generation_diff = write_generation_config(base, partial, end_token_id)
+        generation_diff = write_generation_config(base, partial, export.end_token_id)
         config_diff = write_untied_config(base, partial) if plan.untied else {}
     return MergeResult(
-        folder=out,
+        folder=export.out,
         seconds=round(time.monotonic() - started, 2),
         peak_gb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 2),
         size_gb=round(size / 1e9, 6),
@@ -152,31 +139,16 @@ def gguf_run(run: RunDir, config: RunConfig, facts: PreparedFacts, force: bool =
         skipped("gguf")
         return
     with run.stage("gguf", inputs, [run.gguf]) as record, shown_progress("gguf") as on_progress:
-        result = export_gguf(
-            TensorReader(index_weights(weight_files(run.merged))),
-            run.merged,
-            run.gguf,
-            name=config.name,
-            quant=quant,
-            end_token_id=facts.end_token_id,
-            on_progress=on_progress,
-            redo=True,
-        )
+        export = Export(run.merged, run.gguf, facts.end_token_id, on_progress=on_progress, redo=True)
+        result = export_gguf(TensorReader(index_weights(weight_files(run.merged))), export, config.name, quant)
         record.figures = {"file": result.file.name, "size_gb": result.size_gb, "tensors": result.tensors}
     done("gguf", run.read().stages["gguf"].seconds or 0.0, f"{result.file} ({result.size_gb:.2f} GB)")
 
 
 def _merge_stage(run: RunDir, config: RunConfig, facts: PreparedFacts, inputs: dict[str, Any]) -> None:
     with run.stage("merge", inputs, [run.merged]) as record, shown_progress("merge") as on_progress:
-        result = merge_adapter(
-            facts.base_model,
-            run.adapter,
-            run.merged,
-            shard_gb=config.merge.shard_gb,
-            on_progress=on_progress,
-            end_token_id=facts.end_token_id,
-            redo=True,
-        )
+        export = Export(facts.base_model, run.merged, facts.end_token_id, config.merge.shard_gb, on_progress, redo=True)
+        result = merge_adapter(run.adapter, export)
         record.figures = {name: value for name, value in asdict(result).items() if name != "folder"}
     summary = (
         f"{result.changed} tensors changed, {result.copied} copied, {result.size_gb:.2f} GB "

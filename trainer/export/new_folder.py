@@ -6,6 +6,7 @@ import errno
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -18,6 +19,26 @@ MARK = ".tuneserve-partial"
 
 OnProgress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all)."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """A model that is to be written: whose files it takes over, where it goes, and how it is divided."""
+
+    model: Path
+    """The 16-bit model folder whose config.json, tokenizer and other files are taken over."""
+    out: Path
+    """The folder to write; must not exist or be empty, or, with `redo`, is replaced when the new one is complete."""
+    end_token_id: int | None = None
+    """The end-of-turn token that was trained; generation stops at it from now on."""
+    shard_gb: float = 5.0
+    """Largest weight file, in GB of 1e9 bytes; the model's own division is kept below that."""
+    on_progress: OnProgress | None = None
+    redo: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", self.model.resolve())
+        object.__setattr__(self, "out", self.out.resolve())
 
 
 @contextmanager

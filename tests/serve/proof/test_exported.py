@@ -19,6 +19,7 @@ from tests.serve.fakes import free_port
 from trainer.export.adapter import merge_any
 from trainer.export.changes import index_weights
 from trainer.export.int8_fp8 import export_8bit
+from trainer.export.new_folder import Export
 from trainer.export.tensors import TensorReader
 
 
@@ -54,7 +55,7 @@ def test_a_folder_without_the_adapter_is_refused(tiny_run: TinyRun, demo_model: 
     if installed_device() != "cpu":
         pytest.skip("starts the CPU build of vLLM")
     tensors = TensorReader(index_weights(weight_files(demo_model)))
-    folder = export_8bit(tensors, demo_model, tmp_path / "base-int8", kind="int8")
+    folder = export_8bit(tensors, Export(demo_model, tmp_path / "base-int8"), "int8")
     with pytest.raises(TuneserveError, match="rounded weights are NOT the trained ones") as failure:
         service.serve_detached(job(folder, tiny_run), Console(file=io.StringIO()))
     assert "export again from this run's adapter" in failure.value.next_step

@@ -17,6 +17,7 @@ from tests.serve.fakes import free_port
 from tests.trainer.tiny_models import IDS, make_model
 from trainer.export.changes import index_weights
 from trainer.export.int4 import export_4bit
+from trainer.export.new_folder import Export
 from trainer.export.tensors import TensorReader
 
 pytestmark = pytest.mark.slow
@@ -34,7 +35,7 @@ def test_served_four_bits_are_the_rounded_weights(tmp_path: Path):
     if installed_device() != "cpu":
         pytest.skip("starts the CPU build of vLLM")
     model = make_model(tmp_path / "model", "qwen3", torch.bfloat16, False, 128, intermediate_size=256, head_dim=32)
-    folder = export_4bit(TensorReader(index_weights(weight_files(model))), model, tmp_path / "int4")
+    folder = export_4bit(TensorReader(index_weights(weight_files(model))), Export(model, tmp_path / "int4"))
     command = build_command(folder_target(folder, "four"), ServeConfig(port=free_port()))
     ids = IDS[0].tolist()
     with VllmServer(command, tmp_path / "serve.log", 300) as server:

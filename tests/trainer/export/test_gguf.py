@@ -19,6 +19,7 @@ from configs.model_files import weight_files
 from tests.trainer.tiny_models import IDS, TEMPLATE, make_model
 from trainer.export.changes import index_weights
 from trainer.export.gguf import ARCHITECTURES, QUANTS, GgufResult, export_gguf, rope_factors
+from trainer.export.new_folder import Export
 from trainer.export.tensors import TensorReader
 from trainer.requirements import GGUF_MODEL_TYPES, pre_tokenizer_name
 
@@ -46,9 +47,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 
 def export(model: Path, out: Path, quant: str, **options: int) -> GgufResult:
-    return export_gguf(
-        TensorReader(index_weights(weight_files(model))), model, out, name="tiny", quant=quant, **options
-    )
+    tensors = TensorReader(index_weights(weight_files(model)))
+    return export_gguf(tensors, Export(model, out, **options), "tiny", quant)
 
 
 def logits(folder: Path, gguf_file: str | None = None, rounded: str | None = None) -> torch.Tensor:
@@ -223,7 +223,7 @@ def test_value_beyond_f16_is_refused(models: Make, tmp_path: Path) -> None:
 
     model = models("qwen3")
     with pytest.raises(TuneserveError, match="f16 cannot hold"):
-        export_gguf(TooLarge(index_weights(weight_files(model))), model, tmp_path / "g", name="x", quant="f16")
+        export_gguf(TooLarge(index_weights(weight_files(model))), Export(model, tmp_path / "g"), "x", "f16")
 
 
 def test_what_is_known_before_training_is_what_is_written() -> None:

@@ -19,6 +19,7 @@ from tests.trainer.tiny_models import IDS, make_model
 from trainer.export.adapter import merge_any
 from trainer.export.changes import index_weights
 from trainer.export.int4 import FourBitTensors, best_scale, export_4bit, group_size_for
+from trainer.export.new_folder import Export
 from trainer.export.tensors import TensorReader
 
 
@@ -33,7 +34,7 @@ def reader(model: Path) -> TensorReader:
 
 
 def test_weights_read_back_are_the_models(model: Path, tmp_path: Path) -> None:
-    out = export_4bit(reader(model), model, tmp_path / "out", shard_gb=1e-4)
+    out = export_4bit(reader(model), Export(model, tmp_path / "out", shard_gb=1e-4))
     read = AutoModelForCausalLM.from_pretrained(
         out, dtype=torch.float32, quantization_config=CompressedTensorsConfig(dequantize=True)
     )
@@ -57,7 +58,7 @@ def test_weights_read_back_are_the_models(model: Path, tmp_path: Path) -> None:
 
 
 def test_files_are_as_vllm_loads_them(model: Path, tmp_path: Path) -> None:
-    out = export_4bit(reader(model), model, tmp_path / "out", shard_gb=1e-4)
+    out = export_4bit(reader(model), Export(model, tmp_path / "out", shard_gb=1e-4))
     tensors = {name: t for file in out.glob("*.safetensors") for name, t in load_file(file).items()}
     name = "model.layers.0.mlp.down_proj.weight"
     packed, scale = tensors[name + "_packed"], tensors[name + "_scale"]
@@ -93,7 +94,7 @@ def test_groups_fit_every_layer(tmp_path: Path) -> None:
     assert group_size_for(reader(narrow)) == 64
     odd = make_model(tmp_path / "odd", "qwen3", torch.bfloat16, False, 64, intermediate_size=48)
     with pytest.raises(ConfigError, match="48"):
-        export_4bit(reader(odd), odd, tmp_path / "out")
+        export_4bit(reader(odd), Export(odd, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 

@@ -15,6 +15,7 @@ from configs.model_files import weight_files
 from tests.trainer.tiny_models import IDS, make_model
 from trainer.export.changes import index_weights
 from trainer.export.int8_fp8 import Kind, export_8bit
+from trainer.export.new_folder import Export
 from trainer.export.tensors import TensorReader
 
 # Largest rounding error as a share of the row's largest weight: half a step of 1/127, and of e4m3's 3 bits of mantissa.
@@ -27,7 +28,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def export(model: Path, out: Path, kind: Kind) -> Path:
-    return export_8bit(TensorReader(index_weights(weight_files(model))), model, out, kind=kind, shard_gb=1e-4)
+    return export_8bit(TensorReader(index_weights(weight_files(model))), Export(model, out, shard_gb=1e-4), kind)
 
 
 @pytest.mark.parametrize("kind", ["fp8", "int8"])
@@ -74,4 +75,4 @@ def test_unknown_architecture_is_refused(tmp_path: Path, model: Path) -> None:
     other.mkdir()
     (other / "config.json").write_text('{"model_type": "gemma3"}')
     with pytest.raises(ConfigError, match="'gemma3'"):
-        export_8bit(TensorReader({}), other, tmp_path / "out")
+        export_8bit(TensorReader({}), Export(other, tmp_path / "out"), "fp8")

@@ -18,7 +18,7 @@ from configs.errors import ConfigError, TuneserveError
 from tests.trainer.tiny_models import IDS, make_model
 from trainer.export import safetensors as merge_shards
 from trainer.export.merge import merge_adapter
-from trainer.export.new_folder import MARK
+from trainer.export.new_folder import MARK, Export
 
 Make = Callable[..., Path]
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -88,7 +88,7 @@ def test_merged_model_answers_as_base_with_adapter(
 ) -> None:
     base = bases(tied=tied)
     adapter = make_adapter(base, **KINDS[kind])
-    result = merge_adapter(base, adapter, tmp_path / "merged")
+    result = merge_adapter(adapter, Export(base, tmp_path / "merged"))
     wanted, got, plain = logits(base, adapter), logits(tmp_path / "merged"), logits(base)
     assert (wanted - plain).abs().max() > 1e-2, "the adapter changes nothing, so this test shows nothing"
     torch.testing.assert_close(got, wanted, atol=2e-5, rtol=1e-4)
@@ -99,7 +99,7 @@ def test_merged_model_answers_as_base_with_adapter(
 def test_biases_are_merged(bases: Make, make_adapter: Make, tmp_path: Path, config: dict[str, Any]) -> None:
     base = bases("qwen2")
     adapter = make_adapter(base, target_modules=["q_proj", "v_proj"], **config)
-    merge_adapter(base, adapter, tmp_path / "merged")
+    merge_adapter(adapter, Export(base, tmp_path / "merged"))
     torch.testing.assert_close(logits(tmp_path / "merged"), logits(base, adapter), atol=2e-5, rtol=1e-4)
 
 
@@ -109,7 +109,7 @@ def test_equals_peft_merge_to_the_last_bit_of_bf16(bases: Make, make_adapter: Ma
     adapter = make_adapter(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     peft = PeftModel.from_pretrained(model, adapter).merge_and_unload().state_dict()
-    merge_adapter(base, adapter, tmp_path / "merged")
+    merge_adapter(adapter, Export(base, tmp_path / "merged"))
     merged = load_file(tmp_path / "merged/model.safetensors")
     assert {t.dtype for t in merged.values()} == {torch.bfloat16}
     for name, tensor in merged.items():
@@ -118,7 +118,7 @@ def test_equals_peft_merge_to_the_last_bit_of_bf16(bases: Make, make_adapter: Ma
 
 def test_tied_model_whose_head_was_trained_becomes_untied(bases: Make, make_adapter: Make, tmp_path: Path) -> None:
     base = bases(tied=True)
-    result = merge_adapter(base, make_adapter(base, modules_to_save=["lm_head"]), tmp_path / "merged")
+    result = merge_adapter(make_adapter(base, modules_to_save=["lm_head"]), Export(base, tmp_path / "merged"))
     assert result.config_diff["tie_word_embeddings"] == [True, False]
     merged = load_file(tmp_path / "merged/model.safetensors")
     assert torch.equal(
@@ -134,7 +134,7 @@ def test_fully_trained_weights_take_the_bases_place(bases: Make, tmp_path: Path)
         for parameter in model.parameters():
             parameter.mul_(1.1)
     model.save_pretrained(tmp_path / "trained")
-    merge_adapter(base, tmp_path / "trained", tmp_path / "merged")
+    merge_adapter(tmp_path / "trained", Export(base, tmp_path / "merged"))
     merged = load_file(tmp_path / "merged/model.safetensors")
     for name, tensor in model.state_dict().items():
         assert torch.equal(merged[name], tensor.bfloat16()), name
@@ -143,7 +143,7 @@ def test_fully_trained_weights_take_the_bases_place(bases: Make, tmp_path: Path)
 def test_shards_are_divided_and_indexed(bases: Make, make_adapter: Make, tmp_path: Path) -> None:
     base = bases()
     adapter = make_adapter(base)
-    merge_adapter(base, adapter, tmp_path / "merged", shard_gb=40_000 / 1e9)
+    merge_adapter(adapter, Export(base, tmp_path / "merged", shard_gb=40_000 / 1e9))
     files = sorted((tmp_path / "merged").glob("model-*.safetensors"))
     index = json.loads((tmp_path / "merged/model.safetensors.index.json").read_text())
     assert len(files) > 2
@@ -153,13 +153,13 @@ def test_shards_are_divided_and_indexed(bases: Make, make_adapter: Make, tmp_pat
         tensors = load_file(file)
         assert sum(t.nbytes for t in tensors.values()) <= 40_000 or len(tensors) == 1
     torch.testing.assert_close(logits(tmp_path / "merged"), logits(base, adapter), atol=2e-5, rtol=1e-4)
-    again = merge_adapter(tmp_path / "merged", adapter, tmp_path / "twice")  # a sharded base keeps its division
+    again = merge_adapter(adapter, Export(tmp_path / "merged", tmp_path / "twice"))  # a sharded base keeps its division
     assert sorted(f.name for f in again.folder.glob("model-*")) == [f.name for f in files]
 
 
 def test_files_of_the_base_come_through_byte_for_byte(bases: Make, make_adapter: Make, tmp_path: Path) -> None:
     base = bases("qwen2")
-    merge_adapter(base, make_adapter(base), tmp_path / "merged")
+    merge_adapter(make_adapter(base), Export(base, tmp_path / "merged"))
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "LICENSE"):
         assert (tmp_path / "merged" / name).read_bytes() == (base / name).read_bytes(), name
     assert not (tmp_path / "merged/README.md").exists(), "the base's model card is not this model's"
@@ -172,18 +172,18 @@ def test_generation_stops_at_the_trained_token(bases: Make, make_adapter: Make, 
     adapter = make_adapter(base)
     before = {"bos_token_id": 0, "do_sample": False, "eos_token_id": 0, "max_new_tokens": 2048}
     (base / "generation_config.json").write_text(json.dumps(before))
-    result = merge_adapter(base, adapter, tmp_path / "a", end_token_id=2)
+    result = merge_adapter(adapter, Export(base, tmp_path / "a", end_token_id=2))
     after = json.loads((tmp_path / "a/generation_config.json").read_text())
     assert after == {"bos_token_id": 0, "do_sample": False, "eos_token_id": [0, 2]}
     assert result.generation_config_diff == {"eos_token_id": [0, [0, 2]], "max_new_tokens": [2048, None]}
 
     text = '{"eos_token_id": [2, 0],\n\n "top_k": 20}'
     (base / "generation_config.json").write_text(text)
-    assert merge_adapter(base, adapter, tmp_path / "b", end_token_id=2).generation_config_diff == {}
+    assert merge_adapter(adapter, Export(base, tmp_path / "b", end_token_id=2)).generation_config_diff == {}
     assert (tmp_path / "b/generation_config.json").read_text() == text
 
     (base / "generation_config.json").unlink()
-    merge_adapter(base, adapter, tmp_path / "c", end_token_id=2)
+    merge_adapter(adapter, Export(base, tmp_path / "c", end_token_id=2))
     ends = json.loads((tmp_path / "c/generation_config.json").read_text())["eos_token_id"]
     assert 2 in (ends if isinstance(ends, list) else [ends])
 
@@ -191,7 +191,7 @@ def test_generation_stops_at_the_trained_token(bases: Make, make_adapter: Make, 
 def refused(base: Path, adapter: Path, out: Path, **options: Any) -> str:
     """The message of a merge that must be refused, after which nothing may have been written."""
     with pytest.raises(TuneserveError) as error:
-        merge_adapter(base, adapter, out, **options)
+        merge_adapter(adapter, Export(base, out, **options))
     assert not out.exists() or not any(out.glob("*.safetensors"))
     assert not out.with_name(out.name + ".partial").exists()
     assert error.value.next_step
@@ -336,9 +336,9 @@ def test_what_a_kill_left_is_cleared_and_a_stranger_is_not(bases: Make, make_ada
     partial.mkdir()
     (partial / "model-00001.safetensors").write_bytes(b"half")
     with pytest.raises(ConfigError, match="not unfinished work"):
-        merge_adapter(bases(), adapter, tmp_path / "merged")
+        merge_adapter(adapter, Export(bases(), tmp_path / "merged"))
     (partial / MARK).touch()
-    merge_adapter(bases(), adapter, tmp_path / "merged")
+    merge_adapter(adapter, Export(bases(), tmp_path / "merged"))
     assert not partial.exists()
 
 
@@ -346,13 +346,13 @@ def test_redoing_replaces_the_old_result_only_when_the_new_one_is_complete(
     bases: Make, make_adapter: Make, tmp_path: Path
 ) -> None:
     adapter, out = make_adapter(bases()), tmp_path / "merged"
-    merge_adapter(bases(), adapter, out)
+    merge_adapter(adapter, Export(bases(), out))
     first = (out / "model.safetensors").read_bytes()
     edit_adapter(adapter, lambda t: t[Q0 + "A.weight"].fill_(float("nan")))  # type: ignore[arg-type, return-value]
     with pytest.raises(TuneserveError):
-        merge_adapter(bases(), adapter, out, redo=True)
+        merge_adapter(adapter, Export(bases(), out, redo=True))
     assert (out / "model.safetensors").read_bytes() == first
     edit_adapter(adapter, lambda t: t[Q0 + "A.weight"].fill_(0.5))  # type: ignore[arg-type, return-value]
-    merge_adapter(bases(), adapter, out, redo=True)
+    merge_adapter(adapter, Export(bases(), out, redo=True))
     assert (out / "model.safetensors").read_bytes() != first
     assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter", "merged"]
