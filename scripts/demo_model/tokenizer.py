@@ -22,7 +22,6 @@ from scripts.demo_model.conversations import stream
 MODEL_DIR = Path("configs/demo/model")
 VOCABULARY = 3584
 SAMPLES = 60_000
-END_OF_TEXT, END_OF_TURN = "<|endoftext|>", "<|im_end|>"
 
 
 def qwen3_files() -> Path:

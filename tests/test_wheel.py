@@ -1,0 +1,74 @@
+"""The wheel holds the product and what it reads, and neither its benchmarks nor the generator of the demo's model."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("configs", "trainer", "serve", "eval", "scripts")
+LEFT_OUT = ("scripts/bench/", "scripts/demo_model/", "serve/deploy/")
+USED = """
+import configs, json
+from configs.load import load_config
+from configs.schema import TaskConfig
+from eval.compare.drift import general_texts
+from eval.report.words import ReportWords
+from eval.tasks import load_task
+from eval.tasks.exam import EXAMS
+from scripts.environment import pins
+from trainer.plan.estimate import load_calibration
+
+print(configs.__file__)
+demo = load_config(configs.__path__[0] + "/demo.yaml")
+assert all(__import__("pathlib").Path(place).exists() for place in (demo.model, demo.data.sources[0].path))
+assert load_task(TaskConfig(name="builtin", type="builtin"))
+assert EXAMS["ceval"].names and general_texts() and load_calibration().rows and pins("cpu") and pins("cuda")
+assert ReportWords("zh").say("verdict.pass") == "通过"
+"""
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel's files. It is built from a copy, so that nothing is left beside the sources."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, source / file)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--quiet", "--no-index", "-w", str(folder), str(source)], check=True)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "unpacked")
+    return folder / "unpacked"
+
+
+def test_everything_of_the_product_is_in_it_and_nothing_else(unpacked: Path) -> None:
+    sources = {str(file.relative_to(ROOT)) for room in ROOMS for file in (ROOT / room).rglob("*") if file.is_file()}
+    product = {
+        name
+        for name in sources
+        if "__pycache__" not in name and not name.startswith(LEFT_OUT) and not name.endswith(".sh")
+    }
+    held = {str(file.relative_to(unpacked)) for file in unpacked.rglob("*") if file.is_file()}
+    assert {name for name in held if ".dist-info/" not in name} == product
+    assert len(product) > 200
+
+
+def test_it_works_without_the_sources(unpacked: Path, tmp_path: Path) -> None:
+    env = os.environ | {"PYTHONPATH": str(unpacked)}
+    done = subprocess.run([sys.executable, "-c", USED], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(unpacked))
+    listed = subprocess.run(
+        [sys.executable, "-m", "scripts.cli", "init"], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert "qwen3-14b-a100" in listed.stdout, listed.stderr
