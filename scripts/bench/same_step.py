@@ -93,7 +93,6 @@ def ours(options: argparse.Namespace) -> None:
     from trainer.data.prepare import prepare, prepared_facts, read_rows
     from trainer.plan.layout import make_plan, predicted_layout
     from trainer.sft.device import find_device
-    from trainer.sft.graphs import filled_up
 
     rows = json.loads(options.data.read_text(encoding="utf-8"))[: 2 * options.rows]
     data = options.out / "rows.json"
@@ -145,7 +144,7 @@ def ours(options: argparse.Namespace) -> None:
         for _ in range(2):
             losses["recorded"] = trainer.training_step(wrapped, batches[0], items).item()
         save_file(gradients(), options.out / "ours-recorded.safetensors")
-        print(f"recorded: {training.graphs.facts()}, {filled_up(batches[0]['input_ids'].shape[1])} tokens", flush=True)
+        print(f"recorded: {training.graphs.facts()}", flush=True)
     (options.out / "ours.json").write_text(json.dumps(losses), encoding="utf-8")
     print(plan.summary(), flush=True)
 

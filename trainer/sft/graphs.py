@@ -2,17 +2,16 @@
 
 A forward and backward pass through a 14B model is some ten thousand kernels. Launched one by one from Python they take
 half a second, however few tokens there are; recorded once, they are launched together. What is recorded is fixed in
-shape, so that the rows of a step, laid end to end, are filled up to one of a few sizes with a row that trains nothing,
-and each size is recorded when it comes for the second time. The rows' boundaries stay data: the same
-recording serves any lengths of the same sum.
+shape, so that the rows of a step, laid end to end, are filled up to one of a few sizes (`trainer.plan.sizes`) with a
+row that trains nothing. The rows' boundaries stay data: the same recording serves any lengths of the same sum.
 
+The largest size is recorded first: recordings share one pool of memory, and the smaller ones fit into what it took.
 Gradients are those of the step that is not recorded; the first recording is checked against it, every later one against
 its own warm-up, and a difference ends the recording and says so.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,13 +22,18 @@ import torch
 from configs.console import note
 from configs.errors import first_line
 from trainer.data.template import IGNORED
-from trainer.plan.estimate import recorded_grain
+from trainer.plan.sizes import StepSize, size_for
+from trainer.sft.answer_loss import answer_loss, gather_trained
+from trainer.sft.unsloth import hidden_states
 from trainer.sft.varlen import rows_apart
 
 LOSS_BOUND = 5e-3
 """Largest relative difference between a recorded loss and the same step's unrecorded one."""
 COSINE_BOUND = 0.999
 """Least cosine between a recorded gradient and the same step's unrecorded one."""
+
+TRAINED = "trained_tokens"
+"""Key of a batch for the number of its trained tokens, counted on the host."""
 
 Step = Callable[..., torch.Tensor]
 """A trainer's `training_step(model, inputs, num_items_in_batch)`: leaves gradients, returns the loss."""
@@ -38,12 +42,11 @@ Step = Callable[..., torch.Tensor]
 class Recorder(Protocol):
     """Records GPU work."""
 
-    def record(self, work: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor, torch.Tensor]:
-        """Runs `work` once to warm it up and records it.
+    def warm_up(self, work: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Runs `work` aside, as it must have run once before it is recorded; returns a copy of its result."""
 
-        Returns:
-            What runs it again, the tensor that each run writes its result to, and the warm-up's result.
-        """
+    def record(self, work: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor]:
+        """Records `work`; returns what runs it again, and the tensor that each run writes its result to."""
 
 
 class CudaRecorder:
@@ -53,17 +56,21 @@ class CudaRecorder:
         self._pool = torch.cuda.graph_pool_handle()
         self._aside = torch.cuda.Stream()
 
-    def record(self, work: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor, torch.Tensor]:
+    def warm_up(self, work: Callable[[], torch.Tensor]) -> torch.Tensor:
         """See `Recorder`."""
         self._aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._aside):
-            warm = work().clone()
+            result = work().clone()
         torch.cuda.current_stream().wait_stream(self._aside)
+        return result
+
+    def record(self, work: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor]:
+        """See `Recorder`."""
         graph = torch.cuda.CUDAGraph()
         # Other threads may go on using the GPU meanwhile.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             result = work()
-        return graph.replay, result, warm
+        return graph.replay, result
 
 
 @dataclass(frozen=True)
@@ -76,17 +83,20 @@ class Fixed:
     """(1, tokens), from 0 in each row."""
     labels: torch.Tensor
     """(1, tokens), -100 where nothing is trained."""
+    trained: int
+    """Trained tokens that there is room for."""
     ends: torch.Tensor
     """(rows + 2,) int32: 0, the end of each row, the end of what fills up."""
     items: torch.Tensor
     """Trained tokens of the step, which the loss is divided by."""
 
     @classmethod
-    def empty(cls, rows: int, tokens: int, device: torch.device) -> Fixed:
-        """Room for `rows` rows of `tokens` tokens together, what fills up included."""
-        ids = torch.zeros(1, tokens, dtype=torch.long, device=device)
+    def empty(cls, rows: int, size: StepSize, device: torch.device) -> Fixed:
+        """Room for `rows` rows of this size together, what fills up included."""
+        ids = torch.zeros(1, size.tokens, dtype=torch.long, device=device)
         ends = torch.zeros(rows + 2, dtype=torch.int32, device=device)
-        return cls(ids, ids.clone(), ids.clone(), ends, torch.ones((), dtype=torch.long, device=device))
+        items = torch.ones((), dtype=torch.long, device=device)
+        return cls(ids, ids.clone(), ids.clone(), size.trained, ends, items)
 
     def fill(self, inputs: Mapping[str, torch.Tensor], items: torch.Tensor | int) -> None:
         """Takes a batch of rows laid end to end, fewer tokens than there is room for; waits for nothing."""
@@ -114,16 +124,40 @@ class Recorded:
     loss: torch.Tensor
 
 
+class Decoder(Protocol):
+    """How the model runs over rows laid end to end, up to its output layer."""
+
+    def __call__(self, model: torch.nn.Module, fixed: Fixed) -> torch.Tensor:
+        """Hidden states of shape (1, tokens, hidden size)."""
+
+    def apart(self, ends: torch.Tensor, longest: int) -> AbstractContextManager[None]:
+        """Keeps the rows apart while the model runs; see `trainer.sft.varlen.rows_apart`."""
+
+
+class UnslothDecoder:
+    """Unsloth's layers on a GPU, in 16-bit autocast as the trainer's own step runs them."""
+
+    def __call__(self, model: torch.nn.Module, fixed: Fixed) -> torch.Tensor:
+        """See `Decoder`."""
+        with torch.autocast("cuda", torch.bfloat16):
+            return hidden_states(model, fixed.ids, fixed.positions)
+
+    def apart(self, ends: torch.Tensor, longest: int) -> AbstractContextManager[None]:
+        """See `Decoder`."""
+        return rows_apart(ends, longest)
+
+
 class GraphedSteps:
     """Stands in for a trainer's `training_step`: runs recorded steps, and the trainer's own where there are none.
 
     Args:
         eager: the trainer's own `training_step`.
-        model: the model, with its adapter.
+        model: the PEFT model.
         rows: rows of a step; batches of another number are left to `eager`.
         longest: tokens of the longest row.
+        sizes: the recordings to make, the smallest first; batches that fit none are left to `eager`.
         recorder: what records.
-        apart: has the model attend within rows, by their ends and the longest; see `trainer.sft.varlen`.
+        decoder: how the model runs.
     """
 
     def __init__(
@@ -132,28 +166,34 @@ class GraphedSteps:
         model: torch.nn.Module,
         rows: int,
         longest: int,
+        sizes: Sequence[StepSize],
         recorder: Recorder,
-        apart: Callable[[torch.nn.Module, torch.Tensor, int], AbstractContextManager[None]] = rows_apart,
+        decoder: Decoder,
     ) -> None:
-        self._eager, self._rows, self._longest = eager, rows, longest
-        self._recorder, self._apart = recorder, apart
-        self._trained = [p for p in model.parameters() if p.requires_grad]
-        self._gradients: list[torch.Tensor] = []
-        self._seen: Counter[int] = Counter()
-        self._recorded: dict[int, Recorded] = {}
-        self._sizes: set[int] = set()
+        self._eager, self._rows, self._longest, self._sizes = eager, rows, longest, sizes
+        self._recorder, self._decoder = recorder, decoder
+        self._head = model.get_base_model().lm_head.weight
+        self.trained = [p for p in model.parameters() if p.requires_grad]
+        self.gradient = torch.empty(0)
+        """The gradients of all trained parameters in one, once a step is recorded; each run of a recording fills it."""
+        self._recorded: dict[StepSize, Recorded] = {}
         self.replayed = self.not_replayed = 0
+        self.last_was_replayed = False
+        """Whether the last step came from a recording, so that `gradient` holds its gradient."""
         self.alike: float | None = None
         """Cosine between the first recorded gradient and the unrecorded one of the same step."""
         self.off = ""
         """Why nothing is recorded any more."""
+        self._made: list[StepSize] = []
 
     def facts(self) -> dict[str, Any]:
         """What was recorded, for the manifest."""
+        steps = self.replayed + self.not_replayed
         return {
-            "sizes": sorted(self._sizes),
+            "sizes": sorted(size.tokens for size in self._made),
             "replayed_steps": self.replayed,
             "other_steps": self.not_replayed,
+            "recorded_share": round(self.replayed / steps, 4) if steps else 0.0,
             "gradient_cosine": self.alike,
             "off": self.off,
         }
@@ -161,8 +201,8 @@ class GraphedSteps:
     def release(self) -> None:
         """Gives the recordings' memory back, and the gradients with it."""
         self._recorded.clear()
-        self._gradients = []
-        for parameter in self._trained:
+        self.gradient = torch.empty(0)
+        for parameter in self.trained:
             parameter.grad = None
 
     def training_step(
@@ -172,19 +212,28 @@ class GraphedSteps:
         if not model.training:
             # An evaluation came between.
             model.train()
-        lengths = inputs.get("packed_seq_lengths")
+        self.last_was_replayed = False
+        inputs = dict(inputs)
+        lengths, trained = inputs.get("packed_seq_lengths"), inputs.pop(TRAINED, None)
         if self.off or num_items_in_batch is None or lengths is None or lengths.numel() != self._rows:
             return self._unrecorded(model, inputs, num_items_in_batch)
-        room = filled_up(inputs["input_ids"].shape[1])
-        recorded = self._recorded.get(room)
-        if recorded is None:
-            self._seen[room] += 1
-            # A size that comes once only is not worth recording.
-            if self._seen[room] == 1:
-                return self._unrecorded(model, inputs, num_items_in_batch)
-            return self._record(model, inputs, num_items_in_batch, room)
+        tokens = inputs["input_ids"].shape[1]
+        size = size_for(StepSize(tokens, tokens if trained is None else trained), self._sizes)
+        if size is None:
+            return self._unrecorded(model, inputs, num_items_in_batch)
+        if not self._recorded:
+            # The largest first, whatever this batch needs; it is what the gradient is checked with.
+            return self._record_first(model, inputs, num_items_in_batch)
+        if size not in self._recorded:
+            return self._record(model, inputs, num_items_in_batch, size)
+        recorded = self._recorded[size]
         recorded.fixed.fill(inputs, num_items_in_batch)
         return self._replay(recorded)
+
+    def gradients(self) -> list[torch.Tensor]:
+        """The parts of `gradient`, shaped as the trained parameters."""
+        parts = self.gradient.split([p.numel() for p in self.trained])
+        return [part.view_as(p) for part, p in zip(parts, self.trained, strict=True)]
 
     def _unrecorded(self, model: torch.nn.Module, inputs: Mapping[str, Any], items: Any) -> torch.Tensor:
         self.not_replayed += 1
@@ -193,66 +242,84 @@ class GraphedSteps:
     def _replay(self, recorded: Recorded) -> torch.Tensor:
         recorded.replay()
         self.replayed += 1
-        for parameter, gradient in zip(self._trained, self._gradients, strict=True):
-            parameter.grad = gradient
+        self.last_was_replayed = True
+        self.hand_over()
         return recorded.loss.clone()
 
-    def _record(self, model: torch.nn.Module, inputs: Mapping[str, Any], items: Any, room: int) -> torch.Tensor:
+    def hand_over(self) -> None:
+        """Puts the recorded gradient into the parameters, where an optimizer looks for it."""
+        for parameter, gradient in zip(self.trained, self.gradients(), strict=True):
+            parameter.grad = gradient
+
+    def _record_first(self, model: torch.nn.Module, inputs: Mapping[str, Any], items: Any) -> torch.Tensor:
+        loss = self._eager(model, dict(inputs), items)
+        truth = torch.cat([p.grad.flatten() for p in self.trained])
+        self.gradient = torch.zeros_like(truth)
+        replayed = self._record(model, inputs, items, self._sizes[-1], expected=loss)
+        if not self.off:
+            self.alike = cosine([self.gradient], [truth])
+            if not self.alike >= COSINE_BOUND:
+                return self._give_up(model, inputs, items, f"the gradient's cosine is {self.alike:.5f}")
+        return replayed
+
+    def _record(
+        self,
+        model: torch.nn.Module,
+        inputs: Mapping[str, Any],
+        items: Any,
+        size: StepSize,
+        expected: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Records this size with this batch; falls back to the trainer's own step, for good, when it cannot be."""
-        truth: list[torch.Tensor] = []
-        if not self._recorded:
-            loss = self._eager(model, dict(inputs), items)
-            truth = [p.grad.clone() for p in self._trained if p.grad is not None]
-            self._gradients = [torch.zeros_like(p) for p in self._trained]
-        fixed = Fixed.empty(self._rows, room, inputs["input_ids"].device)
+        fixed = Fixed.empty(self._rows, size, inputs["input_ids"].device)
         fixed.fill(inputs, items)
 
         def work() -> torch.Tensor:
             return self._pass(model, fixed)
 
         try:
-            with self._apart(model, fixed.ends, min(room, max(self._longest, recorded_grain(room)))):
-                recorded = Recorded(fixed, *(found := self._recorder.record(work))[:2])
+            with self._decoder.apart(fixed.ends, self._longest_row(size)):
+                warm = self._recorder.warm_up(work)
+                recorded = Recorded(fixed, *self._recorder.record(work))
+        except torch.OutOfMemoryError:
+            # The run backs off, to fewer rows a pass.
+            raise
         except Exception as error:  # noqa: BLE001 - whatever cannot be recorded can still be trained step by step
-            return self._give_up(model, inputs, items, f"{type(error).__name__}: {first_line(error)}")
+            return self._give_up(model, inputs, items, cause(error))
         replayed = self._replay(recorded)
-        expected = loss if truth else found[2]
+        expected = warm if expected is None else expected
         if not close(replayed, expected):
             return self._give_up(model, inputs, items, f"loss {replayed.item():.5f} instead of {expected.item():.5f}")
-        if truth:
-            self.alike = cosine(self._gradients, truth)
-            if self.alike < COSINE_BOUND:
-                return self._give_up(model, inputs, items, f"the gradient's cosine is {self.alike:.5f}")
-        self._recorded[room] = recorded
-        self._sizes.add(room)
+        self._recorded[size] = recorded
+        self._made.append(size)
         return replayed
+
+    def _longest_row(self, size: StepSize) -> int:
+        """Tokens of the longest row in a recording, the one that fills up included."""
+        if size == self._sizes[-1]:
+            # The first batch may leave most of it to be filled up.
+            return size.tokens
+        smaller = [s.tokens for s in self._sizes if s < size]
+        return min(size.tokens, max(self._longest, size.tokens - max(smaller, default=0)))
 
     def _pass(self, model: torch.nn.Module, fixed: Fixed) -> torch.Tensor:
         """One forward and backward pass into the gradients' fixed places."""
-        torch._foreach_zero_(self._gradients)
-        for parameter, gradient in zip(self._trained, self._gradients, strict=True):
-            parameter.grad = gradient
-        loss = model(
-            input_ids=fixed.ids,
-            position_ids=fixed.positions,
-            labels=fixed.labels,
-            num_items_in_batch=fixed.items,
-            use_cache=False,
-        ).loss
+        self.gradient.zero_()
+        self.hand_over()
+        hidden = self._decoder(model, fixed)[0]
+        places, targets = gather_trained(fixed.labels[0], fixed.trained)
+        loss = answer_loss(hidden.index_select(0, places), self._head, targets, fixed.items)
         loss.backward()
         return loss.detach()
 
     def _give_up(self, model: torch.nn.Module, inputs: Mapping[str, Any], items: Any, why: str) -> torch.Tensor:
         self.off = why
         note(f"warning: steps are not recorded as CUDA graphs any more ({why}); training goes on, at a lower speed")
+        if self.last_was_replayed:
+            self.replayed -= 1
+            self.last_was_replayed = False
         self.release()
         return self._unrecorded(model, inputs, items)
-
-
-def filled_up(tokens: int) -> int:
-    """Tokens of the recorded step that a batch fits in, with one at least to fill up."""
-    grain = recorded_grain(tokens)
-    return (tokens // grain + 1) * grain
 
 
 def close(found: torch.Tensor, expected: torch.Tensor) -> bool:
@@ -269,3 +336,18 @@ def cosine(found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> f
         ]
     ).sum(0)
     return float(products[0] / (products[1] * products[2]).sqrt())
+
+
+def cause(error: BaseException) -> str:
+    """The first failure behind an error, and the place in the code that it came from.
+
+    A capture that fails in the middle is reported once more when it ends, without its cause.
+    """
+    first = error
+    while (earlier := first.__context__ or first.__cause__) is not None:
+        first = earlier
+    place = first.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f" in {place.tb_frame.f_globals.get('__name__')}, line {place.tb_lineno}" if place else ""
+    return f"{type(first).__name__}: {first_line(first)}{where}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from trainer.sft.model import load, what_unsloth_did  # isort: skip - imports unsloth, which must come first
 
+import math
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from datasets import Dataset, disable_progress_bars
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
@@ -17,13 +19,19 @@ from configs.console import console
 from configs.handover import Plan, PreparedFacts, ProofRow, write_rows
 from configs.rundir import RunDir
 from configs.schema import RunConfig
+from trainer.data.template import IGNORED
 from trainer.export.new_folder import new_folder
+from trainer.plan.sizes import StepSize, choose_sizes
 from trainer.sft.device import peak_gb
 from trainer.sft.first_batch import check_first_batch, expected_answers, rows_of
-from trainer.sft.graphs import CudaRecorder, GraphedSteps
+from trainer.sft.graphs import TRAINED, CudaRecorder, GraphedSteps, UnslothDecoder
 from trainer.sft.progress import RunLog, plot_loss
 from trainer.sft.proof_rows import answer_logprobs, proof_rows
+from trainer.sft.unsloth import order_of_rows, vouch_for_length, watch_batches
+from trainer.sft.update import RecordableAdamW, RecordedUpdate, optimizer_arguments
 
+RECORDED_OPTIMIZER = "adamw_torch_fused"
+"""The optimizer whose updates are recorded beside the steps; it is what `auto` takes on a GPU."""
 EVAL_ROWS = 500
 """At most this many held-out rows are scored at each evaluation during training."""
 
@@ -53,12 +61,12 @@ class TrainingRun:
         evaluated = _rows(heldout.slice(0, EVAL_ROWS), facts.longest_row) if heldout.num_rows else None
         self.trainer = self._trainer(_rows(train, facts.longest_row), evaluated)
         self.did = what_unsloth_did(self.model, self.trainer)
-        self.graphs = self._graphs(facts.longest_row) if plan.graphs and self.did.padding_free else None
+        self.graphs = self._graphs(train, facts.longest_row) if plan.graphs and self.did.padding_free else None
         self.checked: list[tuple[str, str]] = []
+        watch_batches(self.trainer, self._look_at_batch)
 
     def go(self, checkpoint: Path | None) -> dict[str, Any]:
         """Trains, saves adapter and likelihoods, draws the loss; returns the stage's figures."""
-        self._watch_batches()
         started = time.monotonic()
         try:
             result = self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -95,31 +103,41 @@ class TrainingRun:
             train_dataset=train,
             eval_dataset=heldout,
             callbacks=callbacks,
+            **self._recordable_optimizer(),
         )
         for theirs in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(theirs)
         return trainer
 
-    def _graphs(self, longest: int) -> GraphedSteps:
-        """Puts recorded steps in the place of the trainer's own."""
-        own = self.trainer.training_step
-        graphs = GraphedSteps(own, self.model, self.plan.rows_per_step, longest, CudaRecorder())
+    def _recordable_optimizer(self) -> dict[str, Any]:
+        """The optimizer whose updates can be recorded, where steps are."""
+        if not self.plan.graphs or self.plan.optimizer != RECORDED_OPTIMIZER:
+            return {}
+        arguments = optimizer_arguments(self.plan.learning_rate, self.model.device)
+        return {"optimizer_cls_and_kwargs": (RecordableAdamW, arguments)}
+
+    def _graphs(self, train: pa.Table, longest: int) -> GraphedSteps | None:
+        """Puts recorded steps in the place of the trainer's own; None where so few steps do not pay for it."""
+        sizes = choose_sizes(steps_of(self.trainer, train, self.plan.rows_per_step))
+        if not sizes:
+            return None
+        own, recorder = self.trainer.training_step, CudaRecorder()
+        graphs = GraphedSteps(own, self.model, self.plan.rows_per_step, longest, sizes, recorder, UnslothDecoder())
         self.trainer.training_step = graphs.training_step
+        if self.plan.optimizer == RECORDED_OPTIMIZER:
+            self.update = RecordedUpdate(self.trainer, graphs, self.config.train.max_grad_norm, recorder)
         return graphs
 
-    def _watch_batches(self) -> None:
+    def _look_at_batch(self, batch: dict[str, Any]) -> None:
         """Checks the first batch that the collator gives in training, and counts the tokens of all."""
-        collate = self.trainer.data_collator.torch_call
-
-        def watched(examples: list[dict[str, Any]]) -> dict[str, Any]:
-            batch = collate(examples)
-            if self.model.training:
-                if not self.checked:
-                    self.checked = check_first_batch(batch, self.expected, self._decode, self.end_token_id)
-                self.log.tokens += sum(len(ids) for ids, _ in rows_of(batch))
-            return batch
-
-        self.trainer.data_collator.torch_call = watched
+        if not self.model.training:
+            return
+        rows = rows_of(batch)
+        if not self.checked:
+            self.checked = check_first_batch(batch, self.expected, self._decode, self.end_token_id)
+        self.log.tokens += sum(len(ids) for ids, _ in rows)
+        if self.graphs:
+            batch[TRAINED] = sum(int((labels[1:] != IGNORED).sum()) for _, labels in rows)
 
     def _decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True)
@@ -196,9 +214,19 @@ def training_arguments(run: RunDir, config: RunConfig, plan: Plan, *, evaluates:
     )
 
 
+def steps_of(trainer: SFTTrainer, train: pa.Table, rows_per_step: int) -> list[StepSize]:
+    """Every whole optimizer step of the run, in order: the sampler is seeded, so that its order is known."""
+    lengths = train["length"].to_numpy()
+    # A row's first token is never predicted.
+    trained = np.array([int((labels.values.to_numpy()[1:] != IGNORED).sum()) for labels in train["labels"]])
+    args = trainer.args
+    epochs = math.ceil(args.max_steps * rows_per_step / len(lengths)) if args.max_steps > 0 else args.num_train_epochs
+    batches = [b for b in order_of_rows(trainer, math.ceil(epochs)) if len(b) == rows_per_step]
+    return [StepSize(int(lengths[b].sum()), int(trained[b].sum())) for b in batches[: max(args.max_steps, 0) or None]]
+
+
 def _rows(table: pa.Table, longest: int) -> Dataset:
     dataset = Dataset(table.select(["input_ids", "labels", "length"]))
-    # Unsloth gives up padding-free batches for rows that are tokenized already, unless who made them vouches for their
-    # length. The data stage does hold every row to it; what came of it is read back from the trainer.
-    dataset._unsloth_truncated_to = longest
+    # The data stage holds every row to it.
+    vouch_for_length(dataset, longest)
     return dataset

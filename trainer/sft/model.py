@@ -18,6 +18,7 @@ from unsloth import FastLanguageModel
 from configs.handover import Plan, UnslothFacts
 from configs.schema import RunConfig
 from trainer.plan.estimate import Checkpointing
+from trainer.sft.unsloth import runs_fused_lora
 
 
 def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any, Any]:
@@ -97,14 +98,5 @@ def loaded_precision(model: Any) -> Literal["16bit", "8bit", "4bit"]:
 
 
 def patched_layers(model: Any) -> dict[str, int]:
-    """Layers that run Unsloth's fused LoRA kernels: a forward of attention or MLP that Unsloth put on the instance."""
-    counts: Counter[str] = Counter()
-    for module in model.modules():
-        for name in ("apply_qkv", "apply_o"):
-            fast = vars(module).get(name)
-            if fast is not None and "lora" in fast.__name__:
-                counts[name.removeprefix("apply_")] += 1
-        forward = vars(module).get("forward")
-        if forward is not None and "lora_mlp" in getattr(forward, "__name__", ""):
-            counts["mlp"] += 1
-    return dict(counts)
+    """Layers that run Unsloth's fused LoRA kernels, by what they are put in the place of."""
+    return dict(Counter(name for module in model.modules() for name in runs_fused_lora(module)))

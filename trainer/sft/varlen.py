@@ -7,30 +7,24 @@ cannot do so, since its launches are fixed. torch's variable-length kernel takes
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
 import torch
 
+from trainer.sft.unsloth import attention_by
 
-@contextmanager
-def rows_apart(model: torch.nn.Module, ends: torch.Tensor, longest: int) -> Iterator[None]:
-    """Within the block, Unsloth's layers attend causally within rows that lie end to end.
+
+def rows_apart(ends: torch.Tensor, longest: int) -> AbstractContextManager[None]:
+    """Within the block, Unsloth's layers on a GPU attend causally within rows that lie end to end.
 
     Args:
-        model: a model with Unsloth's layers, on a GPU; it is not told of the rows in any other way.
         ends: where the rows begin and end: int32 of shape (rows + 1,), from 0 to the number of tokens, on the GPU. It
             is read when the kernel runs, so that what is written into it later counts.
         longest: no row has more tokens.
     """
-    # On a CPU Unsloth leaves the layers to transformers, and these modules cannot be imported.
-    from unsloth.utils import attention_dispatch
-    from unsloth.utils.packing import mark_allow_overlength
-
-    # Else all the rows together are cut to the length of one.
-    mark_allow_overlength(model)
 
     def attend(*, config: Any, context: Any, Q: torch.Tensor, K: torch.Tensor, V: torch.Tensor) -> torch.Tensor:
         kernel, takes_groups = torch_kernel()
@@ -42,12 +36,7 @@ def rows_apart(model: torch.nn.Module, ends: torch.Tensor, longest: int) -> Iter
         how = kernel_arguments(config.flash_varlen_kwargs or {}, context.sliding_window)
         return kernel(q, k, v, ends, ends, longest, longest, **how, **grouped).unsqueeze(0)
 
-    before = attention_dispatch._run_attention
-    attention_dispatch._run_attention = attend
-    try:
-        yield
-    finally:
-        attention_dispatch._run_attention = before
+    return attention_by(attend)
 
 
 def kernel_arguments(flash: Mapping[str, Any], sliding_window: int | None) -> dict[str, Any]:

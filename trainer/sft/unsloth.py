@@ -1,0 +1,105 @@
+"""What reaches into Unsloth, TRL and transformers' trainer beyond their public interface, and nothing else does.
+
+Each piece has a test in tests/trainer/sft/test_unsloth.py that fails when a new version lacks what it relies on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+Attend = Callable[..., torch.Tensor]
+"""`attend(config=, context=, Q=, K=, V=)` in Unsloth's layers: (1, heads, tokens, head size) each, to
+(1, tokens, heads, head size)."""
+
+
+@contextmanager
+def attention_by(attend: Attend) -> Iterator[None]:
+    """Within the block, Unsloth's layers on a GPU attend by this function."""
+    # On a CPU Unsloth leaves the layers to transformers, and this module cannot be imported.
+    from unsloth.utils import attention_dispatch
+
+    before = attention_dispatch._run_attention
+    attention_dispatch._run_attention = attend
+    try:
+        yield
+    finally:
+        attention_dispatch._run_attention = before
+
+
+def hidden_states(model: torch.nn.Module, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """What the decoder gives to the output layer, of shape (1, tokens, hidden), in training on a GPU.
+
+    Args:
+        model: a PEFT model with Unsloth's layers, in training mode.
+        ids: token ids of rows laid end to end, (1, tokens).
+        positions: from 0 in each row, (1, tokens).
+    """
+    from unsloth.utils.packing import mark_allow_overlength
+
+    # Else all the rows together are cut to the length of one.
+    mark_allow_overlength(model)
+    decoder = model.get_base_model().model
+    # Without a mask Unsloth looks for the rows in the positions, which waits for the GPU; a mask it drops in training.
+    decoder._has_no_labels = False
+    return decoder(
+        input_ids=ids, position_ids=positions, attention_mask=torch.ones_like(ids), use_cache=False, return_dict=True
+    ).last_hidden_state
+
+
+def vouch_for_length(rows: Any, longest: int) -> None:
+    """Tells Unsloth that no tokenized row is longer: it gives up padding-free batches for rows that nobody vouches for.
+
+    What came of it is read back from the trainer.
+    """
+    rows._unsloth_truncated_to = longest
+
+
+def runs_fused_lora(module: torch.nn.Module) -> list[str]:
+    """Which of `qkv`, `o` and `mlp` Unsloth put its fused LoRA kernels in the place of, on this instance."""
+    found = []
+    for name in ("apply_qkv", "apply_o"):
+        fast = vars(module).get(name)
+        if fast is not None and "lora" in fast.__name__:
+            found.append(name.removeprefix("apply_"))
+    forward = vars(module).get("forward")
+    if forward is not None and "lora_mlp" in getattr(forward, "__name__", ""):
+        found.append("mlp")
+    return found
+
+
+def watch_batches(trainer: Any, seen: Callable[[dict[str, Any]], None]) -> None:
+    """Shows every batch that the collator gives to `seen`, on the host, before it goes to the model."""
+    collate = trainer.data_collator.torch_call
+
+    def watched(examples: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = collate(examples)
+        seen(batch)
+        return batch
+
+    trainer.data_collator.torch_call = watched
+
+
+def order_of_rows(trainer: Any, epochs: int) -> Iterator[list[int]]:
+    """Which rows make every batch of so many epochs: the sampler is seeded, so that asking changes nothing.
+
+    Yields:
+        The places of the rows of a batch in the training set.
+    """
+    loader = trainer.get_train_dataloader()
+    for epoch in range(epochs):
+        loader.set_epoch(epoch)
+        yield from (list(batch) for batch in loader.batch_sampler)
+
+
+def clip_by(trainer: Any, clip: Callable[[Callable[[], Any]], Any]) -> None:
+    """Puts `clip` before the trainer's own clipping; it is given that, and returns the gradient's norm."""
+    own_clip, own_norm = trainer._clip_grad_norm, trainer._get_grad_norm
+    trainer._clip_grad_norm = lambda model: clip(lambda: own_clip(model))
+    # Where nothing is clipped, the trainer asks for the norm alone.
+    trainer._get_grad_norm = lambda model, grad_norm=None: (
+        clip(lambda: own_norm(model)) if grad_norm is None else own_norm(model, grad_norm)
+    )
