@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ environment.settle(Path(tempfile.gettempdir()) / "tuneserve_graphs_test")
 import torch  # noqa: E402
 from unsloth import FastLanguageModel  # noqa: E402
 
-from trainer.sft.graphs import GraphedSteps, cosine  # noqa: E402
+from trainer.plan.sizes import StepSize  # noqa: E402
+from trainer.sft.graphs import TRAINED, Fixed, GraphedSteps, cosine  # noqa: E402
 
 ROWS = 3
-LENGTHS = [(60, 50, 40), (70, 90, 5), (33, 80, 64), (100, 101, 10)]
+LENGTHS = [(60, 50, 40), (70, 90, 5), (33, 80, 64), (100, 101, 10), (30, 20, 10), (40, 9, 8)]
+SIZES = (StepSize(128, 128), StepSize(256, 256))
 
 
 def batch(lengths: tuple[int, ...], seed: int) -> dict[str, Any]:
@@ -35,6 +37,7 @@ def batch(lengths: tuple[int, ...], seed: int) -> dict[str, Any]:
         "labels": labels,
         "position_ids": positions,
         "packed_seq_lengths": torch.tensor(lengths, dtype=torch.int32),
+        TRAINED: int((labels != -100).sum()),
     }
 
 
@@ -45,58 +48,50 @@ def trained_tokens(inputs: dict[str, Any]) -> torch.Tensor:
 class Again:
     """A recorder that runs the work again."""
 
-    def record(self, work: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor, torch.Tensor]:
-        warm = work().clone()
+    def warm_up(self, work: Callable[[], torch.Tensor]) -> torch.Tensor:
+        return work().clone()
+
+    def record(self, work: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor]:
         result = torch.zeros(())
 
         def replay() -> None:
             result.copy_(work())
 
-        return replay, result, warm
+        return replay, result
 
 
 class Stale(Again):
     """Replays what it has seen, whatever it is given later."""
 
-    def record(self, work: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor, torch.Tensor]:
-        _, result, warm = super().record(work)
-        return lambda: None, result, warm
+    def record(self, work: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor]:
+        return lambda: None, torch.zeros(())
 
 
-class Raises:
+class Raises(Again):
     """Cannot record."""
 
-    def record(self, work: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor, torch.Tensor]:
+    def record(self, work: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor]:
         work()
         raise RuntimeError("operation not permitted when stream is capturing")
 
 
-@contextmanager
-def by_positions(model: Any, ends: torch.Tensor, longest: int) -> Iterator[None]:
+class ByPositions:
     """On a CPU transformers finds the rows by their positions."""
-    yield
+
+    def __call__(self, model: Any, fixed: Fixed) -> torch.Tensor:
+        return model.get_base_model().model(input_ids=fixed.ids, position_ids=fixed.positions).last_hidden_state
+
+    def apart(self, ends: torch.Tensor, longest: int) -> AbstractContextManager[None]:
+        assert int(torch.diff(ends).max()) <= longest or not ends.any()
+        return nullcontext()
 
 
-class AsOneRow(Again):
-    """Records a model that has lost the rows' boundaries."""
+class AsOneRow(ByPositions):
+    """A model that has lost the rows' boundaries."""
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
-
-    def record(self, work: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor, torch.Tensor]:
-        forward = self.model.forward
-
-        def contaminated(position_ids: torch.Tensor, **rest: Any) -> Any:
-            return forward(position_ids=torch.arange(position_ids.shape[1])[None], **rest)
-
-        def wrong() -> torch.Tensor:
-            self.model.forward = contaminated
-            try:
-                return work()
-            finally:
-                self.model.forward = forward
-
-        return super().record(wrong)
+    def __call__(self, model: Any, fixed: Fixed) -> torch.Tensor:
+        positions = torch.arange(fixed.ids.shape[1])[None]
+        return model.get_base_model().model(input_ids=fixed.ids, position_ids=positions).last_hidden_state
 
 
 def main(folder: str, out: str) -> None:
@@ -118,6 +113,7 @@ def main(folder: str, out: str) -> None:
         model.train()
         for parameter in trained:
             parameter.grad = None
+        assert TRAINED not in inputs
         rows = {name: inputs[name] for name in ("input_ids", "labels", "position_ids")}
         loss = model(**rows, num_items_in_batch=items).loss
         loss.backward()
@@ -126,7 +122,8 @@ def main(folder: str, out: str) -> None:
     def alike(inputs: dict[str, Any], graphs: GraphedSteps) -> dict[str, Any]:
         loss = graphs.training_step(model, dict(inputs), trained_tokens(inputs)).item()
         got = [p.grad.clone() for p in trained]
-        own_loss = own(model, dict(inputs), trained_tokens(inputs)).item()
+        plain = {name: value for name, value in inputs.items() if name != TRAINED}
+        own_loss = own(model, plain, trained_tokens(inputs)).item()
         return {
             "loss": loss,
             "own_loss": own_loss,
@@ -135,7 +132,7 @@ def main(folder: str, out: str) -> None:
             "lengths": inputs["packed_seq_lengths"].tolist(),
         }
 
-    graphs = GraphedSteps(own, model, ROWS, 101, Again(), by_positions)
+    graphs = GraphedSteps(own, model, ROWS, 101, SIZES, Again(), ByPositions())
     found: dict[str, Any] = {"steps": [alike(batch(n, i), graphs) for i, n in enumerate(LENGTHS)]}
     found["facts"] = graphs.facts()
     before = graphs.not_replayed
@@ -147,10 +144,13 @@ def main(folder: str, out: str) -> None:
     found["cleared_cosine"] = alike(batch((61, 51, 41), 10), graphs)["cosine"]
     found["training"] = model.training
     found["faults"] = {}
-    faulty: dict[str, Any] = {"boundaries": AsOneRow(model), "stale": Stale(), "raises": Raises()}
-    for name, recorder in faulty.items():
-        graphs = GraphedSteps(own, model, ROWS, 101, recorder, by_positions)
-        graphs.training_step(model, batch(LENGTHS[0], 0), trained_tokens(batch(LENGTHS[0], 0)))
+    faulty = {
+        "boundaries": (Again(), AsOneRow()),
+        "stale": (Stale(), ByPositions()),
+        "raises": (Raises(), ByPositions()),
+    }
+    for name, (recorder, decoder) in faulty.items():
+        graphs = GraphedSteps(own, model, ROWS, 101, SIZES, recorder, decoder)
         seen = alike(batch(LENGTHS[1], 1), graphs)
         replayed = graphs.replayed
         alike(batch(LENGTHS[2], 2), graphs)

@@ -42,17 +42,18 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_recorded_steps_have_the_loss_and_gradient_of_the_trainers_own(found: dict[str, Any]) -> None:
     steps = found["steps"]
-    assert [s["replayed"] for s in steps] == [0, 1, 2, 3]
+    assert [s["replayed"] for s in steps] == [1, 2, 3, 4, 5, 6]
     for step in steps:
         assert step["loss"] == pytest.approx(step["own_loss"], rel=1e-4)
         assert step["cosine"] > 0.99999
-    # The lengths differ from step to step, the size that is recorded does not.
+    # The lengths differ from step to step, the sizes that are recorded do not.
     assert len({tuple(s["lengths"]) for s in steps}) == len(steps)
-    assert found["facts"]["sizes"] == [256]
+    assert found["facts"]["sizes"] == [128, 256]
+    assert found["facts"]["recorded_share"] == 1
 
 
 def test_a_batch_of_fewer_rows_is_the_trainers_own_step(found: dict[str, Any]) -> None:
-    assert found["short"] == {"replayed": 3, "own": 1}
+    assert found["short"] == {"replayed": 6, "own": 1}
 
 
 def test_gradients_survive_being_cleared_and_an_evaluation_between_steps(found: dict[str, Any]) -> None:
