@@ -33,7 +33,6 @@ def gather_trained(labels: torch.Tensor, room: int) -> tuple[torch.Tensor, torch
     at = torch.arange(labels.numel(), device=labels.device) - 1
     places = labels.new_zeros(room + 1).scatter_(0, slot, at)
     targets = labels.new_full((room + 1,), IGNORED).scatter_(0, slot, labels)
-    places[-1], targets[-1] = 0, IGNORED
     return places[:-1].clamp_(min=0), targets[:-1]
 
 
