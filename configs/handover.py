@@ -131,6 +131,8 @@ class UnslothFacts(HandedOver):
     """Whether rows were laid end to end."""
     gradient_checkpointing: bool
     """Whether activations were recomputed."""
+    kept_layers: int
+    """Layers that were left out of it."""
     optimizer: str
     """Optimizer, by its name in transformers."""
     dtype: str
@@ -152,6 +154,8 @@ class Plan(HandedOver):
     """Whether rows are laid end to end."""
     checkpointing: Literal["unsloth", "on", "off"]
     """Whether activations are recomputed, and by whom."""
+    kept_layers: int = 0
+    """Layers that keep their activations although the others recompute them."""
     dtype: Literal["bfloat16", "float16", "float32"]
     """Number format of weights and activations."""
     optimizer: str
@@ -170,7 +174,8 @@ class Plan(HandedOver):
         laid_out = "padding-free" if self.padding_free else "padded, rows of like length together"
         return (
             f"{self.rows_per_step} rows a step = {self.micro_batch} x {self.accumulation}, {laid_out}; {self.dtype}, "
-            f"checkpointing {self.checkpointing}, {self.optimizer} at {self.learning_rate:.3g}"
+            f"checkpointing {self.checkpointing}{f' but for {self.kept_layers} layers' if self.kept_layers else ''}, "
+            f"{self.optimizer} at {self.learning_rate:.3g}"
             f"{', steps recorded as CUDA graphs' if self.graphs else ''}"
         )
 
@@ -192,6 +197,31 @@ class TrainedFacts(HandedOver):
     """The layout that ran out of memory before; None where none did."""
 
 
+class RecordedFigures(HandedOver):
+    """Which optimizer steps came from CUDA graphs."""
+
+    sizes: list[int]
+    """Tokens of every size that was recorded."""
+    mean_tokens: float
+    """Mean tokens of a recorded step, what fills it up included."""
+    steps: int
+    """Optimizer steps that came from a recording."""
+    other_steps: int
+    """Optimizer steps that did not."""
+    gradient_cosine: float | None
+    """Cosine between the first recorded gradient and the unrecorded one of the same step."""
+    off: str
+    """Why nothing was recorded any more; empty where nothing went wrong."""
+    updates_off: str
+    """Why the updates were not recorded; empty where they were."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def share(self) -> float:
+        """Share of the steps that came from a recording."""
+        return round(self.steps / max(1, self.steps + self.other_steps), 4)
+
+
 class TrainFigures(HandedOver):
     """What training measured: the figures of the stage `train`, which report and model card show."""
 
@@ -211,8 +241,8 @@ class TrainFigures(HandedOver):
     """Peak memory in GB of 1e9 bytes: the GPU's, or this process's on a CPU."""
     first_batch_rows_checked: int
     """Answers of the first batch that were decoded and compared with the data."""
-    graphs: dict[str, Any] | None = None
-    """What was recorded as CUDA graphs; None where nothing was."""
+    recorded: RecordedFigures | None = None
+    """What was recorded as CUDA graphs; None where nothing was to be."""
     device: str
     """What trained."""
     planned_steps: int

@@ -8,6 +8,7 @@ import sys
 
 from configs.cache_folder import cache_root
 from configs.console import console, done, guarded, skipped
+from configs.handover import TrainFigures
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer import environment
@@ -55,9 +56,17 @@ def _train(run: RunDir, config: RunConfig, force: bool) -> None:
     else:
         summary = (
             f"{figures.steps} steps in {figures.train_seconds:.0f} s, loss {figures.loss:.4f}, "
-            f"{figures.tokens_per_s:.0f} tokens/s, peak {figures.peak_gb:.1f} GB"
+            f"{figures.tokens_per_s:.0f} tokens/s, peak {figures.peak_gb:.1f} GB{_recorded(figures)}"
         )
         done("train", _seconds(run, "train"), summary)
+
+
+def _recorded(figures: TrainFigures) -> str:
+    """How many steps came from recordings, and why not the others."""
+    if figures.recorded is None:
+        return ""
+    why = figures.recorded.off or figures.recorded.updates_off
+    return f", {figures.recorded.share:.0%} of the steps recorded{f' (recording failed: {why})' if why else ''}"
 
 
 def _merge(run: RunDir, config: RunConfig, force: bool) -> None:

@@ -144,7 +144,7 @@ def ours(options: argparse.Namespace) -> None:
         for _ in range(2):
             losses["recorded"] = trainer.training_step(wrapped, batches[0], items).item()
         save_file(gradients(), options.out / "ours-recorded.safetensors")
-        print(f"recorded: {training.graphs.facts()}", flush=True)
+        print(f"recorded: {training.recorded()}", flush=True)
     (options.out / "ours.json").write_text(json.dumps(losses), encoding="utf-8")
     print(plan.summary(), flush=True)
 

@@ -25,6 +25,7 @@ from trainer.plan.estimate import (
     usable_gb,
 )
 from trainer.plan.optimizers import choose_optimizer
+from trainer.plan.sizes import StepSize, choose_sizes, size_for
 
 AUTO_ROWS = (8, 16, 32, 64, 128)
 """Rows a step that `train.rows_per_step: auto` considers; a GPU that is busy gains nothing from more."""
@@ -34,6 +35,8 @@ ENOUGH_STEPS = 100
 """`auto` leaves a run at least this many optimizer steps, where it has as many at 8 rows a step."""
 RECORDED_TOKENS = 8192
 """Steps of more tokens keep the GPU busy without CUDA graphs."""
+KEPT_SHARE = 0.9
+"""Share of the memory that is left which layers kept from recomputation may fill."""
 TIE = 1.03
 """Within this factor of the fastest, the layout that needs less memory is taken."""
 
@@ -59,6 +62,8 @@ class Candidate:
     """Memory of the GPU that a plan may fill."""
     recorded: bool = False
     """Whether steps are recorded as CUDA graphs."""
+    kept_layers: int = 0
+    """Layers that keep their activations although the others recompute them."""
 
     @property
     def fits(self) -> bool:
@@ -112,20 +117,36 @@ def candidates(
         for precision in precisions:
             for checkpointing in _CHECKPOINTING:
                 setup = setup_for(train, lora, shape, precision, checkpointing)
-                memory = estimate_memory(setup, batches, gpu)
+                laid = batches
                 if gpu.bf16 and not why_not_recorded(train, lora, precision, checkpointing, count, useful):
-                    recorded = replace(setup, recorded=True)
-                    more = estimate_memory(recorded, batches, gpu)
-                    if more.needed_gb <= usable_gb(gpu):
-                        setup, memory = recorded, more
-                step_s = estimate_time(setup, batches, gpu).step_s
-                found.append(
-                    Candidate(
-                        precision, checkpointing, rows_per_step, micro_batch, memory, step_s, steps, useful / step_s,
-                        usable_gb(gpu), setup.recorded,
-                    )
-                )  # fmt: skip
+                    setup, laid = replace(setup, recorded=True), filled(batches, steps)
+                for each in [setup, *keeping(setup, laid, gpu)]:
+                    memory, step_s = estimate_memory(each, laid, gpu), estimate_time(each, laid, gpu).step_s
+                    found.append(
+                        Candidate(
+                            precision, checkpointing, rows_per_step, micro_batch, memory, step_s, steps,
+                            useful / step_s, usable_gb(gpu), each.recorded, each.kept_layers,
+                        )
+                    )  # fmt: skip
     return found
+
+
+def keeping(setup: Setup, batches: Batches, gpu: Gpu) -> list[Setup]:
+    """The same with as many layers kept from recomputation as the memory that is left holds; none where none fits."""
+    if setup.checkpointing == "off" or setup.full:
+        return []
+    left_gb = KEPT_SHARE * (usable_gb(gpu) - estimate_memory(setup, batches, gpu).needed_gb)
+    layer_gb = batches.longest_tokens * setup.shape.activation_bytes() / 1e9
+    layers = min(int(left_gb / layer_gb), setup.shape.layers - 1)
+    return [replace(setup, kept_layers=layers)] if layers > 0 else []
+
+
+def filled(batches: Batches, steps: int) -> Batches:
+    """The same when recorded: every micro-batch filled up to one of the sizes that a run of so many steps records."""
+    drawn = [StepSize(int(tokens), int(tokens)) for tokens in batches.drawn[:steps]]
+    sizes = choose_sizes(drawn, live_cost=math.inf)
+    mean = sum(size.tokens for step in drawn if (size := size_for(step, sizes))) / len(drawn)
+    return replace(batches, filled_tokens=mean, longest_tokens=sizes[-1].tokens)
 
 
 def choose(
@@ -176,8 +197,8 @@ def why_not_recorded(
     """
     if train.cuda_graphs == "off":
         return "train.cuda_graphs"
-    if train.method == "full" or precision != "16bit":
-        return "only an adapter on 16-bit weights is recorded"
+    if train.method == "full" or precision == "8bit":
+        return "only an adapter on 16-bit or 4-bit weights is recorded"
     if lora.dropout or lora.dora or lora.modules_to_save or lora.bias != "none" or train.neftune_noise_alpha:
         return "only plain LoRA is recorded: no dropout, DoRA, bias, whole modules or NEFTune"
     if not train.padding_free:
@@ -233,8 +254,9 @@ def draw(lengths: Sequence[int], micro_batch: int, count: int, *, padding_free: 
     else:
         longest = batches.max(1)
         tokens, pairs = micro_batch * longest, micro_batch * longest**2 / 2
+    varying = bool(tokens.min() < tokens.max())
     return Batches(
-        count, float(tokens.mean()), int(tokens.max()), float(pairs.mean()), bool(tokens.min() < tokens.max())
+        count, float(tokens.mean()), int(tokens.max()), float(pairs.mean()), varying, drawn=tuple(tokens.tolist())
     )
 
 

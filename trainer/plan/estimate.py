@@ -3,7 +3,8 @@
 Memory, the peak that the allocator reserves on a GPU:
 
     static   base weights + adapter with gradients and optimizer state + buffer for unpacked 4-bit weights + a constant
-    kept     what the layers keep for the backward pass (all of it, or one input a layer, or nothing on the GPU)
+    kept     what the layers keep for the backward pass: all of it, or with recomputation one input a layer or nothing
+             on the GPU, but for the layers that are kept whole
     passing  the larger of the loss (logits of one chunk) and one layer's backward pass
     reserved = static + (kept + passing) * (1 + share lost between blocks, larger where lengths vary)
 
@@ -109,6 +110,13 @@ class Setup:
     """By its name in transformers."""
     recorded: bool = False
     """Whether steps are recorded as CUDA graphs."""
+    kept_layers: int = 0
+    """Layers that keep their activations although the others recompute them."""
+
+    @property
+    def recomputed(self) -> float:
+        """Share of the layers that are computed again in the backward pass."""
+        return 0.0 if self.checkpointing == "off" else 1 - self.kept_layers / self.shape.layers
 
     @property
     def trained(self) -> int:
@@ -139,6 +147,10 @@ class Batches:
     """Whether their sizes differ."""
     apart: int = 1
     """Rows of one that attention takes one by one; 1 where a single kernel takes them all."""
+    filled_tokens: float = 0.0
+    """Mean tokens of one when it is recorded, what fills it up included; 0 where nothing fills up."""
+    drawn: tuple[float, ...] = ()
+    """Tokens of each that was drawn, where they were."""
 
     @classmethod
     def uniform(cls, rows: int, length: int, count: int = 1) -> Batches:
@@ -241,10 +253,10 @@ def estimate_memory(setup: Setup, batches: Batches, gpu: Device, c: Coefficients
     else:
         # The inputs wait in main memory; one is on its way back while the last is in use.
         kept, passing = 2 * one_input, max(loss, layer + backward)
+    kept += setup.kept_layers * layer
     shares = c.fragmented + (c.fragmented_varying if batches.varying else 0)
     if setup.recorded:
-        # The recordings hold theirs for good, while steps of new sizes run beside them.
-        kept, passing = 2 * kept, 2 * passing
+        # All recordings share what the largest took.
         shares = c.fragmented_recorded if batches.varying else c.fragmented
     lost = (kept + passing) * shares
     memory = Memory(*(part / 1e9 for part in (weights, trained, kept, passing, other, lost)))
@@ -252,14 +264,6 @@ def estimate_memory(setup: Setup, batches: Batches, gpu: Device, c: Coefficients
     if may_wait and memory.needed_gb > usable_gb(gpu):
         return replace(memory, weights_gb=memory.weights_gb - 2 * shape.vocabulary * shape.hidden / 1e9)
     return memory
-
-
-def recorded_grain(tokens: int) -> int:
-    """Recorded steps of about so many tokens are filled up to a multiple of this: eight sizes to each doubling.
-
-    Fewer sizes are fewer recordings, more are less work wasted: a sixteenth at most, on average.
-    """
-    return max(128, 2 ** (tokens.bit_length() - 1) // 8)
 
 
 def loss_chunk(tokens: int, shape: ModelShape, free_bytes: float) -> int:
@@ -273,30 +277,32 @@ def estimate_time(setup: Setup, batches: Batches, gpu: Device, c: Coefficients |
     """Time of one optimizer step, on the host and on the GPU."""
     c = c or load_calibration().coefficients
     shape = setup.shape
-    recomputed = setup.checkpointing != "off"
-    passes = 3 if recomputed else 2
+    recomputed = setup.recomputed
+    passes = 2 + recomputed
     # Forward, and the gradient of the input; full fine-tuning computes that of the weights too. Recomputation leaves
     # the output layer out. The adapter's own products: forward and both gradients, 6 operations a parameter.
-    products = shape.forward_flops() * (3 if setup.full else 2) + (2 * shape.linear_parameters if recomputed else 0)
+    products = shape.forward_flops() * (3 if setup.full else 2) + 2 * shape.linear_parameters * recomputed
     products += 0 if setup.full else 6 * setup.trained
-    attention = shape.attention_flops() * (4.5 if recomputed else 3.5)
-    tokens = batches.tokens + (recorded_grain(int(batches.tokens)) / 2 if setup.recorded else 0)
+    attention = shape.attention_flops() * (3.5 + recomputed)
+    tokens = max(batches.tokens, batches.filled_tokens if setup.recorded else 0)
     operations = tokens * products + batches.pairs * attention
     rate = c.efficiency * gpu.tflops * 1e12
     # However few the tokens, every pass reads the weights.
     reading = passes * 2 * shape.linear_parameters / (gpu.bandwidth_gb_s * 1e9)
-    traffic = tokens * shape.layers * shape.activation_bytes() * c.traffic * (4 / 3 if recomputed else 1)
+    traffic = tokens * shape.layers * shape.activation_bytes() * c.traffic * (1 + recomputed / 3)
     if setup.precision != "16bit":
         packed = weight_bytes(shape, setup.precision) - weight_bytes(shape, "16bit") + 2 * shape.linear_parameters
         traffic += c.unpacking * passes * (packed + 2 * shape.linear_parameters)
     gpu_s = batches.count * (max(operations / rate, reading) + traffic / (gpu.bandwidth_gb_s * 1e9))
     layer_ms = c.host_layer_ms * (
-        1 + (c.host_recompute if recomputed else 0) + (c.host_quantized if setup.precision != "16bit" else 0)
+        1 + c.host_recompute * recomputed + (c.host_quantized if setup.precision != "16bit" else 0)
     )
     # With recomputation the forward half of it is issued twice.
-    layer_ms += c.host_row_ms * (batches.apart - 1) * (1.5 if recomputed else 1)
+    layer_ms += c.host_row_ms * (batches.apart - 1) * (1 + recomputed / 2)
     tensor_ms = c.host_fused_tensor_ms if "fused" in setup.optimizer else c.host_tensor_ms
     step_ms = c.host_step_ms + tensor_ms * setup.trained_tensors
     if setup.recorded:
-        return Time(tensor_ms * setup.trained_tensors / 1e3, gpu_s, c.host_recorded_ms / 1e3)
+        # The update of a fused optimizer is recorded too.
+        update_s = 0.0 if "fused" in setup.optimizer else tensor_ms * setup.trained_tensors / 1e3
+        return Time(0.0, gpu_s, c.host_recorded_ms / 1e3 + update_s)
     return Time((batches.count * shape.layers * layer_ms + step_ms) / 1e3, gpu_s)

@@ -85,13 +85,14 @@ def make_plan(
         micro_why = f"{micro_batch} rows of at most {longest} tokens within {budget_why}"
         checkpointing, checkpointing_why = choose_checkpointing(device, micro_batch * longest)
     accumulation = rows_per_step // micro_batch
-    graphs, graphs_why = choose_graphs(train, lora, device, layout, checkpointing, accumulation, rows_per_step * mean)
+    graphs, graphs_why = choose_graphs(train, lora, device, checkpointing, accumulation, rows_per_step * mean)
     return Plan(
         rows_per_step=rows_per_step,
         micro_batch=micro_batch,
         accumulation=accumulation,
         padding_free=padding_free,
         checkpointing=checkpointing,
+        kept_layers=layout[0].kept_layers if layout is not None else 0,
         dtype=dtype,
         optimizer=optimizer,
         learning_rate=learning_rate,
@@ -159,7 +160,6 @@ def choose_graphs(
     train: TrainConfig,
     lora: LoraConfig,
     device: Device,
-    layout: tuple[Candidate, str] | None,
     checkpointing: Checkpointing,
     accumulation: int,
     tokens: float,
@@ -171,8 +171,6 @@ def choose_graphs(
         return False, "fp16 scales the loss step by step"
     if why := why_not_recorded(train, lora, train.precision, checkpointing, accumulation, tokens):
         return False, why
-    if train.plan == "auto" and layout is not None and not layout[0].recorded:
-        return False, "the recordings' own memory does not fit"
     return True, f"{tokens:.0f} tokens a step are too few to keep the GPU busy otherwise"
 
 

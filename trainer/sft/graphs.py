@@ -21,10 +21,11 @@ import torch
 
 from configs.console import note
 from configs.errors import first_line
+from configs.handover import RecordedFigures
 from trainer.data.template import IGNORED
 from trainer.plan.sizes import StepSize, size_for
 from trainer.sft.answer_loss import answer_loss, gather_trained
-from trainer.sft.unsloth import hidden_states
+from trainer.sft.unsloth import hidden_states, stack_versions
 from trainer.sft.varlen import rows_apart
 
 LOSS_BOUND = 5e-3
@@ -67,6 +68,8 @@ class CudaRecorder:
     def record(self, work: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor]:
         """See `Recorder`."""
         graph = torch.cuda.CUDAGraph()
+        # A recording takes its memory from a pool of its own: what live steps have freed must not lie idle beside it.
+        torch.cuda.empty_cache()
         # Other threads may go on using the GPU meanwhile.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             result = work()
@@ -110,7 +113,9 @@ class Fixed:
         # A row's first token would be learned from the row before it.
         self.labels.masked_fill_(self.positions == 0, IGNORED)
         lengths = inputs["packed_seq_lengths"].to(self.ends.device, non_blocking=True)
-        self.ends[1:-1] = lengths.cumsum(0)
+        # Rows that a smaller batch lacks are empty: they end where the last one does.
+        self.ends[1:-1] = tokens
+        self.ends[1 : 1 + lengths.numel()] = lengths.cumsum(0)
         self.ends[-1] = room
         self.items.copy_(torch.as_tensor(items), non_blocking=True)
 
@@ -153,7 +158,7 @@ class GraphedSteps:
     Args:
         eager: the trainer's own `training_step`.
         model: the PEFT model.
-        rows: rows of a step; batches of another number are left to `eager`.
+        rows: rows of a step at most.
         longest: tokens of the longest row.
         sizes: the recordings to make, the smallest first; batches that fit none are left to `eager`.
         recorder: what records.
@@ -177,26 +182,28 @@ class GraphedSteps:
         self.gradient = torch.empty(0)
         """The gradients of all trained parameters in one, once a step is recorded; each run of a recording fills it."""
         self._recorded: dict[StepSize, Recorded] = {}
-        self.replayed = self.not_replayed = 0
+        self.replayed = self.not_replayed = self._tokens = 0
         self.last_was_replayed = False
         """Whether the last step came from a recording, so that `gradient` holds its gradient."""
         self.alike: float | None = None
         """Cosine between the first recorded gradient and the unrecorded one of the same step."""
+        self.handed_over = True
+        """Whether an optimizer looks for the gradient in the parameters; one whose update is recorded does not."""
         self.off = ""
         """Why nothing is recorded any more."""
         self._made: list[StepSize] = []
 
-    def facts(self) -> dict[str, Any]:
-        """What was recorded, for the manifest."""
-        steps = self.replayed + self.not_replayed
-        return {
-            "sizes": sorted(size.tokens for size in self._made),
-            "replayed_steps": self.replayed,
-            "other_steps": self.not_replayed,
-            "recorded_share": round(self.replayed / steps, 4) if steps else 0.0,
-            "gradient_cosine": self.alike,
-            "off": self.off,
-        }
+    def figures(self, updates_off: str) -> RecordedFigures:
+        """What was recorded, and why updates were not."""
+        return RecordedFigures(
+            sizes=sorted(size.tokens for size in self._made),
+            mean_tokens=round(self._tokens / max(1, self.replayed), 1),
+            steps=self.replayed,
+            other_steps=self.not_replayed,
+            gradient_cosine=self.alike,
+            off=self.off,
+            updates_off=updates_off,
+        )
 
     def release(self) -> None:
         """Gives the recordings' memory back, and the gradients with it."""
@@ -215,7 +222,7 @@ class GraphedSteps:
         self.last_was_replayed = False
         inputs = dict(inputs)
         lengths, trained = inputs.get("packed_seq_lengths"), inputs.pop(TRAINED, None)
-        if self.off or num_items_in_batch is None or lengths is None or lengths.numel() != self._rows:
+        if self.off or num_items_in_batch is None or lengths is None or lengths.numel() > self._rows:
             return self._unrecorded(model, inputs, num_items_in_batch)
         tokens = inputs["input_ids"].shape[1]
         size = size_for(StepSize(tokens, tokens if trained is None else trained), self._sizes)
@@ -242,8 +249,10 @@ class GraphedSteps:
     def _replay(self, recorded: Recorded) -> torch.Tensor:
         recorded.replay()
         self.replayed += 1
+        self._tokens += recorded.fixed.ids.numel()
         self.last_was_replayed = True
-        self.hand_over()
+        if self.handed_over:
+            self.hand_over()
         return recorded.loss.clone()
 
     def hand_over(self) -> None:
@@ -314,7 +323,10 @@ class GraphedSteps:
 
     def _give_up(self, model: torch.nn.Module, inputs: Mapping[str, Any], items: Any, why: str) -> torch.Tensor:
         self.off = why
-        note(f"warning: steps are not recorded as CUDA graphs any more ({why}); training goes on, at a lower speed")
+        note(
+            f"warning: steps are not recorded as CUDA graphs any more ({why}; {stack_versions()}); training goes on, "
+            "several times slower where rows are short"
+        )
         if self.last_was_replayed:
             self.replayed -= 1
             self.last_was_replayed = False

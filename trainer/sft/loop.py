@@ -16,7 +16,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallbac
 from trl import SFTConfig, SFTTrainer
 
 from configs.console import console
-from configs.handover import Plan, PreparedFacts, ProofRow, write_rows
+from configs.handover import Plan, PreparedFacts, ProofRow, RecordedFigures, write_rows
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer.data.template import IGNORED
@@ -61,6 +61,7 @@ class TrainingRun:
         evaluated = _rows(heldout.slice(0, EVAL_ROWS), facts.longest_row) if heldout.num_rows else None
         self.trainer = self._trainer(_rows(train, facts.longest_row), evaluated)
         self.did = what_unsloth_did(self.model, self.trainer)
+        self.update: RecordedUpdate | None = None
         self.graphs = self._graphs(train, facts.longest_row) if plan.graphs and self.did.padding_free else None
         self.checked: list[tuple[str, str]] = []
         watch_batches(self.trainer, self._look_at_batch)
@@ -88,8 +89,14 @@ class TrainingRun:
             "tokens_per_s": round(self.log.tokens / seconds, 1),
             "peak_gb": round(peak_gb(), 3),
             "first_batch_rows_checked": len(self.checked),
-            **({"graphs": self.graphs.facts()} if self.graphs else {}),
+            "recorded": self.recorded(),
         }
+
+    def recorded(self) -> RecordedFigures | None:
+        """What came from recordings; None where nothing was to be recorded."""
+        if self.graphs is None:
+            return None
+        return self.graphs.figures(self.update.off if self.update else "")
 
     def _trainer(self, train: Dataset, heldout: Dataset | None) -> SFTTrainer:
         config = self.config.train
@@ -215,13 +222,13 @@ def training_arguments(run: RunDir, config: RunConfig, plan: Plan, *, evaluates:
 
 
 def steps_of(trainer: SFTTrainer, train: pa.Table, rows_per_step: int) -> list[StepSize]:
-    """Every whole optimizer step of the run, in order: the sampler is seeded, so that its order is known."""
+    """Every optimizer step of the run, in order: the sampler is seeded, so that its order is known."""
     lengths = train["length"].to_numpy()
     # A row's first token is never predicted.
     trained = np.array([int((labels.values.to_numpy()[1:] != IGNORED).sum()) for labels in train["labels"]])
     args = trainer.args
     epochs = math.ceil(args.max_steps * rows_per_step / len(lengths)) if args.max_steps > 0 else args.num_train_epochs
-    batches = [b for b in order_of_rows(trainer, math.ceil(epochs)) if len(b) == rows_per_step]
+    batches = list(order_of_rows(trainer, math.ceil(epochs)))
     return [StepSize(int(lengths[b].sum()), int(trained[b].sum())) for b in batches[: max(args.max_steps, 0) or None]]
 
 

@@ -18,7 +18,7 @@ from unsloth import FastLanguageModel
 from configs.handover import Plan, UnslothFacts
 from configs.schema import RunConfig
 from trainer.plan.estimate import Checkpointing
-from trainer.sft.unsloth import runs_fused_lora
+from trainer.sft.unsloth import kept_layers, runs_fused_lora
 
 
 def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any, Any]:
@@ -62,6 +62,7 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
         use_gradient_checkpointing=checkpointing,
         random_state=config.seed,
         max_seq_length=longest,
+        checkpoint_skip_layers=plan.kept_layers,
     )
     return model, tokenizer
 
@@ -83,6 +84,7 @@ def what_unsloth_did(model: Any, trainer: Any) -> UnslothFacts:
         packing=bool(trainer.args.packing),
         padding_free=bool(collator.padding_free),
         gradient_checkpointing=bool(text.is_gradient_checkpointing),
+        kept_layers=kept_layers(text),
         optimizer=str(getattr(trainer.args.optim, "value", trainer.args.optim)),
         dtype=str(next(model.parameters()).dtype).removeprefix("torch."),
         bf16_autocast=bool(trainer.args.bf16),

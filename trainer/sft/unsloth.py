@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -14,6 +15,11 @@ import torch
 Attend = Callable[..., torch.Tensor]
 """`attend(config=, context=, Q=, K=, V=)` in Unsloth's layers: (1, heads, tokens, head size) each, to
 (1, tokens, heads, head size)."""
+
+
+def stack_versions() -> str:
+    """The versions that recording depends on, in one phrase."""
+    return f"torch {torch.__version__}, Unsloth {version('unsloth')}"
 
 
 @contextmanager
@@ -69,6 +75,11 @@ def runs_fused_lora(module: torch.nn.Module) -> list[str]:
     if forward is not None and "lora_mlp" in getattr(forward, "__name__", ""):
         found.append("mlp")
     return found
+
+
+def kept_layers(model: torch.nn.Module) -> int:
+    """Layers that Unsloth keeps from gradient checkpointing."""
+    return sum("_unsloth_skip_checkpoint" in vars(module) for module in model.modules())
 
 
 def watch_batches(trainer: Any, seen: Callable[[dict[str, Any]], None]) -> None:

@@ -86,6 +86,7 @@ class RecordedUpdate:
 
         try:
             self._recorded = self._recorder.record(work)
+            self._steps.handed_over = False
         except Exception as error:  # noqa: BLE001 - what cannot be recorded can still be done step by step
             self.off = cause(error)
             note(f"warning: updates are not recorded as a CUDA graph ({self.off}); training goes on, a little slower")

@@ -134,10 +134,10 @@ def main(folder: str, out: str) -> None:
 
     graphs = GraphedSteps(own, model, ROWS, 101, SIZES, Again(), ByPositions())
     found: dict[str, Any] = {"steps": [alike(batch(n, i), graphs) for i, n in enumerate(LENGTHS)]}
-    found["facts"] = graphs.facts()
+    found["facts"] = graphs.figures("").model_dump()
     before = graphs.not_replayed
     short = alike(batch((90, 80), 9), graphs)
-    found["short"] = {"replayed": short["replayed"], "own": graphs.not_replayed - before}
+    found["short"] = {"replayed": short["replayed"], "own": graphs.not_replayed - before, "cosine": short["cosine"]}
     for parameter in trained:
         parameter.grad = None
     model.eval()

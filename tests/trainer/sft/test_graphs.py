@@ -49,11 +49,13 @@ def test_recorded_steps_have_the_loss_and_gradient_of_the_trainers_own(found: di
     # The lengths differ from step to step, the sizes that are recorded do not.
     assert len({tuple(s["lengths"]) for s in steps}) == len(steps)
     assert found["facts"]["sizes"] == [128, 256]
-    assert found["facts"]["recorded_share"] == 1
+    assert (found["facts"]["steps"], found["facts"]["other_steps"], found["facts"]["share"]) == (6, 0, 1)
+    assert found["facts"]["mean_tokens"] == pytest.approx((4 * 256 + 2 * 128) / 6, abs=0.1)
 
 
-def test_a_batch_of_fewer_rows_is_the_trainers_own_step(found: dict[str, Any]) -> None:
-    assert found["short"] == {"replayed": 6, "own": 1}
+def test_a_batch_of_fewer_rows_is_recorded_too(found: dict[str, Any]) -> None:
+    assert (found["short"]["replayed"], found["short"]["own"]) == (7, 0)
+    assert found["short"]["cosine"] > 0.99999
 
 
 def test_gradients_survive_being_cleared_and_an_evaluation_between_steps(found: dict[str, Any]) -> None:
