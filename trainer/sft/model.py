@@ -62,7 +62,8 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
         use_gradient_checkpointing=checkpointing,
         random_state=config.seed,
         max_seq_length=longest,
-        checkpoint_skip_layers=plan.kept_layers,
+        # On a CPU Unsloth does not know the word.
+        **({"checkpoint_skip_layers": plan.kept_layers} if plan.kept_layers else {}),
     )
     return model, tokenizer
 

@@ -1,0 +1,61 @@
+"""What is known of a run's steps before it trains is what comes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.conftest import make_run, run_stage, stage_environment
+
+pytestmark = pytest.mark.slow
+
+CHILD = """
+import json, sys
+from pathlib import Path
+
+from trainer import environment
+
+environment.settle(Path(sys.argv[1]) / "cache")
+import trainer.sft.loop as loop
+from configs.rundir import RunDir
+from trainer.data.prepare import read_rows
+from trainer.plan.layout import make_plan
+from trainer.sft.device import find_device
+
+run = RunDir.open(sys.argv[1])
+config, facts, table = run.config(), run.read().facts.prepared, read_rows(run.data / "train")
+plan = make_plan(config.train, config.lora, table["length"].to_pylist(), find_device())
+plan = plan.model_copy(update={"group_by_length": False})
+training = loop.TrainingRun(run, config, plan, facts, table, table.slice(0, 0))
+known = [[step.tokens, step.trained] for step in loop.steps_of(training.trainer, table, plan.rows_per_step)]
+own, seen = training.trainer.data_collator.torch_call, []
+
+def watched(examples):
+    trained = sum(sum(label != -100 for label in e["labels"][1:]) for e in examples)
+    seen.append([sum(len(e["input_ids"]) for e in examples), trained])
+    return own(examples)
+
+training.trainer.data_collator.torch_call = watched
+training.trainer.train()
+print(json.dumps([known, seen]))
+"""
+
+
+@pytest.mark.parametrize("options", [{"epochs": 2}, {"epochs": 1, "max_steps": 12}])
+def test_tokens_of_every_step_are_known_before_training(workshop: Path, options: dict[str, int]) -> None:
+    name = f"known-{len(options)}"
+    run = make_run(workshop, name, train={"rows_per_step": 16, "eval_steps": 0, "save_steps": 0, **options})
+    run_stage("data", run, folder=workshop)
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(run.path)],
+        env=stage_environment(workshop), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    known, seen = json.loads(done.stdout.splitlines()[-1])
+    # 120 rows are seven steps of 16 and one of 8 an epoch.
+    assert len(known) == options.get("max_steps", 16)
+    assert seen[: len(known)] == known
