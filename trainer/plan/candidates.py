@@ -131,7 +131,7 @@ def candidates(
     return found
 
 
-def keeping(setup: Setup, batches: Batches, gpu: Gpu) -> list[Setup]:
+def keeping(setup: Setup, batches: Batches, gpu: Device) -> list[Setup]:
     """The same with as many layers kept from recomputation as the memory that is left holds; none where none fits."""
     if setup.checkpointing == "off" or setup.full:
         return []
