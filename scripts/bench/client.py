@@ -5,7 +5,7 @@
 Prints requests per second and CPU milliseconds per request of: the whole evaluation (prompts, requests, scores, files),
 the client alone, the openai SDK, and `wrk` or `oha` where one is on PATH. With N in flight and a latency of T no client
 can do more than N / T; start and tail count, so take enough requests to make them small. The server is a process of its
-own, on a bare asyncio protocol so that it is not the limit.
+own, on a bare asyncio protocol: twice as fast as `eval.ask.mock_server`, so that it is not the limit.
 """
 
 from __future__ import annotations
@@ -32,20 +32,11 @@ from rich.table import Table
 from eval.ask.client import Client, check_chat
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.evaluate import evaluate
+from eval.ask.mock_server import reply_of
 from eval.tasks.task import Item, Task, conversation
 
 _OWN_LEVEL = "evaluation, own level"
-_MESSAGE = {"role": "assistant", "content": "北京"}
-_REPLY = json.dumps(
-    {
-        "id": "chatcmpl-0",
-        "object": "chat.completion",
-        "created": 0,
-        "model": "mock",
-        "choices": [{"index": 0, "message": _MESSAGE, "logprobs": None, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 200, "completion_tokens": 3, "total_tokens": 203},
-    }
-).encode()
+_REPLY = json.dumps(reply_of("北京")).encode()
 _MODELS = json.dumps({"object": "list", "data": [{"id": "mock", "owned_by": "mock"}]}).encode()
 _LENGTH = re.compile(rb"content-length:\s*(\d+)", re.IGNORECASE)
 _PASSAGE = "长城是中国古代的军事防御工程，始建于春秋战国时期，今存的长城多为明代所修。" * 8

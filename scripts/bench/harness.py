@@ -35,6 +35,7 @@ from aiohttp import web
 from rich.console import Console
 from rich.table import Table
 
+from eval.ask.mock_server import MockServer, reply_of
 from eval.tasks.builtin import load
 from scripts.bench.child import must_run
 from scripts.bench.contestants.job import LETTERS, Done, Job, Work, read_done, seen, write_job
@@ -104,49 +105,48 @@ def echo_choice(body: dict[str, Any], count_tokens: Callable[[str], int]) -> dic
     return {"index": 0, "text": prompt, "logprobs": {"token_logprobs": logprobs, "top_logprobs": top}}
 
 
-def serve(port: int, latency_s: float) -> None:
-    """The server, until it is killed."""
-    from tokenizers import Tokenizer
+class RowServer(MockServer):
+    """Answers by a row's number; `GET /seen` gives and forgets what was answered."""
 
-    tokenizer = Tokenizer.from_file(str(TOKENIZER / "tokenizer.json"))
-    window: list[float] = []
+    def __init__(self, latency_s: float) -> None:
+        super().__init__(owned_by="vllm")
+        from tokenizers import Tokenizer
 
-    def count_tokens(text: str) -> int:
-        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+        self.latency_s = latency_s
+        self.tokenizer = Tokenizer.from_file(str(TOKENIZER / "tokenizer.json"))
+        self.window: list[float] = []
+        self.app.middlewares.append(self._timed)
+        self.app.router.add_get("/seen", self._seen)
 
     @web.middleware
-    async def timed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _timed(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.method != "POST":
             return await handler(request)
-        window.append(time.perf_counter())
+        self.window.append(time.perf_counter())
         response = await handler(request)
-        window.append(time.perf_counter())
+        self.window.append(time.perf_counter())
         return response
 
-    async def report(_: web.Request) -> web.Response:
-        found = {"requests": len(window) // 2, "seconds": max(window) - min(window) if window else 0.0}
-        window.clear()
-        return web.json_response(found)
+    async def _seen(self, request: web.Request) -> web.Response:
+        window, self.window = self.window, []
+        seconds = max(window) - min(window) if window else 0.0
+        return web.json_response({"requests": len(window) // 2, "seconds": seconds})
 
-    async def models(_: web.Request) -> web.Response:
-        return web.json_response({"object": "list", "data": [{"id": "mock", "owned_by": "vllm"}]})
-
-    async def answer(request: web.Request) -> web.Response:
+    async def _chat(self, request: web.Request) -> web.Response:
         body = json.loads(await request.read())
-        await asyncio.sleep(latency_s)
-        is_chat = request.path.endswith("/chat/completions")
-        choice = chat_choice(body) if is_chat else echo_choice(body, count_tokens)
-        kind = "chat.completion" if is_chat else "text_completion"
-        usage = {"prompt_tokens": 200, "completion_tokens": 20, "total_tokens": 220}
-        reply = {"id": "0", "created": 0, "object": kind, "model": "mock", "choices": [choice], "usage": usage}
-        return web.json_response(reply)
+        await asyncio.sleep(self.latency_s)
+        return web.json_response({**reply_of(None), "choices": [chat_choice(body)]})
 
-    app = web.Application(middlewares=[timed])
-    app.router.add_get("/seen", report)
-    app.router.add_get("/v1/models", models)
-    app.router.add_post("/v1/chat/completions", answer)
-    app.router.add_post("/v1/completions", answer)
-    web.run_app(app, host="127.0.0.1", port=port, print=None, access_log=None)
+    async def _completions(self, request: web.Request) -> web.Response:
+        body = json.loads(await request.read())
+        await asyncio.sleep(self.latency_s)
+        choice = echo_choice(body, lambda text: len(self.tokenizer.encode(text, add_special_tokens=False).ids))
+        return web.json_response({**reply_of(None), "object": "text_completion", "choices": [choice]})
+
+
+def serve(port: int, latency_s: float) -> None:
+    """The server, until it is killed."""
+    web.run_app(RowServer(latency_s).app, host="127.0.0.1", port=port, print=None, access_log=None)
 
 
 @contextmanager
