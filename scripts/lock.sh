@@ -24,7 +24,8 @@ resolve() { # resolve EXTRAS OVERRIDES... > list
 UV_FIND_LINKS= resolve cuda > "$work/cuda.pins"
 vision='^(torchvision|torchaudio|torchcodec)=='
 resolve cpu "torch==2.13.0+cpu" | grep -vE "$vision" > "$work/cpu.pins"
-resolve "cpu dev" "torch==2.13.0+cpu" | grep -vE "$vision" | grep -vxFf "$work/cpu.pins" > "$work/dev.pins"
+# LangChain and LlamaIndex ask for other versions of these than vLLM does; the tests show that they work with vLLM's.
+resolve "cpu dev" "torch==2.13.0+cpu" $(grep -E '^(openai|setuptools)==' "$work/cpu.pins") | grep -vE "$vision" | grep -vxFf "$work/cpu.pins" > "$work/dev.pins"
 
 write() { # write FILE TITLE < pins
   { echo "# $2"

@@ -63,5 +63,10 @@ for list in "${lists[@]}"; do
     die "pip could not install $list" "read the lines above; behind a slow line try again, pip keeps what it has"
 done
 "${pip[@]}" install -q --no-deps --no-build-isolation -e .
+# docs/clients.md shows a client in JavaScript: where there is Node, the tests run it too.
+if [ $dev = 1 ] && command -v npm >/dev/null 2>&1; then
+  npm install --silent --no-save --no-audit --no-fund --prefix .venv/node openai@7.57.0 ||
+    say "npm could not install openai: the test of the JavaScript client is skipped"
+fi
 touch "$stamp"
 say "ready after $((SECONDS - started)) s"

@@ -1,7 +1,6 @@
 """What `docs/clients.md` shows is what happens: each snippet runs against a real server and prints what the page says.
 
-Packages that are no part of the project come from elsewhere: `TUNESERVE_CLIENTS_PYTHON` names an interpreter that has
-LangChain and LlamaIndex, `TUNESERVE_CLIENTS_NODE` a folder whose `node_modules` holds `openai`.
+`scripts/setup.sh --dev` installs LangChain and LlamaIndex and, where there is Node, `openai` for it in `.venv/node`.
 """
 
 from __future__ import annotations
@@ -114,26 +113,16 @@ def program(snippet: Snippet, code: str, tmp_path: Path) -> tuple[list[str], Pat
         return ["bash", "-euc", code], tmp_path
     if snippet.language == "js":
         return ["node", str(write(node_folder(tmp_path) / "snippet.mjs", code))], tmp_path
-    foreign = [package for package in FOREIGN if package in code]
-    return [interpreter(foreign), str(write(tmp_path / "snippet.py", code))], tmp_path
-
-
-def interpreter(packages: list[str]) -> str:
-    """A Python that has the packages."""
-    python = os.environ.get("TUNESERVE_CLIENTS_PYTHON", sys.executable) if packages else sys.executable
-    for package in packages:
-        if subprocess.run([python, "-c", f"import {package}"], capture_output=True).returncode:
-            pytest.skip(f"{package} is not installed in {python}; TUNESERVE_CLIENTS_PYTHON names another interpreter")
-    return python
+    return [sys.executable, str(write(tmp_path / "snippet.py", code))], tmp_path
 
 
 def node_folder(tmp_path: Path) -> Path:
     """A folder from which Node finds the package `openai`."""
     if shutil.which("node") is None:
         pytest.skip("Node is not installed")
-    modules = Path(os.environ.get("TUNESERVE_CLIENTS_NODE", ".")).resolve() / "node_modules"
+    modules = Path(sys.prefix) / "node" / "node_modules"
     if not (modules / "openai").is_dir():
-        pytest.skip(f"no package openai in {modules}; TUNESERVE_CLIENTS_NODE names another folder")
+        pytest.skip(f"no package openai in {modules}, where scripts/setup.sh --dev puts it if npm reaches a registry")
     (tmp_path / "node_modules").symlink_to(modules)
     return tmp_path
 
