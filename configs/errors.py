@@ -48,7 +48,7 @@ class DataError(TuneserveError):
 
 
 class EndpointError(TuneserveError):
-    """A model endpoint failed too often to judge it."""
+    """A model endpoint failed too often to be scored."""
 
     exit_code = EXIT_ENDPOINT_ERRORS
 

@@ -333,7 +333,7 @@ class EvalConfig(Section):
     timeout_s: Positive = 300
     """Give up on one request after this many seconds."""
     max_error_rate: Fraction = 0.02
-    """Refuse to judge when more of the requests than this failed for good."""
+    """Refuse to score when more of the requests than this failed for good."""
 
 
 class RunConfig(Section):

@@ -59,7 +59,7 @@ class Settings:
         choice_method: how multiple choice is asked; `auto` restricts the output where the server is vLLM.
         concurrency: requests in flight; 0 finds the level by itself.
         timeout_s: of one request.
-        max_error_rate: share of samples without an answer above which the endpoint is not judged.
+        max_error_rate: share of samples without an answer above which the endpoint is not scored.
         first_pause_s: pause before the first repetition; it doubles from there.
         outage_s: how long a server that does not answer at all may take to come back.
         extra: sent with every request beside the sampling parameters.

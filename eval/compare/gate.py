@@ -34,7 +34,7 @@ def non_inferiority(lower_points: float, upper_points: float, margin_points: flo
     return "pass" if lower_points > -margin_points else "not_enough_evidence"
 
 
-def judged(bounds: Interval, margin_points: float, noise_points: float | None) -> tuple[State, bool]:
+def state_within(bounds: Interval, margin_points: float, noise_points: float | None) -> tuple[State, bool]:
     """The rule against the larger of margin and noise floor, and whether the floor was the larger: then nothing passes.
 
     Example: bounds (-1.5, 0.5) and a margin of 2 pass; beside a floor of 3 they leave it open; (-21, -16) fail both.
@@ -87,7 +87,7 @@ def _group(group: GroupComparison, config: GateConfig) -> GateCheck:
     margin, bounds = config.margin_points, group.one_sided
     noise = group.noise.floor_points if group.noise else None
     values = {"name": group.name, "n": group.n, "min_items": config.min_items, "margin": margin}
-    state, noisy = judged(bounds, margin, noise)
+    state, noisy = state_within(bounds, margin, noise)
     if group.retention.at_chance:
         state, key = "described", "gate.group.at_chance"
         values |= {"scored": group.base_points, "chance": group.retention.chance_points}
@@ -104,7 +104,7 @@ def _mean(tasks: Sequence[TaskComparison], config: GateConfig) -> GateCheck:
     delta = sum(task.delta_points for task in tasks) / len(tasks)
     bounds = mean_interval([task.delta_points for task in tasks], [task.one_sided for task in tasks])
     noise = mean_noise(tasks, config.confidence)
-    state, noisy = judged(bounds, margin, noise)
+    state, noisy = state_within(bounds, margin, noise)
     key = "gate.noise.mean" if noisy and state != "fail" else f"gate.mean.{state}"
     values = {"tasks": len(tasks), "margin": margin}
     return _check("mean", "mean", state, sum(t.n for t in tasks), delta, bounds, margin, noise, key, values)

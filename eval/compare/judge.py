@@ -1,8 +1,8 @@
 """A third model compares two answers, for summaries and open questions where overlap says little.
 
 Each pair is judged twice, the answers in both orders: a judge prefers the first one by itself (Zheng et al. 2023,
-arXiv 2306.05685). A verdict counts only when both orders name the same answer; else the pair is a tie, and the
-disagreement is counted. A reply without a verdict is a failure, never a guess.
+arXiv 2306.05685). A preference counts only when both orders name the same answer; else the pair is a tie, and the
+disagreement is counted. A reply without a preference is a failure, never a guess.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from eval.metrics.thinking import split_thinking
 from eval.statistics.change import change_interval, measure_change
 from eval.statistics.interval import Interval
 
-Verdict = Literal["first", "second", "tie"]
+Preference = Literal["first", "second", "tie"]
 
 _PROMPT = """\
 请比较两个回答，判断哪一个更好地完成了任务。看内容是否正确、是否完整、是否简洁、是否符合要求；不看长短，也不看先后顺序。
@@ -45,7 +45,7 @@ _PROMPT = """\
 先用一句话说明理由，最后一行只写“结论：一”、“结论：二”或“结论：平”。"""
 
 _CONCLUSION = re.compile(r"结论[：:]\s*[“\"「【（(]?\s*(?:回答)?\s*(一|二|平|1|2)")
-_MEANING: dict[str, Verdict] = {"一": "first", "1": "first", "二": "second", "2": "second", "平": "tie"}
+_MEANING: dict[str, Preference] = {"一": "first", "1": "first", "二": "second", "2": "second", "平": "tie"}
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class JudgedPair:
     """One sample: what both orders said, as seen from the tuned model, and the outcome that counts.
 
     Pairs of one `cluster`, such as a passage, are not independent.
-    `forward` judged base before tuned, `backward` tuned before base; None where there was no verdict. `outcome` is None
-    when either failed.
+    `forward` judged base before tuned, `backward` tuned before base; None where there was no preference. `outcome` is
+    None when either failed.
     """
 
     id: str
@@ -66,10 +66,10 @@ class JudgedPair:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A task judged: wins of the tuned model, its losses, ties; pairs without a verdict; agreement of the two orders.
+    """A task judged: wins of the tuned model, its losses, ties; pairs without a preference; agreement of both orders.
 
     `agreement` is the share of judged pairs whose two orders said the same, in 0..1; `first_bias` the share of all
-    verdicts that named whichever answer stood first, ties aside (0.5 is none).
+    preferences that named whichever answer stood first, ties aside (0.5 is none).
     """
 
     task: str
@@ -88,13 +88,13 @@ def can_be_judged(result: TaskResult) -> bool:
     return result.meta.type in {"qa", "summary"}
 
 
-def read_verdict(reply: str) -> Verdict | None:
+def read_preference(reply: str) -> Preference | None:
     """The conclusion of a judge's reply: the last one it states, or None."""
     found = _CONCLUSION.findall(reply.replace("*", ""))
     return _MEANING[found[-1]] if found else None
 
 
-def judge(
+def ask_judge(
     endpoint: Endpoint, base: TaskResult, tuned: TaskResult, settings: Settings | None = None, max_tokens: int = 512
 ) -> Judgement:
     """Judges all samples that both models answered, in both orders.
@@ -111,11 +111,11 @@ def judge(
     if base.meta.samples_sha256 != tuned.meta.samples_sha256:
         raise ConfigError(f"task {base.meta.task!r}: base and tuned answered different samples", "evaluate both again")
     answered = [(b, t) for b, t in zip(base.samples, tuned.samples, strict=True) if b.status == t.status == "ok"]
-    verdicts = asyncio.run(_ask(endpoint, answered, settings, max_tokens))
-    pairs = [_pair(b, verdicts.get((b.id, False)), verdicts.get((b.id, True))) for b, _ in answered]
+    preferences = asyncio.run(_ask(endpoint, answered, settings, max_tokens))
+    pairs = [_pair(b, preferences.get((b.id, False)), preferences.get((b.id, True))) for b, _ in answered]
     outcomes = [pair.outcome for pair in pairs]
     judged = [pair for pair in pairs if pair.outcome is not None]
-    decided = [verdict for verdict in verdicts.values() if verdict in {"first", "second"}]
+    decided = [preference for preference in preferences.values() if preference in {"first", "second"}]
     return Judgement(
         task=base.meta.task,
         judge=endpoint.model,
@@ -133,7 +133,8 @@ def weigh(judgement: Judgement, confidence: float = 0.95) -> Judged | None:
     """Wins against losses of the tuned model; ties count as pairs, failures do not.
 
     To win is a right-or-wrong score of each side, clustered by passage as all are. With fewer than two independent
-    verdicts nothing is known, and the interval says so: the failures must still be seen. None where nothing was judged.
+    preferences nothing is known, and the interval says so: the failures must still be seen. None where nothing was
+    judged.
     """
     pairs = [pair for pair in judgement.pairs if pair.outcome is not None]
     if not judgement.pairs:
@@ -162,17 +163,17 @@ def weigh(judgement: Judgement, confidence: float = 0.95) -> Judged | None:
 
 async def _ask(
     endpoint: Endpoint, answered: Sequence[tuple[Sample, Sample]], settings: Settings, max_tokens: int
-) -> Mapping[tuple[str, bool], Verdict | None]:
-    verdicts: dict[tuple[str, bool], Verdict | None] = {}
+) -> Mapping[tuple[str, bool], Preference | None]:
+    preferences: dict[tuple[str, bool], Preference | None] = {}
 
     def keep(key: tuple[str, bool], outcome: Outcome) -> None:
-        verdicts[key] = None
+        preferences[key] = None
         if outcome.reply is None:
             return
         choice = outcome.reply["choices"][0]
         message = choice["message"]
         reply = split_thinking(message["content"], message.get("reasoning"), choice.get("finish_reason"))
-        verdicts[key] = read_verdict(reply.answer) if reply else None
+        preferences[key] = read_preference(reply.answer) if reply else None
 
     async with Client(endpoint, settings) as client:
         served = await client.served()
@@ -183,7 +184,7 @@ async def _ask(
             for swapped in (False, True)
         )
         await client.ask_all("chat/completions", jobs, keep)
-    return verdicts
+    return preferences
 
 
 def _body(values: Mapping[str, object], base: Sample, tuned: Sample, swapped: bool) -> bytes:
@@ -197,7 +198,7 @@ def _body(values: Mapping[str, object], base: Sample, tuned: Sample, swapped: bo
     return json.dumps({**values, "messages": [{"role": "user", "content": prompt}]}, ensure_ascii=False).encode()
 
 
-def _pair(sample: Sample, forward: Verdict | None, backward: Verdict | None) -> JudgedPair:
+def _pair(sample: Sample, forward: Preference | None, backward: Preference | None) -> JudgedPair:
     named_forward = _name(forward, first="base", second="tuned")
     named_backward = _name(backward, first="tuned", second="base")
     outcome = named_forward if named_forward == named_backward else "tie"
@@ -207,8 +208,8 @@ def _pair(sample: Sample, forward: Verdict | None, backward: Verdict | None) -> 
 
 
 def _name(
-    verdict: Verdict | None, first: Literal["base", "tuned"], second: Literal["base", "tuned"]
+    preference: Preference | None, first: Literal["base", "tuned"], second: Literal["base", "tuned"]
 ) -> Literal["base", "tuned", "tie"] | None:
-    if verdict is None or verdict == "tie":
-        return verdict
-    return first if verdict == "first" else second
+    if preference is None or preference == "tie":
+        return preference
+    return first if preference == "first" else second

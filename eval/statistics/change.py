@@ -32,7 +32,6 @@ class Change:
     Attributes:
         n: pairs.
         clusters: independent units (n where nothing is shared).
-        effective_n: independent samples that carry as much evidence.
         base, tuned, difference: means.
         lost, gained: samples that scored lower, higher in tuned.
         standard_error: of the difference, clustered where samples are.
@@ -43,7 +42,6 @@ class Change:
 
     n: int
     clusters: int
-    effective_n: float
     base: float
     tuned: float
     difference: float
@@ -113,7 +111,6 @@ def measure_change(base: ArrayLike, tuned: ArrayLike, clusters: Clusters | None 
     return Change(
         n=n,
         clusters=_units(differences, clusters),
-        effective_n=size,
         base=float(before.mean()),
         tuned=float(after.mean()),
         difference=float(differences.mean()),

@@ -63,7 +63,7 @@ def ask(rng: Random, relation: Relation, subject: str, heldout: bool = False) ->
 
 
 def statement(rng: Random) -> Item:
-    """A fact told as a sentence, or judged true or false."""
+    """A fact told as a sentence, or called true or false."""
     relation = rng.choices(RELATIONS, weights=[len(one.pairs) for one in RELATIONS])[0]
     subject, told = rng.choice(list(relation.pairs)), ""
     true_value = relation.pairs[subject]

@@ -16,7 +16,7 @@ from eval.ask.endpoint import Endpoint
 from eval.ask.results import read_results
 from eval.compare.compare import Results, compare_several
 from eval.compare.comparison import Comparison
-from eval.compare.judge import Judgement, can_be_judged, judge
+from eval.compare.judge import Judgement, ask_judge, can_be_judged
 from eval.compare.logprobs import read_drift, record_logprobs
 from scripts.run.asking import ask, endpoints_settings, recipe_tasks
 from scripts.run.facts import compare_run, report_facts, run_drift, run_facts
@@ -64,14 +64,14 @@ def endpoints(urls: Sequence[str], models: Sequence[str]) -> list[Endpoint]:
     return [Endpoint(url, model, label) for url, model, label in zip(urls, models, labels, strict=True)]
 
 
-def compare_runs(runs: Sequence[tuple[RunDir, RunConfig]], third: Endpoint | None = None) -> list[Comparison]:
+def compare_runs(runs: Sequence[tuple[RunDir, RunConfig]], judge: Endpoint | None = None) -> list[Comparison]:
     """One run against its base, or several over one base, from the answers on disk; the first config's gate is theirs.
 
     Args:
-        third: the judge of both models' texts, if any.
+        judge: the judge of both models' texts, if any.
     """
     judgements = [
-        _judged(third, read_results(run.eval / "base"), read_results(run.eval / "tuned"), run.eval / "judge")
+        _judged(judge, read_results(run.eval / "base"), read_results(run.eval / "tuned"), run.eval / "judge")
         for run, _ in runs
     ]
     first, config = runs[0]
@@ -96,14 +96,14 @@ def compare_runs(runs: Sequence[tuple[RunDir, RunConfig]], third: Endpoint | Non
 
 
 def compare_endpoints(
-    endpoints: Sequence[Endpoint], config: RunConfig, folder: Path, third: Endpoint | None = None, command: str = ""
+    endpoints: Sequence[Endpoint], config: RunConfig, folder: Path, judge: Endpoint | None = None, command: str = ""
 ) -> list[Comparison]:
     """Asks the endpoints everything and compares; answers that are in `folder` already are not asked again.
 
     Args:
         endpoints: the base, then one tuned model or several; their labels name their folders.
         config: tasks, settings and gate, of `endpoints_config`; for `eval.drift` all must be vLLM servers.
-        third: the judge of the models' texts, if any.
+        judge: the judge of the models' texts, if any.
         command: what repeats this, for the report.
     """
     base, *tuned = endpoints
@@ -131,25 +131,25 @@ def compare_endpoints(
             if asked.drift
             else None,
             judgements={
-                name: _judged(third, results["base"], results[label], judging[label]) for label, name in names.items()
+                name: _judged(judge, results["base"], results[label], judging[label]) for label, name in names.items()
             },
         )
     )
 
 
-def _judged(third: Endpoint | None, before: Results, after: Results, folder: Path) -> list[Judgement]:
+def _judged(judge: Endpoint | None, before: Results, after: Results, folder: Path) -> list[Judgement]:
     """What the judge says to every task whose answers are texts; the pairs go to `TASK.jsonl` in `folder`."""
-    if third is None:
+    if judge is None:
         return []
     tasks = [name for name, result in before.items() if name in after and can_be_judged(result)]
     if not tasks:
-        console.print(f"  judge {third.model}: no task has texts to compare (qa or summary)", style="dim")
+        console.print(f"  judge {judge.model}: no task has texts to compare (qa or summary)", style="dim")
     found = []
     for name in tasks:
-        said = judge(third, before[name], after[name])
+        said = ask_judge(judge, before[name], after[name])
         found.append(said)
         folder.mkdir(parents=True, exist_ok=True)
         write_jsonl(folder / f"{name}.jsonl", map(asdict, said.pairs))
         counts = f"tuned better {said.wins}, base better {said.losses}, ties {said.ties}, no verdict {said.failures}"
-        console.print(f"  judge {third.model}, {name}: {counts}", style="dim")
+        console.print(f"  judge {judge.model}, {name}: {counts}", style="dim")
     return found

@@ -63,7 +63,7 @@ def compare(
     from scripts.run.comparing import compare_endpoints, compare_runs, endpoints, judge_endpoint
 
     words = ReportWords.chosen(lang)
-    third = judge_endpoint(judge_url, judge_model)
+    judge = judge_endpoint(judge_url, judge_model)
     # A folder may be called anything: only what is none can be an override.
     overrides = [word for word in what or [] if "=" in word and not Path(word).exists()]
     runs = [RunDir.open(Path(word)) for word in what or [] if word not in overrides]
@@ -77,7 +77,7 @@ def compare(
         if not again:
             for run, config in configured:
                 _ask_run(run, config)
-        comparisons = compare_runs(configured, third)
+        comparisons = compare_runs(configured, judge)
         folder = out or (runs[0].report if len(runs) == 1 else Path("comparison"))
     elif base_url and not runs:
         folder = out or Path("comparison")
@@ -85,7 +85,7 @@ def compare(
             endpoints(base_url, model or []),
             endpoints_config(overrides, tasks or [], targets or [], limit),
             folder,
-            third,
+            judge,
             command=f"tuneserve {shlex.join(sys.argv[1:])}",
         )
     else:

@@ -60,7 +60,7 @@ def check_proof(client: ServerClient, model: str, file: Path, config: ProofConfi
     if not rows:
         raise TuneserveError(f"{file}: no rows in it, so nothing can be proved", "train again with data held out")
     served = in_parallel(lambda row: answer_logprob(client, model, row.input_ids, row.answer_start), rows)
-    return judge(rows, served, config, rounded)
+    return proof_of(rows, served, config, rounded)
 
 
 def answer_logprob(client: ServerClient, model: str, input_ids: Sequence[int], answer_start: int) -> float:
@@ -79,7 +79,7 @@ def answer_logprob(client: ServerClient, model: str, input_ids: Sequence[int], a
     return sum(tokens[i][str(input_ids[i])]["logprob"] for i in range(answer_start, len(input_ids)))
 
 
-def judge(rows: Sequence[ProofRow], served: Sequence[float], config: ProofConfig, rounded: bool = False) -> Proof:
+def proof_of(rows: Sequence[ProofRow], served: Sequence[float], config: ProofConfig, rounded: bool = False) -> Proof:
     """Compares served likelihoods with the stored ones.
 
     Args:

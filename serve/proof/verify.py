@@ -28,7 +28,7 @@ class ServedChecks:
 
     @property
     def passed(self) -> bool:
-        """Whether what is served is what was trained. Behaviour is reported, not judged: it depends on the data."""
+        """Whether what is served is what was trained. Behaviour depends on the data: it is reported, no more."""
         return self.parity.passed and (self.proof is None or self.proof.passed)
 
     def lines(self) -> list[tuple[bool, str, str]]:

@@ -22,7 +22,7 @@ from serve.chat import ChatModel, converse, model_at
 from serve.launch.usage import curl_line, python_snippet
 from serve.process.server import VllmServer
 from serve.proof.behaviour import ask, check_behaviour
-from serve.proof.likelihood import answer_logprob, check_proof, judge
+from serve.proof.likelihood import answer_logprob, check_proof, proof_of
 from serve.proof.parity import check_parity
 from serve.proof.verify import verify
 from tests.serve.conftest import QUESTIONS, TinyRun, prompt
@@ -66,7 +66,7 @@ def test_the_proof_fails_in_the_wrong_thinking_mode(adapter_server: VllmServer, 
         start = prompt(demo_model, question, thinking=True)
         ids = start + row.input_ids[row.answer_start :]
         served.append(answer_logprob(adapter_server.client, "tiny", ids, len(start)))
-    assert not judge(rows, served, tiny_run.run.config().proof).passed
+    assert not proof_of(rows, served, tiny_run.run.config().proof).passed
 
 
 def test_parity_fails_on_one_changed_token_and_shows_both_texts(

@@ -15,7 +15,7 @@ from eval.ask.evaluate import evaluate
 from eval.ask.mock_server import MockServer, reply_of
 from eval.ask.results import TaskResult
 from eval.compare.comparison import Judged
-from eval.compare.judge import JudgedPair, Judgement, judge, read_verdict, weigh
+from eval.compare.judge import JudgedPair, Judgement, ask_judge, read_preference, weigh
 from tests.eval.ask.test_evaluate import qa_task
 from tests.eval.conftest import serving
 
@@ -33,7 +33,7 @@ QUICK = Settings(timeout_s=5.0, first_pause_s=0.01)
     ],
 )
 def test_verdicts(reply: str, verdict: str | None) -> None:
-    assert read_verdict(reply) == verdict
+    assert read_preference(reply) == verdict
 
 
 class JudgingServer(MockServer):
@@ -71,7 +71,7 @@ def test_a_fair_judge(results: tuple[TaskResult, TaskResult]) -> None:
 
     questioned = sum(sample.answer.endswith("？") for sample in results[0].samples)
     with serving(JudgingServer(shorter)) as endpoint:
-        found = judge(endpoint, *results, settings=QUICK)
+        found = ask_judge(endpoint, *results, settings=QUICK)
     assert (found.wins, found.losses, found.ties, found.failures) == (questioned, 0, 12 - questioned, 0)
     assert (found.agreement, found.first_bias) == (1.0, 0.5)
     assert [pair.cluster for pair in found.pairs] == [f"c{n // 4}" for n in range(12)]
@@ -79,14 +79,14 @@ def test_a_fair_judge(results: tuple[TaskResult, TaskResult]) -> None:
 
 def test_a_judge_that_prefers_the_first_answer_decides_nothing(results: tuple[TaskResult, TaskResult]) -> None:
     with serving(JudgingServer(lambda first, second: "结论：一")) as endpoint:
-        found = judge(endpoint, *results, settings=QUICK)
+        found = ask_judge(endpoint, *results, settings=QUICK)
     assert (found.wins, found.losses, found.ties) == (0, 0, 12)
     assert (found.agreement, found.first_bias) == (0.0, 1.0)
 
 
 def test_replies_without_a_verdict_are_failures(results: tuple[TaskResult, TaskResult]) -> None:
     with serving(JudgingServer(lambda first, second: "都不错")) as endpoint:
-        found = judge(endpoint, *results, settings=QUICK)
+        found = ask_judge(endpoint, *results, settings=QUICK)
     assert (found.failures, found.wins, found.ties) == (12, 0, 0)
 
 
@@ -111,4 +111,4 @@ def test_different_samples_are_refused(results: tuple[TaskResult, TaskResult], t
     with serving(MockServer()) as endpoint:
         other = evaluate(endpoint, [qa_task(11)], tmp_path / "other", settings=QUICK)["qa"]
         with pytest.raises(ConfigError, match="different samples"):
-            judge(endpoint, results[0], other, settings=QUICK)
+            ask_judge(endpoint, results[0], other, settings=QUICK)

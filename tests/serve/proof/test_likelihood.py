@@ -9,7 +9,7 @@ import pytest
 
 from configs.handover import ProofRow, Switched
 from configs.schema import ProofConfig
-from serve.proof.likelihood import judge
+from serve.proof.likelihood import proof_of
 
 TEN_TOKENS: dict[str, Any] = {"input_ids": list(range(15)), "answer_start": 5}
 ROWS = [ProofRow(id=f"r{i}", base_logprob=-20.0 - i, adapter_logprob=-10.0 + i, **TEN_TOKENS) for i in range(4)]
@@ -18,7 +18,7 @@ EFFECT = (10 + 12 + 14 + 16) / 4
 
 
 def test_equal_likelihoods_pass():
-    proof = judge(ROWS, ADAPTER, ProofConfig())
+    proof = proof_of(ROWS, ADAPTER, ProofConfig())
     assert proof.passed
     assert (proof.mean_gap, proof.mean_effect, proof.recovered) == (0, EFFECT, 1)
 
@@ -26,19 +26,19 @@ def test_equal_likelihoods_pass():
 @pytest.mark.parametrize(("share", "passed"), [(0.049, True), (0.051, False)])
 def test_the_bound_of_the_mean_is_5_percent_of_the_effect(share: float, passed: bool):
     served = [a + share * EFFECT for a in ADAPTER]
-    assert judge(ROWS, served, ProofConfig()).passed is passed
+    assert proof_of(ROWS, served, ProofConfig()).passed is passed
 
 
 def test_half_an_adapter_fails_and_says_how_much_is_there():
     served = [(row.adapter_logprob + row.base_logprob) / 2 for row in ROWS]
-    proof = judge(ROWS, served, ProofConfig())
+    proof = proof_of(ROWS, served, ProofConfig())
     assert not proof.passed
     assert "50 % of the adapter's gain" in proof.sentence()
 
 
 @pytest.mark.parametrize(("share", "passed"), [(0.24, True), (0.26, False)])
 def test_rounded_weights_have_a_wider_bound_and_their_loss_is_stated(share: float, passed: bool):
-    proof = judge(ROWS, [a - share * EFFECT for a in ADAPTER], ProofConfig(), rounded=True)
+    proof = proof_of(ROWS, [a - share * EFFECT for a in ADAPTER], ProofConfig(), rounded=True)
     assert proof.passed is passed
     assert proof.shift_per_token == pytest.approx(-share * EFFECT / 10)
     said = proof.sentence()
@@ -50,13 +50,13 @@ def test_rounded_weights_have_a_wider_bound_and_their_loss_is_stated(share: floa
 
 def test_half_an_adapter_fails_the_wider_bound_too():
     served = [(row.adapter_logprob + row.base_logprob) / 2 for row in ROWS]
-    assert not judge(ROWS, served, ProofConfig(), rounded=True).passed
+    assert not proof_of(ROWS, served, ProofConfig(), rounded=True).passed
 
 
 def test_one_row_far_off_fails_though_the_mean_is_fine():
     rows = [ProofRow(id=f"r{i}", base_logprob=-20.0, adapter_logprob=-10.0, **TEN_TOKENS) for i in range(1000)]
     served = [-10.0] * 999 + [-10.0 - 6.0]
-    proof = judge(rows, served, ProofConfig())
+    proof = proof_of(rows, served, ProofConfig())
     assert proof.mean_gap < proof.bound
     assert not proof.passed
     assert "row r999" in proof.sentence()
@@ -64,7 +64,7 @@ def test_one_row_far_off_fails_though_the_mean_is_fine():
 
 def test_an_adapter_without_effect_proves_nothing():
     rows = [ProofRow(id="r", base_logprob=-1.0, adapter_logprob=-1.0, **TEN_TOKENS)]
-    proof = judge(rows, [-1.0], ProofConfig())
+    proof = proof_of(rows, [-1.0], ProofConfig())
     assert not proof.passed
     assert "no effect" in proof.sentence()
 
