@@ -1,18 +1,18 @@
-"""The supervisor in the background: `python -m serve.daemon`, with the job and the hand-over on standard input."""
+"""The supervisor in the background: `python -m serve.daemon`, told by standard input what to do and go on from."""
 
 from __future__ import annotations
 
 import sys
 
 from configs.errors import TuneserveError
-from serve.service import HANDLE, JOB, run_daemon
+from serve.service import FROM, JOB, run_daemon
 
 
 def main() -> int:
     """Supervises until SIGTERM; what the user must know stands in the state file."""
-    job, handle = sys.stdin.buffer.read().split(b"\n", 1)
+    job, start_from = sys.stdin.buffer.read().split(b"\n", 1)
     try:
-        run_daemon(JOB.validate_json(job), HANDLE.validate_json(handle))
+        run_daemon(JOB.validate_json(job), FROM.validate_json(start_from))
     except KeyboardInterrupt:
         return 0
     except TuneserveError as error:

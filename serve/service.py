@@ -10,16 +10,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydantic import TypeAdapter
 from rich.console import Console
 
 from configs.console import Terminal, mark, paint, plain
-from configs.errors import TuneserveError
+from configs.errors import ConfigError, TuneserveError
 from configs.rundir import RunDir
 from serve.launch.job import ServeJob
+from serve.launch.ports import take_port
 from serve.launch.preflight import preflight, require
 from serve.launch.usage import usage_text
 from serve.process.causes import log_since
@@ -28,12 +29,16 @@ from serve.process.progress import StartDisplay
 from serve.process.server import VllmServer
 from serve.process.supervisor import Supervisor, stop_on_signals
 from serve.proof.verify import ServedChecks, verify
-from serve.state.servers import ServerState, find_server, read_state
+from serve.state.port_lock import PortLock, is_held
+from serve.state.servers import ServerState, find_server, known_state
 
 JOB = TypeAdapter(ServeJob)
-HANDLE = TypeAdapter(Handle | None)
+FROM = TypeAdapter(Handle | int)
+"""What a background process goes on from: a running server, or, to start one, the descriptor of the port's lock."""
 
 STOP_TIMEOUT_S = 120.0
+BACKGROUND_S = 60.0
+"""What a background process gets to say that it has begun."""
 
 
 def look_before(job: ServeJob, console: Console) -> None:
@@ -85,50 +90,86 @@ def serve_detached(job: ServeJob, console: Console) -> ServerState:
     look_before(job, console)
     console.print(plain(job.command.shown(), "dim"))
     said_before = job.supervisor_log.stat().st_size if job.supervisor_log.exists() else 0
-    daemon = _spawn_daemon(job, None)
+    lock = take_port(job.command.host, job.command.port)  # here, so that a refusal is heard here
+    try:
+        daemon = _spawn_daemon(job, lock.descriptor, (lock.descriptor,))
+    finally:
+        lock.release()
     try:
         with StartDisplay(console) as display:
             state = _await_ready(job, daemon, display)
     except BaseException:
-        daemon.send_signal(signal.SIGTERM)
-        daemon.wait()
+        _end(daemon)
         raise
     console.print(plain(log_since(job.supervisor_log, said_before).strip()))
     console.print(plain(usage_text(job.command, f"tuneserve serve stop {job.command.port}")))
     return state
 
 
+def _end(daemon: subprocess.Popen[bytes]) -> None:
+    """Ends a background process that is not wanted any more; its server goes with it."""
+    daemon.send_signal(signal.SIGTERM)
+    try:
+        daemon.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        daemon.wait()
+
+
 def detach_running(job: ServeJob, server: VllmServer, console: Console) -> ServerState:
     """Hands a server that is already up over to a supervisor in the background, without a restart."""
     handle = server.hand_over()
-    daemon = _spawn_daemon(job, handle)
-    for descriptor in (handle.control_fd, handle.reports_fd):
+    daemon = _spawn_daemon(job, handle, handle.descriptors)
+    for descriptor in handle.descriptors:
         os.close(descriptor)
     state = _await_ready(job, daemon, StartDisplay(console))
     console.print(plain(usage_text(job.command, f"tuneserve serve stop {job.command.port}")))
     return state
 
 
-def stop(which: str | Path | None = None) -> ServerState:
+def stop(which: str | Path | None = None, confirm: Callable[[ServerState], bool] | None = None) -> ServerState:
     """Stops a server by run, folder, port or name, and returns its last state once nothing of it is left.
 
+    Args:
+        which: None takes the only server there is, where it serves something of this folder.
+        confirm: asked before a server of another folder is stopped that was not named; None refuses.
+
     Raises:
-        ConfigError: there is no such server, or several.
-        TuneserveError: its supervisor does not end.
+        ConfigError: there is no such server, or several, or it is another folder's and not confirmed.
+        TuneserveError: its supervisor does not end, or something of the server is left.
     """
     state = find_server(which)
+    if which is None and not _is_here(state) and not (confirm and confirm(state)):
+        raise ConfigError(
+            f"{', '.join(state.names)} on port {state.port} serves {state.served}, which is not in this folder",
+            f"to stop it, name it: `tuneserve serve stop {state.port}`",
+        )
     if not state.alive:
         return state
     os.kill(state.supervisor_pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT_S
-    while state.alive:
+    while state.alive or is_held(state.port):
         if time.monotonic() > deadline:
             raise TuneserveError(
                 f"the supervisor {state.supervisor_pid} did not end within {STOP_TIMEOUT_S:.0f} s",
                 f"kill -9 {state.supervisor_pid}; the server goes with it",
             )
+        if not state.alive and _another(state):
+            break
         time.sleep(0.1)
-    return read_state(state.port) or state
+    return known_state(state.port) or state
+
+
+def _is_here(state: ServerState) -> bool:
+    """Whether what a server serves is in the current folder, or the folder is in it."""
+    here, served = Path.cwd(), Path(state.served)
+    return served.is_relative_to(here) or here.is_relative_to(served)
+
+
+def _another(state: ServerState) -> bool:
+    """Whether another server has been started on the port since."""
+    now = known_state(state.port)
+    return now is not None and now.supervisor_began != state.supervisor_began
 
 
 def logs(which: str | Path | None = None, follow: bool = False, lines: int = 50) -> Iterator[str]:
@@ -163,16 +204,19 @@ def check_and_record(job: ServeJob, server: VllmServer) -> Iterator[tuple[str, S
         yield name, checks
 
 
-def run_daemon(job: ServeJob, handle: Handle | None) -> None:
+def run_daemon(job: ServeJob, start_from: Handle | int) -> None:
     """What the background process does: supervise, from a start or from a hand-over."""
     console = Terminal(soft_wrap=True)
-    supervisor = _supervisor(job, console)
+    lock = PortLock.inherit(job.command.port, start_from) if isinstance(start_from, int) else None
+    supervisor = _supervisor(job, console, lock=lock)
     with stop_on_signals(supervisor):
-        server = VllmServer.adopt(job.command, job.log, handle) if handle else supervisor.start()
-        supervisor.watch(server)
+        running = VllmServer.adopt(job.command, job.log, start_from) if isinstance(start_from, Handle) else None
+        supervisor.watch(running or supervisor.start())
 
 
-def _supervisor(job: ServeJob, console: Console, display: StartDisplay | None = None) -> Supervisor:
+def _supervisor(
+    job: ServeJob, console: Console, display: StartDisplay | None = None, lock: PortLock | None = None
+) -> Supervisor:
     return Supervisor(
         job.command,
         job.served,
@@ -182,6 +226,7 @@ def _supervisor(job: ServeJob, console: Console, display: StartDisplay | None = 
         say=lambda text: console.print(plain(text)),
         on_phase=display.on_phase if display else None,
         accept=lambda server: _accept(job, server, console),
+        lock=lock,
     )
 
 
@@ -195,7 +240,7 @@ def _accept(job: ServeJob, server: VllmServer, console: Console) -> None:
         checks.require(whose)
 
 
-def _spawn_daemon(job: ServeJob, handle: Handle | None) -> subprocess.Popen[bytes]:
+def _spawn_daemon(job: ServeJob, start_from: Handle | int, descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
     job.supervisor_log.parent.mkdir(parents=True, exist_ok=True)
     with job.supervisor_log.open("a") as log:
         daemon = subprocess.Popen(
@@ -203,27 +248,35 @@ def _spawn_daemon(job: ServeJob, handle: Handle | None) -> subprocess.Popen[byte
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            pass_fds=(handle.control_fd, handle.reports_fd) if handle else (),
+            pass_fds=descriptors,
             start_new_session=True,
         )
     assert daemon.stdin is not None
-    daemon.stdin.write(JOB.dump_json(job) + b"\n" + HANDLE.dump_json(handle))
+    daemon.stdin.write(JOB.dump_json(job) + b"\n" + FROM.dump_json(start_from))
     daemon.stdin.close()
     return daemon
 
 
 def _await_ready(job: ServeJob, daemon: subprocess.Popen[bytes], display: StartDisplay) -> ServerState:
     began = time.monotonic()
+    # The supervisor gives a start up by itself; what follows a start may take as long again.
+    deadline = began + BACKGROUND_S + 2 * job.config.ready_timeout_s
     while True:
-        state = read_state(job.command.port)
-        if state is not None and state.supervisor_pid == daemon.pid:
+        now, state = time.monotonic(), known_state(job.command.port)
+        mine = state is not None and state.supervisor_pid == daemon.pid
+        if now > deadline or (not mine and now > began + BACKGROUND_S):
+            raise TuneserveError(
+                f"the background supervisor (pid {daemon.pid}) was not ready after {now - began:.0f} s",
+                f"see {job.supervisor_log} and {job.log}; serve.ready_timeout_s is {job.config.ready_timeout_s}",
+            )
+        if state is not None and mine:
             if state.state == "ready":
                 return state
             if state.state == "failed":
                 failed = TuneserveError(state.message, state.next_step)
                 failed.exit_code = daemon.wait()
                 raise failed
-            display.on_phase(state.phase or "importing", time.monotonic() - began)
+            display.on_phase(state.phase or "importing", now - began)
         if daemon.poll() is not None:
             raise TuneserveError(
                 f"the background supervisor ended with exit code {daemon.returncode}", f"see {job.supervisor_log}"

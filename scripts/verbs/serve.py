@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from configs.console import console, tables
+from configs.console import console, print_error, tables, visible
 from configs.errors import ConfigError
 from configs.rundir import RunDir
 from serve.state.servers import ServerState
@@ -50,15 +51,17 @@ def serve(
     """
     from serve import service
     from serve.launch.job import prepare
-    from serve.state.servers import status
+    from serve.state.servers import damaged, status
 
     own, extra = split_arguments([*(rest or []), *context.args])
     match what:
         case "status":
             _print_status(status())
+            for error in damaged():
+                print_error(error)
             return
         case "stop":
-            state = service.stop(own[0] if own else None)
+            state = service.stop(own[0] if own else None, _ask if sys.stdin.isatty() else None)
             console.print(f"stopped {', '.join(state.names)} on port {state.port}")
             return
         case "logs":
@@ -125,6 +128,12 @@ def _pairs(named: list[str]) -> dict[str, str]:
     if not pairs:
         raise ConfigError("--adapters names no run", "e.g. --adapters a=runs/a b=runs/b")
     return pairs
+
+
+def _ask(state: ServerState) -> bool:
+    """Whether a server of another folder is meant."""
+    names = ", ".join(state.names)
+    return typer.confirm(visible(f"stop {names} on port {state.port}, which serves {state.served}?"), default=False)
 
 
 def _print_status(states: list[ServerState]) -> None:

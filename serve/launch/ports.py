@@ -4,14 +4,58 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 
 import psutil
 
 from configs.errors import ConfigError
+from serve.state.port_lock import PortLock, is_held
+from serve.state.servers import known_state
+
+ENDING_WAIT_S = 30.0
+"""What a server that is on its way out gets to leave its port."""
+BEGINNING_WAIT_S = 3.0
+"""What one that has just taken the port gets to say who it is."""
+POLL_S = 0.1
 
 
 def require_free_port(host: str, port: int) -> None:
     """Raises a ConfigError that names the owner when a server could not listen on host and port."""
+    take_port(host, port).release()
+
+
+def take_port(host: str, port: int) -> PortLock:
+    """The lock of a port on which a server can listen. Where a server of ours is just ending there, its end is awaited.
+
+    Raises:
+        ConfigError: another server has the port, or has just been started on it; it is named.
+    """
+    began = time.monotonic()
+    while (lock := PortLock.take(port)) is None:
+        waited, owner = time.monotonic() - began, known_state(port)
+        other = f"choose another port: serve.port={free_port_after(host, port)}"
+        if owner is not None and owner.alive and owner.state not in ("stopping", "stopped", "failed"):
+            raise ConfigError(
+                f"port {port} is taken by {', '.join(owner.names)} from {owner.served}, which is {owner.state} "
+                f"(pid {owner.supervisor_pid}, started {owner.started})",
+                f"stop it: `tuneserve serve stop {port}`, or {other}",
+            )
+        if waited > (ENDING_WAIT_S if owner is not None else BEGINNING_WAIT_S):
+            raise ConfigError(
+                f"port {port} is taken by another server of tuneserve: {port_owner(port) or 'it does not listen yet'}",
+                f"wait for its end, or {other}",
+            )
+        time.sleep(POLL_S)
+    try:
+        require_bindable(host, port)
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def require_bindable(host: str, port: int) -> None:
+    """Raises a ConfigError where a server that has the port's lock could not listen."""
     reason = bind_error(host, port)
     if reason is None:
         return
@@ -56,5 +100,6 @@ def port_owner(port: int) -> str | None:
 
 
 def free_port_after(host: str, port: int) -> int:
-    """The next port that is free."""
-    return next((p for p in range(port + 1, min(port + 200, 65536)) if bind_error(host, p) is None), port + 1)
+    """The next port that is free, and that no server of ours is about to listen on."""
+    later = range(port + 1, min(port + 200, 65536))
+    return next((p for p in later if not is_held(p) and bind_error(host, p) is None), port + 1)

@@ -19,16 +19,18 @@ import psutil
 
 from configs.errors import TuneserveError
 from serve.process import guardian
+from serve.state.port_lock import PortLock
 
 MARK_VARIABLE = "TUNESERVE_PROCESS"
 """Environment variable by which everything that a process has started can be found again."""
+GUARDIAN = (sys.executable, "-I", "-S", guardian.__file__)
 ORPHAN_GRACE_S = 5.0
 """What the process gets to end in order when our own process died."""
 
 
 @dataclass(frozen=True)
 class Handle:
-    """What another process needs to take over: pass the two descriptors on with `subprocess`'s `pass_fds`."""
+    """What another process needs to take over: pass its descriptors on with `subprocess`'s `pass_fds`."""
 
     pid: int
     """Leader of the process group."""
@@ -40,6 +42,13 @@ class Handle:
     """Pipe that the guardian writes."""
     mark: str
     """Value of `MARK_VARIABLE` in the environment of everything that it started."""
+    lock_fd: int
+    """Lock of its port; its guardian has it too."""
+
+    @property
+    def descriptors(self) -> tuple[int, int, int]:
+        """What to pass on."""
+        return self.control_fd, self.reports_fd, self.lock_fd
 
 
 class GuardedProcess:
@@ -48,12 +57,15 @@ class GuardedProcess:
     Made by `start` or `adopt`.
     """
 
-    def __init__(self, guardian_pid: int, control_fd: int, reports_fd: int, mark: str, pid: int | None) -> None:
+    def __init__(
+        self, guardian_pid: int, control_fd: int, reports_fd: int, mark: str, pid: int | None, lock: PortLock
+    ) -> None:
         self.pid = pid
         """Leader, process group and session; None until the guardian has started it."""
         self.exit_code: int | None = None
         """How the leader ended, negative for a signal; None while it runs."""
         self._mark = mark
+        self._lock = lock
         self._guardian_pid = guardian_pid
         self._control_fd = control_fd
         self._reports_fd = reports_fd
@@ -64,8 +76,8 @@ class GuardedProcess:
         self._listener = threading.Thread(target=self._listen, daemon=True)
 
     @classmethod
-    def start(cls, argv: Sequence[str], env: Mapping[str, str], log: Path) -> GuardedProcess:
-        """Starts `argv` with its output appended to the log.
+    def start(cls, argv: Sequence[str], env: Mapping[str, str], log: Path, lock: PortLock) -> GuardedProcess:
+        """Starts `argv` with its output appended to the log; its guardian holds the port's lock until nothing is left.
 
         Raises:
             TuneserveError: it cannot be started.
@@ -73,17 +85,18 @@ class GuardedProcess:
         mark = uuid.uuid4().hex
         with log.open("ab") as errors:  # our own standard error must be free to close when we hand the process over
             popen = subprocess.Popen(
-                [sys.executable, "-I", "-S", guardian.__file__, str(ORPHAN_GRACE_S), str(log), "--", *argv],
+                [*GUARDIAN, str(ORPHAN_GRACE_S), str(log), str(lock.descriptor), "--", *argv],
                 env={**env, MARK_VARIABLE: mark},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                pass_fds=(lock.descriptor,),
                 # In a session of its own the terminal's Ctrl-C does not reach it: we decide how it ends.
                 start_new_session=True,
             )
         assert popen.stdin is not None
         assert popen.stdout is not None
-        process = cls(popen.pid, os.dup(popen.stdin.fileno()), os.dup(popen.stdout.fileno()), mark, None)
+        process = cls(popen.pid, os.dup(popen.stdin.fileno()), os.dup(popen.stdout.fileno()), mark, None, lock)
         popen.stdin.close()
         popen.stdout.close()
         process._popen = popen
@@ -95,9 +108,9 @@ class GuardedProcess:
         return process
 
     @classmethod
-    def adopt(cls, handle: Handle) -> GuardedProcess:
+    def adopt(cls, handle: Handle, lock: PortLock) -> GuardedProcess:
         """Takes over a process that another process of ours has started and handed over."""
-        process = cls(handle.guardian_pid, handle.control_fd, handle.reports_fd, handle.mark, handle.pid)
+        process = cls(handle.guardian_pid, handle.control_fd, handle.reports_fd, handle.mark, handle.pid, lock)
         process._listener.start()
         return process
 
@@ -106,7 +119,8 @@ class GuardedProcess:
         assert self.pid is not None
         os.write(self._release_write, b".")
         self._listener.join()
-        return Handle(self.pid, self._guardian_pid, self._control_fd, self._reports_fd, self._mark)
+        fds = self._control_fd, self._reports_fd
+        return Handle(self.pid, self._guardian_pid, *fds, self._mark, os.dup(self._lock.descriptor))
 
     @property
     def alive(self) -> bool:
@@ -147,28 +161,32 @@ class GuardedProcess:
                     self._started.set()
                 else:
                     self.exit_code = int(value)
-        if self.pid is not None and self.exit_code is None:
-            # The guardian was killed. The kernel has sent SIGTERM to the leader; the rest is ours to clear away.
-            self.exit_code = _kill_marked(self.pid, self._mark, ORPHAN_GRACE_S)
+        if self.exit_code is None:
+            # The guardian was killed. The kernel has killed what was tied to it; the rest is ours to clear away.
+            _clear_away(self.pid, self._mark)
+            guardian.sweep()
+            self.exit_code = -signal.SIGKILL
         self._started.set()
         self._ended.set()
 
 
-def _kill_marked(leader: int, mark: str, grace_s: float) -> int:
-    """Ends everything whose guardian died, in whatever session it is; returns the exit code to report."""
-    deadline = time.monotonic() + grace_s
-    while psutil.pid_exists(leader) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    while left := [process for process in psutil.process_iter() if _is_marked(process, mark)]:
+def _clear_away(leader: int | None, mark: str) -> None:
+    """Kills everything that a guardian left when it was killed, and returns when nothing is left."""
+    while left := [process for process in psutil.process_iter() if _belongs(process, leader, mark)]:
         for process in left:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         time.sleep(0.05)
-    return -signal.SIGTERM
 
 
-def _is_marked(process: psutil.Process, mark: str) -> bool:
+def _belongs(process: psutil.Process, leader: int | None, mark: str) -> bool:
+    """Whether a process is of the leader's session, or has our mark.
+
+    A process may leave the session, or write over its environment (a title does); nothing of vLLM's does both.
+    """
     try:
-        return process.environ().get(MARK_VARIABLE) == mark
-    except (psutil.Error, OSError):  # another user's, a zombie, or gone
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return os.getsid(process.pid) == leader or process.environ().get(MARK_VARIABLE) == mark
+    except (psutil.Error, OSError):  # another user's, or gone
         return False

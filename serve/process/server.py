@@ -16,10 +16,11 @@ from typing import Any
 from configs.errors import EXIT_FAILED, EXIT_USAGE, TuneserveError
 from serve.api.client import Refused, ServerClient
 from serve.launch.command import ServerCommand
-from serve.launch.ports import require_free_port
+from serve.launch.ports import require_bindable, take_port
 from serve.process.causes import Cause, find_cause, log_since
 from serve.process.guarded import ORPHAN_GRACE_S, GuardedProcess, Handle
 from serve.process.phases import FIRST_ANSWER, PhaseReader
+from serve.state.port_lock import PortLock
 
 POLL_S = 0.2
 STOP_MARGIN_S = 15.0
@@ -49,6 +50,7 @@ class VllmServer:
         ready_timeout_s: give up when it is not ready by then.
         on_phase: told what the start is doing.
         probe: messages of the chat that decides whether it is ready.
+        lock: the lock of its port, where the caller holds it; by default it is taken at the start.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class VllmServer:
         ready_timeout_s: float = 1200,
         on_phase: OnPhase | None = None,
         probe: Sequence[Mapping[str, Any]] = HELLO,
+        lock: PortLock | None = None,
     ) -> None:
         self.command = command
         self.log = log
@@ -66,14 +69,18 @@ class VllmServer:
         self.probe = probe
         self.ready_s: float | None = None
         """Seconds from the start to the first answer."""
+        self.lock = lock
+        """The lock of its port; None before it is started, and after it was handed over."""
+        self._lent = lock is not None
         self._process: GuardedProcess | None = None
         self._log_start = 0
 
     @classmethod
     def adopt(cls, command: ServerCommand, log: Path, handle: Handle) -> VllmServer:
         """Takes over a running server that another process of ours has handed over."""
-        server = cls(command, log)
-        server._process = GuardedProcess.adopt(handle)
+        lock = PortLock.inherit(command.port, handle.lock_fd)
+        server = cls(command, log, lock=lock)
+        server._process = GuardedProcess.adopt(handle, lock)
         server._log_start = log.stat().st_size  # errors of earlier starts are not causes of what comes now
         return server
 
@@ -108,12 +115,15 @@ class VllmServer:
         Raises:
             TuneserveError: the port is taken, or the process cannot be started.
         """
-        require_free_port(self.command.host, self.command.port)
+        if self.lock is None:
+            self.lock = take_port(self.command.host, self.command.port)
+        else:
+            require_bindable(self.command.host, self.command.port)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("a", encoding="utf-8") as log:
             log.write(f"$ {self.command.shown()}\n")
         self._log_start = self.log.stat().st_size  # after our own line, whose words are no cause
-        self._process = GuardedProcess.start(self.command.argv, self._environment(), self.log)
+        self._process = GuardedProcess.start(self.command.argv, self._environment(), self.log, self.lock)
 
     def wait_ready(self) -> float:
         """Waits until the process lives, `/health` is 200, the names are listed and one real chat has content.
@@ -143,6 +153,9 @@ class VllmServer:
         """
         if self._process is not None:
             self._process.stop(self.command.drain_s + STOP_MARGIN_S if grace_s is None else grace_s)
+        if self.lock is not None and not self._lent:
+            self.lock.release()
+            self.lock = None
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Waits for the server's end and returns its exit code; None when the time is up first."""
@@ -150,10 +163,19 @@ class VllmServer:
         return self._process.wait(timeout_s)
 
     def hand_over(self) -> Handle:
-        """Lets go of the running server, so that another process of ours can `adopt` it."""
+        """Lets go of the running server, so that another process of ours can `adopt` it; close the descriptors then."""
         assert self._process is not None
         handle, self._process = self._process.hand_over(), None
+        if self.lock is not None and not self._lent:
+            self.lock.release()  # the handle has a descriptor of its own
+        self.lock = None
         return handle
+
+    def lend_lock(self) -> PortLock:
+        """The lock of its port, which the caller releases from now on."""
+        assert self.lock is not None
+        self._lent = True
+        return self.lock
 
     def log_text(self) -> str:
         """What this server has logged since it was started."""

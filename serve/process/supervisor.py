@@ -16,15 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-import psutil
-
 from configs.errors import ConfigError, TuneserveError
 from serve.api.adapters import load_adapter, served_models, unload_adapter
 from serve.launch.command import ServerCommand
+from serve.launch.ports import take_port
 from serve.process.causes import Cause, find_cause
 from serve.process.server import OnPhase, StartFailed, VllmServer
 from serve.state.adapters import changes, forget_all, note_change
-from serve.state.servers import Phase, ServerState, write_state
+from serve.state.identity import began
+from serve.state.port_lock import PortLock
+from serve.state.servers import Phase, ServerState, known_state, write_state
 
 TICK_S = 0.2
 """Seconds between two looks at the process."""
@@ -52,6 +53,8 @@ class Supervisor:
         say: told about restarts, one sentence each.
         on_phase: told what a start is doing.
         accept: looks at the server when it is ready for the first time; by raising a TuneserveError it refuses it.
+        lock: the lock of its port, where the caller has taken it. The state file is written under the lock only, so
+            that of two servers for one port the one that is refused leaves the other's file alone.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Supervisor:
         say: Say = print,
         on_phase: OnPhase | None = None,
         accept: Callable[[VllmServer], None] | None = None,
+        lock: PortLock | None = None,
     ) -> None:
         self.command = command
         self.accept = accept
@@ -75,11 +79,12 @@ class Supervisor:
         self.stop_wish = threading.Event()
         """Set it to end the server in order."""
         self.server: VllmServer | None = None
-        me = psutil.Process()
+        self._lock = lock
+        me = os.getpid()
         self.state = ServerState(
             state="starting",
-            supervisor_pid=me.pid,
-            supervisor_created=me.create_time(),
+            supervisor_pid=me,
+            supervisor_began=began(me) or "",
             port=command.port,
             base_url=command.base_url,
             names=list(command.names),
@@ -99,7 +104,9 @@ class Supervisor:
             TuneserveError: the port is taken, or the server was not accepted.
             KeyboardInterrupt: the wish to stop came while it started.
         """
-        server = VllmServer(self.command, self.log, self.ready_timeout_s, self._note_phase)
+        if self._lock is None:
+            self._lock = take_port(self.command.host, self.command.port)
+        server = VllmServer(self.command, self.log, self.ready_timeout_s, self._note_phase, lock=self._lock)
         self.server = server
         try:
             server.start()
@@ -115,10 +122,12 @@ class Supervisor:
         except TuneserveError as error:
             server.stop(grace_s=5)
             self._note("failed", server_pid=None, message=error.message, next_step=error.next_step)
+            self._release_after_first_start()
             raise
         except BaseException:
             server.stop(grace_s=5)
             self._note("stopped", server_pid=None)
+            self._release_after_first_start()
             raise
         self._note("ready", ready_s=ready_s, phase="")
         return server
@@ -130,6 +139,19 @@ class Supervisor:
             StartFailed: it crashed too often, or a restart failed for a lasting reason.
         """
         self.server = server
+        if self._lock is None:
+            self._lock = server.lend_lock()
+        try:
+            self._watch(server)
+        finally:
+            self._lock.release()
+
+    def _release_after_first_start(self) -> None:
+        if self.state.restarts == 0 and self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _watch(self, server: VllmServer) -> None:
         if self.state.state != "ready":  # handed over; what an earlier server on this port had loaded is not in it
             forget_all(self.command.port)
             self._note("ready", server_pid=server.pid, phase="")
@@ -177,7 +199,12 @@ class Supervisor:
     def _change_again(self, server: VllmServer) -> None:
         """Adapters that came or went while the server ran are not on its command line; a restart has lost that."""
         port = self.command.port
-        for name, path in changes(port).items():
+        try:
+            changed = changes(port)
+        except ConfigError as error:
+            self.say(f"the restarted server has the adapters of its start only: {error.message}")
+            return
+        for name, path in changed.items():
             try:
                 if any(model.name == name for model in served_models(server.client)):
                     unload_adapter(server.client, name)
@@ -196,6 +223,8 @@ class Supervisor:
             if time.monotonic() < next_look:
                 continue
             next_look = time.monotonic() + WATCH_S
+            if known_state(self.command.port) != self.state:  # damaged or removed by somebody
+                write_state(self.state)
             missed = 0 if server.client.healthy(WATCH_S) else missed + 1
             if missed >= MISSED_LIMIT:
                 return Cause("hung", f"/health did not answer {missed} times in a row", "see the log", retry=True)

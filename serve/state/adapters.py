@@ -10,19 +10,34 @@ import shutil
 from pathlib import Path
 
 from filelock import FileLock
+from pydantic import TypeAdapter, ValidationError
 
+from configs.errors import ConfigError
 from configs.files import write_atomically
 from configs.fingerprint import files_fingerprint
 from serve.state.folders import state_folder
+
+_CHANGES = TypeAdapter(dict[str, str | None])
 
 
 def changes(port: int) -> dict[str, Path | None]:
     """What was changed since the server on a port started: adapter names, each with the path that vLLM was given.
 
     None stands for an adapter that was taken out.
+
+    Raises:
+        ConfigError: the note is damaged.
     """
     file = _folder(port) / "changes.json"
-    known: dict[str, str | None] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    try:
+        known = _CHANGES.validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValidationError as error:
+        raise ConfigError(
+            f"{file}: the note of adapters that came and went is damaged: {error.errors()[0]['msg']}",
+            "remove the file; `tuneserve adapters list` asks the server itself",
+        ) from None
     return {name: Path(path) if path else None for name, path in known.items()}
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Folder of the state files, `~/.local/state/tuneserve/servers` unless XDG_STATE_HOME says otherwise."""
+    """Folder of the state files, `~/.local/state/tuneserve/MACHINE/servers` unless XDG_STATE_HOME says otherwise.
+
+    Machines may share a home folder; each has its own processes and ports.
+    """
     home = environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "tuneserve" / "servers"
+    return Path(home) / "tuneserve" / platform.node() / "servers"

@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 from typing import Literal
 
-import psutil
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from configs.errors import ConfigError
 from configs.files import write_atomically
 from serve.state.adapters import changes, forget_all
 from serve.state.folders import state_folder
+from serve.state.identity import began
+from serve.state.port_lock import PortLock, is_held
 
 Phase = Literal["starting", "ready", "restarting", "stopping", "failed", "stopped"]
 
@@ -28,8 +29,8 @@ class ServerState(BaseModel):
     """What a start is doing."""
     supervisor_pid: int
     """The process that watches it; stopping that one stops the server."""
-    supervisor_created: float
-    """When that process began (seconds since 1970), so that a reused pid is not taken for it."""
+    supervisor_began: str
+    """When that process began, by `identity.began`, so that a reused pid is not taken for it."""
     server_pid: int | None = None
     """vLLM's leader."""
     port: int
@@ -62,7 +63,10 @@ class ServerState(BaseModel):
     @property
     def all_names(self) -> list[str]:
         """Model names now, with the adapters that came and without those that went since it started."""
-        changed = changes(self.port)
+        try:
+            changed = changes(self.port)
+        except ConfigError:  # a damaged note: the names that the server was started with are what is known
+            changed = {}
         kept = [name for name in self.names if changed.get(name, name) is not None]
         return [*kept, *(name for name, path in changed.items() if path and name not in kept)]
 
@@ -91,12 +95,7 @@ class ServerState(BaseModel):
     @property
     def alive(self) -> bool:
         """Whether the supervisor still runs."""
-        try:
-            process = psutil.Process(self.supervisor_pid)
-            same = abs(process.create_time() - self.supervisor_created) < 1
-            return same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        return began(self.supervisor_pid) == self.supervisor_began
 
 
 def state_file(port: int) -> Path:
@@ -112,22 +111,67 @@ def write_state(state: ServerState) -> None:
 
 
 def read_state(port: int) -> ServerState | None:
-    """State of the server on a port, None where none was started."""
+    """State of the server on a port, None where none was started.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
     file = state_file(port)
-    return ServerState.model_validate_json(file.read_text(encoding="utf-8")) if file.is_file() else None
+    try:
+        return ServerState.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:  # also bytes that are no text, or no JSON
+        raise ConfigError(
+            f"{file}: the state of the server on port {port} is damaged: {error.errors()[0]['msg']}",
+            "a server that runs writes it again within seconds: try again; else remove the file",
+        ) from None
+
+
+def known_state(port: int) -> ServerState | None:
+    """State of the server on a port, None also where its file is damaged."""
+    try:
+        return read_state(port)
+    except ConfigError:
+        return None
 
 
 def status() -> list[ServerState]:
     """Every server whose supervisor runs, and those that failed and were not looked at since; by port."""
+    return [state for port in _ports() if (state := _look(port)) is not None]
+
+
+def damaged() -> list[ConfigError]:
+    """What is wrong with the state files that cannot be read, though their servers run."""
     found = []
-    for file in sorted(state_folder().glob("*.json")):
-        state = ServerState.model_validate_json(file.read_text(encoding="utf-8"))
-        if state.alive or state.state == "failed":
-            found.append(state)
-        else:
-            file.unlink(missing_ok=True)
-            forget_all(state.port)
+    for port in _ports():
+        try:
+            read_state(port)
+        except ConfigError as error:
+            if is_held(port):
+                found.append(error)
     return found
+
+
+def _ports() -> list[int]:
+    return sorted(int(file.stem) for file in state_folder().glob("*.json") if file.stem.isdecimal())
+
+
+def _look(port: int) -> ServerState | None:
+    """A server that runs or has failed; what is left of any other is removed, unless its port is still held."""
+    state = known_state(port)
+    if state is not None and (state.alive or state.state == "failed"):
+        return state
+    lock = PortLock.take(port)
+    if lock is not None:  # nobody can be writing the file now, so what is removed is what was read
+        try:
+            state = known_state(port)
+            if state is None or not state.alive:
+                state_file(port).unlink(missing_ok=True)
+                forget_all(port)
+        finally:
+            lock.release()
+    return None
 
 
 def find_server(which: str | Path | None = None) -> ServerState:
@@ -139,6 +183,7 @@ def find_server(which: str | Path | None = None) -> ServerState:
     Raises:
         ConfigError: none fits, or several do.
     """
+    broken = damaged()
     servers = status()
     if which is not None:
         wanted = str(which)
@@ -146,6 +191,8 @@ def find_server(which: str | Path | None = None) -> ServerState:
         servers = [s for s in servers if wanted == str(s.port) or folder == s.served or wanted in s.all_names]
     if len(servers) == 1:
         return servers[0]
+    if not servers and broken:
+        raise broken[0]
     if not servers:
         what = f"no server for {which}" if which is not None else "no server"
         raise ConfigError(f"{what} was started here by this user", "start one: `tuneserve serve RUN --detach`")

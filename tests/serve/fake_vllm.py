@@ -3,7 +3,8 @@
     python fake_vllm.py --marker WORD [--start-s 0.3] [--fail TEXT] [--code 1] vLLM's own flags...
 
 Like vLLM, the leader ends its children on SIGTERM and leaves them behind on SIGKILL; unlike vLLM, the children ignore
-SIGTERM, which is the worst case. `--fail` prints a text and ends before it is ready.
+SIGTERM, which is the worst case. As in vLLM, their titles write over their environment. `--fail` prints a text and ends
+before it is ready.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from pathlib import Path
 
 STUBBORN = (
     "import signal, subprocess, sys, time\n"
+    "from setproctitle import setproctitle\n"
     "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "setproctitle(f'FAKE::{sys.argv[2]} ' + sys.argv[1])\n"
     "if sys.argv[2] == 'engine':\n"
     "    subprocess.Popen([sys.executable, '-c', sys.argv[3], sys.argv[1], 'worker', ''], start_new_session=True)\n"
     "time.sleep(600)\n"

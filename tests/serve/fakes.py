@@ -33,7 +33,7 @@ def running(marker: str) -> list[psutil.Process]:
     """Processes that carry the marker on their command line, zombies left out."""
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
-        if marker in (process.info["cmdline"] or []) and process.info["status"] != psutil.STATUS_ZOMBIE:
+        if marker in " ".join(process.info["cmdline"] or []) and process.info["status"] != psutil.STATUS_ZOMBIE:
             found.append(process)
     return found
 

@@ -19,6 +19,7 @@ from serve.live_adapters import Host, find_host, find_source, load, require_fit,
 from serve.process.server import VllmServer
 from serve.proof.behaviour import ask
 from serve.state import adapters as loaded
+from serve.state.identity import began
 from serve.state.servers import ServerState, find_server, write_state
 from tests.facts import prepared
 from tests.serve.conftest import QUESTIONS, TinyRun
@@ -33,7 +34,7 @@ def host(adapter_server: VllmServer) -> Host:
     state = ServerState(
         state="ready",
         supervisor_pid=me.pid,
-        supervisor_created=me.create_time(),
+        supervisor_began=began(me.pid) or "",
         port=command.port,
         base_url=command.base_url,
         names=list(command.names),

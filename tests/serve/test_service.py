@@ -105,7 +105,7 @@ def test_both_needs_a_base_beside_the_tuned_model():
     state = ServerState(
         state="ready",
         supervisor_pid=1,
-        supervisor_created=0,
+        supervisor_began="",
         port=8000,
         base_url="http://127.0.0.1:8000/v1",
         names=["mine"],

@@ -26,6 +26,7 @@ from serve.process.server import StartFailed, VllmServer
 from serve.process.supervisor import Supervisor
 from serve.state import adapters as loaded
 from serve.state import servers as state
+from serve.state.identity import began
 from tests.serve.fakes import fake_command, free_port, gone, running
 
 
@@ -181,7 +182,7 @@ def test_the_log_is_followed_until_the_server_ends(tmp_path: Path, marker: str, 
     log.write_text("first\n")
     with psutil.Popen(["sh", "-c", f"sleep 1; echo second >> {log}; sleep 1"]) as writer:
         known = Supervisor(fake_command(port, marker), tmp_path, log).state
-        told = {"supervisor_pid": writer.pid, "supervisor_created": writer.create_time()}
+        told = {"supervisor_pid": writer.pid, "supervisor_began": began(writer.pid)}
         state.write_state(known.model_copy(update=told))
         with pytest.raises(SystemExit):
             main(["serve", "logs", str(port), "-f"])
