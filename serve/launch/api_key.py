@@ -17,12 +17,13 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 OPEN_PATHS = frozenset({"/health", "/ping", "/version"})
 """What a load balancer must reach; they tell nothing but that the server lives, and which vLLM it is."""
+OPEN_METHODS = frozenset({"GET", "HEAD"})
 
 REFUSAL = b'{"error": {"message": "an API key is needed", "type": "Unauthorized", "code": 401}}'
 
 
 class Gate:
-    """ASGI middleware: every path but the open ones, and those under `/v1` that vLLM guards itself, needs the key."""
+    """ASGI middleware: every request needs the key, whatever its path and method, but a look at the open paths."""
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
         self.app = app
@@ -41,8 +42,11 @@ class Gate:
         await send({"type": "http.response.body", "body": REFUSAL})
 
     def _may_pass(self, scope: Scope) -> bool:
-        # Browsers send OPTIONS without a key, before a request from another origin.
-        if scope.get("method") == "OPTIONS" or scope["path"] in OPEN_PATHS:
+        method, headers = scope.get("method"), dict(scope["headers"])
+        if method in OPEN_METHODS and scope["path"] in OPEN_PATHS:
             return True
-        given = dict(scope["headers"]).get(b"authorization", b"")
-        return hmac.compare_digest(given, self.expected)
+        if method == "OPTIONS" and b"origin" in headers and b"access-control-request-method" in headers:
+            # What a browser asks before a request from another origin, without a key. vLLM's CORS middleware answers
+            # such a request itself; without these headers it would reach the path's own code.
+            return True
+        return hmac.compare_digest(headers.get(b"authorization", b""), self.expected)

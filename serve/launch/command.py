@@ -25,6 +25,7 @@ from configs.model_shape import DecoderShape, UnknownShape
 from configs.schema import ServeConfig
 from configs.serving_memory import LEAST_CONTEXT, kv_bytes_a_token
 from serve.launch.target import LORA_LAYERS, LORA_RANKS, Target
+from serve.launch.user_flags import require_plain
 
 Number = TypeVar("Number", int, float)
 
@@ -123,19 +124,22 @@ def build_command(
         drain_s: seconds that requests in flight get to finish after SIGTERM; 0 ends them at once, and is quicker.
 
     Raises:
-        ConfigError: an address beyond loopback without an API key, a key on the command line, or something that the
-            CPU build cannot do.
+        ConfigError: an address beyond loopback without an API key, an argument that would hide one or show it, a key
+            that no client could send, or something that the CPU build cannot do.
         TuneserveError: vLLM is not installed.
     """
     device = device or installed_device()
     check_device(config, device)
     user = (*config.args, *extra)
-    _refuse_key_on_command_line(user, config)
-    host = flag_value(user, "--host") or config.host
+    require_plain(config.args, extra, config.api_key_env)
+    given = flag_value(user, "--host")
+    host = config.host if given is None else given
     port = flag_number(user, "--port", config.port, most=65535)
     # VLLM_API_KEY is vLLM's own name for it; who has set only that one means the same.
     key_env = next((name for name in (config.api_key_env, "VLLM_API_KEY") if environ.get(name)), None)
-    if key_env is None and not is_loopback(host):
+    if key_env is not None:
+        _require_usable_key(key_env, environ)
+    elif not is_loopback(host):
         raise ConfigError(
             f"serve.host is {host}: other machines could use the server, and {config.api_key_env} holds no API key",
             f"export {config.api_key_env}=$(openssl rand -hex 24), or serve on 127.0.0.1",
@@ -368,9 +372,15 @@ def _names(target: Target, user: Sequence[str]) -> tuple[str, ...]:
     return (*flag_values(user, "--served-model-name"), *(a.name for a in target.adapters))
 
 
-def _refuse_key_on_command_line(user: Sequence[str], config: ServeConfig) -> None:
-    if flag_value(user, "--api-key") is not None:
+def _require_usable_key(variable: str, environ: Mapping[str, str]) -> None:
+    key = environ[variable]
+    if not (key.isascii() and key.isprintable() and " " not in key):
         raise ConfigError(
-            "--api-key would show the key in the list of processes and in the log",
-            f"export {config.api_key_env}=KEY instead; the server takes it from there",
+            f"{variable} holds characters that no request can carry (spaces, line ends, or letters beyond ASCII)",
+            f"export {variable}=$(openssl rand -hex 24)",
+        )
+    if environ.get("VLLM_USE_RUST_FRONTEND", "0") not in ("", "0"):
+        raise ConfigError(
+            "VLLM_USE_RUST_FRONTEND is set: that front end does not ask for the API key on every path",
+            "unset VLLM_USE_RUST_FRONTEND",
         )

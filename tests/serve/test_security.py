@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from openai import AuthenticationError, OpenAI
 
 from configs.schema import ServeConfig
-from serve.launch.api_key import OPEN_PATHS
+from serve.launch.api_key import OPEN_PATHS, REFUSAL
 from serve.launch.command import build_command, installed_device
 from serve.launch.target import folder_target
 from serve.process.server import VllmServer
@@ -65,6 +66,68 @@ def test_without_the_key_every_route_but_the_open_ones_refuses(key: str | None, 
         path for _, path in every
     }
     assert {path for method, path in every if status(guarded, method, path, key) != 401} == OPEN_PATHS
+
+
+PATHS = [
+    *(
+        "/metrics",
+        "//metrics",
+        "/metrics/",
+        "/METRICS",
+        "/%6detrics",
+        "/metrics%2f",
+        "/./metrics",
+        "/health/../metrics",
+    ),
+    *(
+        "/health/",
+        "/health%2f..%2fmetrics",
+        "/health;x",
+        "/HEALTH",
+        "/docs",
+        "/openapi.json",
+        "/v1/models",
+        "//v1/models",
+    ),
+    *("/V1/models", "/v1/../metrics", "/tokenize", "/load", "/nowhere", "/", "*", "/ping/x", "/version/"),
+]
+METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND", "get"]
+
+
+def raw(server: VllmServer, head: str) -> tuple[int, bytes]:
+    """Status and body of a request that is sent as it is written."""
+    with socket.create_connection(("127.0.0.1", server.command.port), timeout=10) as connection:
+        connection.sendall(f"{head}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    top, _, body = answer.partition(b"\r\n\r\n")
+    return int(top.split()[1]), body
+
+
+def test_no_method_and_no_spelling_of_a_path_answers_without_the_key(guarded: VllmServer):
+    for method in METHODS:
+        for path in PATHS:
+            code, body = raw(guarded, f"{method} {path} HTTP/1.1")
+            assert code in (400, 401), (method, path, code, body[:80])
+            assert body in (b"", REFUSAL, b"Invalid HTTP request received."), (method, path, body[:80])
+
+
+def test_an_open_path_answers_only_to_a_look(guarded: VllmServer):
+    assert {raw(guarded, f"GET {path} HTTP/1.1")[0] for path in OPEN_PATHS} == {200}
+    others = {raw(guarded, f"{method} {path} HTTP/1.1")[0] for method in ("POST", "OPTIONS") for path in OPEN_PATHS}
+    assert others == {401}
+
+
+def test_a_websocket_without_the_key_is_closed(guarded: VllmServer):
+    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
+    for path in ("/v1/realtime", "/metrics", "/health"):
+        code, body = raw(guarded, f"GET {path} HTTP/1.1\r\n{upgrade}")
+        assert (code, body) in ((403, b""), (200, b"")), (path, code, body)
+
+
+def test_a_browser_of_another_origin_is_told_no_and_nothing_else(guarded: VllmServer):
+    asked = "Origin: https://evil.example\r\nAccess-Control-Request-Method: GET"
+    code, body = raw(guarded, f"OPTIONS /metrics HTTP/1.1\r\n{asked}")
+    assert (code, body) == (400, b"Disallowed CORS origin")
 
 
 def test_with_the_key_the_other_routes_answer(guarded: VllmServer):

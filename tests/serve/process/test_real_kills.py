@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -29,6 +30,11 @@ from tests.serve.fakes import free_port
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 VARIABLE = "TUNESERVE_TEST_MARK"
+
+VICTIMS = (
+    *(("supervisor",), ("leader",), ("guardian",), ("supervisor", "guardian"), ("guardian", "leader")),
+    *(("supervisor", "leader"), ("supervisor", "guardian", "leader")),
+)
 
 SUPERVISE = """
 import sys
@@ -59,6 +65,24 @@ def marked(mark: str) -> list[psutil.Process]:
     return found
 
 
+def role(process: psutil.Process) -> str:
+    """What a process of a server is for."""
+    words = process.cmdline()
+    if any(word.endswith("guardian.py") for word in words):
+        return "guardian"
+    return "leader" if "vllm.entrypoints.openai.api_server" in words else "engine"
+
+
+def alive_of(family: list[psutil.Process], sessions: set[int]) -> list[psutil.Process]:
+    """Which of some processes still run, and all others of their sessions: a title hides the mark, but neither of these."""
+    found = [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if os.getsid(process.pid) in sessions and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
 def load(port: int) -> None:
     """Long answers, asked for by eight clients at once."""
     import urllib.request
@@ -84,12 +108,13 @@ def test_nothing_is_left_of_a_real_server(seed: int, demo_model: Path, tmp_path:
     draw = random.Random(seed)
     moment = ("load", "start", "ready")[seed % 3]
     number = draw.choice((signal.SIGTERM, signal.SIGINT, signal.SIGKILL))
-    victim = draw.choice(("supervisor", "leader"))
+    victims = draw.choice(VICTIMS)
     mark, port = uuid.uuid4().hex, free_port()
     monkeypatch.setenv(VARIABLE, mark)
     supervisor = subprocess.Popen(
         [sys.executable, "-c", SUPERVISE, str(demo_model), str(port), str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
+    family, sessions = [], set[int]()
     try:
         assert supervisor.stdout is not None
         if moment == "start":
@@ -99,21 +124,22 @@ def test_nothing_is_left_of_a_real_server(seed: int, demo_model: Path, tmp_path:
         if moment == "load":
             load(port)
             time.sleep(draw.uniform(0.2, 2))
-        leaders = [
-            p for p in marked(mark) if "vllm.entrypoints.openai.api_server" in p.cmdline() and "-I" not in p.cmdline()
-        ]
-        chosen = psutil.Process(supervisor.pid) if victim == "supervisor" or not leaders else leaders[0]
-        chosen.send_signal(number)
+        family = [psutil.Process(supervisor.pid), *psutil.Process(supervisor.pid).children(recursive=True)]
+        sessions = {os.getsid(process.pid) for process in family[1:]}
+        roles = {role(process): process for process in reversed(family[1:])} | {"supervisor": family[0]}
+        for victim in victims:
+            with suppress(KeyError, psutil.NoSuchProcess):  # not there yet, or gone with the one before it
+                roles[victim].send_signal(number)
         supervisor.wait(60)
         deadline = time.monotonic() + 30
-        while (left := marked(mark)) and time.monotonic() < deadline:
+        while (left := [*marked(mark), *alive_of(family, sessions)]) and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert not left, f"{moment}, {number.name} to the {victim}: {left}"
+        assert not left, f"{moment}, {number.name} to {victims}: {left}"
         assert bind_error("127.0.0.1", port) is None
     finally:
         supervisor.kill()
         supervisor.wait()
-        for process in marked(mark):
+        for process in [*marked(mark), *alive_of(family, sessions)]:
             process.kill()
 
 

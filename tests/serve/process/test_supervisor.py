@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -21,12 +23,13 @@ from scripts.cli import main
 from serve import service
 from serve.api.adapters import served_models
 from serve.launch.job import ServeJob
-from serve.process import supervisor
+from serve.process import guardian, supervisor
 from serve.process.server import StartFailed, VllmServer
 from serve.process.supervisor import Supervisor
 from serve.state import adapters as loaded
 from serve.state import servers as state
 from serve.state.identity import began
+from serve.state.port_lock import is_held
 from tests.serve.fakes import fake_command, free_port, gone, running
 
 
@@ -160,6 +163,113 @@ def test_a_taken_port_names_its_owner(tmp_path: Path, marker: str):
         second.start()
     assert "pid" in failure.value.message
     assert "serve.port=" in failure.value.next_step
+
+
+def test_of_two_servers_for_one_port_the_second_is_refused_and_touches_nothing(tmp_path: Path, marker: str):
+    port = free_port()
+    (tmp_path / "a").mkdir()
+    first = Supervisor(fake_command(port, marker, "--start-s", "2"), tmp_path / "a", tmp_path / "a.log")
+    thread = threading.Thread(target=first.start)
+    thread.start()
+    until(lambda: state.known_state(port) is not None)
+    second = Supervisor(fake_command(port, marker), tmp_path / "b", tmp_path / "b.log")
+    began_s = time.monotonic()
+    with pytest.raises(ConfigError) as refused:
+        second.start()  # the first does not listen yet
+    assert time.monotonic() - began_s < 2
+    assert f"port {port} is taken by fake from {tmp_path / 'a'}, which is starting" in refused.value.message
+    assert f"tuneserve serve stop {port}" in refused.value.next_step
+    thread.join(30)
+    assert state.read_state(port) == first.state
+    assert first.state.state == "ready"
+    assert not (tmp_path / "b.log").exists()
+    assert first.server
+    first.server.stop()
+
+
+def test_one_run_served_twice_at_once_is_served_once(tmp_path: Path, marker: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(service, "look_before", lambda job, console: None)
+    port = free_port()
+    job = ServeJob(fake_command(port, marker, "--start-s", "1"), ServeConfig(), tmp_path, tmp_path / "serve.log")
+    ends: list[object] = []
+
+    def serve() -> None:
+        try:
+            ends.append(service.serve_detached(job, Console(file=io.StringIO())).state)
+        except ConfigError as error:
+            ends.append(error)
+
+    threads = [threading.Thread(target=serve) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sum(end == "ready" for end in ends) == 1
+    refused = [end for end in ends if isinstance(end, ConfigError)]
+    assert len(refused) == 3
+    assert all(f"port {port} is taken" in str(error) for error in refused)
+    assert service.stop(port).state == "stopped"
+    assert not gone(marker, 0)
+    assert not is_held(port)
+
+
+def test_a_background_process_that_says_nothing_is_not_waited_for(tmp_path: Path, marker: str, monkeypatch):
+    monkeypatch.setattr(service, "look_before", lambda job, console: None)
+    monkeypatch.setattr(service, "BACKGROUND_S", 0.5)
+    monkeypatch.setattr(service, "_spawn_daemon", lambda *_: subprocess.Popen(["sleep", "60"]))
+    job = ServeJob(fake_command(free_port(), marker), ServeConfig(), tmp_path, tmp_path / "serve.log")
+    with pytest.raises(TuneserveError, match="was not ready after"):
+        service.serve_detached(job, Console(file=io.StringIO()))
+
+
+def test_a_lost_state_file_is_written_again(tmp_path: Path, marker: str):
+    watched = Supervisor(fake_command(free_port(), marker), tmp_path, tmp_path / "serve.log")
+    server = watched.start()
+    thread = threading.Thread(target=watched.watch, args=(server,))
+    thread.start()
+    file = state.state_file(watched.state.port)
+    for harm in (file.unlink, lambda: file.write_bytes(b"{")):
+        harm()
+        until(lambda: state.known_state(watched.state.port) == watched.state)
+    watched.stop_wish.set()
+    thread.join(30)
+
+
+def test_a_server_started_again_at_once_waits_for_the_end_of_the_killed_one(tmp_path: Path, marker: str):
+    port = free_port()
+    program = [sys.executable, "-m", "tests.serve.process.supervise_fake", str(tmp_path / "a.log"), str(port), marker]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout
+        assert killed.stdout.readline().startswith("ready")
+        killed.kill()
+    again = Supervisor(fake_command(port, marker), tmp_path, tmp_path / "b.log")
+    server = again.start()
+    assert again.state.state == "ready"
+    server.stop()
+
+
+def test_nothing_stays_in_the_temporary_folder(tmp_path: Path, marker: str, monkeypatch: pytest.MonkeyPatch):
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:  # pytest's own is too long for a socket's name
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        with VllmServer(fake_command(free_port(), marker), tmp_path / "a.log") as server:
+            assert server.pid
+            own = Path(psutil.Process(server.pid).environ()["TMPDIR"])
+            assert own.parent == Path(folder)
+            assert own.stat().st_mode & 0o777 == 0o700
+            (own / "socket").touch()
+        assert list(Path(folder).iterdir()) == []
+        killed = VllmServer(fake_command(free_port(), marker), tmp_path / "b.log")
+        killed.start()
+        assert killed.pid
+        os.kill(psutil.Process(killed.pid).ppid(), signal.SIGKILL)
+        assert killed.wait(20) == -signal.SIGKILL
+        assert list(Path(folder).iterdir()) == []
+        abandoned = Path(folder) / f"{guardian.FOLDER_PREFIX}abc"  # everything of it was killed at once
+        abandoned.mkdir()
+        os.mkfifo(abandoned / "tether")
+        with VllmServer(fake_command(free_port(), marker), tmp_path / "c.log"):
+            assert not abandoned.exists()
 
 
 def test_a_detached_server_lives_on_and_is_found_and_stopped(tmp_path: Path, marker: str, monkeypatch):

@@ -1,0 +1,100 @@
+"""What a user's own arguments for vLLM may not do: hide a setting that we must see, or show a secret to everybody.
+
+vLLM takes a flag by any beginning of its name that no other flag has (`--hos`), with dashes or underscores, and piece
+by piece (`--x.key value`); it also reads flags from a file. What is decided here (who can reach the server, whether it
+asks for a key, what it is called) must not depend on guessing which flag such a word becomes, so those flags have one
+way to be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from configs.errors import ConfigError
+
+WATCHED = frozenset(
+    {
+        *("--host", "--port", "--allowed-origins", "--allow-credentials", "--middleware", "--root-path"),
+        *("--served-model-name", "--default-chat-template-kwargs", "--chat-template", "--reasoning-parser"),
+        *("--enable-auto-tool-choice", "--tool-call-parser", "--shutdown-timeout", "--disable-uvicorn-access-log"),
+        *("--max-model-len", "--dtype", "--quantization", "--load-format", "--gpu-memory-utilization"),
+        *("--enforce-eager", "--hf-overrides", "--cpu-offload-gb", "--offload-group-size", "--kv-cache-dtype"),
+        *("--kv-cache-memory-bytes", "--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size"),
+        *("--data-parallel-size-local", "--data-parallel-backend", "--distributed-executor-backend", "--nnodes"),
+        *("--enable-lora", "--lora-modules", "--lora-target-modules", "--max-lora-rank", "--max-loras"),
+    }
+)
+"""Flags that this project sets, reads or decides by."""
+
+SECRETS = {
+    "--api-key": "export {key_env}=KEY instead; the server takes it from there",
+    "--hf-token": "leave it out: the model is a local folder already; a download reads HF_TOKEN",
+}
+"""Flags whose value would stand in the list of processes and in the log, and what to do instead."""
+
+REFUSED = {
+    "--config": ("its settings would not be seen here", "write them after `--`, or into serve.args"),
+    "--model": ("another model than the one that is named would be served", "name the model first: `serve MODEL`"),
+    "--uds": ("a server is looked after through a port", "leave it out, and set serve.port"),
+    "--grpc": ("it answers without a key, and not as OpenAI clients ask", "leave it out"),
+    "--grpc-port": ("it answers without a key", "leave it out"),
+}
+"""Flags that are taken from nobody, why, and what to do instead."""
+
+CODE = frozenset(
+    {
+        *("--trust-remote-code", "--middleware", "--tool-parser-plugin", "--reasoning-parser-plugin"),
+        *("--io-processor-plugin", "--logits-processors", "--worker-cls", "--worker-extension-cls", "--scheduler-cls"),
+        *("--model-class-overrides", "--kv-transfer-config", "--ec-transfer-config", "--logging-config"),
+        *("--log-config-file", "--allowed-local-media-path"),
+    }
+)
+"""Flags that run code from somewhere else, or open files of this machine to requests."""
+
+
+def require_plain(recipe: Sequence[str], typed: Sequence[str], key_env: str) -> None:
+    """Refuses what would hide a setting or show a secret.
+
+    Args:
+        recipe: `serve.args`, which may come from somebody else with a run.
+        typed: what the user has typed after `--`.
+        key_env: variable that holds the API key.
+
+    Raises:
+        ConfigError: names the argument and what to do instead.
+    """
+    for argument in (*recipe, *typed):
+        flag = flag_name(argument)
+        if flag is None:
+            continue
+        shown, meant = argument.partition("=")[0], _meant(flag)
+        if len(meant) == 1 and meant[0] in SECRETS:
+            step = SECRETS[meant[0]].format(key_env=key_env)
+            raise ConfigError(f"{shown} would show a secret in the list of processes and in the log", step)
+        if flag in REFUSED:
+            why, step = REFUSED[flag]
+            raise ConfigError(f"{shown}: {why}", step)
+        if meant and flag not in (meant[0], f"--no-{meant[0][2:]}"):
+            raise ConfigError(f"{shown} is short for {' or '.join(meant)}", f"write it in full, e.g. {meant[0]}")
+        if meant and "." in shown:
+            raise ConfigError(f"{shown} sets a part of {flag}", f"give the whole as one JSON value: {flag} '{{...}}'")
+    for argument in recipe:
+        if flag_name(argument) in CODE:
+            raise ConfigError(
+                f"serve.args: {argument.partition('=')[0]} runs code or opens files that a recipe should not choose",
+                "type it yourself, after `--`, if you trust what it loads",
+            )
+
+
+def flag_name(argument: str) -> str | None:
+    """The flag that an argument names, with dashes, without its value and its `.key`; None where it names none."""
+    if not argument.startswith("--") or argument == "--":
+        return None
+    return argument.partition("=")[0].partition(".")[0].replace("_", "-")
+
+
+def _meant(flag: str) -> list[str]:
+    """The flags known here that vLLM may take a flag for: itself, or every one that it is a beginning of."""
+    known = sorted(WATCHED | CODE | REFUSED.keys() | SECRETS.keys())
+    exact = [name for name in known if flag in (name, f"--no-{name[2:]}")]
+    return exact or [name for name in known if name.startswith(flag) or f"--no-{name[2:]}".startswith(flag)]
