@@ -37,7 +37,12 @@ class Gate:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
             return
-        headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer")]
+        length = str(len(REFUSAL)).encode()
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", length),
+            (b"www-authenticate", b"Bearer"),
+        ]
         await send({"type": "http.response.start", "status": 401, "headers": headers})
         await send({"type": "http.response.body", "body": REFUSAL})
 

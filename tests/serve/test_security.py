@@ -118,7 +118,13 @@ def test_an_open_path_answers_only_to_a_look(guarded: VllmServer):
 
 
 def test_a_websocket_without_the_key_is_closed(guarded: VllmServer):
-    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
+    headers = (
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Key: {'A' * 22}==",
+    )
+    upgrade = "\r\n".join(headers)
     for path in ("/v1/realtime", "/metrics", "/health"):
         code, body = raw(guarded, f"GET {path} HTTP/1.1\r\n{upgrade}")
         assert (code, body) in ((403, b""), (200, b"")), (path, code, body)

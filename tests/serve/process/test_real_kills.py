@@ -74,7 +74,7 @@ def role(process: psutil.Process) -> str:
 
 
 def alive_of(family: list[psutil.Process], sessions: set[int]) -> list[psutil.Process]:
-    """Which of some processes still run, and all others of their sessions: a title hides the mark, but neither of these."""
+    """Which of some processes still run, and all others of their sessions; a title hides the mark, but not these."""
     found = [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
