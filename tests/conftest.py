@@ -14,14 +14,35 @@ GROUPS = {"scripts": "scripts", "serve": "serve", "docs": "serve", "trainer": "t
 """Folder of tests to the group that shares; in the order in which they are begun. The rest goes by file."""
 
 
+ON_GPU = "test_on_gpu.py"
+"""Files of tests that need a GPU, which are no part of the groups: each of their tests is handed out by itself."""
+
+
 def group_of(nodeid: str) -> str:
     """The group of a test, by its id: `tests/serve/test_x.py::test_y`."""
     file = nodeid.partition("::")[0]
+    if file.endswith(ON_GPU):
+        return nodeid
     return GROUPS.get(file.removeprefix("tests/").partition("/")[0], file)
 
 
+def has_gpu() -> bool:
+    """Whether NVIDIA's driver shows a GPU; makes no CUDA context."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        return bool(pynvml.nvmlDeviceGetCount())
+    except pynvml.NVMLError:
+        return False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the groups in order."""
+    """Skips what needs a GPU where there is none, and puts the groups in order."""
+    gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if gpu and not has_gpu():
+        for item in gpu:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
     rank = {group: number for number, group in enumerate(dict.fromkeys(GROUPS.values()))}
     items.sort(key=lambda item: rank.get(group_of(item.nodeid), len(rank)))
 

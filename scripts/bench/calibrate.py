@@ -47,6 +47,8 @@ from trainer.plan.estimate import CALIBRATION, load_calibration
 DEMO_MODEL = Path(__file__).parents[2] / "configs" / "demo" / "model"
 WARMUP, STEPS = 2, 5
 """Optimizer steps left out, and optimizer steps in all, of every layout."""
+RECORDED_STEPS = 30
+"""Optimizer steps in all of a layout that is recorded; fewer would not pay for a recording."""
 LEAST_MINUTES = 1.0
 """A group is not begun with less than this left."""
 
@@ -67,6 +69,11 @@ class Layout:
     """Steps recorded as CUDA graphs."""
     optimizer: str = "adamw_torch_fused"
     """By its name in transformers."""
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in all."""
+        return RECORDED_STEPS if self.recorded else STEPS
 
     @property
     def name(self) -> str:
@@ -91,7 +98,8 @@ class Group:
 
 
 _FULL = (
-    Layout(8, 140, recorded=True),
+    Layout(8, 0, recorded=True),
+    Layout(32, 0, recorded=True),
     Layout(8, 0),
     Layout(8, 0, optimizer="adamw_8bit"),
     Layout(2, 2048),
@@ -100,7 +108,13 @@ _FULL = (
     Layout(4, 0, 2),
     Layout(1, 2048, 2),
 )
-_SHORT = (Layout(8, 140, recorded=True), Layout(8, 0), Layout(2, 2048), Layout(4, 1024, 2))
+_SHORT = (
+    Layout(8, 0, recorded=True),
+    Layout(16, 0, recorded=True),
+    Layout(8, 0),
+    Layout(2, 2048),
+    Layout(4, 1024, 2),
+)
 _LONG = (Layout(2, 2048), Layout(2, 4096), Layout(8, 0, 2), Layout(16, 0))
 GROUPS = (
     Group("4b", "16bit", "unsloth", (*_LONG, Layout(8, 2048))),
@@ -257,19 +271,29 @@ def measure_group(options: argparse.Namespace) -> None:
                     "output_dir": scratch,
                     "data": "none.jsonl",
                     "proof": {"rows": 1},
-                    "train": {"precision": group.precision, "max_steps": STEPS, "save_steps": 0, "plan": "manual"},
+                    "train": {
+                        "precision": group.precision,
+                        "max_steps": layout.steps,
+                        "save_steps": 0,
+                        "plan": "manual",
+                    },
                 }
             )
-            table = random_rows(layout, layout.rows * layout.count * STEPS)
+            table = random_rows(layout, layout.rows * layout.count * layout.steps)
             facts = PreparedFacts(
                 base_model=folder, family="none", thinking=False, end_token="", end_token_id=2, template_sha256="",
                 system=None, longest_row=8192 if on_gpu else 512,
             )  # fmt: skip
             with out_of_memory_as_result(row):
                 training = loop.TrainingRun(RunDir.create(config), config, plan, facts, table, table.slice(0, 0))
-                row |= measure(training.trainer, warmup=WARMUP, micro_batches=layout.count)
+                warmup = layout.steps // 2 if layout.recorded else WARMUP
+                row |= measure(training.trainer, warmup=warmup, micro_batches=layout.count)
                 # One step in which a kernel is compiled for a new length must not stand for all.
                 row["step_mean_s"], row["step_s"] = row["step_s"], row["step_median_s"]
+                if recorded := training.recorded():
+                    row["filled_tokens"], row["longest_tokens"] = recorded.mean_tokens, max(recorded.sizes, default=0)
+                    if recorded.off or recorded.updates_off:
+                        row["error"] = f"not recorded: {recorded.off or recorded.updates_off}"
                 row["apart"] = 1 if layout.padded or layout.recorded or one_kernel else layout.rows
                 did = {"padding_free", "gradient_checkpointing", "attention", "version"}
                 row["did"] = training.did.model_dump(include=did)
@@ -305,7 +329,7 @@ def random_rows(layout: Layout, count: int, seed: int = 0) -> Any:
 def show_fit(rows: Sequence[dict[str, Any]], options: argparse.Namespace) -> None:
     """Fits the measured rows, prints residuals and held-out errors, and writes them if asked to."""
     console = Console()
-    usable = [r for r in rows if r["gpu"] != "cpu" and (r.get("step_s") or r.get("reserved_gb"))]
+    usable = [r for r in rows if r["gpu"] != "cpu" and not r.get("error") and (r.get("step_s") or r.get("reserved_gb"))]
     if not usable:
         console.print(f"{len(rows)} rows, none of them measured on a GPU: nothing to fit")
         return

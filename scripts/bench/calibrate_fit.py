@@ -7,7 +7,7 @@ A row is one measured configuration:
      "source": "where it was measured", "apart": 1,
      "gpu_memory_gb": 12.6}
 
-`gpu_memory_gb` is there where training was given a part of the GPU only. `step_s` or `reserved_gb` may be null. The fit
+`gpu_memory_gb` is there where training was given a part of the GPU only, `filled_tokens` where steps were recorded. `step_s` or `reserved_gb` may be null. The fit
 is least squares on the logarithms of predicted / measured, divided by the tolerance of each (10 % memory, 20 % time);
 every coefficient is pulled weakly to its default, so that few rows do.
 """
@@ -69,13 +69,14 @@ def setup_of(row: Row) -> Setup:
     return Setup(
         SHAPES[row["shape"]], row["precision"], row["checkpointing"], rank=row.get("rank", 16),
         optimizer=row.get("optimizer", "adamw_8bit"), recorded=row.get("recorded", False),
+        kept_layers=row.get("kept_layers", 0),
     )  # fmt: skip
 
 
 def batches_of(row: Row) -> Batches:
     """The micro-batches of a row."""
     sizes = row["tokens"], row["longest_tokens"], row["pairs"], row["varying"]
-    return Batches(row["count"], *sizes, apart=row.get("apart", 1))
+    return Batches(row["count"], *sizes, apart=row.get("apart", 1), filled_tokens=row.get("filled_tokens", 0.0))
 
 
 def predict(row: Row, coefficients: Coefficients) -> Residual:

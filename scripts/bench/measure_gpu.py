@@ -78,19 +78,29 @@ def jobs() -> list[Job]:
     return [
         Job("shape", "train", _PYTHON + "calibrate shape {model} --size 14b --tokenizer {tokenizer}", 180,
             "the 14B shape that the next ones train"),
+        Job("train-ours", "train", _TRAIN + "--out {out}/short --only ours-8,ours-auto", 400,
+            "short rows, 250 steps, recordings counted"),
+        Job("train-theirs", "train", _TRAIN + "--out {out}/short-theirs --only trl,unsloth --steps 8 --warmup 2", 300,
+            "the same rows with TRL + PEFT and with Unsloth as the article writes it"),
         Job("train-long", "train", _TRAIN + "--out {out}/long --long 2048 --only unsloth,ours-8 --steps 10 --warmup 4",
             500, "rows of 2,048 tokens beside Unsloth's default"),
-        Job("same-step", "train", _PYTHON + "same_step --model {real} --data {rows} --out {out}/same-step", 240,
-            "loss and gradient of a step, and that forgotten boundaries are caught"),
-        Job("train-short", "train", _TRAIN + "--out {out}/short --only trl,unsloth,ours-8,ours-auto", 900,
-            "short rows beside TRL + PEFT and Unsloth"),
+        Job("train-24gb", "train", _TRAIN + "--out {out}/24gb --precision 4bit --long 1024 --memory-gb 24 "
+            "--only ours-8,ours-8-recomputed --steps 8 --warmup 3", 300, "layers kept from recomputation on 24 GB"),
+        Job("train-4b-4bit", "train", _PYTHON + "calibrate shape {models}/4b --size 4b --tokenizer {tokenizer} && " +
+            _PYTHON + "train --model {models}/4b --data {rows} --out {out}/4b --precision 4bit --only ours-8", 240,
+            "4B in 4 bits, short rows"),
+        Job("calibrate", "train", _PYTHON + "calibrate measure --tokenizer {tokenizer} --models {models} "
+            "--rows {out}/rows.jsonl --minutes 12", 780, "trainer/plan/calibration.json"),
         Job("train-4bit", "train", _TRAIN + "--out {out}/4bit --precision 4bit --only unsloth,ours-8", 400,
             "short rows in 4 bits"),
         Job("train-12gb", "train", _TRAIN + "--out {out}/12gb --precision 4bit --long 2048 --memory-gb 12.6 "
             "--only ours-8 --steps 6 --warmup 2", 240, "the recipe for 12 GB"),
         Job("profile", "train", _TRAIN + "--out {out}/profile --only ours-8 --profile", 240, "where a short step goes"),
-        Job("calibrate", "train", _PYTHON + "calibrate measure --tokenizer {tokenizer} --models {models} "
-            "--rows {out}/rows.jsonl --minutes 12", 780, "trainer/plan/calibration.json"),
+        Job("same-step", "serve", _PYTHON + "same_step --model {real} --data {rows} --out {out}/same-step && " +
+            _PYTHON + "same_step --model {real} --data {rows} --out {out}/same-step-4bit --precision 4bit", 300,
+            "loss and gradient of a step, and that forgotten boundaries are caught"),
+        Job("gpu-tests", "serve", "TUNESERVE_PYTHON={python} bash scripts/test_gpu.sh {real} -rA", 600,
+            "what only a GPU can show"),
         Job("serve-merged", "serve", f"{_SHAPE} --cold -- --load-format dummy", 700, "cold and warm start, load"),
         Job("serve-adapter", "serve", f"{_SHAPE} --adapter --rank 16 -- --load-format dummy", 600,
             "base and adapter beside merged weights"),

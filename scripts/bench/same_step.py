@@ -1,6 +1,6 @@
 """Is an optimizer step of ours the step of TRL + PEFT? Loss and gradient of one step, on the same rows and adapter.
 
-    python -m scripts.bench.same_step --model DIR --data rows.json --out DIR [--rows 8]
+    python -m scripts.bench.same_step --model DIR --data rows.json --out DIR [--rows 8] [--precision 4bit]
 
 The rows are a JSON list of `instruction` (and `input`) with `output`. The reference is transformers + PEFT, every row
 alone. Ours, from the same adapter with random B matrices, as in the middle of training:
@@ -41,6 +41,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="JSON list of instruction/output rows")
     parser.add_argument("--out", type=Path, required=True, help="folder for adapter and gradients")
     parser.add_argument("--rows", type=int, default=8, help="rows of the step")
+    parser.add_argument("--precision", choices=["16bit", "4bit"], default="16bit", help="how the base is held")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -93,6 +94,7 @@ def ours(options: argparse.Namespace) -> None:
     from trainer.data.prepare import prepare, prepared_facts, read_rows
     from trainer.plan.layout import make_plan, predicted_layout
     from trainer.sft.device import find_device
+    from trainer.sft.graphs import TRAINED
 
     rows = json.loads(options.data.read_text(encoding="utf-8"))[: 2 * options.rows]
     data = options.out / "rows.json"
@@ -101,7 +103,10 @@ def ours(options: argparse.Namespace) -> None:
         {
             "name": "same_step", "model": str(options.model), "output_dir": str(options.out),
             "data": {"sources": str(data), "eval_split": 0.0, "max_dropped": 1.0},
-            "train": {"rows_per_step": options.rows, "save_steps": 0, "max_steps": 1},
+            "train": {
+                "precision": options.precision, "rows_per_step": options.rows, "save_steps": 0, "max_steps": 100,
+                "epochs": 100,
+            },
         }
     )  # fmt: skip
     prepared = prepare(config, options.model)
@@ -132,8 +137,11 @@ def ours(options: argparse.Namespace) -> None:
 
     losses: dict[str, float] = {}
 
+    live = training.graphs.eager if training.graphs else trainer.training_step
+
     def step(way: str, parts: list[dict[str, Any]]) -> None:
-        losses[way] = sum(trainer.training_step(wrapped, b, items).item() for b in parts)
+        plain = [{name: value for name, value in b.items() if name != TRAINED} for b in parts]
+        losses[way] = sum(live(wrapped, b, items).item() for b in plain)
         save_file(gradients(), options.out / f"ours-{way}.safetensors")
 
     step("live", batches)
@@ -141,8 +149,7 @@ def ours(options: argparse.Namespace) -> None:
     if plan.padding_free:
         step(CONTAMINATED, [without_boundaries(b) for b in batches])
     if training.graphs and len(batches) == 1:
-        for _ in range(2):
-            losses["recorded"] = trainer.training_step(wrapped, batches[0], items).item()
+        losses["recorded"] = trainer.training_step(wrapped, batches[0], items).item()
         save_file(gradients(), options.out / "ours-recorded.safetensors")
         print(f"recorded: {training.recorded()}", flush=True)
     (options.out / "ours.json").write_text(json.dumps(losses), encoding="utf-8")
@@ -166,11 +173,17 @@ def reference(options: argparse.Namespace) -> None:
     import torch
     from peft import PeftModel
     from safetensors.torch import save_file
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    base = AutoModelForCausalLM.from_pretrained(options.model, dtype=dtype).to(device)
+    quantized = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+    base = AutoModelForCausalLM.from_pretrained(
+        options.model, dtype=dtype, device_map={"": device},
+        quantization_config=quantized if options.precision == "4bit" else None,
+    )  # fmt: skip
     model = PeftModel.from_pretrained(base, options.out / "adapter", is_trainable=True).train()
     rows = json.loads((options.out / "ids.json").read_text(encoding="utf-8"))
     trained, total = sum(sum(x != -100 for x in row["labels"][1:]) for row in rows), 0.0

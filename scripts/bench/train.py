@@ -10,6 +10,7 @@ on the same model folder, with the same LoRA (r=16 on the seven linear layers):
     unsloth      Unsloth: the same, checkpointing "unsloth"; what it made of padding and packing is read back
     ours-8       this project's trainer, `plan: auto`, 8 rows a step
     ours-8-live  the same with `cuda_graphs: off`
+    ours-8-recomputed  the same without layers that are kept from recomputation
     ours-padded  the same with `padding_free: false`
     ours-auto    `rows_per_step: auto`
 
@@ -37,7 +38,7 @@ from rich.table import Table
 from scripts.bench.child import ROOT, run_child
 
 DEMO_MODEL = ROOT / "configs" / "demo" / "model"
-CONTESTANTS = ("trl", "unsloth", "ours-8", "ours-8-live", "ours-auto", "ours-padded")
+CONTESTANTS = ("trl", "unsloth", "ours-8", "ours-8-live", "ours-8-recomputed", "ours-auto", "ours-padded")
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 RANK, BATCH, ACCUMULATION, LEARNING_RATE, MAX_LENGTH = 16, 2, 4, 2e-5, 4096
 
@@ -273,6 +274,8 @@ def ours(options: argparse.Namespace, rows: Rows) -> dict[str, Any]:
         device = replace(device, memory_gb=options.memory_gb)
     layout = predicted_layout(config, options.model, lengths, device)
     plan = make_plan(config.train, config.lora, lengths, device, layout)
+    if options.child == "ours-8-recomputed":
+        plan = plan.model_copy(update={"kept_layers": 0})
     # Sizes are recorded one by one: the first steps of a run are not like the rest.
     steps, warmup = (RECORDED_STEPS, RECORDED_WARMUP) if plan.graphs else (options.steps, options.warmup)
     config = config.model_copy(update={"train": config.train.model_copy(update={"max_steps": steps})})

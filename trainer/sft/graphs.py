@@ -175,7 +175,7 @@ class GraphedSteps:
         recorder: Recorder,
         decoder: Decoder,
     ) -> None:
-        self._eager, self._rows, self._longest, self._sizes = eager, rows, longest, sizes
+        self.eager, self._rows, self._longest, self._sizes = eager, rows, longest, sizes
         self._recorder, self._decoder = recorder, decoder
         self._head = model.get_base_model().lm_head.weight
         self.trained = [p for p in model.parameters() if p.requires_grad]
@@ -244,7 +244,7 @@ class GraphedSteps:
 
     def _unrecorded(self, model: torch.nn.Module, inputs: Mapping[str, Any], items: Any) -> torch.Tensor:
         self.not_replayed += 1
-        return self._eager(model, inputs, items)
+        return self.eager(model, inputs, items)
 
     def _replay(self, recorded: Recorded) -> torch.Tensor:
         recorded.replay()
@@ -261,7 +261,7 @@ class GraphedSteps:
             parameter.grad = gradient
 
     def _record_first(self, model: torch.nn.Module, inputs: Mapping[str, Any], items: Any) -> torch.Tensor:
-        loss = self._eager(model, dict(inputs), items)
+        loss = self.eager(model, dict(inputs), items)
         truth = torch.cat([p.grad.flatten() for p in self.trained])
         self.gradient = torch.zeros_like(truth)
         replayed = self._record(model, inputs, items, self._sizes[-1], expected=loss)

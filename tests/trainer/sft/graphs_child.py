@@ -1,4 +1,7 @@
-"""Run by test_graphs.py in a process of its own: steps through `GraphedSteps` beside the trainer's own."""
+"""Run by the tests of graphs in a process of its own: steps through `GraphedSteps` beside the trainer's own.
+
+`python tests/trainer/sft/graphs_child.py MODEL OUT [cuda [4bit]]`
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,14 @@ import torch  # noqa: E402
 from unsloth import FastLanguageModel  # noqa: E402
 
 from trainer.plan.sizes import StepSize  # noqa: E402
-from trainer.sft.graphs import TRAINED, Fixed, GraphedSteps, cosine  # noqa: E402
+from trainer.sft.graphs import TRAINED, CudaRecorder, Fixed, GraphedSteps, UnslothDecoder, cosine  # noqa: E402
 
 ROWS = 3
 LENGTHS = [(60, 50, 40), (70, 90, 5), (33, 80, 64), (100, 101, 10), (30, 20, 10), (40, 9, 8)]
 SIZES = (StepSize(128, 128), StepSize(256, 256))
+
+
+DEVICE = "cuda" if "cuda" in sys.argv[3:] else "cpu"
 
 
 def batch(lengths: tuple[int, ...], seed: int) -> dict[str, Any]:
@@ -33,9 +39,9 @@ def batch(lengths: tuple[int, ...], seed: int) -> dict[str, Any]:
     labels = ids.clone()
     labels[positions < 3] = -100
     return {
-        "input_ids": ids,
-        "labels": labels,
-        "position_ids": positions,
+        "input_ids": ids.to(DEVICE),
+        "labels": labels.to(DEVICE),
+        "position_ids": positions.to(DEVICE),
         "packed_seq_lengths": torch.tensor(lengths, dtype=torch.int32),
         TRAINED: int((labels != -100).sum()),
     }
@@ -52,7 +58,7 @@ class Again:
         return work().clone()
 
     def record(self, work: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor]:
-        result = torch.zeros(())
+        result = torch.zeros((), device=DEVICE)
 
         def replay() -> None:
             result.copy_(work())
@@ -64,7 +70,7 @@ class Stale(Again):
     """Replays what it has seen, whatever it is given later."""
 
     def record(self, work: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor]:
-        return lambda: None, torch.zeros(())
+        return lambda: None, torch.zeros((), device=DEVICE)
 
 
 class Raises(Again):
@@ -86,6 +92,13 @@ class ByPositions:
         return nullcontext()
 
 
+class WithoutBoundaries(UnslothDecoder):
+    """The same on a GPU, where the rows are told by their ends."""
+
+    def apart(self, ends: torch.Tensor, longest: int) -> AbstractContextManager[None]:
+        return super().apart(torch.stack([ends[0], ends[-1]]), int(ends[-1]) or 256)
+
+
 class AsOneRow(ByPositions):
     """A model that has lost the rows' boundaries."""
 
@@ -94,10 +107,11 @@ class AsOneRow(ByPositions):
         return model.get_base_model().model(input_ids=fixed.ids, position_ids=positions).last_hidden_state
 
 
-def main(folder: str, out: str) -> None:
+def main(folder: str, out: str, *how: str) -> None:
+    on_gpu, four = "cuda" in how, "4bit" in how
     model, _ = FastLanguageModel.from_pretrained(
-        model_name=folder, max_seq_length=128, dtype=torch.float32, load_in_16bit=True, load_in_4bit=False,
-        local_files_only=True,
+        model_name=folder, max_seq_length=128, dtype=torch.bfloat16 if on_gpu else torch.float32,
+        load_in_16bit=not four, load_in_4bit=four, local_files_only=True,
     )  # fmt: skip
     model = FastLanguageModel.get_peft_model(
         model, r=8, lora_alpha=8, use_gradient_checkpointing=False, random_state=1,
@@ -115,7 +129,10 @@ def main(folder: str, out: str) -> None:
             parameter.grad = None
         assert TRAINED not in inputs
         rows = {name: inputs[name] for name in ("input_ids", "labels", "position_ids")}
-        loss = model(**rows, num_items_in_batch=items).loss
+        if on_gpu:
+            rows["packed_seq_lengths"] = inputs["packed_seq_lengths"]
+        with torch.autocast("cuda", torch.bfloat16, enabled=on_gpu):
+            loss = model(**rows, num_items_in_batch=items).loss
         loss.backward()
         return loss.detach()
 
@@ -132,7 +149,8 @@ def main(folder: str, out: str) -> None:
             "lengths": inputs["packed_seq_lengths"].tolist(),
         }
 
-    graphs = GraphedSteps(own, model, ROWS, 101, SIZES, Again(), ByPositions())
+    decoder = UnslothDecoder() if on_gpu else ByPositions()
+    graphs = GraphedSteps(own, model, ROWS, 101, SIZES, CudaRecorder() if on_gpu else Again(), decoder)
     found: dict[str, Any] = {"steps": [alike(batch(n, i), graphs) for i, n in enumerate(LENGTHS)]}
     found["facts"] = graphs.figures("").model_dump()
     before = graphs.not_replayed
@@ -144,10 +162,11 @@ def main(folder: str, out: str) -> None:
     found["cleared_cosine"] = alike(batch((61, 51, 41), 10), graphs)["cosine"]
     found["training"] = model.training
     found["faults"] = {}
+    graphs.release()
     faulty = {
-        "boundaries": (Again(), AsOneRow()),
-        "stale": (Stale(), ByPositions()),
-        "raises": (Raises(), ByPositions()),
+        "boundaries": (CudaRecorder(), WithoutBoundaries()) if on_gpu else (Again(), AsOneRow()),
+        "stale": (Stale(), decoder),
+        "raises": (Raises(), decoder),
     }
     for name, (recorder, decoder) in faulty.items():
         graphs = GraphedSteps(own, model, ROWS, 101, SIZES, recorder, decoder)

@@ -1,0 +1,145 @@
+"""On a GPU: the demo end to end, and everything that its run can be served as, each with parity and proof."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from openai import OpenAI
+
+from configs.handover import ServedFigures
+from configs.rundir import RunDir
+from tests.gpu import MODEL, REAL_MODEL, gpu_environment, needs_real_model
+from tests.scripts.conftest import CLI, ROOT
+
+pytestmark = [pytest.mark.gpu, pytest.mark.slow]
+
+SHARED_CARD = "--kv-cache-memory-bytes=2000000000"
+"""vLLM takes the whole card unless it is told how much."""
+
+
+def tuneserve(folder: Path, *args: str, check: bool = True) -> str:
+    done = subprocess.run(
+        [*CLI, *args], cwd=ROOT, env=gpu_environment(folder), capture_output=True, text=True, timeout=570, check=False
+    )
+    assert not check or done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def gpu_demo(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """The demo's whole run on the GPU, made once for all test processes."""
+    folder = tmp_path_factory.getbasetemp().parent / "gpu-demo"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "done").exists():
+            folder.mkdir(exist_ok=True)
+            real = (
+                [f"model={MODEL}", "train.learning_rate=2e-4", "train.epochs=3", "lora.alpha=32"] if REAL_MODEL else []
+            )
+            said = tuneserve(
+                folder, "run", "configs/demo.yaml", f"output_dir={folder / 'runs'}", *real,
+                f'serve.args=["{SHARED_CARD}"]', "--no-serve",
+            )  # fmt: skip
+            (folder / "said").write_text(said, encoding="utf-8")
+            (folder / "done").touch()
+    return RunDir.open(folder / "runs" / "demo")
+
+
+@contextmanager
+def served(run: RunDir, what: str, *options: str, overrides: tuple[str, ...] = ()) -> Iterator[tuple[str, OpenAI]]:
+    """What a detached server said, and a client of it; the server is gone afterwards."""
+    folder = run.path.parents[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    said = tuneserve(folder, "serve", what, *options, "--detach", f"serve.port={port}", *overrides, "--", SHARED_CARD)
+    try:
+        yield said, OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none")
+    finally:
+        tuneserve(folder, "serve", "stop", str(port))
+
+
+def answer(client: OpenAI, name: str, question: str = "你好，请介绍一下你自己。") -> str:
+    reply = client.chat.completions.create(
+        model=name, messages=[{"role": "user", "content": question}], max_tokens=40, temperature=0
+    )
+    return reply.choices[0].message.content or ""
+
+
+def require(figures: ServedFigures, *, rounded: bool = False) -> None:
+    assert figures.parity.equal == figures.parity.rows > 0
+    assert figures.proof
+    assert figures.proof.passed
+    assert figures.proof.rounded == rounded
+    print(f"off by {figures.proof.mean_gap / figures.proof.mean_effect:.2%} of what the adapter changes")
+
+
+def test_the_demo_runs_end_to_end(gpu_demo: RunDir) -> None:
+    manifest = gpu_demo.read()
+    assert {name: stage.state for name, stage in manifest.stages.items()} == dict.fromkeys(manifest.stages, "done")
+    figures = manifest.stages["train"].figures
+    assert "H100" in figures["device"] or "NVIDIA" in figures["device"]
+    assert figures["recorded"]["off"] == ""
+    assert figures["recorded"]["share"] > 0.95
+    assert manifest.facts.served
+    require(manifest.facts.served)
+    report = json.loads((gpu_demo.report / "report.json").read_text(encoding="utf-8"))
+    taught = next(task for task in report["tasks"] if task["name"] == "taught_qa")
+    assert taught["interval"]["lower"] > 40
+
+
+def test_merged_weights_are_served_and_proved(gpu_demo: RunDir) -> None:
+    with served(gpu_demo, str(gpu_demo.path)) as (said, client):
+        assert "proof" in said
+        assert answer(client, "demo")
+        facts = gpu_demo.read().facts.served
+        assert facts
+        require(facts)
+
+
+def test_base_and_adapter_are_served_and_proved(gpu_demo: RunDir) -> None:
+    with served(gpu_demo, str(gpu_demo.path), "--adapter") as (said, client):
+        assert "proof" in said
+        names = {model.id for model in client.models.list()}
+        assert "demo" in names
+        assert len(names) > 1
+        assert answer(client, "demo") != answer(client, next(iter(names - {"demo"})))
+
+
+@needs_real_model
+def test_fp8_while_loading_is_served_and_proved(gpu_demo: RunDir) -> None:
+    with served(gpu_demo, str(gpu_demo.path), overrides=("serve.precision=fp8", "proof.tolerance=0.25")) as (
+        said,
+        client,
+    ):
+        assert "proof" in said
+        assert answer(client, "demo")
+
+
+@needs_real_model
+@pytest.mark.parametrize("kind", ["int8", "fp8", "int4"])
+def test_exported_folders_are_proved_against_their_run(gpu_demo: RunDir, kind: str, tmp_path: Path) -> None:
+    folder = tmp_path / kind
+    tuneserve(
+        gpu_demo.path.parents[1], "merge", "--model", str(gpu_demo.adapter), "--save-as", str(folder), "--format", kind
+    )
+    with served(gpu_demo, str(folder), "--against", str(gpu_demo.path)) as (said, client):
+        assert "rounded weights stay close to the trained ones" in said
+        assert answer(client, client.models.list().data[0].id)
+        require(gpu_demo.read().facts.exported[str(folder)], rounded=True)
+
+
+def test_batch_invariant_answers_do_not_depend_on_their_neighbours(gpu_demo: RunDir) -> None:
+    questions = [f"请用一句话介绍第{i}号产品，说明它的价格和特点。" for i in range(32)]
+    with served(gpu_demo, str(gpu_demo.path), overrides=("serve.batch_invariant=true",)) as (_, client):
+        alone = [answer(client, "demo", question) for question in questions]
+        with ThreadPoolExecutor(32) as pool:
+            together = list(pool.map(lambda question: answer(client, "demo", question), questions))
+    assert together == alone

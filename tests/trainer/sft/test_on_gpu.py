@@ -1,0 +1,134 @@
+"""On a GPU: recorded steps are the trainer's own, ours are transformers + PEFT's, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.gpu import MODEL, gpu_environment, needs_real_model
+from tests.trainer.conftest import make_run, shop_rows, stage_command
+from trainer.sft.progress import read_log
+
+pytestmark = [pytest.mark.gpu, pytest.mark.slow]
+
+CHILD = Path(__file__).with_name("graphs_child.py")
+
+
+def run_to_end(command: list[str], folder: Path, **environment: str) -> str:
+    done = subprocess.run(
+        command, env=gpu_environment(folder) | environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+@pytest.mark.parametrize("precision", ["16bit", "4bit"])
+def test_recorded_steps_are_the_trainers_own(precision: str, tmp_path: Path) -> None:
+    out = tmp_path / "found.json"
+    run_to_end([sys.executable, str(CHILD), str(MODEL), str(out), "cuda", precision], tmp_path)
+    found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    assert [s["replayed"] for s in found["steps"]] == [1, 2, 3, 4, 5, 6]
+    assert found["facts"]["sizes"] == [128, 256]
+    for step in found["steps"]:
+        assert step["loss"] == pytest.approx(step["own_loss"], rel=5e-3)
+        assert step["cosine"] > 0.999
+    # Rows that a smaller batch lacks are empty ones; an evaluation and cleared gradients come between.
+    assert found["short"] == {"replayed": 7, "own": 0, "cosine": pytest.approx(1, abs=1e-3)}
+    assert found["cleared_cosine"] > 0.999
+    for fault in ("boundaries", "stale", "raises"):
+        assert found["faults"][fault]["off"], fault
+        assert found["faults"][fault]["cosine"] > 0.999
+        assert found["faults"][fault]["later_replayed"] == found["faults"][fault]["replayed"]
+
+
+@needs_real_model
+@pytest.mark.parametrize("precision", ["16bit", "4bit"])
+def test_a_step_is_that_of_transformers_and_peft(precision: str, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.json"
+    rows.write_text(json.dumps(shop_rows(16), ensure_ascii=False), encoding="utf-8")
+    command = [sys.executable, "-m", "scripts.bench.same_step", "--model", str(MODEL), "--data", str(rows)]
+    said = run_to_end([*command, "--out", str(tmp_path / "out"), "--precision", precision], tmp_path)
+    print(said)
+    for way in ("live", "accumulated", "recorded", "contaminated (meant to be caught)"):
+        assert f"✓ {way}:" in said
+
+
+def train(folder: Path, name: str, **sections: Any) -> Any:
+    """A run through data and train; its directory."""
+    options = {"epochs": 2, "learning_rate": 1e-3, "save_steps": 10, "eval_steps": 0} | sections.pop("train", {})
+    run = make_run(folder, name, model=str(MODEL), train=options, **sections)
+    run_to_end(stage_command("data", run), folder)
+    return run
+
+
+def losses(run: Any) -> dict[int, float]:
+    return {line["step"]: line["loss"] for line in read_log(run.logs / "train.jsonl") if "loss" in line}
+
+
+def test_a_run_is_recorded_and_says_so(tmp_path: Path) -> None:
+    run = train(tmp_path, "recorded")
+    said = run_to_end(stage_command("train", run), tmp_path)
+    assert "100% of the steps recorded" in said
+    recorded = run.read().stages["train"].figures["recorded"]
+    assert (recorded["off"], recorded["updates_off"], recorded["other_steps"]) == ("", "", 0)
+    assert recorded["gradient_cosine"] > 0.999
+    live = train(tmp_path, "live", train={"cuda_graphs": "off"})
+    run_to_end(stage_command("train", live), tmp_path)
+    assert losses(run) == pytest.approx(losses(live), rel=0.02)
+
+
+def test_a_killed_run_goes_on_recorded(tmp_path: Path) -> None:
+    whole = train(tmp_path, "whole")
+    run_to_end(stage_command("train", whole), tmp_path)
+    run = train(tmp_path, "killed")
+    process = subprocess.Popen(
+        stage_command("train", run), env=gpu_environment(tmp_path), stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        while len(read_log(run.logs / "train.jsonl")) < 16:
+            assert process.poll() is None, "the training ended before it could be killed"
+            time.sleep(0.005)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    said = run_to_end(stage_command("train", run), tmp_path)
+    assert "goes on from checkpoint-10" in said
+    assert run.read().stages["train"].figures["recorded"]["off"] == ""
+    assert losses(run) == pytest.approx(losses(whole), rel=0.02)
+
+
+def test_a_full_card_backs_off_and_keeps_the_step(tmp_path: Path) -> None:
+    run = train(tmp_path, "full")
+    code = f"""
+import sys
+from pathlib import Path
+from trainer import environment
+environment.settle(Path({str(tmp_path / "cache")!r}))
+import trainer.sft.loop as loop, torch
+made = loop.TrainingRun.__init__
+def tight(self, *args, **kwargs):
+    made(self, *args, **kwargs)
+    # Room for half the rows beside what is held, not for all of them.
+    held, all_of_it = torch.cuda.memory_reserved(), torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    if self.plan.micro_batch == 8:
+        torch.cuda.set_per_process_memory_fraction((held + 8 * 2**20) / all_of_it)
+loop.TrainingRun.__init__ = tight
+from trainer.__main__ import main
+sys.exit(main(["train", {str(run.path)!r}]))
+"""
+    said = run_to_end([sys.executable, "-c", code], tmp_path)
+    assert "rows instead of 8 x 1, the same optimizer step" in said
+    facts = run.read().facts.trained
+    assert facts
+    assert facts.backed_off_from
+    assert facts.plan.rows_per_step == facts.backed_off_from.rows_per_step == 8
+    assert facts.plan.micro_batch < 8
