@@ -128,7 +128,7 @@ GROUPS = (
     Group("14b", "16bit", "off", _FULL),
     Group("0.6b", "16bit", "off", (*_FULL, Layout(8, 2048), Layout(32, 0))),
     Group("14b", "4bit", "unsloth", _LONG),
-    Group("14b", "16bit", "on", _SHORT),
+    Group("14b", "16bit", "on", tuple(layout for layout in _SHORT if not layout.recorded)),
     Group("8b", "16bit", "unsloth", _LONG),
 )
 """What the table lacks comes first: sizes and precisions that it has no rows of."""

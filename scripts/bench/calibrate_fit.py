@@ -7,9 +7,9 @@ A row is one measured configuration:
      "source": "where it was measured", "apart": 1,
      "gpu_memory_gb": 12.6}
 
-`gpu_memory_gb` is there where training was given a part of the GPU only, `filled_tokens` where steps were recorded. `step_s` or `reserved_gb` may be null. The fit
-is least squares on the logarithms of predicted / measured, divided by the tolerance of each (10 % memory, 20 % time);
-every coefficient is pulled weakly to its default, so that few rows do.
+`gpu_memory_gb` is there where training was given a part of the GPU only, `filled_tokens` where steps were recorded.
+`step_s` or `reserved_gb` may be null. The fit is least squares on the logarithms of predicted / measured, divided by
+the tolerance of each (10 % memory, 20 % time); every coefficient is pulled weakly to its default, so that few rows do.
 """
 
 from __future__ import annotations
