@@ -34,8 +34,8 @@ COLUMNS: dict[Part, str] = {
         阅读材料 原文 文档 资料 参考资料 参考内容 参考文档 知识""",
     "history": """history histories chat_history dialog_history dialogue_history conversation_history
         previous_turns 历史 历史对话 对话历史 历史记录 历史消息""",
-    "answer": """output outputs response responses answer answers completion reply target assistant gpt bot solution
-        summary response_text answer_text model_response model_output assistant_response assistant_content
+    "answer": """output outputs response responses answer answers completion completions reply target assistant gpt bot
+        solution summary response_text answer_text model_response model_output assistant_response assistant_content
         bot_response best_answer final_answer gold_answer reference_answer ground_truth expected_output
         expected_answer a 答案 回答 回复 输出 输出内容 答 应答 参考答案 标准答案 模型回答 助手 摘要""",
     "chosen": """chosen chosen_response chosen_answer chosen_messages preferred preferred_response accepted
@@ -51,7 +51,7 @@ COLUMNS: dict[Part, str] = {
     "tools": "tools functions tool_list function_list available_tools tools_schema 工具 工具列表",
     "label": "label kto_tag kto_label desirable is_desirable",
     "flag": """loss weight train training trainable train_on_turn is_train is_trainable learn loss_mask loss_weight
-        loss_scale compute_loss 训练 是否训练""",
+        loss_scale compute_loss train_detail training_detail 训练 是否训练""",
     "reversed_flag": "mask masked is_masked no_loss ignore ignored exclude excluded skip no_train",
     "media": """image images image_path image_paths image_url image_urls img imgs picture pictures video videos
         video_path video_paths audio audios audio_path audio_paths 图片 图像 视频 音频""",
@@ -71,7 +71,7 @@ SPEAKERS: dict[Speaker, str] = {
 """Names of each speaker."""
 
 ROLE_KEYS = "role from speaker sender author who 角色 发言人 说话人"
-CONTENT_KEYS = "content value text message utterance contents msg 内容 文本 消息内容"
+CONTENT_KEYS = "content value text message utterance contents parts msg 内容 文本 消息内容"
 """Keys of a message that say who speaks, and what."""
 
 

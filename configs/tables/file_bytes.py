@@ -27,8 +27,11 @@ def refuse_disguise(file: Path) -> None:
     for start, (what, next_step) in _DISGUISES.items():
         if head.startswith(start) and not (start == b"PAR1" and file.suffix.lower() == ".parquet"):
             raise DataError(f"{file}: this is {what}", next_step)
-    if file.suffix.lower() != ".parquet" and _utf16(head):
-        raise _not_utf8(file, 1, "UTF-16", "every line")
+    if file.suffix.lower() != ".parquet" and b"\0" in head:
+        # "Unicode text" of Excel, and what PowerShell writes.
+        if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or _decodes(head[: len(head) // 2 * 2], "utf-16"):
+            raise _not_utf8(file, 1, "UTF-16", "every line")
+        raise DataError(f"{file}: this is no text: it holds zero bytes", "give it in a kind that is read")
 
 
 def whole_text(file: Path) -> str:
@@ -75,11 +78,6 @@ def _encoding(data: bytes, start: int) -> tuple[int, str, str]:
     bad = sum(not _is_utf8(line) for line in lines)
     encoding = next((e for e in ("gb18030", "big5", "shift_jis") if _decodes(data, e)), "")
     return data[:start].count(b"\n") + 1, encoding.upper(), f"{bad} of {len(lines)} lines"
-
-
-def _utf16(head: bytes) -> bool:
-    """UTF-16, which Excel calls "Unicode text" and PowerShell writes, by its mark or by its many zero bytes."""
-    return head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or head.count(b"\0") > len(head) // 8
 
 
 def _decodes(data: bytes, encoding: str) -> bool:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from configs.columns import part_of
 from configs.errors import DataError
 from configs.schema import RunConfig, SourceConfig
 from configs.tables import BadRow, RawRow
@@ -182,11 +183,12 @@ def _unknown_layout(reader: RowReader, tally: Tally) -> DataError:
         return DataError(message, f"the cells look separated by {sign!r}: save the file as CSV with commas")
     if [c.casefold() for c in columns] in (["text"], ["content"]):
         return DataError(message, "one column of running text is for pre-training; give rows of question and answer")
+    answer = next((c for c in columns if part_of(c) == "answer"), "my_answer")
+    asked = next((c for c in columns if part_of(c) in ("question", "instruction", "input", "context")), "my_question")
     return DataError(
         message,
-        "map them in the recipe, e.g. columns: {instruction: my_question, output: my_answer}; every layout that is "
-        "read stands in docs/data.md, such as messages, conversations (from/value), instruction/input/output, "
-        "question/answer",
+        f"map them in the recipe, e.g. columns: {{instruction: {asked}, output: {answer}}}; all layouts that are read "
+        "stand in docs/data.md, such as messages, conversations (from/value), instruction/input/output",
     )
 
 

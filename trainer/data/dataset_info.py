@@ -36,6 +36,7 @@ class DataFile:
     """Whether answers are lists of a better and a worse one."""
 
 
+_SOURCES = {"file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name"}
 _COLUMNS = {
     "prompt": "instruction", "query": "input", "response": "output", "history": "history", "messages": "messages",
     "system": "system", "tools": "tools", "chosen": "chosen", "rejected": "rejected", "kto_tag": "label",
@@ -94,15 +95,15 @@ def _info(folder: Path) -> dict[str, dict[str, Any]]:
         raise DataError(f"{file}:{error.lineno}: not valid JSON: {error.msg}", "mend that line") from error
     # `datasets` leaves a file of this name with other contents.
     entries = value if isinstance(value, dict) else {}
-    return {name: entry for name, entry in entries.items() if isinstance(entry, dict) and "file_name" in entry}
+    return {name: entry for name, entry in entries.items() if isinstance(entry, dict) and _SOURCES & entry.keys()}
 
 
 def _entry_of(file: Path) -> tuple[str, dict[str, Any]] | None:
     """(name, entry) that describes a file: by its own name, or by that of the folder it lies in."""
     for folder in (file.parent, *list(file.parents)[1:3]):
         for name, entry in _info(folder).items():
-            place = folder / str(entry["file_name"])
-            if place in (file, file.parent):
+            place = folder / str(entry.get("file_name"))
+            if "file_name" in entry and place in (file, file.parent):
                 return name, entry
     return None
 

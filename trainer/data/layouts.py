@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from configs.columns import Part, part_of
+from configs.columns import Part, name_key, part_of
 from configs.schema import SourceConfig
 from configs.tables.raw import RawRow, is_blank
 from trainer.data.calls import are_calls, calls_of, tools_of, without_padding
 from trainer.data.dataset_info import DataFile
 from trainer.data.template import Message, Tools
-from trainer.data.turns import TurnReader, flag_of, split_transcript
+from trainer.data.turns import TurnReader, flag_of, refuse_media_mark, split_transcript
 from trainer.data.use import FileUse
 from trainer.data.values import BadLayout, is_missing_word, kind_of, text_of, unpacked
 
@@ -84,7 +84,8 @@ class RowReader:
         self.use = FileUse(self.file.name)
         self.mapped = {**self.file.columns, **self.source.columns}
         self._turns = TurnReader(
-            self.mapped, {**self.file.roles, **self.source.roles}, self.ignored,
+            self.mapped, {**self.file.roles, **self.source.roles},
+            frozenset(name.removeprefix("messages.") for name in self.ignored),
             lambda key, value: self._unread_keys.append((f"messages.{key}", value)),
             lambda part, keys: self.use.differ(part, [f"messages.{key}" for key in keys], self._place),
         )  # fmt: skip
@@ -145,6 +146,11 @@ class RowReader:
             for name in [c for c in answers if c.casefold() == "a" and c not in claimed]:
                 answers.remove(name)
                 rest.append(name)
+        # UltraChat and Gemini call their messages so; others call anything so.
+        if not {"messages", "question", "instruction", "input"} & parts.keys():
+            for name in [c for c in rest if name_key(c) in ("data", "contents")][:1]:
+                parts["messages"] = [name]
+                rest.remove(name)
         self.use.ignored |= dict.fromkeys(aside)
         return _Shape({part: names for part, names in parts.items() if names}, said, rest)
 
@@ -224,6 +230,9 @@ class RowReader:
                 read = _CHAT_WITH_ANSWER
             system = self._text(shape, value, "system")
             head = [{"role": "system", "content": system}] if system else []
+            if sum(m["role"] == "assistant" for m in messages) == 1 and "reasoning" in parts:
+                self._reason(shape, value, messages[-1])
+                read = read | {"reasoning"}
             if head and messages and messages[0] == head[0]:
                 head = []
             layout = "sharegpt" if "from" in self._turns.used else "messages"
@@ -285,6 +294,7 @@ class RowReader:
         text = "\n".join(texts)
         if "context" in parts and (passage := self._passage(shape, value)) and passage.strip() not in text:
             text = f"{passage}\n\n{text}"
+        refuse_media_mark(text)
         return [{"role": "user", "content": text}]
 
     def _passage(self, shape: _Shape, value: dict[str, Any]) -> str:
@@ -328,13 +338,18 @@ class RowReader:
         if not column:
             return []
         messages = self._answer_in(cell, column, tools)
-        if "reasoning" in shape.parts and messages[-1]["role"] == "assistant":
-            thought, text = self._pick(shape, value, "reasoning")
-            if thought:
-                texts = unpacked(text)
-                whole = "\n".join(texts) if isinstance(texts, list) and all(isinstance(t, str) for t in texts) else text
-                messages[-1]["reasoning_content"] = text_of(whole, f"column {thought}", self._note)
+        self._reason(shape, value, messages[-1])
         return messages
+
+    def _reason(self, shape: _Shape, value: dict[str, Any], message: Message) -> None:
+        """Gives an answer the reasoning that a column of its row holds, unless it has its own."""
+        if message["role"] != "assistant" or message.get("reasoning_content"):
+            return
+        column, cell = self._pick(shape, value, "reasoning")
+        if column:
+            texts = unpacked(cell)
+            whole = "\n".join(texts) if isinstance(texts, list) and all(isinstance(t, str) for t in texts) else cell
+            message["reasoning_content"] = text_of(whole, f"column {column}", self._note)
 
     def _answer_in(self, cell: Any, column: str, tools: Tools) -> list[Message]:
         if tools and are_calls(cell):
@@ -379,10 +394,7 @@ class RowReader:
             if any(m["content"] not in said for m in asked if m["role"] != "system"):
                 return asked + [m for m in answer if m["role"] == "assistant"][-1:]
             return system + answer
-        if "reasoning" in shape.parts and answer and asked[-1:] != answer[:1]:
-            thought = self._text(shape, value, "reasoning")
-            if thought:
-                answer[-1]["reasoning_content"] = thought
+        self._reason(shape, value, answer[-1])
         return asked + answer
 
     def _answer_differs(self, shape: _Shape, value: dict[str, Any], chosen: Any) -> bool:
@@ -400,7 +412,9 @@ class RowReader:
                 if part in read:
                     self.use.used |= dict.fromkeys(columns)
                     self.read_columns.update(columns)
-                elif part not in _ASIDE:
+                elif part in _ASIDE:
+                    self.read_columns.update(columns)
+                else:
                     unread += columns
         left = [(column, value[column]) for column in unread if not is_blank(value[column])]
         left += self._unread_keys

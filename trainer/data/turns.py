@@ -26,6 +26,7 @@ _COPIED = {"name", "tool_call_id"}
 _ROLES = {"call": "assistant"}
 _MARKS = re.compile(r"(?:^|\n)\s*(?:#{2,3} )?(Human|User|人类|用户|Assistant|AI|助手)\s*[:：]", re.IGNORECASE)
 _ASKING = {"human", "user", "人类", "用户"}
+_MOSS = re.compile(r"\s*<\|[\w ]+\|>:\s*(.*?)\s*<eo\w>\s*", re.DOTALL)
 _IMAGE_MARK = re.compile(r"(?<!`)<(?:image|video|audio)>(?!`)|<img>[^<\n]+</img>")
 
 
@@ -113,6 +114,8 @@ class TurnReader:
         keys = self._known.get(shape)
         if keys is None:
             keys = self._known[shape] = self._keys(shape)
+        if keys.role is None and any(str(v).startswith("<|") for v in turn.values()):
+            turn = {key: _without_marks(text) for key, text in turn.items()}
         for key in keys.unread:
             if not is_blank(turn[key]):
                 self.unread(key, turn[key])
@@ -144,8 +147,8 @@ class TurnReader:
         text, thought, calls = content_of(content, where, note)
         if speaker == "tool":
             text = tool_text(text)
-        elif speaker == "user" and (mark := _IMAGE_MARK.search(text)):
-            raise BadLayout("media", f"{mark.group()[:20]} in a question")
+        elif speaker == "user":
+            refuse_media_mark(text)
         message: Message = {"role": speaker, "content": text}
         for key in _CALLS:
             if not is_blank(extras.get(key)):
@@ -206,6 +209,9 @@ class TurnReader:
         read = {role, *content, *asked, *answered, *system, *reasoning, *media, *_CALLS, *_COPIED}
         read |= {key for key, _ in flags}
         self.used |= dict.fromkeys(key for key in names if key in read and key not in media)
+        # Of two keys of one kind, `columns` says which is meant.
+        if said_role in names or said_content in names:
+            read |= {key for key in names if is_role_key(key) or is_content_key(key)}
         unread = [key for key in names if key not in read and key not in _HARMLESS]
         return _Keys(role, content, asked, answered, system, reasoning, flags, media, unread)
 
@@ -226,6 +232,19 @@ class TurnReader:
                 raise BadLayout("bad_flag", f"{where}.{key}: {kind_of(turn[key])}")
             excluded = excluded or (flag is not None and flag == reverse)
         return excluded
+
+
+def _without_marks(text: Any) -> Any:
+    """A text of MOSS's without the marks around it; nothing where it says None between them."""
+    found = _MOSS.fullmatch(text) if isinstance(text, str) else None
+    said = found.group(1) if found else text
+    return None if found and said == "None" else said
+
+
+def refuse_media_mark(text: str) -> None:
+    """Raises BadLayout for a question with the mark of an image, video or audio; one in backticks is text."""
+    if mark := _IMAGE_MARK.search(text):
+        raise BadLayout("media", f"{mark.group()[:20]} in a question")
 
 
 def flag_of(value: Any) -> bool | None:

@@ -20,8 +20,8 @@ _SAMPLED = 64
 _SHOWN = 6
 _CONTENT_NAME = re.compile(
     r"prompt|instruct|question|answer|response|context|passage|document|history|dialog|system|thought|thinking|reason"
-    r"|message|persona|hint|example|explanation|analysis|content|refusal|note"
-    r"|提示|指令|问题|答案|回答|上下文|文章|材料|历史|对话|系统|思考|推理|人设|角色|内容|原文|解析|说明"
+    r"|message|persona|hint|example|choice|option|candidate|explanation|analysis|content|refusal|note"
+    r"|提示|指令|问题|答案|回答|上下文|文章|材料|历史|对话|系统|思考|推理|人设|角色|选项|内容|原文|解析|说明"
 )
 _LABEL_NAME = re.compile(
     r"id$|ids$|num$|count|length|len$|tokens?$|type$|lang|source|src|category|class|model$|hash|md5|name$|date|time"
@@ -48,6 +48,17 @@ class FileColumns:
     """Those of which only one can be read, as `question or prompt`."""
     ignored: list[str]
     """Those that data.ignore_columns names, and those that `columns` sets aside for another."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A text that would be left out, or a choice that only the author can make."""
+
+    what: str
+    mend: str
+    """The line for the source that settles it; "" where there is none."""
+    ignorable: str = ""
+    """The column that data.ignore_columns may name instead."""
 
 
 @dataclass
@@ -110,38 +121,33 @@ class FileUse:
             list(self.ignored),
         )
 
-    def problems(self) -> list[tuple[str, str]]:
-        """(what is wrong, the line of the recipe that mends it) for all that must not be left out without a word."""
-        found: list[tuple[str, str]] = []
+    def problems(self) -> list[Problem]:
+        """All that must not be left out without a word."""
+        found: list[Problem] = []
         for (part, columns), places in self.ambiguous.items():
-            found.append((
+            found.append(Problem(
                 f"{' and '.join(f'`{c}`' for c in columns)} hold different texts, and only one can be the {part} "
                 f"({', '.join(places[:3])}{', …' if len(places) > 3 else ''})",
                 _choice(part, columns),
             ))  # fmt: skip
         for name, seen in self.labels.items():
             if seen <= {"0", "1"}:
-                found.append((
+                found.append(Problem(
                     f"`{name}` is 0 or 1: a mark of good and bad answers, or a class",
-                    f"columns: {{label: {name}}} to leave out the rows with 0, or data.ignore_columns: [{name}]",
+                    f"columns: {{label: {name}}} on the source to leave out the rows with 0", name,
                 ))  # fmt: skip
         found += [self._left_out(name, c) for name, c in self.unread.items() if _looks_like_content(name, c)]
         return found
 
-    def _left_out(self, name: str, column: _Unread) -> tuple[str, str]:
+    def _left_out(self, name: str, column: _Unread) -> Problem:
         if not column.texts:
-            return (
-                f"`{name}` marks messages ({column.rows} times) and is not read",
-                f"columns are no help here: rename it to `loss` in the data, or data.ignore_columns: [{name}]",
-            )
+            what = f"`{name}` marks messages ({column.rows} times) and is not read"
+            return Problem(what, "call it `loss` in the data if false means that the message is not trained", name)
         text = " ".join(column.texts[0].split())
         shown = text[:40] + ("…" if len(text) > 40 else "")
         what = f"`{name}` is not read and looks like content ({column.place}: {shown!r})"
-        meant = f"data.ignore_columns: [{name}] if it is meant to be left out"
-        target = _target(name)
-        if "." in name or (target is None and "messages" in self.layouts):
-            return what, meant
-        return what, f"columns: {{{target or 'context'}: {name}}} on the source, or {meant}"
+        target = _target(name, chat=not self.layouts.keys() - {"messages", "sharegpt"})
+        return Problem(what, f"columns: {{{target}: {name}}} on the source" if target else "", name)
 
 
 def stop_at_unused(files: Sequence[FileUse]) -> None:
@@ -149,17 +155,19 @@ def stop_at_unused(files: Sequence[FileUse]) -> None:
 
     Equal problems of several files are named once.
     """
-    found: dict[tuple[str, str], list[str]] = {}
+    found: dict[Problem, list[str]] = {}
     for file in files:
-        for what, mend in file.problems():
-            found.setdefault((what, mend), []).append(file.name)
+        for problem in file.problems():
+            found.setdefault(problem, []).append(file.name)
     if not found:
         return
-    shown = list(found.items())[:_SHOWN]
-    messages = [f"{', '.join(dict.fromkeys(names))}: {what}" for (what, _), names in shown]
+    said = [f"{', '.join(dict.fromkeys(names))}: {problem.what}" for problem, names in list(found.items())[:_SHOWN]]
     if len(found) > _SHOWN:
-        messages.append(f"and {len(found) - _SHOWN} more")
-    raise DataError("; ".join(messages), "; ".join(dict.fromkeys(mend for (_, mend), _ in shown)))
+        said.append(f"and {len(found) - _SHOWN} more")
+    ways = list(dict.fromkeys(problem.mend for problem in found if problem.mend))[:_SHOWN]
+    if names := sorted(dict.fromkeys(problem.ignorable for problem in found if problem.ignorable)):
+        ways.append(f"data.ignore_columns: [{', '.join(names)}] leaves out what is meant to be left out")
+    raise DataError("; ".join(said), "; or ".join(ways))
 
 
 def _texts(value: Any) -> list[str]:
@@ -183,6 +191,8 @@ def _looks_like_content(name: str, column: _Unread) -> bool:
         return False
     last = name_key(name.rpartition(".")[2])
     proses = sum(map(_is_prose, column.texts))
+    if len(last) == 1 and last in "abcdefgh":
+        return True  # options of an exam
     part: Part | None = part_of(last)
     if part and part not in ("label", "flag", "reversed_flag", "messages"):
         return any(not _ADDRESS.fullmatch(text) for text in column.texts)
@@ -190,7 +200,7 @@ def _looks_like_content(name: str, column: _Unread) -> bool:
         # Labels are words; a sentence that is another one in every row is none.
         return 2 * proses > len(column.texts) and 2 * len(set(column.texts)) > len(column.texts)
     if _CONTENT_NAME.search(last):
-        return any(not _ADDRESS.fullmatch(text) and len(text) > 1 for text in column.texts)
+        return any(not _ADDRESS.fullmatch(text) for text in column.texts)
     return proses > 0
 
 
@@ -202,23 +212,29 @@ def _is_prose(text: str) -> bool:
     return cjk >= 10 or len(text.split()) >= 5 or (bool(_SENTENCE_END.search(text)) and (cjk >= 4 or " " in text))
 
 
-def _target(name: str) -> str | None:
-    """The layout name to map a column to, as far as its name tells."""
-    part = part_of(name)
-    if part in ("history", "system", "context", "input", "reasoning", "tools"):
-        return {"reasoning": "reasoning_content"}.get(part, part)
-    lowered = name_key(name)
+def _target(name: str, chat: bool) -> str | None:
+    """The layout name to map a column to, as far as its name tells; conversations take a system prompt only."""
+    if "." in name or len(name) == 1:
+        return None
+    part, lowered = part_of(name), name_key(name)
+    if chat:
+        asks = part in ("instruction", "question", "context", "input")
+        return "system" if asks or re.search("system|persona|role|人设|角色|系统|背景", lowered) else None
+    if part in ("history", "system", "context", "input", "tools"):
+        return part
     for words, target in (
         ("system|persona|role|人设|角色|系统", "system"), ("thought|think|reason|cot|思考|推理", "reasoning_content"),
-        ("history|历史", "history"),
+        ("history|历史", "history"), ("source|src|text|来源|正文", "input"),
+        ("choice|option|选项|explanation|解析|说明", ""),
     ):  # fmt: skip
         if re.search(words, lowered):
-            return target
-    return None
+            return target or None
+    return "context"
 
 
 def _choice(part: str, columns: Sequence[str]) -> str:
     """The lines that settle which of several columns a part is."""
+    columns = [column.removeprefix("messages.") for column in columns]
     ways = [f"columns: {{{part}: {column}}}" for column in columns]
     if part == "question":
         first, second = columns[:2]
