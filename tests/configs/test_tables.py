@@ -80,3 +80,92 @@ def test_a_json_file_is_a_value_or_one_object_a_line(tmp_path: Path) -> None:
     file.write_text('{"a": 1}\n{"a": }\n', encoding="utf-8")
     with pytest.raises(DataError, match=r"rows\.json:2: the line is not JSON"):
         read_json(file)
+
+
+SHAPES = {
+    "array in .jsonl": ("rows.jsonl", json.dumps(ROWS)),
+    "pretty array in .jsonl": ("rows.jsonl", json.dumps(ROWS, indent=2)),
+    "objects over several lines": ("rows.json", "\n".join(json.dumps(row, indent=1) for row in ROWS)),
+    "objects over several lines in .jsonl": ("rows.jsonl", "\n".join(json.dumps(row, indent=1) for row in ROWS)),
+    "objects without a line between": ("rows.json", "".join(map(json.dumps, ROWS))),
+    "commas after the lines": ("rows.jsonl", ",\n".join(map(json.dumps, ROWS)) + ",\n"),
+    "JSON lines in .json": ("rows.json", "\n".join(map(json.dumps, ROWS))),
+    "under a key": ("rows.json", json.dumps({"rows": ROWS, "version": 1})),
+    "by id": ("rows.json", json.dumps({f"a:{i}": row for i, row in enumerate(ROWS)})),
+    "pandas columns": (
+        "rows.json", json.dumps({name: {str(i): row[name] for i, row in enumerate(ROWS)} for name in ROWS[0]})
+    ),
+    "pandas split": (
+        "rows.json",
+        json.dumps({"columns": list(ROWS[0]), "index": [0, 1, 2], "data": [list(row.values()) for row in ROWS]}),
+    ),
+    "pandas list": ("rows.json", json.dumps({name: [row[name] for row in ROWS] for name in ROWS[0]})),
+    "old Mac line ends": ("rows.jsonl", "\r".join(map(json.dumps, ROWS))),
+    "Windows line ends and a mark": ("rows.jsonl", "\ufeff" + "\r\n\r\n".join(map(json.dumps, ROWS))),
+    "empty rows of Excel": (
+        "rows.csv",
+        "question,answer,\n" + "".join(",".join(row.values()) + ",\n" for row in ROWS) + ",,\n , ,\n,,,,\n",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rows_are_found_however_the_file_lays_them_out(tmp_path: Path, shape: str) -> None:
+    name, text = SHAPES[shape]
+    (tmp_path / name).write_bytes(text.encode())
+    rows = [{k: v for k, v in row.items() if k} for row in read_rows(tmp_path / name)]
+    assert rows == ROWS
+
+
+def test_a_line_that_is_a_list_of_messages_is_a_row(tmp_path: Path) -> None:
+    talk = [{"role": "user", "content": "问"}, {"role": "assistant", "content": "答"}]
+    for name, text in (("a.jsonl", f"{json.dumps(talk)}\n{json.dumps(talk)}"), ("a.json", json.dumps([talk, talk]))):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        assert read_rows(tmp_path / name) == [{"messages": talk}] * 2
+    (tmp_path / "one.json").write_text(json.dumps(talk), encoding="utf-8")
+    assert read_rows(tmp_path / "one.json") == [{"messages": talk}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message", "next_step"),
+    [
+        ("a.jsonl", '{"q": "问"}\n'.encode("gb18030"), "a.jsonl:1: not UTF-8 but by the look of it GB18030", "-f GB18030"),
+        ("a.jsonl", '{"q": "问"}\n'.encode("utf-16"), "a.jsonl:1: not UTF-8 but by the look of it UTF-16", "-f UTF-16"),
+        ("a.json", '[{"q": "问"}]'.encode("utf-16-le"), "a.json:1: not UTF-8 but by the look of it UTF-16", "-f UTF-16"),
+        ("a.csv", "question,answer\n問,答\n".encode("big5"), "a.csv:2: not UTF-8", "iconv"),
+        ("a.json", b"PK\x03\x04rest", "an Excel workbook or another zip file", "save the sheet as CSV"),
+        ("a.jsonl", b"\x1f\x8brest", "compressed with gzip", "gzip -d"),
+        ("a.parquet", b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS", "git lfs pull"),
+        ("a.json", b"<!DOCTYPE html>", "a web page", "download the file itself"),
+        ("a.json", b"[1\0\0\0]", "no text", "a kind that is read"),
+        ("a.json", b"{'question': 'a'}", "a.json:1: not valid JSON: single quotes", "mend that line"),
+        ("a.jsonl", b"{'question': 'a'}\n{'question': 'b'}", "a.jsonl:1: not valid JSON: single quotes", "mend"),
+        ("a.json", b'[\n{"a": 1},\n]', "a.json:3: not valid JSON", "mend that line"),
+        ("a.json", b"[" * 100_000, "a.json:1: not valid JSON", "mend"),
+        ("a.json", b"[" + b"9" * 5000 + b"]", "a.json:1: not valid JSON", "mend"),
+        ("a.json", json.dumps({"train": ROWS, "test": ROWS[:1]}).encode(), "train (3 rows), test (1", "split: train"),
+        ("a.json", b'{"question": ["a", "b"], "answer": ["c"]}', "of different lengths: question 2", "one object"),
+        ("a.csv", b"question,answer,answer\n1,2,3\n", "a.csv:1: two columns are called 'answer'", "a name of its own"),
+        ("a.jsonl.gz", b"", "files of type .gz are not read", "unpack it first"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_read_says_what_it_is_and_what_to_do(
+    tmp_path: Path, name: str, content: bytes, message: str, next_step: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read_rows(tmp_path / name)
+    assert message in error.value.message
+    assert next_step in error.value.next_step
+
+
+def test_parquet_is_read_without_the_padding_of_arrow(tmp_path: Path) -> None:
+    calls = [{"name": "a", "arguments": {"sku": "x"}}, {"name": "b", "arguments": {"city": "y"}}]
+    rows = [{"calls": [calls[0]], "n": 3.0, "f": None}, {"calls": [calls[1]], "n": None, "f": None}, {"calls": None}]
+    schema_of_f = pa.schema([*pa.Table.from_pylist(rows).drop(["f"]).schema, pa.field("f", pa.float32())])
+    pq.write_table(pa.Table.from_pylist([{**rows[0], "f": 0.1}, *rows[1:]], schema=schema_of_f), tmp_path / "a.parquet")
+    first, second = read_rows(tmp_path / "a.parquet")
+    assert first["calls"] == [calls[0]]
+    assert second["calls"] == [calls[1]]
+    # A column with gaps made floats of whole numbers, and 32 bits hold seven digits.
+    assert (first["n"], type(first["n"]), first["f"]) == (3, int, 0.1)

@@ -27,7 +27,7 @@ def stopped(folder: Path, row: dict[str, Any], **options: Any) -> tuple[str, str
         ({"question": Q, "answer": A, "persona": "海盗"}, "persona", "columns: {system: persona}"),
         ({"question": Q, "answer": A, "人设": "海盗"}, "人设", "columns: {system: 人设}"),
         ({"question": Q, "answer": A, "chunk": LONG}, "chunk", "columns: {context: chunk}"),
-        ({"question": Q, "answer": A, "notes": "Bought last year, and never used."}, "notes", "columns: {context: notes}"),
+        ({"question": Q, "answer": A, "notes": "Bought last year, never used."}, "notes", "columns: {context:"),
         ({"question": Q, "answer": A, "references": [LONG]}, "references", "columns: {context:"),
         ({"question": Q, "answer": A, "解析": "因为下雨。"}, "解析", "data.ignore_columns: [解析]"),
         ({"question": Q, "answer": "A", "choices": ["伞", "书"]}, "choices", "data.ignore_columns: [choices]"),
