@@ -129,9 +129,9 @@ def test_a_line_that_is_a_list_of_messages_is_a_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message", "next_step"),
     [
-        ("a.jsonl", '{"q": "问"}\n'.encode("gb18030"), "a.jsonl:1: not UTF-8 but by the look of it GB18030", "-f GB18030"),
-        ("a.jsonl", '{"q": "问"}\n'.encode("utf-16"), "a.jsonl:1: not UTF-8 but by the look of it UTF-16", "-f UTF-16"),
-        ("a.json", '[{"q": "问"}]'.encode("utf-16-le"), "a.json:1: not UTF-8 but by the look of it UTF-16", "-f UTF-16"),
+        ("a.jsonl", '{"q": "问"}\n'.encode("gb18030"), "a.jsonl:1: not UTF-8 but by the look of it GB18030", "iconv"),
+        ("a.jsonl", '{"q": 1}\n'.encode("utf-16"), "a.jsonl:1: not UTF-8 but by the look of it UTF-16", "UTF-16"),
+        ("a.json", '[{"q": 1}]'.encode("utf-16-le"), "not UTF-8 but by the look of it UTF-16", "UTF-16"),
         ("a.csv", "question,answer\n問,答\n".encode("big5"), "a.csv:2: not UTF-8", "iconv"),
         ("a.json", b"PK\x03\x04rest", "an Excel workbook or another zip file", "save the sheet as CSV"),
         ("a.jsonl", b"\x1f\x8brest", "compressed with gzip", "gzip -d"),
