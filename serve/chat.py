@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 from openai import OpenAI, OpenAIError
 from rich.console import Console, Group
 from rich.live import Live
@@ -17,7 +18,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from configs.console import paint, plain
-from configs.errors import ConfigError, TuneserveError
+from configs.errors import ConfigError, TuneserveError, first_line
 from serve.state.servers import ServerState, find_server
 
 HELP = """\
@@ -26,6 +27,10 @@ HELP = """\
 /clear                     forget the conversation
 /help                      this list
 /exit                      leave (also Ctrl-D)"""
+
+
+NO_ANSWER = (httpx.HTTPError, ValueError, TypeError, AttributeError, RecursionError)
+"""What an endpoint makes its client raise that breaks off, or answers with anything but a chat completion."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class Conversation:
         Raises:
             TuneserveError: the server refuses or cannot be reached; the message is not kept then.
         """
-        self.messages.append({"role": "user", "content": text})
+        self.messages.append({"role": "user", "content": _sendable(text)})
         system = [{"role": "system", "content": self.system}] if self.system else []
         extra = {} if thinking is None else {"chat_template_kwargs": {"enable_thinking": thinking}}
         began = time.monotonic()
@@ -102,10 +107,10 @@ class Conversation:
                     turn.seconds = time.monotonic() - began
                     _grow(turn, chunk)
                     yield turn
-        except OpenAIError as error:
+        except (OpenAIError, *NO_ANSWER) as error:
             self.messages.pop()
             raise TuneserveError(
-                f"{self.model.model} at {self.model.base_url}: {error}", "look at `tuneserve serve status`"
+                f"{self.model.model} at {self.model.base_url}: {first_line(error)}", "look at `tuneserve serve status`"
             ) from error
         self.messages.append({"role": "assistant", "content": turn.content})
 
@@ -142,9 +147,11 @@ def model_at(base_url: str, model: str | None = None) -> ChatModel:
     key = os.environ.get("TUNESERVE_API_KEY") or "none"
     try:
         with OpenAI(base_url=base_url, api_key=key, max_retries=0) as client:
-            name = model or next(iter(client.models.list())).id
-    except OpenAIError as error:
-        raise TuneserveError(f"{base_url}: {error}", "check the address (it ends in /v1) and the key") from error
+            name = model or str(client.models.list().data[0].id)
+    except (OpenAIError, IndexError, *NO_ANSWER) as error:
+        raise TuneserveError(
+            f"{base_url}: {first_line(error)}", "check the address (it ends in /v1) and the key"
+        ) from error
     return ChatModel(name, base_url, name, key)
 
 
@@ -323,6 +330,11 @@ def _grow(turn: Turn, chunk: Any) -> None:
     if chunk.usage:
         turn.tokens = chunk.usage.completion_tokens
     for choice in chunk.choices:
-        turn.content += choice.delta.content or ""
-        turn.reasoning += (choice.delta.model_extra or {}).get("reasoning") or ""
+        turn.content += _sendable(choice.delta.content or "")
+        turn.reasoning += _sendable((choice.delta.model_extra or {}).get("reasoning") or "")
         turn.finish_reason = choice.finish_reason or turn.finish_reason
+
+
+def _sendable(text: str) -> str:
+    """The text as it can be sent back with the history: half characters, which UTF-8 does not have, become `?`."""
+    return text.encode("utf-8", "replace").decode()

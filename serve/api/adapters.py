@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs.errors import ConfigError
+from pydantic import BaseModel, ValidationError
+
+from configs.errors import ConfigError, first_line
 from serve.api.client import Refused, ServerClient
 from serve.launch.target import read_adapter
 
@@ -24,10 +26,28 @@ class ServedModel:
     """Where the server read it from."""
 
 
+class _Model(BaseModel):
+    id: str
+    parent: str | None = None
+    max_model_len: int | None = None
+    root: str | None = None
+
+
+class _Models(BaseModel):
+    data: list[_Model]
+
+
 def served_models(client: ServerClient) -> list[ServedModel]:
-    """What `/v1/models` lists."""
-    listed = client.get("/v1/models")["data"]
-    return [ServedModel(m["id"], m.get("parent"), m.get("max_model_len"), m.get("root")) for m in listed]
+    """What `/v1/models` lists.
+
+    Raises:
+        Refused: it cannot be reached, or does not answer as vLLM does.
+    """
+    answer = client.get("/v1/models")
+    try:
+        return [ServedModel(m.id, m.parent, m.max_model_len, m.root) for m in _Models.model_validate(answer).data]
+    except ValidationError as error:
+        raise Refused(f"{client.root_url}/v1/models does not answer as vLLM does: {first_line(error)}") from error
 
 
 def load_adapter(client: ServerClient, name: str, folder: Path) -> None:

@@ -11,10 +11,18 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any, TypeVar
 
-from configs.errors import TuneserveError
+from configs.errors import TuneserveError, first_line
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Takes a redirect for an error: vLLM sends none, and the key would go along to wherever it points."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Follows none."""
+
 
 # The server is on this machine; a proxy from the environment would not find it.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
 
 IN_FLIGHT = 16
 """Requests sent at once when a server is checked."""
@@ -71,14 +79,18 @@ class ServerClient:
         where = f"{request.get_method()} {request.full_url}"
         try:
             with _opener.open(request, timeout=timeout_s) as response:
-                text, kind = response.read().decode(), response.headers.get_content_type()
+                data, kind = response.read(), response.headers.get_content_type()
         except urllib.error.HTTPError as error:
             body = error.read().decode(errors="replace")[:500]
             raise Refused(f"{where} answered {error.code}: {_error_text(body)}", error.code) from error
         except (OSError, HTTPException) as error:
             raise Refused(f"{where} failed: {getattr(error, 'reason', None) or error}") from error
-        # Some routes, such as the one that loads an adapter, answer with a sentence.
-        return json.loads(text) if kind == "application/json" and text else text or None
+        try:
+            text = data.decode()
+            # Some routes, such as the one that loads an adapter, answer with a sentence.
+            return json.loads(text) if kind == "application/json" and text else text or None
+        except (ValueError, RecursionError) as error:
+            raise Refused(f"{where} answered with something that is no JSON: {first_line(error)}") from error
 
 
 def in_parallel(ask: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
@@ -90,7 +102,7 @@ def in_parallel(ask: Callable[[Item], Answer], items: Iterable[Item]) -> list[An
 def _error_text(body: str) -> str:
     try:
         parsed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return body
     error = parsed.get("error", parsed) if isinstance(parsed, dict) else parsed
     return str(error.get("message", body)) if isinstance(error, dict) else str(error)

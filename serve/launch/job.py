@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from configs.console import shell
 from configs.errors import ConfigError
 from configs.load import config_without_recipe, load_config
 from configs.rundir import RunDir
@@ -83,7 +84,7 @@ def prepare(
     if against is not None and (adapters or adapter or what is None or (Path(what) / "run.json").is_file()):
         raise ConfigError(
             "--against RUN is for a model folder that was exported from the run",
-            f"a run is checked against itself: `tuneserve serve {what or against}`",
+            f"a run is checked against itself: `{shell('tuneserve', 'serve', what or against)}`",
         )
     if adapters:
         runs = {alias: RunDir.open(path) for alias, path in adapters.items()}

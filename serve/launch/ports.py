@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import time
+from contextlib import suppress
 
 import psutil
 
@@ -88,15 +90,34 @@ def bind_error(host: str, port: int) -> int | None:
 
 def port_owner(port: int) -> str | None:
     """`name (pid N): command line` of the process that listens on a port; None when it belongs to another user."""
-    for connection in psutil.net_connections("tcp"):
-        local = connection.laddr
-        if connection.status == psutil.CONN_LISTEN and local and local.port == port and connection.pid:
-            try:
-                owner = psutil.Process(connection.pid)
-                return f"{owner.name()} (pid {owner.pid}): {' '.join(owner.cmdline())[:120]}"
-            except psutil.Error:  # it ended while we looked, or may not be looked at
-                return f"pid {connection.pid}"
-    return None
+    return next(map(_described, _listeners(port)), None)
+
+
+def port_sharers(port: int, session: int) -> str | None:
+    """The processes outside a session that listen on a port together with it; None where there are none.
+
+    vLLM's way of listening lets two servers of one user have one port, each with a part of the requests.
+    """
+    strangers = []
+    for pid in _listeners(port):
+        with suppress(ProcessLookupError):  # it has ended
+            if os.getsid(pid) != session:
+                strangers.append(_described(pid))
+    return ", ".join(strangers) or None
+
+
+def _listeners(port: int) -> list[int]:
+    found = psutil.net_connections("tcp")
+    at_port = (c for c in found if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port)
+    return sorted({c.pid for c in at_port if c.pid})
+
+
+def _described(pid: int) -> str:
+    try:
+        process = psutil.Process(pid)
+        return f"{process.name()} (pid {pid}): {' '.join(process.cmdline())[:120]}"
+    except psutil.Error:  # it ended while we looked, or may not be looked at
+        return f"pid {pid}"
 
 
 def free_port_after(host: str, port: int) -> int:

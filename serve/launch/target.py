@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from configs.console import shell
 from configs.errors import ConfigError
 from configs.handover import Family
 from configs.hub import resolve_model
@@ -100,7 +101,8 @@ def merged_target(run: RunDir, config: RunConfig) -> Target:
     """
     if not run.merged.is_dir():
         raise ConfigError(
-            f"{run.path}: no merged weights in it", f"run `tuneserve merge {run.path}`, or serve with --adapter"
+            f"{run.path}: no merged weights in it",
+            f"run `{shell('tuneserve', 'merge', run.path)}`, or serve with --adapter",
         )
     return _target(run, run.merged, (config.served_name, *config.serve.aliases))
 

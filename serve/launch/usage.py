@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from configs.console import shell
 from serve.launch.command import ServerCommand
 
 
@@ -21,8 +22,8 @@ def curl_line(command: ServerCommand, question: str = "你好") -> str:
     """One chat as a line for a shell."""
     body = json.dumps({"model": _model(command), "messages": _messages(command, question)}, ensure_ascii=False)
     key = f' -H "Authorization: Bearer ${command.api_key_env}"' if command.api_key_env else ""
-    quoted = body.replace("'", "'\\''")
-    return f"curl {command.base_url}/chat/completions{key} -H 'Content-Type: application/json' -d '{quoted}'"
+    where = shell(f"{command.base_url}/chat/completions")
+    return f"curl {where}{key} -H 'Content-Type: application/json' -d {shell(body)}"
 
 
 def python_snippet(command: ServerCommand, question: str = "你好") -> str:
@@ -34,7 +35,7 @@ def python_snippet(command: ServerCommand, question: str = "你好") -> str:
         f"{imports}from openai import OpenAI\n\n"
         f'client = OpenAI(base_url="{command.base_url}", api_key={key})\n'
         f"answer = client.chat.completions.create(\n"
-        f'    model="{_model(command)}",\n'
+        f"    model={json.dumps(_model(command), ensure_ascii=False)},\n"
         f"    messages={messages},\n"
         f")\n"
         f"print(answer.choices[0].message.content)"

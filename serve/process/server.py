@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import Any
 
 from configs.errors import EXIT_FAILED, EXIT_USAGE, TuneserveError
+from serve.api.adapters import served_models
 from serve.api.client import Refused, ServerClient
 from serve.launch.command import ServerCommand
-from serve.launch.ports import require_bindable, take_port
+from serve.launch.ports import port_sharers, require_bindable, take_port
 from serve.process.causes import Cause, find_cause, log_since
 from serve.process.guarded import ORPHAN_GRACE_S, GuardedProcess, Handle
 from serve.process.phases import FIRST_ANSWER, PhaseReader
@@ -220,7 +221,19 @@ class VllmServer:
             )
 
     def _check_names(self) -> None:
-        listed = [m["id"] for m in self.client.get("/v1/models")["data"]]
+        assert self.pid is not None
+        strangers = port_sharers(self.command.port, self.pid)
+        if strangers:
+            raise StartFailed(
+                Cause(
+                    "port-shared",
+                    f"{strangers} listens on port {self.command.port} too, and would get some of the requests",
+                    "end that process, or choose another port with serve.port",
+                    retry=True,
+                ),
+                self.log,
+            )
+        listed = [model.name for model in served_models(self.client)]
         missing = [name for name in self.command.names if name not in listed]
         if missing:
             raise StartFailed(

@@ -224,11 +224,17 @@ class Supervisor:
                 continue
             next_look = time.monotonic() + WATCH_S
             if known_state(self.command.port) != self.state:  # damaged or removed by somebody
-                write_state(self.state)
+                self._write_again()
             missed = 0 if server.client.healthy(WATCH_S) else missed + 1
             if missed >= MISSED_LIMIT:
                 return Cause("hung", f"/health did not answer {missed} times in a row", "see the log", retry=True)
         return None
+
+    def _write_again(self) -> None:
+        try:
+            write_state(self.state)
+        except OSError as error:  # a full disk must not end a server that answers
+            self.say(f"the state file cannot be written: {error}; `tuneserve serve status` does not know this server")
 
     def _note_phase(self, phase: str, elapsed_s: float) -> None:
         if self.stop_wish.is_set():

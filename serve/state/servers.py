@@ -121,9 +121,10 @@ def read_state(port: int) -> ServerState | None:
         return ServerState.model_validate_json(file.read_bytes())
     except FileNotFoundError:
         return None
-    except ValidationError as error:  # also bytes that are no text, or no JSON
+    except (ValidationError, OSError) as error:  # also bytes that are no text, or no JSON; or no file
+        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror
         raise ConfigError(
-            f"{file}: the state of the server on port {port} is damaged: {error.errors()[0]['msg']}",
+            f"{file}: the state of the server on port {port} is damaged: {why}",
             "a server that runs writes it again within seconds: try again; else remove the file",
         ) from None
 
@@ -166,7 +167,7 @@ def _look(port: int) -> ServerState | None:
     if lock is not None:  # nobody can be writing the file now, so what is removed is what was read
         try:
             state = known_state(port)
-            if state is None or not state.alive:
+            if (state is None or not state.alive) and not state_file(port).is_dir():
                 state_file(port).unlink(missing_ok=True)
                 forget_all(port)
         finally:

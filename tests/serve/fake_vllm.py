@@ -73,6 +73,7 @@ def main() -> None:
     parser.add_argument("--code", type=int, default=1)
     parser.add_argument("--content", default="你好！")
     parser.add_argument("--sick-file", type=Path)
+    parser.add_argument("--reuse-port", action="store_true", help="listen as vLLM does")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--served-model-name", nargs="+", default=["fake"])
@@ -94,6 +95,7 @@ def main() -> None:
     Handler.names = tuple(args.served_model_name)
     Handler.content = args.content
     Handler.sick_file = args.sick_file
+    ThreadingHTTPServer.allow_reuse_port = args.reuse_port
     server = ThreadingHTTPServer((args.host, args.port), Handler)
     print("Starting vLLM server", flush=True)
     threading.Thread(target=server.serve_forever).start()

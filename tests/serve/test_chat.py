@@ -13,7 +13,10 @@ import pytest
 from rich.console import Console
 
 from configs.console import Terminal
-from serve.chat import ChatModel, converse
+from configs.errors import TuneserveError
+from serve.api.adapters import served_models
+from serve.api.client import Refused, ServerClient
+from serve.chat import ChatModel, converse, model_at
 
 
 class Slow(BaseHTTPRequestHandler):
@@ -97,3 +100,107 @@ def test_what_a_model_says_is_shown_and_not_obeyed(models: int, kind: type[Conso
     assert "\x1b" not in said
     assert "\x07" not in said
     assert said.count("\\x1b]52;c;cm0gLXJmIH4=\\x07[bold]:smile:") >= 4 * models
+
+
+BROKEN = [
+    b"data: {",  # breaks off
+    b"data: [1, 2]\n\n",
+    b'data: {"choices": 5}\n\n',
+    b'data: {"choices": [{"delta": "x"}]}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {"content": ["x"]}}]}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {"content": 5}}]}\n\n',
+    b"data: " + b"[" * 100_000 + b"\n\n",
+    b"data: \xff\xfe\n\n",
+]
+
+
+@pytest.mark.parametrize("said", [*BROKEN, b""])
+def test_an_answer_that_is_none_ends_the_turn_and_not_the_conversation(said: bytes):
+    class Breaks(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Content-Length", str(len(said) + (0 if said else 100)))  # without a text: cut off
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *args: object) -> None:
+            """Keeps the test's output quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Breaks)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    lines, screen = iter(["one", "two\udcff", "/exit"]), Terminal(file=io.StringIO(), width=200)
+    url = f"http://127.0.0.1:{server.server_port}/v1"
+    converse([ChatModel("m", url, "m")], screen, read=lambda: next(lines))
+    server.shutdown()
+    assert screen.file.getvalue().count("tokens") + screen.file.getvalue().count(url) == 2  # type: ignore[attr-defined]
+
+
+def test_half_characters_do_not_break_the_history():
+    sent: list[bytes] = []
+
+    class Halves(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            sent.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.end_headers()
+            self.wfile.write(b'data: {"choices": [{"index": 0, "delta": {"content": "\\ud83d"}}]}\n\n')
+
+        def log_message(self, *args: object) -> None:
+            """Keeps the test's output quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Halves)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    lines = iter(["one", "two", "/exit"])
+    url = f"http://127.0.0.1:{server.server_port}/v1"
+    converse([ChatModel("m", url, "m")], Terminal(file=io.StringIO()), read=lambda: next(lines))
+    server.shutdown()
+    assert [m["content"] for m in json.loads(sent[1])["messages"]] == ["one", "?", "two"]
+
+
+@pytest.mark.parametrize(
+    "listed", [b"{}", b"[]", b'{"data": []}', b'{"data": [{}]}', b'{"data": 5}', b"<html>", b"[" * 99_999]
+)
+def test_an_endpoint_that_lists_no_models_is_told_in_one_line(listed: bytes):
+    class Lists(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(listed)
+
+        def log_message(self, *args: object) -> None:
+            """Keeps the test's output quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Lists)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    root = f"http://127.0.0.1:{server.server_port}"
+    with pytest.raises(TuneserveError, match=root):
+        model_at(f"{root}/v1")
+    if listed != b'{"data": []}':
+        with pytest.raises(TuneserveError, match=root):
+            served_models(ServerClient(root))
+    server.shutdown()
+
+
+def test_a_redirect_is_not_followed_and_no_key_goes_with_it():
+    asked: list[str] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/stolen")  # type: ignore[attr-defined]
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            """Keeps the test's output quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with pytest.raises(Refused, match="302"):
+        served_models(ServerClient(f"http://127.0.0.1:{server.server_port}", "key"))
+    server.shutdown()
+    assert asked == ["/v1/models"]

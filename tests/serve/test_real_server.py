@@ -17,6 +17,7 @@ from rich.console import Console
 from configs.errors import ConfigError, TuneserveError
 from configs.handover import ParityRow, ProofRow, read_rows, write_rows
 from serve.api.adapters import load_adapter, served_models, unload_adapter
+from serve.api.client import in_parallel
 from serve.bench.running import Load, measure, measured_before
 from serve.chat import ChatModel, converse, model_at
 from serve.launch.usage import curl_line, python_snippet
@@ -214,6 +215,51 @@ def test_a_json_schema_is_obeyed(openai_client: OpenAI):
         temperature=0,
     )
     assert set(json.loads(answer.choices[0].message.content or "")) == {"name", "age"}
+
+
+def test_likelihoods_do_not_depend_on_order_or_on_what_is_cached(adapter_server: VllmServer, tiny_run: TinyRun):
+    """Rows with long common beginnings, scored forwards, backwards, and again when all of them are cached."""
+    rows = [row.input_ids for row in read_rows(tiny_run.run.data / "proof.jsonl", ProofRow, "train")]
+    common = [token for ids in rows for token in ids] * 2
+    asked = [*rows, *([*common[:length], *ids] for length in (64, 128, len(common)) for ids in rows)]
+    for model in ("tiny-base", "tiny"):
+
+        def score(ids: list[int], model: str = model) -> float:
+            return answer_logprob(adapter_server.client, model, ids, 1)
+
+        forwards = [score(ids) for ids in asked]
+        backwards = [score(ids) for ids in reversed(asked)][::-1]
+        together = in_parallel(score, asked)
+        for other in (backwards, together):
+            assert max(abs(a - b) for a, b in zip(forwards, other, strict=True)) < 1e-4
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_json_schema_is_obeyed_after_thinking_too(stream: bool, openai_client: OpenAI):
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string", "maxLength": 8}, "age": {"type": "integer", "maximum": 99}},
+        "required": ["name", "age"],
+        "additionalProperties": False,
+    }
+    settings = {
+        "model": "tiny-base",
+        "messages": [{"role": "user", "content": "李明今年二十岁。用 JSON 回答他的名字和年龄。"}],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "person", "schema": schema}},
+        "max_tokens": 400,
+        "temperature": 0,
+        "extra_body": {"chat_template_kwargs": {"enable_thinking": True}},
+    }
+    if stream:
+        chunks = list(openai_client.chat.completions.create(**settings, stream=True))
+        said = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+        thought = "".join((piece.model_extra or {}).get("reasoning") or "" for piece in said)
+        content = "".join(piece.content or "" for piece in said)
+    else:
+        message = openai_client.chat.completions.create(**settings).choices[0].message
+        thought, content = (message.model_extra or {})["reasoning"], message.content or ""
+    assert thought
+    assert set(json.loads(content)) == {"name", "age"}
 
 
 def test_a_forced_tool_call_comes_back_parsed(openai_client: OpenAI):

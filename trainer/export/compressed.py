@@ -12,7 +12,7 @@ from configs.errors import ConfigError
 from configs.model_files import read_model_config
 from trainer.export.new_folder import Export, new_folder
 from trainer.export.safetensors import TensorSource, TensorSpec, write_weights
-from trainer.export.side_files import copy_side_files, side_files, write_generation_config
+from trainer.export.side_files import copy_side_files, side_files, with_older_rope_names, write_generation_config
 
 ARCHITECTURES = ("qwen2", "qwen3", "llama")
 KEPT = ("embed_tokens.weight", "lm_head.weight")
@@ -63,7 +63,7 @@ def write_compressed(tensors: CompressedTensors, export: Export) -> Path:
         quantization_status=QuantizationStatus.COMPRESSED,
         ignore=["lm_head"],
     )
-    config = read_model_config(model)
+    config = with_older_rope_names(read_model_config(model))
     config["quantization_config"] = quantization.model_dump(mode="json", exclude_none=True)
     with new_folder(export.out, size, export.redo) as partial:
         write_weights(tensors, partial, export.shard_gb, export.on_progress)

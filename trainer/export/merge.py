@@ -27,7 +27,7 @@ from trainer.export.changes import index_weights, plan_merge
 from trainer.export.gguf import export_gguf
 from trainer.export.new_folder import Export, new_folder, shown_progress
 from trainer.export.safetensors import write_weights
-from trainer.export.side_files import Diff, copy_side_files, side_files, write_generation_config, write_untied_config
+from trainer.export.side_files import Diff, copy_side_files, side_files, write_generation_config, write_model_config
 from trainer.export.tensors import MergedTensors, TensorReader
 
 
@@ -79,7 +79,7 @@ def merge_adapter(adapter: Path, export: Export, device: str = "auto") -> MergeR
         write_weights(tensors, partial, export.shard_gb, export.on_progress)
         copy_side_files(base, partial)
         generation_diff = write_generation_config(base, partial, export.end_token_id)
-        config_diff = write_untied_config(base, partial) if plan.untied else {}
+        config_diff = write_model_config(base, partial, plan.untied)
     return MergeResult(
         folder=export.out,
         seconds=round(time.monotonic() - started, 2),

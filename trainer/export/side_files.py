@@ -56,13 +56,45 @@ def write_generation_config(base: Path, out: Path, end_token_id: int | None) -> 
     return _write_changes(out / "generation_config.json", before, after)
 
 
-def write_untied_config(base: Path, out: Path) -> Diff:
-    """Tells loaders that embedding and output head are two tensors now."""
+def write_model_config(base: Path, out: Path, untied: bool) -> Diff:
+    """Says what is new about the merged model, and repeats the rotary settings under their older names.
+
+    A file that needs no change stays as it was copied.
+
+    Args:
+        base: model folder that was merged into.
+        out: the merged one.
+        untied: whether embedding and output head are two tensors now.
+
+    Returns:
+        What differs from the base's file.
+    """
     before = _read(base / "config.json")
-    after = {**before, "tie_word_embeddings": False}
-    if "text_config" in before:
-        after["text_config"] = {**before["text_config"], "tie_word_embeddings": False}
+    after = with_older_rope_names(before)
+    if untied:
+        after["tie_word_embeddings"] = False
+        if "text_config" in after:
+            after["text_config"] = {**after["text_config"], "tie_word_embeddings": False}
     return _write_changes(out / "config.json", before, after)
+
+
+def with_older_rope_names(config: dict[str, Any]) -> dict[str, Any]:
+    """A config.json in which `rope_parameters` also stands as `rope_theta` and `rope_scaling`.
+
+    transformers 5 writes only the first. Servers and converters built on transformers 4 do not know it: they take their
+    default base of 10,000 for the rotations, and the model answers nonsense without an error.
+    """
+    after = dict(config)
+    if isinstance(after.get("text_config"), dict):
+        after["text_config"] = with_older_rope_names(after["text_config"])
+    rope = after.get("rope_parameters")
+    if not isinstance(rope, dict) or "rope_theta" not in rope:
+        return after  # none, or one set for each kind of layer, which older programs never knew
+    after.setdefault("rope_theta", rope["rope_theta"])
+    scaling = {key: value for key, value in rope.items() if key != "rope_theta"}
+    if scaling.get("rope_type", "default") != "default":
+        after.setdefault("rope_scaling", scaling)
+    return after
 
 
 def _write_changes(file: Path, before: dict[str, Any], after: dict[str, Any]) -> Diff:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,7 @@ from serve.process.supervisor import Supervisor
 from serve.state import adapters as loaded
 from serve.state import servers as state
 from serve.state.identity import began
-from serve.state.port_lock import is_held
+from serve.state.port_lock import PortLock, is_held
 from tests.serve.fakes import fake_command, free_port, gone, running
 
 
@@ -185,6 +186,26 @@ def test_of_two_servers_for_one_port_the_second_is_refused_and_touches_nothing(t
     assert not (tmp_path / "b.log").exists()
     assert first.server
     first.server.stop()
+
+
+def test_a_port_that_another_process_shares_is_refused(tmp_path: Path, marker: str):
+    """As a vLLM that was started by hand does, and does not listen yet when ours looks."""
+    port = free_port()
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", port))
+        server = VllmServer(fake_command(port, marker, "--reuse-port"), tmp_path / "serve.log")
+        server.lock = PortLock.take(port)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("serve.process.server.require_bindable", lambda host, port: None)
+            server.start()
+        try:
+            until(server.client.healthy)
+            other.listen()
+            with pytest.raises(StartFailed, match=rf"\(pid {os.getpid()}\).* listens on port {port} too"):
+                server._check_names()
+        finally:
+            server.stop(1)
 
 
 def test_one_run_served_twice_at_once_is_served_once(tmp_path: Path, marker: str, monkeypatch: pytest.MonkeyPatch):

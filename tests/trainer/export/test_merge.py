@@ -12,7 +12,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from configs.errors import ConfigError, TuneserveError
 from tests.trainer.tiny_models import IDS, make_model
@@ -160,10 +160,33 @@ def test_shards_are_divided_and_indexed(bases: Make, make_adapter: Make, tmp_pat
 def test_files_of_the_base_come_through_byte_for_byte(bases: Make, make_adapter: Make, tmp_path: Path) -> None:
     base = bases("qwen2")
     merge_adapter(make_adapter(base), Export(base, tmp_path / "merged"))
-    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "LICENSE"):
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "LICENSE"):
         assert (tmp_path / "merged" / name).read_bytes() == (base / name).read_bytes(), name
     assert not (tmp_path / "merged/README.md").exists(), "the base's model card is not this model's"
     assert not (tmp_path / "merged" / MARK).exists()
+
+
+@pytest.mark.parametrize(
+    "scaling", [None, {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}]
+)
+def test_rotary_settings_stand_under_their_older_names_too(
+    scaling: dict | None, bases: Make, make_adapter: Make, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(bases(), base)
+    adapter = make_adapter(base)
+    config = json.loads((base / "config.json").read_text())
+    rope = {"rope_theta": 1_000_000.0, **(scaling or {"rope_type": "default"})}
+    (base / "config.json").write_text(json.dumps({**config, "rope_parameters": rope}))
+    result = merge_adapter(adapter, Export(base, tmp_path / "merged"))
+    written = json.loads((tmp_path / "merged/config.json").read_text())
+    older = {"rope_theta": 1_000_000.0} | ({"rope_scaling": scaling} if scaling else {})
+    assert written == {**config, "rope_parameters": rope, **older}
+    assert result.config_diff == {key: [None, value] for key, value in older.items()}
+    read = AutoConfig.from_pretrained(tmp_path / "merged")
+    assert {key: read.rope_parameters[key] for key in rope} == rope
+    again = merge_adapter(adapter, Export(tmp_path / "merged", tmp_path / "twice"))
+    assert again.config_diff == {}
 
 
 def test_generation_stops_at_the_trained_token(bases: Make, make_adapter: Make, tmp_path: Path) -> None:
