@@ -273,8 +273,9 @@ def _sample(plan: _Plan, item: Item, outcome: Outcome) -> Sample:
         return replace(sample, error=SampleError(outcome.error_kind or "unknown", outcome.error_message or ""))
     choice = outcome.reply["choices"][0]
     message, finish_reason = choice["message"], choice.get("finish_reason")
-    reasoning = message.get("reasoning") or message.get("reasoning_content")
-    reply = split_thinking(message["content"], reasoning, finish_reason, plan.meta.thinking)
+    content = _whole(message["content"])
+    reasoning = _whole(message.get("reasoning") or message.get("reasoning_content"))
+    reply = split_thinking(content, reasoning, finish_reason, plan.meta.thinking)
     if reply is None:
         return replace(sample, error=SampleError("null_content", "the answer's content is null"))
     scored = SCORING[plan.task.kind].score(item, reply.answer)
@@ -292,7 +293,7 @@ def _sample(plan: _Plan, item: Item, outcome: Outcome) -> Sample:
     return replace(
         sample,
         status="ok",
-        raw=message["content"],
+        raw=content,
         reasoning=reply.reasoning,
         answer=reply.answer,
         finish_reason=finish_reason,
@@ -301,6 +302,11 @@ def _sample(plan: _Plan, item: Item, outcome: Outcome) -> Sample:
         usage={key: usage[key] for key in ("prompt_tokens", "completion_tokens") if key in usage} or None,
         detail=detail,
     )
+
+
+def _whole(text: str | None) -> str | None:
+    """A text that can be written down: half of a surrogate pair, at which a model may be cut, becomes U+FFFD."""
+    return text and text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def choice_margin(logprobs: Mapping[str, Any], letters: Sequence[str]) -> float | None:

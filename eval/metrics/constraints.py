@@ -134,7 +134,7 @@ def _exact_parts(text: str, constraint: Constraint) -> bool:
 def _json(text: str, constraint: Constraint) -> bool:
     try:
         value = json.loads(text.strip())
-    except ValueError:
+    except (ValueError, RecursionError):  # brackets in brackets without end
         return False
     kind = constraint.get("kind", "any")
     if kind not in {"any", "object", "array"}:
@@ -274,6 +274,16 @@ def validate(constraint: Constraint) -> None:
         wrong = not ({"min", "max"} & set(constraint))
     if wrong:
         raise DataError(f"constraint {dict(constraint)!r} has a wrong or missing value", f"See {_GUIDE}.")
+
+
+def try_out(constraint: Constraint) -> None:
+    """Raise `DataError` for a constraint that could not be checked on an answer, a broken pattern for example."""
+    validate(constraint)
+    try:
+        _CHECKERS[constraint["type"]]("一个词 and 2.", constraint)
+        json.dumps(constraint, ensure_ascii=False).encode()
+    except (TypeError, ValueError, AttributeError, re.error) as error:
+        raise DataError(f"constraint {dict(constraint)!r} cannot be checked: {error}", f"See {_GUIDE}.") from error
 
 
 def check(constraint: Constraint, answer: str) -> bool:

@@ -33,7 +33,7 @@ def load(name: str = "builtin", only: str | None = None) -> list[Task]:
         raise ConfigError(f"the built-in suite has no part {only!r}", f"it has: {', '.join(sorted(found))}")
     tasks = []
     for stem in sorted(found) if only is None else [only]:
-        rows = [json.loads(line) for line in found[stem].read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [json.loads(line) for line in found[stem].read_text(encoding="utf-8").split("\n") if line.strip()]
         by_kind: dict[Kind, list[Mapping[str, Any]]] = {}
         for row in rows:
             by_kind.setdefault(row_kind(row, stem), []).append(row)

@@ -4,28 +4,39 @@ Full rows bring the conversation; simple rows bring a question, and `eval/tasks/
 
     {"id": "1", "cluster": "p7", "messages": [{"role": "user", "content": "…"}], "answers": ["…"]}
     {"question": "…", "context": "…", "answer": "…"}             qa, exact, number; `context` may be missing
-    {"question": "…", "choices": ["…", "…"], "answer": "B"}      choice; `choices` may be {"A": "…"}, the answer a
-                                                                 letter, an index from 0, or the option's text
+    {"question": "…", "choices": ["…", "…"], "answer": "B"}      choice; see `eval/tasks/choices.py`
     {"text": "…", "summary": "…"}                                summary; a `question` replaces our wording
     {"prompt": "…", "constraints": [{"type": "max_chars", "value": 50}]}    instruction
 
-A conversation that ends with the assistant brings its own reference. Without an `id` a row is named by its number.
+What a column is for follows from its name (`configs.columns`), as in training: `system` and `history` go before the
+question, `instruction`, `question` and `input` are one below the other, a passage stands before them. A conversation
+that ends with the assistant brings its own reference. Without an `id` a row is named by its number.
 """
 
 from __future__ import annotations
 
-import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from configs.columns import Part, name_key, part_of
 from configs.errors import DataError
 from eval.metrics import constraints
+from eval.metrics.number import extract_number
 from eval.tasks import prompts
-from eval.tasks.task import Item, Kind, Message, conversation
+from eval.tasks.cells import is_blank, is_missing_word, kind_of, passage_of, refuse_lone_surrogates, text_of, unpacked
+from eval.tasks.choices import Options, letter_of, options_of
+from eval.tasks.task import Item, Kind, Message
+from eval.tasks.turns import history_of, turns_of
 
-_QUESTION = ("question", "prompt", "instruction", "query")
 _PASSAGE = ("context", "text", "document", "article", "content")
+"""Names of a passage, the first that holds something; then whatever else `configs.columns` calls a context."""
 _ANSWER = ("answers", "answer", "summary", "title", "reference", "output", "target")
+"""Names of the reference, the first that holds something; then whatever else is called an answer."""
+_MORE_ANSWERS = {"references", "answerkey", "correctanswer", "rightanswer", "gold", "正确答案", "正确选项"}
+_SEVERAL = {"answers", "references", "outputs", "responses"}
+"""Columns whose text may be a list that a sheet keeps as text."""
+_LABELLED: set[Kind] = {"choice", "exact", "qa", "number"}
+_MAY_BE_EMPTY: set[Part] = {"system", "input", "context", "history"}
 
 
 def items_from_rows(rows: Sequence[Mapping[str, Any]], kind: Kind, where: str, system: str | None = None) -> list[Item]:
@@ -38,100 +49,221 @@ def items_from_rows(rows: Sequence[Mapping[str, Any]], kind: Kind, where: str, s
     Raises:
         DataError: a row lacks what its kind needs.
     """
-    items = []
+    may_lack = kind == "qa" and any(map(_unanswerable, rows))
+    items: list[Item] = []
+    first: dict[str, int] = {}
     for number, row in enumerate(rows, start=1):
         try:
-            items.append(_item(row, kind, f"row-{number:05d}", system))
+            item = _item(row, kind, f"row-{number:05d}", system, may_lack)
+            if item.id in first:
+                raise DataError(
+                    f"the id {item.id!r} is that of row {first[item.id]} too",
+                    "give every row an id of its own, or none",
+                )
         except DataError as error:
             raise DataError(f"{where}, row {number}: {error.message}", error.next_step) from error
+        first[item.id] = number
+        items.append(item)
     return items
 
 
-def _item(row: Mapping[str, Any], kind: Kind, default_id: str, system: str | None) -> Item:
-    choices = _choices(row.get("choices")) if kind == "choice" else {}
-    messages, references = _messages(row, kind, choices, system)
-    references = references or _references(row, kind, choices)
-    for constraint in row.get("constraints", []):
-        constraints.validate(constraint)
-    if kind == "instruction" and not row.get("constraints"):
+def _unanswerable(row: Mapping[str, Any]) -> bool:
+    """Whether a row says, as SQuAD 2.0 does, that its passage holds no answer."""
+    answers = unpacked(row.get("answers"))
+    empty = isinstance(answers, Mapping) and "text" in answers and is_blank(answers["text"])
+    return empty or row.get("is_impossible") is True
+
+
+def _item(row: Mapping[str, Any], kind: Kind, default_id: str, system: str | None, may_lack: bool) -> Item:
+    refuse_lone_surrogates(row)
+    options = options_of(row) if kind == "choice" else Options({}, {})
+    asked = _Row({column: value for column, value in row.items() if column not in options.columns})
+    asked.refuse_what_is_no_text()
+    messages, own = _messages(asked, kind, options, system, may_lack)
+    none = may_lack and _unanswerable(row)
+    references = [""] if none else _references(asked, kind, options, own)
+    demands = _constraints(row.get("constraints"))
+    if kind == "instruction" and not demands:
         raise DataError("an instruction row needs `constraints`", "see the list in eval/metrics/constraints.py")
     if kind != "instruction" and not references:
         raise DataError(f"no reference under any of {', '.join(_ANSWER)}", "give the row an `answers` list")
     return Item(
-        id=str(row.get("id", default_id)),
-        cluster=None if row.get("cluster") is None else str(row["cluster"]),
+        id=_name(row.get("id"), default_id),
+        cluster=_name(row.get("cluster"), None),
         messages=messages,
         references=references,
-        choices=choices,
-        constraints=list(row.get("constraints", [])),
-        source=_first(row, _PASSAGE) or str(messages[-1]["content"]),
+        choices=options.texts,
+        constraints=demands,
+        detail=prompts.UNANSWERABLE if none else {},
+        source=asked.passage() or asked.text("input") or str(messages[-1]["content"]),
     )
 
 
+def _name(value: Any, default: Any) -> Any:
+    """An id or cluster as text; 1.0, which a sheet makes of 1 beside an empty cell, is 1."""
+    if is_blank(value):
+        return default
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else text_of(value, "`id`")
+
+
+class _Row:
+    """A row whose columns are asked for by their part."""
+
+    def __init__(self, value: Mapping[str, Any]) -> None:
+        self.value = value
+        self._parts: dict[str, list[str]] = {}
+        for column, cell in value.items():
+            part = part_of(str(column))
+            if part and not is_blank(cell) and not (part in _MAY_BE_EMPTY and is_missing_word(cell)):
+                self._parts.setdefault(part, []).append(column)
+
+    def columns(self, part: Part) -> list[str]:
+        """The columns of a part that hold something."""
+        return self._parts.get(part, [])
+
+    def text(self, part: Part) -> str:
+        """The text of a part, empty where there is none.
+
+        Raises:
+            DataError: several columns could be it and differ.
+        """
+        columns = self.columns(part)
+        if not columns:
+            return ""
+        texts = {column: text_of(self.value[column], f"`{column}`") for column in columns}
+        if len(set(texts.values())) > 1:
+            raise DataError(
+                f"{' and '.join(f'`{column}`' for column in columns)} could both be the {part}, and they differ",
+                "keep one of these columns, or write the whole conversation as `messages`",
+            )
+        return texts[columns[0]]
+
+    def passage(self) -> str:
+        """What the question is about."""
+        columns = [*(name for name in _PASSAGE if name in self.value), *self.columns("context")]
+        for column in columns:
+            if not is_blank(self.value[column]) and not is_missing_word(self.value[column]):
+                return passage_of(self.value[column], f"`{column}`")
+        return ""
+
+    def question(self) -> str:
+        """Instruction, question and input, one below the other as in training."""
+        texts = [self.text(part) for part in ("instruction", "question", "input")]
+        return "\n".join(dict.fromkeys(text for text in texts if text))
+
+    def refuse_what_is_no_text(self) -> None:
+        """Raises for rows that no request of ours can carry as their author means them."""
+        for part, what in (("media", "more than text"), ("tools", "tools, which are not sent along")):
+            for column in self.columns(part):  # type: ignore[arg-type]
+                raise DataError(f"`{column}` holds {what}", "take such rows out: only text can be asked and scored")
+
+
 def _messages(
-    row: Mapping[str, Any], kind: Kind, choices: Mapping[str, str], system: str | None
+    row: _Row, kind: Kind, options: Options, system: str | None, may_lack: bool
 ) -> tuple[list[Message], list[str]]:
     """The conversation to send, and the reference that it brings itself."""
-    if "messages" not in row:
-        return conversation(_prompt(row, kind, choices), system), []
-    messages = list(row["messages"])
-    references = []
-    if messages and messages[-1].get("role") == "assistant":
-        own = str(messages.pop()["content"])
-        references = [] if row.get("answers") else [own]
-    if not messages or messages[-1].get("role") != "user":
-        raise DataError("`messages` holds no user turn to answer", "end it with the user's turn, or the answer to it")
-    if system and messages[0].get("role") != "system":
-        messages.insert(0, {"role": "system", "content": system})
-    return messages, references
+    own: list[str] = []
+    if columns := row.columns("messages"):
+        messages = turns_of(row.value[columns[0]], columns[0])
+        if messages and messages[-1]["role"] == "assistant":
+            answer = messages.pop()
+            if answer["content"] is None:
+                raise DataError(f"`{columns[0]}` ends with a function call", "only answers in words are scored")
+            own = [answer["content"]]
+        if not messages or messages[-1]["role"] != "user":
+            said = f"; the last is the {messages[-1]['role']}'s" if messages else ""
+            raise DataError(
+                f"`{columns[0]}` holds no user turn to answer{said}", "end it with the user's turn, or the answer to it"
+            )
+    else:
+        history = row.columns("history")
+        messages = history_of(row.value[history[0]], history[0]) if history else []
+        messages = [*messages, {"role": "user", "content": _prompt(row, kind, options, may_lack)}]
+    before = row.text("system") or ("" if messages[0]["role"] == "system" else system or "")
+    head: list[Message] = [{"role": "system", "content": before}] if before else []
+    return [*(head if messages[:1] != head else []), *messages], own
 
 
-def _first(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    return next((str(row[name]) for name in names if row.get(name)), None)
-
-
-def _prompt(row: Mapping[str, Any], kind: Kind, choices: Mapping[str, str]) -> str:
-    question, passage = _first(row, _QUESTION), _first(row, _PASSAGE)
-    if kind == "summary" and passage is not None:
-        return prompts.summary(passage) if question is None else f"{question}\n\n{passage}"
-    if question is None:
-        raise DataError(f"neither `messages` nor any of {', '.join(_QUESTION)}", "give the row a `question`")
+def _prompt(row: _Row, kind: Kind, options: Options, may_lack: bool) -> str:
+    question, passage = row.question(), row.passage()
+    if kind == "summary" and passage:
+        return f"{question}\n\n{passage}" if question else prompts.summary(passage)
+    if not question and "messages" in row.value:
+        raise DataError("`messages` holds no user turn to answer", "end it with the user's turn, or give a `question`")
+    if not question:
+        raise DataError(
+            f"nothing is asked: neither `messages` nor any of question, prompt, instruction, query, input; the row has "
+            f"{', '.join(map(str, row.value)) or 'no columns'}",
+            "give the row a `question`",
+        )
     if kind == "qa":
-        return prompts.extractive_qa(question, passage)
+        return prompts.extractive_qa(question, passage or None, may_lack)
     if kind == "summary":
-        return prompts.summary(question)
-    whole = question if passage is None else f"{passage}\n\n{question}"
+        both = row.columns("input") and question != row.text("input")
+        return question if both else prompts.summary(question)
+    whole = f"{passage}\n\n{question}" if passage else question
     if kind == "choice":
-        return prompts.multiple_choice(whole, choices)
+        return prompts.multiple_choice(whole, options.texts)
     return prompts.number(whole) if kind == "number" else whole
 
 
-def _choices(value: Any) -> dict[str, str]:
-    if isinstance(value, Mapping) and value:
-        return {str(letter): str(option) for letter, option in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str) and value:
-        return {letter: str(option) for letter, option in zip(string.ascii_uppercase, value, strict=False)}
-    raise DataError(f"`choices` is {value!r}", "write a list of options, or an object from letter to option")
+def _references(row: _Row, kind: Kind, options: Options, own: list[str]) -> list[str]:
+    column = _answer_column(row, kind)
+    if column is None or (own and column not in ("answers", "references")):
+        return own
+    value = row.value[column]
+    if name_key(column) in _SEVERAL or kind == "number":
+        value = unpacked(value)
+    if isinstance(value, Mapping) and "text" in value:  # the layout of SQuAD's rows on a hub
+        value = value["text"]
+    if kind == "choice":
+        return [letter_of(value, options)]
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    texts = [_reference(answer, column) for answer in values]
+    if kind == "number":
+        for text in texts:
+            if extract_number(text) is None:
+                raise DataError(
+                    f"the answer {text[:60]!r} is no number, so no answer could match it",
+                    "write the number, or ask this row in a task of type exact or qa",
+                )
+    return texts
 
 
-def _references(row: Mapping[str, Any], kind: Kind, choices: Mapping[str, str]) -> list[str]:
-    value = next((row[name] for name in _ANSWER if row.get(name) is not None), None)
-    if value is None:
+def _answer_column(row: _Row, kind: Kind) -> str | None:
+    """The column that holds the reference: the usual names in their order, then any other name of an answer."""
+    filled = [column for column, cell in row.value.items() if not is_blank(cell)]
+    for name in _ANSWER:
+        if name in filled:
+            return name
+    given = [name for name in _ANSWER[:2] if name in row.value]
+    if given:
+        raise DataError(f"`{given[0]}` is {kind_of(row.value[given[0]])}", "write the answer, or take the row out")
+    more = [column for column in filled if name_key(str(column)) in _MORE_ANSWERS]
+    other = more or row.columns("answer") or row.columns("chosen")
+    if len({str(row.value[column]) for column in other}) > 1:
+        raise DataError(
+            f"{' and '.join(f'`{column}`' for column in other)} could both be the answer, and they differ",
+            "call the right one `answer`",
+        )
+    labels = [column for column in row.columns("label") if kind in _LABELLED]
+    return next(iter([*other, *labels]), None)
+
+
+def _reference(value: Any, column: str) -> str:
+    if isinstance(value, Mapping) and "text" in value:
+        value = value["text"]
+    if is_blank(value):
+        raise DataError(f"an answer in `{column}` is {kind_of(value)}", "write the answer, or take the row out")
+    return text_of(value, f"`{column}`")
+
+
+def _constraints(value: Any) -> list[Mapping[str, Any]]:
+    found = unpacked(value)
+    if is_blank(found):
         return []
-    if isinstance(value, Mapping):  # the layout of SQuAD's rows on a hub
-        value = value.get("text", [])
-    values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    texts = [str(entry["text"] if isinstance(entry, Mapping) else entry) for entry in values]
-    return [_letter(text, choices) for text in texts] if kind == "choice" else texts
-
-
-def _letter(answer: str, choices: Mapping[str, str]) -> str:
-    letters = list(choices)
-    if answer.strip().upper() in choices:
-        return answer.strip().upper()
-    if answer.isdigit() and int(answer) < len(letters):
-        return letters[int(answer)]
-    for letter, option in choices.items():
-        if option == answer:
-            return letter
-    raise DataError(f"the answer {answer!r} is none of the choices {', '.join(letters)}", "name it by its letter")
+    if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in found):
+        raise DataError(f"`constraints` holds {kind_of(found)}", "write a list of objects with `type` and `value`")
+    for constraint in found:
+        constraints.try_out(constraint)
+    return found

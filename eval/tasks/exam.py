@@ -7,6 +7,7 @@ Folders: `dev/<subject>[_dev].csv` and `test/<subject>[_test].csv` (C-Eval: `val
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from typing import Any
 
 from configs.errors import ConfigError, DataError
 from configs.tables import TABLES, read_rows
+from eval.tasks.cells import is_blank, kind_of, required_text, text_of, unpacked
 from eval.tasks.prompts import options
+from eval.tasks.source import read_text
 from eval.tasks.task import Item, conversation
 
 _LETTERS = "ABCD"
@@ -146,7 +149,7 @@ def _tables(root: Path, split: str) -> dict[str, Path]:
     """Subject to its file of one split, in whichever layout."""
     found = {}
     for path in sorted(root.rglob("*")):
-        if path.suffix not in TABLES:
+        if path.suffix.lower() not in TABLES:
             continue
         if path.parent.name == split:
             found[path.stem.removesuffix(f"_{split}")] = path
@@ -157,21 +160,29 @@ def _tables(root: Path, split: str) -> dict[str, Path]:
 
 def _questions(file: Path) -> list[Question]:
     rows = read_rows(file)
-    if file.suffix == ".csv" and not {"question", "Question"} & set(rows[0] if rows else {}):
-        with file.open(encoding="utf-8-sig", newline="") as handle:  # MMLU's files have no header
-            rows = [dict(zip(("question", *_LETTERS, "answer"), row, strict=False)) for row in csv.reader(handle)]
+    if file.suffix.lower() == ".csv" and not {"question", "Question"} & set(rows[0] if rows else {}):
+        lines = csv.reader(io.StringIO(read_text(file), newline=""))  # MMLU's files have no header
+        rows = [dict(zip(("question", *_LETTERS, "answer"), row, strict=False)) for row in lines]
     return [_question(row, f"{file}, row {number}") for number, row in enumerate(rows, start=1)]
 
 
 def _question(row: dict[str, Any], where: str) -> Question:
     row = {name.lower() if name in {"Question", "Answer"} else name: value for name, value in row.items()}
-    missing = [name for name in ("question", "answer") if row.get(name) is None]
-    missing += [] if "choices" in row else [letter for letter in _LETTERS if row.get(letter) is None]
-    if missing:
-        raise DataError(f"{where}: no {', '.join(missing)}", "expected the columns question, A, B, C, D, answer")
-    texts = row.get("choices") or [str(row[letter]) for letter in _LETTERS]
-    choices = dict(zip(_LETTERS, texts, strict=False))
-    letter = _LETTERS[row["answer"]] if isinstance(row["answer"], int) else str(row["answer"]).strip()
+    question = required_text(row, ("question",), where)
+    listed = unpacked(row.get("choices"))
+    if is_blank(listed):
+        listed = [required_text(row, (letter,), where) for letter in _LETTERS]
+    if not isinstance(listed, list) or not 2 <= len(listed) <= len(_LETTERS) or any(map(is_blank, listed)):
+        raise DataError(f"{where}: `choices` is {kind_of(listed)}", "expected two to four texts, or columns A, B, C, D")
+    choices = {
+        letter: text_of(text, f"{where}: option {letter}") for letter, text in zip(_LETTERS, listed, strict=False)
+    }
+    answer = row.get("answer")
+    if is_blank(answer):
+        raise DataError(f"{where}: no answer", "use a split with answers; expected: question, A, B, C, D, answer")
+    # A number is always an index and a letter always a letter here, whatever the options are.
+    index = answer if isinstance(answer, int) and 0 <= answer < len(choices) else None
+    letter = _LETTERS[index] if index is not None else str(answer).strip().upper()
     if letter not in choices:
-        raise DataError(f"{where}: the answer {letter!r} is none of {', '.join(choices)}", "use a split with answers")
-    return Question(str(row["question"]), choices, letter)
+        raise DataError(f"{where}: the answer {answer!r} is none of {', '.join(choices)}", "use a split with answers")
+    return Question(question, choices, letter)

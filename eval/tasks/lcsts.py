@@ -10,7 +10,8 @@ import re
 from pathlib import Path
 
 from configs.tables import read_rows
-from eval.tasks.source import find_table
+from eval.tasks.cells import required_text
+from eval.tasks.source import find_table, read_text
 from eval.tasks.task import Item, conversation
 
 _PROMPT = "请为下面这则短新闻拟一个标题，只写标题。\n\n{text}"
@@ -26,17 +27,21 @@ def load(root: Path, system: str | None = None) -> list[Item]:
     """All pairs of a file, or of PART_III.txt in a folder."""
     official = next(iter(sorted(root.rglob("PART_III*.txt"))), None) if root.is_dir() else root
     if official is not None and official.suffix == ".txt":
-        found = _DOC.findall(official.read_text(encoding="utf-8-sig"))
+        found = _DOC.findall(read_text(official))
         triples = [
             (number, summary.strip(), text.strip())
             for number, label, summary, text in found
             if not label or int(label) >= _LEAST_LABEL
         ]
     else:
-        rows = read_rows(find_table(root, ("test", "valid", "dev")))
+        file = find_table(root, ("test", "valid", "dev"))
         triples = [
-            (str(number), str(row.get("summary") or row["title"]), str(row.get("text") or row["content"]))
-            for number, row in enumerate(rows)
+            (
+                str(number),
+                required_text(row, ("summary", "title"), f"{file}, row {number + 1}"),
+                required_text(row, ("text", "content"), f"{file}, row {number + 1}"),
+            )
+            for number, row in enumerate(read_rows(file))
         ]
     return [
         Item(f"lcsts-{number:0>6}", conversation(_PROMPT.format(text=text), system), [summary], source=text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from eval.metrics.text import han_count
+from eval.metrics.text import han_count, normalize
 
 
 def is_chinese(text: str) -> bool:
@@ -12,15 +12,30 @@ def is_chinese(text: str) -> bool:
     return han_count(text) > 0
 
 
-def extractive_qa(question: str, context: str | None) -> str:
-    """A question about a passage, or alone."""
+UNANSWERABLE = {"unanswerable": True}
+"""What an item's record says where its passage holds no answer."""
+_NO_ANSWER = ("无答案", "unanswerable")
+"""How a model is asked to say so."""
+
+
+def says_no_answer(answer: str) -> bool:
+    """Whether an answer is none, or says that there is none in the words that were asked for."""
+    return normalize(answer) in {"", *_NO_ANSWER}
+
+
+def extractive_qa(question: str, context: str | None, may_lack: bool = False) -> str:
+    """A question about a passage, or alone; `may_lack` tells how to say that the passage holds no answer."""
     if context is None:
         ending = "请直接写出答案，不要解释。" if is_chinese(question) else "Give only the answer, without explanation."
         return f"{question}\n{ending}"
     if is_chinese(question):
-        return f"阅读短文，摘取文中的原话回答问题，只写答案本身。\n\n短文：{context}\n\n问题：{question}\n答案："
+        lacking = f"短文中没有答案时只写“{_NO_ANSWER[0]}”。" if may_lack else ""
+        return (
+            f"阅读短文，摘取文中的原话回答问题，只写答案本身。{lacking}\n\n短文：{context}\n\n问题：{question}\n答案："
+        )
+    lacking = f" If the passage holds no answer, write {_NO_ANSWER[1]}." if may_lack else ""
     return (
-        "Read the passage and answer the question with words from it. Give only the answer.\n\n"
+        f"Read the passage and answer the question with words from it. Give only the answer.{lacking}\n\n"
         f"Passage: {context}\n\nQuestion: {question}\nAnswer:"
     )
 

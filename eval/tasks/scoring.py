@@ -12,6 +12,7 @@ from eval.metrics.cmrc import cmrc_em, cmrc_f1
 from eval.metrics.number import extract_number, number_match
 from eval.metrics.rouge import best_rouge, words
 from eval.metrics.text import copy_rate, han_count, language_switch, length_ratio, repetition, zh_em, zh_f1
+from eval.tasks.prompts import says_no_answer
 from eval.tasks.task import Item, Kind, Task
 
 
@@ -43,6 +44,10 @@ class Scoring:
 
 
 def _qa(item: Item, answer: str) -> Scored:
+    if item.detail.get("unanswerable"):
+        # As the official script of SQuAD 2.0: without a gold answer, no answer scores 1 and any other 0.
+        none = float(says_no_answer(answer))
+        return Scored({**dict.fromkeys(("cmrc_em", "cmrc_f1", "zh_em", "zh_f1"), none), **_shape(item, answer)})
     return Scored(
         {
             "cmrc_em": cmrc_em(answer, item.references),

@@ -41,9 +41,30 @@ def located(path: str, hub: str = "huggingface", offline: bool = False) -> Itera
         return
     with tempfile.TemporaryDirectory() as unpacked:
         for archive in archives:
-            with zipfile.ZipFile(archive) as opened:
-                opened.extractall(unpacked)
+            try:
+                with zipfile.ZipFile(archive) as opened:
+                    opened.extractall(unpacked)
+            except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:  # damaged, or with a password
+                raise DataError(f"{archive}: cannot be unpacked: {error}", "download it again, or unpack it") from error
         yield Path(unpacked)
+
+
+def read_text(file: Path) -> str:
+    """A whole text file in UTF-8.
+
+    Raises:
+        DataError: it is in another encoding; the message names the line.
+    """
+    data = file.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        encoding = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "GB18030"
+        raise DataError(
+            f"{file}:{line}: not UTF-8 (byte {error.start})",
+            f"convert it first, e.g. iconv -f {encoding} -t UTF-8 {file.name} > utf8-{file.name}",
+        ) from error
 
 
 def find_table(root: Path, preferred: Sequence[str] = ()) -> Path:
@@ -54,7 +75,7 @@ def find_table(root: Path, preferred: Sequence[str] = ()) -> Path:
     """
     if root.is_file():
         return root
-    tables = sorted(path for path in root.rglob("*") if path.suffix in TABLES and "info" not in path.name)
+    tables = sorted(path for path in root.rglob("*") if path.suffix.lower() in TABLES and "info" not in path.name)
     for word in preferred:
         for path in tables:
             if word in str(path.relative_to(root)).lower():

@@ -100,7 +100,8 @@ def test_scores_of_every_kind() -> None:
 
 @pytest.mark.parametrize("kind", list(SCORING))
 def test_scores_cover_what_the_kind_declares(kind: Kind) -> None:
-    row: dict[str, Any] = {"question": "今天天气如何？", "answer": "A", "choices": ["晴", "雨"]}
+    answer = "5" if kind == "number" else "A"
+    row: dict[str, Any] = {"question": "今天天气如何？", "answer": answer, "choices": ["晴", "雨"]}
     row["constraints"] = [{"type": "max_chars", "value": 2}]
     scoring = SCORING[kind]
     scores = scoring.score(item(kind, **row), "A").scores
