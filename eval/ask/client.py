@@ -258,8 +258,8 @@ class Client:
         except aiohttp.ClientError as error:
             raise AttemptError("protocol", f"{type(error).__name__}: {error}") from error
         try:
-            reply = _loads(raw)
-        except ValueError as error:
+            reply = _parsed(raw)
+        except (ValueError, RecursionError) as error:
             raise AttemptError("bad_json", f"{error} in {_short(raw)}") from error
         if not isinstance(reply, dict):
             raise AttemptError("bad_shape", f"not a JSON object: {_short(raw)}")
@@ -306,6 +306,13 @@ class Client:
                     f"{self.endpoint.base_url} did not answer for {self.settings.outage_s:g} s: {cause}",
                     "start the server again and repeat the command: what was answered is kept",
                 )
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return _loads(raw)
+    except ValueError:
+        return json.loads(raw)  # orjson refuses half of a surrogate pair, where a server may have cut an answer
 
 
 def _refusal(response: aiohttp.ClientResponse, raw: bytes) -> AttemptError:

@@ -18,7 +18,7 @@ from typing import Any
 from aiohttp import web
 
 FAULTS = ("429", "500", "503", "400", "401", "hang", "cut", "drop", "badjson", "badshape", "null", "cutthinking",
-          "reasoning", "reasoning_content")  # fmt: skip
+          "reasoning", "reasoning_content", "halfchar")  # fmt: skip
 _FAULT = re.compile(rf"\[({'|'.join(FAULTS)})(?:x(\d+))?\]")
 MODEL = "mock"
 
@@ -130,6 +130,8 @@ class MockServer:
             return web.json_response(reply_of(None, "length", reasoning="想到一半"))
         if fault in {"reasoning", "reasoning_content"}:
             return web.json_response(reply_of("北京", **{fault: "想"}))
+        if fault == "halfchar":
+            return web.json_response(reply_of("城市7\ud83d"))
         if fault == "badjson":
             return web.Response(text='{"choices": [', content_type="application/json")
         if fault == "badshape":

@@ -1,49 +1,19 @@
-"""What the cells of a row hold: text, a list that a sheet keeps as text, or nothing.
+"""What the cells of a row of questions hold, as text.
 
 The rules are those by which training reads a cell (`trainer/data/values.py`), so that a question is asked as it would
-be trained: NaN, null and blanks are missing, `nan` and `None` are too where a cell may be empty, true is `true`.
+be trained: true is `true`, 3.10 stays 3.10, an object is JSON.
 """
 
 from __future__ import annotations
 
-import ast
 import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from configs.errors import DataError
-
-_MISSING_WORDS = {"nan", "none", "null", "<noinput>", "noinput", "<na>", "n/a"}
-
-
-def is_blank(value: Any) -> bool:
-    """Whether a cell holds nothing: null, NaN, spaces, an empty list or object."""
-    if isinstance(value, str):
-        return not value.strip()
-    if isinstance(value, float):
-        return math.isnan(value)
-    return value is None or (isinstance(value, list | dict | tuple) and not value)
-
-
-def is_missing_word(value: Any) -> bool:
-    """Whether a cell that may be empty holds what tables write for nothing."""
-    return isinstance(value, str) and value.strip().casefold() in _MISSING_WORDS
-
-
-def unpacked(value: Any) -> Any:
-    """A list or object that a cell of text holds as JSON or as Python writes it; anything else as it is."""
-    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        read = ast.literal_eval(value.strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return value
-    return read if isinstance(read, list | dict) else value
+from configs.tables.cells import kind_of, unpacked
+from configs.tables.raw import Written, is_blank
 
 
 def text_of(value: Any, where: str) -> str:
@@ -59,6 +29,8 @@ def text_of(value: Any, where: str) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Written) and math.isfinite(value):
+        return value.text
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return str(value)
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
@@ -96,15 +68,6 @@ def required_text(row: Any, names: Sequence[str], where: str) -> str:
             f"give it under {' or '.join(f'`{name}`' for name in names)}, or take the row out",
         )
     return text_of(row[name], f"{where}: `{name}`")
-
-
-def kind_of(value: Any) -> str:
-    """A value's kind in words, for messages."""
-    if isinstance(value, Mapping):
-        return f"an object with {', '.join(map(str, list(value)[:3])) or 'nothing in it'}"
-    if isinstance(value, list | tuple):
-        return f"a list of {len(value)}"
-    return "null" if value is None else f"{type(value).__name__} {str(value)[:30]}"
 
 
 def refuse_lone_surrogates(row: Mapping[str, Any]) -> None:

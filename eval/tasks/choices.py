@@ -16,7 +16,9 @@ from typing import Any
 
 from configs.columns import name_key
 from configs.errors import DataError
-from eval.tasks.cells import is_blank, kind_of, text_of, unpacked
+from configs.tables.cells import kind_of, unpacked
+from configs.tables.raw import is_blank
+from eval.tasks.cells import text_of
 
 COLUMNS = {"choices", "options", "option", "candidates", "选项", "候选", "候选项"}
 _LETTER_COLUMN = re.compile(r"(?:option|choice|选项)?[_\s]?([A-Z])")
@@ -120,7 +122,7 @@ def letter_of(answer: Any, options: Options) -> str:
     if isinstance(answer, list | tuple) and len(answer) == 1:
         answer = answer[0]
     if isinstance(answer, list | tuple):
-        raise DataError(f"{len(answer)} right answers {answer!r}", "a choice has one; ask such questions as `exact`")
+        raise DataError(f"several right answers, {str(answer)[:60]}", "a choice has one; ask such questions as `exact`")
     if isinstance(answer, bool) or is_blank(answer):
         raise DataError(f"the answer is {kind_of(answer)}", _STEP)
     if isinstance(answer, float) and answer.is_integer():
@@ -142,6 +144,8 @@ def letter_of(answer: Any, options: Options) -> str:
         return letters[ord(said) - ord("①")]
     if said.isascii() and said.isdigit() and len(said) < 3 and int(said) < len(letters):
         return letters[int(said)]
+    if re.fullmatch(rf"[{''.join(letters)}]([\s,，、/和&]*[{''.join(letters)}])+", said.upper()):
+        raise DataError(f"several right answers, {said[:60]!r}", "a choice has one; ask such questions as `exact`")
     raise DataError(
         f"the answer {said[:60]!r} is none of the choices {', '.join(letters)}", f"{_STEP}; an index counts from 0"
     )

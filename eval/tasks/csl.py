@@ -8,8 +8,9 @@ from pathlib import Path
 
 from configs.errors import DataError
 from configs.tables import read_rows
+from configs.tables.file_bytes import whole_text
 from eval.tasks.cells import required_text
-from eval.tasks.source import find_table, read_text
+from eval.tasks.source import find_table
 from eval.tasks.task import Item, conversation
 
 _PROMPT = "请根据下面的论文摘要写出论文的标题，只写标题。\n\n摘要：{abstract}\n\n标题："
@@ -20,7 +21,7 @@ def load(root: Path, system: str | None = None) -> list[Item]:
     file = find_table(root, ("ts_test", "test", "ts_dev", "dev"))
     if file.suffix == ".tsv":
         # Abstracts hold bare quotation marks: quoting must stay off.
-        rows = list(csv.reader(io.StringIO(read_text(file), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE))
+        rows = list(csv.reader(io.StringIO(whole_text(file), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE))
         short = next((number for number, row in enumerate(rows, start=1) if len(row) < 2), None)
         if short is not None:
             raise DataError(f"{file}, line {short}: fewer than two columns", "expected: task, abstract, title")

@@ -20,10 +20,12 @@ from typing import Any
 
 from configs.columns import Part, name_key, part_of
 from configs.errors import DataError
+from configs.tables.cells import is_missing_word, kind_of, unpacked
+from configs.tables.raw import is_blank
 from eval.metrics import constraints
 from eval.metrics.number import extract_number
 from eval.tasks import prompts
-from eval.tasks.cells import is_blank, is_missing_word, kind_of, passage_of, refuse_lone_surrogates, text_of, unpacked
+from eval.tasks.cells import passage_of, refuse_lone_surrogates, text_of
 from eval.tasks.choices import Options, letter_of, options_of
 from eval.tasks.task import Item, Kind, Message
 from eval.tasks.turns import history_of, turns_of

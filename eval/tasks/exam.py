@@ -17,9 +17,11 @@ from typing import Any
 
 from configs.errors import ConfigError, DataError
 from configs.tables import TABLES, read_rows
-from eval.tasks.cells import is_blank, kind_of, required_text, text_of, unpacked
+from configs.tables.cells import kind_of, unpacked
+from configs.tables.file_bytes import whole_text
+from configs.tables.raw import is_blank
+from eval.tasks.cells import required_text, text_of
 from eval.tasks.prompts import options
-from eval.tasks.source import read_text
 from eval.tasks.task import Item, conversation
 
 _LETTERS = "ABCD"
@@ -161,7 +163,7 @@ def _tables(root: Path, split: str) -> dict[str, Path]:
 def _questions(file: Path) -> list[Question]:
     rows = read_rows(file)
     if file.suffix.lower() == ".csv" and not {"question", "Question"} & set(rows[0] if rows else {}):
-        lines = csv.reader(io.StringIO(read_text(file), newline=""))  # MMLU's files have no header
+        lines = csv.reader(io.StringIO(whole_text(file), newline=""))  # MMLU's files have no header
         rows = [dict(zip(("question", *_LETTERS, "answer"), row, strict=False)) for row in lines]
     return [_question(row, f"{file}, row {number}") for number, row in enumerate(rows, start=1)]
 

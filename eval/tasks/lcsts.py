@@ -10,8 +10,9 @@ import re
 from pathlib import Path
 
 from configs.tables import read_rows
+from configs.tables.file_bytes import whole_text
 from eval.tasks.cells import required_text
-from eval.tasks.source import find_table, read_text
+from eval.tasks.source import find_table
 from eval.tasks.task import Item, conversation
 
 _PROMPT = "请为下面这则短新闻拟一个标题，只写标题。\n\n{text}"
@@ -27,7 +28,7 @@ def load(root: Path, system: str | None = None) -> list[Item]:
     """All pairs of a file, or of PART_III.txt in a folder."""
     official = next(iter(sorted(root.rglob("PART_III*.txt"))), None) if root.is_dir() else root
     if official is not None and official.suffix == ".txt":
-        found = _DOC.findall(read_text(official))
+        found = _DOC.findall(whole_text(official))
         triples = [
             (number, summary.strip(), text.strip())
             for number, label, summary, text in found

@@ -49,24 +49,6 @@ def located(path: str, hub: str = "huggingface", offline: bool = False) -> Itera
         yield Path(unpacked)
 
 
-def read_text(file: Path) -> str:
-    """A whole text file in UTF-8.
-
-    Raises:
-        DataError: it is in another encoding; the message names the line.
-    """
-    data = file.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        encoding = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "GB18030"
-        raise DataError(
-            f"{file}:{line}: not UTF-8 (byte {error.start})",
-            f"convert it first, e.g. iconv -f {encoding} -t UTF-8 {file.name} > utf8-{file.name}",
-        ) from error
-
-
 def find_table(root: Path, preferred: Sequence[str] = ()) -> Path:
     """The one table of a task: `root` itself, or in a folder the first whose path holds one of `preferred`, in order.
 

@@ -16,8 +16,10 @@ from typing import Any
 
 from configs.errors import DataError
 from configs.tables import read_json, read_rows
+from configs.tables.cells import kind_of, unpacked
+from configs.tables.raw import is_blank
 from eval.tasks import prompts
-from eval.tasks.cells import is_blank, kind_of, refuse_lone_surrogates, required_text, text_of, unpacked
+from eval.tasks.cells import refuse_lone_surrogates, required_text, text_of
 from eval.tasks.source import find_table
 from eval.tasks.task import Item, conversation
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from configs.columns import is_content_key, is_role_key, part_of, speaker_of
 from configs.errors import DataError
-from eval.tasks.cells import is_blank, kind_of, text_of, unpacked
+from configs.tables.cells import kind_of, unpacked
+from configs.tables.raw import is_blank
+from eval.tasks.cells import text_of
 
 Turn = dict[str, Any]
 _COPIED = ("tool_calls", "tool_call_id", "name")

@@ -6,8 +6,9 @@ import json
 import re
 from typing import Any
 
+from configs.tables.cells import kind_of, unpacked
 from trainer.data.template import Tools
-from trainer.data.values import BadLayout, kind_of, unpacked
+from trainer.data.values import BadLayout
 
 _TAGGED = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
 _RESPONSE = re.compile(r"\s*<tool_response>\s*(.*?)\s*</tool_response>\s*", re.DOTALL)

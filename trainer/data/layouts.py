@@ -13,13 +13,14 @@ from typing import Any
 
 from configs.columns import Part, name_key, part_of
 from configs.schema import SourceConfig
+from configs.tables.cells import is_missing_word, kind_of, unpacked
 from configs.tables.raw import RawRow, is_blank
 from trainer.data.calls import are_calls, calls_of, tools_of, without_padding
 from trainer.data.dataset_info import DataFile
 from trainer.data.template import Message, Tools
 from trainer.data.turns import TurnReader, flag_of, refuse_media_mark, split_transcript
 from trainer.data.use import FileUse
-from trainer.data.values import BadLayout, is_missing_word, kind_of, text_of, unpacked
+from trainer.data.values import BadLayout, text_of
 
 _OPTIONAL: set[Part] = {"system", "input", "context", "history", "reasoning", "tools"}
 _PREFERENCE: set[Part] = {"chosen", "rejected"}

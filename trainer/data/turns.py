@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from configs.columns import Speaker, is_content_key, is_role_key, part_of, speaker_of
+from configs.tables.cells import kind_of, unpacked
 from configs.tables.raw import is_blank
 from trainer.data.calls import calls_of, tool_text
 from trainer.data.template import Message
-from trainer.data.values import BadLayout, Note, content_of, kind_of, text_of, unpacked
+from trainer.data.values import BadLayout, Note, content_of, text_of
 
 UNTRAINED = "untrained"
 """Key of a message that its author excluded from training; `clean` takes it off again."""

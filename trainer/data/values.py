@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import math
 import re
 from collections.abc import Callable
 from typing import Any
 
+from configs.tables.cells import kind_of
 from configs.tables.raw import Written
 
 Note = Callable[[str, str], None]
 """Called with (rule, what was found) where a row was mended or read by a rule that is worth counting."""
 
-_MISSING = {"nan", "none", "null", "<noinput>", "noinput", "<na>", "n/a"}
 _MEDIA_PARTS = re.compile(r"image|video|audio|file", re.IGNORECASE)
 
 
@@ -26,11 +25,6 @@ class BadLayout(Exception):
         self.reason = reason
         self.found = found
         """Which column, key, role or value it was."""
-
-
-def is_missing_word(value: Any) -> bool:
-    """Whether a cell that may be empty holds a word that tables write for nothing: `nan`, `None`, `<noinput>`."""
-    return isinstance(value, str) and len(value) < 12 and value.strip().casefold() in _MISSING
 
 
 def text_of(value: Any, where: str, note: Note) -> str:
@@ -96,33 +90,3 @@ def content_of(value: Any, where: str, note: Note) -> tuple[str, str, list[Any]]
         else:
             raise BadLayout("not_text", f"{where}: a part of type {kind if isinstance(kind, str) else kind_of(part)}")
     return "".join(texts), "\n".join(thoughts), calls
-
-
-def unpacked(value: Any) -> Any:
-    """A list or object that a cell of text holds as JSON, or as Python writes it; anything else as it is."""
-    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        read = ast.literal_eval(value.strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return value
-    return read if isinstance(read, list | dict) else value
-
-
-def kind_of(value: Any) -> str:
-    """A value's kind in words, for messages."""
-    if isinstance(value, dict):
-        return f"an object with {', '.join(map(str, list(value)[:3])) or 'nothing in it'}"
-    if isinstance(value, list | tuple):
-        inner = {type(v).__name__ for v in value}
-        names = {"str": "texts", "dict": "objects", "int": "numbers", "float": "numbers", "list": "lists"}
-        return f"a list of {len(value)} {names.get(next(iter(inner)), 'values') if len(inner) == 1 else 'values'}"
-    if isinstance(value, bool):
-        return f"{value}".lower()
-    if isinstance(value, int | float):
-        return f"the number {str(value)[:30]}"
-    return f"the text {value[:30]!r}" if isinstance(value, str) else f"{type(value).__name__} {str(value)[:30]}"

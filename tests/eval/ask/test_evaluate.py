@@ -167,6 +167,20 @@ def test_an_unknown_model_name_is_told_before_the_first_question(endpoint: Endpo
         evaluate(replace(endpoint, model="qwen"), [qa_task(1)], tmp_path, settings=QUICK)
 
 
+def test_no_answer_ends_an_evaluation(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Answers of every shape are right or wrong, and a repeated command reads them as the first did."""
+    answers = ["4.5/3", "#### 2.5/5", "9" * 5000, "1/0", "1e999999999", "[" * 20000, "④", "七", "½" * 500, "1.5"]
+    items = [Item(f"{n}", conversation(f"第{n}题：{answer}"), ["1.5"]) for n, answer in enumerate(answers)]
+    half = [Item("half", conversation("问：[halfchar]"), ["城市7"])]
+    tasks = [Task("sums", "number", items), Task("halves", "qa", half)]
+    for _ in range(2):
+        results = evaluate(endpoint, tasks, tmp_path, settings=QUICK)
+        assert [sample.status for result in results.values() for sample in result.samples] == ["ok"] * 11
+    right = {sample.id for sample in results["sums"].samples if sample.scores["accuracy"]}
+    assert right == {"0", "9"}
+    assert results["halves"].samples[0].answer == "城市7\ufffd"
+
+
 def test_cut_thinking_is_an_empty_answer_with_a_flag(endpoint: Endpoint, tmp_path: Path) -> None:
     sample = evaluate(endpoint, [qa_task(1, marks={0: "[cutthinking]"})], tmp_path, settings=QUICK)["qa"].samples[0]
     assert (sample.status, sample.answer, sample.flags) == ("ok", "", ["truncated_thinking"])

@@ -1,0 +1,46 @@
+"""What a cell holds: nothing in words, a list that a sheet keeps as text, and how a message names a value."""
+
+from __future__ import annotations
+
+import ast
+import json
+from typing import Any
+
+_MISSING = {"nan", "none", "null", "<noinput>", "noinput", "<na>", "n/a"}
+
+
+def is_missing_word(value: Any) -> bool:
+    """Whether a cell that may be empty holds a word that tables write for nothing: `nan`, `None`, `<noinput>`."""
+    return isinstance(value, str) and len(value) < 12 and value.strip().casefold() in _MISSING
+
+
+def unpacked(value: Any) -> Any:
+    """A list or object that a cell of text holds as JSON, or as Python writes it; anything else as it is."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        read = ast.literal_eval(value.strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return value
+    return read if isinstance(read, list | dict) else value
+
+
+def kind_of(value: Any) -> str:
+    """A value's kind in words, for messages."""
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        return f"an object with {', '.join(map(str, list(value)[:3])) or 'nothing in it'}"
+    if isinstance(value, list | tuple):
+        inner = {type(v).__name__ for v in value}
+        names = {"str": "texts", "dict": "objects", "int": "numbers", "float": "numbers", "list": "lists"}
+        return f"a list of {len(value)} {names.get(next(iter(inner)), 'values') if len(inner) == 1 else 'values'}"
+    if isinstance(value, bool):
+        return f"{value}".lower()
+    if isinstance(value, int | float):
+        return f"the number {str(value)[:30]}"
+    return f"the text {value[:30]!r}" if isinstance(value, str) else f"{type(value).__name__} {str(value)[:30]}"
