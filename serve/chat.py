@@ -147,12 +147,13 @@ def model_at(base_url: str, model: str | None = None) -> ChatModel:
     key = os.environ.get("TUNESERVE_API_KEY") or "none"
     try:
         with OpenAI(base_url=base_url, api_key=key, max_retries=0) as client:
-            name = model or str(client.models.list().data[0].id)
-    except (OpenAIError, IndexError, *NO_ANSWER) as error:
-        raise TuneserveError(
-            f"{base_url}: {first_line(error)}", "check the address (it ends in /v1) and the key"
-        ) from error
-    return ChatModel(name, base_url, name, key)
+            names = [model] if model else [listed.id for listed in client.models.list().data]
+    except (OpenAIError, *NO_ANSWER) as error:
+        step = "check the address (it ends in /v1) and the key"
+        raise TuneserveError(f"{base_url}: {first_line(error)}", step) from error
+    if not names or not isinstance(names[0], str):
+        raise TuneserveError(f"{base_url} lists no models", "name one with --model")
+    return ChatModel(names[0], base_url, names[0], key)
 
 
 def chat(
