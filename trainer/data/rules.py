@@ -37,7 +37,7 @@ RULES = {
     "no_reasoning": "dropped: the template always thinks and the answer has no reasoning",
     "tool_call_lost": "dropped: the chat template leaves tool calls out",
     "tools_lost": "dropped: the chat template leaves the row's tools out of the prompt",
-    "system_lost": "dropped: the chat template leaves a system prompt in the middle out",
+    "system_lost": "dropped: the chat template leaves a system prompt out, mostly one in the middle",
     "no_end_token": "dropped: the chat template did not end the turn",
     "special_token_text": "dropped: special-token text that this tokenizer cannot keep apart from real tokens",
     "private_use_characters": "dropped: special-token text beside private-use characters",
