@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
 from rich.text import Span, Text
 
+from configs.child import Ended, ending_in_order
 from configs.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, TuneserveError
 
 # C0 and C1 controls but tab and newline; marks that reorder what is read (Unicode's bidirectional controls); line and
@@ -24,6 +27,10 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff"
     "\U000e0000-\U000e007f]"
 )
+
+
+NOT_DONE = "not done yet"
+"""Why a stage is done that was never begun."""
 
 
 def visible(text: object) -> str:
@@ -113,6 +120,12 @@ def starting(stage: str, text: str) -> None:
     console.print(paint("[blue]→[/blue] [bold]{}[/bold]           [dim]{}[/dim]", f"{stage:<7}", text))
 
 
+def again(stage: str, why: str | None) -> None:
+    """The line of a stage that was begun before and is done again: what changed, failed or is gone."""
+    if why is not None and why != NOT_DONE:
+        starting(stage, why)
+
+
 def note(text: str, good: bool | None = None) -> None:
     """A line that belongs to the stage above it."""
     console.print(paint(f"  {_MARKS[good]} {{}}", text))
@@ -128,20 +141,24 @@ def print_error(error: TuneserveError) -> None:
 def guarded(action: Callable[[], object], debug: bool) -> int:
     """Runs what a process is there for and returns its exit code; an error that a user can mend becomes one message.
 
+    SIGTERM and SIGHUP end it in order, as Ctrl-C does.
+
     Args:
         action: what is run.
         debug: let every error through with its traceback.
     """
     try:
-        action()
+        with ending_in_order(signal.SIGTERM, signal.SIGHUP):
+            action()
     except TuneserveError as error:
         if debug:
             raise
         print_error(error)
         return error.exit_code
-    except KeyboardInterrupt:
-        errors.print("stopped; the same command goes on from here")
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as stop:
+        with suppress(OSError):  # the terminal may be gone
+            errors.print("stopped; the same command goes on from here")
+        return 128 + stop.number if isinstance(stop, Ended) else EXIT_INTERRUPTED
     except OSError as error:
         # A full disk, a file that may not be read: the operating system's own words are the message.
         if debug:

@@ -32,12 +32,6 @@ def write_atomically(file: Path, text: str) -> None:
         raise
 
 
-def forget_partials(file: Path) -> None:
-    """Removes what killed writers of `file` left; call it while nobody else can be writing it."""
-    for partial in file.parent.glob(f".{file.name}.*.partial"):
-        partial.unlink(missing_ok=True)
-
-
 def json_line(row: Mapping[str, Any]) -> str:
     """A row as one line of JSONL, its "\\n" included; half a surrogate pair, which UTF-8 cannot hold, is escaped."""
     line = json.dumps(row, ensure_ascii=False) + "\n"

@@ -16,6 +16,21 @@ SCHEMA_VERSION: Final = 2
 """Version of the manifest's layout; another one is refused, not guessed at."""
 
 
+class Damaged(TuneserveError):
+    """`run.json` is not what was written; a copy of the manifest before its last change may stand beside it."""
+
+
+class Output(BaseModel):
+    """A file that a stage wrote, as it was when the stage ended."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int
+    """Bytes."""
+    blake3: str
+    """Hash of its content."""
+
+
 class Stage(BaseModel):
     """What the manifest knows of one stage."""
 
@@ -29,8 +44,8 @@ class Stage(BaseModel):
     """Wall-clock duration."""
     inputs: dict[str, Any] = {}
     """What it depended on."""
-    outputs: list[str] = []
-    """Files and folders that it wrote, relative to the run directory."""
+    outputs: dict[str, Output] = {}
+    """Files that it wrote, by their path relative to the run directory."""
     figures: dict[str, Any] = {}
     """What it measured."""
     error: str | None = None
@@ -42,7 +57,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[2]
     """Version of this layout."""
     name: str
     """The run's name."""
@@ -79,17 +94,18 @@ def read_manifest(file: Path) -> Manifest:
     """The manifest as it stands.
 
     Raises:
-        TuneserveError: it cannot be read, is of another version, or a field is wrong; the field and the value are said.
+        Damaged: it is no JSON, or a field is wrong; the field and the value are said.
+        TuneserveError: it is of another version.
     """
     aside = "move it away and run the recipe again: the stages are then done anew"
     try:
         raw = json.loads(file.read_bytes())
     except ValueError as error:
-        raise TuneserveError(f"{file}: damaged: not JSON ({error})", aside) from error
+        raise Damaged(f"{file}: damaged: not JSON ({error})", aside) from error
     if not isinstance(raw, dict):
-        raise TuneserveError(f"{file}: damaged: {str(raw)[:60]!r} is no manifest", aside)
+        raise Damaged(f"{file}: damaged: {str(raw)[:60]!r} is no manifest", aside)
     version = raw.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if isinstance(version, int) and version != SCHEMA_VERSION:
         raise TuneserveError(
             f"{file}: schema_version is {version!r}, this tuneserve reads {SCHEMA_VERSION}",
             "go on with the version that made the run, or give the run another `name`",
@@ -97,4 +113,4 @@ def read_manifest(file: Path) -> Manifest:
     try:
         return Manifest.model_validate(raw)
     except ValidationError as error:
-        raise TuneserveError(f"{file}: damaged: {what_is_wrong(error)}", aside) from error
+        raise Damaged(f"{file}: damaged: {what_is_wrong(error)}", aside) from error

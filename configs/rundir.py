@@ -1,28 +1,32 @@
 """The run directory: where the parts of the project meet, and what each of them has finished.
 
-`run.json` is the manifest. It is written atomically, and a stage is done only once its files are there. Every stage
-records the inputs that it depended on; a later call skips it when they are the same, and says which one changed when
-they are not.
+`run.json` is the manifest. It is written atomically, and only by who holds the run. A stage is done once its files are
+there, and for as long as they are what it wrote: each is recorded with size and hash. Every stage records the inputs
+that it depended on too; a later call skips it when they are the same, and says what changed when they are not.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
+from configs.console import NOT_DONE, note
 from configs.errors import ConfigError, TuneserveError
 from configs.files import write_atomically
+from configs.fingerprint import content_hash
 from configs.handover import Facts, PreparedFacts, ServedFigures, TrainedFacts
 from configs.load import dump_config, validate
-from configs.manifest import Manifest, Stage, read_manifest
+from configs.locks import locked
+from configs.manifest import SCHEMA_VERSION, Damaged, Manifest, Output, Stage, read_manifest
 from configs.schema import RunConfig
 from configs.yaml_text import read_yaml
 
@@ -84,8 +88,15 @@ class RunDir:
         return self.path / "report"
 
     @classmethod
-    def create(cls, config: RunConfig) -> RunDir:
-        """Makes or reopens the directory of a recipe and writes the resolved recipe into it."""
+    @contextmanager
+    def claim(cls, config: RunConfig) -> Iterator[RunDir]:
+        """Makes or reopens the directory of a recipe, holds it, and writes the resolved recipe into it.
+
+        Nothing but the folder itself is touched before it is held.
+
+        Raises:
+            TuneserveError: another command works in it, or it cannot be made.
+        """
         run = cls(Path(config.output_dir) / config.name)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
@@ -93,8 +104,15 @@ class RunDir:
             raise TuneserveError(
                 f"{run.path}: cannot be created: {error.strerror}", "set output_dir to a folder that you can write to"
             ) from error
-        run.configure(config)
-        return run
+        with run.exclusively():
+            run.configure(config)
+            yield run
+
+    @classmethod
+    def create(cls, config: RunConfig) -> RunDir:
+        """The directory of a recipe, made or reopened, with the resolved recipe in it; nobody holds it afterwards."""
+        with cls.claim(config) as run:
+            return run
 
     @classmethod
     def open(cls, path: str | Path) -> RunDir:
@@ -104,7 +122,7 @@ class RunDir:
             ConfigError: there is no `run.json` in it.
         """
         run = cls(Path(path).resolve())
-        if not run.manifest_file.is_file():
+        if not (run.manifest_file.is_file() or run._before.is_file()):
             raise ConfigError(
                 f"{path}: not a run directory (no run.json in it)", "give a folder made by `tuneserve train` or `run`"
             )
@@ -118,7 +136,12 @@ class RunDir:
                 manifest = self.read()
             else:
                 manifest = Manifest(
-                    name=config.name, created=_now(), seed=config.seed, thinking=config.thinking, config=config
+                    schema_version=SCHEMA_VERSION,
+                    name=config.name,
+                    created=_now(),
+                    seed=config.seed,
+                    thinking=config.thinking,
+                    config=config,
                 )
             manifest.config, manifest.seed, manifest.thinking = config, config.seed, config.thinking
             self._write(manifest)
@@ -171,25 +194,46 @@ class RunDir:
         """Why the stage must be done (again), or None when it is done and nothing that it depends on changed."""
         record = self.read().stages.get(stage)
         if record is None:
-            return "not done yet"
+            return NOT_DONE
         if record.state != "done":
             return "did not finish" if record.state == "running" else f"failed before: {record.error}"
-        wanted = _as_json(inputs)
+        wanted = as_json(inputs)
         for key in sorted(wanted.keys() | record.inputs.keys()):
             if wanted.get(key) != record.inputs.get(key):
                 return f"{key} changed ({_short(record.inputs.get(key))} -> {_short(wanted.get(key))})"
-        missing = next((o for o in record.outputs if not (self.path / o).exists()), None)
-        return f"{missing} is gone" if missing else None
+        return next((f"{path} {why}" for path, why in self.changed_outputs(stage)), None)
+
+    def changed_outputs(self, stage: str, *, contents: bool = True) -> Iterator[tuple[str, str]]:
+        """(path, what became of it) of every file of a stage that is not what the stage wrote.
+
+        Args:
+            contents: compare hashes too, not only presence and size; a file is read again only when the file system
+                says that it changed.
+        """
+        record = self.read().stages.get(stage)
+        for path, output in record.outputs.items() if record else ():
+            file = self.path / path
+            if not file.is_file():
+                yield path, "is gone"
+            elif (size := file.stat().st_size) != output.size:
+                yield path, f"has {size} bytes, {output.size} were written"
+            elif contents and content_hash(file) != output.blake3:
+                yield path, "is not what was written: its content changed"
 
     @contextmanager
     def stage(self, name: str, inputs: Inputs, outputs: Sequence[Path] = ()) -> Iterator[StageRecord]:
         """Records a stage: running, then done with its figures once `outputs` exist, or failed with the error.
 
+        Args:
+            name: the stage.
+            inputs: what it depends on.
+            outputs: files and folders that it writes; every file in them is part of what makes it done.
+
         Raises:
             TuneserveError: the stage ended without one of its outputs.
         """
         record, started = StageRecord(), time.monotonic()
-        entry = Stage(state="running", started=_now(), inputs=_as_json(inputs))
+        entry = Stage(state="running", started=_now(), inputs=as_json(inputs))
         self._put(name, entry)
         try:
             yield record
@@ -202,34 +246,70 @@ class RunDir:
             entry.state, entry.error = "failed", f"{type(error).__name__}: {error}"
             if isinstance(error, KeyboardInterrupt):
                 entry.error = "interrupted"
+            with suppress(OSError):  # a full disk: what went wrong is the message, not that it cannot be written down
+                self._finish(name, entry, record, started)
             raise
         else:
             entry.state = "done"
-            entry.outputs = [str(o.resolve().relative_to(self.path.resolve())) for o in outputs]
-        finally:
-            entry.seconds = round(time.monotonic() - started, 3)
-            entry.figures = _as_json(record.figures)
-            self._put(name, entry)
+            entry.outputs = self._seen(outputs)
+            self._finish(name, entry, record, started)
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:
-        """Holds the run for one command at a time; the lock goes with the process, also when it is killed.
+        """Holds the run for one command at a time, its child processes included; clears up what a kill left.
 
         Raises:
-            TuneserveError: another command works in this run directory.
+            TuneserveError: another command works in this run directory, or its manifest is damaged beyond repair.
         """
-        lock = FileLock(self.path / ".run.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise TuneserveError(
-                f"{self.path}: another tuneserve command is working in this run directory",
-                "wait for it, stop it, or give this run another `name`",
-            ) from None
-        try:
+        refusal = TuneserveError(
+            f"{self.path}: another tuneserve command is working in this run directory",
+            "wait for it, stop it, or give this run another `name`",
+        )
+        with locked(self.path / ".run.lock", refusal):
+            with self._lock():
+                self._mend()
             yield
-        finally:
-            lock.release()
+
+    @property
+    def _before(self) -> Path:
+        """The manifest as it was before its last change."""
+        return self.path / ".run.json.before"
+
+    def _mend(self) -> None:
+        """Removes what killed writers left, and takes the last copy in the place of a damaged manifest."""
+        for folder in (self.path, *(f for f in self.path.iterdir() if f.is_dir())):
+            for partial in folder.glob(".*.partial"):
+                if partial.is_file():
+                    partial.unlink(missing_ok=True)
+        try:
+            self.read()
+            return
+        except FileNotFoundError:
+            if not self._before.exists():
+                return  # a new run
+            fault = Damaged(f"{self.manifest_file}: gone", "give another `name` to the run, or move its folder away")
+        except Damaged as error:
+            fault = error
+        try:
+            read_manifest(self._before)
+        except (OSError, TuneserveError):
+            raise fault from None
+        if self.manifest_file.exists():
+            self.manifest_file.replace(self.path / "run.json.damaged")
+        shutil.copyfile(self._before, self.manifest_file)
+        note(f"{fault.message}; the copy before its last change takes its place", good=False)
+
+    def _seen(self, outputs: Sequence[Path]) -> dict[str, Output]:
+        found = {}
+        for output in outputs:
+            for file in sorted(f for f in output.rglob("*") if f.is_file()) if output.is_dir() else [output]:
+                found[str(file.relative_to(self.path))] = Output(size=file.stat().st_size, blake3=content_hash(file))
+        return found
+
+    def _finish(self, name: str, entry: Stage, record: StageRecord, started: float) -> None:
+        entry.seconds = round(time.monotonic() - started, 3)
+        entry.figures = as_json(record.figures)
+        self._put(name, entry)
 
     def _put(self, name: str, stage: Stage) -> None:
         with self._lock():
@@ -238,13 +318,15 @@ class RunDir:
             self._write(manifest)
 
     def _write(self, manifest: Manifest) -> None:
+        if self.manifest_file.exists():
+            write_atomically(self._before, self.manifest_file.read_text(encoding="utf-8"))
         write_atomically(self.manifest_file, manifest.model_dump_json(indent=2) + "\n")
 
     def _lock(self) -> FileLock:
         return FileLock(self.path / ".manifest.lock", timeout=30)
 
 
-def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
     """What the values become on disk, so that comparing with what was read back is exact."""
     return json.loads(json.dumps(dict(values), default=str))
 

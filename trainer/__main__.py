@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 
 from configs.cache_folder import cache_root
+from configs.child import end_with_parent, ending_in_order
 from configs.console import console, done, guarded, skipped
 from configs.handover import TrainFigures
 from configs.rundir import RunDir
@@ -26,7 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     def stage() -> None:
         run = RunDir.open(options.run)
-        _STAGES[options.stage](run, run.config(), options.force)
+        with ending_in_order(signal.SIGINT, signal.SIGTERM, signal.SIGHUP), run.exclusively():
+            _STAGES[options.stage](run, run.config(), options.force)
 
     return guarded(stage, options.debug)
 
@@ -84,6 +87,7 @@ def _seconds(run: RunDir, stage: str) -> float:
 _STAGES = {"data": _data, "train": _train, "merge": _merge}
 
 if __name__ == "__main__":
+    end_with_parent()
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from configs.child import end_with_parent
 from configs.console import console, guarded, note, tables
 from configs.errors import ConfigError
 from configs.gpus import Device, gpu_at_hand, named_gpu, this_cpu
@@ -243,4 +244,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(main())

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from configs.errors import ConfigError, EndpointError
+from configs.errors import ConfigError, EndpointError, TuneserveError
+from configs.locks import locked
 from eval.ask.client import AttemptError, Check, Client, Outcome, Served, check_chat
 from eval.ask.endpoint import Endpoint, Settings, sampling
 from eval.ask.results import (
@@ -92,14 +93,23 @@ def evaluate(
         on_progress: called a few times a second and at the end.
 
     Raises:
+        ConfigError: a file that no evaluation wrote has the name of a task's answers.
+        TuneserveError: another evaluation writes into `out_dir`.
         EndpointError: key or model refused, server away for too long, or more than `max_error_rate` of the samples
             without an answer. Whatever was answered is on disk.
     """
     settings = settings or Settings()
     out_dir.mkdir(parents=True, exist_ok=True)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_evaluate(endpoint, tasks, out_dir, settings, on_progress))
-    results = {name: result for name, result in read_results(out_dir).items() if name in {task.name for task in tasks}}
+    busy = TuneserveError(
+        f"{out_dir}: another evaluation is writing its answers there", "wait for it, or name another folder"
+    )
+    with locked(out_dir, busy):
+        for task in tasks:
+            _require_own(out_dir, task.name)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_evaluate(endpoint, tasks, out_dir, settings, on_progress))
+        found = read_results(out_dir)
+    results = {task.name: found[task.name] for task in tasks}
     _refuse_too_many_errors(endpoint, results, settings.max_error_rate)
     return results
 
@@ -121,6 +131,19 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory
+
+
+def _require_own(out_dir: Path, task: str) -> None:
+    """Refuses to touch what an evaluation did not write: its answers always have a meta file beside them."""
+    answers, meta = out_dir / f"{task}.jsonl", out_dir / f"{task}.meta.json"
+    if meta.exists():
+        read_meta(meta)
+        read_samples(answers)
+    elif answers.exists():
+        raise ConfigError(
+            f"{answers}: would hold the answers of task {task!r}, and no evaluation wrote it",
+            "give another folder, or name the task otherwise: NAME:TYPE=PATH",
+        )
 
 
 async def _evaluate(

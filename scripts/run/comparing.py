@@ -7,8 +7,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from configs.console import console
-from configs.errors import ConfigError
+from configs.errors import ConfigError, TuneserveError
 from configs.files import write_jsonl
+from configs.locks import locked
 from configs.names import file_name_from
 from configs.rundir import RunDir
 from configs.schema import RunConfig
@@ -110,31 +111,35 @@ def compare_endpoints(
     answers, asked = folder / "eval", config.eval
     tasks, settings = recipe_tasks(config), endpoints_settings(config)
     repeat = [replace(base, label="base_repeat")] if asked.repeat_base else []
-    results = {}
-    for endpoint in (base, *repeat, *tuned):
-        results[endpoint.label] = ask(endpoint, tasks, answers / endpoint.label, settings)
-        if asked.drift and endpoint not in repeat:
-            record_logprobs(endpoint, answers / endpoint.label, settings=settings)
-    # One tuned model goes by its served name, where that is not the base's too.
-    alone = len(tuned) == 1 and base.model != tuned[0].model
-    names = {endpoint.label: endpoint.model if alone else endpoint.label for endpoint in tuned}
-    judging = {label: answers / "judge" / (label if len(tuned) > 1 else "") for label in names}
-    return list(
-        compare_several(
-            results["base"],
-            {name: results[label] for label, name in names.items()},
-            asked.gate,
-            base_repeat=results.get("base_repeat"),
-            base_name="base" if base.model in {*names.values(), *(one.model for one in tuned)} else base.model,
-            facts=dict.fromkeys(names.values(), report_facts({"command": command})),
-            drift={name: read_drift(answers / "base", answers / label) for label, name in names.items()}
-            if asked.drift
-            else None,
-            judgements={
-                name: _judged(judge, results["base"], results[label], judging[label]) for label, name in names.items()
-            },
+    folder.mkdir(parents=True, exist_ok=True)
+    busy = TuneserveError(f"{folder}: another comparison is writing there", "wait for it, or give another --out")
+    with locked(folder, busy):
+        results = {}
+        for endpoint in (base, *repeat, *tuned):
+            results[endpoint.label] = ask(endpoint, tasks, answers / endpoint.label, settings)
+            if asked.drift and endpoint not in repeat:
+                record_logprobs(endpoint, answers / endpoint.label, settings=settings)
+        # One tuned model goes by its served name, where that is not the base's too.
+        alone = len(tuned) == 1 and base.model != tuned[0].model
+        names = {endpoint.label: endpoint.model if alone else endpoint.label for endpoint in tuned}
+        judging = {label: answers / "judge" / (label if len(tuned) > 1 else "") for label in names}
+        return list(
+            compare_several(
+                results["base"],
+                {name: results[label] for label, name in names.items()},
+                asked.gate,
+                base_repeat=results.get("base_repeat"),
+                base_name="base" if base.model in {*names.values(), *(one.model for one in tuned)} else base.model,
+                facts=dict.fromkeys(names.values(), report_facts({"command": command})),
+                drift={name: read_drift(answers / "base", answers / label) for label, name in names.items()}
+                if asked.drift
+                else None,
+                judgements={
+                    name: _judged(judge, results["base"], results[label], judging[label])
+                    for label, name in names.items()
+                },
+            )
         )
-    )
 
 
 def _judged(judge: Endpoint | None, before: Results, after: Results, folder: Path) -> list[Judgement]:

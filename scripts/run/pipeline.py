@@ -62,6 +62,7 @@ def evaluate_base(run: RunDir, config: RunConfig, tasks: list[Task]) -> None:
         skipped("base", f"the same base was asked the same questions in {sibling.path}")
         return
     _forget_other_answers(run, "base", inputs, folders)
+    _set_changed_aside(run, "base")
     starting("base", f"{why}; serving {base}")
     with (
         run.stage("base", inputs, folders) as record,
@@ -93,6 +94,7 @@ def evaluate_tuned(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool
         skipped("tuned")
         return None
     _forget_other_answers(run, "tuned", inputs, [folder])
+    _set_changed_aside(run, "tuned")
     starting("tuned", f"{why}; serving {run.merged}")
     command = prepare(run.path).command if keep else private_command(merged_target(run, config), config.serve)
     server = None
@@ -199,6 +201,14 @@ def _forget_other_answers(run: RunDir, stage: str, inputs: Inputs, folders: list
     for folder in folders:
         if folder.exists():
             shutil.rmtree(folder)
+
+
+def _set_changed_aside(run: RunDir, stage: str) -> None:
+    """Puts answers that are not as they were written out of the way, so that they are asked again."""
+    for path, _ in list(run.changed_outputs(stage)):
+        file = run.path / path
+        if file.is_file():
+            file.replace(file.with_name(f"{file.name}.old"))
 
 
 def _file_hash(file: Path) -> str | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Literal
 
+from configs import child
 from configs.errors import TuneserveError
 from configs.rundir import RunDir
 from scripts.debugging import debugging
@@ -28,26 +28,13 @@ def run_stage(stage: Literal["data", "train", "merge"], run: RunDir, *options: s
 
 
 def run_child(stage: str, command: Sequence[str]) -> None:
-    """Runs a command of the trainer and waits for it.
-
-    Ctrl-C reaches the child from the terminal; it is waited for, so that it can end in order.
+    """Runs a command of the trainer and waits for it; what interrupts the wait ends it too.
 
     Raises:
         StageFailed: with the child's exit code; the child has printed the error.
+        TuneserveError: the child was killed.
     """
-    child = subprocess.Popen(
-        [*command, *(["--debug"] if debugging() else [])], env={**os.environ, "PYTHONUNBUFFERED": "1"}
-    )
-    try:
-        code = child.wait()
-    except KeyboardInterrupt:
-        # The terminal sent the signal to the child as well.
-        child.wait()
-        raise
-    except BaseException:
-        child.send_signal(signal.SIGTERM)
-        child.wait()
-        raise
+    code = child.run_child([*command, *(["--debug"] if debugging() else [])], dict(os.environ))
     if code == -signal.SIGKILL:
         raise TuneserveError(
             f"the {stage} stage was killed (SIGKILL); most often the machine ran out of memory",

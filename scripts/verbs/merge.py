@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +13,7 @@ from configs.errors import ConfigError
 from configs.load import load_config
 from configs.rundir import RunDir
 from configs.schema import RunConfig
-from scripts.debugging import debugging
-from scripts.run.stages import run_stage
+from scripts.run.stages import run_child, run_stage
 from trainer.export.model_card import push as push_folder
 from trainer.export.model_card import write_model_card
 from trainer.requirements import check_quantizer
@@ -58,16 +56,16 @@ def merge(
         command = [sys.executable, "-m", "trainer.export.adapter", str(model), str(save_as)]
         command += ["--format", (formats or ["vllm"])[0]]
         command += [arg for flag, value in (("--base", base), ("--quant", quant)) if value for arg in (flag, value)]
-        command += ["--debug"] if debugging() else []
-        raise typer.Exit(subprocess.run(command, check=False).returncode)
+        run_child("merge", command)
+        return
     assert run is not None
     if save_as or base:
         raise ConfigError("--save-as and --base go with --model", f"give --model {run / 'adapter'}, or leave them out")
     opened = RunDir.open(run)
-    config = _with_formats(opened, formats, quant) if formats or quant else opened.config()
-    if formats or quant:
-        opened.configure(config)
     with opened.exclusively():
+        config = _with_formats(opened, formats, quant) if formats or quant else opened.config()
+        if formats or quant:
+            opened.configure(config)
         run_stage("merge", opened, *(["--force"] if force else []))
     if push:
         write_model_card(opened)

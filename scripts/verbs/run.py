@@ -41,8 +41,7 @@ def run(
     check_device(resolved.serve, installed_device())
     if serve:
         require_free_port(resolved.serve.host, resolved.serve.port)
-    run_dir = RunDir.create(resolved)
-    with run_dir.exclusively():
+    with RunDir.claim(resolved) as run_dir:
         pipeline.train_and_merge(run_dir, force)
         tasks = run_tasks(run_dir, resolved)
         pipeline.evaluate_base(run_dir, resolved, tasks)

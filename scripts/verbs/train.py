@@ -22,8 +22,7 @@ def train(
 
     `tuneserve train qwen3-8b.yaml train.epochs=3 train.learning_rate=1e-4`
     """
-    run = RunDir.create(load_config(config, overrides or []))
-    with run.exclusively():
+    with RunDir.claim(load_config(config, overrides or [])) as run:
         run_stage("data", run)
         run_stage("train", run, *(["--force"] if force else []))
     console.print(f"\nadapter: {run.adapter}\nnext: tuneserve merge {run.path}")

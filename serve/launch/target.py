@@ -104,6 +104,8 @@ def merged_target(run: RunDir, config: RunConfig) -> Target:
             f"{run.path}: no merged weights in it",
             f"run `{shell('tuneserve', 'merge', run.path)}`, or serve with --adapter",
         )
+    if damage := next(run.changed_outputs("merge", contents=False), None):
+        raise ConfigError(f"{run.path}: {' '.join(damage)}", f"merge again: `tuneserve merge {run.path}`")
     return _target(run, run.merged, (config.served_name, *config.serve.aliases))
 
 

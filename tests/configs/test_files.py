@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import DataError
-from configs.files import forget_partials, read_jsonl, write_atomically, write_jsonl
+from configs.files import read_jsonl, write_atomically, write_jsonl
 
 
 def test_jsonl_splits_at_line_feeds_only(tmp_path: Path) -> None:
@@ -36,12 +36,3 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: 
         write_atomically(file, "\ud800")
     assert file.read_text(encoding="utf-8") == "old"
     assert [f.name for f in tmp_path.iterdir()] == ["f.json"]
-
-
-def test_what_a_killed_writer_left_is_forgotten(tmp_path: Path) -> None:
-    left, others = tmp_path / ".run.json.4711.partial", tmp_path / ".other.json.4711.partial"
-    for file in (left, others):
-        file.touch()
-    forget_partials(tmp_path / "run.json")
-    assert not left.exists()
-    assert others.exists()

@@ -99,7 +99,7 @@ def test_a_verdict_is_written_for_readers_and_computed_when_it_is_read(run: RunD
         (lambda m: m["facts"]["prepared"].update(familly="none"), "facts.prepared.familly: Extra inputs"),
         (lambda m: m["facts"]["prepared"].update(family="some"), r"facts.prepared.family: .*seen: 'some'"),
         (lambda m: m.update(schema_version=1), "schema_version is 1, this tuneserve reads 2"),
-        (lambda m: m.pop("schema_version"), "schema_version is None"),
+        (lambda m: m.pop("schema_version"), "schema_version: Field required"),
     ],
 )
 def test_a_manifest_of_another_layout_says_what_is_wrong(run: RunDir, change: Any, said: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,13 @@ def test_a_stage_is_skipped_only_while_inputs_and_outputs_stay(run: RunDir) -> N
     assert run.changed_since("train", inputs) == "not done yet"
     with run.stage("train", inputs, [run.adapter]) as record:
         run.adapter.mkdir()
+        (run.adapter / "adapter_config.json").write_text("{}", encoding="utf-8")
         record.figures["loss"] = 0.5
     assert run.changed_since("train", inputs) is None
     assert run.read().stages["train"].figures == {"loss": 0.5}
     assert run.changed_since("train", {**inputs, "train.epochs": 3}) == "train.epochs changed (2 -> 3)"
-    run.adapter.rmdir()
-    assert run.changed_since("train", inputs) == "adapter is gone"
+    shutil.rmtree(run.adapter)
+    assert run.changed_since("train", inputs) == "adapter/adapter_config.json is gone"
 
 
 def test_a_stage_without_its_output_is_not_done(run: RunDir) -> None:

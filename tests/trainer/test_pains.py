@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 
 from tests.trainer.conftest import DEMO_MODEL, Train, make_run, run_stage, shop_rows, stage_environment, write_jsonl
 from trainer import environment
+from trainer.sft.checkpoints import TuneserveError, find_checkpoint
 from trainer.sft.progress import read_log
-from trainer.sft.stage import TuneserveError, find_checkpoint, train_inputs
+from trainer.sft.stage import train_inputs
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +40,7 @@ args, layers = made.trainer.args, ModuleList([Module(), Module()])
 layers[0].apply_qkv, layers[1].apply_qkv = apply_lora_qkv, original_apply_qkv
 evaluation = [len(made.trainer.eval_dataset), args.per_device_eval_batch_size, args.prediction_loss_only]
 pad_is_end = made.tokenizer.pad_token_id == made.end_token_id
-print(json.dumps([evaluation, pad_is_end, patched_layers(layers), made.did["patched_layers"]]))
+print(json.dumps([evaluation, pad_is_end, patched_layers(layers), made.did.patched_layers]))
 """
 
 
@@ -80,8 +81,8 @@ def test_a_resume_on_other_data_or_versions_is_refused_unless_forced(
         raise KeyboardInterrupt
     checkpoint = run.checkpoints / "checkpoint-5"
     checkpoint.mkdir(parents=True)
-    for name in ("trainer_state.json", "optimizer.pt"):
-        (checkpoint / name).touch()
+    (checkpoint / "trainer_state.json").write_text("{}", encoding="utf-8")
+    (checkpoint / "optimizer.pt").touch()
     assert find_checkpoint(run, train_inputs(run, run.config(), run.prepared()), force=False) == checkpoint
     if what == "data":
         write_jsonl(rows, shop_rows(21))

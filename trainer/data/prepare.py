@@ -24,7 +24,7 @@ from filelock import FileLock
 
 from configs import handover
 from configs.cache_folder import cache_root
-from configs.console import note
+from configs.console import again, note
 from configs.fingerprint import files_fingerprint
 from configs.handover import HeldoutRow, ParityRow, PreparedFacts, write_rows
 from configs.hub import resolve_model
@@ -104,6 +104,7 @@ def data_stage(
     why = run.changed_since("data", inputs)
     if why is None and not force:
         return None
+    again("data", why)
     outputs = [run.data / name for name in FILES]
     if warning:
         note(f"warning: {warning}", good=False)

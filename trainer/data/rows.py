@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
+from configs.child import die_with
 from configs.errors import DataError
 from configs.schema import DataConfig
 from trainer.data.layouts import Conversation
@@ -64,7 +65,8 @@ def tokenize_all(
             return results
         # The tokenizer's own threads must not live in a process that forks.
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
+        fork = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(workers, fork, die_with, (os.getpid(),)) as pool:
             for part in pool.map(_chunk, starts):
                 results += part
                 if progress:

@@ -21,6 +21,7 @@ from typing import Literal
 
 import torch
 
+from configs.child import end_with_parent
 from configs.console import guarded
 from configs.errors import ConfigError
 from configs.hub import resolve_model
@@ -161,4 +162,5 @@ def _bytes(file: Path) -> bytes | None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(main())

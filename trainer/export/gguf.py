@@ -6,6 +6,8 @@ llama.cpp's own `llama-quantize`, where it is installed.
 
 from __future__ import annotations
 
+import functools
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from gguf import GGMLQuantizationType as Quant
 from transformers import AutoConfig, AutoTokenizer
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
+from configs.child import die_with
 from configs.errors import ConfigError, TuneserveError
 from configs.model_shape import ModelShape
 from trainer.export.new_folder import Export, check_free_space, new_folder
@@ -69,7 +72,9 @@ def export_gguf(tensors: TensorSource, export: Export, name: str, quant: str = "
         if quantizer is not None:
             check_free_space(out, layout.nbytes * 6 // 16)
             full, file = file, partial / f"{name}-{quant.upper()}.gguf"
-            done = subprocess.run([str(quantizer), str(full), str(file), quant.upper()], capture_output=True, text=True)
+            command = [str(quantizer), str(full), str(file), quant.upper()]
+            ending_with_us = functools.partial(die_with, os.getpid())
+            done = subprocess.run(command, capture_output=True, text=True, preexec_fn=ending_with_us, check=False)
             if done.returncode:
                 raise TuneserveError(
                     f"llama-quantize failed on {full.name}: {(done.stderr or done.stdout).strip()[-300:]}",

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from configs.console import done, skipped
+from configs.console import again, done, skipped
 from configs.errors import ConfigError, TuneserveError
 from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.handover import PreparedFacts
@@ -115,6 +115,7 @@ def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
     if why is None:
         skipped("merge")
     else:
+        again("merge", why)
         _merge_stage(run, config, facts, inputs)
     if "gguf" in config.merge.formats:
         gguf_run(run, config, facts, force)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +14,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from configs.console import console
 from configs.errors import ConfigError, TuneserveError
+from configs.locks import locked
 
 MARK = ".tuneserve-partial"
-"""Lies in an unfinished folder, and shows that it may be removed."""
+"""Lies in a folder of ours that is unfinished, or whose removal is: it may be removed."""
 
 OnProgress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all)."""
@@ -45,34 +47,35 @@ class Export:
 def new_folder(out: Path, needed: int, redo: bool = False) -> Iterator[Path]:
     """Gives a partial folder to write into, which becomes `out` at the end; an error leaves nothing of it.
 
+    What a kill leaves is marked as ours at every moment, so that the next call can clear it away.
+
     Args:
         out: must not exist or be empty; with `redo` it may hold an older result, replaced once the new one is complete.
         needed: bytes that will be written.
 
     Raises:
-        ConfigError: `out` holds files, or something that is no unfinished work has the partial folder's name.
-        TuneserveError: the disk is too small, or filled up on the way.
+        ConfigError: `out` holds files, or something that is no unfinished work has the name of a folder of ours.
+        TuneserveError: another process writes `out`, or the disk is too small, or filled up on the way.
     """
-    if out.exists() and not redo and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out}: is not empty; nothing is written into a folder that has files", "give a new folder")
-    partial = out.with_name(out.name + ".partial")
-    if partial.exists():
-        if not (partial / MARK).is_file():
-            raise ConfigError(
-                f"{partial}: is in the way, and not unfinished work", "move it away, or give another folder"
-            )
-        shutil.rmtree(partial)  # left by a kill
-    check_free_space(out, needed)
-    try:
-        partial.mkdir(parents=True)
-        (partial / MARK).touch()
-        yield partial
-        _put_in_place(partial, out, redo)
-    except BaseException as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise disk_full(out, needed) from error
-        raise
+    partial, old = out.with_name(out.name + ".partial"), out.with_name(out.name + ".old")
+    _require_ours(partial)
+    partial.mkdir(parents=True, exist_ok=True)
+    busy = TuneserveError(f"{out}: another process is writing it", "wait for it, or give another folder")
+    with locked(partial, busy) as descriptor:
+        if not partial.exists() or not os.path.samestat(os.fstat(descriptor), partial.stat()):
+            raise busy  # what was locked has become the result of who held it before
+        try:
+            _require_writable(out, old, redo)
+            (partial / MARK).touch()
+            _clear(partial)
+            check_free_space(out, needed)
+            yield partial
+            _put_in_place(partial, out, old)
+        except BaseException as error:
+            _remove(partial)
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise disk_full(out, needed) from error
+            raise
 
 
 def check_free_space(out: Path, needed: int) -> None:
@@ -112,16 +115,51 @@ def shown_progress(title: str) -> Iterator[OnProgress]:
         yield on_progress
 
 
-def _put_in_place(partial: Path, out: Path, redo: bool) -> None:
-    old = out.with_name(out.name + ".old")
-    if redo and out.exists():
-        if old.exists():  # left by a kill between the two renames
-            shutil.rmtree(old)
+def _require_writable(out: Path, old: Path, redo: bool) -> None:
+    if redo:
+        _require_ours(old)
+    elif out.exists() and not _is_ours(out):
+        raise ConfigError(f"{out}: is not empty; nothing is written into a folder that has files", "give a new folder")
+
+
+def _require_ours(folder: Path) -> None:
+    if folder.exists() and not _is_ours(folder):
+        raise ConfigError(f"{folder}: is in the way, and not unfinished work", "move it away, or give another folder")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder may be cleared: it is marked, or empty, which is all that a kill leaves without the mark."""
+    return folder.is_dir() and ((folder / MARK).is_file() or not any(folder.iterdir()))
+
+
+def _put_in_place(partial: Path, out: Path, old: Path) -> None:
+    if out.exists() and any(out.iterdir()):
+        (out / MARK).touch()
+        _remove(old)
         out.rename(old)
     partial.rename(out)
     (out / MARK).unlink()
-    if redo and old.exists():
-        shutil.rmtree(old)
+    if old.exists() and _is_ours(old):
+        _remove(old)
+
+
+def _clear(folder: Path) -> None:
+    """Removes everything but the mark."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != MARK:
+            entry.unlink()
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder of ours, its mark last, so that a kill on the way leaves one that is known."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        _clear(folder)
+        (folder / MARK).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def _size(count: int) -> str:

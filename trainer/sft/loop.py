@@ -7,6 +7,7 @@ from trainer.sft.model import load, what_unsloth_did  # isort: skip - imports un
 import math
 import time
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ class TrainingRun:
         """Trains, saves adapter and likelihoods, draws the loss; returns the stage's figures."""
         started = time.monotonic()
         try:
-            result = self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         finally:
             self.log.close()
         seconds = time.monotonic() - started
@@ -82,7 +83,7 @@ class TrainingRun:
         plot_loss(self.run.logs / "train.jsonl", self.run.report / "loss.png")
         return {
             "steps": self.trainer.state.global_step,
-            "loss": result.training_loss,
+            "loss": fmean(line["loss"] for line in self.trainer.state.log_history if "loss" in line),
             "heldout_loss": self.log.eval_loss,
             "best_heldout_loss": self.trainer.state.best_metric,
             "train_seconds": round(seconds, 2),

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from configs.cache_folder import cache_root
-from configs.console import note
-from configs.errors import ConfigError, TuneserveError
+from configs.console import again, note
+from configs.errors import ConfigError
 from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.handover import Plan, PreparedFacts, TrainedFacts, TrainFigures, UnslothFacts
 from configs.rundir import RunDir
@@ -20,6 +17,7 @@ from trainer import environment
 from trainer.data.prepare import read_rows
 from trainer.plan.layout import count_steps, make_plan, precision_warning, predicted_layout
 from trainer.requirements import check_model_needs, check_needs
+from trainer.sft.checkpoints import find_checkpoint, full_disk_said, last_checkpoint
 from trainer.sft.trackers import tracked
 
 FEW_STEPS = 100
@@ -39,18 +37,29 @@ def train_stage(run: RunDir, config: RunConfig, *, force: bool = False) -> Train
     """
     facts = run.prepared()
     inputs = train_inputs(run, config, facts)
-    if run.changed_since("train", inputs) is None and not force:
+    why = run.changed_since("train", inputs)
+    if why is None and not force:
+        _draw_loss_again(run)
         return None
+    again("train", why)
     check_needs(config)
     check_model_needs(config, facts.base_model)
     checkpoint = find_checkpoint(run, inputs, force=force)
     if checkpoint:
         note(f"goes on from {checkpoint.name}")
-    outputs = [run.adapter, run.data / "proof.jsonl", run.logs / "train.jsonl", run.report / "loss.png"]
-    with run.stage("train", inputs, outputs) as record:
+    with run.stage("train", inputs, [run.adapter, run.data / "proof.jsonl"]) as record, full_disk_said(run):
         figures = _train(run, config, facts, checkpoint)
         record.figures |= figures.model_dump(mode="json")
     return figures
+
+
+def _draw_loss_again(run: RunDir) -> None:
+    """Draws the loss of a finished training again where the picture was deleted."""
+    log, picture = run.logs / "train.jsonl", run.report / "loss.png"
+    if log.is_file() and not picture.is_file():
+        from trainer.sft.progress import plot_loss
+
+        plot_loss(log, picture)
 
 
 def train_inputs(run: RunDir, config: RunConfig, facts: PreparedFacts) -> dict[str, Any]:
@@ -67,36 +76,6 @@ def train_inputs(run: RunDir, config: RunConfig, facts: PreparedFacts) -> dict[s
         "data": files_fingerprint(rows),
         **{f"versions.{name}": version for name, version in environment.versions().items()},
     }
-
-
-def find_checkpoint(run: RunDir, inputs: Mapping[str, Any], *, force: bool) -> Path | None:
-    """The checkpoint that a run which was cut off goes on from; None starts anew (and clears old checkpoints away).
-
-    Raises:
-        TuneserveError: it was cut off under other inputs, and `force` does not say to go on all the same.
-    """
-    newest = last_checkpoint(run)
-    stage = run.read().stages.get("train")
-    if newest is None or stage is None or stage.state == "done":
-        shutil.rmtree(run.checkpoints, ignore_errors=True)
-        return None
-    wanted = json.loads(json.dumps(dict(inputs), default=str))
-    changed = sorted(k for k in wanted.keys() | stage.inputs.keys() if wanted.get(k) != stage.inputs.get(k))
-    if changed and not force:
-        shown = "; ".join(f"{k} was {stage.inputs.get(k)!r}, is {wanted.get(k)!r}" for k in changed[:4])
-        raise TuneserveError(
-            f"{newest}: this run was cut off under other settings ({shown}); going on would bend the loss curve",
-            f"put it back, or delete {run.checkpoints} to start anew, or go on all the same with --force",
-        )
-    return newest
-
-
-def last_checkpoint(run: RunDir) -> Path | None:
-    """The newest complete checkpoint."""
-    found = sorted(run.checkpoints.glob("checkpoint-*"), key=lambda f: int(f.name.rpartition("-")[2]))
-    # A kill while a checkpoint is being written leaves one without its state, which is written last but one.
-    complete = [f for f in found if (f / "trainer_state.json").is_file() and (f / "optimizer.pt").is_file()]
-    return complete[-1] if complete else None
 
 
 def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Path | None) -> TrainFigures:

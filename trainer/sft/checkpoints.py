@@ -1,0 +1,87 @@
+"""Checkpoints of a training that was cut off, and the disk that they need."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from configs.errors import TuneserveError
+from configs.rundir import RunDir, as_json
+
+_FULL_BELOW_BYTES = 1 << 20
+_FULL_TEXTS = ("No space left on device", "Disk quota exceeded", "file write failed", "os error 28")
+"""What torch, safetensors and Rust say of a full disk where they raise no OSError."""
+
+
+def find_checkpoint(run: RunDir, inputs: Mapping[str, Any], *, force: bool) -> Path | None:
+    """The checkpoint that a run which was cut off goes on from; None starts anew (and clears old checkpoints away).
+
+    Raises:
+        TuneserveError: it was cut off under other inputs, and `force` does not say to go on all the same.
+    """
+    newest = last_checkpoint(run)
+    stage = run.read().stages.get("train")
+    if newest is None or stage is None or stage.state == "done":
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
+        return None
+    wanted = as_json(inputs)
+    changed = sorted(k for k in wanted.keys() | stage.inputs.keys() if wanted.get(k) != stage.inputs.get(k))
+    if changed and not force:
+        shown = "; ".join(f"{k} was {stage.inputs.get(k)!r}, is {wanted.get(k)!r}" for k in changed[:4])
+        raise TuneserveError(
+            f"{newest}: this run was cut off under other settings ({shown}); going on would bend the loss curve",
+            f"put it back, or delete {run.checkpoints} to start anew, or go on all the same with --force",
+        )
+    return newest
+
+
+def last_checkpoint(run: RunDir) -> Path | None:
+    """The newest complete checkpoint."""
+    found = sorted(run.checkpoints.glob("checkpoint-*"), key=lambda f: int(f.name.rpartition("-")[2]))
+    return next(filter(_is_complete, reversed(found)), None)
+
+
+@contextmanager
+def full_disk_said(run: RunDir) -> Iterator[None]:
+    """Inside, whatever a library raises because the disk is full becomes one error with its next step.
+
+    Raises:
+        TuneserveError: the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _disk_is_full(error, run.path):
+            raise
+        at = last_checkpoint(run)
+        free = shutil.disk_usage(run.path).free
+        raise TuneserveError(
+            f"{run.path}: the disk is full ({free / 1e6:.1f} MB free), so training could not write what it had to",
+            f"free space and run the same command: it goes on from {at.name if at else 'the start'}; "
+            "train.save_steps=0 saves no checkpoints, train.save_total_limit=1 keeps one",
+        ) from error
+
+
+def _is_complete(checkpoint: Path) -> bool:
+    """Whether a checkpoint was written to its end: its state comes last, and a kill or a full disk can cut that too."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return (checkpoint / "optimizer.pt").is_file()
+
+
+def _disk_is_full(error: BaseException, folder: Path) -> bool:
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if any(text in str(seen) for text in _FULL_TEXTS):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return not isinstance(error, TuneserveError) and shutil.disk_usage(folder).free < _FULL_BELOW_BYTES
