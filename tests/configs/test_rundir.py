@@ -1,8 +1,11 @@
 """The manifest: atomic, honest about what is done, and skipped only when nothing changed."""
 
+import errno
 import json
 import multiprocessing
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -94,10 +97,136 @@ def test_a_folder_without_manifest_is_not_a_run(tmp_path: Path) -> None:
         RunDir.open(tmp_path)
 
 
-def test_a_damaged_manifest_is_said_to_be_damaged(run: RunDir) -> None:
-    run.manifest_file.write_text('{"name": ', encoding="utf-8")
+DAMAGES = ['{"name": ', "", "[]", '{"schema_version": 2}']
+
+
+@pytest.mark.parametrize("text", DAMAGES)
+def test_a_damaged_manifest_is_said_to_be_damaged(run: RunDir, text: str) -> None:
+    run.manifest_file.write_text(text, encoding="utf-8")
     with pytest.raises(TuneserveError, match="damaged"):
         run.read()
+
+
+@pytest.mark.parametrize("text", [*DAMAGES, None])
+def test_a_damaged_manifest_is_taken_from_the_copy_before_its_last_change(
+    run: RunDir, text: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with run.stage("data", {"x": 1}, [output(run, "data/rows")]):
+        pass
+    run.update(versions={"trl": "1"})
+    if text is None:
+        run.manifest_file.unlink()
+    else:
+        run.manifest_file.write_text(text, encoding="utf-8")
+    with RunDir.open(run.path).exclusively():
+        assert run.changed_since("data", {"x": 1}) is None
+    assert "the copy before its last change takes its place" in capsys.readouterr().out
+    if text is not None:
+        assert (run.path / "run.json.damaged").read_text(encoding="utf-8") == text
+
+
+def test_a_manifest_beyond_repair_stops_before_anything_is_lost(run: RunDir) -> None:
+    with run.stage("data", {"x": 1}):
+        pass
+    for file in (run.manifest_file, run.path / ".run.json.before"):
+        file.write_text("{", encoding="utf-8")
+    checkpoint = output(run, "checkpoints/checkpoint-1/optimizer.pt")
+    with pytest.raises(TuneserveError, match=r"run.json: damaged: not JSON") as error:
+        RunDir.create(run.config())
+    assert "move it away" in error.value.next_step
+    assert checkpoint.exists()
+
+
+def test_a_manifest_of_another_version_is_left_as_it_is(run: RunDir) -> None:
+    with run.stage("data", {"x": 1}):
+        pass
+    older = run.manifest_file.read_text(encoding="utf-8").replace('"schema_version": 2', '"schema_version": 1')
+    run.manifest_file.write_text(older, encoding="utf-8")
+    with pytest.raises(TuneserveError, match="schema_version is 1"):
+        RunDir.create(run.config())
+    assert run.manifest_file.read_text(encoding="utf-8") == older
+
+
+def output(run: RunDir, path: str, content: bytes = b"content") -> Path:
+    file = run.path / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda file: file.unlink(), "merged/model-2.safetensors is gone"),
+        (lambda file: file.write_bytes(b"cont"), "merged/model-2.safetensors has 4 bytes, 7 were written"),
+        (lambda file: file.write_bytes(b"conTent"), "merged/model-2.safetensors is not what was written"),
+    ],
+)
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_stage_is_done_only_while_its_files_are_what_it_wrote(
+    run: RunDir, harm: Callable[[Path], object], said: str, settled: bool
+) -> None:
+    """`settled`: the times that a file carries are set back, as a careful program or a bad disk does."""
+    files = [output(run, f"merged/model-{n}.safetensors") for n in (1, 2)]
+    with run.stage("merge", {}, [run.merged]):
+        pass
+    assert run.changed_since("merge", {}) is None
+    times = files[1].stat()
+    harm(files[1])
+    if settled and files[1].exists():
+        os.utime(files[1], ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert str(run.changed_since("merge", {})).startswith(said)
+
+
+def test_a_copied_run_with_other_times_is_still_done(run: RunDir, tmp_path: Path) -> None:
+    output(run, "merged/model.safetensors")
+    with run.stage("merge", {}, [run.merged]):
+        pass
+    copy = RunDir(shutil.copytree(run.path, tmp_path / "copy", copy_function=shutil.copyfile))
+    os.utime(copy.merged / "model.safetensors", (1, 1))
+    assert copy.changed_since("merge", {}) is None
+
+
+def test_files_that_come_later_do_not_undo_a_stage(run: RunDir) -> None:
+    output(run, "merged/model.safetensors")
+    with run.stage("merge", {}, [run.merged]):
+        pass
+    output(run, "merged/README.md")
+    assert run.changed_since("merge", {}) is None
+
+
+def test_a_refused_command_writes_nothing(run: RunDir) -> None:
+    """What the running one works by must stay what it was."""
+    with run.exclusively():
+        before = {file.name: file.read_bytes() for file in run.path.iterdir() if file.is_file()}
+        other = run.config().model_copy(update={"seed": 7})
+        with pytest.raises(TuneserveError, match="another tuneserve command"):
+            RunDir.create(other)
+        assert {file.name: file.read_bytes() for file in run.path.iterdir() if file.is_file()} == before
+    assert run.config().seed == run.read().seed == 42
+
+
+def test_what_killed_writers_left_is_cleared_up(run: RunDir) -> None:
+    left = [output(run, path) for path in (".run.json.4711.partial", "data/.proof.jsonl.4711.partial")]
+    own = output(run, "data/mine.partial")
+    with run.exclusively():
+        assert not any(file.exists() for file in left)
+    assert own.exists()
+
+
+def test_a_disk_too_full_to_write_the_failure_down_does_not_hide_it(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: RunDir, *_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def go_wrong() -> None:
+        with run.stage("train", {}):
+            monkeypatch.setattr(RunDir, "_write", full)
+            raise ValueError("what really went wrong")
+
+    with pytest.raises(ValueError, match="what really went wrong"):
+        go_wrong()
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

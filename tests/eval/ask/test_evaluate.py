@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import ConfigError, EndpointError
+from configs.errors import ConfigError, DataError, EndpointError, TuneserveError
 from configs.schema import GateConfig
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.evaluate import Progress, choice_margin, evaluate
@@ -30,6 +30,7 @@ from eval.tasks.task import Item, Task, conversation
 from tests.eval.conftest import free_port, serving
 
 QUICK = Settings(timeout_s=5.0, first_pause_s=0.01, outage_s=10.0, max_error_rate=1.0)
+SLOW = replace(QUICK, concurrency=2)
 
 
 def qa_task(count: int, name: str = "qa", marks: dict[int, str] | None = None) -> Task:
@@ -261,6 +262,43 @@ def test_other_settings_ask_everything_anew(endpoint: Endpoint, server: MockServ
     evaluate(endpoint, [qa_task(5)], tmp_path, settings=replace(QUICK, temperature=0.7))
     assert len(server.bodies) == 10
     assert len((tmp_path / "qa.jsonl.old").read_text(encoding="utf-8").splitlines()) == 5
+
+
+@pytest.mark.parametrize("beside", [{}, {"qa.meta.json": '{"mine": 1}'}])
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_a_file_of_the_users_is_never_touched(
+    endpoint: Endpoint, server: MockServer, tmp_path: Path, end: str, beside: dict[str, str]
+) -> None:
+    """Named like the task's answers, in the folder that was given, as with `--tasks qa:qa=qa.jsonl --out .`."""
+    mine = {"qa.jsonl": '{"question": "一", "answer": "1"}\n{"question": "二", "answer": "2"}' + end} | beside
+    for name, text in mine.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises((ConfigError, DataError), match=r"no evaluation wrote it|not a meta file"):
+        evaluate(endpoint, [qa_task(5, "other"), qa_task(5)], tmp_path, settings=QUICK)
+    assert {file.name: file.read_text(encoding="utf-8") for file in tmp_path.iterdir()} == mine
+    assert not server.bodies
+
+
+def test_answers_that_were_replaced_by_something_else_are_not_cut(endpoint: Endpoint, tmp_path: Path) -> None:
+    evaluate(endpoint, [qa_task(5)], tmp_path, settings=QUICK)
+    (tmp_path / "qa.jsonl").write_text('{"question": "一"}\n{"question": "二"}', encoding="utf-8")
+    with pytest.raises(DataError, match=r"qa.jsonl, line 1: not a sample"):
+        evaluate(endpoint, [qa_task(5)], tmp_path, settings=QUICK)
+    assert (tmp_path / "qa.jsonl").read_text(encoding="utf-8") == '{"question": "一"}\n{"question": "二"}'
+
+
+def test_two_evaluations_do_not_write_into_one_folder(tmp_path: Path) -> None:
+    server = MockServer(latency_ms=400)
+    with serving(server) as endpoint:
+        first = threading.Thread(target=evaluate, args=(endpoint, [qa_task(24)], tmp_path), kwargs={"settings": SLOW})
+        first.start()
+        while not server.bodies:
+            time.sleep(0.01)
+        with pytest.raises(TuneserveError, match="another evaluation is writing there"):
+            evaluate(endpoint, [qa_task(24)], tmp_path, settings=QUICK)
+        first.join()
+    assert len(server.bodies) == 24
+    assert len(read_results(tmp_path)["qa"].samples) == 24
 
 
 def test_more_or_fewer_items_keep_what_still_holds(endpoint: Endpoint, server: MockServer, tmp_path: Path) -> None:

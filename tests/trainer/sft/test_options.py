@@ -27,7 +27,7 @@ def tensors(run: RunDir, file: str = "adapter_model.safetensors") -> list[str]:
 def did(run: RunDir) -> dict[str, Any]:
     facts = run.read().facts.trained
     assert facts
-    return facts.unsloth.model_dump()
+    return facts.unsloth.model_dump() | {"precision_asked": facts.precision_asked}
 
 
 def test_four_bit_base(train_run: Train) -> None:
