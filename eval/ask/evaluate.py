@@ -100,9 +100,7 @@ def evaluate(
     """
     settings = settings or Settings()
     out_dir.mkdir(parents=True, exist_ok=True)
-    busy = TuneserveError(
-        f"{out_dir}: another evaluation is writing its answers there", "wait for it, or name another folder"
-    )
+    busy = TuneserveError(f"{out_dir}: another evaluation is writing there", "wait for it, or name another folder")
     with locked(out_dir, busy):
         for task in tasks:
             _require_own(out_dir, task.name)
