@@ -37,10 +37,14 @@ class Ended(KeyboardInterrupt):
 
 
 @contextmanager
-def ending_in_order(*numbers: int) -> Iterator[None]:
-    """Inside, these signals raise `Ended` in the main thread; those that are ignored (`nohup`) stay ignored."""
+def ending_in_order(*numbers: int) -> Iterator[list[int]]:
+    """Inside, these signals raise `Ended` in the main thread; those that are ignored (`nohup`) stay ignored.
+
+    Gives the list of those that came, for who finds that a library turned `Ended` into an end of its own.
+    """
+    came: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield came
         return
     last = -_TOGETHER_S
 
@@ -49,13 +53,14 @@ def ending_in_order(*numbers: int) -> Iterator[None]:
         now = time.monotonic()
         if now - last >= _TOGETHER_S:
             last = now
+            came.append(number)
             raise Ended(number)
 
     before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
     for number in before:
         signal.signal(number, wish)
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -147,9 +147,14 @@ def guarded(action: Callable[[], object], debug: bool) -> int:
         action: what is run.
         debug: let every error through with its traceback.
     """
+    came: list[int] = []
     try:
-        with ending_in_order(signal.SIGTERM, signal.SIGHUP):
+        with ending_in_order(signal.SIGTERM, signal.SIGHUP) as came:
             action()
+    except SystemExit:
+        if came:  # typer turns what unwinds into an exit code of its own
+            return 128 + came[0]
+        raise
     except TuneserveError as error:
         if debug:
             raise
