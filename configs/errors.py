@@ -7,6 +7,8 @@ the value seen, then the next step. The command line prints both and exits with 
 
 from __future__ import annotations
 
+import re
+
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -14,6 +16,10 @@ EXIT_GATE_FAILED = 3
 EXIT_NOT_ENOUGH_EVIDENCE = 4
 EXIT_ENDPOINT_ERRORS = 5
 EXIT_INTERRUPTED = 130
+
+
+_CREDENTIALS = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#'\"]*@")
+"""User and password run to the last `@` before the path."""
 
 
 class TuneserveError(Exception):
@@ -27,9 +33,10 @@ class TuneserveError(Exception):
     exit_code = EXIT_FAILED
 
     def __init__(self, message: str, next_step: str = "") -> None:
+        message = without_credentials(message)
         super().__init__(message)
         self.message = message
-        self.next_step = next_step
+        self.next_step = without_credentials(next_step)
 
     def __str__(self) -> str:
         return f"{self.message}\n  next: {self.next_step}" if self.next_step else self.message
@@ -51,6 +58,11 @@ class EndpointError(TuneserveError):
     """A model endpoint failed too often to be scored."""
 
     exit_code = EXIT_ENDPOINT_ERRORS
+
+
+def without_credentials(text: str) -> str:
+    """The text with user and password cut out of every address: `http://user:pass@host` becomes `http://host`."""
+    return _CREDENTIALS.sub(r"\1", text)
 
 
 def first_line(error: BaseException) -> str:

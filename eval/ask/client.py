@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import ipaddress
 import json
+import math
 import random
 import time
 from collections import Counter
@@ -24,32 +26,38 @@ from typing import Any, TypeVar
 import aiohttp
 from yarl import URL
 
-from configs.errors import EndpointError
+from configs.errors import EndpointError, without_credentials
 from eval.ask.concurrency import ConcurrencyLevel
 from eval.ask.endpoint import Endpoint, Settings
-
-try:
-    import orjson
-
-    _loads: Callable[[bytes], Any] = orjson.loads
-except ImportError:
-    _loads = json.loads
 
 Item = TypeVar("Item")
 Check = Callable[[dict[str, Any]], None]
 """Raises `AttemptError` where a reply lacks what was asked for."""
 
-_ATTEMPTS = {"timeout": 3, "bad_json": 3, "null_content": 2, "bad_shape": 2}
+_ATTEMPTS = {"timeout": 3, "bad_json": 3, "null_content": 2, "bad_shape": 2, "too_large": 2}
 _DEFAULT_ATTEMPTS = 6
 _RETRIED_STATUS = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+_COMING_UP = {"http_429", "http_502", "http_503", "http_504", "http_529", "timeout"}
+"""What a server answers that is starting, or a gateway in front of it."""
 _PUSHED_BACK = {"http_429", "http_503", "http_529", "timeout"}
 _FATAL = {
     "http_401": "set the endpoint's API key in the environment variable {env}",
     "http_403": "the API key in {env} may not use this model; ask with another key",
     "http_404": "check the base URL and the model name: `curl {url}/models` lists what is served",
+    "redirect": "if you trust that address, give it as the base URL; the key goes to no other than the one you name",
+    "tls": "give the authority that signed its certificate: SSL_CERT_FILE=ca.pem; or http:// for a server without TLS",
+    "name": "check the host of the base URL, and the network",
+    "refused": "start the server, or check host and port of the base URL, and repeat the command",
+    "unreachable": "check host and port of the base URL, the network, and proxies in the environment",
 }
+"""What repeating does not help, and what does. The last three are waited for once the server has answered."""
+_AWAITED = {"connection", "refused", "unreachable", "name"}
+"""A server that answered before and is away now."""
 _LONGEST_PAUSE_S = 20.0
 _LONGEST_RETRY_AFTER_S = 120.0
+_CONNECT_S = 20.0
+_LARGEST_REPLY_BYTES = 32_000_000
+_MOST_REDIRECTS = 3
 
 
 class AttemptError(Exception):
@@ -85,17 +93,24 @@ class Served:
 
 
 def check_chat(reply: dict[str, Any]) -> None:
-    """Raises `AttemptError` where a chat reply lacks its message or its content is null without an explanation.
+    """Raises `AttemptError` where a chat reply is not what the interface promises.
 
+    Content and reasoning must be text or null; half a character in them is no fault, a server may cut an answer there.
     Null content is fine where the thinking was cut (the reasoning holds it, and `finish_reason` is `length`).
     """
-    try:
-        choice = reply["choices"][0]
-        message = choice["message"]
-        content = message["content"]
-    except (KeyError, IndexError, TypeError) as error:
-        raise AttemptError("bad_shape", f"no choices[0].message.content in {_short(json.dumps(reply))}") from error
-    if content is None:
+    choice = _first_choice(reply)
+    message = choice.get("message")
+    if not isinstance(message, dict) or "content" not in message:
+        raise AttemptError("bad_shape", f"no choices[0].message.content in {_shown(reply)}")
+    for where, text in (
+        ("message.content", message["content"]),
+        ("message.reasoning", message.get("reasoning")),
+        ("message.reasoning_content", message.get("reasoning_content")),
+        ("finish_reason", choice.get("finish_reason")),
+    ):
+        if text is not None and not isinstance(text, str):
+            raise AttemptError("bad_shape", f"{where} is no text but {type(text).__name__}: {_shown(reply)}")
+    if message["content"] is None:
         reasoning = message.get("reasoning") or message.get("reasoning_content")
         if not (reasoning and choice.get("finish_reason") == "length"):
             raise AttemptError("null_content", f"content is null, finish_reason {choice.get('finish_reason')!r}")
@@ -103,8 +118,14 @@ def check_chat(reply: dict[str, Any]) -> None:
 
 def check_completion(reply: dict[str, Any]) -> None:
     """Raises `AttemptError` where a completion reply has no choice."""
-    if not (isinstance(reply.get("choices"), list) and reply["choices"]):
-        raise AttemptError("bad_shape", f"no choices in {_short(json.dumps(reply))}")
+    _first_choice(reply)
+
+
+def _first_choice(reply: dict[str, Any]) -> dict[str, Any]:
+    choices = reply.get("choices")
+    if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
+        raise AttemptError("bad_shape", f"no choices in {_shown(reply)}")
+    return choices[0]
 
 
 class Client:
@@ -124,9 +145,9 @@ class Client:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=self.settings.timeout_s),
+            timeout=aiohttp.ClientTimeout(total=self.settings.timeout_s, sock_connect=_CONNECT_S),
             # A proxy from the environment is for what lies outside, never for a server on this machine.
-            trust_env=URL(self.endpoint.base_url).host not in {"127.0.0.1", "localhost", "::1", "0.0.0.0"},
+            trust_env=not _on_this_machine(URL(self.endpoint.base_url).host or ""),
         )
         return self
 
@@ -143,26 +164,34 @@ class Client:
         return await self._attempt("GET", self._url(path), None)
 
     async def served(self) -> Served:
-        """What the endpoint serves, waiting for a server that is not up yet.
+        """What the endpoint serves. A server that says that it is coming up is waited for, `outage_s` at most.
 
         Raises:
-            EndpointError: no server within `outage_s`, the key is refused, or the model's name is not served.
+            EndpointError: there is no server (refused, unknown name, no TLS that is trusted), or what answers is none
+                of models, or the key is refused, or the model's name is not served.
         """
+        deadline = time.monotonic() + self.settings.outage_s
+        failed = 0
         while True:
             try:
                 reply = await self.get("models")
                 break
             except AttemptError as error:
+                failed += 1
                 if error.kind in {"http_404", "http_405"}:
                     return Served((), is_vllm=False)
-                if not error.retry:
+                tried_enough = failed >= _ATTEMPTS.get(error.kind, _DEFAULT_ATTEMPTS) and error.kind not in _COMING_UP
+                if error.kind in _FATAL or not error.retry or tried_enough or time.monotonic() > deadline:
                     raise self._fatal(error) from error
-                await self._wait_for_server(str(error))
-        models = [model for model in reply.get("data", []) if isinstance(model, dict)]
+                await asyncio.sleep(min(self._pause_s(failed, error.retry_after_s), 5.0))
+        listed = reply.get("data")
+        models = [model for model in listed if isinstance(model, dict)] if isinstance(listed, list) else []
         names = tuple(str(model.get("id")) for model in models)
         if names and self.endpoint.model not in names:
+            more = f" and {len(names) - 20} more" if len(names) > 20 else ""
             raise EndpointError(
-                f"{self.endpoint.base_url} does not serve {self.endpoint.model!r}", f"it serves: {', '.join(names)}"
+                f"{self.endpoint.base_url} does not serve {self.endpoint.model!r}",
+                f"it serves: {_short(', '.join(names[:20]))}{more}",
             )
         return Served(names, is_vllm=any(model.get("owned_by") == "vllm" for model in models))
 
@@ -183,13 +212,13 @@ class Client:
                 now = time.perf_counter()
                 failures[error.kind] += 1
                 self.failures[error.kind] += 1
-                if error.kind in _FATAL:
+                if error.kind in _FATAL and error.kind not in _AWAITED:
                     raise self._fatal(error) from error
                 if error.kind in _PUSHED_BACK:
                     self.level.pushed_back(now, now - began)
                 if not error.retry or failures[error.kind] >= _ATTEMPTS.get(error.kind, _DEFAULT_ATTEMPTS):
                     return Outcome(None, error.kind, str(error), now - began, failures)
-                if error.kind == "connection":
+                if error.kind in _AWAITED:
                     await self._wait_for_server(str(error))
                 else:
                     await asyncio.sleep(self._pause_s(failures.total(), error.retry_after_s))
@@ -243,33 +272,73 @@ class Client:
         return URL(f"{self.endpoint.base_url}/{path}")
 
     async def _attempt(self, method: str, url: URL, body: bytes | None) -> dict[str, Any]:
-        assert self._session is not None
         try:
-            async with self._session.request(method, url, data=body, headers=self._headers) as response:
-                raw = await response.read()
-                if response.status != 200:
-                    raise _refusal(response, raw)
+            raw = await self._exchange(method, url, body)
+        except aiohttp.ConnectionTimeoutError as error:
+            raise AttemptError("unreachable", f"no connection within {_CONNECT_S:g} s") from error
         except TimeoutError as error:
             raise AttemptError("timeout", f"no answer within {self.settings.timeout_s:g} s") from error
         except aiohttp.ClientPayloadError as error:
             raise AttemptError("cut_stream", f"the answer broke off: {error}") from error
+        except aiohttp.ClientSSLError as error:
+            raise AttemptError("tls", str(error), retry=False) from error
+        except aiohttp.ClientConnectorDNSError as error:
+            raise AttemptError("name", f"the name {url.host} does not resolve: {error.os_error}") from error
+        except aiohttp.ClientConnectorError as error:
+            kind = "refused" if isinstance(error.os_error, ConnectionRefusedError) else "unreachable"
+            raise AttemptError(kind, str(error)) from error
         except (aiohttp.ClientConnectionError, ConnectionError) as error:
             raise AttemptError("connection", str(error) or type(error).__name__) from error
         except aiohttp.ClientError as error:
             raise AttemptError("protocol", f"{type(error).__name__}: {error}") from error
         try:
-            reply = _parsed(raw)
+            reply = json.loads(raw, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
-            raise AttemptError("bad_json", f"{error} in {_short(raw)}") from error
+            why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+            raise AttemptError("bad_json", f"{why} in {_short(raw)}") from error
         if not isinstance(reply, dict):
             raise AttemptError("bad_shape", f"not a JSON object: {_short(raw)}")
         return reply
 
+    async def _exchange(self, method: str, url: URL, body: bytes | None) -> bytes:
+        """Body of the answer; redirects are followed inside the origin that the user named, and nowhere else."""
+        assert self._session is not None
+        for _ in range(_MOST_REDIRECTS + 1):
+            async with self._session.request(
+                method, url, data=body, headers=self._headers, allow_redirects=False
+            ) as response:
+                target = response.headers.get("Location")
+                if response.status in {301, 302, 303, 307, 308} and target:
+                    url = self._redirected(method, url, target, response.status)
+                    continue
+                raw = bytearray()
+                async for chunk in response.content.iter_chunked(1 << 16):
+                    raw += chunk
+                    if len(raw) > _LARGEST_REPLY_BYTES:
+                        raise AttemptError("too_large", f"an answer of more than {_LARGEST_REPLY_BYTES:,} bytes")
+                if response.status != 200:
+                    raise _refusal(response, bytes(raw))
+                return bytes(raw)
+        raise AttemptError("redirect", f"more than {_MOST_REDIRECTS} redirects, the last to {url}", retry=False)
+
+    @staticmethod
+    def _redirected(method: str, url: URL, target: str, status: int) -> URL:
+        try:
+            to = url.join(URL(target))
+            same = to.origin() == url.origin()
+        except ValueError as error:
+            raise AttemptError("redirect", f"redirects to {_short(target)!r}, no address", retry=False) from error
+        # The other codes turn a POST into a GET.
+        if not same or (method != "GET" and status not in {307, 308}):
+            raise AttemptError("redirect", f"redirects to {without_credentials(_short(str(to)))}", retry=False)
+        return to
+
     def _fatal(self, error: AttemptError) -> EndpointError:
-        step = _FATAL.get(error.kind, "read the server's log").format(
-            env=self.endpoint.api_key_env, url=self.endpoint.base_url
+        step = _FATAL.get(error.kind, "check that the base URL is that of an OpenAI-compatible server; read its log")
+        return EndpointError(
+            f"{self.endpoint.base_url} cannot be asked for {self.endpoint.model!r}: {error}",
+            step.format(env=self.endpoint.api_key_env, url=self.endpoint.base_url),
         )
-        return EndpointError(f"{self.endpoint.base_url} refused {self.endpoint.model!r}: {error}", step)
 
     def _pause_s(self, failed: int, retry_after_s: float | None) -> float:
         """Pause before the next attempt: exponential, half of it random, never less than what the server asked for."""
@@ -296,7 +365,7 @@ class Client:
                 pass
             except AttemptError as error:
                 # Anything but silence and "not yet" is a server that answers.
-                if error.kind not in {"connection", "timeout", "http_502", "http_503", "http_504"}:
+                if error.kind not in {*_AWAITED, "timeout", "http_502", "http_503", "http_504"}:
                     return
                 cause = str(error)
             else:
@@ -308,11 +377,8 @@ class Client:
                 )
 
 
-def _parsed(raw: bytes) -> Any:
-    try:
-        return _loads(raw)
-    except ValueError:
-        return json.loads(raw)  # orjson refuses half of a surrogate pair, where a server may have cut an answer
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def _refusal(response: aiohttp.ClientResponse, raw: bytes) -> AttemptError:
@@ -329,13 +395,29 @@ def _retry_after_s(value: str | None) -> float | None:
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
+
+
+def _on_this_machine(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return address.is_loopback or address.is_unspecified
+
+
+def _shown(reply: dict[str, Any]) -> str:
+    try:
+        return _short(json.dumps(reply))
+    except (ValueError, RecursionError):
+        return "a reply that is nested too deeply to be shown"
 
 
 def _short(raw: bytes | str) -> str:

@@ -6,12 +6,15 @@ The API key comes from an environment variable and goes into the request header 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
-from configs.errors import ConfigError
+import aiohttp
+from yarl import URL
+
+from configs.errors import ConfigError, without_credentials
 
 ChoiceMethod = Literal["auto", "generate", "choice_logprobs"]
 
@@ -21,30 +24,54 @@ class Endpoint:
     """Where a model answers.
 
     Args:
-        base_url: with or without the closing `/v1`.
+        base_url: with or without the closing `/v1`. User and password in it (`http://user:pass@host`) move to
+            `authorization`, so that the address can be written down.
         model: the served name.
         label: name of its folder and its column in the report: `base`, `tuned`, or the user's own.
         api_key_env: environment variable that holds the API key; unset or empty means that no key is sent.
+        authorization: value of the header of that name where there is no key.
     """
 
     base_url: str
     model: str
     label: str = "base"
     api_key_env: str = "TUNESERVE_API_KEY"
+    authorization: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in {"http", "https"} or not parts.netloc:
+        try:
+            url = URL(self.base_url)
+            plain = url.scheme in {"http", "https"} and bool(url.host) and url.port is not None
+        except ValueError:
+            plain = False
+        if not plain or re.search(r"[\s\x00-\x1f\x7f]", self.base_url):
             raise ConfigError(
                 f"base URL {self.base_url!r} is no http address", "write it like http://127.0.0.1:8000/v1"
             )
-        url = self.base_url.rstrip("/")
-        object.__setattr__(self, "base_url", url if parts.path.strip("/") else f"{url}/v1")
+        if url.query_string or url.fragment:
+            raise ConfigError(
+                f"base URL {self.base_url!r} has something after `?` or `#`", "leave it out: paths are added to the URL"
+            )
+        if url.user is not None or url.password is not None:
+            basic = aiohttp.BasicAuth(url.user or "", url.password or "", "utf-8")
+            object.__setattr__(self, "authorization", basic.encode())
+        address = without_credentials(self.base_url).rstrip("/")
+        object.__setattr__(self, "base_url", address if url.path.strip("/") else f"{address}/v1")
 
     def headers(self) -> dict[str, str]:
-        """Headers of every request, the key included where there is one."""
+        """Headers of every request, the key included where there is one.
+
+        Raises:
+            ConfigError: the key holds what no header can.
+        """
         key = os.environ.get(self.api_key_env, "")
-        return {"Authorization": f"Bearer {key}"} if key else {}
+        if not re.fullmatch(r"[\x20-\x7e]*", key):
+            raise ConfigError(
+                f"the key in {self.api_key_env} holds a character that no header can, such as a line end",
+                f"set it again: export {self.api_key_env}=...",
+            )
+        value = f"Bearer {key}" if key else self.authorization
+        return {"Authorization": value} if value else {}
 
 
 @dataclass(frozen=True)

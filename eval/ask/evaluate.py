@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ from eval.tasks.task import Item, Task
 _PROGRESS_EVERY_S = 0.2
 _TOP_LOGPROBS = 20
 _RULED_OUT = -9000.0
+_TOKEN_COUNTS = ("prompt_tokens", "completion_tokens")
 _ASKED_ALIKE = ("type", "settings_sha256", "thinking", "model", "method", "primary", "metrics")
 
 
@@ -250,8 +252,13 @@ def _jobs(plans: Sequence[_Plan]) -> Iterator[tuple[tuple[_Plan, Item], bytes, C
 
 def _check_choice(reply: dict[str, Any]) -> None:
     check_chat(reply)
-    if not reply["choices"][0].get("logprobs"):
+    logprobs = reply["choices"][0].get("logprobs")
+    if not logprobs:
         raise AttemptError("bad_shape", "the server returned no logprobs for a restricted choice", retry=False)
+    try:
+        choice_margin(logprobs, "")
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
+        raise AttemptError("bad_shape", f"logprobs of a strange shape ({type(error).__name__}: {error})") from error
 
 
 def _recorder(
@@ -310,7 +317,8 @@ def _sample(plan: _Plan, item: Item, outcome: Outcome) -> Sample:
     detail = {**item.detail, **scored.detail}
     if method == "choice_logprobs":
         detail["margin"] = choice_margin(choice["logprobs"], list(item.choices))
-    usage = outcome.reply.get("usage") or {}
+    usage = outcome.reply.get("usage")
+    counts = usage if isinstance(usage, dict) else {}
     return replace(
         sample,
         status="ok",
@@ -320,7 +328,7 @@ def _sample(plan: _Plan, item: Item, outcome: Outcome) -> Sample:
         finish_reason=finish_reason,
         flags=flags,
         scores=scored.scores,
-        usage={key: usage[key] for key in ("prompt_tokens", "completion_tokens") if key in usage} or None,
+        usage={key: counts[key] for key in _TOKEN_COUNTS if _is_count(counts.get(key))} or None,
         detail=detail,
     )
 
@@ -330,15 +338,21 @@ def _whole(text: str | None) -> str | None:
     return text and text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53
+
+
 def choice_margin(logprobs: Mapping[str, Any], letters: Sequence[str]) -> float | None:
     """Log-probability of the best letter minus that of the second best; None where fewer than two were reported."""
     content = logprobs.get("content") or []
     top = content[0].get("top_logprobs", []) if content else []
     best: dict[str, float] = {}
     for entry in top:
-        letter = str(entry["token"]).strip()
+        letter, logprob = str(entry["token"]).strip(), float(entry["logprob"])
+        if not math.isfinite(logprob):
+            raise ValueError(f"logprob {logprob} of {letter!r}")
         if letter in letters:
-            best[letter] = max(best.get(letter, float("-inf")), float(entry["logprob"]))
+            best[letter] = max(best.get(letter, float("-inf")), logprob)
     ranked = sorted(best.values(), reverse=True)
     # JSON has no minus infinity: vLLM reports -9999 for what the restriction rules out.
     return round(ranked[0] - ranked[1], 6) if len(ranked) > 1 and ranked[1] > _RULED_OUT else None

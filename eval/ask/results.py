@@ -101,6 +101,11 @@ class TaskResult:
         """Samples without an answer."""
         return [sample for sample in self.samples if sample.status == "error"]
 
+    @property
+    def empty(self) -> Sequence[Sample]:
+        """Samples whose answer is empty: answered, and nothing said."""
+        return [sample for sample in self.samples if sample.status == "ok" and not sample.answer]
+
     def scores(self, metric: str | None = None) -> list[float]:
         """Per-item scores in the order of the ids, by default of the primary metric; a failed sample counts 0."""
         name = metric or self.meta.primary

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from configs.schema import GateConfig
 from eval.ask.results import TaskResult
 from eval.compare.advice import advise
+from eval.compare.baseline import require_baseline
 from eval.compare.comparison import (
     Comparison,
     Diagnostic,
@@ -70,6 +71,7 @@ def compare(
 
     Raises:
         MismatchError: when the two were not asked the same samples in the same way.
+        DataError: the base answered nothing, so there is nothing to compare with.
     """
     name = names[1]
     return compare_several(
@@ -101,6 +103,7 @@ def compare_several(
 
     Args are those of `compare`, with `tunings`, `facts`, `drift` and `judgements` by endpoint name.
     """
+    require_baseline(base, base_name)
     noise = pair_tasks(base, base_repeat) if base_repeat is not None else {}
     paired = {name: pair_tasks(base, results) for name, results in tunings.items()}
     if noise and noise.keys() != base.keys():

@@ -20,7 +20,9 @@ def behaviour(samples: Sequence[Sample], method: str) -> Behaviour:
     retries: Counter[str] = Counter()
     for sample in samples:
         retries.update(sample.retries)
-    lengths = [sample.usage["completion_tokens"] for sample in answered if sample.usage]
+    lengths = [
+        sample.usage["completion_tokens"] for sample in answered if sample.usage and "completion_tokens" in sample.usage
+    ]
     return Behaviour(
         samples=len(samples),
         errors=len(samples) - len(answered),

@@ -16,6 +16,9 @@ from typing import Any
 
 Tokenize = Callable[[str], Sequence[str]]
 
+_BLOCK = 4_000
+"""Characters that jieba is given at once: its time grows with their square where one character is repeated."""
+
 
 def characters(text: str) -> list[str]:
     """Every character that is not white space."""
@@ -36,7 +39,8 @@ def _jieba() -> Any:
 @functools.lru_cache(maxsize=16384)
 def words(text: str) -> tuple[str, ...]:
     """jieba's words, white space dropped; they move with its dictionary, see `jieba_version`."""
-    return tuple(word for word in _jieba().lcut(text) if not word.isspace())
+    blocks = (text[start : start + _BLOCK] for start in range(0, len(text), _BLOCK))
+    return tuple(word for block in blocks for word in _jieba().lcut(block) if not word.isspace())
 
 
 def jieba_version() -> str:

@@ -236,9 +236,9 @@ class Rows:
         if stops[0] is not None and stops[1] is not None:
             value = f"{figures.percent(stops[0])} → {figures.percent(stops[1])}"
             found.append(Fact(self.words.say("fact.stop"), value, stops[1] >= min(stops[0], 99.0)))
-        for key, name in (("leaks", "thinking_leak"), ("errors", "errors")):
+        for key, name in (("leaks", "thinking_leak"), ("errors", "errors"), ("empty", "empty")):
             before, after = (sum(getattr(seen, name) for seen in side) for side in (base, tuned))
-            good = after == 0 if key == "leaks" else before + after == 0
+            good = {"leaks": after == 0, "errors": before + after == 0, "empty": after <= before}[key]
             found.append(Fact(self.words.say(f"fact.{key}"), f"{before} → {after}", good))
         # Small groups have a high floor for want of items, and gate nothing.
         gated = [group for group in self.comparison.groups if group.n >= self.comparison.gate.min_items]

@@ -15,6 +15,7 @@ from configs.rundir import RunDir
 from configs.schema import RunConfig
 from eval.ask.endpoint import Endpoint
 from eval.ask.results import read_results
+from eval.compare.baseline import require_baseline
 from eval.compare.compare import Results, compare_several
 from eval.compare.comparison import Comparison
 from eval.compare.judge import Judgement, ask_judge, can_be_judged
@@ -117,6 +118,8 @@ def compare_endpoints(
         results = {}
         for endpoint in (base, *repeat, *tuned):
             results[endpoint.label] = ask(endpoint, tasks, answers / endpoint.label, settings)
+            if endpoint is base:
+                require_baseline(results["base"], f"the base {base.model}")
             if asked.drift and endpoint not in repeat:
                 record_logprobs(endpoint, answers / endpoint.label, settings=settings)
         # One tuned model goes by its served name, where that is not the base's too.

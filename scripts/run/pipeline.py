@@ -18,6 +18,7 @@ from configs.rundir import Inputs, RunDir
 from configs.schema import RunConfig
 from eval.ask.endpoint import Endpoint
 from eval.ask.results import TaskResult
+from eval.compare.baseline import require_baseline
 from eval.compare.comparison import Comparison
 from eval.compare.logprobs import record_logprobs
 from eval.report.render_terminal import print_comparison
@@ -34,6 +35,7 @@ from serve.launch.target import base_folder, base_target, merged_target
 from serve.process.server import VllmServer
 from serve.proof.verify import verify
 from trainer.export.model_card import write_model_card
+from trainer.export.side_files import side_files
 
 
 def train_and_merge(run: RunDir, force: bool = False) -> None:
@@ -71,6 +73,7 @@ def evaluate_base(run: RunDir, config: RunConfig, tasks: list[Task]) -> None:
         record.figures["ready_s"] = server.ready_s
         for folder in folders:
             results = _ask(server, folder, run, config, tasks)
+            require_baseline(results, f"the base {base}")
             record.figures[folder.name] = _scores(results)
     _stage_line(run, "base", _shown(run.read().stages["base"].figures["base"]))
 
@@ -147,13 +150,19 @@ def _ask(server: VllmServer, folder: Path, run: RunDir, config: RunConfig, tasks
 
 def base_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
     """What the base's answers depend on."""
-    return {"base_weights": weights_fingerprint(base_folder(run, config)), **_eval_inputs(config, tasks)}
+    base = base_folder(run, config)
+    return {
+        "base_weights": weights_fingerprint(base),
+        "base_files": _files_beside(base),
+        **_eval_inputs(config, tasks),
+    }
 
 
 def tuned_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
     """What proof, parity and the tuned model's answers depend on."""
     return {
         "merged_weights": weights_fingerprint(run.merged),
+        "merged_files": _files_beside(run.merged),
         "proof_rows": _file_hash(run.data / "proof.jsonl"),
         "parity_rows": _file_hash(run.data / "parity.jsonl"),
         "proof": config.proof.model_dump(mode="json"),
@@ -209,6 +218,11 @@ def _set_changed_aside(run: RunDir, stage: str) -> None:
         file = run.path / path
         if file.is_file():
             file.replace(file.with_name(f"{file.name}.old"))
+
+
+def _files_beside(model: Path) -> str:
+    """What answers depend on beside the weights: tokenizer, chat template, generation settings."""
+    return files_fingerprint([model / name for name in side_files(model)])
 
 
 def _file_hash(file: Path) -> str | None:

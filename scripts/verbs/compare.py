@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from configs.console import console, tables
-from configs.errors import EXIT_OK, ConfigError
+from configs.errors import EXIT_OK, ConfigError, without_credentials
 from configs.load import load_config
 from configs.rundir import RunDir
 from configs.schema import RunConfig
@@ -86,7 +86,7 @@ def compare(
             endpoints_config(overrides, tasks or [], targets or [], limit),
             folder,
             judge,
-            command=f"tuneserve {shlex.join(sys.argv[1:])}",
+            command=f"tuneserve {shlex.join(without_credentials(word) for word in sys.argv[1:])}",
         )
     else:
         raise ConfigError(

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from configs.console import console, mark, paint, tables
-from configs.errors import EXIT_FAILED
+from configs.errors import EXIT_FAILED, without_credentials
 from configs.gpus import visible_cards
 from scripts import environment
 
@@ -46,7 +46,7 @@ def doctor(
     table.add_row("Disk", f"{environment.free_disk_gb(folder):.0f} GB free for {folder}", "")
     for variable in ("HF_ENDPOINT", "HF_HOME", "HF_HUB_OFFLINE", "MODELSCOPE_CACHE", "CUDA_VISIBLE_DEVICES"):
         if variable in os.environ:
-            table.add_row(variable, os.environ[variable], "")
+            table.add_row(variable, without_credentials(os.environ[variable]), "")
     tables.print(table)
 
     packages = Table("package", "installed", "pinned", "", box=None, title="\nThe stack", title_justify="left")

@@ -31,9 +31,9 @@ def evaluate(
     from scripts.run.asking import ask, endpoints_settings, recipe_tasks
 
     results = ask(Endpoint(base_url, model, model), recipe_tasks(config), out, endpoints_settings(config))
-    table = Table("task", "metric", "score", "n", "errors", box=None)
+    table = Table("task", "metric", "score", "n", "errors", "empty", box=None)
     for name, result in results.items():
-        points = f"{100 * result.mean():.2f}"
-        table.add_row(name, result.meta.primary, points, str(result.meta.n), str(len(result.errors)))
+        counts = (result.meta.n, len(result.errors), len(result.empty))
+        table.add_row(name, result.meta.primary, f"{100 * result.mean():.2f}", *map(str, counts))
     tables.print(table)
     console.print(f"\nanswers: {out}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from scripts.run.asking import run_settings, run_tasks
 from scripts.run.pipeline import base_inputs, evaluate_base
 from tests.facts import prepared
 from tests.scripts.conftest import ROOT
+
+TEMPLATE = "{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}"
 
 
 class ServerStarted(Exception):
@@ -82,5 +85,22 @@ def test_answers_that_are_not_finished_are_not_taken_over(tmp_path: Path) -> Non
     manifest["stages"]["base"]["state"] = "running"
     first.manifest_file.write_text(json.dumps(manifest), encoding="utf-8")
     second, tasks = opened(tmp_path, "name=second")
+    with pytest.raises(ServerStarted):
+        evaluate_base(second, second.config(), tasks)
+
+
+@pytest.mark.usefixtures("no_server")
+@pytest.mark.parametrize("changed", ["chat_template.jinja", "tokenizer_config.json", "generation_config.json"])
+def test_a_base_with_the_same_weights_and_another_template_is_asked_anew(changed: str, tmp_path: Path) -> None:
+    answered(tmp_path)
+    model = ROOT / "configs" / "demo" / "model"
+    other = tmp_path / "other"
+    shutil.copytree(model, other)
+    before = (other / changed).read_text(encoding="utf-8") if (other / changed).is_file() else ""
+    # A template that nobody could tell by its family, and keys that change what ends an answer.
+    after = before.replace("{", '{"eos_token": "!", ', 1) if "json" in changed else f"{TEMPLATE}{{# other #}}"
+    (other / changed).write_text(after, encoding="utf-8")
+    second, tasks = opened(tmp_path, "name=second")
+    second.update(prepared=prepared(other))
     with pytest.raises(ServerStarted):
         evaluate_base(second, second.config(), tasks)
