@@ -198,16 +198,16 @@ class TrainedFacts(HandedOver):
 
 
 class RecordedFigures(HandedOver):
-    """Which optimizer steps came from CUDA graphs."""
+    """Which forward and backward passes came from CUDA graphs."""
 
     sizes: list[int]
     """Tokens of every size that was recorded."""
     mean_tokens: float
-    """Mean tokens of a recorded step, what fills it up included."""
-    steps: int
-    """Optimizer steps that came from a recording."""
-    other_steps: int
-    """Optimizer steps that did not."""
+    """Mean tokens of a recorded pass, what fills it up included."""
+    passes: int
+    """Passes that came from a recording."""
+    other_passes: int
+    """Passes that did not."""
     gradient_cosine: float | None
     """Cosine between the first recorded gradient and the unrecorded one of the same step."""
     off: str
@@ -218,8 +218,8 @@ class RecordedFigures(HandedOver):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def share(self) -> float:
-        """Share of the steps that came from a recording."""
-        return round(self.steps / max(1, self.steps + self.other_steps), 4)
+        """Share of the passes that came from a recording."""
+        return round(self.passes / max(1, self.passes + self.other_passes), 4)
 
 
 class TrainFigures(HandedOver):

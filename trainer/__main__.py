@@ -65,11 +65,11 @@ def _train(run: RunDir, config: RunConfig, force: bool) -> None:
 
 
 def _recorded(figures: TrainFigures) -> str:
-    """How many steps came from recordings, and why not the others."""
+    """How many passes came from recordings, and why not the others."""
     if figures.recorded is None:
         return ""
     why = figures.recorded.off or figures.recorded.updates_off
-    return f", {figures.recorded.share:.0%} of the steps recorded{f' (recording failed: {why})' if why else ''}"
+    return f", {figures.recorded.share:.0%} of the passes recorded{f' (recording failed: {why})' if why else ''}"
 
 
 def _merge(run: RunDir, config: RunConfig, force: bool) -> None:

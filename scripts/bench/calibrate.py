@@ -111,6 +111,7 @@ _FULL = (
 _SHORT = (
     Layout(8, 0, recorded=True),
     Layout(16, 0, recorded=True),
+    Layout(2, 1024, 4, recorded=True),
     Layout(8, 0),
     Layout(2, 2048),
     Layout(4, 1024, 2),

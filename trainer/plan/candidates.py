@@ -25,7 +25,7 @@ from trainer.plan.estimate import (
     usable_gb,
 )
 from trainer.plan.optimizers import choose_optimizer
-from trainer.plan.sizes import StepSize, choose_sizes, size_for
+from trainer.plan.sizes import PassSize, choose_sizes, size_for
 
 AUTO_ROWS = (8, 16, 32, 64, 128)
 """Rows a step that `train.rows_per_step: auto` considers; a GPU that is busy gains nothing from more."""
@@ -34,7 +34,7 @@ GOOD_ENOUGH = 0.95
 ENOUGH_STEPS = 100
 """`auto` leaves a run at least this many optimizer steps, where it has as many at 8 rows a step."""
 RECORDED_TOKENS = 8192
-"""Steps of more tokens keep the GPU busy without CUDA graphs."""
+"""Passes of more tokens keep the GPU busy without CUDA graphs."""
 KEPT_SHARE = 0.9
 """Share of the memory that is left which layers kept from recomputation may fill."""
 TIE = 1.03
@@ -118,7 +118,7 @@ def candidates(
             for checkpointing in _CHECKPOINTING:
                 setup = setup_for(train, lora, shape, precision, checkpointing)
                 laid = batches
-                if gpu.bf16 and not why_not_recorded(train, lora, precision, checkpointing, count, useful):
+                if gpu.bf16 and not why_not_recorded(train, lora, precision, checkpointing, useful / count):
                     setup, laid = replace(setup, recorded=True), filled(batches, steps)
                 for each in [setup, *keeping(setup, laid, gpu)]:
                     memory, step_s = estimate_memory(each, laid, gpu), estimate_time(each, laid, gpu).step_s
@@ -143,7 +143,7 @@ def keeping(setup: Setup, batches: Batches, gpu: Device) -> list[Setup]:
 
 def filled(batches: Batches, steps: int) -> Batches:
     """The same when recorded: every micro-batch filled up to one of the sizes that a run of so many steps records."""
-    drawn = [StepSize(int(tokens), int(tokens)) for tokens in batches.drawn[:steps]]
+    drawn = [PassSize(int(tokens), int(tokens)) for tokens in batches.drawn[: steps * batches.count]]
     sizes = choose_sizes(drawn, live_cost=math.inf)
     mean = sum(size.tokens for step in drawn if (size := size_for(step, sizes))) / len(drawn)
     return replace(batches, filled_tokens=mean, longest_tokens=sizes[-1].tokens)
@@ -183,17 +183,16 @@ def fastest(among: Sequence[Candidate]) -> Candidate | None:
 
 
 def why_not_recorded(
-    train: TrainConfig, lora: LoraConfig, precision: Precision, checkpointing: Checkpointing, count: int, tokens: float
+    train: TrainConfig, lora: LoraConfig, precision: Precision, checkpointing: Checkpointing, tokens: float
 ) -> str:
-    """Why steps of this layout are not recorded as CUDA graphs; empty where they can be.
+    """Why passes of this layout are not recorded as CUDA graphs; empty where they can be.
 
     Args:
         train: the recipe's section.
         lora: the adapter.
         precision: how the base is held.
         checkpointing: whether activations are recomputed.
-        count: forward passes of an optimizer step.
-        tokens: mean tokens of one, padding left out.
+        tokens: mean tokens of a pass, padding left out.
     """
     if train.cuda_graphs == "off":
         return "train.cuda_graphs"
@@ -202,11 +201,11 @@ def why_not_recorded(
     if lora.dropout or lora.dora or lora.modules_to_save or lora.bias != "none" or train.neftune_noise_alpha:
         return "only plain LoRA is recorded: no dropout, DoRA, bias, whole modules or NEFTune"
     if not train.padding_free:
-        return "rows are padded, to another shape in every step"
-    if checkpointing != "off" or count != 1:
-        return "recorded steps are one forward pass without checkpointing"
+        return "rows are padded, to another shape in every pass"
+    if checkpointing != "off":
+        return "passes that recompute activations are not recorded"
     if tokens > RECORDED_TOKENS:
-        return f"{tokens:.0f} tokens a step keep the GPU busy"
+        return f"{tokens:.0f} tokens a pass keep the GPU busy"
     return ""
 
 

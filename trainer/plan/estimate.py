@@ -91,6 +91,8 @@ class Coefficients:
     """The rest of an optimizer step: logging, the loader."""
     host_recorded_ms: float = 20.0
     """Between two steps that are recorded as CUDA graphs, while the GPU waits."""
+    host_pass_ms: float = 2.0
+    """Between two recorded passes of one step."""
 
 
 @dataclass(frozen=True)
@@ -304,5 +306,6 @@ def estimate_time(setup: Setup, batches: Batches, gpu: Device, c: Coefficients |
     if setup.recorded:
         # The update of a fused optimizer is recorded too.
         update_s = 0.0 if "fused" in setup.optimizer else tensor_ms * setup.trained_tensors / 1e3
-        return Time(0.0, gpu_s, c.host_recorded_ms / 1e3 + update_s)
+        waits_ms = c.host_recorded_ms + c.host_pass_ms * (batches.count - 1)
+        return Time(0.0, gpu_s, waits_ms / 1e3 + update_s)
     return Time((batches.count * shape.layers * layer_ms + step_ms) / 1e3, gpu_s)

@@ -85,7 +85,7 @@ def make_plan(
         micro_why = f"{micro_batch} rows of at most {longest} tokens within {budget_why}"
         checkpointing, checkpointing_why = choose_checkpointing(device, micro_batch * longest)
     accumulation = rows_per_step // micro_batch
-    graphs, graphs_why = choose_graphs(train, lora, device, checkpointing, accumulation, rows_per_step * mean)
+    graphs, graphs_why = choose_graphs(train, lora, device, checkpointing, micro_batch * mean)
     return Plan(
         rows_per_step=rows_per_step,
         micro_batch=micro_batch,
@@ -161,7 +161,6 @@ def choose_graphs(
     lora: LoraConfig,
     device: Device,
     checkpointing: Checkpointing,
-    accumulation: int,
     tokens: float,
 ) -> tuple[bool, str]:
     """Whether steps are recorded as CUDA graphs, and why."""
@@ -169,9 +168,9 @@ def choose_graphs(
         return False, "a CPU has none"
     if not device.bf16:
         return False, "fp16 scales the loss step by step"
-    if why := why_not_recorded(train, lora, train.precision, checkpointing, accumulation, tokens):
+    if why := why_not_recorded(train, lora, train.precision, checkpointing, tokens):
         return False, why
-    return True, f"{tokens:.0f} tokens a step are too few to keep the GPU busy otherwise"
+    return True, f"launched at once: {tokens:.0f} tokens a pass leave the GPU waiting for the host otherwise"
 
 
 def token_budget(device: Device) -> tuple[int, str]:

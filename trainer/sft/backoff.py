@@ -78,9 +78,8 @@ def halved(plan: Plan) -> Plan | None:
         update={
             "micro_batch": micro_batch,
             "accumulation": plan.rows_per_step // micro_batch,
-            "graphs": False,
             "kept_layers": 0,
-            "reasons": plan.reasons | {"micro_batch": why, "graphs": "recorded steps are one forward pass"},
+            "reasons": plan.reasons | {"micro_batch": why},
         }
     )
 

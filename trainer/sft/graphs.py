@@ -1,13 +1,14 @@
-"""Optimizer steps recorded as CUDA graphs, for rows so short that the host is slower than the GPU.
+"""Forward and backward passes recorded as CUDA graphs, for rows so short that the host is slower than the GPU.
 
 A forward and backward pass through a 14B model is some ten thousand kernels. Launched one by one from Python they take
-half a second, however few tokens there are; recorded once, they are launched together. What is recorded is fixed in
-shape, so that the rows of a step, laid end to end, are filled up to one of a few sizes (`trainer.plan.sizes`) with a
+a third of a second, however few tokens there are; recorded once, they are launched together. What is recorded is fixed
+in shape, so that the rows of a pass, laid end to end, are filled up to one of a few sizes (`trainer.plan.sizes`) with a
 row that trains nothing. The rows' boundaries stay data: the same recording serves any lengths of the same sum.
 
 The largest size is recorded first: recordings share one pool of memory, and the smaller ones fit into what it took.
-Gradients are those of the step that is not recorded; the first recording is checked against it, every later one against
-its own warm-up, and a difference ends the recording and says so.
+Gradients are those of the pass that is not recorded, and add up over the passes of an optimizer step; the first
+recording is checked against it, every later one against its own warm-up, and a difference ends the recording and says
+so.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from configs.console import note
 from configs.errors import first_line
 from configs.handover import RecordedFigures
 from trainer.data.template import IGNORED
-from trainer.plan.sizes import StepSize, size_for
+from trainer.plan.sizes import PassSize, size_for
 from trainer.sft.answer_loss import answer_loss, gather_trained
 from trainer.sft.unsloth import hidden_states, stack_versions
 from trainer.sft.varlen import rows_apart
@@ -94,7 +95,7 @@ class Fixed:
     """Trained tokens of the step, which the loss is divided by."""
 
     @classmethod
-    def empty(cls, rows: int, size: StepSize, device: torch.device) -> Fixed:
+    def empty(cls, rows: int, size: PassSize, device: torch.device) -> Fixed:
         """Room for `rows` rows of this size together, what fills up included."""
         ids = torch.zeros(1, size.tokens, dtype=torch.long, device=device)
         ends = torch.zeros(rows + 2, dtype=torch.int32, device=device)
@@ -158,11 +159,12 @@ class GraphedSteps:
     Args:
         eager: the trainer's own `training_step`.
         model: the PEFT model.
-        rows: rows of a step at most.
+        rows: rows of a pass at most.
         longest: tokens of the longest row.
         sizes: the recordings to make, the smallest first; batches that fit none are left to `eager`.
         recorder: what records.
         decoder: how the model runs.
+        is_last: whether the pass at hand is the last of its optimizer step.
     """
 
     def __init__(
@@ -171,35 +173,37 @@ class GraphedSteps:
         model: torch.nn.Module,
         rows: int,
         longest: int,
-        sizes: Sequence[StepSize],
+        sizes: Sequence[PassSize],
         recorder: Recorder,
         decoder: Decoder,
+        is_last: Callable[[], bool] = lambda: True,
     ) -> None:
         self.eager, self._rows, self._longest, self._sizes = eager, rows, longest, sizes
-        self._recorder, self._decoder = recorder, decoder
+        self._recorder, self._decoder, self._is_last = recorder, decoder, is_last
+        self._begins = True
         self._head = model.get_base_model().lm_head.weight
         self.trained = [p for p in model.parameters() if p.requires_grad]
         self.gradient = torch.empty(0)
         """The gradients of all trained parameters in one, once a step is recorded; each run of a recording fills it."""
-        self._recorded: dict[StepSize, Recorded] = {}
+        self._recorded: dict[PassSize, Recorded] = {}
         self.replayed = self.not_replayed = self._tokens = 0
         self.last_was_replayed = False
-        """Whether the last step came from a recording, so that `gradient` holds its gradient."""
+        """Whether the last pass came from a recording, so that `gradient` holds the gradient."""
         self.alike: float | None = None
         """Cosine between the first recorded gradient and the unrecorded one of the same step."""
         self.handed_over = True
         """Whether an optimizer looks for the gradient in the parameters; one whose update is recorded does not."""
         self.off = ""
         """Why nothing is recorded any more."""
-        self._made: list[StepSize] = []
+        self._made: list[PassSize] = []
 
     def figures(self, updates_off: str) -> RecordedFigures:
         """What was recorded, and why updates were not."""
         return RecordedFigures(
             sizes=sorted(size.tokens for size in self._made),
             mean_tokens=round(self._tokens / max(1, self.replayed), 1),
-            steps=self.replayed,
-            other_steps=self.not_replayed,
+            passes=self.replayed,
+            other_passes=self.not_replayed,
             gradient_cosine=self.alike,
             off=self.off,
             updates_off=updates_off,
@@ -215,20 +219,25 @@ class GraphedSteps:
     def training_step(
         self, model: torch.nn.Module, inputs: Mapping[str, Any], num_items_in_batch: Any = None
     ) -> torch.Tensor:
-        """Leaves the step's gradients in the parameters and returns its loss."""
+        """Adds the pass's gradients to those of the optimizer step and returns its loss."""
         if not model.training:
             # An evaluation came between.
             model.train()
         self.last_was_replayed = False
+        begins, self._begins = self._begins, self._is_last()
+        if begins:
+            self.gradient.zero_()
         inputs = dict(inputs)
         lengths, trained = inputs.get("packed_seq_lengths"), inputs.pop(TRAINED, None)
         if self.off or num_items_in_batch is None or lengths is None or lengths.numel() > self._rows:
             return self._unrecorded(model, inputs, num_items_in_batch)
         tokens = inputs["input_ids"].shape[1]
-        size = size_for(StepSize(tokens, tokens if trained is None else trained), self._sizes)
+        size = size_for(PassSize(tokens, tokens if trained is None else trained), self._sizes)
         if size is None:
             return self._unrecorded(model, inputs, num_items_in_batch)
         if not self._recorded:
+            if not begins:
+                return self._unrecorded(model, inputs, num_items_in_batch)
             # The largest first, whatever this batch needs; it is what the gradient is checked with.
             return self._record_first(model, inputs, num_items_in_batch)
         if size not in self._recorded:
@@ -244,6 +253,9 @@ class GraphedSteps:
 
     def _unrecorded(self, model: torch.nn.Module, inputs: Mapping[str, Any], items: Any) -> torch.Tensor:
         self.not_replayed += 1
+        if self.gradient.numel():
+            # To what recorded passes of the same optimizer step have left.
+            self.hand_over()
         return self.eager(model, inputs, items)
 
     def _replay(self, recorded: Recorded) -> torch.Tensor:
@@ -264,11 +276,12 @@ class GraphedSteps:
         loss = self.eager(model, dict(inputs), items)
         truth = torch.cat([p.grad.flatten() for p in self.trained])
         self.gradient = torch.zeros_like(truth)
+        before = torch.zeros_like(truth)
         replayed = self._record(model, inputs, items, self._sizes[-1], expected=loss)
         if not self.off:
             self.alike = cosine([self.gradient], [truth])
             if not self.alike >= COSINE_BOUND:
-                return self._give_up(model, inputs, items, f"the gradient's cosine is {self.alike:.5f}")
+                return self._give_up(model, inputs, items, f"the gradient's cosine is {self.alike:.5f}", before)
         return replayed
 
     def _record(
@@ -276,12 +289,13 @@ class GraphedSteps:
         model: torch.nn.Module,
         inputs: Mapping[str, Any],
         items: Any,
-        size: StepSize,
+        size: PassSize,
         expected: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Records this size with this batch; falls back to the trainer's own step, for good, when it cannot be."""
         fixed = Fixed.empty(self._rows, size, inputs["input_ids"].device)
         fixed.fill(inputs, items)
+        before = self.gradient.clone()
 
         def work() -> torch.Tensor:
             return self._pass(model, fixed)
@@ -294,16 +308,19 @@ class GraphedSteps:
             # The run backs off, to fewer rows a pass.
             raise
         except Exception as error:  # noqa: BLE001 - whatever cannot be recorded can still be trained step by step
-            return self._give_up(model, inputs, items, cause(error))
+            return self._give_up(model, inputs, items, cause(error), before)
+        # What the warm-up has added.
+        self.gradient.copy_(before)
         replayed = self._replay(recorded)
         expected = warm if expected is None else expected
         if not close(replayed, expected):
-            return self._give_up(model, inputs, items, f"loss {replayed.item():.5f} instead of {expected.item():.5f}")
+            why = f"loss {replayed.item():.5f} instead of {expected.item():.5f}"
+            return self._give_up(model, inputs, items, why, before)
         self._recorded[size] = recorded
         self._made.append(size)
         return replayed
 
-    def _longest_row(self, size: StepSize) -> int:
+    def _longest_row(self, size: PassSize) -> int:
         """Tokens of the longest row in a recording, the one that fills up included."""
         if size == self._sizes[-1]:
             # The first batch may leave most of it to be filled up.
@@ -312,8 +329,7 @@ class GraphedSteps:
         return min(size.tokens, max(self._longest, size.tokens - max(smaller, default=0)))
 
     def _pass(self, model: torch.nn.Module, fixed: Fixed) -> torch.Tensor:
-        """One forward and backward pass into the gradients' fixed places."""
-        self.gradient.zero_()
+        """One forward and backward pass, added to the gradients in their fixed places."""
         self.hand_over()
         hidden = self._decoder(model, fixed)[0]
         places, targets = gather_trained(fixed.labels[0], fixed.trained)
@@ -321,7 +337,10 @@ class GraphedSteps:
         loss.backward()
         return loss.detach()
 
-    def _give_up(self, model: torch.nn.Module, inputs: Mapping[str, Any], items: Any, why: str) -> torch.Tensor:
+    def _give_up(
+        self, model: torch.nn.Module, inputs: Mapping[str, Any], items: Any, why: str, before: torch.Tensor
+    ) -> torch.Tensor:
+        """Goes on without recordings, from the gradient that the optimizer step had before this pass."""
         self.off = why
         note(
             f"warning: steps are not recorded as CUDA graphs any more ({why}; {stack_versions()}); training goes on, "
@@ -331,6 +350,7 @@ class GraphedSteps:
             self.replayed -= 1
             self.last_was_replayed = False
         self.release()
+        self.gradient = before
         return self._unrecorded(model, inputs, items)
 
 

@@ -22,7 +22,7 @@ from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer.data.template import IGNORED
 from trainer.export.new_folder import new_folder
-from trainer.plan.sizes import StepSize, choose_sizes
+from trainer.plan.sizes import PassSize, choose_sizes
 from trainer.sft.device import peak_gb
 from trainer.sft.first_batch import check_first_batch, expected_answers, rows_of
 from trainer.sft.graphs import TRAINED, CudaRecorder, GraphedSteps, UnslothDecoder
@@ -126,11 +126,14 @@ class TrainingRun:
 
     def _graphs(self, train: pa.Table, longest: int) -> GraphedSteps | None:
         """Puts recorded steps in the place of the trainer's own; None where so few steps do not pay for it."""
-        sizes = choose_sizes(steps_of(self.trainer, train, self.plan.rows_per_step))
+        sizes = choose_sizes(passes_of(self.trainer, train))
         if not sizes:
             return None
         own, recorder = self.trainer.training_step, CudaRecorder()
-        graphs = GraphedSteps(own, self.model, self.plan.rows_per_step, longest, sizes, recorder, UnslothDecoder())
+        graphs = GraphedSteps(
+            own, self.model, self.plan.micro_batch, longest, sizes, recorder, UnslothDecoder(),
+            is_last=lambda: self.trainer.accelerator.sync_gradients,
+        )  # fmt: skip
         self.trainer.training_step = graphs.training_step
         if self.plan.optimizer == RECORDED_OPTIMIZER:
             self.update = RecordedUpdate(self.trainer, graphs, self.config.train.max_grad_norm, recorder)
@@ -222,15 +225,16 @@ def training_arguments(run: RunDir, config: RunConfig, plan: Plan, *, evaluates:
     )
 
 
-def steps_of(trainer: SFTTrainer, train: pa.Table, rows_per_step: int) -> list[StepSize]:
-    """Every optimizer step of the run, in order: the sampler is seeded, so that its order is known."""
+def passes_of(trainer: SFTTrainer, train: pa.Table) -> list[PassSize]:
+    """Every forward pass of the run, in order: the sampler is seeded, so that its order is known."""
     lengths = train["length"].to_numpy()
     # A row's first token is never predicted.
     trained = np.array([int((labels.values.to_numpy()[1:] != IGNORED).sum()) for labels in train["labels"]])
     args = trainer.args
-    epochs = math.ceil(args.max_steps * rows_per_step / len(lengths)) if args.max_steps > 0 else args.num_train_epochs
-    batches = list(order_of_rows(trainer, math.ceil(epochs)))
-    return [StepSize(int(lengths[b].sum()), int(trained[b].sum())) for b in batches[: max(args.max_steps, 0) or None]]
+    count = args.max_steps * args.gradient_accumulation_steps if args.max_steps > 0 else None
+    rows = count * args.per_device_train_batch_size if count else args.num_train_epochs * len(lengths)
+    batches = list(order_of_rows(trainer, math.ceil(rows / len(lengths))))
+    return [PassSize(int(lengths[b].sum()), int(trained[b].sum())) for b in batches[:count]]
 
 
 def _rows(table: pa.Table, longest: int) -> Dataset:

@@ -201,7 +201,7 @@ def test_steps_are_recorded_where_the_host_is_the_slower() -> None:
     assert short.memory.needed_gb > live.memory.needed_gb
     assert choose(TrainConfig(precision="4bit"), LoraConfig(), BIG, lengths, H100)[0].recorded
     for train, lora, long in (
-        (TrainConfig(), LoraConfig(), [2048] * 1000),
+        (TrainConfig(), LoraConfig(), [9000] * 1000),
         (TrainConfig(precision="8bit"), LoraConfig(), lengths),
         (TrainConfig(padding_free=False), LoraConfig(), lengths),
         (TrainConfig(), LoraConfig(dora=True), lengths),

@@ -20,12 +20,12 @@ environment.settle(Path(tempfile.gettempdir()) / "tuneserve_graphs_test")
 import torch  # noqa: E402
 from unsloth import FastLanguageModel  # noqa: E402
 
-from trainer.plan.sizes import StepSize  # noqa: E402
+from trainer.plan.sizes import PassSize  # noqa: E402
 from trainer.sft.graphs import TRAINED, CudaRecorder, Fixed, GraphedSteps, UnslothDecoder, cosine  # noqa: E402
 
 ROWS = 3
 LENGTHS = [(60, 50, 40), (70, 90, 5), (33, 80, 64), (100, 101, 10), (30, 20, 10), (40, 9, 8)]
-SIZES = (StepSize(128, 128), StepSize(256, 256))
+SIZES = (PassSize(128, 128), PassSize(256, 256))
 
 
 DEVICE = "cuda" if "cuda" in sys.argv[3:] else "cpu"
@@ -163,6 +163,7 @@ def main(folder: str, out: str, *how: str) -> None:
     found["training"] = model.training
     found["faults"] = {}
     graphs.release()
+    found["accumulated"] = accumulated(model, own, trained, CudaRecorder() if on_gpu else Again(), decoder)
     faulty = {
         "boundaries": (CudaRecorder(), WithoutBoundaries()) if on_gpu else (Again(), AsOneRow()),
         "stale": (Stale(), decoder),
@@ -176,6 +177,46 @@ def main(folder: str, out: str, *how: str) -> None:
         found["faults"][name] = {"off": graphs.off, "cosine": seen["cosine"], "replayed": replayed}
         found["faults"][name]["later_replayed"] = graphs.replayed
     Path(out).write_text(json.dumps(found), encoding="utf-8")
+
+
+def accumulated(model: Any, own: Any, trained: Any, recorder: Any, decoder: Any) -> list[float]:
+    """Cosines of two optimizer steps of three passes each, one of which fits no recording, with the trainer's own."""
+    passes = [(60, 50, 40), (30, 20, 10), (100, 100, 90), (70, 90, 5), (33, 80, 64), (40, 9, 8)]
+    last = [False]
+    graphs = GraphedSteps(own_adding(model, trained), model, ROWS, 101, SIZES, recorder, decoder, lambda: last[0])
+    cosines = []
+    for start in (0, 3):
+        inputs = [batch(n, i) for i, n in enumerate(passes[start : start + 3], start)]
+        items = sum(trained_tokens(b) for b in inputs)
+        for parameter in trained:
+            parameter.grad = None
+        for number, each in enumerate(inputs):
+            last[0] = number == 2
+            graphs.training_step(model, dict(each), items)
+        got = [p.grad.clone() for p in trained]
+        truth = [torch.zeros_like(p) for p in trained]
+        for each in inputs:
+            own(model, {name: value for name, value in each.items() if name != TRAINED}, items)
+            for total, parameter in zip(truth, trained, strict=True):
+                total += parameter.grad
+        ratio = sum(g.norm() for g in got) / sum(t.norm() for t in truth)
+        cosines += [cosine(got, truth), float(ratio)]
+    return [*cosines, graphs.replayed, graphs.not_replayed]
+
+
+def own_adding(model: Any, trained: Any) -> Any:
+    """The trainer's own step, which adds to the gradients that are there."""
+
+    def step(model: Any, inputs: Any, items: Any) -> torch.Tensor:
+        rows = {name: inputs[name] for name in ("input_ids", "labels", "position_ids")}
+        if DEVICE == "cuda":
+            rows["packed_seq_lengths"] = inputs["packed_seq_lengths"]
+        with torch.autocast("cuda", torch.bfloat16, enabled=DEVICE == "cuda"):
+            loss = model(**rows, num_items_in_batch=items).loss
+        loss.backward()
+        return loss.detach()
+
+    return step
 
 
 if __name__ == "__main__":

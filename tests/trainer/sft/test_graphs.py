@@ -49,7 +49,7 @@ def test_recorded_steps_have_the_loss_and_gradient_of_the_trainers_own(found: di
     # The lengths differ from step to step, the sizes that are recorded do not.
     assert len({tuple(s["lengths"]) for s in steps}) == len(steps)
     assert found["facts"]["sizes"] == [128, 256]
-    assert (found["facts"]["steps"], found["facts"]["other_steps"], found["facts"]["share"]) == (6, 0, 1)
+    assert (found["facts"]["passes"], found["facts"]["other_passes"], found["facts"]["share"]) == (6, 0, 1)
     assert found["facts"]["mean_tokens"] == pytest.approx((4 * 256 + 2 * 128) / 6, abs=0.1)
 
 
@@ -61,6 +61,12 @@ def test_a_batch_of_fewer_rows_is_recorded_too(found: dict[str, Any]) -> None:
 def test_gradients_survive_being_cleared_and_an_evaluation_between_steps(found: dict[str, Any]) -> None:
     assert found["cleared_cosine"] > 0.99999
     assert found["training"]
+
+
+def test_gradients_add_up_over_the_passes_of_a_step(found: dict[str, Any]) -> None:
+    *alike, replayed, others = found["accumulated"]
+    assert alike == pytest.approx([1, 1, 1, 1], abs=1e-4)
+    assert (replayed, others) == (5, 1)
 
 
 @pytest.mark.parametrize("fault", ["boundaries", "stale", "raises"])

@@ -31,7 +31,7 @@ config, facts, table = run.config(), run.read().facts.prepared, read_rows(run.da
 plan = make_plan(config.train, config.lora, table["length"].to_pylist(), find_device())
 plan = plan.model_copy(update={"group_by_length": False})
 training = loop.TrainingRun(run, config, plan, facts, table, table.slice(0, 0))
-known = [[step.tokens, step.trained] for step in loop.steps_of(training.trainer, table, plan.rows_per_step)]
+known = [[step.tokens, step.trained] for step in loop.passes_of(training.trainer, table)]
 own, seen = training.trainer.data_collator.torch_call, []
 
 def watched(examples):

@@ -43,6 +43,7 @@ def test_recorded_steps_are_the_trainers_own(precision: str, tmp_path: Path) -> 
     # Rows that a smaller batch lacks are empty ones; an evaluation and cleared gradients come between.
     assert found["short"] == {"replayed": 7, "own": 0, "cosine": pytest.approx(1, abs=1e-3)}
     assert found["cleared_cosine"] > 0.999
+    assert found["accumulated"] == pytest.approx([1, 1, 1, 1, 5, 1], abs=2e-3)
     for fault in ("boundaries", "stale", "raises"):
         assert found["faults"][fault]["off"], fault
         assert found["faults"][fault]["cosine"] > 0.999
@@ -76,9 +77,9 @@ def losses(run: Any) -> dict[int, float]:
 def test_a_run_is_recorded_and_says_so(tmp_path: Path) -> None:
     run = train(tmp_path, "recorded")
     said = run_to_end(stage_command("train", run), tmp_path)
-    assert "100% of the steps recorded" in said
+    assert "100% of the passes recorded" in said
     recorded = run.read().stages["train"].figures["recorded"]
-    assert (recorded["off"], recorded["updates_off"], recorded["other_steps"]) == ("", "", 0)
+    assert (recorded["off"], recorded["updates_off"], recorded["other_passes"]) == ("", "", 0)
     assert recorded["gradient_cosine"] > 0.999
     live = train(tmp_path, "live", train={"cuda_graphs": "off"})
     run_to_end(stage_command("train", live), tmp_path)
