@@ -16,6 +16,7 @@ import pytest
 from configs.rundir import RunDir
 
 ROOT = Path(__file__).parents[2]
+WATCH_NETWORK = Path(__file__).with_name("watch_network")
 CLI = [sys.executable, "-m", "scripts.cli"]
 
 
@@ -34,8 +35,8 @@ class Demo:
 
     run: RunDir
     output: str
-    offline: bool
-    """Whether it ran in a network namespace of its own."""
+    calls: list[tuple[str, ...]]
+    """Every (address, event, program) that any of its Python processes connected to or looked up."""
 
     @property
     def report(self) -> dict[str, Any]:
@@ -57,15 +58,17 @@ def environment(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     folder = tmp_path_factory.mktemp("demo")
-    prefix = without_network()
+    calls = folder / "calls"
+    path = os.pathsep.join(filter(None, (str(WATCH_NETWORK), os.environ.get("PYTHONPATH"))))
     done = subprocess.run(
-        [*prefix, *CLI, "run", "configs/demo.yaml", "--no-serve", f"output_dir={folder / 'runs'}"],
+        [*without_network(), *CLI, "run", "configs/demo.yaml", "--no-serve", f"output_dir={folder / 'runs'}"],
         cwd=ROOT,
-        env=environment(folder),
+        env=environment(folder) | {"WATCH_NETWORK": str(calls), "PYTHONPATH": path},
         capture_output=True,
         text=True,
         timeout=900,
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-    return Demo(RunDir.open(folder / "runs" / "demo"), done.stdout, bool(prefix))
+    seen = [tuple(line.split("\t")) for line in calls.read_text(encoding="utf-8").splitlines()]
+    return Demo(RunDir.open(folder / "runs" / "demo"), done.stdout, seen)
