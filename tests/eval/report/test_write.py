@@ -1,0 +1,32 @@
+"""The files of a report."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from eval.compare.flips import without_answers
+from eval.report.write import write_reports
+from tests.eval.report.pages import build
+
+
+def test_no_file_quotes_what_was_asked_or_answered(tmp_path: Path) -> None:
+    quoting, silent = build(), without_answers(build())
+    texts = [
+        "".join(path.read_text(encoding="utf-8") for path in write_reports([comparison], tmp_path / name).values())
+        for name, comparison in (("quoting", quoting), ("silent", silent))
+    ]
+    for quoted in ("第1题", "北京", "alert("):
+        assert [quoted in text for text in texts] == [True, False]
+    assert "Answers that changed" not in texts[1]
+    for before, after in zip(quoting.tasks, silent.tasks, strict=True):
+        assert after == replace(before, flips=())
+        assert (after.lost, after.gained) == (before.lost, before.gained)
+
+
+def test_files_of_a_run(tmp_path: Path) -> None:
+    comparison = build()
+    written = write_reports([comparison], tmp_path / "report")
+    assert sorted(written) == ["report.html", "report.json", "report.junit.xml", "report.md"]
+    assert {path.name for path in (tmp_path / "report").iterdir()} == set(written)
+    again = {name: path.read_bytes() for name, path in written.items()}
+    assert write_reports([build()], tmp_path / "report") == written
+    assert again == {name: path.read_bytes() for name, path in written.items()}
