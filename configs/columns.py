@@ -37,11 +37,14 @@ COLUMNS: dict[Part, str] = {
     "answer": """output outputs response responses answer answers completion completions reply target assistant gpt bot
         solution summary response_text answer_text model_response model_output assistant_response assistant_content
         bot_response best_answer final_answer gold_answer reference_answer ground_truth expected_output
-        expected_answer a 答案 回答 回复 输出 输出内容 答 应答 参考答案 标准答案 模型回答 助手 摘要""",
+        expected_answer output_text target_text target_output a 答案 回答 回复 输出 输出内容 答 应答 参考答案 标准答案
+        模型回答 模型输出 助手 摘要""",
     "chosen": """chosen chosen_response chosen_answer chosen_messages preferred preferred_response accepted
-        accepted_response better better_response win positive_response 优选 优选回答 正例""",
+        accepted_response better better_response win positive_response preferred_output
+        response_chosen answer_chosen 优选 优选回答 正例""",
     "rejected": """rejected rejected_response rejected_answer rejected_messages rejected_responses reject
-        dispreferred non_preferred unpreferred worse worse_response lose negative_response 拒绝 拒绝回答 劣选
+        dispreferred non_preferred unpreferred worse worse_response lose negative_response
+        non_preferred_output response_rejected answer_rejected 拒绝 拒绝回答 劣选
         劣选回答 负例""",
     "reasoning": """reasoning_content reasoning thinking think thought thoughts cot complex_cot chain_of_thought
         chain_of_thoughts rationale reasoning_process reasoning_trace reasoning_text thought_process

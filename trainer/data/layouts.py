@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from configs.columns import Part, name_key, part_of
+from configs.columns import Part
 from configs.schema import SourceConfig
 from configs.tables.cells import is_missing_word, kind_of, unpacked
 from configs.tables.raw import RawRow, is_blank
 from trainer.data.calls import are_calls, calls_of, tools_of, without_padding
 from trainer.data.dataset_info import DataFile
+from trainer.data.shapes import Shape, shape_of
 from trainer.data.template import Message, Tools
-from trainer.data.turns import TurnReader, flag_of, refuse_media_mark, split_transcript
+from trainer.data.turns import TurnReader, flag_of, refuse_media_mark, split_transcript, verdict_of
 from trainer.data.use import FileUse
 from trainer.data.values import BadLayout, text_of
 
@@ -48,19 +49,6 @@ class Conversation:
     """(rule, what was found) for what was mended, or read by a rule worth counting, on the way here."""
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """Which column of rows with the same columns plays which part."""
-
-    parts: dict[Part, list[str]]
-    said: set[Part]
-    """Parts that `columns` gives a column."""
-    rest: list[str]
-    """Columns whose name says nothing."""
-    unread: dict[str, list[str]] = field(default_factory=dict)
-    """By layout: the columns that it does not read."""
-
-
 @dataclass
 class RowReader:
     """Reads the rows of one file of a source, and keeps count of what became of their columns."""
@@ -76,7 +64,7 @@ class RowReader:
     """Columns of `columns` that a row was read from."""
     filled_columns: set[str] = field(default_factory=set)
     """Columns of `columns` that held something in a row."""
-    _shapes: dict[tuple[str, ...], _Shape] = field(default_factory=dict)
+    _shapes: dict[tuple[str, ...], Shape] = field(default_factory=dict)
     _notes: list[tuple[str, str]] = field(default_factory=list)
     _place: str = ""
     _unread_keys: list[tuple[str, Any]] = field(default_factory=list)
@@ -101,7 +89,8 @@ class RowReader:
         value, columns = row.value, tuple(row.value)
         shape = self._shapes.get(columns)
         if shape is None:
-            shape = self._shapes[columns] = self._shape(columns)
+            shape = self._shapes[columns] = shape_of(columns, self.mapped, self.ignored)
+            self.use.ignored |= dict.fromkeys(shape.aside)
         self._refuse(shape, value)
         layout, read, messages, tools = self._converted(shape, value)
         if tools is not None:
@@ -120,42 +109,7 @@ class RowReader:
     def _note(self, rule: str, found: str) -> None:
         self._notes.append((rule, found))
 
-    def _shape(self, columns: tuple[str, ...]) -> _Shape:
-        parts: dict[Part, list[str]] = {}
-        said: set[Part] = set()
-        claimed: set[str] = set()
-        for target, column in self.mapped.items():
-            part = part_of(target)
-            if part and column in columns and column not in self.ignored:
-                parts.setdefault(part, []).append(column)
-                said.add(part)
-                claimed.add(column)
-        rest, aside = [], []
-        for column in columns:
-            if column in claimed:
-                continue
-            part = part_of(column)
-            if column in self.ignored or (part in said):
-                aside.append(column)
-            elif part:
-                parts.setdefault(part, []).append(column)
-            else:
-                rest.append(column)
-        # A, B, C and D are the options of an exam; a is an answer only beside q.
-        answers = parts.get("answer", [])
-        if any(c.casefold() == "b" for c in columns) or len(answers) > 1:
-            for name in [c for c in answers if c.casefold() == "a" and c not in claimed]:
-                answers.remove(name)
-                rest.append(name)
-        # UltraChat and Gemini call their messages so; others call anything so.
-        if not {"messages", "question", "instruction", "input"} & parts.keys():
-            for name in [c for c in rest if name_key(c) in ("data", "contents")][:1]:
-                parts["messages"] = [name]
-                rest.remove(name)
-        self.use.ignored |= dict.fromkeys(aside)
-        return _Shape({part: names for part, names in parts.items() if names}, said, rest)
-
-    def _refuse(self, shape: _Shape, value: dict[str, Any]) -> None:
+    def _refuse(self, shape: Shape, value: dict[str, Any]) -> None:
         """Raises for a row that its author marked as not to be trained, and for one that is more than text."""
         for part in _ASIDE & shape.parts.keys():
             for column in shape.parts[part]:
@@ -166,7 +120,7 @@ class RowReader:
                     raise BadLayout("media", f"column {column}")
                 if part == "segments":
                     raise BadLayout("raw_segments", f"column {column}: {kind_of(cell)}")
-                flag = flag_of(cell)
+                flag = flag_of(cell) if part != "label" else verdict_of(cell)
                 if part == "label" and self._is_class(column, cell, shape):
                     continue
                 if flag is None:
@@ -178,11 +132,11 @@ class RowReader:
                 else:
                     self.use.used[column] = None
 
-    def _is_class(self, column: str, cell: Any, shape: _Shape) -> bool:
+    def _is_class(self, column: str, cell: Any, shape: Shape) -> bool:
         """Whether a column called `label` may hold a class: anything but a boolean, unless `columns` says otherwise."""
         if column.casefold() != "label" or "label" in shape.said or isinstance(cell, bool):
             return False
-        if isinstance(cell, str) and cell.casefold() in ("true", "false"):
+        if isinstance(cell, str) and not cell.isdigit() and verdict_of(cell) is not None:
             return False
         self.use.see(column, cell, self._place, ())
         classes = self.use.labels.setdefault(column, set())
@@ -190,7 +144,7 @@ class RowReader:
             classes.add(str(cell)[:20])
         return True
 
-    def _pick(self, shape: _Shape, value: dict[str, Any], part: Part) -> tuple[str, Any]:
+    def _pick(self, shape: Shape, value: dict[str, Any], part: Part) -> tuple[str, Any]:
         """(column, cell) of a part, or ("", None); notes several columns that differ."""
         found: list[str] = []
         for column in shape.parts.get(part, ()):
@@ -207,11 +161,11 @@ class RowReader:
             self.use.differ(part, found, self._place)
         return found[0], value[found[0]]
 
-    def _text(self, shape: _Shape, value: dict[str, Any], part: Part) -> str:
+    def _text(self, shape: Shape, value: dict[str, Any], part: Part) -> str:
         column, cell = self._pick(shape, value, part)
         return text_of(cell, f"column {column}", self._note) if column else ""
 
-    def _converted(self, shape: _Shape, value: dict[str, Any]) -> tuple[str, set[Part], list[Message], Tools]:
+    def _converted(self, shape: Shape, value: dict[str, Any]) -> tuple[str, set[Part], list[Message], Tools]:
         """(layout, parts that it reads, messages, tools)"""
         parts, wanted = shape.parts, self.source.format
         preference = any(not is_blank(value[c]) for part in _PREFERENCE for c in parts.get(part, ()))
@@ -243,7 +197,7 @@ class RowReader:
         return self._single(shape, value, tools, preference)
 
     def _single(
-        self, shape: _Shape, value: dict[str, Any], tools: Tools, preference: bool
+        self, shape: Shape, value: dict[str, Any], tools: Tools, preference: bool
     ) -> tuple[str, set[Part], list[Message], Tools]:
         """A question with what belongs to it, and its answer."""
         parts = shape.parts
@@ -267,7 +221,7 @@ class RowReader:
             messages += answer or [{"role": "assistant", "content": ""}]
         return layout, _SINGLE | _PREFERENCE, messages, tools
 
-    def _asked(self, shape: _Shape, value: dict[str, Any]) -> list[Message] | None:
+    def _asked(self, shape: Shape, value: dict[str, Any]) -> list[Message] | None:
         """What the user says: passage, instruction and input; None where no column could hold it."""
         parts = shape.parts
         if not ({"instruction", "question", "input"} & parts.keys()):
@@ -279,6 +233,8 @@ class RowReader:
             if not column:
                 continue
             turns = unpacked(cell) if part != "input" else cell
+            if isinstance(turns, dict) and isinstance(turns.get("messages"), list):  # OpenAI's preference data
+                turns = turns["messages"]
             if isinstance(turns, list) and turns and isinstance(turns[0], dict):
                 return self._turns.read(turns, column, self._note)
             text = text_of(cell, f"column {column}", self._note)
@@ -298,7 +254,7 @@ class RowReader:
         refuse_media_mark(text)
         return [{"role": "user", "content": text}]
 
-    def _passage(self, shape: _Shape, value: dict[str, Any]) -> str:
+    def _passage(self, shape: Shape, value: dict[str, Any]) -> str:
         column, cell = self._pick(shape, value, "context")
         passages = unpacked(cell)
         if not isinstance(passages, list):
@@ -311,7 +267,7 @@ class RowReader:
                 texts.append(text_of(passage, f"column {column}", self._note))
         return "\n\n".join(texts)
 
-    def _history(self, shape: _Shape, value: dict[str, Any]) -> list[Message]:
+    def _history(self, shape: Shape, value: dict[str, Any]) -> list[Message]:
         column, cell = self._pick(shape, value, "history")
         if not column:
             return []
@@ -334,7 +290,7 @@ class RowReader:
             return messages
         return self._turns.read(turns, column, self._note)
 
-    def _answer(self, shape: _Shape, value: dict[str, Any], tools: Tools) -> list[Message]:
+    def _answer(self, shape: Shape, value: dict[str, Any], tools: Tools) -> list[Message]:
         column, cell = self._pick(shape, value, "answer")
         if not column:
             return []
@@ -342,7 +298,7 @@ class RowReader:
         self._reason(shape, value, messages[-1])
         return messages
 
-    def _reason(self, shape: _Shape, value: dict[str, Any], message: Message) -> None:
+    def _reason(self, shape: Shape, value: dict[str, Any], message: Message) -> None:
         """Gives an answer the reasoning that a column of its row holds, unless it has its own."""
         if message["role"] != "assistant" or message.get("reasoning_content"):
             return
@@ -370,7 +326,7 @@ class RowReader:
             return self._turns.read(turns, column, self._note)
         return [{"role": "assistant", "content": text_of(cell, f"column {column}", self._note)}]
 
-    def _preferred(self, shape: _Shape, value: dict[str, Any], asked: list[Message]) -> list[Message]:
+    def _preferred(self, shape: Shape, value: dict[str, Any], asked: list[Message]) -> list[Message]:
         """The conversation with the better answer; the worse one is left out, and that is counted."""
         chosen, cell = self._pick(shape, value, "chosen")
         rejected = ", ".join(f"`{column}`" for column in shape.parts.get("rejected", ()))
@@ -398,12 +354,12 @@ class RowReader:
         self._reason(shape, value, answer[-1])
         return asked + answer
 
-    def _answer_differs(self, shape: _Shape, value: dict[str, Any], chosen: Any) -> bool:
+    def _answer_differs(self, shape: Shape, value: dict[str, Any], chosen: Any) -> bool:
         column, cell = self._pick(shape, value, "answer")
         return bool(column) and cell != chosen
 
     def _account(
-        self, shape: _Shape, layout: str, read: set[Part], value: dict[str, Any], messages: Sequence[Message]
+        self, shape: Shape, layout: str, read: set[Part], value: dict[str, Any], messages: Sequence[Message]
     ) -> None:
         """Keeps count of which columns of a row were read and which hold something that was not."""
         unread = shape.unread.get(layout)

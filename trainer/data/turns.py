@@ -255,6 +255,13 @@ def flag_of(value: Any) -> bool | None:
     return bool(value) if isinstance(value, bool | int | float) and value in (0, 1) else None
 
 
+def verdict_of(value: Any) -> bool | None:
+    """Whether a label calls an answer good, as KTO's data write it; None where it says something else."""
+    words = {"good": True, "chosen": True, "accepted": True, "desirable": True,
+             "bad": False, "rejected": False, "undesirable": False}  # fmt: skip
+    return words.get(value.casefold(), flag_of(value)) if isinstance(value, str) else flag_of(value)
+
+
 def join_calls(messages: list[Message]) -> list[Message]:
     """One message for what an assistant says in a row up to its calls: text before a call, and parallel calls."""
     joined: list[Message] = []

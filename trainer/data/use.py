@@ -100,7 +100,7 @@ class FileUse:
             column.marks.add(value)
         for text in islice(_texts(value), 4):
             column.texts.append(text)
-            column.repeated += any(text in one for one in said)
+            column.repeated += any(text in one for one in said) or _holds_all(text, said)
 
     def differ(self, part: str, columns: Sequence[str], place: str) -> None:
         """Notes that a row holds different texts in several columns of one part."""
@@ -176,6 +176,12 @@ def _texts(value: Any) -> list[str]:
         return [value.strip()] if value.strip() else []
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [text for v in islice(inner, 8) for text in _texts(v)]
+
+
+def _holds_all(text: str, said: Sequence[str]) -> bool:
+    """Whether a text is the whole conversation once more, as Alpaca's `text` column and rendered chats are."""
+    lines = [line.strip() for one in said for line in one.split("\n")]
+    return bool(said) and all(line in text for line in lines)
 
 
 def _repeats(column: _Unread) -> bool:
