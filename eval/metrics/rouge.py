@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from configs.cache_folder import private_cache
+
 Tokenize = Callable[[str], Sequence[str]]
 
 _BLOCK = 4_000
@@ -33,6 +35,9 @@ def _jieba() -> Any:
         import jieba
 
     jieba.setLogLevel(logging.WARNING)
+    # By default in the temporary folder under one name for all users, where a planted file is believed.
+    jieba.dt.tmp_dir = str(private_cache("words"))
+    jieba.dt.cache_file = f"jieba-{jieba.__version__}.cache"
     return jieba
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from configs.errors import ConfigError, DataError
 from configs.hub import fetch
 from configs.tables import TABLES
+from eval.tasks.archive import unpack
 
 _FILES = [f"*{ending}" for ending in (*TABLES, ".zip", ".txt")]
 
@@ -41,11 +41,7 @@ def located(path: str, hub: str = "huggingface", offline: bool = False) -> Itera
         return
     with tempfile.TemporaryDirectory() as unpacked:
         for archive in archives:
-            try:
-                with zipfile.ZipFile(archive) as opened:
-                    opened.extractall(unpacked)
-            except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:  # damaged, or with a password
-                raise DataError(f"{archive}: cannot be unpacked: {error}", "download it again, or unpack it") from error
+            unpack(archive, Path(unpacked), (*TABLES, ".txt"))
         yield Path(unpacked)
 
 

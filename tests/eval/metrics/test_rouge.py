@@ -1,5 +1,11 @@
 """ROUGE over characters and jieba words, against values of the official code."""
 
+import marshal
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from eval.metrics.rouge import best_rouge, characters, lcs_length, rouge, words
@@ -45,3 +51,19 @@ def test_lcs_against_the_plain_recurrence() -> None:
                 same = table[i - 1][j - 1] + 1
                 table[i][j] = same if left == right else max(table[i - 1][j], table[i][j - 1])
         assert lcs_length(first, second) == table[-1][-1]
+
+
+def test_a_word_list_planted_in_the_temporary_folder_is_not_believed(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    with (tmp_path / "shared" / "jieba.cache").open("wb") as planted:
+        marshal.dump(({"天气很": 10**9, "天气": 0, "很好": 0}, 10**9), planted)
+    code = "from eval.metrics.rouge import words; print(words('今天天气很好'))"
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "shared"), "TUNESERVE_CACHE": str(tmp_path / "own")}
+    for _ in range(2):  # the second reads what the first has kept
+        said = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        assert "天气很" not in said
+    assert [file.name for file in (tmp_path / "shared").iterdir()] == ["jieba.cache"]
+    (kept,) = (tmp_path / "own" / "words").iterdir()
+    assert kept.parent.stat().st_mode & 0o077 == 0
