@@ -24,6 +24,7 @@ class Slow(BaseHTTPRequestHandler):
 
     asked: list[list[dict[str, str]]]
     hung_up: list[str]
+    begun: threading.Semaphore
 
     def do_POST(self) -> None:
         messages = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"]
@@ -32,8 +33,10 @@ class Slow(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
         try:
-            for _ in range(400 if len(messages) == 1 else 1):
+            for number in range(400 if len(messages) == 1 else 1):
                 self.wfile.write(b'data: {"choices": [{"index": 0, "delta": {"content": "x"}}]}\n\n')
+                if number == 3:
+                    self.begun.release()
                 time.sleep(0.05)
         except OSError as error:
             self.hung_up.append(str(error))
@@ -41,15 +44,20 @@ class Slow(BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize("models", [1, 2])
 def test_ctrl_c_ends_the_answer_and_not_the_conversation(models: int):
-    Slow.asked, Slow.hung_up = [], []
+    Slow.asked, Slow.hung_up, Slow.begun = [], [], threading.Semaphore(0)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     lines = iter(["你好", "再来", "/exit"])
 
+    def interrupt() -> None:
+        for _ in range(models):
+            assert Slow.begun.acquire(timeout=20)
+        signal.raise_signal(signal.SIGINT)
+
     def read() -> str:
         line = next(lines)
         if line == "你好":
-            threading.Timer(1, signal.raise_signal, [signal.SIGINT]).start()
+            threading.Thread(target=interrupt).start()
         return line
 
     began = time.monotonic()

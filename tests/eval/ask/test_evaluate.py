@@ -388,7 +388,7 @@ def test_a_server_that_dies_and_comes_back(mortal: tuple[Endpoint, list[subproce
         while not lines.exists() or lines.stat().st_size < 5000:
             time.sleep(0.01)
         processes[0].kill()
-        time.sleep(0.5)
+        processes[0].wait()
         processes.append(start(endpoint))
 
     reaper = threading.Thread(target=kill_and_revive)
