@@ -133,26 +133,12 @@ class Rows:
 
     def behaviour(self) -> Table:
         """How both answered each task, base over tuned."""
-        keys = [
-            "task",
-            "model",
-            "errors",
-            "retries",
-            "stop",
-            "truncated",
-            "truncated_thinking",
-            "leak",
-            "unparsed",
-            "empty",
-        ]
-        keys += ["tokens"]
+        keys = ["task", "model", "errors", "retries", "stop", "truncated", "truncated_thinking", "leak", "unparsed"]
+        keys += ["empty", "tokens"]
         titles = self._titles(keys)
-        rows = []
+        rows, base, tuned = [], self.comparison.base, self.comparison.tuned
         for task in self.comparison.tasks:
-            for name, seen in (
-                (self.comparison.base, task.base_behaviour),
-                (self.comparison.tuned, task.tuned_behaviour),
-            ):
+            for name, seen in ((base, task.base_behaviour), (tuned, task.tuned_behaviour)):
                 rows.append((task.name, name, *_behaviour(seen)))
         return Table(self.words.say("behaviour"), titles, tuple(rows), ("flat",) * len(rows), 2)
 
