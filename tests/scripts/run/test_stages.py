@@ -1,0 +1,77 @@
+"""What commands do to a run that another command works in, and to one whose answers are not what they were."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from configs import locks
+from configs.errors import ConfigError, TuneserveError
+from configs.rundir import RunDir
+from scripts.cli import app
+from scripts.run.pipeline import evaluate_base
+from serve.launch.target import merged_target
+from tests.scripts.conftest import ROOT
+from tests.scripts.run.test_sharing_base import ServerStarted, answered, opened
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "WAIT_S", 0.1)
+
+
+@pytest.mark.parametrize("verb", ["train", "run", "merge"])
+def test_a_command_with_other_keys_leaves_the_files_of_the_running_one_alone(tmp_path: Path, verb: str) -> None:
+    run, _ = opened(tmp_path, "name=busy")
+    recipe = [str(ROOT / "configs" / "demo.yaml"), f"output_dir={tmp_path}", "name=busy", "train.epochs=1"]
+    told = {
+        "train": ["train", *recipe],
+        "run": ["run", *recipe, "--no-serve"],
+        "merge": ["merge", str(run.path), "--format", "gguf"],
+    }
+    with run.exclusively():
+        before = {f: f.read_bytes() for f in run.path.rglob("*") if f.is_file()}
+        found = CliRunner().invoke(app, told[verb])
+        assert isinstance(found.exception, TuneserveError)
+        assert "another tuneserve command is working in this run directory" in str(found.exception)
+        assert {f: f.read_bytes() for f in run.path.rglob("*") if f.is_file()} == before
+
+
+@pytest.mark.parametrize("harm", ["gone", "flipped"])
+def test_answers_that_are_not_what_was_answered_are_asked_again(
+    tmp_path: Path, harm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(*_: object) -> None:
+        raise ServerStarted
+
+    monkeypatch.setattr("scripts.run.pipeline.serving", started)
+    run = answered(tmp_path)
+    tasks = opened(tmp_path, "name=first")[1]
+    evaluate_base(run, run.config(), tasks)
+    answers = run.eval / "base" / "facts.jsonl"
+    times = answers.stat()
+    if harm == "gone":
+        answers.unlink()
+    else:
+        answers.write_text('{"id": "2"}\n', encoding="utf-8")
+        os.utime(answers, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(ServerStarted):
+        evaluate_base(run, run.config(), tasks)
+    assert not answers.exists()
+    assert str(run.read().stages["base"].error).startswith("ServerStarted")
+
+
+def test_a_shard_that_is_gone_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    run, _ = opened(tmp_path, "name=merged")
+    run.merged.mkdir()
+    for name in ("config.json", "model-1.safetensors"):
+        (run.merged / name).write_text("{}", encoding="utf-8")
+    with run.stage("merge", {}, [run.merged]):
+        pass
+    (run.merged / "model-1.safetensors").unlink()
+    with pytest.raises(ConfigError, match=r"merged/model-1.safetensors is gone") as error:
+        merged_target(RunDir.open(run.path), run.config())
+    assert error.value.next_step == f"merge again: `tuneserve merge {run.path}`"

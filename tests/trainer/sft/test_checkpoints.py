@@ -1,0 +1,87 @@
+"""What a training that was cut off goes on from, and what is said when the disk is full."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from configs.errors import TuneserveError
+from configs.rundir import RunDir
+from tests.trainer.conftest import make_run, run_stage, stage_environment
+from trainer.sft.checkpoints import full_disk_said, last_checkpoint
+
+
+def checkpoint(run: RunDir, step: int, state: str = "{}") -> Path:
+    folder = run.checkpoints / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    (folder / "trainer_state.json").write_text(state, encoding="utf-8")
+    (folder / "optimizer.pt").touch()
+    return folder
+
+
+@pytest.mark.parametrize("state", ["", '{"log_history": [', None])
+def test_a_checkpoint_that_was_cut_short_is_passed_over(tmp_path: Path, state: str | None) -> None:
+    run = RunDir(tmp_path)
+    whole, cut = checkpoint(run, 9), checkpoint(run, 10, state or "")
+    if state is None:
+        (cut / "trainer_state.json").unlink()
+    assert last_checkpoint(run) == whole
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/3: file write failed"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+    ],
+)  # fmt: skip
+def test_every_library_s_words_for_a_full_disk_become_one_error(tmp_path: Path, error: Exception) -> None:
+    run = RunDir(tmp_path)
+    checkpoint(run, 10)
+    with pytest.raises(TuneserveError, match="the disk is full") as said, full_disk_said(run):
+        raise error
+    assert "it goes on from checkpoint-10" in said.value.next_step
+
+
+def test_other_errors_are_left_as_they_are(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="shapes differ"), full_disk_said(RunDir(tmp_path)):
+        raise RuntimeError("shapes differ")
+
+
+@pytest.mark.slow
+def test_a_training_whose_disk_fills_up_ends_with_the_next_step_and_goes_on(workshop: Path) -> None:
+    few = {"max_steps": 6, "save_steps": 2, "eval_steps": 0, "save_total_limit": 9}
+    run = make_run(workshop, "full-disk", train=few)
+    run_stage("data", run, folder=workshop)
+    small = (
+        f'cp -r {run.path}/. copy && mount -t tmpfs -o size=3m none {run.path} && cp -r copy/. {run.path} && exec "$@"'
+    )
+    prefix = ["unshare", "--map-root-user", "--mount", "sh", "-c", small, "sh"]
+    if subprocess.run([*prefix[:3], "true"], capture_output=True, check=False).returncode or not shutil.which(
+        "unshare"
+    ):
+        pytest.skip("this kernel does not let us mount a small disk")
+    look = f"python -m trainer train {run.path}; cat {run.path}/run.json > run.json".replace("python", sys.executable)
+    place = workshop / "full-disk-place"
+    place.mkdir()
+    done = subprocess.run(
+        [*prefix, "sh", "-c", look], cwd=place, capture_output=True, text=True, check=False,
+        env=stage_environment(workshop) | {"PYTHONPATH": str(Path(__file__).parents[3])},
+    )  # fmt: skip
+    assert "error: " in done.stderr
+    assert "the disk is full" in done.stderr
+    assert "free space and run the same command: it goes on from" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    stage = json.loads((place / "run.json").read_text(encoding="utf-8"))["stages"]["train"]
+    assert stage["state"] in ("failed", "running")
+    # With room it is trained.
+    run_stage("train", run, folder=workshop)
+    assert run.read().stages["train"].state == "done"
