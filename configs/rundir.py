@@ -302,7 +302,9 @@ class RunDir:
     def _seen(self, outputs: Sequence[Path]) -> dict[str, Output]:
         found = {}
         for output in outputs:
-            for file in sorted(f for f in output.rglob("*") if f.is_file()) if output.is_dir() else [output]:
+            files = sorted(f for f in output.rglob("*") if f.is_file()) if output.is_dir() else [output]
+            # What was set aside is kept for the user, who may remove it.
+            for file in (f for f in files if f.suffix != ".old"):
                 found[str(file.relative_to(self.path))] = Output(size=file.stat().st_size, blake3=content_hash(file))
         return found
 

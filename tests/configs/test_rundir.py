@@ -195,6 +195,15 @@ def test_files_that_come_later_do_not_undo_a_stage(run: RunDir) -> None:
     assert run.changed_since("merge", {}) is None
 
 
+def test_answers_that_were_set_aside_may_be_removed(run: RunDir) -> None:
+    output(run, "eval/base/qa.jsonl")
+    aside = output(run, "eval/base/qa.jsonl.old")
+    with run.stage("base", {}, [run.eval / "base"]):
+        pass
+    aside.unlink()
+    assert run.changed_since("base", {}) is None
+
+
 def test_a_refused_command_writes_nothing(run: RunDir) -> None:
     """What the running one works by must stay what it was."""
     with run.exclusively():
