@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError
-from configs.model_files import read_model_config, text_config
+from configs.model_files import read_json, read_model_config, text_config
 from configs.model_shape import is_mixture
 from configs.schema import LINEAR_LAYERS
 
@@ -79,6 +79,38 @@ def check_architecture(folder: Path) -> str | None:
     if name in GENERAL:
         return f"{name} takes Unsloth's general path, not its fused layers; here only a tiny one was trained and merged"
     return None
+
+
+def refuse_own_code(folder: Path) -> None:
+    """Raises a ConfigError where a model or its tokenizer can only be read by running code that it brings.
+
+    What transformers implements itself is read by transformers, whatever `auto_map` names beside it.
+    """
+    config = read_json(folder / "config.json")
+    known = {*FAST.values(), *GENERAL.values()}
+    if config.get("auto_map") and config.get("model_type") not in known and not _in_transformers(config):
+        raise ConfigError(
+            f"{folder}: a model of type {config.get('model_type')!r} is read by code of its own "
+            f"({_first_of(config['auto_map'])}), which is never run",
+            INSTEAD,
+        )
+    tokenizer = read_json(folder / "tokenizer_config.json")
+    own = (tokenizer.get("auto_map") or {}).get("AutoTokenizer")
+    if own and not (folder / "tokenizer.json").is_file():
+        raise ConfigError(
+            f"{folder}: its tokenizer is code of its own ({own}), which is never run",
+            "take a version of the model with tokenizer.json",
+        )
+
+
+def _in_transformers(config: Mapping[str, Any]) -> bool:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return config.get("model_type") in CONFIG_MAPPING_NAMES
+
+
+def _first_of(auto_map: Mapping[str, Any]) -> str:
+    return str(next(iter(auto_map.values())))[:100]
 
 
 def linear_layers(folder: Path) -> tuple[str, ...]:

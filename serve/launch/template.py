@@ -12,6 +12,7 @@ from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from configs.chat_template import TemplateFailed, rendered
 from configs.errors import ConfigError
 from configs.handover import Family
 from configs.model_files import read_json
@@ -47,7 +48,12 @@ def chat_template(folder: Path) -> str:
     """
     jinja_file = folder / "chat_template.jinja"
     if jinja_file.is_file():
-        return jinja_file.read_text(encoding="utf-8")
+        try:
+            return jinja_file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"{jinja_file}: not UTF-8 (byte {error.start})", "copy it from the model again"
+            ) from error
     template = read_json(folder / "tokenizer_config.json").get("chat_template")
     if isinstance(template, list):  # named templates; `default` is the one that a chat uses
         template = next((t["template"] for t in template if t["name"] == "default"), None)
@@ -73,9 +79,9 @@ def render(source: str, messages: list[dict[str, Any]], **kwargs: Any) -> str:
 
 def _family(source: str, folder: Path) -> Family:
     try:
-        on = render(source, _PROBE, enable_thinking=True)
-        off = render(source, _PROBE, enable_thinking=False)
-    except TemplateError as error:
+        on = rendered(lambda: render(source, _PROBE, enable_thinking=True), folder)
+        off = rendered(lambda: render(source, _PROBE, enable_thinking=False), folder)
+    except TemplateFailed as error:
         raise ConfigError(
             f"{folder}: the chat template cannot be rendered: {error}", "copy the template of the base model again"
         ) from error

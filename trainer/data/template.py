@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2.exceptions import TemplateError
 from tokenizers import Tokenizer
 
-from configs.errors import ConfigError
+from configs.chat_template import TemplateFailed, rendered
+from configs.errors import ConfigError, first_line
 from configs.handover import Family
+from trainer.architectures import refuse_own_code
 
 Message = dict[str, Any]
 Tools = list[dict[str, Any]] | None
@@ -123,10 +124,23 @@ class ChatCodec:
 
     @classmethod
     def load(cls, folder: str | Path) -> ChatCodec:
-        """The codec of a model folder; imports transformers, reads nothing but the folder."""
+        """The codec of a model folder; imports transformers, reads nothing but the folder, and runs none of its code.
+
+        Raises:
+            ConfigError: the tokenizer cannot be read, has no usable template, or comes as code.
+        """
+        refuse_own_code(Path(folder))
         from transformers import AutoTokenizer
 
-        return cls(AutoTokenizer.from_pretrained(str(folder), local_files_only=True))
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        # Both libraries raise whatever a strange file leads to; `tokenizers` nothing narrower than Exception.
+        except Exception as error:
+            raise ConfigError(
+                f"{folder}: its tokenizer cannot be read: {type(error).__name__}: {first_line(error)[:300]}",
+                "copy tokenizer.json and tokenizer_config.json from the model again",
+            ) from error
+        return cls(tokenizer)
 
     @cached_property
     def added_tokens(self) -> dict[str, int]:
@@ -162,12 +176,11 @@ class ChatCodec:
 
         Raises:
             Unrenderable: the template refuses these messages (`template_refused`).
+            ConfigError: it takes more time or memory than a template may.
         """
         try:
-            return self.tokenizer.apply_chat_template(
-                list(messages), tools=tools, tokenize=False, add_generation_prompt=prompt, enable_thinking=thinking
-            )
-        except (TemplateError, TypeError, KeyError) as error:
+            return _rendered(self.tokenizer, list(messages), tools=tools, prompt=prompt, thinking=thinking)
+        except TemplateFailed as error:
             raise Unrenderable("template_refused") from error
 
     def encode(self, text: str) -> list[int]:
@@ -203,16 +216,17 @@ def inspect_template(tokenizer: Any) -> TemplateFacts:
 
     def render(turns: int, thinking: bool, prompt: bool) -> str:
         messages = [{"role": "user", "content": _QUESTION}, {"role": "assistant", "content": _ANSWER}][:turns]
-        return tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=prompt, enable_thinking=thinking
-        )
+        return _rendered(tokenizer, messages, tools=None, prompt=prompt, thinking=thinking)
 
     name = tokenizer.name_or_path
     try:
         on, off = render(1, True, True), render(1, False, True)
         full = render(2, False, False)
-    except TemplateError as error:
-        raise ConfigError(f"{name}: the chat template cannot render a question and an answer: {error}") from error
+    except TemplateFailed as error:
+        raise ConfigError(
+            f"{name}: the chat template cannot render a question and an answer: {error}",
+            "copy the template of the model's publisher again",
+        ) from error
     if on != off:
         family: Family = "switchable"
     else:
@@ -223,11 +237,20 @@ def inspect_template(tokenizer: Any) -> TemplateFacts:
     end = _alternation(added).search(full.rpartition(_ANSWER)[2]) if _ANSWER in full else None
     if end is None:
         raise ConfigError(
-            f"{name}: the chat template writes no end-of-turn token after an answer: {full!r}",
+            f"{name}: the chat template writes no end-of-turn token after an answer: {full[:300]!r}",
             "a model tuned with it would never stop; use a template that ends the assistant's turn",
         )
     sha256 = hashlib.sha256(tokenizer.chat_template.encode()).hexdigest()
     return TemplateFacts(family, end.group(), added[end.group()], sha256)
+
+
+def _rendered(tokenizer: Any, messages: Sequence[Message], *, tools: Tools, prompt: bool, thinking: bool) -> str:
+    return rendered(
+        lambda: tokenizer.apply_chat_template(
+            messages, tools=tools, tokenize=False, add_generation_prompt=prompt, enable_thinking=thinking
+        ),
+        tokenizer.name_or_path,
+    )
 
 
 def check_thinking(facts: TemplateFacts, thinking: bool) -> None:

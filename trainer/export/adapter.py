@@ -25,6 +25,7 @@ from configs.child import end_with_parent
 from configs.console import guarded
 from configs.errors import ConfigError
 from configs.hub import resolve_model
+from trainer.architectures import refuse_own_code
 from trainer.data.template import ChatCodec
 from trainer.export.changes import plan_merge, read_adapter_config
 from trainer.export.gguf import export_gguf
@@ -98,6 +99,7 @@ def merge_any(
             f"the base that adapter_config.json names cannot be used: {error.message}",
             "give the folder or the hub id of the 16-bit base with --base",
         ) from error
+    refuse_own_code(folder)
     try:
         end_token_id = ChatCodec.load(folder).facts.end_token_id
     except ConfigError as error:

@@ -106,7 +106,7 @@ class _Layout:
 
     def __init__(self, tensors: TensorSource, model: Path, quant: Quant) -> None:
         self.tensors, self.model = tensors, model
-        self.config = AutoConfig.from_pretrained(str(model), local_files_only=True)
+        self.config = AutoConfig.from_pretrained(str(model), local_files_only=True, trust_remote_code=False)
         kind = self.config.model_type
         self.pre = check_gguf_model(model)
         if kind != "llama" and "sliding_attention" in self.config.layer_types:
@@ -234,7 +234,7 @@ def _add_architecture(writer: gguf.GGUFWriter, config: Any) -> None:
 
 def _add_tokenizer(writer: gguf.GGUFWriter, model: Path, pre: str, vocabulary: int, end_token_id: int | None) -> None:
     """Tokens by id with their kinds, merges, special ids and the chat template."""
-    tokenizer = AutoTokenizer.from_pretrained(str(model), local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(str(model), local_files_only=True, trust_remote_code=False)
     by_id = {index: token for token, index in tokenizer.get_vocab().items()}
     added = tokenizer.added_tokens_decoder
     tokens, kinds = [], []

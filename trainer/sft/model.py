@@ -45,6 +45,7 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
         full_finetuning=full,
         use_gradient_checkpointing=checkpointing,
         local_files_only=True,
+        trust_remote_code=False,
     )
     if full:
         return model, tokenizer

@@ -1,0 +1,104 @@
+"""A chat template is a program of the model's author: it runs within limits, whatever it does.
+
+The sandbox of Jinja keeps a template from files and from Python, not from loops in loops or strings without end. Here
+it gets processor time and memory that no template of a chat needs, and an error that says which of them ran out.
+"""
+
+from __future__ import annotations
+
+import resource
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from configs.errors import ConfigError
+
+SECONDS = 10.0
+"""Processor time of one rendering; a long conversation takes milliseconds."""
+BYTES = 1 << 30
+LONGEST = 50_000_000
+"""Characters of one rendering."""
+
+
+class TemplateFailed(Exception):
+    """The template refused what it was given, or failed; says why."""
+
+
+class TemplateTooCostly(ConfigError):
+    """The template ran out of time or memory: it would do so for every row and every request."""
+
+
+def rendered(render: Callable[[], Any], where: str | Path) -> str:
+    """What a template renders.
+
+    Args:
+        render: renders it.
+        where: the model, for the message.
+
+    Raises:
+        TemplateFailed: the template raised an error of whatever kind, or rendered no text.
+        TemplateTooCostly: it took too long, or too much memory.
+    """
+    try:
+        with _limits():
+            text = render()
+    except (_OutOfTime, MemoryError) as error:
+        spent = f"{SECONDS:g} s of processor time" if isinstance(error, _OutOfTime) else f"{BYTES >> 30} GiB of memory"
+        raise TemplateTooCostly(
+            f"{where}: the chat template used {spent} and was stopped",
+            "take the template of the model's own publisher; this one loops, or builds a text without end",
+        ) from error
+    # A template can divide by zero, recurse, overflow, call what is no function: any error is one of its own.
+    except Exception as error:
+        raise TemplateFailed(f"{type(error).__name__}: {str(error)[:300]}") from error
+    if not isinstance(text, str):
+        raise TemplateFailed(f"rendered {type(text).__name__}, no text")
+    if len(text) > LONGEST:
+        raise TemplateTooCostly(
+            f"{where}: the chat template rendered {len(text):,} characters", "take another template"
+        )
+    return text
+
+
+class _OutOfTime(BaseException):
+    """No Exception, so that nothing between the signal and `rendered` takes it for one of its own."""
+
+
+@contextmanager
+def _limits() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        with _memory():
+            yield
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise _OutOfTime
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+        with _memory():
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+@contextmanager
+def _memory() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm", "rb") as statm:
+        used = int(statm.read().split()[0]) * resource.getpagesize()
+    wanted = used + BYTES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        yield
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

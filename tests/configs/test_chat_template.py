@@ -1,0 +1,98 @@
+"""Chat templates that do harm: stopped, and said."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from configs import chat_template
+from configs.chat_template import TemplateFailed, TemplateTooCostly, rendered
+from configs.errors import ConfigError
+from serve.launch.template import template_traits
+from tests.scripts.conftest import ROOT
+from trainer.data.template import ChatCodec
+
+LOOPS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+COSTLY = {
+    "loops in loops": (LOOPS, "processor time"),
+    "loops in loops in loops": (f"{{% for c in range(9) %}}{LOOPS}{{% endfor %}}", "processor time"),
+    "a text without end": ("{{ 'x' * 20000000000 }}", "memory"),
+    "a list without end": ("{% set a = [0] * 20000000000 %}", "memory"),
+    "doubling": (
+        "{% set ns = namespace(x='x') %}{% for a in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+        "memory",
+    ),
+    "writing on": ("{% for a in range(99999) %}{{ 'x' * 100000 }}{% endfor %}", "memory"),
+}
+FAILING = {
+    "division": "{{ 1 / 0 }}",
+    "recursion": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    "range": "{% for a in range(10 ** 9) %}{% endfor %}",
+    "no function": "{{ messages() }}",
+    "no key": "{{ messages[99].content }}",
+    "refusal": "{{ raise_exception('no') }}",
+    "syntax": "{% for %}",
+    "escape": "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "a number to text": "{{ messages | sum }}",
+    "unknown filter": "{{ messages | no_such_filter }}",
+    "include": "{% include '/etc/passwd' %}",
+}
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(chat_template, "SECONDS", 0.5)
+    monkeypatch.setattr(chat_template, "BYTES", 1 << 28)
+    folder = tmp_path / "model"
+    shutil.copytree(ROOT / "configs" / "demo" / "model", folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    return folder
+
+
+def with_template(folder: Path, source: str) -> Path:
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": source}), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(("source", "what"), COSTLY.values(), ids=COSTLY)
+def test_a_template_that_costs_too_much_is_stopped_in_training_and_serving(source: str, what: str, model: Path) -> None:
+    with_template(model, source)
+    for look in (template_traits, ChatCodec.load):
+        began = time.monotonic()
+        with pytest.raises(TemplateTooCostly, match=what) as refused:
+            look(model)
+        assert time.monotonic() - began < 20
+        assert str(model) in refused.value.message
+    assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)
+
+
+@pytest.mark.parametrize("source", FAILING.values(), ids=FAILING)
+def test_a_template_that_fails_is_an_error_with_the_next_step(source: str, model: Path) -> None:
+    with_template(model, source)
+    for look in (template_traits, ChatCodec.load):
+        with pytest.raises(ConfigError, match="chat template") as refused:
+            look(model)
+        assert refused.value.next_step
+        assert len(refused.value.message) < 800
+
+
+def test_a_template_that_is_costly_for_one_conversation_stops_the_data_stage(model: Path) -> None:
+    fine = "{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}"
+    codec = ChatCodec.load(with_template(model, f"{{% if messages | length > 3 %}}{LOOPS}{{% endif %}}{fine}"))
+    turns = [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "好"}] * 2
+    with pytest.raises(TemplateTooCostly):
+        codec.render(turns, tools=None, thinking=False, prompt=False)
+
+
+def test_what_a_template_renders_comes_back() -> None:
+    assert rendered(lambda: "text", "here") == "text"
+    with pytest.raises(TemplateFailed, match="no text"):
+        rendered(lambda: ["ids"], "here")
