@@ -41,7 +41,7 @@ def settle_reasoning(message: Message) -> tuple[Message, str]:
     rule = "" if renamed is None else "other_think_tag"
     content = content if renamed is None else renamed
     if "think>" not in content:
-        if not column:
+        if not column and "reasoning_content" not in message:
             return message, rule
         # Some reasoning columns bring the tags along.
         thought = re.sub(r"^<think>\s*|\s*</think>$", "", column)

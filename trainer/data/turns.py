@@ -134,6 +134,8 @@ class TurnReader:
             raise BadLayout("missing_columns", f"{where}: a message with {', '.join(shape)} and no content")
         extras = {"reasoning": next((turn[k] for k in keys.reasoning if not is_blank(turn[k])), None)}
         extras |= {key: turn[key] for key in shape if key in _CALLS or key in _COPIED}
+        if speaker not in ("assistant", "call") and extras["reasoning"] is not None:
+            self.unread(next(key for key in keys.reasoning if not is_blank(turn[key])), extras.pop("reasoning"))
         for message in self._said(speaker, extras, content, where, note):
             if message["role"] == "assistant" and keys.flags and self._excluded(turn, keys, where):
                 message[UNTRAINED] = True

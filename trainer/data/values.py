@@ -37,7 +37,7 @@ def text_of(value: Any, where: str, note: Note) -> str:
     """
     if isinstance(value, str):
         return value
-    if value is None:
+    if value is None or value in ({}, []):
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"

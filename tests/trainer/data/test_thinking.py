@@ -36,6 +36,7 @@ TRAINED = "<think>\n先加。\n</think>\n\n等于三。"
             "other_think_tag",
         ),
         ({"content": "等于三。", "reasoning_content": "先加。"}, TRAINED, ""),
+        ({"content": "等于三。", "reasoning_content": " \n"}, "等于三。", ""),
         ({"content": "等于三。", "reasoning_content": "<think>\n先加。\n</think>"}, TRAINED, ""),
         ({"content": "<think>先加。</think>等于三。", "reasoning_content": " 先加。\n"}, TRAINED, ""),
         ({"content": "一个 XML 标签 <reasoning> 是什么？"}, "一个 XML 标签 <reasoning> 是什么？", ""),

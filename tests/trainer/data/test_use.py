@@ -38,6 +38,8 @@ def stopped(folder: Path, row: dict[str, Any], **options: Any) -> tuple[str, str
         ({"messages": CHAT, "instruction": "像店员那样说话"}, "instruction", "columns: {system: instruction}"),
         ({"messages": [*CHAT[:1], {"role": "assistant", "content": A, "refusal": "我不能说。"}]}, "messages.refusal",
          "data.ignore_columns: [messages.refusal]"),
+        ({"messages": [{**CHAT[0], "thinking": "客人赶时间。"}, CHAT[1]]}, "messages.thinking",
+         "data.ignore_columns: [messages.thinking]"),
         ({"messages": [*CHAT, *CHAT[:1], {**CHAT[1], "good": False}, *CHAT[:1], {**CHAT[1], "good": True}]},
          "messages.good", "data.ignore_columns: [messages.good]"),
     ],
