@@ -122,7 +122,11 @@ def detach_running(job: ServeJob, server: VllmServer, console: Console) -> Serve
     daemon = _spawn_daemon(job, handle, handle.descriptors)
     for descriptor in handle.descriptors:
         os.close(descriptor)
-    state = _await_ready(job, daemon, StartDisplay(console))
+    try:
+        state = _await_ready(job, daemon, StartDisplay(console))
+    except BaseException:
+        _end(daemon)
+        raise
     console.print(plain(usage_text(job.command, f"tuneserve serve stop {job.command.port}")))
     return state
 

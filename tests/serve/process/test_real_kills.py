@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -143,12 +144,14 @@ def test_nothing_is_left_of_a_real_server(seed: int, demo_model: Path, tmp_path:
             process.kill()
 
 
-def test_sigterm_lets_answers_in_flight_finish(demo_model: Path, tmp_path: Path):
-    """A client that streams when the server is told to stop gets its whole answer."""
+def test_sigterm_lets_answers_in_flight_finish(demo_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A client that streams when the server is told to stop gets its whole answer; vLLM's sockets go too."""
     if installed_device() != "cpu":
         pytest.skip("starts the CPU build of vLLM")
     command = build_command(folder_target(demo_model, "tiny", False), ServeConfig(port=free_port()), drain_s=60)
     server = VllmServer(command, tmp_path / "serve.log")
+    folder = tempfile.mkdtemp(prefix="t-", dir="/tmp")  # pytest's own is too long for the name of a socket
+    monkeypatch.setenv("TMPDIR", folder)
     with server:
         client = OpenAI(base_url=command.base_url, api_key="none", max_retries=0)
         stream = client.completions.create(
@@ -162,3 +165,4 @@ def test_sigterm_lets_answers_in_flight_finish(demo_model: Path, tmp_path: Path)
     assert pieces[-1].choices[0].finish_reason == "length"
     assert len(pieces) > 100
     assert not server.alive
+    os.rmdir(folder)  # fails where anything is left in it
