@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,12 @@ def find_host(which: str | None = None, base_url: str | None = None) -> Host:
         ConfigError: there is no such server, or it is not ready.
     """
     if base_url:
+        address = urllib.parse.urlsplit(base_url)
+        if address.scheme not in ("http", "https") or not address.hostname or "@" in address.netloc:
+            raise ConfigError(
+                "--base-url is no plain http or https address",
+                "give one such as http://10.0.0.1:8000/v1; a key goes into TUNESERVE_API_KEY",
+            )
         return Host(ServerClient(base_url.rstrip("/").removesuffix("/v1"), os.environ.get("TUNESERVE_API_KEY")))
     state = find_server(which)
     if state.state != "ready":

@@ -22,6 +22,7 @@ from configs.errors import ConfigError, TuneserveError
 from configs.gpus import Kind
 from configs.model_files import read_model_config, text_config, weight_bytes
 from configs.model_shape import DecoderShape, UnknownShape
+from configs.names import require_model_name
 from configs.schema import ServeConfig
 from configs.serving_memory import LEAST_CONTEXT, kv_bytes_a_token
 from serve.launch.target import LORA_LAYERS, LORA_RANKS, Target
@@ -369,7 +370,8 @@ def _names(target: Target, user: Sequence[str]) -> tuple[str, ...]:
     """The names to expect, where the user's own `--served-model-name` may have replaced the target's."""
     if flag_value(user, "--served-model-name") is None:
         return target.all_names
-    return (*flag_values(user, "--served-model-name"), *(a.name for a in target.adapters))
+    given = (require_model_name("--served-model-name", name) for name in flag_values(user, "--served-model-name"))
+    return (*given, *(a.name for a in target.adapters))
 
 
 def _require_usable_key(variable: str, environ: Mapping[str, str]) -> None:

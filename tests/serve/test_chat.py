@@ -13,10 +13,11 @@ import pytest
 from rich.console import Console
 
 from configs.console import Terminal
-from configs.errors import TuneserveError
+from configs.errors import ConfigError, TuneserveError
 from serve.api.adapters import served_models
 from serve.api.client import Refused, ServerClient
 from serve.chat import ChatModel, converse, model_at
+from serve.live_adapters import find_host
 
 
 class Slow(BaseHTTPRequestHandler):
@@ -212,3 +213,11 @@ def test_a_redirect_is_not_followed_and_no_key_goes_with_it():
         served_models(ServerClient(f"http://127.0.0.1:{server.server_port}", "key"))
     server.shutdown()
     assert asked == ["/v1/models"]
+
+
+@pytest.mark.parametrize("url", ["file:///etc", "ftp://x", "data:,x", "x", "http://", "http://user:secret@host/v1"])
+def test_only_a_plain_web_address_is_asked(url: str):
+    """A file is no server, and a password in an address would stand in every message."""
+    with pytest.raises(ConfigError, match="no plain http") as refused:
+        find_host(base_url=url)
+    assert "secret" not in str(refused.value)

@@ -86,6 +86,12 @@ def test_what_is_written_in_full_passes(target: Target):
     assert command.argv[-len(typed) - 3 :][: len(typed)] == tuple(typed)
 
 
+def test_a_name_that_is_typed_is_looked_at_too(target: Target):
+    assert built(target, "--served-model-name", "a", "b").names == ("a", "b")
+    with pytest.raises(ConfigError, match="--served-model-name is "):
+        built(target, "--served-model-name", "a", "[/x]")
+
+
 @pytest.mark.parametrize("flag", sorted(CODE))
 def test_a_recipe_brings_no_code(flag: str, target: Target):
     with pytest.raises(ConfigError, match=r"serve\.args"):
