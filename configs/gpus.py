@@ -12,13 +12,12 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 
 from configs.errors import ConfigError
-
-Kind = Literal["cpu", "cuda"]
+from configs.pins import Kind
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 # Resolve scripts/requirements/*.txt anew from pyproject.toml. Run it after changing a dependency; needs uv.
 #
 # Two things do not resolve by themselves (docs/install.md says why): unsloth asks for a newer certifi than there is
-# everywhere, and the vision and audio packages of PyTorch are CUDA builds that break beside a CPU torch, so the CPU list
-# leaves them out.
+# everywhere, and packages that no text model imports are left out, since their builds break beside another torch.
 set -euo pipefail
 cd "$(dirname "$0")/requirements"
 root=../..
@@ -20,12 +19,13 @@ resolve() { # resolve EXTRAS OVERRIDES... > list
     --python-platform x86_64-manylinux_2_39 --no-annotate | pins /dev/stdin
 }
 
+unused="^($(cd "$root" && python3 -c 'from configs.pins import UNUSED; print("|".join(UNUSED))'))=="
+
 # A folder with a CPU build of torch would win over the CUDA build of the same version.
-UV_FIND_LINKS= resolve cuda > "$work/cuda.pins"
-vision='^(torchvision|torchaudio|torchcodec)=='
-resolve cpu "torch==2.13.0+cpu" | grep -vE "$vision" > "$work/cpu.pins"
+UV_FIND_LINKS= resolve cuda | grep -vE "$unused" > "$work/cuda.pins"
+resolve cpu "torch==2.13.0+cpu" | grep -vE "$unused" > "$work/cpu.pins"
 # LangChain and LlamaIndex ask for other versions of these than vLLM does; the tests show that they work with vLLM's.
-resolve "cpu dev" "torch==2.13.0+cpu" $(grep -E '^(openai|setuptools)==' "$work/cpu.pins") | grep -vE "$vision" | grep -vxFf "$work/cpu.pins" > "$work/dev.pins"
+resolve "cpu dev" "torch==2.13.0+cpu" $(grep -E '^(openai|setuptools)==' "$work/cpu.pins") | grep -vE "$unused" | grep -vxFf "$work/cpu.pins" > "$work/dev.pins"
 
 write() { # write FILE TITLE < pins
   { echo "# $2"

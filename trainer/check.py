@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from configs import driver, pins
 from configs.child import end_with_parent
 from configs.console import console, guarded, note, tables
 from configs.errors import ConfigError
@@ -36,9 +37,8 @@ from trainer.plan.layout import count_steps, make_plan, precision_warning, predi
 from trainer.plan.optimizers import choose_optimizer, state_bytes
 from trainer.plan.serving import gguf_gb, servable
 from trainer.plan.view import render_plan, render_serving, render_table
-from trainer.requirements import K_QUANTS, check_model_needs, check_needs
+from trainer.requirements import K_QUANTS, check_driver, check_model_needs, check_needs
 from trainer.sft.stage import FEW_STEPS, few_steps_warning
-from trainer.versions import disagreements
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,11 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
     """
     config = load_config(file)
     check_needs(config)
-    device = named_gpu(gpu_name) if gpu_name else gpu_at_hand() or this_cpu()
+    if gpu_name is None:
+        _look_at_driver()
+        device = (None if pins.made_for() == "cpu" else gpu_at_hand()) or this_cpu()
+    else:
+        device = named_gpu(gpu_name)
     model = resolve_model(config.model, config.hub, config.offline, weights=False)
     if warning := check_architecture(model):
         note(f"warning: {warning}", good=False)
@@ -74,11 +78,11 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
     note(_template_line(report, config))
     if warning := thinking_warning(report, config.thinking):
         note(f"warning: {warning}", good=False)
-    differing = disagreements()
+    differing = pins.disagreements(pins.made_for() or "cuda")
     found = ", ".join(f"{name} {version}" for name, version in environment.versions().items())
     note(f"versions: {found}" + ("" if differing else "; all as pinned"))
-    for line in differing:
-        note(line, good=False)
+    for package in differing:
+        note(str(package), good=False)
     lengths = read_rows(prepared.folder / "train")["length"].to_pylist()
     refusals: list[Refusal] = []
     try:
@@ -92,6 +96,13 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
     if refusals:
         raise ConfigError("; ".join(r.message for r in refusals), "; ".join(r.next_step for r in refusals))
     note("this recipe can be trained and served", good=True)
+
+
+def _look_at_driver() -> None:
+    """Says what is wrong with driver and cards; raises where nothing could be trained on them."""
+    check_driver()
+    for problem in driver.advice(driver.look(), pins.made_for()):
+        note(f"{problem.message}; next: {problem.next_step}", good=False)
 
 
 def with_rows(report: DataReport, rows: int, model: Path, folder: Path) -> DataReport:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
 import sys
 import warnings
 from pathlib import Path
+
+from configs import pins
 
 PACKAGES = ("unsloth", "unsloth_zoo", "torch", "transformers", "trl", "peft")
 """Packages whose version decides what a training run gives."""
@@ -52,4 +53,4 @@ def quiet() -> None:
 
 def versions() -> dict[str, str]:
     """Installed versions of PACKAGES, read from their metadata without importing them."""
-    return {name: importlib.metadata.version(name) for name in PACKAGES}
+    return pins.versions(PACKAGES)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from configs import driver, pins
 from configs.errors import ConfigError
 from configs.model_files import read_json, read_model_config
 from configs.schema import GgufQuant, LoraConfig, MergeConfig, RunConfig
@@ -38,6 +39,15 @@ def check_needs(config: RunConfig) -> None:
     check_trackers(config.train.report_to)
     check_quantizer(config.merge)
     check_heldout(config)
+
+
+def check_driver() -> None:
+    """Raises a TuneserveError where this environment has CUDA builds and driver or cards are too old for them.
+
+    torch would only warn, and train on the CPU.
+    """
+    if pins.made_for() == "cuda":
+        driver.raise_what_blocks(driver.problems(driver.look()))
 
 
 def check_model_needs(config: RunConfig, model: Path) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from configs.handover import ServedFigures
+from configs.pins import installed
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from eval.ask.results import read_results
@@ -17,7 +18,6 @@ from eval.compare.comparison import Comparison, Drift
 from eval.compare.judge import Judgement
 from eval.compare.logprobs import read_drift
 from eval.metrics.rouge import jieba_version
-from scripts.environment import installed
 from serve.launch.target import base_name
 
 

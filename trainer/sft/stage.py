@@ -16,7 +16,7 @@ from configs.schema import RunConfig
 from trainer import environment
 from trainer.data.prepare import read_rows
 from trainer.plan.layout import count_steps, make_plan, precision_warning, predicted_layout
-from trainer.requirements import check_model_needs, check_needs
+from trainer.requirements import check_driver, check_model_needs, check_needs
 from trainer.sft.checkpoints import find_checkpoint, full_disk_said, last_checkpoint
 from trainer.sft.trackers import tracked
 
@@ -42,6 +42,7 @@ def train_stage(run: RunDir, config: RunConfig, *, force: bool = False) -> Train
         _draw_loss_again(run)
         return None
     again("train", why)
+    check_driver()
     check_needs(config)
     check_model_needs(config, facts.base_model)
     checkpoint = find_checkpoint(run, inputs, force=force)
