@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -108,33 +108,3 @@ def measure_drift(
         interval=Interval(change - width, change + width, confidence, "ratio_t"),
         kl_per_token=float(bounds.sum() / tokens.sum()),
     )
-
-
-def read_prompt_logprobs(
-    token_ids: Sequence[int], positions: Sequence[Mapping[str, Any] | None]
-) -> list[dict[int, float]]:
-    """vLLM's `prompt_logprobs` of one prompt as `measure_drift` takes them.
-
-    Args:
-        token_ids: the prompt's tokens.
-        positions: one entry a token, the first of them null; others map a token id (a string in JSON) to an object with
-            `logprob`.
-
-    Returns:
-        One mapping for each token but the first.
-
-    Raises:
-        ConfigError: when a position lacks its actual token.
-    """
-    read = []
-    for place, (token, position) in enumerate(zip(token_ids, positions, strict=True)):
-        if place == 0:
-            continue
-        logprobs = {int(key): float(entry["logprob"]) for key, entry in (position or {}).items()}
-        if token not in logprobs:
-            raise ConfigError(
-                f"position {place} of the prompt has no log-probability for its own token {token}",
-                "ask /v1/completions with prompt_logprobs of 0 or more and no echo",
-            )
-        read.append(logprobs)
-    return read

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.errors import ConfigError, EndpointError
+from configs.errors import ConfigError, EndpointError, TuneserveError
+from configs.prompt_logprobs import read_prompt_logprobs
 from eval.ask.client import Client, Outcome, check_completion
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.results import canonical_sha256
 from eval.compare.comparison import Drift
-from eval.compare.drift import general_texts, measure_drift, read_prompt_logprobs
+from eval.compare.drift import general_texts, measure_drift
 
 FILE = "drift.logprobs.json"
 
@@ -58,12 +59,16 @@ def text_logprobs(
                     "only vLLM returns prompt_logprobs; a text must fit into its context",
                 )
             choice = outcome.reply["choices"][0]
-            ids, positions = choice.get("prompt_token_ids"), choice.get("prompt_logprobs")
-            if not ids or not positions:
+            ids = choice.get("prompt_token_ids")
+            if not ids:
                 raise EndpointError(
-                    f"{endpoint.base_url} returned no prompt_logprobs", "measure the drift on a vLLM server"
+                    f"{endpoint.base_url} returned no prompt_logprobs with their prompt_token_ids",
+                    "measure the drift on a vLLM server",
                 )
-            found[index] = TextLogprobs(ids[1:], read_prompt_logprobs(ids, positions))
+            try:
+                found[index] = TextLogprobs(ids[1:], read_prompt_logprobs(ids, choice))
+            except TuneserveError as error:
+                raise EndpointError(f"{endpoint.base_url}: {error.message}", error.next_step) from error
 
         body = {
             "model": endpoint.model,

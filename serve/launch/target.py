@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from configs.adapter_inits import require_plain_init
 from configs.console import shell
 from configs.errors import ConfigError
 from configs.handover import Family
@@ -26,11 +27,10 @@ REFUSED_FEATURES = {
     "lora_bias": "has a bias of its own",
     "alora_invocation_tokens": "is an activated one (aLoRA)",
     "layer_replication": "repeats layers of the base",
+    "use_bdlora": "is block-diagonal (BD-LoRA)",
+    "use_qalora": "is a QALoRA adapter",
 }
 """Keys of adapter_config.json that vLLM refuses when they are set (vllm/lora/peft_helper.py)."""
-
-PLAIN_INITS = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")
-"""Beginnings of a training that leave the base as it is; PiSSA, OLoRA, CorDA and LoftQ change it."""
 
 LORA_LAYERS = frozenset(LINEAR_LAYERS)
 """Layers of a Qwen model in which vLLM can add an adapter."""
@@ -212,12 +212,7 @@ def read_adapter(name: str, folder: Path) -> Adapter:
                 f"{file}: {key} is {config[key]!r}: the adapter {what}, which vLLM refuses beside a base",
                 "serve the merged weights: `tuneserve merge RUN`, then `tuneserve serve RUN`",
             )
-    init = config.get("init_lora_weights")
-    if isinstance(init, str) and init.lower() not in PLAIN_INITS:
-        raise ConfigError(
-            f"{file}: init_lora_weights is {init!r}: its training changed the base too, so vLLM refuses it alone",
-            "convert it with PEFT (save_pretrained's path_initial_model_for_weight_conversion), or train without it",
-        )
+    require_plain_init(file, config.get("init_lora_weights"))
     if not isinstance(config.get("r"), int):
         raise ConfigError(f"{file}: no rank (`r`) in it", "it is no LoRA adapter of PEFT; name the folder of one")
     rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])

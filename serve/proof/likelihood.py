@@ -14,6 +14,7 @@ from statistics import fmean
 
 from configs.errors import TuneserveError
 from configs.handover import ProofFigures, ProofRow, read_rows
+from configs.prompt_logprobs import read_prompt_logprobs
 from configs.schema import ProofConfig
 from serve.api.client import ServerClient, in_parallel
 
@@ -70,13 +71,8 @@ def answer_logprob(client: ServerClient, model: str, input_ids: Sequence[int], a
         TuneserveError: vLLM answers without a likelihood for some token of the answer.
     """
     body = {"model": model, "prompt": list(input_ids), "max_tokens": 1, "prompt_logprobs": 0, "temperature": 0}
-    tokens = client.post("/v1/completions", body)["choices"][0]["prompt_logprobs"]
-    if len(tokens) != len(input_ids):
-        raise TuneserveError(
-            f"the server gave likelihoods for {len(tokens)} of {len(input_ids)} prompt tokens",
-            "raise serve.max_model_len; a row of the proof is longer than the served context",
-        )
-    return sum(tokens[i][str(input_ids[i])]["logprob"] for i in range(answer_start, len(input_ids)))
+    read = read_prompt_logprobs(input_ids, client.post("/v1/completions", body)["choices"][0])
+    return sum(read[i - 1][input_ids[i]] for i in range(answer_start, len(input_ids)))
 
 
 def proof_of(rows: Sequence[ProofRow], served: Sequence[float], config: ProofConfig, rounded: bool = False) -> Proof:

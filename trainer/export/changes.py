@@ -13,6 +13,7 @@ from peft.tuners.tuners_utils import check_target_module_exists
 from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError, safe_open
 
+from configs.adapter_inits import require_plain_init
 from configs.errors import ConfigError, TuneserveError
 from configs.model_files import read_json, read_model_config, refuse_special_files, weight_files
 from trainer.architectures import refuse_quantized
@@ -21,9 +22,6 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
 LORA_PARTS = re.compile(r"\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector)(\.weight|\.bias)?$")
 
-# Ways to start an adapter that leave the base weights alone; the others (PiSSA, OLoRA, LoftQ, ...) move part of the
-# base into the adapter, so that adding their result to the original base would count that part twice.
-HARMLESS_INITS = (True, False, "gaussian", "eva", "orthogonal")
 # What PEFT can train and what is no single weight afterwards, or what no base tensor corresponds to.
 UNMERGEABLE = (
     "fan_in_fan_out", "trainable_token_indices", "target_parameters", "layer_replication", "use_bdlora", "arrow_config",
@@ -139,11 +137,7 @@ def read_adapter_config(adapter: Path) -> LoraConfig:
             f"{file}: {used[0]} is set ({getattr(config, used[0])!r}), which cannot become plain weights here",
             "train without it, or merge with PEFT's own merge_and_unload",
         )
-    if config.init_lora_weights not in HARMLESS_INITS:
-        raise ConfigError(
-            f"{file}: init_lora_weights is {config.init_lora_weights!r}, which changed the base before training",
-            "convert the adapter to plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion)",
-        )
+    require_plain_init(file, config.init_lora_weights)
     return config
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs.errors import ConfigError
-from eval.compare.drift import general_texts, kl_lower_bound, measure_drift, read_prompt_logprobs
+from eval.compare.drift import general_texts, kl_lower_bound, measure_drift
 from eval.statistics.mean_of_tasks import mean_interval
 from eval.statistics.tango import tango_interval
 
@@ -63,13 +63,6 @@ def test_the_general_text_is_varied_and_distinct() -> None:
     assert len(texts) >= 24
     assert len(set(texts)) == len(texts)
     assert all(40 <= len(text) <= 600 for text in texts)
-
-
-def test_reading_the_servers_shape() -> None:
-    positions = [None, {"15": {"logprob": -0.5, "rank": 1}, "3": {"logprob": -1.5, "rank": 2}}]
-    assert read_prompt_logprobs([11, 15], positions) == [{15: -0.5, 3: -1.5}]
-    with pytest.raises(ConfigError, match="own token 99"):
-        read_prompt_logprobs([11, 99], positions)
 
 
 def test_mean_over_tasks_keeps_the_width_of_no_flips() -> None:

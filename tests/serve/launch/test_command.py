@@ -212,6 +212,8 @@ def test_a_model_without_a_template_is_refused(tmp_path: Path):
         ("lora_bias", True),
         ("alora_invocation_tokens", [1, 2]),
         ("layer_replication", [[0, 2]]),
+        ("use_bdlora", {"target_modules_bd_a": ["q_proj"]}),
+        ("use_qalora", True),
     ],
 )
 def test_adapters_that_vllm_refuses_are_refused_with_the_way_out(key: str, given: object, tmp_path: Path):

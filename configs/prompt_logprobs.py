@@ -1,0 +1,46 @@
+"""What vLLM says of a prompt's own tokens, under `prompt_logprobs` in answers of `/v1/completions`.
+
+The proof reads the likelihood of an answer there, the evaluation how far a model drifted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from configs.errors import TuneserveError
+
+
+def read_prompt_logprobs(token_ids: Sequence[int], choice: Mapping[str, Any]) -> list[dict[int, float]]:
+    """Log-probabilities (natural logarithm) by token id, one mapping for each token of the prompt but the first.
+
+    Args:
+        token_ids: the prompt's tokens.
+        choice: of the answer. Its `prompt_logprobs` has one entry a token, the first of them null; the others map
+            token ids (strings in JSON) to objects with `logprob`, the actual token always among them.
+
+    Raises:
+        TuneserveError: there are none, they are of another number of tokens, or a token's own is not among them.
+    """
+    positions = choice.get("prompt_logprobs")
+    if not positions:
+        raise TuneserveError(
+            "the server returned no prompt_logprobs", "serve the model with vLLM: no other server is known to give them"
+        )
+    if len(positions) != len(token_ids):
+        raise TuneserveError(
+            f"the server gave log-probabilities for {len(positions)} of {len(token_ids)} prompt tokens",
+            "raise serve.max_model_len; a text is longer than the served context",
+        )
+    read = []
+    for place, (token, position) in enumerate(zip(token_ids, positions, strict=True)):
+        if place == 0:
+            continue
+        logprobs = {int(key): float(entry["logprob"]) for key, entry in (position or {}).items()}
+        if token not in logprobs:
+            raise TuneserveError(
+                f"position {place} of the prompt has no log-probability for its own token {token}",
+                "ask /v1/completions with prompt_logprobs of 0 or more and no echo",
+            )
+        read.append(logprobs)
+    return read
