@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that is checked: lint, types, tests. `bash scripts/test.sh [pytest arguments]`; `-n 0` runs them one by one.
+# Everything that is checked: lint, types, who imports whom, tests. `bash scripts/test.sh [pytest arguments]`; `-n 0` runs them one by one.
 # The slow tests run a real trainer and a real vLLM server; `bash scripts/test.sh -m 'not slow'` leaves them out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,5 +7,6 @@ bash scripts/setup.sh --dev
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy
+.venv/bin/lint-imports --no-cache
 # Two processes: most of the time goes into imports of vLLM and Unsloth, which use one core.
 exec .venv/bin/python -m pytest -n 2 --no-loadscope-reorder "$@"
