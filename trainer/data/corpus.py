@@ -12,6 +12,7 @@ from configs.columns import part_of
 from configs.errors import DataError
 from configs.schema import RunConfig, SourceConfig
 from configs.tables import BadRow, RawRow
+from configs.tables.raw import looks_like_a_row
 from trainer.data.cleaning import Dropped, clean
 from trainer.data.dataset_info import DataFile
 from trainer.data.identity import Identity, identify
@@ -135,6 +136,7 @@ def _clean_all(
     readers: dict[str, RowReader] = {}
     unknown: Counter[str] = Counter()
     counts: Counter[str] = Counter()
+    firsts: dict[str, RawRow] = {}
     conversations: list[Known] = []
     keep_repeats = config.data.repeated_prompts == "keep"
     for row in rows:
@@ -145,6 +147,7 @@ def _clean_all(
         reader = readers.get(name)
         if reader is None:
             reader = readers[name] = RowReader(source, described.get(name) or DataFile(name), ignored)
+            firsts[name] = row
         counts[name] += 1
         try:
             conversation = reader.read(row)
@@ -162,7 +165,7 @@ def _clean_all(
         conversations.append((cleaned.conversation, identify(cleaned.conversation)))
     for name, reader in readers.items():
         if unknown[name] == counts[name]:
-            raise _unknown_layout(reader, tally)
+            raise _unknown_layout(reader, tally, firsts[name])
     if not readers:
         found, mend = in_words((r, n, tally.places[r], tally.found_in(r)) for r, n in tally.counts.items())
         raise DataError(f"{source.path}: no row can be read: {found}", mend)
@@ -170,7 +173,7 @@ def _clean_all(
     return conversations, [reader.finish() for reader in readers.values()]
 
 
-def _unknown_layout(reader: RowReader, tally: Tally) -> DataError:
+def _unknown_layout(reader: RowReader, tally: Tally, first: RawRow) -> DataError:
     """No row of a file fits a layout: what was found, and what to do, as far as the columns tell."""
     columns = reader.seen_columns
     place = tally.places["missing_columns"][:1]
@@ -181,6 +184,8 @@ def _unknown_layout(reader: RowReader, tally: Tally) -> DataError:
     )
     if len(columns) == 1 and (sign := next((s for s in (";", "\t", "|") if s in columns[0]), None)):
         return DataError(message, f"the cells look separated by {sign!r}: save the file as CSV with commas")
+    if looks_like_a_row(first.value.values(), frozenset()):
+        return DataError(message, f"the names of the columns stand in {first.place}: take what is above that row out")
     if [c.casefold() for c in columns] in (["text"], ["content"]):
         return DataError(message, "one column of running text is for pre-training; give rows of question and answer")
     answer = next((c for c in columns if part_of(c) == "answer"), "my_answer")

@@ -66,11 +66,29 @@ NOT_A_FAULT = {"duplicate", "leak", "marked_bad", "excluded_row", "all_excluded"
 
 _NO_TOOLS = "take a model whose chat template writes tool calls, such as Qwen/Qwen3-8B, or leave those rows out"
 WAYS_OUT = {
+    "not_utf8": "save those lines in UTF-8",
+    "not_json": "write one JSON object a line, as json.dumps does",
+    "not_an_object": 'write rows as objects: {"instruction": ..., "output": ...}',
+    "wrong_number_of_columns": "put cells that hold a comma into quotes",
+    "several_conversations": "write one row a conversation",
+    "raw_segments": "write the rows as messages",
+    "bad_flag": "write true, false, 0 or 1",
+    "bad_tool_call": 'write calls as {"name": ..., "arguments": {...}}',
+    "bad_tools": 'write tools as [{"name": ..., "parameters": {...}}]',
+    "bad_history": "write history as [[question, answer], ...]",
+    "lone_surrogate": "write the whole character, or leave it out",
+    "no_answer": "give those rows an assistant's message, or take them out",
+    "empty_answer": "write the answer, or take those rows out",
+    "empty_question": "write the question, or take those rows out",
+    "role_order": "join what one speaker says in a row; a call needs a tool's answer before anyone else speaks",
+    "think_spoken_of": "write the tag another way, or take those rows out",
+    "two_reasonings": "leave one of the two out",
     "missing_columns": "map the columns on the source, e.g. columns: {instruction: my_question, output: my_answer}",
     "unknown_role": "say on the source who speaks, e.g. roles: {seller: assistant, buyer: user}",
     "not_text": "write text into that column, or map another one with columns",
     "several_answers": "keep one answer a row, or write one row an answer",
-    "media": "take those rows out, or say data.ignore_columns: [images] where the text is enough on its own",
+    "media": "take those rows out; where the text is enough, say data.ignore_columns: [images] and take marks "
+    "such as <image> out of it",
     "answer_repeats_prompt": "set data.repeated_prompts=keep if the answer rightly repeats the question "
     "(a correction without a mistake, a continuation)",
     "think_unclosed": "take the cut rows out, or distill them again with a larger max_tokens",
@@ -84,7 +102,7 @@ WAYS_OUT = {
     "leak": "take the shared questions out of the held-out file",
     "marked_bad": "give rows with good answers too",
 }
-"""The line or the step that mends what a rule found; the rows themselves have to be mended for the others."""
+"""The line or the step that mends what a rule found."""
 
 
 def is_drop(rule: str) -> bool:

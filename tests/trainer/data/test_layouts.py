@@ -365,6 +365,12 @@ def test_rows_of_several_layouts_stand_in_one_file(tmp_path: Path) -> None:
     [
         ("a.jsonl", '{"标题": "一", "正文": "二"}', "the columns are 标题, 正文", "columns: {instruction:"),
         ("a.jsonl", '{"text": "一段文字"}', "the columns are text", "for pre-training"),
+        (
+            "a.csv",
+            "客服问答,\ninstruction,output\n一,二",
+            "the columns are 客服问答",
+            "names of the columns stand in a.csv:2",
+        ),
         ("a.csv", "instruction;output\n一;二", "the columns are instruction;output", "separated by ';'"),
     ],
 )
