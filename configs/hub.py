@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from configs.errors import ConfigError, TuneserveError, first_line
 from configs.model_files import WEIGHTS, check_model_folder
@@ -109,12 +110,30 @@ class _Client:
     """All errors that it raises."""
 
 
+def stay_with_the_named_hub() -> None:
+    """With a mirror in `HF_ENDPOINT`, turns Xet off: files in chunks come from Hugging Face's own hosts, not from it.
+
+    Call it before anything is fetched from Hugging Face.
+    """
+    host = urlsplit(os.environ.get("HF_ENDPOINT", "")).hostname or "huggingface.co"
+    if host in ("huggingface.co", "hf.co") or host.endswith((".huggingface.co", ".hf.co")):
+        return
+    os.environ["HF_HUB_DISABLE_XET"] = "1"
+    # The client reads the variable once, while it is imported, which may be behind us.
+    from huggingface_hub import constants
+
+    constants.HF_HUB_DISABLE_XET = True
+
+
 def _huggingface() -> _Client:
+    stay_with_the_named_hub()
     import huggingface_hub
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     unknown = (RepositoryNotFoundError, HFValidationError)
-    return _Client("Hugging Face", "HF_TOKEN", huggingface_hub.snapshot_download, unknown, (OSError, ValueError))
+    # A mirror that answers in other words than the hub meets the client in the last three.
+    failures = (OSError, ValueError, LookupError, TypeError, AttributeError)
+    return _Client("Hugging Face", "HF_TOKEN", huggingface_hub.snapshot_download, unknown, failures)
 
 
 def _modelscope() -> _Client:

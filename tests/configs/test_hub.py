@@ -1,12 +1,20 @@
 """Model names become folders, or errors that say what to do."""
 
+import hashlib
 import json
+import os
+import socket
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from configs.errors import ConfigError, TuneserveError
 from configs.hub import resolve_model
+from tests.eval.conftest import serving
 
 
 @pytest.fixture
@@ -51,3 +59,69 @@ def test_offline_an_uncached_hub_id_is_said_to_be_uncached(tmp_path: Path, monke
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     with pytest.raises(TuneserveError, match="not in the cache of Hugging Face"):
         resolve_model("nobody/no-such-model", offline=True)
+
+
+class Mirror:
+    """A hub on this machine with one model, which offers its files through Hugging Face's Xet as well."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files, self.paths = files, []
+        self.app = web.Application()
+        self.app.router.add_route("*", "/{path:.*}", self._answer)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.paths.append(request.path)
+        sha, sums = "a" * 40, {name: hashlib.sha256(content).hexdigest() for name, content in self.files.items()}
+        if request.path.startswith("/api/"):
+            entries = [
+                {"type": "file", "path": n, "rfilename": n, "size": len(b), "oid": sums[n], "xetHash": sums[n],
+                 "lfs": {"oid": sums[n], "sha256": sums[n], "size": len(b), "pointerSize": 100}}
+                for n, b in self.files.items()
+            ]  # fmt: skip
+            model = {"id": "owner/tiny", "modelId": "owner/tiny", "sha": sha, "siblings": entries, "tags": []}
+            return web.json_response(entries if "/tree/" in request.path else model)
+        name = request.path.rpartition("/")[2]
+        if name not in self.files:
+            return web.Response(status=404, headers={"X-Error-Code": "EntryNotFound"})
+        headers = {
+            "ETag": f'"{sums[name]}"', "X-Repo-Commit": sha, "X-Linked-Etag": f'"{sums[name]}"',
+            "X-Xet-Hash": sums[name],
+            "X-Linked-Size": str(len(self.files[name])),
+            "Link": '<https://huggingface.co/api/models/owner/tiny/xet-read-token/main>; rel="xet-auth", '
+            f'<https://cas-server.xethub.hf.co/v1/reconstructions/{sums[name]}>; rel="xet-reconstruction-info"',
+        }  # fmt: skip
+        return web.Response(body=self.files[name], headers=headers)
+
+
+def test_with_a_mirror_no_other_host_is_contacted(folder: Path) -> None:
+    """Every connection that is not to this machine goes to a proxy, which writes it down and refuses it."""
+    (folder / "tokenizer.json").write_text('{"model": {"type": "BPE"}}', encoding="utf-8")
+    mirror = Mirror({file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()})
+    contacted: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as proxy, serving(mirror) as hub:  # type: ignore[arg-type]
+
+        def record() -> None:
+            while True:
+                try:
+                    connection, _ = proxy.accept()
+                except OSError:
+                    return
+                with connection:
+                    contacted.append(connection.recv(4096).partition(b"\r\n")[0])
+
+        threading.Thread(target=record, daemon=True).start()
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.upper().startswith(("HF_", "NO_PROXY"))},
+            **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), address),
+            "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "HF_HOME": str(folder / "hf"),
+            "HF_ENDPOINT": hub.base_url.removesuffix("/v1"),
+        }  # fmt: skip
+        code = "import huggingface_hub; from configs.hub import resolve_model; print(resolve_model('owner/tiny'))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        proxy.close()
+    assert done.returncode == 0, done.stderr
+    assert any(path.endswith("model.safetensors") for path in mirror.paths)
+    assert contacted == []

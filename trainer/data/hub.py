@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from configs.errors import DataError, first_line
-from configs.hub import fetch, stays_offline
+from configs.hub import fetch, stay_with_the_named_hub, stays_offline
 from configs.schema import SourceConfig
 from configs.tables import TABLES
 
@@ -27,6 +27,7 @@ def load_hub(path: str, source: SourceConfig, hub: str, offline: bool) -> Any:
         TuneserveError: it cannot be fetched from ModelScope.
         DataError: Hugging Face does not have it or cannot be reached, or its files cannot be read as rows.
     """
+    stay_with_the_named_hub()
     from datasets import DownloadConfig, load_dataset
     from datasets.exceptions import DatasetsError
 
