@@ -90,8 +90,9 @@ def _make_folder() -> str:
     room = LONGEST_SOCKET - len(f"/{FOLDER_PREFIX}12345678/") - len("2c6df924-0575-4aa1-b21b-09b1044b58e3")
     parent = tempfile.gettempdir()
     folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=parent if len(os.fsencode(parent)) <= room else "/tmp")
-    os.mkfifo(f"{folder}/tether", 0o600)
-    os.open(f"{folder}/tether", os.O_RDWR | os.O_NONBLOCK)  # never closed: its end is the end of this process
+    os.mkfifo(f"{folder}/new", 0o600)
+    os.open(f"{folder}/new", os.O_RDWR | os.O_NONBLOCK)  # never closed: its end is the end of this process
+    os.rename(f"{folder}/new", f"{folder}/tether")  # a pipe of that name that nobody holds is for the next sweep
     return folder
 
 

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -25,6 +26,7 @@ from serve import service
 from serve.api.adapters import served_models
 from serve.launch.job import ServeJob
 from serve.process import guardian, supervisor
+from serve.process.guarded import GuardedProcess
 from serve.process.server import StartFailed, VllmServer
 from serve.process.supervisor import Supervisor
 from serve.state import adapters as loaded
@@ -293,6 +295,17 @@ def test_nothing_stays_in_the_temporary_folder(tmp_path: Path, marker: str, monk
             assert not abandoned.exists()
 
 
+def test_many_starts_at_once_leave_each_others_folders_alone(tmp_path: Path):
+    def start(number: int) -> int | None:
+        lock = PortLock.take(free_port())
+        assert lock
+        process = GuardedProcess.start(["sh", "-c", "test -p $TUNESERVE_TETHER"], os.environ, tmp_path / "log", lock)
+        return process.wait(30)
+
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(start, range(36))) == [0] * 36
+
+
 def test_a_detached_server_lives_on_and_is_found_and_stopped(tmp_path: Path, marker: str, monkeypatch):
     monkeypatch.setattr(service, "look_before", lambda job, console: None)  # the fake has no model files
     port = free_port()
@@ -339,6 +352,7 @@ from pathlib import Path
 from rich.console import Console
 from configs.schema import ServeConfig
 from serve.launch.job import ServeJob
+from serve.process.guarded import GuardedProcess
 from serve.process.server import VllmServer
 from serve.service import detach_running
 from tests.serve.fakes import fake_command

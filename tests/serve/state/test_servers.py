@@ -60,7 +60,7 @@ def run_cli(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
     return int(end.value.code or 0), " ".join((said.out + said.err).split())
 
 
-@pytest.mark.parametrize("content", DAMAGED)
+@pytest.mark.parametrize("content", DAMAGED, ids=range(len(DAMAGED)))
 def test_a_damaged_state_file_hides_no_other_server(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     write_state(known(PORTS[1], tmp_path))
     state_file(PORTS[2]).write_bytes(content)
@@ -82,7 +82,7 @@ def test_a_damaged_state_file_hides_no_other_server(content: bytes, tmp_path: Pa
     assert not state_file(PORTS[2]).exists()
 
 
-@pytest.mark.parametrize("content", [*DAMAGED[:6], b'{"a": 1}', b'{"a": ["b"]}', b"[" * 100_000])
+@pytest.mark.parametrize("content", [*DAMAGED[:6], b'{"a": 1}', b'{"a": ["b"]}', b"[" * 100_000], ids=range(9))
 def test_a_damaged_note_of_adapters_hides_no_server(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     write_state(known(PORTS[3], tmp_path))
     adapters.note_change(PORTS[3], "came", tmp_path)
