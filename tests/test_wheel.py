@@ -17,12 +17,12 @@ LEFT_OUT = ("scripts/bench/", "scripts/demo_model/", "serve/deploy/")
 USED = """
 import configs, json
 from configs.load import load_config
+from configs.pins import pins
 from configs.schema import TaskConfig
 from eval.compare.drift import general_texts
 from eval.report.words import ReportWords
 from eval.tasks import load_task
 from eval.tasks.exam import EXAMS
-from scripts.environment import pins
 from trainer.plan.estimate import load_calibration
 
 print(configs.__file__)

@@ -41,17 +41,18 @@ def said() -> tuple[set[str], set[str], set[str]]:
     """What the sources say: keys handed to `say` and `Sentence`, patterns of keys put together, and all strings."""
     keys, patterns, strings = set(), set(), set()
     for file in (file for room in ROOMS for file in (ROOT / room).rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        text = file.read_text(encoding="utf-8")
+        # Other things speak as well, such as set-up; theirs are no keys.
+        speakers = {"Sentence", "words.say", "self.words.say", "self.say"} | ({"say"} if "words.say" in text else set())
+        for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 strings.add(node.value)
             if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
                 parts = [re.escape(part.value) if isinstance(part, ast.Constant) else r"[\w.]+" for part in node.values]
                 if re.fullmatch(r"[a-z_]+\\\..*", "".join(parts)):
                     patterns.add("".join(parts))
-            called = getattr(node, "func", None)
-            name = getattr(called, "attr", getattr(called, "id", None))
-            if name in {"say", "Sentence"} and node.args and isinstance(node.args[0], ast.Constant):
-                keys.add(node.args[0].value)
+            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                keys |= {node.args[0].value} if ast.unparse(node.func) in speakers else set()
     for file in (ROOT / "eval").rglob("*.j2"):
         for _, key, more in IN_TEMPLATES.findall(file.read_text(encoding="utf-8")):
             _ = patterns.add(re.escape(key) + r"[\w.]+") if more else keys.add(key)
