@@ -8,16 +8,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
-from jinja2.ext import loopcontrols
+from jinja2 import TemplateError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from configs.chat_template import TemplateFailed, rendered
 from configs.errors import ConfigError
 from configs.handover import Family
 from configs.model_files import read_json
-
-_PROBE = [{"role": "user", "content": "你好"}]
+from configs.template_family import QUESTION, template_family
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,9 @@ def render(source: str, messages: list[dict[str, Any]], **kwargs: Any) -> str:
 
     Only for looking at a template's behaviour: prompts that a model sees are built by vLLM.
     """
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation]
+    )
     environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
     environment.globals["raise_exception"] = _raise
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
@@ -78,16 +80,18 @@ def render(source: str, messages: list[dict[str, Any]], **kwargs: Any) -> str:
 
 
 def _family(source: str, folder: Path) -> Family:
+    settings = read_json(folder / "tokenizer_config.json")
+    named = {name: settings.get(name) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
+    specials = {name: token["content"] if isinstance(token, dict) else token for name, token in named.items() if token}
+    question = [{"role": "user", "content": QUESTION}]
     try:
-        on = rendered(lambda: render(source, _PROBE, enable_thinking=True), folder)
-        off = rendered(lambda: render(source, _PROBE, enable_thinking=False), folder)
+        return template_family(
+            lambda thinking: rendered(lambda: render(source, question, enable_thinking=thinking, **specials), folder)
+        )
     except TemplateFailed as error:
         raise ConfigError(
             f"{folder}: the chat template cannot be rendered: {error}", "copy the template of the base model again"
         ) from error
-    if on != off:
-        return "switchable"
-    return "always" if on.rstrip().endswith("<think>") else "none"
 
 
 def _tool_parser(source: str) -> str | None:
@@ -95,6 +99,16 @@ def _tool_parser(source: str) -> str | None:
         return None
     # Qwen3-Coder and Qwen3.5 write calls as <function=name>; Qwen2.5 and Qwen3 as one JSON object.
     return "qwen3_coder" if "<function=" in source else "hermes"
+
+
+class _Generation(Extension):
+    """`{% generation %}`, with which templates mark what a trainer learns; it renders what it holds."""
+
+    tags = {"generation"}  # noqa: RUF012 - jinja2 declares it so
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 def _raise(message: str) -> None:

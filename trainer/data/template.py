@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 from configs.chat_template import TemplateFailed, rendered
 from configs.errors import ConfigError, first_line
 from configs.handover import Family
+from configs.template_family import QUESTION, template_family
 from trainer.architectures import refuse_own_code
 
 Message = dict[str, Any]
@@ -34,7 +35,7 @@ CALL_MARK = "<tool_call>"
 """Stands before the name of a called function where an answer is written down for comparison."""
 
 _THINK = re.compile(r"^\s*<think>(.*?)</think>\s*", re.DOTALL)
-_QUESTION, _ANSWER = "问题标记", "回答标记"
+_ANSWER = "回答标记"
 # Two private-use planes: a character of the second stands in when the text already uses the first.
 _PRIVATE_PLANES = (0xF0000, 0x100000)
 
@@ -167,7 +168,7 @@ class ChatCodec:
     @cached_property
     def encodes_in_parts(self) -> bool:
         """Whether encoding the stretches between added tokens one by one gives what encoding the whole text gives."""
-        messages = [{"role": "user", "content": f" {_QUESTION} 1\n"}, {"role": "assistant", "content": _ANSWER}]
+        messages = [{"role": "user", "content": f" {QUESTION} 1\n"}, {"role": "assistant", "content": _ANSWER}]
         text = self.render(messages, tools=None, thinking=False, prompt=False)
         return self.encode_guarded(text, {}) == self.encode(text)
 
@@ -215,23 +216,18 @@ def inspect_template(tokenizer: Any) -> TemplateFacts:
     """
 
     def render(turns: int, thinking: bool, prompt: bool) -> str:
-        messages = [{"role": "user", "content": _QUESTION}, {"role": "assistant", "content": _ANSWER}][:turns]
+        messages = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": _ANSWER}][:turns]
         return _rendered(tokenizer, messages, tools=None, prompt=prompt, thinking=thinking)
 
     name = tokenizer.name_or_path
     try:
-        on, off = render(1, True, True), render(1, False, True)
+        family = template_family(lambda thinking: render(1, thinking, True))
         full = render(2, False, False)
     except TemplateFailed as error:
         raise ConfigError(
             f"{name}: the chat template cannot render a question and an answer: {error}",
             "copy the template of the model's publisher again",
         ) from error
-    if on != off:
-        family: Family = "switchable"
-    else:
-        opened = on.rpartition(_QUESTION)[2]
-        family = "always" if opened.count("<think>") > opened.count("</think>") else "none"
 
     added = {str(token): i for i, token in tokenizer.added_tokens_decoder.items()}
     end = _alternation(added).search(full.rpartition(_ANSWER)[2]) if _ANSWER in full else None
