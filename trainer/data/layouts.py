@@ -190,7 +190,7 @@ class RowReader:
                 read = read | {"reasoning"}
             if head and messages and messages[0] == head[0]:
                 head = []
-            layout = "sharegpt" if "from" in self._turns.used else "messages"
+            layout = "sharegpt" if self._turns.say_from(cell) else "messages"
             return layout, read | _PREFERENCE, head + messages, tools
         if wanted in ("messages", "sharegpt"):
             raise BadLayout("missing_columns", f"columns {', '.join(value)}, no conversation")
@@ -235,7 +235,7 @@ class RowReader:
             turns = unpacked(cell) if part != "input" else cell
             if isinstance(turns, dict) and isinstance(turns.get("messages"), list):  # OpenAI's preference data
                 turns = turns["messages"]
-            if isinstance(turns, list) and turns and isinstance(turns[0], dict):
+            if self._turns.are_messages(turns):
                 return self._turns.read(turns, column, self._note)
             text = text_of(cell, f"column {column}", self._note)
             if text in texts:
@@ -322,7 +322,7 @@ class RowReader:
                 raise BadLayout("several_answers", f"column {column}: {kind_of(cell)}")
             return [{"role": "assistant", "content": texts[0]}]
         turns = cell if isinstance(cell, list) else [cell]
-        if all(isinstance(turn, dict) and ("role" in turn or "from" in turn) for turn in turns) and turns:
+        if self._turns.are_messages(turns):
             return self._turns.read(turns, column, self._note)
         return [{"role": "assistant", "content": text_of(cell, f"column {column}", self._note)}]
 
@@ -352,6 +352,8 @@ class RowReader:
                 return asked + [m for m in answer if m["role"] == "assistant"][-1:]
             return system + answer
         self._reason(shape, value, answer[-1])
+        if asked and asked[-1]["role"] == "assistant" and asked[-1]["content"] == answer[-1]["content"]:
+            return asked
         return asked + answer
 
     def _answer_differs(self, shape: Shape, value: dict[str, Any], chosen: Any) -> bool:

@@ -86,6 +86,20 @@ class TurnReader:
             messages += self._one(turn, where, note)
         return join_calls(messages)
 
+    def are_messages(self, value: Any) -> bool:
+        """Whether a cell is a list of messages that say who speaks, rather than a text or other objects."""
+        role = self.columns.get("role")
+        return (
+            isinstance(value, list)
+            and bool(value)
+            and all(isinstance(turn, dict) and any(key == role or is_role_key(key) for key in turn) for turn in value)
+        )
+
+    def say_from(self, value: Any) -> bool:
+        """Whether messages say who speaks under `from`, as ShareGPT's do."""
+        turns = self._list(value, "")
+        return bool(turns) and isinstance(turns[0], dict) and "from" in turns[0]
+
     def _list(self, value: Any, where: str) -> list[Any]:
         turns = unpacked(value)
         if isinstance(turns, dict):
@@ -297,4 +311,4 @@ def split_transcript(text: str) -> list[Message]:
         role = "user" if mark.group(1).casefold() in _ASKING else "assistant"
         if said or end < len(text):
             messages.append({"role": role, "content": said})
-    return messages if any(m["role"] == "assistant" for m in messages) or len(marks) > 1 else []
+    return messages

@@ -81,6 +81,7 @@ def chat(*roles: str, key: str = "role", text: str = "content") -> list[dict[str
          "preferred_output": chat("user", "assistant")[1:], "non_preferred_output": chat("user", "assistant")[1:]},
         {"prompt": Q, "chosen": chat("user", "assistant"), "rejected": chat("user", "assistant"),
          "messages": chat("user", "assistant"), "score_chosen": 8.0},
+        {"messages": chat("user", "assistant"), "chosen": A, "rejected": "滚。"},
         {"conversation": [{"input": Q, "output": A}], "source": "books"},
         {"conversations": [Q, A]},
         {"instruction": Q, "input": "", "output": A,
@@ -96,6 +97,11 @@ def chat(*roles: str, key: str = "role", text: str = "content") -> list[dict[str
 )  # fmt: skip
 def test_a_question_and_its_answer_are_read_in_every_layout(tmp_path: Path, row: dict[str, Any]) -> None:
     assert texts(the_one(tmp_path, row)) == ASKED
+
+
+def test_a_question_of_json_stays_text(tmp_path: Path) -> None:
+    asked = '[{"name": "货架"}]'
+    assert texts(the_one(tmp_path, {"question": asked, "answer": A})) == [("u", asked), ("a", A)]
 
 
 def test_a_line_that_is_a_list_of_messages_is_a_conversation(tmp_path: Path) -> None:
