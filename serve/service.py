@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -181,7 +182,7 @@ def logs(which: str | Path | None = None, follow: bool = False, lines: int = 50)
     state = find_server(which)
     log = Path(state.log)
     with log.open(encoding="utf-8", errors="replace") as handle:
-        yield from handle.readlines()[-lines:]
+        yield from deque(handle, lines)
         while follow:
             line = handle.readline()
             if line:

@@ -90,26 +90,29 @@ def bind_error(host: str, port: int) -> int | None:
 
 def port_owner(port: int) -> str | None:
     """`name (pid N): command line` of the process that listens on a port; None when it belongs to another user."""
-    return next(map(_described, _listeners(port)), None)
+    return next((_described(pid) for pid, _ in _listeners(port)), None)
 
 
 def port_sharers(port: int, session: int) -> str | None:
-    """The processes outside a session that listen on a port together with it; None where there are none.
+    """The processes outside a session that listen on one of its addresses and a port; None where there are none.
 
-    vLLM's way of listening lets two servers of one user have one port, each with a part of the requests.
+    vLLM's way of listening lets two servers of one user have one address and port, each with a part of the requests.
     """
-    strangers = []
-    for pid in _listeners(port):
+    addresses, strangers = set(), []
+    for pid, address in _listeners(port):
         with suppress(ProcessLookupError):  # it has ended
-            if os.getsid(pid) != session:
-                strangers.append(_described(pid))
-    return ", ".join(strangers) or None
+            if os.getsid(pid) == session:
+                addresses.add(address)
+            else:
+                strangers.append((pid, address))
+    return ", ".join(_described(pid) for pid, address in strangers if address in addresses) or None
 
 
-def _listeners(port: int) -> list[int]:
+def _listeners(port: int) -> list[tuple[int, str]]:
+    """Process and address of everything that listens on a port and may be looked at."""
     found = psutil.net_connections("tcp")
-    at_port = (c for c in found if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port)
-    return sorted({c.pid for c in at_port if c.pid})
+    listening = ((c.pid, c.laddr) for c in found if c.status == psutil.CONN_LISTEN and c.pid and c.laddr)
+    return sorted({(pid, local.ip) for pid, local in listening if local.port == port})
 
 
 def _described(pid: int) -> str:

@@ -193,9 +193,11 @@ def test_of_two_servers_for_one_port_the_second_is_refused_and_touches_nothing(t
 def test_a_port_that_another_process_shares_is_refused(tmp_path: Path, marker: str):
     """As a vLLM that was started by hand does, and does not listen yet when ours looks."""
     port = free_port()
-    with socket.socket() as other:
+    with socket.socket() as other, socket.socket() as elsewhere:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         other.bind(("127.0.0.1", port))
+        elsewhere.bind(("127.0.0.2", port))
+        elsewhere.listen()
         server = VllmServer(fake_command(port, marker, "--reuse-port"), tmp_path / "serve.log")
         server.lock = PortLock.take(port)
         with pytest.MonkeyPatch.context() as patch:
@@ -203,6 +205,7 @@ def test_a_port_that_another_process_shares_is_refused(tmp_path: Path, marker: s
             server.start()
         try:
             until(server.client.healthy)
+            server._check_names()  # the same port of another address is another server's business
             other.listen()
             with pytest.raises(StartFailed, match=rf"\(pid {os.getpid()}\).* listens on port {port} too"):
                 server._check_names()
