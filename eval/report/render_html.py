@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from configs.console import visible
 from eval.compare.comparison import Comparison, Flip, GroupComparison, TaskComparison
 from eval.compare.tradeoff import tradeoff
 from eval.report import charts, figures
@@ -35,6 +36,8 @@ def render_html(comparisons: Sequence[Comparison], words: ReportWords = ENGLISH)
         autoescape=True,
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,
+        # Half of a surrogate pair cannot be written, a mark that turns the direction would hide what an answer says.
+        finalize=lambda value: visible(value) if type(value) is str else value,
     )
     environment.filters["code"] = _code
     points = tradeoff(comparisons)
@@ -57,7 +60,7 @@ def render_html(comparisons: Sequence[Comparison], words: ReportWords = ENGLISH)
 
 def _code(sentence: str) -> Markup:
     """The sentence, escaped, with what stands between backticks as code."""
-    parts = (escape(part) for part in sentence.split("`"))
+    parts = (escape(part) for part in visible(sentence).split("`"))
     return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else p for i, p in enumerate(parts))
 
 

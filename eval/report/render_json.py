@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from eval.compare.comparison import SCHEMA_VERSION, Comparison, Sentence
 from eval.report.words import ENGLISH, ReportWords
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def as_json(comparison: Comparison, words: ReportWords = ENGLISH) -> dict[str, Any]:
@@ -28,7 +31,9 @@ def render_json(comparison: Comparison, words: ReportWords = ENGLISH) -> str:
     Raises:
         ValueError: when a figure is not finite, which JSON cannot hold.
     """
-    return json.dumps(as_json(comparison, words), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    text = json.dumps(as_json(comparison, words), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    # Half of a surrogate pair, which a file's name may bring, can only be written as an escape.
+    return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def _plain(value: Any, words: ReportWords) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 
+from configs.console import visible
 from eval.compare.comparison import Comparison
 from eval.report.words import ENGLISH, ReportWords
 
@@ -46,4 +47,4 @@ def _case(suite: ElementTree.Element, name: str, state: str, reason: str) -> Non
 
 
 def _clean(value: str) -> str:
-    return _FORBIDDEN.sub("\ufffd", value)
+    return _FORBIDDEN.sub("\ufffd", visible(value))

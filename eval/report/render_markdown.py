@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from configs.console import visible
 from eval.compare.comparison import Comparison
 from eval.report.rows import Rows, Table
 from eval.report.words import ENGLISH, ReportWords
@@ -24,7 +25,7 @@ def render_markdown(comparison: Comparison, words: ReportWords = ENGLISH) -> str
         if table is not None:
             lines += _table(table)
     lines += [f"## {say('facts')}", ""]
-    lines += [f"- {fact.label}: {fact.value}" for fact in rows.facts()]
+    lines += [f"- {fact.label}: {_cell(fact.value)}" for fact in rows.facts()]
     drift = rows.drift()
     lines += [f"- {drift}", ""] if drift else [""]
     if training := rows.training():
@@ -43,5 +44,6 @@ def _table(table: Table) -> list[str]:
 
 
 def _cell(value: str) -> str:
-    """Text that cannot break a table or become HTML."""
-    return value.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    """Text that cannot break a table, become HTML, a link or a picture, or hide what it says."""
+    plain = visible(value).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return plain.replace("](", "]\\(")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.files import write_atomically
+from configs.names import file_name_from
 from eval.compare.comparison import Comparison
 from eval.report.render_html import render_html
 from eval.report.render_json import render_json
@@ -26,7 +27,7 @@ def write_reports(comparisons: Sequence[Comparison], folder: Path, words: Report
     folder.mkdir(parents=True, exist_ok=True)
     texts = {"report.html": render_html(comparisons, words)}
     for comparison in comparisons:
-        stem = "report" if len(comparisons) == 1 else f"report.{comparison.tuned.replace('/', '_')}"
+        stem = "report" if len(comparisons) == 1 else f"report.{file_name_from(comparison.tuned, 'tuned')}"
         texts[f"{stem}.md"] = render_markdown(comparison, words)
         texts[f"{stem}.json"] = render_json(comparison, words)
         texts[f"{stem}.junit.xml"] = render_junit(comparison, words)

@@ -1,5 +1,6 @@
 """The files of a report."""
 
+import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,3 +31,21 @@ def test_files_of_a_run(tmp_path: Path) -> None:
     again = {name: path.read_bytes() for name, path in written.items()}
     assert write_reports([build()], tmp_path / "report") == written
     assert again == {name: path.read_bytes() for name, path in written.items()}
+
+
+HARM = "<script>alert(1)</script> ![x](http://127.0.0.1/y) [/x] :smile: a|b\x1b]52;c;Zm9v\x07\x00\u202e\ud800"
+
+
+def test_what_others_wrote_is_shown_in_every_report_and_does_nothing(tmp_path: Path) -> None:
+    comparison = build()
+    quoting = next(task for task in comparison.tasks if task.flips)
+    flip = replace(quoting.flips[0], question=HARM, tuned_answer=HARM)
+    tasks = tuple(replace(task, flips=(flip,)) if task is quoting else task for task in comparison.tasks)
+    files = write_reports([replace(comparison, tuned=HARM, base=HARM, tasks=tasks)], tmp_path)
+    texts = {name: file.read_text(encoding="utf-8") for name, file in files.items() if file.suffix != ".json"}
+    assert len(texts) == 3
+    for name, text in texts.items():
+        assert "<script>alert" not in text, name
+        assert not set(text) & set("\x00\x07\x1b\u202e\ud800"), name
+    ElementTree.fromstring(texts["report.junit.xml"])
+    assert "]\\(http" in texts["report.md"]
