@@ -48,7 +48,7 @@ def test_the_trained_adapter_is_proved_and_found_equal(adapter_server: VllmServe
     assert checks.proof.passed, checks.proof.sentence()
     assert checks.proof.recovered == pytest.approx(1, abs=0.05)
     checks.require()
-    assert json.loads(json.dumps(checks.figures()))["proof"]["passed"]
+    assert json.loads(checks.figures().model_dump_json())["proof"]["passed"]
 
 
 @pytest.mark.parametrize("mistake", ["half", "skipped", "tiny-base"])
