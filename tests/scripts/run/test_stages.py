@@ -15,7 +15,7 @@ from scripts.cli import app
 from scripts.run.pipeline import evaluate_base
 from serve.launch.target import merged_target
 from tests.scripts.conftest import ROOT
-from tests.scripts.run.test_sharing_base import ServerStarted, answered, opened
+from tests.scripts.run.test_pipeline import ServerStarted, answered, opened
 
 
 @pytest.fixture(autouse=True)
