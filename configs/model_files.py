@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import stat
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from configs.errors import ConfigError
 
@@ -35,6 +36,18 @@ _BITS = {
 
 Count = Annotated[int, Field(gt=0, le=100_000_000)]
 TokenIds = Annotated[int, Field(ge=0)] | list[Annotated[int, Field(ge=0)]]
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError) as error:
+        raise ValueError(f"no regular expression: {error}") from error
+    return pattern
+
+
+Pattern = Annotated[str, Field(max_length=2000), AfterValidator(_compiles)]
+"""A regular expression over names of layers, as PEFT reads it."""
 
 
 class _Keys(BaseModel):
@@ -121,9 +134,9 @@ class AdapterKeys(_Keys):
     base_model_name_or_path: str | None = None
     r: Count | None = None
     lora_alpha: float | None = None
-    rank_pattern: dict[str, Count] | None = None
-    alpha_pattern: dict[str, float] | None = None
-    target_modules: list[str] | str | None = None
+    rank_pattern: dict[Pattern, Count] | None = None
+    alpha_pattern: dict[Pattern, float] | None = None
+    target_modules: list[str] | Pattern | None = None
 
 
 _KEYS: dict[str, type[_Keys]] = {

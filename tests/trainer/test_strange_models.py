@@ -207,3 +207,32 @@ def test_what_is_odd_and_harmless_is_taken(odd: Break, folder: Path, adapter: Pa
     for look in LOOKS.values():
         look(folder, adapter, folder.parent / "out")
     assert not (folder / "ran").exists()
+
+
+STRANGE_ADAPTERS: dict[str, Break] = {
+    **{f"{key}={value!r}": keys("adapter_config.json", **{key: value}) for key, value in {
+        "r": "4", "lora_alpha": "x", "target_modules": 5, "peft_type": "EVIL", "base_model_name_or_path": 5,
+        "rank_pattern": {"([": 4}, "alpha_pattern": [1],
+    }.items()},
+    "negative rank": keys("adapter_config.json", r=-1),
+    "rank of text": keys("adapter_config.json", rank_pattern={"q_proj": "x"}),
+    "nested": put("adapter_config.json", "[" * 100_000),
+    "empty": put("adapter_config.json", ""),
+    "a pipe": replaced("adapter_config.json", os.mkfifo),
+    "weights as a pipe": replaced("adapter_model.safetensors", os.mkfifo),
+    "empty weights": put("adapter_model.safetensors", b""),
+    "weights with a header of terabytes": put("adapter_model.safetensors", header({}, b"", 1 << 62)),
+    "no tensor": put("adapter_model.safetensors", header({})),
+}  # fmt: skip
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("broken", STRANGE_ADAPTERS.values(), ids=STRANGE_ADAPTERS)
+def test_a_strange_adapter_is_refused_with_cause_and_next_step(broken: Break, adapter: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "adapter"
+    shutil.copytree(adapter, copy)
+    broken(copy)
+    with pytest.raises(TuneserveError) as refused:
+        merge_any(copy, tmp_path / "out", base=str(DEMO_MODEL), offline=True)
+    assert refused.value.next_step
+    assert not (tmp_path / "out").exists()
