@@ -12,6 +12,7 @@ import re
 import stat
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -274,6 +275,34 @@ def safetensors_shapes(file: Path) -> dict[str, list[int]]:
         return {}
     _, header = _safetensors_header(file)
     return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a tensor's bytes lie in its file."""
+
+    dtype: str
+    """safetensors' name of the dtype."""
+    place: tuple[int, int]
+    """First byte, and the one behind the last."""
+
+
+def safetensors_spans(file: Path) -> dict[str, Span]:
+    """Name and place of every tensor in a safetensors file; empty where there is no such file.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    if not file.is_file():
+        return {}
+    check_safetensors(file)
+    header_bytes, header = _safetensors_header(file)
+    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    start = 8 + header_bytes
+    return {
+        name: Span(entry["dtype"], (start + entry["data_offsets"][0], start + entry["data_offsets"][1]))
+        for name, entry in tensors.items()
+    }
 
 
 def check_safetensors(file: Path) -> None:

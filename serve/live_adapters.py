@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from configs.adapter_weights import refuse_unservable
 from configs.errors import ConfigError
 from configs.fingerprint import weights_fingerprint
 from configs.model_files import read_json, safetensors_shapes
@@ -150,7 +151,10 @@ def require_fit(host: Host, source: Source) -> None:
             f"the server has a model called {source.adapter.name} already",
             f"choose another name, or `tuneserve adapters unload {source.adapter.name}` first",
         )
-    _require_same_base(source, next(model for model in models if model.parent is None))
+    served = next(model for model in models if model.parent is None)
+    _require_same_base(source, served)
+    weights = Path(served.folder or "")
+    refuse_unservable(source.adapter.folder, weights if (weights / "config.json").is_file() else None)
     if host.argv:
         _require_room(host.argv, source.adapter)
         _require_same_thinking(host.argv, source)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from configs.adapter_inits import require_plain_init
+from configs.adapter_weights import refuse_unservable
 from configs.console import shell
 from configs.errors import ConfigError
 from configs.handover import Family
@@ -133,6 +134,8 @@ def adapters_target(runs: Mapping[str, RunDir], configs: Mapping[RunDir, RunConf
     first = next(iter(runs.values()))
     adapters = tuple(run_adapter(name, run) for name, run in runs.items())
     base = base_folder(first, configs[first])
+    for adapter in adapters:
+        refuse_unservable(adapter.folder, base)
     for run in runs.values():
         if (own := base_folder(run, configs[run])) != base:
             raise ConfigError(

@@ -15,6 +15,7 @@ if __name__ == "__main__":
 import argparse
 import re
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,11 +24,12 @@ import torch
 
 from configs.child import end_with_parent
 from configs.console import guarded
-from configs.errors import ConfigError
+from configs.errors import ConfigError, TuneserveError
 from configs.hub import resolve_model
 from trainer.architectures import refuse_own_code
 from trainer.data.template import ChatCodec
 from trainer.export.changes import plan_merge, read_adapter_config
+from trainer.export.foreign import new_tokens, template_note, tokens_note, with_tokenizer_of
 from trainer.export.gguf import export_gguf
 from trainer.export.int4 import export_4bit
 from trainer.export.int8_fp8 import export_8bit
@@ -90,41 +92,58 @@ def merge_any(
         original = QUANTIZED_NAME.sub("", name)
         notes.append(f"the adapter was trained on {name}; merging into the 16-bit {original}")
         name = original
-    try:
-        folder = resolve_model(name, hub, offline)
-    except ConfigError as error:
-        if base is not None:
-            raise
-        raise ConfigError(
-            f"the base that adapter_config.json names cannot be used: {error.message}",
-            "give the folder or the hub id of the 16-bit base with --base",
-        ) from error
+    folder = _base_folder(name, base is not None, hub, offline)
     refuse_own_code(folder)
-    try:
-        end_token_id = ChatCodec.load(folder).facts.end_token_id
-    except ConfigError as error:
-        end_token_id = None
-        notes.append(f"no end-of-turn token was added to generation_config.json: {error.message}")
-    own = adapter / "chat_template.jinja"
-    if own.is_file() and own.read_bytes() != _bytes(folder / "chat_template.jinja"):
-        notes.append(f"{own} differs from the base's template; the base's is the one that was copied")
-
     check_sources(folder, adapter)
-    with shown_progress(f"merge to {fmt}") as on_progress:
-        export = Export(folder, save_as, end_token_id, shard_gb, on_progress)
-        if fmt == "vllm":
-            merge_adapter(adapter, export, device)
-        else:
-            tensors = MergedTensors(plan_merge(folder, adapter), torch.device("cpu"))
-            tensors.device = pick_device(device, max(spec.nbytes for spec in tensors.specs()))
-            if fmt == "gguf":
-                export_gguf(tensors, export, export.out.name, quant)
-            elif fmt == "int4":
-                export_4bit(tensors, export)
-            else:
-                export_8bit(tensors, export, fmt)
+    plan_merge(folder, adapter)  # what does not fit is said of the folder that the user knows
+    if note := template_note(adapter, folder):
+        notes.append(note)
+    fresh = new_tokens(adapter, folder)
+    with with_tokenizer_of(adapter, folder) if fresh else nullcontext(folder) as model:
+        if fresh:
+            notes.append(tokens_note(adapter, fresh))
+        try:
+            end_token_id = ChatCodec.load(model).facts.end_token_id
+        except ConfigError as error:
+            end_token_id = None
+            notes.append(f"no end-of-turn token was added to generation_config.json: {error.message}")
+        with shown_progress(f"merge to {fmt}") as on_progress:
+            _write(adapter, Export(model, save_as, end_token_id, shard_gb, on_progress), fmt, quant, device)
     size = sum(f.stat().st_size for f in save_as.rglob("*") if f.suffix in (".safetensors", ".gguf"))
     return AnyMerge(folder, notes, save_as, round(size / 1e9, 6))
+
+
+def _base_folder(name: str, given: bool, hub: str, offline: bool) -> Path:
+    """The folder of a base, fetched where its name is a hub's id.
+
+    Args:
+        name: folder or hub id.
+        given: whether the user named it, and not adapter_config.json.
+    """
+    try:
+        return resolve_model(name, hub, offline)
+    except TuneserveError as error:
+        if given:
+            raise
+        raise ConfigError(
+            f"the base that adapter_config.json names, {name}, cannot be used: {error.message}",
+            "give the folder or the hub id of the 16-bit base with --base",
+        ) from error
+
+
+def _write(adapter: Path, export: Export, fmt: Format, quant: str, device: str) -> None:
+    if fmt == "vllm":
+        merge_adapter(adapter, export, device)
+        return
+    tensors = MergedTensors(plan_merge(export.model, adapter), torch.device("cpu"))
+    tensors.device = pick_device(device, max(spec.nbytes for spec in tensors.specs()))
+    tensors.refuse_unchanged(adapter)
+    if fmt == "gguf":
+        export_gguf(tensors, export, export.out.name, quant)
+    elif fmt == "int4":
+        export_4bit(tensors, export)
+    else:
+        export_8bit(tensors, export, fmt)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -157,10 +176,6 @@ def _merge(options: argparse.Namespace) -> None:
     for note in done.notes:
         print(f"note: {note}")
     print(f"merged: {options.adapter} into {done.base} -> {done.folder} ({done.size_gb:.2f} GB)")
-
-
-def _bytes(file: Path) -> bytes | None:
-    return file.read_bytes() if file.is_file() else None
 
 
 if __name__ == "__main__":

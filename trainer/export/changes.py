@@ -14,13 +14,14 @@ from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError, safe_open
 
 from configs.adapter_inits import require_plain_init
+from configs.adapter_weights import ADAPTER_WEIGHTS, LORA_KEY, layer_path, refuse_empty, spellings
 from configs.errors import ConfigError, TuneserveError
 from configs.model_files import read_json, read_model_config, refuse_special_files, weight_files
 from trainer.architectures import refuse_quantized
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
-PREFIX = "base_model.model."
-LORA_PARTS = re.compile(r"\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector)(\.weight|\.bias)?$")
+_SAVED_MODULE = re.compile(r"\.modules_to_save(?:\.(?!weight$|bias$)[^.]+(?=\.(?:weight|bias)$))?\.")
+"""Whole modules that were trained; a raw state dict names the adapter behind it."""
+_VOCABULARY = re.compile(r"(?:embed_tokens|lm_head)\.weight$")
 
 # What PEFT can train and what is no single weight afterwards, or what no base tensor corresponds to.
 UNMERGEABLE = (
@@ -116,12 +117,18 @@ def read_adapter_config(adapter: Path) -> LoraConfig:
     """
     file = adapter / "adapter_config.json"
     if not file.is_file():
+        inner = sorted(folder.parent.name for folder in adapter.glob("*/adapter_config.json"))
+        if inner:
+            raise ConfigError(
+                f"{adapter}: holds {len(inner)} adapter{'s' * (len(inner) > 1)} in subfolders: {', '.join(inner[:8])}",
+                f"name one of them, e.g. {adapter / inner[-1]}",
+            )
         raise ConfigError(
             f"{adapter}: adapter_config.json is missing, so this is not a PEFT adapter",
             "give the folder that training wrote (RUN/adapter, or what `save_pretrained` made)",
         )
     refuse_special_files(adapter)
-    read_json(file)
+    _refuse_by_name(file, read_json(file))
     try:
         config = PeftConfig.from_pretrained(str(adapter))
     except (ValueError, KeyError, TypeError) as error:
@@ -129,7 +136,7 @@ def read_adapter_config(adapter: Path) -> LoraConfig:
             f"{file}: PEFT cannot read it: {error}",
             "check that the adapter was made by this or an older version of PEFT",
         ) from error
-    if config.peft_type != PeftType.LORA or not isinstance(config, LoraConfig):
+    if not isinstance(config, LoraConfig):
         raise ConfigError(f"{file}: peft_type is {config.peft_type}; only LORA can be merged", "train a LoRA adapter")
     used = [name for name in UNMERGEABLE if getattr(config, name)]
     if used:
@@ -137,8 +144,21 @@ def read_adapter_config(adapter: Path) -> LoraConfig:
             f"{file}: {used[0]} is set ({getattr(config, used[0])!r}), which cannot become plain weights here",
             "train without it, or merge with PEFT's own merge_and_unload",
         )
-    require_plain_init(file, config.init_lora_weights)
     return config
+
+
+def _refuse_by_name(file: Path, keys: Mapping[str, Any]) -> None:
+    """Raises for what cannot be merged and is known by name, before PEFT looks for keys that only a training needs."""
+    kind = str(keys.get("peft_type") or "LORA").upper()
+    if kind in PeftType.__members__ and kind != "LORA":
+        raise ConfigError(f"{file}: peft_type is {kind}; only LORA can be merged", _other_kind(kind))
+    require_plain_init(file, keys.get("init_lora_weights", True))
+
+
+def _other_kind(kind: str) -> str:
+    if "PROMPT" in kind or "PREFIX" in kind or kind in ("P_TUNING", "CPT", "ADAPTION_PROMPT"):
+        return "it adds inputs and no weights, so nothing could take it over: train a LoRA adapter"
+    return "merge it with PEFT (AutoPeftModelForCausalLM, merge_and_unload, save_pretrained), or train a LoRA adapter"
 
 
 def plan_merge(base: Path, adapter: Path) -> MergePlan:
@@ -156,9 +176,11 @@ def plan_merge(base: Path, adapter: Path) -> MergePlan:
     if not weights.is_file():
         other = " (adapter_model.bin is there)" if (adapter / "adapter_model.bin").is_file() else ""
         raise ConfigError(
-            f"{adapter}: {ADAPTER_WEIGHTS} is missing{other}", "save the adapter with PEFT's save_pretrained"
+            f"{adapter}: {ADAPTER_WEIGHTS} is missing{other}",
+            "save the adapter with PEFT's save_pretrained, or name the checkpoint folder that holds it",
         )
     base_tensors, adapter_tensors = index_weights(weight_files(base)), index_weights([weights])
+    refuse_empty(adapter)
     if not adapter_tensors:
         raise TuneserveError(f"{weights}: holds no tensor, so there is nothing to merge", "train the adapter again")
     head, tied = _tied_head(base, base_tensors)
@@ -195,23 +217,33 @@ def _collect(
     parts: dict[str, dict[str, str]] = {}
     replaced: dict[str, str] = {}
     for key in adapter:
-        path = key.removeprefix(PREFIX)
-        match = LORA_PARTS.search(path)
+        path = layer_path(key)
+        match = LORA_KEY.search(path)
         if match:
-            part = match[1] + (".bias" if match[2] == ".bias" else "")
-            parts.setdefault(path[: match.start()], {})[part] = key
+            part = match["part"] + (".bias" if match["kind"] == ".bias" else "")
+            of_layer = parts.setdefault(path[: match.start()], {})
+            if part in of_layer:
+                raise TuneserveError(
+                    f"adapter tensors {of_layer[part]} and {key} are both the {part} of one layer: two adapters",
+                    "save each adapter on its own with PEFT's save_pretrained",
+                )
+            of_layer[part] = key
             continue
-        plain = path.replace(".base_layer.", ".").replace(".modules_to_save.", ".")
-        name = next((n for n in _spellings(plain) if n in base), None)
+        plain = _SAVED_MODULE.sub(".", path).replace(".base_layer.", ".").replace(".original_module.", ".")
+        name = next((n for n in spellings(plain) if n in base), None)
+        if name and ".original_module." in path and adapter[key].shape == base[name].shape:
+            continue  # the base's own weights, which some savers write beside the trained ones
         if name is None or name in replaced:
             raise _unused(key, "is no LoRA tensor, and the base has no tensor of that name", base)
         replaced[name] = key
 
     changes = {name: Change(name, replacement=key) for name, key in replaced.items()}
     for module, keys in parts.items():
-        name = next((n for n in _spellings(module + ".weight") if n in base), None)
+        name = next((n for n in spellings(module + ".weight") if n in base), None)
         if name is None:
-            raise _unused(next(iter(keys.values())), f"the base has no layer {module}", base)
+            none = not any(n in base for other in parts for n in spellings(other + ".weight"))
+            every = f" nor any of the adapter's {len(parts)} layers: it is for another architecture" if none else ""
+            raise _unused(next(iter(keys.values())), f"the base has no layer {module}{every}", base)
         update = _lora_update(config, module, keys, adapter)
         changes[name] = replace(changes.get(name, Change(name)), lora=update)
         if "lora_B.bias" in keys:
@@ -240,7 +272,19 @@ def _lora_update(
         )
     rank = config.rank_pattern.get(get_pattern_key(config.rank_pattern.keys(), module), config.r)
     alpha = config.alpha_pattern.get(get_pattern_key(config.alpha_pattern.keys(), module), config.lora_alpha)
-    seen = adapter[keys[a]].shape[0]
+    for key in (keys[a], keys[b]):
+        if len(adapter[key].shape) != 2:
+            raise TuneserveError(
+                f"adapter tensor {key} has shape {list(adapter[key].shape)}, and only matrices are merged",
+                "merge an adapter of linear layers and embeddings, or use PEFT's own merge_and_unload",
+            )
+    seen, other = adapter[keys[a]].shape
+    if seen != rank and other == rank:
+        raise TuneserveError(
+            f"adapter tensor {keys[a]} has shape [{seen}, {other}], but its rank, {rank}, comes first: it was stored "
+            "transposed",
+            "save the adapter with PEFT's save_pretrained",
+        )
     if seen != rank:
         raise TuneserveError(
             f"adapter layer {module} has rank {seen}, but adapter_config.json says {rank}",
@@ -269,12 +313,25 @@ def _check_shapes(
         if change.bias:
             shapes[change.bias[0]] = adapter[change.bias[0]].shape
         for key, shape in shapes.items():
+            _refuse_resized(name, key, shape, wanted)
             if shape != wanted:
                 raise TuneserveError(
                     f"layer {layer}: the adapter's update ({key}) has shape {list(shape)}, the base's tensor {name} "
                     f"has {list(wanted)}: this adapter was trained on another base",
                     "give the base that adapter_config.json names, in 16 bits",
                 )
+
+
+def _refuse_resized(name: str, key: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    """Raises for embeddings and output heads with another number of rows than the base's."""
+    if _VOCABULARY.search(name) and len(shape) == 2 and shape[1:] == wanted[1:] and shape[0] != wanted[0]:
+        verb = "enlarged" if shape[0] > wanted[0] else "cut"
+        raise TuneserveError(
+            f"adapter tensor {key} has {shape[0]} rows, the base's {name} {wanted[0]}: the vocabulary was {verb} for "
+            "the training",
+            f"give with --base a copy of the base that was resized to {shape[0]} rows and holds the adapter's "
+            "tokenizer (model.resize_token_embeddings, then save_pretrained of both)",
+        )
 
 
 def _check_complete(config: LoraConfig, changes: Mapping[str, Change], base: Mapping[str, TensorInfo]) -> None:
@@ -300,15 +357,6 @@ def _tied_head(base: Path, tensors: Mapping[str, TensorInfo]) -> tuple[str | Non
     head = heads[0] if heads else "lm_head.weight"
     tied = not heads or config.get("tie_word_embeddings") is True
     return head, embeddings[0] if tied and len(embeddings) == 1 else None
-
-
-def _spellings(name: str) -> Iterable[str]:
-    """A tensor's name, then what checkpoints call it whose text model lies inside a multimodal one."""
-    yield name
-    roots = ("model.language_model.", "language_model.model.", "model.")
-    root = next((r for r in roots if name.startswith(r)), None)
-    if root:
-        yield from (other + name.removeprefix(root) for other in roots if other != root)
 
 
 def _unused(key: str, why: str, base: Mapping[str, TensorInfo]) -> TuneserveError:

@@ -72,6 +72,7 @@ def merge_adapter(adapter: Path, export: Export, device: str = "auto") -> MergeR
     tensors = MergedTensors(plan, torch.device("cpu"))
     specs = tensors.specs()
     tensors.device = pick_device(device, max(spec.nbytes for spec in specs))
+    tensors.refuse_unchanged(adapter)
     size = sum(spec.nbytes for spec in specs)
 
     needed = size + sum((base / f).stat().st_size for f in side_files(base))

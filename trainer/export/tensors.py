@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from peft import LoraConfig
 from peft.tuners.lora.layer import Embedding, Linear
 from safetensors import safe_open
 
+from configs.adapter_weights import why_without_effect
 from configs.errors import TuneserveError
 from trainer.export.changes import LoraUpdate, MergePlan, TensorInfo
 from trainer.export.safetensors import TensorSpec
@@ -52,6 +54,19 @@ class MergedTensors:
             source = self.plan.base[self.plan.changes[name].source]
             specs.append(TensorSpec(name, source.dtype, source.shape, specs[-1].group))
         return specs
+
+    def refuse_unchanged(self, adapter: Path) -> None:
+        """Raises a TuneserveError where every tensor would come out as the base has it; looks until one differs."""
+        changes = sorted(self.plan.changes.items(), key=lambda item: math.prod(self.plan.base[item[1].source].shape))
+        for name, change in changes:
+            if not torch.equal(self.tensor(name).cpu(), self.base.tensor(change.source)):
+                return
+        why = why_without_effect(adapter) if self.plan.config else None
+        why = why or f"rounded to the base's dtype, all {len(changes)} tensors that it touches are the base's"
+        raise TuneserveError(
+            f"{adapter}: this adapter changes nothing: {why}",
+            "train it, or take it from the checkpoint in which it was saved; nothing was written",
+        )
 
     @torch.no_grad()
     def tensor(self, name: str) -> torch.Tensor:
