@@ -84,7 +84,7 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
     for package in differing:
         note(str(package), good=False)
     lengths = read_rows(prepared.folder / "train")["length"].to_pylist()
-    refusals: list[Refusal] = []
+    refusals = _evaluation(config, prepared.folder)
     try:
         shape = ModelShape.load(model)
     except UnknownShape as unknown:
@@ -115,6 +115,20 @@ def with_rows(report: DataReport, rows: int, model: Path, folder: Path) -> DataR
         preview_row(codec, row["conversation"], np.array(row["input_ids"]), np.array(row["labels"])) for row in found
     ]
     return replace(report, preview=preview)
+
+
+def _evaluation(config: RunConfig, folder: Path) -> list[Refusal]:
+    """A refusal when `run` would train and merge, and then have nothing to ask."""
+    asked = config.eval.heldout and (folder / "heldout.jsonl").stat().st_size > 0
+    if asked or config.eval.tasks:
+        return []
+    return [
+        Refusal(
+            "a run would end after the merge with nothing to evaluate: no held-out question whose answer is text, and "
+            "no tasks",
+            "set data.eval_split above 0, data.heldout or eval.tasks; `tuneserve train` and `merge` need none of them",
+        )
+    ]
 
 
 def _template_line(report: DataReport, config: RunConfig) -> str:

@@ -81,3 +81,16 @@ def test_what_check_always_shows(
     # The advice names the key that counts.
     assert "train.max_steps=100" in shown
     assert "Give train.epochs" not in shown
+
+
+def test_a_run_that_would_have_nothing_to_ask_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TUNESERVE_CACHE", str(tmp_path / "cache"))
+    write_jsonl(tmp_path / "rows.jsonl", shop_rows(30))
+    keys = f"name: x\nmodel: {DEMO_MODEL}\noutput_dir: {tmp_path}\ndata: {{sources: rows.jsonl, eval_split: 0}}\n"
+    (tmp_path / "x.yaml").write_text(keys, encoding="utf-8")
+    assert check.main([str(tmp_path / "x.yaml"), "--gpu", "t4"]) == 2
+    assert "nothing to evaluate" in capsys.readouterr().err
+    (tmp_path / "x.yaml").write_text(keys + "eval: {tasks: [{name: builtin, type: builtin}]}\n", encoding="utf-8")
+    assert check.main([str(tmp_path / "x.yaml"), "--gpu", "t4"]) == 0

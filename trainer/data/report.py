@@ -160,7 +160,7 @@ def check_usable(report: DataReport, data: DataConfig) -> None:
         raise DataError(
             f"no row is held out, although {asked} asks for some: the proof and the evaluation would have nothing to "
             f"ask. Of {report.read} rows {report.train_rows} are trained" + (f"; {listed}" if listed else ""),
-            "give rows that ask different things, or more of them; data.eval_split=0 trains without held-out rows",
+            "give rows that ask different things, or more of them; data.eval_split=0 with eval.tasks does without",
         )
 
 
