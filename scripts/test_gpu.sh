@@ -6,5 +6,5 @@ cd "$(dirname "$0")/.."
 if [ -d "${1:-}" ]; then TUNESERVE_GPU_MODEL=$(cd "$1" && pwd); export TUNESERVE_GPU_MODEL; shift; fi
 python=${TUNESERVE_PYTHON:-}
 if [ -z "$python" ]; then bash scripts/setup.sh --dev; python=.venv/bin/python; fi
-# Three processes: most of the time goes into imports, of the training stack and of vLLM.
-exec "$python" -m pytest -m gpu -n 3 "$@"
+# Four processes: most of the time goes into imports, of the training stack and of vLLM.
+exec "$python" -m pytest -m gpu -n 4 "$@"

@@ -45,6 +45,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
     rank = {group: number for number, group in enumerate(dict.fromkeys(GROUPS.values()))}
     items.sort(key=lambda item: rank.get(group_of(item.nodeid), len(rank)))
+    # What needs the GPU's shared run waits for the test that makes it, and others go on meanwhile.
+    sharing = [item for item in gpu if "gpu_demo" in getattr(item, "fixturenames", ())]
+    for item in sharing[1:]:
+        items.remove(item)
+        items.append(item)
 
 
 @pytest.hookimpl(optionalhook=True)
