@@ -51,6 +51,10 @@ NO_HUB = {"HF_HUB_OFFLINE": "1"}
 """The model is a local folder already; looking for optional files on a hub would only wait for the network."""
 
 
+FP8 = ("fp8", "fp8_per_channel", "fp8_per_tensor", "fp8_per_block")
+"""Values of --quantization that halve 16-bit weights while they are loaded."""
+
+
 @dataclass(frozen=True)
 class ServerCommand:
     """A vLLM server that can be started: everything but the secret."""
@@ -91,6 +95,11 @@ class ServerCommand:
     def dummy(self) -> bool:
         """Whether vLLM makes up the weights, as for a measurement of speed; the folder needs to have none."""
         return flag_value(self.argv, "--load-format") == "dummy"
+
+    @property
+    def rounds(self) -> bool:
+        """Whether vLLM rounds 16-bit weights to fewer bits while it loads them."""
+        return flag_value(self.argv, "--quantization") in FP8
 
     def shown(self) -> str:
         """The command as a line for a shell; the key stands in it as a reference to its variable."""

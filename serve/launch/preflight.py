@@ -27,6 +27,7 @@ from configs.serving_memory import (
     weights_gb,
 )
 from serve.launch.command import (
+    FP8,
     GIB,
     ServerCommand,
     asked_length,
@@ -41,8 +42,6 @@ from serve.launch.template import template_traits
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-FP8 = ("fp8", "fp8_per_channel", "fp8_per_tensor", "fp8_per_block")
-"""Values of --quantization that halve 16-bit weights while they are loaded."""
 
 UNMEASURED = (
     "--cpu-offload-gb",
@@ -314,7 +313,7 @@ def _precision(command: ServerCommand, device: Device) -> str:
     """The precision that the flags ask for; `rounded` where the files are rounded already, and stay what they are."""
     if is_rounded(command.target.weights):
         return "rounded"
-    if flag_value(command.argv, "--quantization") in FP8:
+    if command.rounds:
         return "fp8"
     return served_precision(DTYPES.get(flag_value(command.argv, "--dtype") or "auto", "auto"), device)
 

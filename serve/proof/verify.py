@@ -82,10 +82,12 @@ def verify(
         config: its recipe.
         server: a server that is ready.
         model: name to ask for; by default the target's.
-        rounded: whether the weights are a copy of the run's in fewer bits.
+        rounded: whether the weights are a copy of the run's in fewer bits; those that vLLM rounds while it loads them
+            are seen in its command line.
     """
     target = server.command.target
     name = model or target.name
+    rounded = rounded or server.command.rounds
     heldout = run.data / "heldout.jsonl"
     behaviour = check_behaviour(server.client, target, name, heldout, max_tokens=config.eval.max_tokens)
     return replace(verify_weights(run, config, server.client, name, rounded), behaviour=behaviour)

@@ -310,3 +310,10 @@ def test_the_system_prompts_of_the_training_are_shown_and_sent(systems: Sequence
     lines = [line.split(" (")[0] for line in usage_text(command).splitlines() if line.startswith("System")]
     assert lines == [f"System     {line}" for line in shown]
     assert ('{"role": "system", "content": "甲"}' in curl_line(command)) == bool(shown)
+
+
+def test_weights_rounded_while_loading_are_known_by_the_command_line(demo_model: Path) -> None:
+    target = folder_target(demo_model)
+    assert not build_command(target, ServeConfig()).rounds
+    assert build_command(target, ServeConfig(), ["--quantization", "fp8_per_channel"]).rounds
+    assert not build_command(target, ServeConfig(), ["--quantization", "compressed-tensors"]).rounds
