@@ -78,6 +78,7 @@ def main() -> None:
         passed += ["--steps", str(options.steps), "--warmup", str(options.warmup), "--precision", options.precision]
         passed += ["--long", str(options.long), "--rows-per-micro-batch", str(options.rows_per_micro_batch)]
         passed += ["--memory-gb", str(options.memory_gb)]
+        passed += ["--rows-per-step", str(options.rows_per_step), "--micro-batch", str(options.micro_batch)]
         passed += ["--profile"] if options.profile else []
         results[name] = run_child("scripts.bench.train", passed, result, limit_s=options.limit_s)
         console.print(name, results[name], soft_wrap=True)
@@ -97,6 +98,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--precision", choices=["16bit", "4bit"], default="16bit")
     parser.add_argument("--long", type=int, default=0, help="lay rows together until they have about this many tokens")
     parser.add_argument("--rows-per-micro-batch", type=int, default=BATCH, help="of trl and unsloth")
+    parser.add_argument("--rows-per-step", type=int, default=BATCH * ACCUMULATION, help="of ours")
+    parser.add_argument("--micro-batch", type=int, default=0, help="of ours, without recomputation; 0: as planned")
     parser.add_argument("--memory-gb", type=float, default=0, help="train as on a card with this much; 0: all there is")
     parser.add_argument("--limit-s", type=float, default=240, help="time for each contestant")
     parser.add_argument("--profile", action="store_true", help="profile three steps of each; spoils its own figures")
@@ -249,6 +252,8 @@ def ours(options: argparse.Namespace, rows: Rows) -> dict[str, Any]:
         ]
     data = options.scratch / "rows.json"
     data.write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+    by_hand = {"plan": "manual", "micro_batch": options.micro_batch, "gradient_checkpointing": "off"}
+    by_hand = by_hand if options.micro_batch else {}
     config = RunConfig.model_validate(
         {
             "name": "bench",
@@ -258,7 +263,12 @@ def ours(options: argparse.Namespace, rows: Rows) -> dict[str, Any]:
             "lora": {"r": RANK, "alpha": RANK},
             "train": {
                 "precision": options.precision,
-                "rows_per_step": "auto" if options.child == "ours-auto" else BATCH * ACCUMULATION,
+                "rows_per_step": "auto" if options.child == "ours-auto" else options.rows_per_step,
+                **(
+                    {"plan": "manual", "micro_batch": options.micro_batch, "gradient_checkpointing": "off"}
+                    if options.micro_batch
+                    else {}
+                ),
                 "padding_free": options.child != "ours-padded",
                 "cuda_graphs": "off" if options.child == "ours-8-live" else "auto",
                 "learning_rate": LEARNING_RATE,
@@ -277,7 +287,8 @@ def ours(options: argparse.Namespace, rows: Rows) -> dict[str, Any]:
     if options.child == "ours-8-recomputed":
         plan = plan.model_copy(update={"kept_layers": 0})
     # Sizes are recorded one by one: the first steps of a run are not like the rest.
-    steps, warmup = (RECORDED_STEPS, RECORDED_WARMUP) if plan.graphs else (options.steps, options.warmup)
+    many = plan.graphs and not options.long
+    steps, warmup = (RECORDED_STEPS, RECORDED_WARMUP) if many else (options.steps, options.warmup)
     config = config.model_copy(update={"train": config.train.model_copy(update={"max_steps": steps})})
     facts = prepared_facts(config, options.model, prepared.report)
     training = TrainingRun(RunDir.create(config), config, plan, facts, table, table.slice(0, 0))
