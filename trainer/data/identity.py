@@ -44,12 +44,18 @@ def identify(conversation: Conversation) -> Identity:
         if message["role"] == "assistant" and index not in conversation.untrained:
             last = index == len(messages) - 1
             if last or said >= _TELLING:
-                asked.append(digest.copy().digest())
+                # A first question without anything before it is asked by its text.
+                lone = index == 1 and messages[0]["role"] == "user" and not conversation.tools
+                asked.append(_digest(plain(str(messages[0]["content"]))) if lone else digest.copy().digest())
         text = plain(str(message["content"]))
         said += len(text) if message["role"] == "user" else 0
         calls = repr(message["tool_calls"]) if message.get("tool_calls") else ""
         digest.update(f"{message['role']}\0{text}\0{calls}\1".encode("utf-8", "surrogatepass"))
     return Identity(digest.digest(), asked[-1], tuple(asked[:-1]))
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def question_identity(conversation: Conversation) -> bytes:
