@@ -9,7 +9,7 @@ import pytest
 
 import configs
 from configs.schema import ServeConfig
-from serve.launch.api_key import OPEN_PATHS
+from serve.launch.api_key import OPEN_METHODS, OPEN_PATHS
 from serve.launch.command import DRAIN_S, build_command
 from serve.launch.target import folder_target
 from serve.process.causes import find_cause
@@ -36,10 +36,11 @@ def test_every_flag_of_ours_is_explained() -> None:
     assert {flag for flag in ours - plain if flag not in PAGE} == set()
 
 
-def test_the_open_paths_are_named() -> None:
-    sentence = re.search(r"\*\*every\*\* path but ([^.]*)\.", PAGE)
+def test_what_is_open_without_a_key_is_named() -> None:
+    sentence = re.search(r"\*\*every\*\* path and method but ([^.]*)\.", PAGE)
     assert sentence
     assert set(re.findall(r"`(/\w+)`", sentence[1])) == OPEN_PATHS
+    assert set(re.findall(r"\b[A-Z]+\b", sentence[1])) == OPEN_METHODS
 
 
 def test_numbers_of_the_supervisor_are_those_of_the_code() -> None:
