@@ -27,7 +27,7 @@ OLDER = {
     ("README.zh-CN.md", "用你自己的数据"),
     ("docs/evaluation.md", "How fast, beside others"),
     ("docs/evaluation.md", "Statistics"),
-    ("docs/planning.md", "Measured"),
+    ("docs/planning.md", "On torch 2.11"),
     ("docs/planning.md", "What each change bought"),
     ("docs/results.md", "Claims and measurements"),
     ("docs/results.md", "The day before, with every task"),
