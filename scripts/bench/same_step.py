@@ -127,6 +127,7 @@ def ours(options: argparse.Namespace) -> None:
     (options.out / "ids.json").write_text(json.dumps(table.select(["input_ids", "labels"]).to_pylist()), "utf-8")
     trainer.create_optimizer()
     wrapped = trainer.accelerator.prepare(model)
+    model.train()
     batches = list(trainer.get_train_dataloader())
     items = sum((b["labels"][:, 1:] != -100).sum() for b in batches)
 

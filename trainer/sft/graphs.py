@@ -31,8 +31,12 @@ from trainer.sft.varlen import rows_apart
 
 LOSS_BOUND = 5e-3
 """Largest relative difference between a recorded loss and the same step's unrecorded one."""
-COSINE_BOUND = 0.999
-"""Least cosine between a recorded gradient and the same step's unrecorded one."""
+COSINE_BOUND = 0.99
+"""Least cosine between a recorded gradient and the same pass's unrecorded one, which attends by another kernel.
+
+Measured on an H100: 0.9995 and more on real weights; 0.9974 for one row of 2,048 tokens through 40 layers of random
+weights, whose rounding grows; 0.91 where the rows' boundaries are forgotten.
+"""
 
 TRAINED = "trained_tokens"
 """Key of a batch for the number of its trained tokens, counted on the host."""
