@@ -37,7 +37,7 @@ def test_rate_stays_for_optimizers_without_a_rule(optimizer: str) -> None:
 
 
 def test_plan_carries_rate_and_reason() -> None:
-    train, lengths = TrainConfig(rows_per_step="auto"), [140] * 10_000
+    train, lengths = TrainConfig(rows_per_step="auto", cuda_graphs="off"), [140] * 10_000
     layout = choose(train, LoraConfig(), SHAPES["14b"], lengths, GPUS["h100-80gb"])
     plan = make_plan(train, LoraConfig(), lengths, H100, layout)
     assert plan.rows_per_step > 8
