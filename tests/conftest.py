@@ -12,8 +12,8 @@ import pytest
 
 GROUPS = {"scripts": "scripts", "serve": "serve", "docs": "serve", "trainer": "trainer"}
 """Folder of tests to the group that shares; in the order in which they are begun. The rest goes by file."""
-
-
+ALONE = "tests/scripts/run/test_kills.py"
+"""Long, and shares nothing with its folder: begun when the groups are handed out."""
 ON_GPU = "test_on_gpu.py"
 """Files of tests that need a GPU, which are no part of the groups: each of their tests is handed out by itself."""
 
@@ -23,6 +23,8 @@ def group_of(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
     if file.endswith(ON_GPU):
         return nodeid
+    if file == ALONE:
+        return ALONE
     return GROUPS.get(file.removeprefix("tests/").partition("/")[0], file)
 
 
@@ -43,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if gpu and not has_gpu():
         for item in gpu:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
-    rank = {group: number for number, group in enumerate(dict.fromkeys(GROUPS.values()))}
+    rank = {group: number for number, group in enumerate([*dict.fromkeys(GROUPS.values()), ALONE])}
     items.sort(key=lambda item: rank.get(group_of(item.nodeid), len(rank)))
     # What needs the GPU's shared run waits for the test that makes it, and others go on meanwhile.
     sharing = [item for item in gpu if "gpu_demo" in getattr(item, "fixturenames", ())]

@@ -28,7 +28,7 @@ from tests.scripts.conftest import CLI, ROOT, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-KILLS = int(os.environ.get("TUNESERVE_KILLS", "5"))
+KILLS = int(os.environ.get("TUNESERVE_KILLS", "2"))
 SEED = os.environ.get("TUNESERVE_KILLS_SEED", "1")
 STEPS = 24
 
