@@ -109,6 +109,33 @@ def _files(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
     yield Finding("ok", "files", f"{folder}, {_gib(weight_bytes(folder)):.2f} GiB of weights, complete")
 
 
+def _processor(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
+    """What vLLM's CPU build computes 4-bit weights with is there for processors with AVX-512 only."""
+    if command.device == "cpu" and weight_bits(command.target.weights) == 4 and not has_avx512():
+        raise ConfigError(
+            f"{command.target.weights}: weights in 4 bits, for which vLLM's CPU build needs AVX-512; this processor "
+            "lacks it",
+            "serve the int8 export or the merged weights here, or take another machine for the int4 export",
+        )
+    yield from ()
+
+
+def weight_bits(folder: Path) -> int | None:
+    """Bits of the weights in a folder of the `compressed-tensors` format; None for others."""
+    groups = read_json(folder / "config.json").get("quantization_config", {}).get("config_groups", {})
+    found = [group["weights"]["num_bits"] for group in groups.values() if group.get("weights")]
+    return min(found, default=None)
+
+
+def has_avx512() -> bool:
+    """Whether this machine's processor has AVX-512; taken for granted where Linux does not tell."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    return "avx512f" in flags or "flags" not in flags
+
+
 def _tokenizer(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
     from tokenizers import Tokenizer
 
@@ -356,6 +383,7 @@ def _gib(count: float) -> float:
 
 CHECKS: dict[str, Check] = {
     "files": _files,
+    "processor": _processor,
     "tokenizer": _tokenizer,
     "template": _template,
     "adapter": _adapters,

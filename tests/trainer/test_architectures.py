@@ -97,8 +97,9 @@ def test_no_weights_are_fetched_for_a_refused_model(tmp_path: Path, monkeypatch:
         return folder(tmp_path, architectures=["BaichuanForCausalLM"])
 
     monkeypatch.setattr(prepare, "resolve_model", resolve)
+    run = make_run(tmp_path, "refused")
     with pytest.raises(ConfigError, match="BaichuanForCausalLM"):
-        prepare.data_stage(make_run(tmp_path, "refused"))
+        prepare.data_stage(run, run.config())
     assert fetched == [False]
 
 

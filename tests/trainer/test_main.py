@@ -19,7 +19,7 @@ QA = [{"instruction": f"第{i}问", "output": f"第{i}答"} for i in range(12)]
     [
         ({"data": {"sources": "/nowhere/rows.jsonl"}}, 2, "no such file or folder", "data.sources[].path"),
         ({"data": {"sources": "EMPTY"}}, 2, "no rows in it", "data.sources[].path"),
-        ({"data": {"sources": "ANSWERLESS"}}, 2, "no conversation is left to train on", "tuneserve check"),
+        ({"data": {"sources": "ANSWERLESS"}}, 2, "no conversation is left to train on", "write the answer"),
         ({"model": "/nowhere/model"}, 2, "no such folder", "set `model`"),
         ({"train": {"report_to": ["swanlab"]}}, 2, "swanlab needs the package swanlab", "pip install swanlab"),
         (
@@ -70,9 +70,9 @@ def test_early_stopping_needs_held_out_rows(workshop: Path) -> None:
     sources = str(write_jsonl(workshop / "qa.jsonl", QA))
     data = {"sources": sources, "heldout": str(long), "max_length": 100, "max_dropped": 0.5}
     run = make_run(workshop, "no-heldout", data=data, train={"early_stopping": 2})
-    run_stage("data", run, folder=workshop)
-    done = run_stage("train", run, folder=workshop, check=False)
+    done = run_stage("data", run, folder=workshop, check=False)
     assert done.returncode == 2
+    assert "no row is held out, although data.heldout asks for some" in done.stderr
     assert "data.eval_split" in done.stderr
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from configs.errors import TuneserveError
 from configs.hub import resolve_model
@@ -149,7 +150,10 @@ MILD: dict[str, Break] = {
 
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_blank_adapter("blank", DEMO_MODEL, 4, tmp_path_factory.mktemp("adapter")).folder
+    folder = write_blank_adapter("trained", DEMO_MODEL, 4, tmp_path_factory.mktemp("adapter")).folder
+    tensors = load_file(folder / "adapter_model.safetensors")
+    save_file({name: tensor + 0.1 for name, tensor in tensors.items()}, folder / "adapter_model.safetensors")
+    return folder
 
 
 def look_with_check(folder: Path, adapter: Path, out: Path) -> None:

@@ -263,7 +263,7 @@ def test_letters_are_not_judged(tmp_path: Path) -> None:
     line = {"question": "哪一个？", "choices": ["甲", "乙"], "answer": "A"}
     file.write_text("\n".join(json.dumps(line) for _ in range(4)), encoding="utf-8")
     judging = JudgingServer(lambda first, second: "结论：平")
-    with serving(MockServer()) as base, serving(judging) as third:
+    with serving(MockServer(owned_by="vllm")) as base, serving(judging) as third:
         asked = ("--base-url", base.base_url, "--model", MODEL) * 2
         output = compare(
             *asked, "--tasks", f"choice={file}", "--out", tmp_path, "--judge-url", third.base_url,

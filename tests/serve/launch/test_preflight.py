@@ -235,3 +235,22 @@ def test_only_the_gpus_of_this_machine_are_asked_for(
         monkeypatch.setattr(module, "visible_cards", lambda: gpus[1:])
         error = refused(model, device="cuda", extra=tuple(flags))
         assert f"{here} GPUs are asked for, {here - 1} can be seen" in error.message
+
+
+def test_four_bits_on_a_processor_without_avx512_are_refused(
+    demo_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "int4"
+    folder.mkdir()
+    for file in demo_model.iterdir():
+        (folder / file.name).symlink_to(file)
+    config = json.loads((demo_model / "config.json").read_text())
+    (folder / "config.json").unlink()
+    groups = {"config_groups": {"group_0": {"weights": {"num_bits": 4}}}, "format": "pack-quantized"}
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": groups}))
+    for present, refused in ((False, True), (True, False)):
+        monkeypatch.setattr(module, "has_avx512", lambda present=present: present)
+        command = build_command(folder_target(folder), ServeConfig(port=free_port()), device="cpu")
+        found = [f for f in preflight(command, ServeConfig()) if f.name == "processor"]
+        assert bool(found) == refused
+        assert all("AVX-512" in f.message and "int8" in f.next_step for f in found)

@@ -57,7 +57,7 @@ def test_other_errors_are_left_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_training_whose_disk_fills_up_ends_with_the_next_step_and_goes_on(workshop: Path) -> None:
+def test_a_training_whose_disk_fills_up_ends_with_the_next_step_and_goes_on(workshop: Path, tmp_path: Path) -> None:
     few = {"max_steps": 6, "save_steps": 2, "eval_steps": 0, "save_total_limit": 9}
     run = make_run(workshop, "full-disk", train=few)
     run_stage("data", run, folder=workshop)
@@ -70,7 +70,7 @@ def test_a_training_whose_disk_fills_up_ends_with_the_next_step_and_goes_on(work
     ):
         pytest.skip("this kernel does not let us mount a small disk")
     look = f"python -m trainer train {run.path}; cat {run.path}/run.json > run.json".replace("python", sys.executable)
-    place = workshop / "full-disk-place"
+    place = tmp_path / "place"
     place.mkdir()
     done = subprocess.run(
         [*prefix, "sh", "-c", look], cwd=place, capture_output=True, text=True, check=False,
