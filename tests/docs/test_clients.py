@@ -59,6 +59,13 @@ def snippets() -> list[Snippet]:
     return [Snippet(m[1], m[2], text.count("\n", 0, m.start()) + 1) for m in found]
 
 
+def test_the_chinese_page_shows_the_same_blocks() -> None:
+    def blocks(page: Path) -> list[str]:
+        return re.findall(r"^```\w+\n.*?^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+    assert blocks(PAGE) == blocks(PAGE.with_name("clients.zh-CN.md"))
+
+
 START, *REST = snippets()
 PYTHON = [s for s in REST if s.language == "python"]
 

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+CHINESE = [page for page in PAGES if page.name.endswith(".zh-CN.md")]
 
 
 def anchors(page: Path) -> set[str]:
@@ -35,8 +36,20 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_pages_in_two_languages_name_each_other() -> None:
-    for chinese in (page for page in PAGES if page.name.endswith(".zh-CN.md")):
+    for chinese in CHINESE:
         english = chinese.with_name(chinese.name.replace(".zh-CN", ""))
         assert english.exists(), chinese.name
         assert f"({english.name})" in chinese.read_text(encoding="utf-8"), chinese.name
         assert f"({chinese.name})" in english.read_text(encoding="utf-8"), english.name
+
+
+@pytest.mark.parametrize("chinese", CHINESE, ids=lambda page: page.name)
+def test_pages_in_two_languages_have_the_same_outline(chinese: Path) -> None:
+    """As many headings of each depth and as many blocks of each language: what one page gained, the other did, too."""
+
+    def outline(page: Path) -> tuple[list[str], list[str]]:
+        text = page.read_text(encoding="utf-8")
+        languages = re.findall(r"^```(\w+)$", text, flags=re.MULTILINE)
+        return re.findall(r"^(#+) ", re.sub(r"```.*?```", "", text, flags=re.DOTALL), flags=re.MULTILINE), languages
+
+    assert outline(chinese) == outline(chinese.with_name(chinese.name.replace(".zh-CN", "")))
