@@ -32,6 +32,7 @@ OLDER = {
     ("docs/results.md", "Claims and measurements"),
     ("docs/results.md", "The day before, with every task"),
     ("docs/serving.md", "Base and adapter from one process"),
+    ("docs/serving.zh-CN.md", "一个进程里的基座与适配器"),
 }
 """(page, heading) of sections whose tables were measured with other versions than the pinned ones."""
 
