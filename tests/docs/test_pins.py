@@ -27,6 +27,8 @@ OLDER = {
     ("README.zh-CN.md", "用你自己的数据"),
     ("docs/evaluation.md", "How fast, beside others"),
     ("docs/evaluation.md", "Statistics"),
+    ("docs/evaluation.zh-CN.md", "有多快，与其他工具相比"),
+    ("docs/evaluation.zh-CN.md", "统计"),
     ("docs/planning.md", "On torch 2.11"),
     ("docs/planning.md", "What each change bought"),
     ("docs/results.md", "Claims and measurements"),
