@@ -31,6 +31,8 @@ OLDER = {
     ("docs/evaluation.zh-CN.md", "统计"),
     ("docs/planning.md", "On torch 2.11"),
     ("docs/planning.md", "What each change bought"),
+    ("docs/planning.zh-CN.md", "torch 2.11"),
+    ("docs/planning.zh-CN.md", "每项改变得到了什么"),
     ("docs/results.md", "Claims and measurements"),
     ("docs/results.md", "Nine runs of 1.5B"),
     ("docs/results.md", "The day before, with every task"),
