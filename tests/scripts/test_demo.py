@@ -154,6 +154,24 @@ def gone(run: RunDir, timeout_s: float = 30) -> bool:
     return not vllm_processes(run)
 
 
+def alive(processes: list[psutil.Process], timeout_s: float = 30) -> list[int]:
+    """Which of some processes still run when the time is up."""
+    deadline = time.monotonic() + timeout_s
+    while left := [process.pid for process in processes if runs(process)]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    return left
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether it is there and not merely waiting for its parent to take note of its end."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def test_an_openai_client_gets_answers_and_ctrl_c_ends_everything(demo: Demo, tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
