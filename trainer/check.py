@@ -83,7 +83,7 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
     note(f"versions: {found}" + ("" if differing else "; all as pinned"))
     for package in differing:
         note(str(package), good=False)
-    lengths = read_rows(prepared.folder / "train")["length"].to_pylist()
+    lengths = read_rows(prepared.folder / "train", ["length"])["length"].to_pylist()
     refusals = _evaluation(config, prepared.folder)
     try:
         shape = ModelShape.load(model)
@@ -110,7 +110,7 @@ def with_rows(report: DataReport, rows: int, model: Path, folder: Path) -> DataR
     if rows <= len(report.preview) or report.train_rows == len(report.preview):
         return report
     codec = ChatCodec.load(model)
-    found = read_rows(folder / "train").slice(0, rows).to_pylist()
+    found = read_rows(folder / "train", ["conversation", "input_ids", "labels"]).slice(0, rows).to_pylist()
     preview = [
         preview_row(codec, row["conversation"], np.array(row["input_ids"]), np.array(row["labels"])) for row in found
     ]

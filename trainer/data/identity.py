@@ -38,7 +38,7 @@ def identify(conversation: Conversation) -> Identity:
     if conversation.tools:
         digest.update(json.dumps(conversation.tools, ensure_ascii=False, sort_keys=True, default=str).encode())
     asked: list[bytes] = []
-    said = 0
+    said, text = 0, ""
     messages = conversation.messages
     for index, message in enumerate(messages):
         if message["role"] == "assistant" and index not in conversation.untrained:
@@ -46,7 +46,7 @@ def identify(conversation: Conversation) -> Identity:
             if last or said >= _TELLING:
                 # A first question without anything before it is asked by its text.
                 lone = index == 1 and messages[0]["role"] == "user" and not conversation.tools
-                asked.append(_digest(plain(str(messages[0]["content"]))) if lone else digest.copy().digest())
+                asked.append(_digest(text) if lone else digest.copy().digest())
         text = plain(str(message["content"]))
         said += len(text) if message["role"] == "user" else 0
         calls = repr(message["tool_calls"]) if message.get("tool_calls") else ""

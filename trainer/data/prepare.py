@@ -167,9 +167,12 @@ def content_key(config: RunConfig, model: Path) -> str:
     return hashlib.sha256(json.dumps([inputs, code], sort_keys=True).encode()).hexdigest()[:32]
 
 
-def read_rows(folder: Path) -> pa.Table:
-    """The rows in RUN/data/train or RUN/data/heldout: id, conversation, input_ids, labels, length, said."""
-    return pq.read_table(folder / "rows.parquet")
+def read_rows(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows in RUN/data/train or RUN/data/heldout: id, conversation, input_ids, labels, length, said.
+
+    `columns` are those that are wanted; the others are not read from the disk.
+    """
+    return pq.read_table(folder / "rows.parquet", columns=columns)
 
 
 def _prepare_into(folder: Path, config: RunConfig, model: Path, progress: Progress | None) -> None:
