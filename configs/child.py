@@ -85,7 +85,11 @@ def run_child(command: Sequence[str], environment: dict[str, str]) -> int:
         try:
             return child.wait()
         except BaseException:
-            _end(child)
+            try:
+                end(child, ENDS_WITHIN_S)
+            finally:  # of no effect on one that has ended; a second interruption waits no longer
+                child.kill()
+                child.wait()
             raise
     finally:
         os.close(ours)
@@ -113,17 +117,14 @@ def _watch(pipe: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def end(child: subprocess.Popen[bytes], within_s: float) -> None:
+    """Asks a process that this one started to end in order, and kills it when it does not within `within_s` seconds."""
     child.send_signal(signal.SIGTERM)
     try:
-        child.wait(ENDS_WITHIN_S)
+        child.wait(within_s)
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
-    except BaseException:
-        child.kill()
-        child.wait()
-        raise
 
 
 def _libc() -> ctypes.CDLL:

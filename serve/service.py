@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from rich.console import Console
 
+from configs.child import end
 from configs.console import Terminal, mark, paint, plain
 from configs.errors import ConfigError, TuneserveError
 from configs.rundir import RunDir
@@ -100,21 +101,11 @@ def serve_detached(job: ServeJob, console: Console) -> ServerState:
         with StartDisplay(console) as display:
             state = _await_ready(job, daemon, display)
     except BaseException:
-        _end(daemon)
+        end(daemon, STOP_TIMEOUT_S)
         raise
     console.print(plain(log_since(job.supervisor_log, said_before).strip()))
     console.print(plain(usage_text(job.command, f"tuneserve serve stop {job.command.port}")))
     return state
-
-
-def _end(daemon: subprocess.Popen[bytes]) -> None:
-    """Ends a background process that is not wanted any more; its server goes with it."""
-    daemon.send_signal(signal.SIGTERM)
-    try:
-        daemon.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        daemon.kill()
-        daemon.wait()
 
 
 def detach_running(job: ServeJob, server: VllmServer, console: Console) -> ServerState:
@@ -126,7 +117,7 @@ def detach_running(job: ServeJob, server: VllmServer, console: Console) -> Serve
     try:
         state = _await_ready(job, daemon, StartDisplay(console))
     except BaseException:
-        _end(daemon)
+        end(daemon, STOP_TIMEOUT_S)
         raise
     console.print(plain(usage_text(job.command, f"tuneserve serve stop {job.command.port}")))
     return state

@@ -47,14 +47,18 @@ def _questions() -> tuple[dict[str, list[str]], dict[str, str], bool]:
         letters = [chr(code) for code in range(0x4E00, 0x4E00 + 2000)]
         contexts = {str(n): "".join(draw.choices(letters, k=500)) for n in range(3219)}
         return {n: [text[100:112], text[100:110], text[102:112]] for n, text in contexts.items()}, contexts, False
-    loaded = json.loads(file.read_text(encoding="utf-8"))
+    return *cmrc_questions(file), True
+
+
+def cmrc_questions(file: Path) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Gold answers and contexts by question, of a file in CMRC's layout."""
     answers, contexts = {}, {}
-    for article in loaded["data"]:
+    for article in json.loads(file.read_text(encoding="utf-8"))["data"]:
         for paragraph in article["paragraphs"]:
             for question in paragraph["qas"]:
                 answers[question["id"]] = [answer["text"] for answer in question["answers"]]
                 contexts[question["id"]] = paragraph["context"]
-    return answers, contexts, True
+    return answers, contexts
 
 
 def bench_cmrc(console: Console, answers: Mapping[str, Sequence[str]], contexts: Mapping[str, str], known: bool) -> int:

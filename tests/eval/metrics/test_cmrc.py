@@ -1,11 +1,9 @@
 """The official CMRC scores, for single answers and for the whole development set."""
 
-import json
-
 import pytest
 
 from eval.metrics.cmrc import cmrc_em, cmrc_f1, score_corpus, segment
-from scripts.bench.scoring import data_folder
+from scripts.bench.scoring import cmrc_questions, data_folder
 
 OFFICIAL = [
     ("《战国无双3》", ["战国无双3"], 1.0, 1),
@@ -40,14 +38,7 @@ def development_set() -> tuple[dict[str, list[str]], dict[str, str]]:
     file = data_folder() / "cmrc2018_dev.json"
     if not file.is_file():
         pytest.skip(f"no {file}: TUNESERVE_SHARED_DATA names its folder")
-    loaded = json.loads(file.read_text(encoding="utf-8"))
-    answers, contexts = {}, {}
-    for article in loaded["data"]:
-        for paragraph in article["paragraphs"]:
-            for question in paragraph["qas"]:
-                answers[question["id"]] = [answer["text"] for answer in question["answers"]]
-                contexts[question["id"]] = paragraph["context"]
-    return answers, contexts
+    return cmrc_questions(file)
 
 
 def test_whole_set(development_set: tuple[dict[str, list[str]], dict[str, str]]) -> None:

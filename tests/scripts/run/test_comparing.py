@@ -64,29 +64,11 @@ def test_endpoints_with_noise_floor_and_drift(rows: Path, tmp_path: Path) -> Non
     base_server, tuned_server, out = MockServer(), Certain(), tmp_path / "report"
     with serving(base_server) as base, serving(tuned_server) as tuned:
         asked = ("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned.base_url, "--model", MODEL)
-        compare(
-            *asked,
-            "--tasks",
-            f"mine:qa={rows}",
-            "--out",
-            out,
-            "eval.repeat_base=true",
-            "eval.drift=true",
-            "--lang",
-            "en",
-        )
+        settings = ("eval.repeat_base=true", "eval.drift=true", "--lang", "en")
+        args = (*asked, "--tasks", f"mine:qa={rows}", "--out", out, *settings)
+        compare(*args)
         assert (len(base_server.asked), len(tuned_server.asked)) == (40, 20)
-        compare(
-            *asked,
-            "--tasks",
-            f"mine:qa={rows}",
-            "--out",
-            out,
-            "eval.repeat_base=true",
-            "eval.drift=true",
-            "--lang",
-            "en",
-        )
+        compare(*args)
         assert (len(base_server.asked), len(tuned_server.asked)) == (40, 20)
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     task = report["tasks"][0]
