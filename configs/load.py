@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from configs.errors import ConfigError
+from configs.keys import keys_of, sections
+from configs.nearest import nearest
+from configs.recipes import FOLDER, did_you_mean_recipe, recipes
 from configs.schema import RunConfig
 from configs.yaml_text import KeyPath, parse_yaml, read_yaml
 
@@ -23,13 +25,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     them absolute, so that it means the same from everywhere.
 
     Args:
-        path: the YAML file.
+        path: the YAML file, or the name of a recipe that comes with the project.
         overrides: strings such as `train.learning_rate=1e-4` or `eval.tasks.0.limit=50`; values are YAML.
 
     Raises:
         ConfigError: the file is missing or not YAML, or keys or values are wrong; all of them in one message.
     """
     file = Path(path)
+    if not file.is_file() and str(path) in recipes():
+        file = recipes()[str(path)]
     if not file.is_file():
         raise ConfigError(f"{file}: no such recipe", _similar_recipe(file))
     raw, found = read_yaml(file)
@@ -130,16 +134,6 @@ def apply_override(raw: dict[str, Any], override: str) -> KeyPath:
     return tuple(parts)
 
 
-def known_keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
-    """Every key of a section as `section.key`, with its one-line documentation."""
-    keys: dict[str, str] = {}
-    for name, field in model.model_fields.items():
-        keys[prefix + name] = field.description or ""
-        for nested in _sections(field.annotation):
-            keys.update(known_keys(nested, f"{prefix}{name}."))
-    return keys
-
-
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:117]}…"
@@ -153,14 +147,7 @@ def _number(text: str) -> Any:
 
 
 def _is_section(name: str) -> bool:
-    return any(True for _ in _sections(RunConfig.model_fields[name].annotation))
-
-
-def _sections(annotation: Any) -> Iterable[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for arg in get_args(annotation):
-        yield from _sections(arg)
+    return any(True for _ in sections(RunConfig.model_fields[name].annotation))
 
 
 def _report(error: ValidationError, file: Path, lines: dict[KeyPath, int | str]) -> str:
@@ -180,10 +167,10 @@ def _report(error: ValidationError, file: Path, lines: dict[KeyPath, int | str])
 def _explain(problem: Any, key: str, loc: KeyPath) -> str:
     if problem["type"] == "extra_forbidden":
         siblings = _keys_beside(loc)
-        near = difflib.get_close_matches(str(loc[-1]), siblings, n=1, cutoff=0.5)
+        near = nearest(str(loc[-1]), siblings, n=1, cutoff=0.5)
         if not near:
-            elsewhere = [k for k in known_keys(RunConfig) if k.rsplit(".", 1)[-1] == loc[-1]]
-            near = elsewhere[:1] or difflib.get_close_matches(str(loc[-1]), siblings, n=1, cutoff=0.0)
+            elsewhere = [key.name for key in keys_of(RunConfig) if key.name.rsplit(".", 1)[-1] == loc[-1]]
+            near = elsewhere[:1] or nearest(str(loc[-1]), siblings, n=1, cutoff=0.0)
         hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(siblings)}"
         return f"unknown key `{key}`; {hint}"
     if problem["type"] == "missing":
@@ -196,7 +183,7 @@ def _keys_beside(loc: KeyPath) -> list[str]:
     for part in loc[:-1]:
         if isinstance(part, int) or part not in section.model_fields:
             continue
-        nested = list(_sections(section.model_fields[part].annotation))
+        nested = list(sections(section.model_fields[part].annotation))
         if nested:
             section = nested[0]
     return list(section.model_fields)
@@ -235,12 +222,11 @@ def resolve_path(value: str, beside: Path) -> str:
         if candidate.exists() or (any(c in path for c in "*?[") and list(candidate.parent.glob(candidate.name))):
             return str(candidate.resolve()) + sep + sample
     if expanded.is_absolute() or path.startswith((".", "~")):
-        return str((beside / expanded).resolve()) + sep + sample
+        # Nobody keeps rows beside the recipes that come with the project.
+        return str(((Path.cwd() if beside == FOLDER else beside) / expanded).resolve()) + sep + sample
     return value
 
 
 def _similar_recipe(file: Path) -> str:
-    recipes = sorted(p.stem for p in Path(__file__).parent.glob("*.yaml"))
-    near = difflib.get_close_matches(file.stem, recipes, n=1)
-    hint = f"did you mean the recipe `{near[0]}`? " if near else ""
-    return f"{hint}`tuneserve init` lists the recipes"
+    hint = did_you_mean_recipe(file.stem)
+    return f"{hint}{' ' if hint else ''}`tuneserve init` lists the recipes"

@@ -8,25 +8,46 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
-from configs.console import guarded
+from configs import pins
+from configs.console import console, guarded
 from scripts.debugging import debugging
+from scripts.group import Verbs
 from scripts.verbs import adapters, bench, chat, check, compare, doctor, evaluate, init, merge, run, serve, train
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"tuneserve {pins.installed('tuneserve') or 'from a checkout'}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="tuneserve",
-    help="Fine-tune Qwen3 with Unsloth, merge it, serve it in vLLM, and prove what it gained and what it forgot.",
-    epilog="Start with `tuneserve init`, or see it work: `tuneserve run configs/demo.yaml`. --debug shows tracebacks.",
+    cls=Verbs,
+    epilog="Start with `tuneserve init`, or see it work: `tuneserve run demo`. --debug shows tracebacks.",
     no_args_is_help=True,
-    add_completion=False,
+    # `tuneserve --install-completion` sets up completion for the shell that it is called in.
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Fine-tune Qwen3 with Unsloth, merge it, serve it in vLLM, and prove what it gained and what it forgot."""
+
 
 app.command("init")(init.init)
 app.command("check")(check.check)

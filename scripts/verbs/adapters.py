@@ -11,8 +11,10 @@ from rich.table import Table
 
 from configs.console import console, mark, paint, tables
 from configs.errors import ConfigError
+from scripts.group import Verbs
 
 app = typer.Typer(
+    cls=Verbs,
     help="Adapters of a running server: list, load, unload, without a restart.",
     no_args_is_help=True,
     rich_markup_mode="markdown",

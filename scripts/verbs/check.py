@@ -14,7 +14,7 @@ from scripts.run.stages import run_child
 
 
 def check(
-    config: Annotated[Path, typer.Argument(help="The recipe.")],
+    config: Annotated[Path, typer.Argument(help="The recipe, or the name of one that `init` lists.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value ...")] = None,
     gpu: Annotated[
         str | None, typer.Option("--gpu", help="Plan for another GPU, such as a100-80gb or rtx4090.")

@@ -14,7 +14,9 @@ from configs.rundir import RunDir
 
 
 def run(
-    config: Annotated[Path, typer.Argument(help="The recipe, or config.yaml of an earlier run.")],
+    config: Annotated[
+        Path, typer.Argument(help="The recipe, the name of one that `init` lists, or config.yaml of a run.")
+    ],
     overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value ...")] = None,
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Leave the tuned model served at the end.")] = True,
     detach: Annotated[bool, typer.Option("--detach", help="Serve in the background and return.")] = False,

@@ -14,7 +14,7 @@ from scripts.run.stages import run_stage
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="The recipe.")],
+    config: Annotated[Path, typer.Argument(help="The recipe, or the name of one that `init` lists.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value ...")] = None,
     force: Annotated[bool, typer.Option("--force", help="Resume even where config, data or versions changed.")] = False,
 ) -> None:

@@ -106,12 +106,15 @@ def test_the_dumped_config_loads_as_the_same_run(recipe: Path, tmp_path: Path) -
     assert again == config
 
 
-def test_every_key_is_documented() -> None:
-    from configs.load import known_keys
-    from configs.schema import RunConfig
-
-    undocumented = [key for key, text in known_keys(RunConfig).items() if not text.strip()]
-    assert undocumented == []
+def test_a_recipe_of_the_project_goes_by_its_name_and_rows_lie_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_config("demo").name == "demo"
+    assert Path(load_config("demo").model).is_dir()
+    assert load_config("qwen3-8b").data.sources[0].path == str(tmp_path / "train.jsonl")
+    with pytest.raises(ConfigError, match=r"did you mean qwen3-14b-12gb, qwen3-14b-a100 or qwen3-14b-h100"):
+        load_config("qwen3-14b")
 
 
 @pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "configs").glob("*.yaml")), ids=lambda f: f.stem)

@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,44 @@ def test_init_writes_a_recipe_that_loads(tmp_path: Path) -> None:
     assert yaml.safe_load((tmp_path / "mine.yaml").read_text(encoding="utf-8"))["model"] == "Qwen/Qwen3-8B"
     refused(tuneserve("init", "qwen3-8b", "--out", tmp_path / "mine.yaml"), EXIT_USAGE, "exists", "--force")
     refused(tuneserve("init", "qwen3-9b"), EXIT_USAGE, "no recipe 'qwen3-9b'", "qwen3-8b")
+
+
+def test_keys_are_listed_with_type_default_and_meaning(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["init", "--keys", "lora"])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert "lora.bias" in shown
+    assert "none, all" in shown
+    assert "train." not in shown
+
+
+@pytest.mark.parametrize(
+    ("args", "said", "step"),
+    [
+        (["trian", "x.yaml"], "tuneserve trian: no such command", "did you mean train"),
+        (["evaluate"], "tuneserve evaluate: no such command", "did you mean eval"),
+        (["shop.yaml"], "a recipe follows a command", "tuneserve run shop.yaml"),
+        (["adapters", "lst"], "tuneserve adapters lst: no such command", "did you mean list"),
+        (["init", "qwen3-14b"], "no recipe 'qwen3-14b'", "qwen3-14b-12gb, qwen3-14b-a100 or qwen3-14b-h100"),
+    ],
+)
+def test_a_mistyped_word_is_refused_with_what_was_meant(
+    args: list[str], said: str, step: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(args)
+    error = capsys.readouterr().err
+    assert ended.value.code == EXIT_USAGE
+    assert said in error
+    assert step in error.partition("next:")[2]
+
+
+def test_the_version_is_the_installed_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.strip() == f"tuneserve {version('tuneserve')}"
 
 
 def test_a_misspelt_key_is_refused_at_once(recipe: Path) -> None:
