@@ -83,6 +83,34 @@ class ProofRow(ProofAnswer):
     """The same with the adapter."""
 
 
+class SelfMadeRow(HandedOver):
+    """A line of RUN/data/selfmade/train.jsonl or unseen.jsonl: a question and an answer that the base wrote itself."""
+
+    id: str
+    """`self:NUMBER`, the number of the draw; equal for runs that share the base's rows."""
+    language: str
+    """Language of the question, by its two letters (`zh`, `en`)."""
+    kind: str | None
+    """Name of the steering prompt that the question was drawn with; None where nothing steered it."""
+    messages: list[dict[str, Any]]
+    """The user's question and the assistant's answer; reasoning stands in `reasoning_content`."""
+    prompt_ids: list[int]
+    """Token ids that the server built for the question, up to where the answer begins."""
+    answer_ids: list[int]
+    """Token ids that the base answered with; the last one ends its turn."""
+    base_logprob: float | None
+    """Log-likelihood in nats of `answer_ids` under the base, summed over its tokens, read through the server's
+    `prompt_logprobs`; None for rows that are trained, on which nothing is measured."""
+    use: Literal["train", "unseen"]
+    """Whether it is trained, or kept out of training so that what was kept can be measured on it."""
+
+    @model_validator(mode="after")
+    def _measured(self) -> SelfMadeRow:
+        if self.use == "unseen" and self.base_logprob is None:
+            raise ValueError("a row that is kept out of training has a base_logprob")
+        return self
+
+
 class PreparedFacts(HandedOver):
     """What the data stage found out."""
 

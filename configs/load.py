@@ -197,8 +197,8 @@ def _absolute_paths(config: RunConfig, beside: Path) -> RunConfig:
     changes: dict[str, Any] = {"sources": [source(s) for s in data.sources]}
     if data.heldout:
         changes["heldout"] = source(data.heldout)
-    if data.replay:
-        changes["replay"] = data.replay.model_copy(update={"source": source(data.replay.source)})
+    if data.replay and data.replay.given:
+        changes["replay"] = data.replay.model_copy(update={"source": source(data.replay.given)})
     tasks = [t.model_copy(update={"path": resolve_path(t.path, beside)}) if t.path else t for t in config.eval.tasks]
     return config.model_copy(
         update={

@@ -60,6 +60,11 @@ class RunDir:
         return self.path / "data"
 
     @property
+    def selfmade(self) -> Path:
+        """What the base wrote itself: train.jsonl, unseen.jsonl (`handover.SelfMadeRow`) and report.json."""
+        return self.data / "selfmade"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

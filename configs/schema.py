@@ -80,13 +80,41 @@ class SourceConfig(Section):
         return columns
 
 
+SELF = "self"
+"""The source of `data.replay` that stands for the base itself; a folder of that name is written `./self`."""
+
+
 class ReplayConfig(Section):
     """General data mixed in so that the model keeps what it could do."""
 
     source: SourceConfig
-    """Where the general conversations come from."""
+    """Where the general conversations come from; `self` lets the base write them before training."""
     ratio: Annotated[float, Field(gt=0)] = 0.25
     """Replayed rows for each row of the user's data (0.25: one to four)."""
+
+    @property
+    def given(self) -> SourceConfig | None:
+        """The data set that is mixed in; None where the base writes the rows itself."""
+        return None if self.source.path == SELF else self.source
+
+
+class SelfMadeConfig(Section):
+    """General questions and answers that the base writes itself: trained by `replay: self`, or measured on."""
+
+    min_rows: Positive = 256
+    """Rows that `replay: self` trains at least, however few yours are."""
+    unseen: Positive = 200
+    """Further rows that are never trained: what the model kept is measured on them."""
+    other_languages: Fraction = 0.25
+    """Share of the questions in other languages than your rows are in."""
+    question_tokens: Positive = 200
+    """Longest question in tokens."""
+    answer_tokens: Positive = 768
+    """Longest answer in tokens, reasoning aside; a row also fits into data.max_length."""
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    """Sampling temperature of the answers; the questions are drawn at 1."""
+    min_usable: Fraction = 0.6
+    """The run stops when a smaller share of the questions that were asked has a usable answer."""
 
 
 class DataConfig(Section):
@@ -95,7 +123,9 @@ class DataConfig(Section):
     sources: Annotated[list[SourceConfig], Field(min_length=1)]
     """Where the conversations come from."""
     replay: ReplayConfig | None = None
-    """General data against forgetting; none by default."""
+    """General data against forgetting: `self`, or a data set of yours; none by default."""
+    selfmade: SelfMadeConfig = SelfMadeConfig()
+    """How the base writes rows itself."""
     heldout: SourceConfig | None = None
     """Conversations held out for the evaluation loss, the proof and the target task; else `eval_split` is cut off."""
     eval_split: Fraction = 0.05
@@ -387,6 +417,16 @@ class RunConfig(Section):
         return self.seed if self.eval.seed is None else self.eval.seed
 
     @property
+    def replays_itself(self) -> bool:
+        """Whether rows that the base writes are trained."""
+        return self.data.replay is not None and self.data.replay.given is None
+
+    @property
+    def measures_unseen(self) -> bool:
+        """Whether something is measured on self-made rows that are kept out of training, so that they are made."""
+        return self.replays_itself
+
+    @property
     def served_name(self) -> str:
         """Name under which clients find the tuned model."""
         return self.serve.name or self.name
@@ -401,7 +441,7 @@ def _expand_sources(data: dict[str, Any]) -> dict[str, Any]:
         data["sources"] = [{"path": s} if isinstance(s, str) else s for s in sources]
     if isinstance(data.get("heldout"), str):
         data["heldout"] = {"path": data["heldout"]}
-    replay = data.get("replay")
-    if isinstance(replay, dict) and isinstance(replay.get("source"), str):
-        data["replay"] = {**replay, "source": {"path": replay["source"]}}
+    replay = {"source": data["replay"]} if isinstance(data.get("replay"), str) else data.get("replay")
+    if isinstance(replay, dict) and isinstance(source := replay.get("source"), str):
+        data["replay"] = {**replay, "source": {"path": source}}
     return data

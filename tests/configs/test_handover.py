@@ -7,10 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from configs import handover
 from configs.errors import TuneserveError
-from configs.handover import HandedOver, HeldoutRow, ParityFigures, ProofFigures, ProofRow, read_rows, write_rows
+from configs.handover import (
+    HandedOver,
+    HeldoutRow,
+    ParityFigures,
+    ProofFigures,
+    ProofRow,
+    SelfMadeRow,
+    read_rows,
+    write_rows,
+)
 from configs.rundir import RunDir
 from configs.schema import DataConfig, RunConfig, SourceConfig
 from tests.facts import prepared
@@ -117,3 +127,16 @@ def test_every_field_that_is_handed_over_says_what_it_is() -> None:
     silent = [f"{kind.__name__}.{name}" for kind in kinds for name, f in kind.model_fields.items() if not f.description]
     assert len(kinds) > 10
     assert not silent
+
+
+def self_made(**changes: object) -> dict[str, object]:
+    said = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]
+    row = {"id": "self:7", "language": "en", "kind": None, "messages": said, "prompt_ids": [1], "answer_ids": [2, 3]}
+    return {**row, "base_logprob": -0.5, "use": "unseen", **changes}
+
+
+def test_a_self_made_row_that_is_measured_on_has_the_base_s_own_likelihood() -> None:
+    assert SelfMadeRow.model_validate(self_made()).base_logprob == -0.5
+    assert SelfMadeRow.model_validate(self_made(use="train", base_logprob=None)).use == "train"
+    with pytest.raises(ValidationError, match="has a base_logprob"):
+        SelfMadeRow.model_validate(self_made(base_logprob=None))

@@ -100,6 +100,22 @@ def test_paths_are_found_beside_the_recipe_and_hub_ids_stay(recipe: Path) -> Non
     assert sampled.data.sources[0].path == str(recipe.parent / "rows.jsonl") + "#500"
 
 
+def test_replay_by_the_base_itself_is_one_word_and_no_path(recipe: Path) -> None:
+    (recipe.parent / "self").mkdir()
+    for words in (["data.replay=self"], ["data.replay={source: self}"], ["data.replay.source=self"]):
+        config = load_config(recipe, words)
+        assert config.replays_itself
+        assert config.measures_unseen
+        assert config.data.replay is not None
+        assert config.data.replay.given is None
+    folder = load_config(recipe, ["data.replay=./self"])
+    assert not folder.replays_itself
+    assert not folder.measures_unseen
+    assert folder.data.replay is not None
+    assert folder.data.replay.given is not None
+    assert folder.data.replay.given.path == str((recipe.parent / "self").resolve())
+
+
 def test_the_dumped_config_loads_as_the_same_run(recipe: Path, tmp_path: Path) -> None:
     config = load_config(recipe, ["train.epochs=3"])
     again = load_config(write(tmp_path / "again.yaml", dump_config(config)))

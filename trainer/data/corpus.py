@@ -81,7 +81,8 @@ def gather(config: RunConfig, tally: Tally) -> Corpus:
     # The held-out file comes first, so that of two equal conversations the held-out one stays.
     heldout = load(data.heldout)[0] if data.heldout else []
     loaded = [load(source) for source in data.sources]
-    replayed = load(data.replay.source) if data.replay else None
+    general = data.replay.given if data.replay else None
+    replayed = load(general) if general else None
     stop_at_unused(files)
     if data.heldout is None:
         groups = _split([c for conversations, _, _ in loaded for c in conversations], config)
@@ -103,14 +104,14 @@ def gather(config: RunConfig, tally: Tally) -> Corpus:
         copies += [n for n in times if n]
         counts.append(SourceCount(source.path, layout, rows, len(conversations), sum(times)))
 
-    if data.replay and replayed:
+    if data.replay and general and replayed:
         conversations, layout, rows = replayed
         _count_leaks(conversations, groups, tally)
         kept = [c for c, known in conversations if not _asks(known, groups)]
         wanted = min(len(kept), round(data.replay.ratio * sum(copies)))
         train += random.Random(f"{seed} replay").sample(kept, wanted)
         copies += [1] * wanted
-        counts.append(SourceCount(data.replay.source.path, f"{layout}, replay", rows, len(conversations), wanted))
+        counts.append(SourceCount(general.path, f"{layout}, replay", rows, len(conversations), wanted))
     if not train:
         found, mend = in_words((r, n, tally.places[r], tally.found_in(r)) for r, n in tally.counts.items())
         raise DataError(f"no conversation is left to train on out of {read} rows: {found or 'nothing was read'}", mend)

@@ -147,8 +147,10 @@ def prepared_facts(config: RunConfig, model: Path, report: DataReport) -> Prepar
 
 def data_inputs(config: RunConfig, model: Path) -> dict[str, Any]:
     """What the data stage depends on, for the manifest."""
-    keys = config.data.model_dump(mode="json", exclude={"workers"})
+    keys = config.data.model_dump(mode="json", exclude={"workers", "selfmade"})
     named = {f"data.{key}": value for key, value in keys.items()}
+    if config.replays_itself:
+        named["data.replay"] = None  # those rows are made later, by the base
     return named | {
         "thinking": config.thinking,
         "seed": config.seed,
@@ -273,7 +275,8 @@ def _questions(conversations: Sequence[Conversation], tokenized: Sequence[Tokeni
 
 def _sources_fingerprint(config: RunConfig) -> str:
     data = config.data
-    sources = [*data.sources, *([data.heldout] if data.heldout else []), *([data.replay.source] if data.replay else [])]
+    general = data.replay.given if data.replay else None
+    sources = [*data.sources, *(one for one in (data.heldout, general) if one)]
     found = [fingerprint(source, hub=config.hub, offline=config.offline) for source in sources]
     return hashlib.sha256("".join(found).encode()).hexdigest()
 

@@ -152,7 +152,9 @@ def _data(manifest: Manifest, report: dict[str, Any] | None) -> str:
     config = manifest.config.data
     lines = [f"- {_name(s.path)}" + (f" (weight {s.weight:g})" if s.weight != 1 else "") for s in config.sources]
     if config.replay:
-        lines.append(f"- {_name(config.replay.source.path)} (replay, {config.replay.ratio:g} to 1)")
+        general = config.replay.given
+        named = _name(general.path) if general else "questions and answers of the base's own"
+        lines.append(f"- {named} (replay, {config.replay.ratio:g} to 1)")
     text = "\n".join(lines) + "\n"
     if report:
         text += (
