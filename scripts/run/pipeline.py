@@ -1,7 +1,8 @@
-"""`tuneserve run`, stage by stage: data, train, merge, base, tuned, report; then the tuned model stays served.
+"""`tuneserve run`, stage by stage: data, base, train, merge, tuned, report; then the tuned model stays served.
 
-Every stage is skipped while nothing that it depends on changed. The trainer's stages run in processes of their own; the
-base is served and asked first, then the tuned model, whose server stays up for the user.
+Every stage is skipped while nothing that it depends on changed. The trainer's stages run in processes of their own. The
+base is served once, before training, for all that it is needed for; then the tuned model, whose server stays up for the
+user.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from eval.report.write import write_reports
 from eval.tasks import Task
 from scripts.run.asking import ask, run_settings, tasks_fingerprint
 from scripts.run.facts import compare_run
-from scripts.run.serving import private_command, serving, start_server
+from scripts.run.serving import OnDemand, private_command, start_server
 from scripts.run.stages import run_stage
 from serve.launch.job import prepare
 from serve.launch.target import base_folder, base_target, merged_target
@@ -39,16 +40,25 @@ from trainer.export.model_card import write_model_card
 from trainer.export.side_files import side_files
 
 
-def train_and_merge(run: RunDir, force: bool = False) -> None:
-    """The trainer's stages, each in its own process; each says whether it worked or was skipped."""
+def prepare_data(run: RunDir) -> None:
+    """The data stage, in a process of its own."""
     run.update(versions={"python": platform.python_version(), "system": platform.platform(), **pins.versions()})
     run_stage("data", run)
+
+
+def train_and_merge(run: RunDir, force: bool = False) -> None:
+    """Training and merging, each in a process of its own; each says whether it worked or was skipped."""
     run_stage("train", run, *(["--force"] if force else []))
     run_stage("merge", run)
 
 
-def evaluate_base(run: RunDir, config: RunConfig, tasks: list[Task]) -> None:
-    """Serves the base and asks it everything; answers of another run with the same questions are taken over."""
+def base_server(run: RunDir, config: RunConfig) -> OnDemand:
+    """The base's server, for the stages before training."""
+    return OnDemand(lambda: base_target(run, config), config.serve, run.logs / "serve-base.log")
+
+
+def evaluate_base(run: RunDir, config: RunConfig, tasks: list[Task], server: OnDemand) -> None:
+    """Asks the base everything; answers of another run with the same questions are taken over, without a server."""
     base = base_folder(run, config)
     inputs = base_inputs(run, config, tasks)
     why = run.changed_since("base", inputs)
@@ -67,13 +77,11 @@ def evaluate_base(run: RunDir, config: RunConfig, tasks: list[Task]) -> None:
     _forget_other_answers(run, "base", inputs, folders)
     _set_changed_aside(run, "base")
     starting("base", f"{why}; serving {base}")
-    with (
-        run.stage("base", inputs, folders) as record,
-        serving(base_target(run, config), config.serve, run.logs / "serve-base.log") as server,
-    ):
-        record.figures["ready_s"] = server.ready_s
+    with run.stage("base", inputs, folders) as record:
+        up = server.up()
+        record.figures["ready_s"] = up.ready_s
         for folder in folders:
-            results = _ask(server, folder, run, config, tasks)
+            results = _ask(up, folder, run, config, tasks)
             require_baseline(results, f"the base {base}")
             record.figures[folder.name] = _scores(results)
     _stage_line(run, "base", _shown(run.read().stages["base"].figures["base"]))

@@ -1,10 +1,9 @@
-"""A server for as long as a block runs: what the stages of a run need."""
+"""Servers for as long as a block runs: what the stages of a run need."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -29,14 +28,34 @@ def start_server(command: ServerCommand, log: Path, ready_timeout_s: float) -> V
         return server.__enter__()
 
 
-@contextmanager
-def serving(target: Target, config: ServeConfig, log: Path) -> Iterator[VllmServer]:
-    """A ready server for ourselves only, stopped at the end of the block whatever happens in it."""
-    server = start_server(private_command(target, config), log, config.ready_timeout_s)
-    try:
-        yield server
-    finally:
-        server.stop()
+class OnDemand:
+    """A server for ourselves only that several stages share: started by the first of them that needs it, if any does.
+
+    with OnDemand(lambda: base_target(run, config), config.serve, run.logs / "serve-base.log") as base:
+        base.up().client.post(...)
+
+    Stopped at the end of the block, whatever happens in it.
+    """
+
+    def __init__(self, target: Callable[[], Target], config: ServeConfig, log: Path) -> None:
+        self._target = target
+        self._config = config
+        self._log = log
+        self._server: VllmServer | None = None
+
+    def up(self) -> VllmServer:
+        """The server, ready; raises what `start_server` raises."""
+        if self._server is None:
+            command = private_command(self._target(), self._config)
+            self._server = start_server(command, self._log, self._config.ready_timeout_s)
+        return self._server
+
+    def __enter__(self) -> OnDemand:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.stop()
 
 
 def private_command(target: Target, config: ServeConfig) -> ServerCommand:

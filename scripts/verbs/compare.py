@@ -108,5 +108,6 @@ def _ask_run(run: RunDir, config: RunConfig) -> None:
 
     with run.exclusively():
         tasks = run_tasks(run, config)
-        pipeline.evaluate_base(run, config, tasks)
+        with pipeline.base_server(run, config) as base:
+            pipeline.evaluate_base(run, config, tasks, base)
         pipeline.evaluate_tuned(run, config, tasks, keep=False)

@@ -44,9 +44,11 @@ def run(
     if serve:
         require_free_port(resolved.serve.host, resolved.serve.port)
     with RunDir.claim(resolved) as run_dir:
-        pipeline.train_and_merge(run_dir, force)
+        pipeline.prepare_data(run_dir)
         tasks = run_tasks(run_dir, resolved)
-        pipeline.evaluate_base(run_dir, resolved, tasks)
+        with pipeline.base_server(run_dir, resolved) as base:
+            pipeline.evaluate_base(run_dir, resolved, tasks, base)
+        pipeline.train_and_merge(run_dir, force)
         server = pipeline.evaluate_tuned(run_dir, resolved, tasks, keep=serve)
         try:
             comparison = pipeline.report(run_dir, resolved, words)

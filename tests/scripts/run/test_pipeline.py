@@ -13,6 +13,8 @@ from configs.rundir import RunDir
 from eval.tasks import Task
 from scripts.run.asking import run_settings, run_tasks
 from scripts.run.pipeline import base_inputs, evaluate_base
+from scripts.run.serving import OnDemand
+from serve.process.server import VllmServer
 from tests.facts import prepared
 from tests.scripts.conftest import ROOT
 
@@ -23,12 +25,13 @@ class ServerStarted(Exception):
     """The base would have been served and asked again."""
 
 
-@pytest.fixture
-def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    def started(*_: object) -> None:
-        raise ServerStarted
+class NoServer(OnDemand):
+    """A base that nobody may need."""
 
-    monkeypatch.setattr("scripts.run.pipeline.serving", started)
+    def __init__(self) -> None: ...
+
+    def up(self) -> VllmServer:
+        raise ServerStarted
 
 
 def opened(folder: Path, *overrides: str) -> tuple[RunDir, list[Task]]:
@@ -48,37 +51,33 @@ def answered(folder: Path, *overrides: str) -> RunDir:
     return run
 
 
-@pytest.mark.usefixtures("no_server")
 def test_another_training_over_the_same_base_takes_its_answers_over(tmp_path: Path) -> None:
     first = answered(tmp_path)
     second, tasks = opened(tmp_path, "name=second", "train.learning_rate=1e-4", "data.replay=null")
-    evaluate_base(second, second.config(), tasks)
+    evaluate_base(second, second.config(), tasks, NoServer())
     assert (second.eval / "base" / "facts.jsonl").read_text(encoding="utf-8") == '{"id": "1"}\n'
     stage = second.read().stages["base"]
     assert stage.state == "done"
     assert stage.figures == {"base": {"facts": {"points": 87.0}}, "taken_from": str(first.path)}
 
 
-@pytest.mark.usefixtures("no_server")
 def test_seeds_share_the_base_once_the_evaluation_has_a_seed_of_its_own(tmp_path: Path) -> None:
     first = answered(tmp_path, "eval.seed=7", "seed=1", "eval.tasks.3.limit=20")
     second, tasks = opened(tmp_path, "name=second", "eval.seed=7", "seed=2", "eval.tasks.3.limit=20")
     assert tasks == run_tasks(first, first.config())
     assert run_settings(second.config(), "switchable").seed == 7
-    evaluate_base(second, second.config(), tasks)
+    evaluate_base(second, second.config(), tasks, NoServer())
     assert second.read().stages["base"].figures["taken_from"] == str(first.path)
 
 
-@pytest.mark.usefixtures("no_server")
 @pytest.mark.parametrize("changed", ["seed=1", "eval.tasks.3.limit=20", "eval.temperature=0.5", "serve.precision=bf16"])
 def test_other_questions_or_another_way_of_asking_are_asked_anew(changed: str, tmp_path: Path) -> None:
     answered(tmp_path)
     second, tasks = opened(tmp_path, "name=second", changed)
     with pytest.raises(ServerStarted):
-        evaluate_base(second, second.config(), tasks)
+        evaluate_base(second, second.config(), tasks, NoServer())
 
 
-@pytest.mark.usefixtures("no_server")
 def test_answers_that_are_not_finished_are_not_taken_over(tmp_path: Path) -> None:
     first = answered(tmp_path)
     manifest = json.loads(first.manifest_file.read_text(encoding="utf-8"))
@@ -86,10 +85,9 @@ def test_answers_that_are_not_finished_are_not_taken_over(tmp_path: Path) -> Non
     first.manifest_file.write_text(json.dumps(manifest), encoding="utf-8")
     second, tasks = opened(tmp_path, "name=second")
     with pytest.raises(ServerStarted):
-        evaluate_base(second, second.config(), tasks)
+        evaluate_base(second, second.config(), tasks, NoServer())
 
 
-@pytest.mark.usefixtures("no_server")
 @pytest.mark.parametrize("changed", ["chat_template.jinja", "tokenizer_config.json", "generation_config.json"])
 def test_a_base_with_the_same_weights_and_another_template_is_asked_anew(changed: str, tmp_path: Path) -> None:
     answered(tmp_path)
@@ -103,4 +101,4 @@ def test_a_base_with_the_same_weights_and_another_template_is_asked_anew(changed
     second, tasks = opened(tmp_path, "name=second")
     second.update(prepared=prepared(other))
     with pytest.raises(ServerStarted):
-        evaluate_base(second, second.config(), tasks)
+        evaluate_base(second, second.config(), tasks, NoServer())

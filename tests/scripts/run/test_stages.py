@@ -15,7 +15,7 @@ from scripts.cli import app
 from scripts.run.pipeline import evaluate_base
 from serve.launch.target import merged_target
 from tests.scripts.conftest import ROOT
-from tests.scripts.run.test_pipeline import ServerStarted, answered, opened
+from tests.scripts.run.test_pipeline import NoServer, ServerStarted, answered, opened
 
 
 @pytest.fixture(autouse=True)
@@ -41,16 +41,10 @@ def test_a_command_with_other_keys_leaves_the_files_of_the_running_one_alone(tmp
 
 
 @pytest.mark.parametrize("harm", ["gone", "flipped"])
-def test_answers_that_are_not_what_was_answered_are_asked_again(
-    tmp_path: Path, harm: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def started(*_: object) -> None:
-        raise ServerStarted
-
-    monkeypatch.setattr("scripts.run.pipeline.serving", started)
+def test_answers_that_are_not_what_was_answered_are_asked_again(tmp_path: Path, harm: str) -> None:
     run = answered(tmp_path)
     tasks = opened(tmp_path, "name=first")[1]
-    evaluate_base(run, run.config(), tasks)
+    evaluate_base(run, run.config(), tasks, NoServer())
     answers = run.eval / "base" / "facts.jsonl"
     times = answers.stat()
     if harm == "gone":
@@ -59,7 +53,7 @@ def test_answers_that_are_not_what_was_answered_are_asked_again(
         answers.write_text('{"id": "2"}\n', encoding="utf-8")
         os.utime(answers, ns=(times.st_atime_ns, times.st_mtime_ns))
     with pytest.raises(ServerStarted):
-        evaluate_base(run, run.config(), tasks)
+        evaluate_base(run, run.config(), tasks, NoServer())
     assert not answers.exists()
     assert str(run.read().stages["base"].error).startswith("ServerStarted")
 
