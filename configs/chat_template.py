@@ -9,8 +9,7 @@ from __future__ import annotations
 import resource
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -44,8 +43,13 @@ def rendered(render: Callable[[], Any], where: str | Path) -> str:
         TemplateTooCostly: it took too long, or too much memory.
     """
     try:
-        with _limits():
-            text = render()
+        try:
+            with _limits:
+                text = render()
+        except MemoryError:
+            _limits.measure_anew()
+            with _limits:
+                text = render()
     except (_OutOfTime, MemoryError) as error:
         spent = f"{SECONDS:g} s of processor time" if isinstance(error, _OutOfTime) else f"{BYTES >> 30} GiB of memory"
         raise TemplateTooCostly(
@@ -68,37 +72,67 @@ class _OutOfTime(BaseException):
     """No Exception, so that nothing between the signal and `rendered` takes it for one of its own."""
 
 
-@contextmanager
-def _limits() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        with _memory():
-            yield
-        return
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        raise _OutOfTime
-
-    before = signal.signal(signal.SIGVTALRM, stop)
-    try:
-        signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
-        with _memory():
-            yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+# A teaching set is rendered two hundred thousand times, and what a rendering adds must stay small: the handler of the
+# signal is set once, and the memory in use is measured every so many renderings.
+_MEASURED_EVERY = 64
 
 
-@contextmanager
-def _memory() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    with open("/proc/self/statm", "rb") as statm:
-        used = int(statm.read().split()[0]) * resource.getpagesize()
-    wanted = used + BYTES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        yield
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+class _Limits:
+    """Processor time and memory of a rendering, as a context. The time is that of the main thread, the memory the
+    process's: renderings in several threads share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rendering = self._renderings = 0
+        self._allowed = (0, 0)
+        self._before: tuple[int, int] | None = None
+        self._timed = self._handled = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._rendering:
+                self._limit_memory()
+            self._rendering += 1
+        if _is_main_thread():
+            if not self._handled:
+                signal.signal(signal.SIGVTALRM, self._stop)
+                self._handled = True
+            self._timed = True
+            signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+
+    def __exit__(self, *_: object) -> None:
+        if _is_main_thread():
+            self._timed = False
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        with self._lock:
+            self._rendering -= 1
+            if not self._rendering and self._before:
+                resource.setrlimit(resource.RLIMIT_AS, self._before)
+                self._before = None
+
+    def measure_anew(self) -> None:
+        """The process may have grown by much since its memory was measured."""
+        self._renderings = 0
+
+    def _limit_memory(self) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        if self._renderings % _MEASURED_EVERY == 0:
+            with open("/proc/self/statm", "rb") as statm:
+                used = int(statm.read().split()[0]) * resource.getpagesize()
+            self._allowed = (used + BYTES, hard)
+        self._renderings += 1
+        if soft == resource.RLIM_INFINITY or soft >= self._allowed[0]:
+            resource.setrlimit(resource.RLIMIT_AS, self._allowed)
+            self._before = (soft, hard)
+
+    def _stop(self, signum: int, frame: FrameType | None) -> None:
+        # It can come when the rendering has just ended.
+        if self._timed:
+            raise _OutOfTime
+
+
+def _is_main_thread() -> bool:
+    return threading.get_ident() == threading.main_thread().ident
+
+
+_limits = _Limits()

@@ -143,10 +143,11 @@ def keeping(setup: Setup, batches: Batches, gpu: Device) -> list[Setup]:
 
 def filled(batches: Batches, steps: int) -> Batches:
     """The same when recorded: every micro-batch filled up to one of the sizes that a run of so many steps records."""
-    drawn = [PassSize(int(tokens), int(tokens)) for tokens in batches.drawn[: steps * batches.count]]
-    sizes = choose_sizes(drawn, live_cost=math.inf)
-    mean = sum(size.tokens for step in drawn if (size := size_for(step, sizes))) / len(drawn)
-    return replace(batches, filled_tokens=mean, longest_tokens=sizes[-1].tokens)
+    tokens, counts = np.unique(batches.drawn[: steps * batches.count], return_counts=True)
+    passes = {PassSize(each, each): count for each, count in zip(tokens.tolist(), counts.tolist(), strict=True)}
+    sizes = choose_sizes(passes, live_cost=math.inf)
+    spent = sum(count * size.tokens for each, count in passes.items() if (size := size_for(each, sizes)))
+    return replace(batches, filled_tokens=spent / sum(passes.values()), longest_tokens=sizes[-1].tokens)
 
 
 def choose(

@@ -6,7 +6,7 @@ known beforehand, and the sizes that make the whole run cheapest can be computed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 GRAIN = 128
@@ -33,7 +33,7 @@ class PassSize:
 
 
 def choose_sizes(
-    passes: Sequence[PassSize], recording_cost: float = RECORDING_COST, live_cost: float = LIVE_COST
+    passes: Mapping[PassSize, int], recording_cost: float = RECORDING_COST, live_cost: float = LIVE_COST
 ) -> tuple[PassSize, ...]:
     """The recordings to make, the smallest first; every pass fits into one of them. None where recording does not pay.
 
@@ -41,18 +41,19 @@ def choose_sizes(
     as small as it can be, by dynamic programming over the sizes that occur.
 
     Args:
-        passes: every forward pass of the run.
+        passes: the forward passes of the run, and how many there are of each.
         recording_cost: cost of a recording, in passes of its size.
         live_cost: cost of a pass that is not recorded, in recorded ones.
 
     Example:
-        >>> [size.tokens for size in choose_sizes([PassSize(100, 60)] * 500 + [PassSize(300, 90)] * 500)]
+        >>> [size.tokens for size in choose_sizes({PassSize(100, 60): 500, PassSize(300, 90): 500})]
         [128, 384]
     """
-    groups: dict[int, list[PassSize]] = {}
-    for each in passes:
-        groups.setdefault(_filled_up(each.tokens), []).append(each)
-    counts = sorted((tokens, len(group), max(s.trained for s in group)) for tokens, group in groups.items())
+    groups: dict[int, tuple[int, int]] = {}
+    for each, number in passes.items():
+        count, trained = groups.get(filled := _filled_up(each.tokens), (0, 0))
+        groups[filled] = (count + number, max(trained, each.trained))
+    counts = sorted((tokens, *group) for tokens, group in groups.items())
     best: list[tuple[float, tuple[PassSize, ...]]] = [(0.0, ())]
     for end, (tokens, _, _) in enumerate(counts, start=1):
         found: tuple[float, tuple[PassSize, ...]] = (float("inf"), ())
@@ -64,7 +65,7 @@ def choose_sizes(
             found = min(found, (cost + tokens * (count + recording_cost), (*sizes, size)))
         best.append(found)
     cost, sizes = best[-1]
-    return sizes if cost < live_cost * sum(each.tokens for each in passes) else ()
+    return sizes if cost < live_cost * sum(each.tokens * number for each, number in passes.items()) else ()
 
 
 def size_for(each: PassSize, sizes: Sequence[PassSize]) -> PassSize | None:

@@ -6,6 +6,7 @@ from trainer.sft.model import load, what_unsloth_did  # isort: skip - imports un
 
 import math
 import time
+from collections import Counter
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -126,7 +127,7 @@ class TrainingRun:
 
     def _graphs(self, train: pa.Table, longest: int) -> GraphedSteps | None:
         """Puts recorded steps in the place of the trainer's own; None where so few steps do not pay for it."""
-        sizes = choose_sizes(passes_of(self.trainer, train))
+        sizes = choose_sizes(Counter(passes_of(self.trainer, train)))
         if not sizes:
             return None
         own, recorder = self.trainer.training_step, CudaRecorder()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 
 import pytest
 
 from trainer.plan.sizes import GRAIN, PassSize, choose_sizes, size_for
 
 
-def passes_of(*totals: int) -> list[PassSize]:
-    return [PassSize(total, total // 2) for total in totals]
+def passes_of(*totals: int) -> Counter[PassSize]:
+    return Counter(PassSize(total, total // 2) for total in totals)
 
 
 def test_every_pass_fits_into_a_size() -> None:
@@ -34,7 +35,7 @@ def test_no_other_choice_of_sizes_is_cheaper(seed: int) -> None:
     possible = sorted({-(-step.tokens // GRAIN) * GRAIN for step in steps})
 
     def cost(tokens: tuple[int, ...], recording: float = 8.0) -> float:
-        return sum(min(t for t in tokens if t >= step.tokens) for step in steps) + recording * sum(tokens)
+        return sum(min(t for t in tokens if t >= step.tokens) for step in steps.elements()) + recording * sum(tokens)
 
     every = itertools.chain.from_iterable(itertools.combinations(possible, n) for n in range(1, len(possible) + 1))
     best = min(cost(chosen) for chosen in every if chosen[-1] == possible[-1])
