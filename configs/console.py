@@ -131,6 +131,11 @@ def note(text: str, good: bool | None = None) -> None:
     console.print(paint(f"  {_MARKS[good]} {{}}", text))
 
 
+def warn(text: str) -> None:
+    """A line about something that may end badly, and does not stop anything."""
+    console.print(paint("  [yellow]![/yellow] [yellow]warning:[/yellow] {}", text))
+
+
 def print_error(error: TuneserveError) -> None:
     """An error and its next step, on standard error."""
     errors.print(paint("[bold red]error:[/bold red] {}", error.message))

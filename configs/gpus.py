@@ -7,7 +7,6 @@ cards are seen through NVML: no CUDA context is made.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Any
 import psutil
 
 from configs.errors import ConfigError
+from configs.nearest import did_you_mean
 from configs.pins import Kind
 
 
@@ -34,6 +34,8 @@ class Device:
     """Memory bandwidth in GB/s, as published; 0 where it is not known."""
     capability: tuple[int, int] | None = None
     """CUDA compute capability; None for a CPU."""
+    source: str = ""
+    """Where rates and bandwidth were published."""
 
     @property
     def kind(self) -> Kind:
@@ -74,26 +76,49 @@ class Card:
 GPUS = {
     gpu.name: gpu
     for gpu in (
-        Device("h100-80gb", 85.0, 989, 3350, (9, 0)),
-        Device("h20-96gb", 102.0, 148, 4000, (9, 0)),
-        Device("a100-80gb", 85.1, 312, 2039, (8, 0)),
-        Device("a100-40gb", 42.3, 312, 1555, (8, 0)),
-        Device("l20", 47.8, 119.5, 864, (8, 9)),
-        Device("rtx5090", 33.7, 209.5, 1792, (12, 0)),
-        Device("rtx4090", 25.3, 165.2, 1008, (8, 9)),
-        Device("rtx3090", 25.4, 71, 936, (8, 6)),
-        Device("t4", 15.6, 65, 320, (7, 5)),
+        Device("h100-80gb", 85.0, 989, 3350, (9, 0), "H100/H800 data sheet"),
+        Device("h800-80gb", 85.0, 989, 3350, (9, 0), "H100/H800 data sheet"),
+        Device("h200-141gb", 150.1, 989, 4800, (9, 0), "H200 data sheet"),
+        Device("h20-96gb", 102.0, 148, 4000, (9, 0), "H20 data sheet"),
+        Device("h20-141gb", 150.1, 148, 4800, (9, 0), "H20 data sheet"),
+        Device("a100-80gb", 85.1, 312, 2039, (8, 0), "A100/A800 data sheet"),
+        Device("a100-40gb", 42.3, 312, 1555, (8, 0), "A100/A800 data sheet"),
+        Device("a800-80gb", 85.1, 312, 2039, (8, 0), "A100/A800 data sheet"),
+        Device("l40s", 47.7, 362, 864, (8, 9), "L40S data sheet"),
+        Device("l20", 47.8, 119.5, 864, (8, 9), "L20 data sheet"),
+        Device("l4", 23.7, 121, 300, (8, 9), "L4 data sheet"),
+        Device("a10", 23.7, 125, 600, (8, 6), "A10 data sheet"),
+        Device("v100-32gb", 34.1, 125, 900, (7, 0), "V100 data sheet"),
+        Device("v100-16gb", 16.9, 125, 900, (7, 0), "V100 data sheet"),
+        Device("t4", 15.6, 65, 320, (7, 5), "T4 data sheet"),
+        Device("rtxpro6000-96gb", 101.9, 503.8, 1792, (12, 0), "RTX PRO Blackwell paper"),
+        Device("rtx6000ada", 50.9, 364.2, 960, (8, 9), "RTX 6000 Ada data sheet"),
+        Device("rtxa6000", 50.9, 154.8, 768, (8, 6), "RTX A6000 data sheet"),
+        Device("rtx5090", 33.7, 209.5, 1792, (12, 0), "RTX Blackwell paper"),
+        Device("rtx5080", 16.6, 112.6, 960, (12, 0), "RTX Blackwell paper"),
+        Device("rtx4090", 25.3, 165.2, 1008, (8, 9), "Ada paper"),
+        Device("rtx4090-48gb", 50.9, 165.2, 1008, (8, 9), "Ada paper"),
+        Device("rtx4080", 16.8, 97.5, 717, (8, 9), "Ada paper"),
+        Device("rtx4090d-24gb", 25.3, 147.1, 1008, (8, 9), "GeForce RTX 4090 D page, Ada paper"),
+        Device("rtx4090d-48gb", 50.9, 147.1, 1008, (8, 9), "GeForce RTX 4090 D page, Ada paper"),
+        Device("rtx4060ti-16gb", 16.8, 44.1, 288, (8, 9), "GeForce RTX 4060 Ti page, Ada paper"),
+        Device("rtx3090", 25.4, 71, 936, (8, 6), "GA102 paper"),
+        Device("rtx3060-12gb", 12.6, 25.5, 360, (8, 6), "GeForce RTX 3060 page, GA102 paper"),
+        Device("rtx2080ti-11gb", 11.5, 53.8, 616, (7, 5), "Turing paper"),
+        Device("rtx2080ti-22gb", 23.4, 53.8, 616, (7, 5), "Turing paper"),
     )
 }
-"""By the name that `--gpu` takes. Figures from NVIDIA's data sheets and architecture papers."""
+"""By the name that `--gpu` takes. The cards of 48 and 22 GB that NVIDIA does not sell are rebuilt 4090s, 4090 Ds and
+2080 Tis; a rate that no paper prints is multiprocessors x boost clock x `_PER_SM`, by the page of the card."""
 
 MEASURED_ON = "h100-80gb"
 """The GPU that the plan's coefficients were measured on; every other one is scaled from it."""
 
 # Products and sums per clock of one multiprocessor's tensor cores, times two, and its CUDA cores: from the architecture
-# papers. They reproduce the published rates of every card above that is not cut down by its firmware.
+# papers. They reproduce the published rates of every card above that is not cut down by its firmware; data centre and
+# workstation cards of the generations 8.6, 8.9 and 12.0 do twice as much.
 _PER_SM = {
-    (7, 5): (1024, 64), (8, 0): (2048, 64), (8, 6): (512, 128), (8, 9): (512, 128),
+    (7, 0): (1024, 64), (7, 5): (1024, 64), (8, 0): (2048, 64), (8, 6): (512, 128), (8, 9): (512, 128),
     (9, 0): (4096, 128), (10, 0): (8192, 128), (12, 0): (512, 128),
 }  # fmt: skip
 
@@ -104,27 +129,25 @@ def this_cpu() -> Device:
 
 
 def named_gpu(name: str) -> Device:
-    """The GPU of that name.
+    """The GPU of that name; case, spaces and underscores do not count.
 
     Raises:
-        ConfigError: it is not listed; the nearest name and all names are given.
+        ConfigError: it is not listed; the nearest names are given, or all.
     """
-    gpu = GPUS.get(name.lower())
-    if gpu is None:
-        near = difflib.get_close_matches(name.lower(), GPUS, n=1)
-        raise ConfigError(
-            f"--gpu {name}: no such GPU here" + (f"; did you mean {near[0]}?" if near else ""),
-            f"take one of {', '.join(GPUS)}",
-        )
-    return gpu
+    written = re.sub(r"[\s_]|nvidia|geforce", "", name.lower())
+    if gpu := GPUS.get(written):
+        return gpu
+    near = did_you_mean(written, GPUS)
+    raise ConfigError(f"--gpu {name}: no such GPU here", near or f"take one of {', '.join(GPUS)}")
 
 
 def match(driver_name: str, memory_gb: float) -> Device | None:
     """The listed GPU that a driver's name and memory stand for, e.g. `NVIDIA A100-SXM4-40GB`; None if none does."""
-    # "RTX 4090" is spelt rtx4090 here. L2 is not L20 and H200 is not H20: a model's name must not go on with a digit.
-    spelt = re.sub(r"\brtx\s+", "rtx", driver_name.lower())
     for name, gpu in GPUS.items():
-        is_model = re.search(rf"\b{name.partition('-')[0]}(?![0-9])", spelt)
+        model = re.sub(r"^(rtx)(pro)?(a?\d+)(ti|d|ada)?$", r"\1 \2 \3 \4", name.partition("-")[0])
+        words = r"\s*".join(model.split())
+        # L2 is not L20, A10G not A10, a 4090 D no 4090 and a notebook's card none of these.
+        is_model = re.search(rf"\b{words}(?![0-9a-z])(?!\s*(?:d|ti|super|ada|laptop|max-q)\b)", driver_name.lower())
         if is_model and abs(gpu.memory_gb - memory_gb) < 0.1 * gpu.memory_gb:
             return gpu
     return None
@@ -178,7 +201,7 @@ def _unlisted(name: str, memory_gb: float, handle: Any) -> Device:
     major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
     try:
         # An unknown generation counts as the last known one before it.
-        per_clock, cores = _PER_SM[max(k for k in _PER_SM if k <= max((major, minor), (7, 5)))]
+        per_clock, cores = _PER_SM[max(k for k in _PER_SM if k <= max((major, minor), (7, 0)))]
         multiprocessors = pynvml.nvmlDeviceGetNumGpuCores(handle) / cores
         sm_mhz = pynvml.nvmlDeviceGetMaxClockInfo(handle, pynvml.NVML_CLOCK_SM)
         memory_mhz = pynvml.nvmlDeviceGetMaxClockInfo(handle, pynvml.NVML_CLOCK_MEM)

@@ -1,4 +1,4 @@
-"""Looks at a recipe before anything is trained: `python -m trainer.check CONFIG [--rows N] [--gpu NAME] [--debug]`.
+"""Looks at a recipe before anything is trained: `python -m trainer.check CONFIG [--rows N] [--gpu NAME] [--all]`.
 
 Config, data with the mask preview, template, versions, disk, the plan with memory and time, and whether the result can
 be served. Needs no GPU, no weights, no torch. What would end badly is refused with exit code 2 and the key to change.
@@ -7,34 +7,43 @@ be served. Needs no GPU, no weights, no torch. What would end badly is refused w
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from configs import driver, pins
 from configs.child import end_with_parent
-from configs.console import console, guarded, note, tables
-from configs.errors import ConfigError
+from configs.console import console, guarded, note, tables, warn
+from configs.errors import ConfigError, TuneserveError
 from configs.gpus import Device, gpu_at_hand, named_gpu, this_cpu
 from configs.handover import Plan
 from configs.hub import resolve_model
+from configs.known_shapes import known_config
 from configs.load import load_config
 from configs.model_shape import ModelShape, UnknownShape
+from configs.pins import cuda_version
 from configs.schema import RunConfig
 from configs.serving_memory import served_precision
 from trainer import environment
 from trainer.architectures import check_architecture
+from trainer.data.corpus import gather
+from trainer.data.guess import guess_lengths
 from trainer.data.prepare import prepare, read_rows
 from trainer.data.preview import render_report, short_path, tokenizing_progress
 from trainer.data.report import DataReport, preview_row, thinking_warning
+from trainer.data.tally import Tally
 from trainer.data.template import ChatCodec
 from trainer.plan.candidates import Candidate, candidates
 from trainer.plan.layout import count_steps, make_plan, precision_warning, predicted_layout
 from trainer.plan.optimizers import choose_optimizer, state_bytes
+from trainer.plan.rate import rate_warning
 from trainer.plan.serving import gguf_gb, servable
 from trainer.plan.view import render_plan, render_serving, render_table
 from trainer.requirements import K_QUANTS, check_driver, check_model_needs, check_needs
@@ -49,13 +58,14 @@ class Refusal:
     next_step: str
 
 
-def check(file: Path, rows: int, gpu_name: str | None) -> None:
+def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = False) -> None:
     """Prints everything that can be known before training.
 
     Args:
         file: the recipe.
         rows: training rows to show with their masks.
         gpu_name: key of `configs.gpus.GPUS`; None plans for the GPU of this machine, or its CPU.
+        every_layout: show every layout of training, not only those that tell something.
 
     Raises:
         ConfigError: the recipe, the data or the plan would not end in a model that can be served.
@@ -67,9 +77,18 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
         device = (None if pins.made_for() == "cpu" else gpu_at_hand()) or this_cpu()
     else:
         device = named_gpu(gpu_name)
-    model = resolve_model(config.model, config.hub, config.offline, weights=False)
+        _refuse_too_old(device)
+    try:
+        model = resolve_model(config.model, config.hub, config.offline, weights=False)
+    except ConfigError:
+        raise
+    except TuneserveError as unreachable:
+        if (known := known_config(config.model)) is None:
+            raise
+        _check_without_model(config, known, device, unreachable, every_layout)
+        return
     if warning := check_architecture(model):
-        note(f"warning: {warning}", good=False)
+        warn(warning)
     check_model_needs(config, model)
     with tokenizing_progress(console) as progress:
         prepared = prepare(config, model, progress)
@@ -77,7 +96,7 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
     tables.print(render_report(report, rows))
     note(_template_line(report, config))
     if warning := thinking_warning(report, config.thinking):
-        note(f"warning: {warning}", good=False)
+        warn(warning)
     differing = pins.disagreements(pins.made_for() or "cuda")
     found = ", ".join(f"{name} {version}" for name, version in environment.versions().items())
     note(f"versions: {found}" + ("" if differing else "; all as pinned"))
@@ -90,12 +109,57 @@ def check(file: Path, rows: int, gpu_name: str | None) -> None:
     except UnknownShape as unknown:
         note(f"{unknown.message}; the plan, disk and serving are not predicted", good=False)
         return
-    refusals += _plan(config, model, shape, lengths, device)
+    refusals += _plan(config, model, shape, lengths, device, every_layout)
     refusals += _serving(config, shape, report.longest_row, device)
     refusals += _disk(config, shape, has_weights=any(model.glob("*.safetensors")))
+    _raise(refusals)
+    note("this recipe can be trained and served", good=True)
+
+
+def _check_without_model(
+    config: RunConfig, known: Mapping[str, Any], device: Device, why: TuneserveError, every_layout: bool
+) -> None:
+    """Plans from the published shape of a model that cannot be had now; masks and template stay unseen."""
+    warn(
+        f"{why.message}. Its shape is known, so memory, time and disk are planned from it; row lengths are told from "
+        f"their characters, and masks and template are not looked at. To see them: {why.next_step}"
+    )
+    shape = ModelShape.of(known)
+    tally = Tally()
+    corpus = gather(config, tally)
+    lengths = guess_lengths(corpus, config)
+    if not lengths:
+        raise ConfigError(
+            f"all {len(corpus.train):,} rows seem longer than data.max_length={config.data.max_length} tokens",
+            "raise data.max_length",
+        )
+    note(
+        f"{len(lengths):,} rows to train, {len(corpus.heldout):,} conversations held out; about "
+        f"{sum(lengths) / len(lengths):,.0f} tokens a row, the longest {max(lengths):,}"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(known), encoding="utf-8")
+        refusals = _plan(config, Path(folder), shape, lengths, device, every_layout)
+    refusals += _serving(config, shape, max(lengths), device)
+    refusals += _disk(config, shape, has_weights=False)
+    _raise(refusals)
+    note("this recipe is planned to train and to be served; check it again once the model can be reached", good=True)
+
+
+def _raise(refusals: Sequence[Refusal]) -> None:
     if refusals:
         raise ConfigError("; ".join(r.message for r in refusals), "; ".join(r.next_step for r in refusals))
-    note("this recipe can be trained and served", good=True)
+
+
+def _refuse_too_old(device: Device) -> None:
+    """Raises a ConfigError for a named card that the pinned packages have no code for."""
+    needs = driver.NEEDS[cuda_version()[0]]
+    if device.capability is not None and device.capability < needs.capability:
+        raise ConfigError(
+            f"{device.name} (compute capability {'.'.join(map(str, device.capability))}) is too old: the pinned "
+            f"packages have code for {'.'.join(map(str, needs.capability))} ({needs.generation}) and newer",
+            "take another card; bf16 and most kernels begin with Ampere (RTX 30, A10, A100)",
+        )
 
 
 def _look_at_driver() -> None:
@@ -142,17 +206,21 @@ def _template_line(report: DataReport, config: RunConfig) -> str:
     return f"template family {family}; {trained[family]}, in training and by default on the server"
 
 
-def _plan(config: RunConfig, model: Path, shape: ModelShape, lengths: Sequence[int], device: Device) -> list[Refusal]:
+def _plan(
+    config: RunConfig, model: Path, shape: ModelShape, lengths: Sequence[int], device: Device, every_layout: bool
+) -> list[Refusal]:
     """Prints the plan and, on a GPU, the table of what else could be taken."""
     train = config.train
     layout = predicted_layout(config, model, lengths, device)
     plan = make_plan(train, config.lora, lengths, device, layout)
     if warning := precision_warning(train, device):
-        note(f"warning: {warning}", good=False)
+        warn(warning)
     steps = count_steps(len(lengths), plan, train)
     tables.print(render_plan(plan, steps, device.name))
     if steps < FEW_STEPS:
-        note(f"warning: {few_steps_warning(steps, len(lengths), plan, train.max_steps)}", good=False)
+        warn(few_steps_warning(steps, len(lengths), plan, train.max_steps))
+    if warning := rate_warning(train, shape, plan.rows_per_step):
+        warn(warning)
     if not device.tflops:
         why = "no GPU here: this is the CPU's plan" if device.kind == "cpu" else "this GPU does not tell its rates"
         note(f"{why}; `--gpu h100-80gb` plans for another machine")
@@ -160,14 +228,14 @@ def _plan(config: RunConfig, model: Path, shape: ModelShape, lengths: Sequence[i
     precisions = ["16bit"] if train.method == "full" else ["16bit", "4bit", "8bit"]
     table = candidates(train, config.lora, shape, lengths, device, precisions, plan.rows_per_step)  # type: ignore[arg-type]
     taken = next((c for c in table if _is(c, plan, config)), None)
-    tables.print(render_table(table, taken, device))
+    tables.print(render_table(table, taken, device, every_layout))
     return [] if taken is None or taken.fits else [_does_not_fit(table, taken, device)]
 
 
 def _is(candidate: Candidate, plan: Plan, config: RunConfig) -> bool:
     precision = "16bit" if config.train.method == "full" else config.train.precision
-    asked = (precision, plan.checkpointing, plan.micro_batch)
-    return (candidate.precision, candidate.checkpointing, candidate.micro_batch) == asked
+    asked = (precision, plan.checkpointing, plan.micro_batch, plan.kept_layers)
+    return (candidate.precision, candidate.checkpointing, candidate.micro_batch, candidate.kept_layers) == asked
 
 
 def _does_not_fit(table: Sequence[Candidate], taken: Candidate, device: Device) -> Refusal:
@@ -262,10 +330,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("config", type=Path, help="the recipe")
     parser.add_argument("--rows", type=int, default=3, help="rows to show with their trained tokens")
     parser.add_argument("--gpu", help="plan for another GPU, such as a100-80gb")
+    parser.add_argument("--all", action="store_true", help="show every layout of training")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(arguments)
     environment.quiet()
-    return guarded(lambda: check(options.config, options.rows, options.gpu), options.debug)
+    return guarded(lambda: check(options.config, options.rows, options.gpu, options.all), options.debug)
 
 
 if __name__ == "__main__":

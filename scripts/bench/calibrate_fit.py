@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from configs.gpus import GPUS
+from configs.known_shapes import known_config
 from configs.model_shape import ModelShape
 from trainer.plan.estimate import Batches, Coefficients, Setup, estimate_memory, estimate_time
 
@@ -30,10 +31,7 @@ TIME_TOLERANCE = 0.20
 
 SHAPES = {
     "tiny": ModelShape(64, 2, 4, 2, 16, 512, True, 128, True),
-    "0.6b": ModelShape(1024, 28, 16, 8, 128, 151936, True, 3072, True),
-    "4b": ModelShape(2560, 36, 32, 8, 128, 151936, True, 9728, True),
-    "8b": ModelShape(4096, 36, 32, 8, 128, 151936, False, 12288, True),
-    "14b": ModelShape(5120, 40, 40, 8, 128, 151936, False, 17408, True),
+    **{size: ModelShape.of(known_config(f"Qwen/Qwen3-{size.upper()}") or {}) for size in ("0.6b", "4b", "8b", "14b")},
 }
 """Qwen3 by size, from the published configurations; `tiny` is for trying the scripts without a GPU."""
 

@@ -19,6 +19,7 @@ def check(
     gpu: Annotated[
         str | None, typer.Option("--gpu", help="Plan for another GPU, such as a100-80gb or rtx4090.")
     ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Show every layout, not the five that differ most.")] = False,
     rows: Annotated[int, typer.Option("--rows", min=0, help="Rows to show with their trained tokens.")] = 3,
 ) -> None:
     """Look at config, data, template, machine and plan; needs no GPU and trains nothing.
@@ -31,4 +32,4 @@ def check(
         file = Path(folder) / f"{resolved.name}.yaml"
         file.write_text(dump_config(resolved), encoding="utf-8")
         command = [sys.executable, "-m", "trainer.check", str(file), "--rows", str(rows)]
-        run_child("check", [*command, *(["--gpu", gpu] if gpu else [])])
+        run_child("check", [*command, *(["--gpu", gpu] if gpu else []), *(["--all"] if every else [])])

@@ -16,10 +16,46 @@ def test_driver_names_find_their_gpu() -> None:
         ("NVIDIA H100 80GB HBM3", 85.0, "h100-80gb"), ("NVIDIA A100-SXM4-40GB", 42.3, "a100-40gb"),
         ("NVIDIA A100-SXM4-80GB", 85.1, "a100-80gb"), ("NVIDIA GeForce RTX 4090", 25.4, "rtx4090"),
         ("NVIDIA H20", 102.0, "h20-96gb"), ("Tesla T4", 15.6, "t4"), ("NVIDIA L20", 47.8, "l20"),
+        ("NVIDIA H200", 150.7, "h200-141gb"), ("NVIDIA H20-3e", 150.7, "h20-141gb"), ("NVIDIA L4", 24.1, "l4"),
+        ("NVIDIA A10", 24.1, "a10"), ("NVIDIA A800-SXM4-80GB", 85.9, "a800-80gb"), ("NVIDIA L40S", 48.3, "l40s"),
+        ("Tesla V100-SXM2-16GB", 16.9, "v100-16gb"), ("Tesla V100-PCIE-32GB", 34.1, "v100-32gb"),
+        ("NVIDIA GeForce RTX 4090 D", 25.8, "rtx4090d-24gb"), ("NVIDIA GeForce RTX 4090 D", 51.5, "rtx4090d-48gb"),
+        ("NVIDIA GeForce RTX 4090", 51.5, "rtx4090-48gb"), ("NVIDIA GeForce RTX 4060 Ti", 17.2, "rtx4060ti-16gb"),
+        ("NVIDIA GeForce RTX 3060", 12.9, "rtx3060-12gb"), ("NVIDIA RTX 6000 Ada Generation", 51.5, "rtx6000ada"),
+        ("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", 102.6, "rtxpro6000-96gb"),
+        ("NVIDIA RTX A6000", 51.5, "rtxa6000"), ("NVIDIA GeForce RTX 2080 Ti", 23.6, "rtx2080ti-22gb"),
     ):  # fmt: skip
-        assert match(name, memory) is GPUS[key]
-    for name, memory in (("NVIDIA H200", 150.0), ("NVIDIA L2", 24.0), ("NVIDIA L4", 24.0)):
-        assert match(name, memory) is None
+        assert match(name, memory) is GPUS[key], name
+    for name, memory in (
+        ("NVIDIA L2", 24.0), ("NVIDIA A10G", 24.0), ("NVIDIA GeForce RTX 5080 Laptop GPU", 17.1), ("NVIDIA L40", 48.3),
+        ("NVIDIA GeForce RTX 4080 SUPER", 17.2), ("NVIDIA GeForce RTX 3060 Ti", 8.6), ("Quadro RTX 6000", 25.4),
+    ):  # fmt: skip
+        assert match(name, memory) is None, name
+
+
+def test_the_rates_are_those_of_units_clocks_and_generation() -> None:
+    """Multiprocessors and boost clocks (GHz) by the pages of the cards; those of data centres do twice as much."""
+    for key, units, clock, factor in (
+        ("rtx3060-12gb", 28, 1.777, 1), ("rtx4060ti-16gb", 34, 2.535, 1), ("rtx4080", 76, 2.505, 1),
+        ("rtx4090d-24gb", 114, 2.520, 1), ("rtx5080", 84, 2.617, 1), ("rtx6000ada", 142, 2.505, 2),
+        ("rtxpro6000-96gb", 188, 2.617, 2), ("l40s", 142, 2.490, 2), ("a10", 72, 1.695, 2), ("l4", 58, 2.040, 2),
+        ("v100-32gb", 80, 1.530, 1), ("rtxa6000", 84, 1.800, 2), ("h800-80gb", 132, 1.830, 1),
+    ):  # fmt: skip
+        gpu = GPUS[key]
+        assert gpu.capability is not None
+        per_clock = {7: 1024, 9: 4096}.get(gpu.capability[0], 512)
+        assert gpu.tflops == pytest.approx(units * clock * per_clock * factor / 1000, rel=0.02), key
+
+
+def test_every_card_says_where_its_figures_are_from() -> None:
+    assert [gpu.name for gpu in GPUS.values() if not gpu.source or not gpu.bandwidth_gb_s] == []
+
+
+def test_a_name_is_read_as_it_is_spoken() -> None:
+    assert named_gpu("RTX 4090") is GPUS["rtx4090"]
+    assert named_gpu("NVIDIA GeForce RTX 5080") is GPUS["rtx5080"]
+    with pytest.raises(ConfigError, match="did you mean a100-80gb or a100-40gb"):
+        named_gpu("a100")
 
 
 def test_unknown_gpu_is_refused_with_the_nearest_name() -> None:

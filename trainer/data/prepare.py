@@ -24,7 +24,7 @@ from filelock import FileLock
 
 from configs import handover
 from configs.cache_folder import cache_root
-from configs.console import again, note
+from configs.console import again, warn
 from configs.fingerprint import files_fingerprint
 from configs.handover import HeldoutRow, ParityRow, PreparedFacts, write_rows
 from configs.hub import resolve_model
@@ -108,7 +108,7 @@ def data_stage(
     again("data", why)
     outputs = [run.data / name for name in FILES]
     if warning:
-        note(f"warning: {warning}", good=False)
+        warn(warning)
     with run.stage("data", inputs, outputs) as record:
         prepared = prepare(config, model, progress)
         run.data.mkdir(exist_ok=True)
@@ -116,7 +116,7 @@ def data_stage(
             _replace(prepared.folder / name, run.data / name)
         report = prepared.report
         if warning := thinking_warning(report, config.thinking):
-            note(f"warning: {warning}", good=False)
+            warn(warning)
         run.update(prepared=prepared_facts(config, model, report), hashes={"data": inputs["data"]})
         record.figures |= {
             "cached": prepared.cached,

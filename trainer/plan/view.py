@@ -23,14 +23,43 @@ def render_plan(plan: Plan, steps: int, device: str) -> Table:
     return table
 
 
-def render_table(rows: Sequence[Candidate], taken: Candidate | None, gpu: Device) -> Table:
-    """Every combination, the one that is taken marked, what does not fit grey with its reason."""
+SHOWN = 5
+"""Layouts of the table; `--all` shows every one."""
+
+
+def telling(rows: Sequence[Candidate], taken: Candidate | None) -> list[Candidate]:
+    """The layouts that tell something: the one taken, the fastest and the leanest of each precision; at most `SHOWN`.
+
+    Where a precision does not fit at all, its leanest layout says by how much.
+    """
+    own = taken.precision if taken is not None else rows[0].precision
+    precisions = sorted({row.precision for row in rows}, key=lambda name: (name != own, name))
+    found = [taken] if taken is not None else []
+    for precision in precisions:
+        among = [row for row in rows if row.precision == precision]
+        fitting = [row for row in among if row.fits]
+        found += [min(fitting, key=lambda row: row.step_s)] if fitting else []
+        found += [min(among, key=lambda row: row.memory.needed_gb)] if precision == own or not fitting else []
+    leanest = sorted(rows, key=lambda row: row.memory.needed_gb)[:1]
+    faster = sorted((row for row in rows if row.fits), key=lambda row: row.step_s)
+    chosen: list[Candidate] = []
+    for row in [*found, *leanest, *faster, *rows]:
+        if not any(row is other for other in chosen) and len(chosen) < SHOWN:
+            chosen.append(row)
+    return chosen
+
+
+def render_table(rows: Sequence[Candidate], taken: Candidate | None, gpu: Device, every: bool = False) -> Table:
+    """The layouts that differ, or every one; the one taken is marked, what does not fit is grey with its reason."""
     source = "measured there" if gpu.name == MEASURED_ON else f"an estimate, scaled from {MEASURED_ON}"
     title = (
         f"Memory and time on {gpu.name}, {rows[0].usable_gb:.1f} GB to use ({source}); "
         f"{rows[0].rows_per_step} rows a step,\nlaid out as rows of a forward pass x forward passes"
     )
-    caption = "* steps recorded as CUDA graphs" if any(row.recorded for row in rows) else None
+    shown = list(rows) if every else telling(rows, taken)
+    notes = ["* steps recorded as CUDA graphs"] if any(row.recorded for row in shown) else []
+    notes += [f"{len(shown)} of {len(rows)} layouts; --all shows every one"] if len(shown) < len(rows) else []
+    caption = "; ".join(notes) or None
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left", box=None, pad_edge=False)
     table.add_column("")
     table.add_column("precision", no_wrap=True)
@@ -38,7 +67,7 @@ def render_table(rows: Sequence[Candidate], taken: Candidate | None, gpu: Device
     for name in ("batch", "peak GB", "s/step", "tokens/s", "time"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("")
-    for row in sorted(rows, key=lambda c: (c.precision, c.micro_batch)):
+    for row in sorted(shown, key=lambda c: (c.precision, c.micro_batch)):
         speed = (
             (f"{row.step_s:.3g}{'*' * row.recorded}", f"{row.useful_tokens_per_s:,.0f}", _hours(row.hours))
             if row.fits

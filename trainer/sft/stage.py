@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from configs.cache_folder import cache_root
-from configs.console import again, note
+from configs.console import again, note, warn
 from configs.errors import ConfigError
+from configs.files import read_jsonl
 from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.handover import Plan, PreparedFacts, TrainedFacts, TrainFigures, UnslothFacts
 from configs.rundir import RunDir
@@ -16,8 +17,10 @@ from configs.schema import RunConfig
 from trainer import environment
 from trainer.data.prepare import read_rows
 from trainer.plan.layout import count_steps, make_plan, precision_warning, predicted_layout
+from trainer.plan.rate import model_rate_warning
 from trainer.requirements import check_driver, check_model_needs, check_needs
 from trainer.sft.checkpoints import find_checkpoint, full_disk_said, last_checkpoint
+from trainer.sft.hardly import loss_warning
 from trainer.sft.trackers import tracked
 
 FEW_STEPS = 100
@@ -99,10 +102,12 @@ def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Pat
     plan = make_plan(config.train, config.lora, lengths, device, layout)
     note(plan.summary())
     if warning := precision_warning(config.train, device):
-        note(f"warning: {warning}")
+        warn(warning)
     steps = count_steps(train.num_rows, plan, config.train)
     if steps < FEW_STEPS:
-        note(f"warning: {few_steps_warning(steps, train.num_rows, plan, config.train.max_steps)}")
+        warn(few_steps_warning(steps, train.num_rows, plan, config.train.max_steps))
+    if warning := model_rate_warning(config.train, facts.base_model, plan.rows_per_step):
+        warn(warning)
     did: list[UnslothFacts] = []
 
     def attempt(plan: Plan, checkpoint: Path | None) -> dict[str, Any]:
@@ -112,6 +117,8 @@ def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Pat
 
     with tracked(config.train.report_to, run, config.name, resumed=checkpoint is not None):
         figures, used = train_with_back_off(attempt, plan, checkpoint, lambda: last_checkpoint(run))
+    if warning := loss_warning([line for _, line in read_jsonl(run.logs / "train.jsonl", torn=True)]):
+        warn(warning)
     run.update(
         trained=TrainedFacts(
             lora_rank=config.lora.r,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from configs.console import note
+from configs.console import warn
 from configs.errors import TuneserveError
 from configs.rundir import RunDir
 
@@ -90,7 +90,7 @@ def _close(tracker: str, failed: bool) -> None:
     try:
         _CLOSE[tracker](importlib.import_module(tracker), failed)
     except Exception as error:  # noqa: BLE001 - the model is trained; what a tracker's server does must not lose it
-        note(f"warning: {tracker} was not closed in order, its last figures may be missing: {error}", good=False)
+        warn(f"{tracker} was not closed in order, its last figures may be missing: {error}")
 
 
 def _swanlab_run() -> dict[str, str]:

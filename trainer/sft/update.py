@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from configs.console import note
+from configs.console import warn
 from trainer.sft.graphs import GraphedSteps, Recorder, cause
 from trainer.sft.unsloth import clip_by
 
@@ -89,5 +89,5 @@ class RecordedUpdate:
             self._steps.handed_over = False
         except Exception as error:  # noqa: BLE001 - what cannot be recorded can still be done step by step
             self.off = cause(error)
-            note(f"warning: updates are not recorded as a CUDA graph ({self.off}); training goes on, a little slower")
+            warn(f"updates are not recorded as a CUDA graph ({self.off}); training goes on, a little slower")
         return self._recorded is not None

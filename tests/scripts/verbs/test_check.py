@@ -135,6 +135,25 @@ def test_unknown_gpu(write: Any, tmp_path: Path) -> None:
     refused(run(write(), "--gpu", "nonsense", cwd=tmp_path), "--gpu nonsense", "h100-80gb", "t4")
 
 
+def test_a_known_model_is_planned_where_no_hub_can_be_reached(
+    write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    write()  # the rows
+    planned = run(
+        "qwen3-14b-12gb", f"data={tmp_path / 'rows.jsonl'}", f"output_dir={tmp_path}", "--gpu", "RTX 4090", cwd=tmp_path
+    )
+    assert planned.returncode == 0, planned.stderr
+    for part in ("Its shape is known", "Plan for rtx4090", "layouts; --all shows", "planned to train and to be served"):
+        assert part in planned.stdout
+    assert "✗" not in planned.stdout
+
+
+def test_a_card_that_the_pinned_packages_have_no_code_for_is_refused(write: Any, tmp_path: Path) -> None:
+    refused(run(write(), "--gpu", "v100-32gb", cwd=tmp_path), "compute capability 7.0", "take another card")
+
+
 def test_missing_data_file(write: Any, tmp_path: Path) -> None:
     refused(run(write(data="nowhere.jsonl"), cwd=tmp_path), "nowhere.jsonl")
 

@@ -1,0 +1,43 @@
+"""What is said of a run whose loss hardly fell."""
+
+from __future__ import annotations
+
+import pytest
+
+from trainer.sft.hardly import loss_warning
+
+
+def falling(first: float, last: float, steps: int = 60) -> list[dict[str, float]]:
+    """A log whose loss goes from one value to the other in a curve, with evaluations between."""
+    log: list[dict[str, float]] = []
+    for i in range(steps):
+        log.append({"step": i + 1, "loss": last + (first - last) * 0.93**i + 0.02 * (-1) ** i})
+        if i % 20 == 19:
+            log.append({"step": i + 1, "eval_loss": first})
+    return log
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "said"),
+    [
+        (13.6, 11.4, "still guesses"),
+        (1.80, 1.79, "hardly fell"),
+        (1.5, 2.6, "it rose"),
+        (1.5, float("nan"), "diverged"),
+    ],
+)
+def test_a_loss_that_does_not_fall_is_named_with_what_to_change(first: float, last: float, said: str) -> None:
+    warning = loss_warning(falling(first, last))
+    assert warning is not None
+    assert said in warning
+    assert "train.learning_rate" in warning
+
+
+@pytest.mark.parametrize(("first", "last"), [(2.4, 0.8), (1.6, 1.4), (8.0, 1.2), (0.3, 0.29)])
+def test_a_loss_that_falls_or_had_nowhere_to_fall_is_let_be(first: float, last: float) -> None:
+    assert loss_warning(falling(first, last)) is None
+
+
+def test_a_few_steps_tell_nothing() -> None:
+    assert loss_warning(falling(13.6, 13.5, steps=10)) is None
+    assert loss_warning([]) is None
