@@ -31,6 +31,8 @@ def render_markdown(comparison: Comparison, words: ReportWords = ENGLISH) -> str
     if training := rows.training():
         lines += [f"## {say('training')}", ""]
         lines += [f"- {name}: {_cell(value)}" for name, value in training] + [""]
+    lines += [f"## {say('meanings')}", ""]
+    lines += [f"- {_cell(name)}: {meaning}" for name, meaning in rows.meanings()] + [""]
     lines += [f"## {say('method')}", ""]
     lines += [say(f"method.{key}") + "\n" for key in ("paired", "intervals", "mdd", "noise")]
     return "\n".join(lines).rstrip() + "\n"

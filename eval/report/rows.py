@@ -184,6 +184,23 @@ class Rows:
         tones = tuple(tone(seen.interval.lower, seen.interval.upper) for seen in self.comparison.judged)
         return Table(self.words.say("judge"), self._titles(keys), rows, tones) if rows else None
 
+    def meanings(self) -> list[tuple[str, str]]:
+        """(name, what it means) of every figure that the report shows; metrics of one kind share a line."""
+        comparison, say = self.comparison, self.words.say
+        shown = [task.metric for task in comparison.tasks]
+        shown += [metric.name for task in comparison.tasks for metric in task.other_metrics]
+        shown += [seen.name for task in comparison.tasks for seen in task.diagnostics]
+        by_text: dict[str, list[str]] = {}
+        for name in dict.fromkeys(shown):
+            key = "meaning.rouge" if name.startswith("rouge") else f"meaning.{name}"
+            if key in self.words:
+                by_text.setdefault(say(key), []).append(name)
+        found = [(say("points"), say("meaning.points"))]
+        found += [("[ , ]", say("meaning.interval", confidence=comparison.confidence))]
+        found += [(", ".join(names), text) for text, names in by_text.items()]
+        found += [(say("col.retention"), say("meaning.kept"))] if comparison.groups else []
+        return found + ([(say("drift"), say("meaning.drift"))] if comparison.drift else [])
+
     def drift(self) -> str | None:
         """The drift in one line; None where it was not measured."""
         seen = self.comparison.drift

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from configs.words import Words
@@ -56,6 +57,15 @@ class ReportWords(Words):
     def group(self, name: str) -> str:
         """The usual groups by their names in the language, others as they are."""
         return self.say(f"group.{name}") if f"group.{name}" in self else name
+
+    def time(self, iso: object) -> str:
+        """A point of time as people write it, from ISO 8601; anything else as it is, nothing as nothing."""
+        try:
+            moment = datetime.fromisoformat(str(iso)).astimezone(UTC)
+        except ValueError:
+            return str(iso or "")
+        day = f"{moment.year} 年 {moment.month} 月 {moment.day} 日" if self.language == "zh" else f"{moment:%-d %B %Y}"
+        return self.say("report.time", day=day, clock=f"{moment:%H:%M}")
 
     def flag(self, flag: str) -> str:
         """The flags of a sample in words, unknown ones as they are."""

@@ -49,7 +49,7 @@ def test_page_says_the_verdict_before_anything_else() -> None:
 def test_page_shows_advice_drift_and_how_to_repeat() -> None:
     drift = Drift(28, 4000, 2500, -2.0, -2.1, -0.1, Interval(-0.12, -0.08, 0.95, "ratio_t"), 0.0456)
     facts = {
-        "created_at": "2026-01-02",
+        "created_at": "2026-01-02T10:05:00+00:00",
         "command": "tuneserve run config.yaml",
         "recipe": {"data": {"replay": None}, "train": {"epochs": 3}},
         "parity": {"passed": False, "different": 2},
@@ -63,7 +63,7 @@ def test_page_shows_advice_drift_and_how_to_repeat() -> None:
         "tuneserve run config.yaml",
         "data.replay",
         "0.32.0",
-        "2026-01-02",
+        "2 January 2026, 10:05 UTC",
         "temperature=0.0",
     ):
         assert words in text
