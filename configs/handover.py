@@ -81,6 +81,32 @@ class ProofRow(ProofAnswer):
     """Log-likelihood of the answer in nats under the base, summed over its tokens."""
     adapter_logprob: float
     """The same with the adapter."""
+    scaled_logprobs: dict[float, float] = {}
+    """The same with the adapter counting s times as much, by s; empty where an adapter cannot be scaled."""
+
+    def at(self, scale: float) -> float:
+        """The likelihood with the adapter counting `scale` times as much.
+
+        Raises:
+            TuneserveError: training did not store it.
+        """
+        known = self._by_scale()
+        if scale not in known:
+            shown = ", ".join(f"{s:g}" for s in sorted(known) if s)
+            raise TuneserveError(
+                f"merge.scale is {scale:g}, and nothing could be proved: training stored the likelihoods of held-out "
+                f"answers for {shown} only",
+                "take one of these for merge.scale; another one has to be in the recipe when training ends",
+            )
+        return known[scale]
+
+    @property
+    def scales(self) -> list[float]:
+        """Scales whose likelihood is stored; 0 is the base, 1 the adapter as it was trained."""
+        return list(self._by_scale())
+
+    def _by_scale(self) -> dict[float, float]:
+        return {0.0: self.base_logprob, **self.scaled_logprobs, 1.0: self.adapter_logprob}
 
 
 class SelfMadeRow(HandedOver):
@@ -340,6 +366,10 @@ class ProofFigures(HandedOver):
     """Mean of served - adapter over all answer tokens; exp(-shift) is the change of the perplexity."""
     rounded: bool = False
     """Whether the served weights were rounded to fewer bits, so that some loss is expected and its size is stated."""
+    scale: float = 1.0
+    """How much the adapter is meant to count; the likelihoods and effects above are at this scale."""
+    served_scale: float | None = None
+    """The other scale whose likelihoods the server gives, 0 for the base; None where it gives those of `scale`."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -351,7 +381,8 @@ class ProofFigures(HandedOver):
     @property
     def passed(self) -> bool:
         """Whether the served weights are the trained ones, within the bounds."""
-        return self.mean_effect > 0 and self.mean_gap <= self.bound and self.worst_gap <= self.row_factor * self.bound
+        near = self.mean_gap <= self.bound and self.worst_gap <= self.row_factor * self.bound
+        return self.mean_effect > 0 and near and self.served_scale is None
 
 
 class Switched(HandedOver):
@@ -407,6 +438,75 @@ class ServedFigures(HandedOver):
     """Likelihoods against the trained ones; None where the run has no proof rows (full fine-tuning)."""
     behaviour: BehaviourFigures | None = None
     """How it meets a plain client; None where only the weights were checked."""
+
+
+ScaleLimit = Literal["gain", "drift", "short"]
+"""What a scale may fall short of: the held-out gain, the likelihood of general answers, or their length."""
+
+
+class ScalePoint(HandedOver):
+    """What the adapter learned and what it changed elsewhere where it counts `scale` times as much."""
+
+    scale: float
+    """How much it counts."""
+    gain: float
+    """How much likelier held-out answers became than under the base, in nats a token."""
+    gain_share: float
+    """The same as a share of the largest gain of all scales."""
+    drift: float
+    """How much less likely the base's own answers to unseen general questions became, in nats a token."""
+    short_share: float
+    """Share of unseen general questions whose answer suddenly ended early, less the base's own share."""
+    beyond: list[ScaleLimit]
+    """Limits that it does not keep; empty for one that may be taken."""
+
+
+class MeasuredScale(HandedOver):
+    """RUN/scales/SCALE.json: what a served model gave while the adapter counted `scale` times as much."""
+
+    scale: float
+    """How much it counted; 0 is the base."""
+    heldout: list[float]
+    """Log-likelihood of each held-out answer in nats, summed over its tokens."""
+    general: list[float]
+    """The same for each of the base's own answers to unseen general questions."""
+    early: list[bool]
+    """For each question whose answer's length is compared: whether it ended within a quarter of the base's tokens."""
+
+
+class ScaleFacts(HandedOver):
+    """How much the adapter counts, and why: what `merge.scale: auto` chose from."""
+
+    scale: float
+    """The scale that was chosen."""
+    points: list[ScalePoint]
+    """All scales that were served, in rising order."""
+    least_gain_share: float
+    """Smallest share of the gain that was allowed."""
+    most_drift: float
+    """Largest drift that was allowed, in nats a token."""
+    most_short_share: float
+    """Largest share of suddenly short answers that was allowed."""
+    heldout_rows: int
+    """Held-out answers that the gain was measured on."""
+    general_rows: int
+    """Answers of the base to unseen questions that the drift was measured on."""
+    length_rows: int
+    """Of these, those whose length was compared: the longer half."""
+    base_short_share: float
+    """Share of early ends of the base itself, asked in the same way."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def satisfied(self) -> bool:
+        """Whether the chosen scale keeps every limit."""
+        return any(point.scale == self.scale and not point.beyond for point in self.points)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def learned(self) -> bool:
+        """Whether held-out answers became likelier at all, so that there was something to weigh."""
+        return any(point.gain > 0 for point in self.points)
 
 
 class Facts(HandedOver):

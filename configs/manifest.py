@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from configs.errors import TuneserveError
-from configs.handover import Facts, ServedFigures, TrainFigures, what_is_wrong
+from configs.handover import Facts, ScaleFacts, ServedFigures, TrainFigures, what_is_wrong
 from configs.schema import RunConfig
 
 SCHEMA_VERSION: Final = 2
@@ -82,6 +82,11 @@ class Manifest(BaseModel):
         """What training measured; None before it is done."""
         stage = self.stages.get("train")
         return TrainFigures.model_validate(stage.figures) if stage and stage.figures else None
+
+    def scaled(self) -> ScaleFacts | None:
+        """What `merge.scale: auto` chose, and from what; None before it did."""
+        stage = self.stages.get("scale")
+        return ScaleFacts.model_validate(stage.figures) if stage and stage.state == "done" else None
 
     def served(self) -> ServedFigures | None:
         """What the server that answered for the tuned model was found to be; None before it was checked."""

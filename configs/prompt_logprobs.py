@@ -44,3 +44,23 @@ def read_prompt_logprobs(token_ids: Sequence[int], choice: Mapping[str, Any]) ->
             )
         read.append(logprobs)
     return read
+
+
+def answer_request(model: str, input_ids: Sequence[int]) -> dict[str, Any]:
+    """The body of a request to `/v1/completions` whose answer holds the likelihood of every token of the prompt."""
+    return {"model": model, "prompt": list(input_ids), "max_tokens": 1, "prompt_logprobs": 0, "temperature": 0}
+
+
+def answer_logprob(input_ids: Sequence[int], answer_start: int, choice: Mapping[str, Any]) -> float:
+    """Log-likelihood in nats of `input_ids[answer_start:]` given what stands before, summed over its tokens.
+
+    Args:
+        input_ids: the prompt of the request: a question and the answer that is scored.
+        answer_start: index of the answer's first token, above 0.
+        choice: of the answer to `answer_request`.
+
+    Raises:
+        TuneserveError: as `read_prompt_logprobs`.
+    """
+    read = read_prompt_logprobs(input_ids, choice)
+    return sum(read[i - 1][input_ids[i]] for i in range(answer_start, len(input_ids)))

@@ -73,6 +73,14 @@ class RunDir:
         return self.path / "adapter"
 
     @property
+    def scaled_adapter(self) -> Path:
+        return self.path / "adapter-scaled"
+
+    @property
+    def scales(self) -> Path:
+        return self.path / "scales"
+
+    @property
     def merged(self) -> Path:
         return self.path / "merged"
 
@@ -170,6 +178,24 @@ class RunDir:
         if facts is None:
             raise ConfigError(f"{self.path}: the data are not prepared yet", f"tuneserve train {self.config_file}")
         return facts
+
+    def scale(self) -> float:
+        """How much the adapter counts in everything that is merged, proved and served.
+
+        Raises:
+            ConfigError: `merge.scale: auto` has not chosen yet.
+        """
+        manifest = self.read()
+        asked = manifest.config.merge.scale
+        if asked != "auto":
+            return asked
+        chosen = manifest.scaled()
+        if chosen is None:
+            raise ConfigError(
+                f"{self.path}: merge.scale is auto, and how much the adapter counts is not chosen yet",
+                f"`tuneserve merge {self.path}` serves the scales and chooses",
+            )
+        return chosen.scale
 
     def update(
         self,

@@ -18,6 +18,8 @@ from configs.names import FileName, ModelName
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0, lt=2**31)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+LARGEST_SCALE = 2
+AdapterScale = Annotated[float, Field(gt=0, le=LARGEST_SCALE)] | Literal["auto"]
 GgufQuant = Literal[
     "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q5_k_s", "q4_k_m", "q4_k_s", "q3_k_l", "q3_k_m", "q3_k_s", "q2_k"
 ]
@@ -246,6 +248,8 @@ class MergeConfig(Section):
     """Number format of the GGUF file; the K-quants (`q4_k_m` and others) need llama.cpp's `llama-quantize`."""
     shard_gb: Annotated[float, Field(gt=0)] = 5.0
     """Largest shard of the merged weights, in GB of 1e9 bytes."""
+    scale: AdapterScale = 1.0
+    """How much the adapter counts once it is merged or served; `auto` takes as much as leaves general answers alone."""
 
 
 class ServeConfig(Section):
@@ -424,7 +428,7 @@ class RunConfig(Section):
     @property
     def measures_unseen(self) -> bool:
         """Whether something is measured on self-made rows that are kept out of training, so that they are made."""
-        return self.replays_itself
+        return self.replays_itself or self.merge.scale == "auto"
 
     @property
     def served_name(self) -> str:

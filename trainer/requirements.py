@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 from configs import driver, pins
+from configs.adapter_scale import check_scale
 from configs.errors import ConfigError
 from configs.model_files import read_json, read_model_config
 from configs.schema import GgufQuant, LoraConfig, MergeConfig, RunConfig
@@ -38,6 +39,7 @@ def check_needs(config: RunConfig) -> None:
     """Raises a ConfigError for the first thing that machine or recipe do not have."""
     check_trackers(config.train.report_to)
     check_quantizer(config.merge)
+    check_scale(config)
     check_heldout(config)
 
 
@@ -59,12 +61,16 @@ def check_model_needs(config: RunConfig, model: Path) -> None:
 
 
 def check_heldout(config: RunConfig) -> None:
-    """Raises a ConfigError where losses on held-out rows decide and none are held out."""
-    if (config.train.early_stopping or config.train.keep_best) and not (config.data.eval_split or config.data.heldout):
+    """Raises a ConfigError where held-out rows decide something and none are held out."""
+    if config.data.eval_split or config.data.heldout:
+        return
+    step = "set data.eval_split above 0, or data.heldout"
+    if config.train.early_stopping or config.train.keep_best:
         raise ConfigError(
-            "train.early_stopping and train.keep_best compare losses on held-out rows, and data.eval_split is 0",
-            "set data.eval_split above 0, or data.heldout",
+            "train.early_stopping and train.keep_best compare losses on held-out rows, and data.eval_split is 0", step
         )
+    if config.merge.scale == "auto":
+        raise ConfigError("merge.scale: auto chooses by held-out rows, and data.eval_split is 0", step)
 
 
 def check_layers(lora: LoraConfig, model: Path) -> None:

@@ -1,4 +1,4 @@
-"""`tuneserve run`, stage by stage: data, base, train, merge, tuned, report; then the tuned model stays served.
+"""`tuneserve run`, stage by stage: data, base, train, scale, merge, tuned, report; then the tuned model stays served.
 
 Every stage is skipped while nothing that it depends on changed. The trainer's stages run in processes of their own. The
 base is served once, before training, for all that it is needed for; then the tuned model, whose server stays up for the
@@ -7,7 +7,6 @@ user.
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 from pathlib import Path
@@ -30,8 +29,9 @@ from eval.report.write import write_reports
 from eval.tasks import Task
 from scripts.run.asking import ask, run_settings, tasks_fingerprint
 from scripts.run.facts import compare_run
+from scripts.run.scaling import choose_scale
 from scripts.run.serving import OnDemand, private_command, start_server
-from scripts.run.stages import run_stage
+from scripts.run.stages import forget_other_outputs, run_stage
 from serve.launch.job import prepare
 from serve.launch.target import base_folder, base_target, merged_target
 from serve.process.server import VllmServer
@@ -47,8 +47,9 @@ def prepare_data(run: RunDir) -> None:
 
 
 def train_and_merge(run: RunDir, force: bool = False) -> None:
-    """Training and merging, each in a process of its own; each says whether it worked or was skipped."""
+    """Training, the choice of a scale, and merging; each says whether it worked or was skipped."""
     run_stage("train", run, *(["--force"] if force else []))
+    choose_scale(run, run.config())
     run_stage("merge", run)
 
 
@@ -74,8 +75,7 @@ def evaluate_base(run: RunDir, config: RunConfig, tasks: list[Task], server: OnD
             record.figures.update(sibling.read().stages["base"].figures, taken_from=str(sibling.path))
         skipped("base", f"the same base was asked the same questions in {sibling.path}")
         return
-    _forget_other_answers(run, "base", inputs, folders)
-    _set_changed_aside(run, "base")
+    forget_other_outputs(run, "base", inputs, folders)
     starting("base", f"{why}; serving {base}")
     with run.stage("base", inputs, folders) as record:
         up = server.up()
@@ -105,8 +105,7 @@ def evaluate_tuned(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool
     if why is None:
         skipped("tuned")
         return None
-    _forget_other_answers(run, "tuned", inputs, [folder])
-    _set_changed_aside(run, "tuned")
+    forget_other_outputs(run, "tuned", inputs, [folder])
     starting("tuned", f"{why}; serving {run.merged}")
     command = prepare(run.path).command if keep else private_command(merged_target(run, config), config.serve)
     server = None
@@ -209,24 +208,6 @@ def _answered(other: RunDir, inputs: Inputs) -> bool:
     except TuneserveError as error:
         note(f"{error.message}; looking elsewhere for the base's answers")
         return False
-
-
-def _forget_other_answers(run: RunDir, stage: str, inputs: Inputs, folders: list[Path]) -> None:
-    """Removes answers that were given under other inputs; those of an interrupted stage with the same inputs stay."""
-    record = run.read().stages.get(stage)
-    if record is not None and record.inputs == json.loads(json.dumps(dict(inputs))):
-        return
-    for folder in folders:
-        if folder.exists():
-            shutil.rmtree(folder)
-
-
-def _set_changed_aside(run: RunDir, stage: str) -> None:
-    """Puts answers that are not as they were written out of the way, so that they are asked again."""
-    for path, _ in list(run.changed_outputs(stage)):
-        file = run.path / path
-        if file.is_file():
-            file.replace(file.with_name(f"{file.name}.old"))
 
 
 def _files_beside(model: Path) -> str:

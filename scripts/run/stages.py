@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from configs import child
 from configs.errors import TuneserveError
-from configs.rundir import RunDir
+from configs.rundir import Inputs, RunDir, as_json
 from scripts.debugging import debugging
 
 
@@ -25,6 +27,22 @@ def run_stage(stage: Literal["data", "train", "merge"], run: RunDir, *options: s
         StageFailed: with the child's exit code; the child has printed the error.
     """
     run_child(stage, [sys.executable, "-m", "trainer", stage, str(run.path), *options])
+
+
+def forget_other_outputs(run: RunDir, stage: str, inputs: Inputs, folders: Sequence[Path]) -> None:
+    """Removes what a stage wrote under other inputs; what an interrupted one wrote under the same ones stays.
+
+    Files that are not as they were written are put out of the way, so that they are made again.
+    """
+    record = run.read().stages.get(stage)
+    if record is None or record.inputs != as_json(inputs):
+        for folder in folders:
+            if folder.exists():
+                shutil.rmtree(folder)
+    for path, _ in list(run.changed_outputs(stage)):
+        file = run.path / path
+        if file.is_file():
+            file.replace(file.with_name(f"{file.name}.old"))
 
 
 def run_child(stage: str, command: Sequence[str]) -> None:

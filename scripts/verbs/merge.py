@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from configs.adapter_scale import check_scale, require_stored
 from configs.console import console
 from configs.errors import ConfigError
 from configs.load import load_config
@@ -32,6 +33,9 @@ def merge(
     save_as: Annotated[
         Path | None, typer.Option("--save-as", "--save_as", help="Folder to write, with --model.")
     ] = None,
+    scale: Annotated[
+        str | None, typer.Option("--scale", help="How much the adapter counts: 0.7; a run also takes auto.")
+    ] = None,
     base: Annotated[str | None, typer.Option("--base", help="16-bit base of the adapter, if it names another.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Merge again even when nothing changed.")] = False,
     push: Annotated[
@@ -41,6 +45,8 @@ def merge(
     """Merge a run's adapter into its base, or any PEFT adapter into the base that it names.
 
     `tuneserve merge runs/shop --format gguf --quant q8_0`
+
+    `tuneserve merge runs/shop --scale 0.7`
 
     `tuneserve merge --model ./qwen3-lora --save-as ./qwen3-merged --format vllm`
     """
@@ -55,17 +61,23 @@ def merge(
             raise ConfigError("--push and --force are for a run", "leave them out; `hf upload` sends any folder")
         command = [sys.executable, "-m", "trainer.export.adapter", str(model), str(save_as)]
         command += ["--format", (formats or ["vllm"])[0]]
-        command += [arg for flag, value in (("--base", base), ("--quant", quant)) if value for arg in (flag, value)]
+        named = (("--base", base), ("--quant", quant), ("--scale", scale and _number(scale)))
+        command += [arg for flag, value in named if value for arg in (flag, value)]
         run_child("merge", command)
         return
     assert run is not None
+    # Imported here: a mistyped command should answer at once.
+    from scripts.run.scaling import choose_scale
+
     if save_as or base:
         raise ConfigError("--save-as and --base go with --model", f"give --model {run / 'adapter'}, or leave them out")
     opened = RunDir.open(run)
     with opened.exclusively():
-        config = _with_formats(opened, formats, quant) if formats or quant else opened.config()
-        if formats or quant:
+        config = opened.config()
+        if formats or quant or scale:
+            config = _with_options(opened, formats, quant, scale)
             opened.configure(config)
+        choose_scale(opened, config)
         run_stage("merge", opened, *(["--force"] if force else []))
     if push:
         write_model_card(opened)
@@ -75,10 +87,23 @@ def merge(
         console.print(f"      tuneserve serve {run} --print-only   (shows llama.cpp's command for the GGUF file)")
 
 
-def _with_formats(run: RunDir, formats: list[str] | None, quant: str | None) -> RunConfig:
+def _number(scale: str) -> str:
+    """The scale of an adapter without a run, which has nothing to choose one by."""
+    try:
+        float(scale)
+    except ValueError as error:
+        raise ConfigError(f"--scale {scale}: no number", "give one, such as 0.7; only a run can choose") from error
+    return scale
+
+
+def _with_options(run: RunDir, formats: list[str] | None, quant: str | None, scale: str | None) -> RunConfig:
     overrides = [f"merge.formats=[{', '.join(formats)}]"] if formats else []
     overrides += [f"merge.gguf_quant={quant.lower()}"] if quant else []
+    overrides += [f"merge.scale={scale}"] if scale else []
     config = load_config(run.config_file, overrides)
     # Refused before the run remembers it.
     check_quantizer(config.merge)
+    check_scale(config)
+    if config.merge.scale != "auto":
+        require_stored(run, config.merge.scale)
     return config

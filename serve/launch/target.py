@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from configs.adapter_inits import require_plain_init
+from configs.adapter_scale import served_adapter
 from configs.adapter_weights import refuse_unservable
 from configs.console import shell
 from configs.errors import ConfigError
@@ -150,6 +151,23 @@ def adapters_target(runs: Mapping[str, RunDir], configs: Mapping[RunDir, RunConf
     return _target(first, base, (base_name(configs[first]),), adapters)
 
 
+def scales_target(run: RunDir, config: RunConfig, folders: Mapping[str, Path]) -> Target:
+    """The base of a run and its adapter at several scales, under a name each.
+
+    Args:
+        run: the run that trained the adapter.
+        config: its recipe.
+        folders: model name of each scale to the adapter's folder.
+
+    Raises:
+        ConfigError: vLLM cannot take the adapter.
+    """
+    base = base_folder(run, config)
+    refuse_unservable(run.adapter, base)
+    adapters = tuple(read_adapter(name, folder) for name, folder in folders.items())
+    return _target(run, base, (base_name(config),), adapters)
+
+
 def folder_target(
     folder: str | Path, name: str | None = None, thinking: bool | None = None, *, dummy: bool = False
 ) -> Target:
@@ -195,8 +213,8 @@ def base_folder(run: RunDir, config: RunConfig) -> Path:
 
 
 def run_adapter(name: str, run: RunDir) -> Adapter:
-    """The adapter of a run, with the system prompt that it was trained with."""
-    return replace(read_adapter(name, run.adapter), system=_system(run.read()))
+    """The adapter of a run as it counts, with the system prompt that it was trained with."""
+    return replace(read_adapter(name, served_adapter(run)), system=_system(run.read()))
 
 
 def read_adapter(name: str, folder: Path) -> Adapter:

@@ -14,7 +14,7 @@ from statistics import fmean
 
 from configs.errors import TuneserveError
 from configs.handover import ProofFigures, ProofRow, read_rows
-from configs.prompt_logprobs import read_prompt_logprobs
+from configs.prompt_logprobs import answer_logprob, answer_request
 from configs.schema import ProofConfig
 from serve.api.client import ServerClient, in_parallel
 
@@ -35,7 +35,12 @@ class Proof(ProofFigures):
         if self.passed and self.rounded:
             return f"{what} stay close to the trained ones: off by {share} ({allowed}) on {self.rows} answers; {kept}"
         if self.passed:
-            return f"{what} are the trained ones: off by {share} on {self.rows} held-out answers"
+            counted = "" if self.scale == 1 else f", the adapter counting {self.scale:g} times as much"
+            return f"{what} are the trained ones{counted}: off by {share} on {self.rows} held-out answers"
+        if self.served_scale is not None:
+            meant = f"the adapter is meant to count {self.scale:g} times as much as it was trained to"
+            seen = f"counts {self.served_scale:g} times" if self.served_scale else "does not count at all"
+            return f"{what} are NOT the trained ones: off by {share} ({allowed}); {meant}, what is served {seen}"
         if self.mean_gap > self.bound:
             return f"{what} are NOT the trained ones: off by {share} ({allowed}); {kept}"
         return (
@@ -44,7 +49,9 @@ class Proof(ProofFigures):
         )
 
 
-def check_proof(client: ServerClient, model: str, file: Path, config: ProofConfig, rounded: bool = False) -> Proof:
+def check_proof(
+    client: ServerClient, model: str, file: Path, config: ProofConfig, scale: float = 1.0, rounded: bool = False
+) -> Proof:
     """Reads the answers' likelihoods through the server and compares them with the stored ones.
 
     Args:
@@ -52,39 +59,42 @@ def check_proof(client: ServerClient, model: str, file: Path, config: ProofConfi
         model: name to ask for.
         file: the run's proof.jsonl.
         config: the bounds.
+        scale: how much the adapter is meant to count.
         rounded: whether what is served was rounded to fewer bits; it has a wider bound.
 
     Raises:
-        TuneserveError: the file is missing or has no rows, or the server gives no likelihoods.
+        TuneserveError: the file is missing, has no rows or none of this scale, or the server gives no likelihoods.
     """
     rows = read_rows(file, ProofRow, "train")
     if not rows:
         raise TuneserveError(f"{file}: no rows in it, so nothing can be proved", "train again with data held out")
-    served = in_parallel(lambda row: answer_logprob(client, model, row.input_ids, row.answer_start), rows)
-    return proof_of(rows, served, config, rounded)
+    served = in_parallel(lambda row: served_logprob(client, model, row.input_ids, row.answer_start), rows)
+    return proof_of(rows, served, config, scale, rounded)
 
 
-def answer_logprob(client: ServerClient, model: str, input_ids: Sequence[int], answer_start: int) -> float:
+def served_logprob(client: ServerClient, model: str, input_ids: Sequence[int], answer_start: int) -> float:
     """Log-likelihood in nats of `input_ids[answer_start:]` given what stands before, under a served model.
 
     Raises:
         TuneserveError: vLLM answers without a likelihood for some token of the answer.
     """
-    body = {"model": model, "prompt": list(input_ids), "max_tokens": 1, "prompt_logprobs": 0, "temperature": 0}
-    read = read_prompt_logprobs(input_ids, client.post("/v1/completions", body)["choices"][0])
-    return sum(read[i - 1][input_ids[i]] for i in range(answer_start, len(input_ids)))
+    choice = client.post("/v1/completions", answer_request(model, input_ids))["choices"][0]
+    return answer_logprob(input_ids, answer_start, choice)
 
 
-def proof_of(rows: Sequence[ProofRow], served: Sequence[float], config: ProofConfig, rounded: bool = False) -> Proof:
+def proof_of(
+    rows: Sequence[ProofRow], served: Sequence[float], config: ProofConfig, scale: float = 1.0, rounded: bool = False
+) -> Proof:
     """Compares served likelihoods with the stored ones.
 
     Args:
         rows: the stored rows.
         served: the server's likelihood of each row's answer, in the same order.
         config: the bounds.
+        scale: how much the adapter is meant to count.
         rounded: whether the wider bound holds.
     """
-    adapter = [row.adapter_logprob for row in rows]
+    adapter = [row.at(scale) for row in rows]
     base = [row.base_logprob for row in rows]
     gaps = [abs(s - a) for s, a in zip(served, adapter, strict=True)]
     gain = sum(adapter) - sum(base)
@@ -101,4 +111,22 @@ def proof_of(rows: Sequence[ProofRow], served: Sequence[float], config: ProofCon
         recovered=(sum(served) - sum(base)) / gain if gain else 0.0,
         shift_per_token=(sum(served) - sum(adapter)) / tokens,
         rounded=rounded,
+        scale=scale,
+        # Rounding takes likelihood away, as a smaller scale does.
+        served_scale=None if rounded else _served_scale(rows, served, scale),
     )
+
+
+def _served_scale(rows: Sequence[ProofRow], served: Sequence[float], scale: float) -> float | None:
+    """The stored scale other than the meant one that the server's likelihoods are at, 0 for the base; None for none.
+
+    Where answers are learned so well that the last part of the adapter adds little, another scale can lie within the
+    tolerance. It is taken for the served one where it is at most half as far off as the meant one: what number formats
+    do to a row pulls it to no side, so that it does not bring the rows of a right scale that close to another.
+    """
+    off = {
+        known: fmean(abs(s - row.at(known)) for s, row in zip(served, rows, strict=True))
+        for known in {scale, *rows[0].scales}
+    }
+    nearest = min(off, key=off.__getitem__)
+    return nearest if 2 * off[nearest] < off[scale] else None

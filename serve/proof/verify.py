@@ -61,6 +61,8 @@ def _proof_step(proof: Proof) -> str:
         f"the adapter changes an answer by {proof.mean_effect:.2f} nats on average, the server is off by "
         f"{proof.mean_gap:.2f}: "
     )
+    if proof.served_scale is not None:
+        return seen + "merge again with --force; adapters of a running server are loaded again by name"
     if proof.rounded:
         return seen + (
             "export again from this run's adapter; if it was, take more bits (int8 or fp8 before int4), or accept the "
@@ -109,5 +111,5 @@ def verify_weights(
     has_proof = proof_file.is_file() or config.train.method == "lora"
     return ServedChecks(
         parity=check_parity(client, name, run.data / "parity.jsonl"),
-        proof=check_proof(client, name, proof_file, config.proof, rounded) if has_proof else None,
+        proof=check_proof(client, name, proof_file, config.proof, run.scale(), rounded) if has_proof else None,
     )

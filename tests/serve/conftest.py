@@ -117,6 +117,7 @@ def _write_adapter_and_proof(run: RunDir, base: Path) -> None:
     """A random adapter, and the likelihoods of some answers with and without it, read through transformers in fp32."""
     import torch
     from peft import LoraConfig, get_peft_model
+    from peft.helpers import rescale_adapter_scale
     from tokenizers import Tokenizer
     from transformers import AutoModelForCausalLM
 
@@ -141,8 +142,19 @@ def _write_adapter_and_proof(run: RunDir, base: Path) -> None:
         adapted = answer_logprob()
         with model.disable_adapter():
             plain = answer_logprob()
+        scaled = {}
+        for scale in (0.5, 0.85):
+            with rescale_adapter_scale(model, scale):
+                scaled[scale] = answer_logprob()
         rows.append(
-            ProofRow(id=f"h{i}", input_ids=ids, answer_start=len(start), base_logprob=plain, adapter_logprob=adapted)
+            ProofRow(
+                id=f"h{i}",
+                input_ids=ids,
+                answer_start=len(start),
+                base_logprob=plain,
+                adapter_logprob=adapted,
+                scaled_logprobs=scaled,
+            )
         )
     write_rows(run.data / "proof.jsonl", rows)
 

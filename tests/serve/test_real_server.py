@@ -22,7 +22,7 @@ from serve.chat import ChatModel, converse, model_at
 from serve.launch.usage import curl_line, python_snippet
 from serve.process.server import VllmServer
 from serve.proof.behaviour import ask, check_behaviour
-from serve.proof.likelihood import answer_logprob, check_proof, proof_of
+from serve.proof.likelihood import check_proof, proof_of, served_logprob
 from serve.proof.parity import check_parity
 from serve.proof.verify import verify
 from tests.serve.conftest import QUESTIONS, TinyRun, prompt
@@ -51,6 +51,26 @@ def test_the_trained_adapter_is_proved_and_found_equal(adapter_server: VllmServe
     assert json.loads(checks.figures().model_dump_json())["proof"]["passed"]
 
 
+@pytest.mark.parametrize(
+    ("served", "scale", "found"),
+    [("half", 1.0, "counts 0.5 times"), ("tiny", 0.5, "counts 1 times"), ("tiny-base", 0.5, "does not count at all")],
+)
+def test_the_proof_names_the_scale_that_is_served_instead(
+    served: str, scale: float, found: str, adapter_server: VllmServer, tiny_run: TinyRun
+):
+    file, config = tiny_run.run.data / "proof.jsonl", tiny_run.run.config().proof
+    proof = check_proof(adapter_server.client, served, file, config, scale)
+    assert not proof.passed
+    assert found in proof.sentence()
+
+
+def test_half_of_the_adapter_is_proved_where_half_is_meant(adapter_server: VllmServer, tiny_run: TinyRun):
+    file, config = tiny_run.run.data / "proof.jsonl", tiny_run.run.config().proof
+    proof = check_proof(adapter_server.client, "half", file, config, 0.5)
+    assert proof.passed, proof.sentence()
+    assert "are the trained ones, the adapter counting 0.5 times as much: off by" in proof.sentence()
+
+
 @pytest.mark.parametrize("mistake", ["half", "skipped", "tiny-base"])
 def test_the_proof_fails_for_other_weights(mistake: str, adapter_server: VllmServer, tiny_run: TinyRun):
     file = tiny_run.run.data / "proof.jsonl"
@@ -65,7 +85,7 @@ def test_the_proof_fails_in_the_wrong_thinking_mode(adapter_server: VllmServer, 
     for row, question in zip(rows, QUESTIONS, strict=True):
         start = prompt(demo_model, question, thinking=True)
         ids = start + row.input_ids[row.answer_start :]
-        served.append(answer_logprob(adapter_server.client, "tiny", ids, len(start)))
+        served.append(served_logprob(adapter_server.client, "tiny", ids, len(start)))
     assert not proof_of(rows, served, tiny_run.run.config().proof).passed
 
 
@@ -224,7 +244,7 @@ def test_likelihoods_do_not_depend_on_order_or_on_what_is_cached(adapter_server:
     for model in ("tiny-base", "tiny"):
 
         def score(ids: list[int], model: str = model) -> float:
-            return answer_logprob(adapter_server.client, model, ids, 1)
+            return served_logprob(adapter_server.client, model, ids, 1)
 
         forwards = [score(ids) for ids in asked]
         backwards = [score(ids) for ids in reversed(asked)][::-1]

@@ -26,6 +26,8 @@ from configs.child import end_with_parent
 from configs.console import guarded
 from configs.errors import ConfigError, TuneserveError
 from configs.hub import resolve_model
+from configs.rundir import RunDir
+from configs.schema import LARGEST_SCALE
 from trainer.architectures import refuse_own_code
 from trainer.data.template import ChatCodec
 from trainer.export.changes import plan_merge, read_adapter_config
@@ -70,6 +72,7 @@ def merge_any(
     hub: str = "huggingface",
     offline: bool = False,
     device: str = "auto",
+    scale: float | None = None,
 ) -> AnyMerge:
     """Merges an adapter into its base and writes 16-bit weights, a GGUF file, or weights in 8 or 4 bits.
 
@@ -78,6 +81,8 @@ def merge_any(
         save_as: folder to write; must not exist or be empty.
         base: folder or hub id of the 16-bit base; by default the one that adapter_config.json names.
         quant: number format of a GGUF file.
+        scale: the adapter counts so many times as much as it was trained to; by default 1, or what the run of the
+            adapter decided.
 
     Raises:
         ConfigError: adapter or base cannot be found or used, or `save_as` holds files.
@@ -85,6 +90,12 @@ def merge_any(
     """
     config = read_adapter_config(adapter)
     notes = []
+    if scale is None:
+        scale = _scale_of_run(adapter)
+        if scale != 1:
+            notes.append(f"the adapter counts {scale:g} times as much, as in its run; --scale 1 takes it whole")
+    elif not 0 < scale <= LARGEST_SCALE:
+        raise ConfigError(f"--scale {scale:g}: not above 0 and at most {LARGEST_SCALE}", "1 takes the adapter whole")
     name = base or config.base_model_name_or_path
     if not name:
         raise ConfigError(f"{adapter}: adapter_config.json names no base model", "give it with --base")
@@ -95,7 +106,7 @@ def merge_any(
     folder = _base_folder(name, base is not None, hub, offline)
     refuse_own_code(folder)
     check_sources(folder, adapter)
-    plan_merge(folder, adapter)  # what does not fit is said of the folder that the user knows
+    plan_merge(folder, adapter, scale)  # what does not fit is said of the folder that the user knows
     if note := template_note(adapter, folder):
         notes.append(note)
     fresh = new_tokens(adapter, folder)
@@ -108,7 +119,7 @@ def merge_any(
             end_token_id = None
             notes.append(f"no end-of-turn token was added to generation_config.json: {error.message}")
         with shown_progress(f"merge to {fmt}") as on_progress:
-            _write(adapter, Export(model, save_as, end_token_id, shard_gb, on_progress), fmt, quant, device)
+            _write(adapter, Export(model, save_as, end_token_id, shard_gb, on_progress), fmt, quant, device, scale)
     size = sum(f.stat().st_size for f in save_as.rglob("*") if f.suffix in (".safetensors", ".gguf"))
     return AnyMerge(folder, notes, save_as, round(size / 1e9, 6))
 
@@ -131,11 +142,18 @@ def _base_folder(name: str, given: bool, hub: str, offline: bool) -> Path:
         ) from error
 
 
-def _write(adapter: Path, export: Export, fmt: Format, quant: str, device: str) -> None:
+def _scale_of_run(adapter: Path) -> float:
+    """How much the adapter of a run counts there; 1 for any other adapter."""
+    run = RunDir(adapter.resolve().parent)
+    of_run = adapter.resolve() == run.adapter and run.manifest_file.is_file()
+    return run.scale() if of_run else 1.0
+
+
+def _write(adapter: Path, export: Export, fmt: Format, quant: str, device: str, scale: float) -> None:
     if fmt == "vllm":
-        merge_adapter(adapter, export, device)
+        merge_adapter(adapter, export, device, scale)
         return
-    tensors = MergedTensors(plan_merge(export.model, adapter), torch.device("cpu"))
+    tensors = MergedTensors(plan_merge(export.model, adapter, scale), torch.device("cpu"))
     tensors.device = pick_device(device, max(spec.nbytes for spec in tensors.specs()))
     tensors.refuse_unchanged(adapter)
     if fmt == "gguf":
@@ -154,6 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--format", choices=["vllm", "gguf", "fp8", "int8", "int4"], default="vllm")
     parser.add_argument("--base", help="folder or hub id of the 16-bit base, if the adapter names another")
     parser.add_argument("--quant", default="q8_0", help="number format of a GGUF file")
+    parser.add_argument("--scale", type=float, help="the adapter counts so many times as much as it was trained to")
     parser.add_argument("--shard-gb", type=float, default=5.0, help="largest weight file in GB")
     parser.add_argument("--hub", choices=["huggingface", "modelscope"], default="huggingface")
     parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
@@ -172,6 +191,7 @@ def _merge(options: argparse.Namespace) -> None:
         shard_gb=options.shard_gb,
         hub=options.hub,
         offline=options.offline,
+        scale=options.scale,
     )
     for note in done.notes:
         print(f"note: {note}")

@@ -14,6 +14,7 @@ from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError, safe_open
 
 from configs.adapter_inits import require_plain_init
+from configs.adapter_scale import scaled_alphas, why_unscalable
 from configs.adapter_weights import ADAPTER_WEIGHTS, LORA_KEY, layer_path, refuse_empty, spellings
 from configs.errors import ConfigError, TuneserveError
 from configs.model_files import read_json, read_model_config, refuse_special_files, weight_files
@@ -161,17 +162,26 @@ def _other_kind(kind: str) -> str:
     return "merge it with PEFT (AutoPeftModelForCausalLM, merge_and_unload, save_pretrained), or train a LoRA adapter"
 
 
-def plan_merge(base: Path, adapter: Path) -> MergePlan:
+def plan_merge(base: Path, adapter: Path, scale: float = 1.0) -> MergePlan:
     """Matches every tensor of an adapter (or of fully trained weights) with the base tensor that it changes.
 
+    Args:
+        scale: the adapter counts so many times as much as it was trained to.
+
     Raises:
-        ConfigError: base or adapter is of a kind that cannot be merged.
+        ConfigError: base or adapter is of a kind that cannot be merged, or the adapter cannot be scaled.
         TuneserveError: a tensor matches nothing, a shape differs, or a part of an update is missing.
     """
     refuse_quantized(base, read_model_config(base))
     if (adapter / "config.json").is_file() and not (adapter / "adapter_config.json").is_file():
+        if scale != 1:
+            raise ConfigError(f"{adapter}: cannot be scaled: all weights were trained", "merge it as it was trained")
         return _plan_full(base, adapter)
     config = read_adapter_config(adapter)
+    if scale != 1:
+        if why := why_unscalable(config.to_dict()):
+            raise ConfigError(f"{adapter}: cannot count {scale:g} times as much: {why}", "merge it as it was trained")
+        config.lora_alpha, config.alpha_pattern = scaled_alphas(config.lora_alpha, config.alpha_pattern, scale)
     weights = adapter / ADAPTER_WEIGHTS
     if not weights.is_file():
         other = " (adapter_model.bin is there)" if (adapter / "adapter_model.bin").is_file() else ""

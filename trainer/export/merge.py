@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from configs.adapter_scale import check_scale, require_stored
 from configs.console import again, done, skipped
 from configs.errors import ConfigError, TuneserveError
 from configs.fingerprint import files_fingerprint, weights_fingerprint
@@ -53,13 +54,14 @@ class MergeResult:
     """What differs from the base's config.json."""
 
 
-def merge_adapter(adapter: Path, export: Export, device: str = "auto") -> MergeResult:
+def merge_adapter(adapter: Path, export: Export, device: str = "auto", scale: float = 1.0) -> MergeResult:
     """Merges a PEFT adapter, or fully trained weights, into its base and writes a complete model folder.
 
     Args:
         adapter: a PEFT LoRA adapter folder, or a model folder whose weights were all trained.
         export: its `model` is the original 16-bit base.
         device: where the arithmetic happens: `cpu`, `cuda`, or `auto` (a GPU with room for the largest layer).
+        scale: the adapter counts so many times as much as it was trained to.
 
     Raises:
         ConfigError: base, adapter or the folder to write cannot be used.
@@ -68,7 +70,7 @@ def merge_adapter(adapter: Path, export: Export, device: str = "auto") -> MergeR
     started = time.monotonic()
     base, adapter = export.model, adapter.resolve()
     check_sources(base, adapter)
-    plan = plan_merge(base, adapter)
+    plan = plan_merge(base, adapter, scale)
     tensors = MergedTensors(plan, torch.device("cpu"))
     specs = tensors.specs()
     tensors.device = pick_device(device, max(spec.nbytes for spec in specs))
@@ -102,22 +104,25 @@ def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
     """
     if not run.adapter.is_dir():
         raise TuneserveError(f"{run.path}: has no adapter yet", f"tuneserve train {run.config_file}")
+    check_scale(config)
     facts = run.prepared()
-    base = facts.base_model
+    base, scale = facts.base_model, run.scale()
     check_sources(base, run.adapter)
+    require_stored(run, scale)
     inputs = {
         "adapter": files_fingerprint(sorted(f for f in run.adapter.iterdir() if f.suffix in (".json", ".safetensors"))),
         "base.weights": weights_fingerprint(base),
         "base.files": files_fingerprint([base / name for name in side_files(base)]),
         "end_token_id": facts.end_token_id,
         "merge.shard_gb": config.merge.shard_gb,
+        "merge.scale": scale,
     }
     why = "forced" if force else run.changed_since("merge", inputs)
     if why is None:
         skipped("merge")
     else:
         again("merge", why)
-        _merge_stage(run, config, facts, inputs)
+        _merge_stage(run, config, facts, scale, inputs)
     if "gguf" in config.merge.formats:
         gguf_run(run, config, facts, force)
 
@@ -147,13 +152,14 @@ def gguf_run(run: RunDir, config: RunConfig, facts: PreparedFacts, force: bool =
     done("gguf", run.read().stages["gguf"].seconds or 0.0, f"{result.file} ({result.size_gb:.2f} GB)")
 
 
-def _merge_stage(run: RunDir, config: RunConfig, facts: PreparedFacts, inputs: dict[str, Any]) -> None:
+def _merge_stage(run: RunDir, config: RunConfig, facts: PreparedFacts, scale: float, inputs: dict[str, Any]) -> None:
     with run.stage("merge", inputs, [run.merged]) as record, shown_progress("merge") as on_progress:
         export = Export(facts.base_model, run.merged, facts.end_token_id, config.merge.shard_gb, on_progress, redo=True)
-        result = merge_adapter(run.adapter, export)
-        record.figures = {name: value for name, value in asdict(result).items() if name != "folder"}
+        result = merge_adapter(run.adapter, export, scale=scale)
+        record.figures = {name: value for name, value in asdict(result).items() if name != "folder"} | {"scale": scale}
+    counted = "" if scale == 1 else f"the adapter counts {scale:g} times as much, "
     summary = (
-        f"{result.changed} tensors changed, {result.copied} copied, {result.size_gb:.2f} GB "
+        f"{counted}{result.changed} tensors changed, {result.copied} copied, {result.size_gb:.2f} GB "
         f"on the {result.device}, peak {result.peak_gb:.1f} GB"
     )
     done("merge", run.read().stages["merge"].seconds or 0.0, summary)

@@ -40,8 +40,8 @@ def model_card(run: RunDir) -> str:
     parts = [
         "---\n" + yaml.safe_dump(_front_matter(manifest), allow_unicode=True, sort_keys=False) + "---\n",
         f"# {manifest.name}\n",
-        _summary(manifest),
-        "## Training\n\n" + _table(("setting", "value"), _training(manifest)),
+        _summary(manifest, run.scale()),
+        "## Training\n\n" + _table(("setting", "value"), _training(manifest, run.scale())),
         "## Data\n\n" + _data(manifest, data),
         "## Scores\n\n" + _scores(report),
         "## Are these the trained weights?\n\n" + _proof(manifest),
@@ -115,14 +115,16 @@ def _front_matter(manifest: Manifest) -> dict[str, Any]:
     return {**matter, "tags": ["tuneserve", "unsloth", "sft"]}
 
 
-def _summary(manifest: Manifest) -> str:
+def _summary(manifest: Manifest, scale: float) -> str:
     full = manifest.config.train.method == "full"
     how = "All weights were trained" if full else "A LoRA adapter was trained and merged into the 16-bit base"
+    if scale != 1:
+        how += f", where it counts {scale:g} times as much as it was trained to"
     thinking = "thinks before it answers" if manifest.thinking else "answers without a thinking block"
     return f"Fine-tuned from {_name(manifest.config.model)}. {how}. As trained, it {thinking}.\n"
 
 
-def _training(manifest: Manifest) -> list[tuple[str, str]]:
+def _training(manifest: Manifest, scale: float) -> list[tuple[str, str]]:
     lora, train = manifest.config.lora, manifest.config.train
     figures = manifest.trained()
     rows = [("base model", _name(manifest.config.model)), ("method", train.method)]
@@ -131,6 +133,7 @@ def _training(manifest: Manifest) -> list[tuple[str, str]]:
         rows += [
             ("adapter", f"rank {lora.r}, alpha {lora.alpha:g}, dropout {lora.dropout:g}{kind}"),
             ("target modules", ", ".join(lora.target_modules)),
+            ("scale of the adapter", _scale(manifest, scale)),
         ]
     rate = figures.learning_rate if figures else train.learning_rate
     rows += [
@@ -146,6 +149,17 @@ def _training(manifest: Manifest) -> list[tuple[str, str]]:
         rows.append(("held-out loss", f"{figures.heldout_loss:.4f}"))
     rows += [(package, version) for package, version in sorted(manifest.versions.items())]
     return rows
+
+
+def _scale(manifest: Manifest, scale: float) -> str:
+    chosen = manifest.scaled()
+    if manifest.config.merge.scale != "auto" or chosen is None:
+        return f"{scale:g}"
+    point = next(point for point in chosen.points if point.scale == scale)
+    return (
+        f"{scale:g}, chosen: keeps {100 * point.gain_share:.0f} % of the gain on held-out answers, makes the "
+        f"base's own answers to unseen questions {point.drift:.3f} nats a token less likely"
+    )
 
 
 def _data(manifest: Manifest, report: dict[str, Any] | None) -> str:

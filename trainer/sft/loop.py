@@ -17,10 +17,12 @@ from datasets import Dataset, disable_progress_bars
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 from trl import SFTConfig, SFTTrainer
 
+from configs.adapter_scale import possible_scales
 from configs.console import console
-from configs.handover import Plan, PreparedFacts, ProofRow, RecordedFigures, write_rows
+from configs.handover import Plan, PreparedFacts, RecordedFigures, write_rows
 from configs.rundir import RunDir
 from configs.schema import RunConfig
+from trainer.data.answers import chosen_answers
 from trainer.data.template import IGNORED
 from trainer.export.new_folder import new_folder
 from trainer.plan.sizes import PassSize, choose_sizes
@@ -28,7 +30,7 @@ from trainer.sft.device import peak_gb
 from trainer.sft.first_batch import check_first_batch, expected_answers, rows_of
 from trainer.sft.graphs import TRAINED, CudaRecorder, GraphedSteps, UnslothDecoder
 from trainer.sft.progress import RunLog, plot_loss
-from trainer.sft.proof_rows import answer_logprobs, proof_rows
+from trainer.sft.proof_rows import answer_logprobs, scored_rows
 from trainer.sft.unsloth import order_of_rows, vouch_for_length, watch_batches
 from trainer.sft.update import RecordableAdamW, RecordedUpdate, optimizer_arguments
 
@@ -55,10 +57,12 @@ class TrainingRun:
         self.end_token_id = facts.end_token_id
         self.full = config.train.method == "full"
         self.expected = expected_answers(train.select(["input_ids", "said"]).to_pylist())
-        self.proof = proof_rows((heldout if heldout.num_rows else train).to_pylist(), config.proof.rows, config.seed)
+        self.proof = chosen_answers(
+            (heldout if heldout.num_rows else train).to_pylist(), config.proof.rows, config.seed
+        )
         self.model, self.tokenizer = load(config, facts.base_model, facts.longest_row, plan)
         # Under full fine-tuning the base is gone once training starts.
-        self.base_scores = answer_logprobs(self.model, self.proof, adapter=True) if self.full else None
+        self.base_scores = answer_logprobs(self.model, self.proof) if self.full else None
         self.log = RunLog(run.logs / "train.jsonl", console)
         evaluated = _rows(heldout.slice(0, EVAL_ROWS), facts.longest_row) if heldout.num_rows else None
         self.trainer = self._trainer(_rows(train, facts.longest_row), evaluated)
@@ -161,12 +165,7 @@ class TrainingRun:
             self.model.save_pretrained(str(partial))
 
     def _write_proof(self) -> None:
-        adapter = answer_logprobs(self.model, self.proof, adapter=True)
-        base = self.base_scores or answer_logprobs(self.model, self.proof, adapter=False)
-        rows = [
-            ProofRow(**answer.model_dump(), base_logprob=before, adapter_logprob=after)
-            for answer, before, after in zip(self.proof, base, adapter, strict=True)
-        ]
+        rows = scored_rows(self.model, self.proof, possible_scales(self.config), self.base_scores)
         write_rows(self.run.data / "proof.jsonl", rows)
 
 

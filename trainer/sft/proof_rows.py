@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from peft.helpers import rescale_adapter_scale
 
-from configs.handover import ProofAnswer
-from trainer.data.template import answer_start
-
-
-def proof_rows(rows: Sequence[Mapping[str, Any]], count: int, seed: int) -> list[ProofAnswer]:
-    """A seeded choice of token rows (id, input_ids, labels), each with the place where its last answer starts."""
-    chosen = random.Random(f"{seed} proof").sample(range(len(rows)), min(count, len(rows)))
-    return [
-        ProofAnswer(
-            id=rows[i]["id"], input_ids=list(rows[i]["input_ids"]), answer_start=answer_start(rows[i]["labels"])
-        )
-        for i in sorted(chosen)
-    ]
+from configs.handover import ProofAnswer, ProofRow
 
 
 @torch.no_grad()
-def answer_logprobs(model: Any, rows: Sequence[ProofAnswer], *, adapter: bool) -> list[float]:
+def answer_logprobs(model: Any, rows: Sequence[ProofAnswer], scale: float = 1.0) -> list[float]:
     """Sum of the answer tokens' log-probabilities (nats) of each row, its end-of-turn token included.
 
     One row at a time and unpadded, which is what a server computes; the softmax in fp32. Not under `inference_mode`:
     what a model caches there could not be trained through afterwards.
+
+    Args:
+        model: with its adapter, or without one where `scale` is 1.
+        rows: whose answers are scored.
+        scale: the adapter counts so many times as much; 0 is the base.
     """
     was_training = model.training
     model.eval()
     scores = []
-    with contextlib.nullcontext() if adapter else model.disable_adapter():
+    with _counting(model, scale):
         for row in rows:
             ids = torch.tensor([row.input_ids], device=model.device)
             logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0]
@@ -43,3 +36,35 @@ def answer_logprobs(model: Any, rows: Sequence[ProofAnswer], *, adapter: bool) -
             scores.append(logprobs.gather(1, ids[0, start:, None]).sum().item())
     model.train(was_training)
     return scores
+
+
+def _counting(model: Any, scale: float) -> AbstractContextManager[Any]:
+    """A block in which the adapter counts `scale` times as much."""
+    if scale == 0:
+        return model.disable_adapter()
+    return nullcontext() if scale == 1 else rescale_adapter_scale(model, scale)
+
+
+def scored_rows(
+    model: Any, rows: Sequence[ProofAnswer], scales: Sequence[float], base: Sequence[float] | None = None
+) -> list[ProofRow]:
+    """The proof rows of a trained model.
+
+    Args:
+        model: trained, with its adapter.
+        rows: whose answers are scored.
+        scales: how much the adapter may come to count, beside 1.
+        base: the likelihoods under the base, where the model cannot go back to it.
+    """
+    whole = answer_logprobs(model, rows)
+    before = answer_logprobs(model, rows, 0) if base is None else base
+    scaled = {scale: answer_logprobs(model, rows, scale) for scale in scales if scale != 1}
+    return [
+        ProofRow(
+            **row.model_dump(),
+            base_logprob=before[i],
+            adapter_logprob=whole[i],
+            scaled_logprobs={scale: scores[i] for scale, scores in scaled.items()},
+        )
+        for i, row in enumerate(rows)
+    ]

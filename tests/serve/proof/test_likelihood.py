@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import pytest
 
+from configs.errors import TuneserveError
 from configs.handover import ProofRow, Switched
 from configs.schema import ProofConfig
 from serve.proof.likelihood import proof_of
@@ -67,6 +69,54 @@ def test_an_adapter_without_effect_proves_nothing():
     proof = proof_of(rows, [-1.0], ProofConfig())
     assert not proof.passed
     assert "no effect" in proof.sentence()
+
+
+def scaled_row(number: int, at_half: float, at_most: float) -> ProofRow:
+    """A row that gains 10 nats with the whole adapter, and so much with 0.5 and 0.85 of it."""
+    scaled = {0.5: -20.0 + at_half, 0.85: -20.0 + at_most}
+    return ProofRow(id=f"r{number}", base_logprob=-20.0, adapter_logprob=-10.0, scaled_logprobs=scaled, **TEN_TOKENS)
+
+
+def test_a_scale_is_proved_by_what_was_stored_for_it():
+    rows = [scaled_row(i, 7.0 + i % 3, 9.0) for i in range(8)]
+    served = [row.at(0.5) for row in rows]
+    proof = proof_of(rows, served, ProofConfig(), 0.5)
+    assert (proof.passed, proof.scale, proof.served_scale, proof.mean_gap) == (True, 0.5, None, 0)
+    assert proof.mean_effect == pytest.approx(sum(7.0 + i % 3 for i in range(8)) / 8)
+    whole = proof_of(rows, served, ProofConfig())
+    assert (whole.passed, whole.served_scale) == (False, 0.5)
+    assert "meant to count 1 times as much as it was trained to, what is served counts 0.5 times" in whole.sentence()
+
+
+def test_another_scale_is_found_although_the_tolerance_holds_it():
+    """Answers that are learned so well that the last 15 % of the adapter add 3 % of the effect."""
+    rows = [scaled_row(i, 8.0, 9.7) for i in range(32)]
+    wiggles = [0.02 if i % 2 else -0.02 for i in range(32)]
+    served = [row.at(0.85) + wiggle for row, wiggle in zip(rows, wiggles, strict=True)]
+    wrong = proof_of(rows, served, ProofConfig())
+    assert wrong.mean_gap < wrong.bound
+    assert (wrong.passed, wrong.served_scale) == (False, 0.85)
+    assert proof_of(rows, served, ProofConfig(), 0.85).passed
+
+
+def test_what_number_formats_do_to_rows_is_not_taken_for_another_scale():
+    """Noise as large as what the last 15 % of the adapter add leaves the verdict alone, whatever its signs."""
+    rows = [scaled_row(i, 8.0, 9.8) for i in range(32)]
+    for seed in range(200):
+        draw = random.Random(seed)
+        served = [row.adapter_logprob + draw.gauss(0, 0.2) for row in rows]
+        assert proof_of(rows, served, ProofConfig()).passed
+
+
+def test_rounded_weights_are_not_taken_for_another_scale():
+    rows = [scaled_row(i, 7.0, 9.0) for i in range(32)]
+    assert proof_of(rows, [row.at(0.85) for row in rows], ProofConfig(), rounded=True).passed
+
+
+def test_a_scale_that_training_did_not_store_is_refused_with_those_that_it_did():
+    with pytest.raises(TuneserveError, match=r"merge.scale is 0.6, .* for 0.5, 0.85, 1 only") as error:
+        proof_of([scaled_row(0, 7.0, 9.0)], [-13.0], ProofConfig(), 0.6)
+    assert "take one of these" in error.value.next_step
 
 
 @pytest.mark.parametrize(

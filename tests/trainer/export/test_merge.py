@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.helpers import rescale_adapter_scale
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from configs.adapter_scale import write_scaled
 from configs.errors import ConfigError, TuneserveError
 from tests.trainer.tiny_models import IDS, make_model
 from trainer.export import safetensors as merge_shards
@@ -93,6 +95,43 @@ def test_merged_model_answers_as_base_with_adapter(
     assert (wanted - plain).abs().max() > 1e-2, "the adapter changes nothing, so this test shows nothing"
     torch.testing.assert_close(got, wanted, atol=2e-5, rtol=1e-4)
     assert result.changed + result.copied >= len(load_file(base / "model.safetensors"))
+
+
+@pytest.mark.parametrize("kind", ["plain", "rslora", "patterns", "embedding", "head"])
+def test_a_scaled_merge_answers_as_base_with_the_scaled_adapter(
+    bases: Make, make_adapter: Make, tmp_path: Path, kind: str
+) -> None:
+    base = bases()
+    adapter = make_adapter(base, **KINDS[kind])
+    merge_adapter(adapter, Export(base, tmp_path / "merged"), scale=0.7)
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), adapter).eval()
+    with torch.no_grad(), rescale_adapter_scale(model, 0.7):
+        wanted = model(input_ids=IDS).logits
+    assert (wanted - logits(base, adapter)).abs().max() > 1e-2, "the scale changes nothing, so this test shows nothing"
+    torch.testing.assert_close(logits(tmp_path / "merged"), wanted, atol=2e-5, rtol=1e-4)
+    # A scaled adapter's own folder, which a server takes, is the same model.
+    scaled = write_scaled(adapter, tmp_path / "scaled", 0.7)
+    torch.testing.assert_close(logits(base, scaled), wanted, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ({"use_dora": True}, "a DoRA adapter divides by the length of the new weights"),
+        ({"modules_to_save": ["lm_head"]}, "whole layers .modules_to_save. take the base's place"),
+        ({"bias": "all", "target_modules": ["q_proj"]}, "trained biases take the base's place"),
+    ],
+)
+def test_what_is_not_added_to_the_base_cannot_be_scaled(
+    bases: Make, make_adapter: Make, tmp_path: Path, kind: dict[str, Any], why: str
+) -> None:
+    base = bases("qwen2")
+    with pytest.raises(ConfigError, match=f"cannot count 0.7 times as much: {why}"):
+        merge_adapter(make_adapter(base, **kind), Export(base, tmp_path / "merged"), scale=0.7)
+    assert not (tmp_path / "merged").exists()
+    shutil.copytree(base, tmp_path / "trained")
+    with pytest.raises(ConfigError, match="cannot be scaled: all weights were trained"):
+        merge_adapter(tmp_path / "trained", Export(base, tmp_path / "merged"), scale=0.7)
 
 
 @pytest.mark.parametrize("config", [{"lora_bias": True}, {"bias": "all"}, {"bias": "lora_only", "lora_bias": True}])

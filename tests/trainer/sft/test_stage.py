@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from peft.helpers import rescale_adapter_scale
 from transformers import AutoModelForCausalLM
 
 from configs.rundir import RunDir
@@ -52,6 +53,10 @@ def test_proof_rows_hold_what_peft_computes(trained: RunDir) -> None:
         assert score(row) == pytest.approx(row["adapter_logprob"], abs=2e-3)
         with model.disable_adapter():
             assert score(row) == pytest.approx(row["base_logprob"], abs=2e-3)
+        assert list(row["scaled_logprobs"]) == ["0.3", "0.5", "0.7", "0.85"]
+        for scale, stored in row["scaled_logprobs"].items():
+            with rescale_adapter_scale(model, float(scale)):
+                assert score(row) == pytest.approx(stored, abs=2e-3)
     assert sum(r["adapter_logprob"] - r["base_logprob"] for r in rows) > 0
 
 

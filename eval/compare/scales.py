@@ -1,0 +1,95 @@
+"""How much of an adapter to take: as much as leaves the base's general answers alone, by numbers that need no labels.
+
+The gain is how much likelier held-out answers became. What it costs elsewhere is seen on the base's own answers to
+general questions that were never trained: how much less likely they became (drift), and how many answers suddenly end
+early, which is the habit that training on short answers leaves behind. The gate's tasks have no part in it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import median
+
+from configs.handover import MeasuredScale, ScaleFacts, ScaleLimit, ScalePoint
+
+LEAST_GAIN_SHARE = 0.95
+"""Share of the largest gain that the chosen scale must keep."""
+MOST_DRIFT = 0.05
+"""Nats a token by which the base's own answers may become less likely."""
+MOST_SHORT_SHARE = 0.05
+"""Share of the general answers, beyond the base's own, that may end suddenly early."""
+EARLY = 4
+"""An answer ends early where it is complete within the base's tokens divided by this."""
+
+
+def compared_lengths(tokens: Sequence[int]) -> dict[int, int]:
+    """Which general answers are compared in length, and the most tokens of an answer that is suddenly short.
+
+    Compared is the longer half: the answers of the median length and more, where a short one is no matter of taste.
+
+    Args:
+        tokens: length of each of the base's own answers.
+
+    Returns:
+        Index of the answer to that limit, in the order of the answers.
+    """
+    middle = median(tokens)
+    return {index: max(1, count // EARLY) for index, count in enumerate(tokens) if count >= middle}
+
+
+def choose(
+    measured: Sequence[MeasuredScale], base: MeasuredScale, heldout_tokens: Sequence[int], general_tokens: Sequence[int]
+) -> ScaleFacts:
+    """The largest scale that keeps every limit, with the figures of all.
+
+    Where none does, it is the smallest that keeps the gain: what was to be learned is learned, and less forgetting is
+    not to be had at that price. Where the gain itself is nothing, nothing can be weighed, and the adapter counts whole.
+
+    Args:
+        measured: the scales.
+        base: the same of the base.
+        heldout_tokens, general_tokens: lengths of the answers.
+    """
+    gains = [math.fsum(one.heldout) - math.fsum(base.heldout) for one in measured]
+    largest = max(gains)
+    points = []
+    for one, gain in sorted(zip(measured, gains, strict=True), key=lambda pair: pair[0].scale):
+        share = gain / largest if largest > 0 else 0.0
+        drift = (math.fsum(base.general) - math.fsum(one.general)) / sum(general_tokens)
+        short = (sum(one.early) - sum(base.early)) / len(base.early)
+        kept: dict[ScaleLimit, bool] = {
+            "gain": share >= LEAST_GAIN_SHARE,
+            "drift": drift <= MOST_DRIFT,
+            "short": short <= MOST_SHORT_SHARE,
+        }
+        points.append(
+            ScalePoint(
+                scale=one.scale,
+                gain=gain / sum(heldout_tokens),
+                gain_share=share,
+                drift=drift,
+                short_share=short,
+                beyond=[limit for limit, holds in kept.items() if not holds],
+            )
+        )
+    return ScaleFacts(
+        scale=_chosen(points),
+        points=points,
+        least_gain_share=LEAST_GAIN_SHARE,
+        most_drift=MOST_DRIFT,
+        most_short_share=MOST_SHORT_SHARE,
+        heldout_rows=len(base.heldout),
+        general_rows=len(base.general),
+        length_rows=len(base.early),
+        base_short_share=sum(base.early) / len(base.early),
+    )
+
+
+def _chosen(points: Sequence[ScalePoint]) -> float:
+    """The scale to take, of points in rising order."""
+    if good := [point.scale for point in points if not point.beyond]:
+        return good[-1]
+    if learned := [point.scale for point in points if "gain" not in point.beyond]:
+        return learned[0]
+    return points[-1].scale

@@ -1,0 +1,191 @@
+"""The stage `scale` of a run whose `merge.scale` is `auto`: how much the adapter counts.
+
+The base serves the adapter at every scale beside itself, in one vLLM; each is asked the same held-out answers and the
+same unseen general questions, and `eval.compare.scales` chooses. A kill loses the scale at hand.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.adapter_scale import SCALES, check_scale, write_scaled
+from configs.console import done, note, skipped, starting
+from configs.errors import TuneserveError
+from configs.files import write_atomically
+from configs.fingerprint import files_fingerprint, weights_fingerprint
+from configs.handover import MeasuredScale, ProofAnswer, ScaleFacts, SelfMadeRow, read_rows
+from configs.rundir import RunDir
+from configs.schema import RunConfig
+from eval.ask.completions import answer_logprobs, ends_within
+from eval.ask.endpoint import Endpoint, Settings
+from eval.compare import scales
+from scripts.run.serving import OnDemand
+from scripts.run.stages import forget_other_outputs
+from serve.launch.target import base_folder, scales_target
+from trainer.data.answers import chosen_answers
+from trainer.data.prepare import read_rows as read_token_rows
+from trainer.export.side_files import side_files
+
+HELDOUT_ROWS = 256
+"""At most this many held-out answers are scored at every scale."""
+GENERAL_ROWS = 512
+"""At most this many of the base's own answers to unseen questions are."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What every scale is asked."""
+
+    heldout: Sequence[ProofAnswer]
+    """Held-out answers."""
+    general: Sequence[SelfMadeRow]
+    """The base's own answers to unseen questions."""
+    end_token_id: int
+    """Token that ends an answer."""
+
+    @property
+    def heldout_tokens(self) -> list[int]:
+        """Length of each held-out answer."""
+        return [len(row.input_ids) - row.answer_start for row in self.heldout]
+
+    @property
+    def general_tokens(self) -> list[int]:
+        """Length of each general answer."""
+        return [len(row.answer_ids) for row in self.general]
+
+    def measure(self, endpoint: Endpoint, scale: float, settings: Settings) -> MeasuredScale:
+        """Asks one served name everything."""
+        heldout = [(row.input_ids[: row.answer_start], row.input_ids[row.answer_start :]) for row in self.heldout]
+        general = [(row.prompt_ids, row.answer_ids) for row in self.general]
+        found = answer_logprobs(endpoint, [*heldout, *general], settings)
+        limits = scales.compared_lengths(self.general_tokens)
+        prompts = [(self.general[index].prompt_ids, tokens) for index, tokens in limits.items()]
+        return MeasuredScale(
+            scale=scale,
+            heldout=found[: len(heldout)],
+            general=found[len(heldout) :],
+            early=ends_within(endpoint, prompts, self.end_token_id, settings),
+        )
+
+
+def choose_scale(run: RunDir, config: RunConfig) -> None:
+    """The stage itself; nothing is done where the recipe names a number, or nothing changed.
+
+    Raises:
+        ConfigError: what was trained cannot be scaled.
+        TuneserveError: there are no held-out rows or no unseen questions, or the server failed.
+    """
+    if config.merge.scale != "auto":
+        return
+    check_scale(config)
+    inputs = scale_inputs(run, config)
+    why = run.changed_since("scale", inputs)
+    if why is None:
+        skipped("scale")
+        return
+    asked = what_is_asked(run, config)
+    forget_other_outputs(run, "scale", inputs, [run.scales])
+    starting("scale", f"{why}; serving the base with the adapter at {len(SCALES)} scales")
+    with run.stage("scale", inputs, [run.scales]) as record:
+        base, *measured = _measured(run, config, asked)
+        facts = scales.choose(measured, base, asked.heldout_tokens, asked.general_tokens)
+        record.figures = facts.model_dump(mode="json")
+    for point in facts.points:
+        taken = point.scale == facts.scale
+        note(f"{point.scale:<4g} {_figures(point.gain_share, point.drift, point.short_share)}", good=taken or None)
+    done("scale", run.read().stages["scale"].seconds or 0.0, _sentence(facts))
+
+
+def scale_inputs(run: RunDir, config: RunConfig) -> dict[str, Any]:
+    """What the choice depends on."""
+    base = base_folder(run, config)
+    served = config.serve.model_dump(mode="json", include={"precision", "batch_invariant", "max_model_len", "args"})
+    files = {
+        "adapter": sorted(f for f in run.adapter.iterdir() if f.suffix in (".json", ".safetensors")),
+        "heldout": [run.data / "heldout" / "rows.parquet"],
+        "unseen": [run.selfmade / "unseen.jsonl"],
+    }
+    return {
+        "base_weights": weights_fingerprint(base),
+        "base_files": files_fingerprint([base / name for name in side_files(base)]),
+        **{name: files_fingerprint([f for f in found if f.is_file()]) for name, found in files.items()},
+        "seed": config.eval_seed,
+        "scales": list(SCALES),
+        "limits": [scales.LEAST_GAIN_SHARE, scales.MOST_DRIFT, scales.MOST_SHORT_SHARE, scales.EARLY],
+        **{f"serve.{key}": value for key, value in served.items()},
+    }
+
+
+def what_is_asked(run: RunDir, config: RunConfig) -> Asked:
+    """The rows that every scale is asked.
+
+    Raises:
+        TuneserveError: there are none of a kind.
+    """
+    table = read_token_rows(run.data / "heldout", ["id", "input_ids", "labels"])
+    heldout = chosen_answers(table.to_pylist(), HELDOUT_ROWS, config.seed)
+    unseen = run.selfmade / "unseen.jsonl"
+    general = read_rows(unseen, SelfMadeRow, "selfmade")[:GENERAL_ROWS]
+    if not heldout:
+        raise TuneserveError(
+            f"{run.path}: merge.scale: auto chooses by held-out rows, and there are none",
+            "set data.eval_split above 0 or data.heldout, or give a number for merge.scale",
+        )
+    if not general:
+        raise TuneserveError(
+            f"{unseen}: no rows in it, so what an adapter changes elsewhere cannot be measured",
+            "give a number for merge.scale",
+        )
+    return Asked(heldout, general, run.prepared().end_token_id)
+
+
+def _measured(run: RunDir, config: RunConfig, asked: Asked) -> list[MeasuredScale]:
+    """What base and scales gave, in rising order; what an earlier call measured is read."""
+    files = {scale: run.scales / f"{scale:g}.json" for scale in (0.0, *SCALES)}
+    missing = [scale for scale, file in files.items() if not file.is_file()]
+    if missing:
+        adapters = run.scales / "adapters"
+        run.scales.mkdir(exist_ok=True)
+        try:
+            _ask(run, config, asked, {scale: files[scale] for scale in missing}, adapters)
+        finally:
+            shutil.rmtree(adapters, ignore_errors=True)
+    return [MeasuredScale.model_validate_json(file.read_bytes()) for file in files.values()]
+
+
+def _ask(run: RunDir, config: RunConfig, asked: Asked, files: dict[float, Path], adapters: Path) -> None:
+    """Serves base and scales and writes what each gave into its file."""
+    scaled = [scale for scale in files if scale] or [1.0]
+    names = {scale: f"{config.served_name}-x{scale:g}" for scale in scaled}
+    folders = {name: write_scaled(run.adapter, adapters / f"{scale:g}", scale) for scale, name in names.items()}
+    target = scales_target(run, config, folders)
+    settings = Settings(seed=config.eval_seed, concurrency=config.eval.concurrency, timeout_s=config.eval.timeout_s)
+    with OnDemand(lambda: target, config.serve, run.logs / "serve-scales.log") as server:
+        address = server.up().command.base_url
+        for scale, file in files.items():
+            model = names[scale] if scale else target.names[0]
+            endpoint = Endpoint(address, model, model, config.serve.api_key_env)
+            write_atomically(file, asked.measure(endpoint, scale, settings).model_dump_json() + "\n")
+
+
+def _figures(gain_share: float, drift: float, short_share: float) -> str:
+    return (
+        f"keeps {100 * gain_share:5.1f} % of the gain, drift {drift:.4f} nats a token, "
+        f"{100 * short_share:.1f} % suddenly short"
+    )
+
+
+def _sentence(facts: ScaleFacts) -> str:
+    """What was chosen and why, for the terminal."""
+    limits = (
+        f"{100 * facts.least_gain_share:g} % of the gain, drift of {facts.most_drift:g}, "
+        f"{100 * facts.most_short_share:g} % suddenly short"
+    )
+    if facts.satisfied:
+        return f"the adapter counts {facts.scale:g} times as much: the largest scale that keeps {limits}"
+    why = "the smallest that keeps the gain" if facts.learned else "nothing was gained on held-out answers to weigh"
+    return f"no scale keeps {limits}; the adapter counts {facts.scale:g} times as much: {why}"
