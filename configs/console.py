@@ -8,14 +8,18 @@ from `paint`, whose template is ours and whose values are not.
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.table import Table
 from rich.text import Span, Text
 
 from configs.child import Ended, ending_in_order
@@ -28,6 +32,9 @@ _UNSEEN = re.compile(
     "\U000e0000-\U000e007f]"
 )
 
+
+OUTPUT = "TUNESERVE_OUTPUT"
+"""Environment variable with what was asked of the output: json, quiet, verbose; children inherit it."""
 
 NOT_DONE = "not done yet"
 """Why a stage is done that was never begun."""
@@ -74,11 +81,29 @@ def plain(value: object, style: str = "") -> Text:
     return Text(visible(value), style=style)
 
 
+def asked_for(how: Literal["json", "quiet", "verbose"]) -> bool:
+    """Whether the command has `--json` (tables as JSON on stdout, all else on stderr), `--quiet` or `--verbose`."""
+    return how in os.environ.get(OUTPUT, "").split(",")
+
+
 class Terminal(Console):
     """A console to which strings are text: no markup, no emoji codes, no highlighting, control characters shown."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Prints; with `--json` a table becomes a line of JSON on stdout, and everything else goes to stderr."""
+        if not asked_for("json") or self._file is not None:
+            super().print(*objects, **options)
+            return
+        for table in (table for each in objects for table in _tables_in(each)):
+            print_json(_title(table), _records(table))
+        rest = [each for each in objects if not any(True for _ in _tables_in(each))]
+        if rest or not objects:
+            self.stderr, before = True, self.stderr
+            super().print(*rest, **options)
+            self.stderr = before
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Turns a string that is printed, or stands in a table, into text; rich calls this for every one."""
@@ -104,20 +129,76 @@ def shell(*words: object) -> str:
     return shlex.join(map(str, words))
 
 
+def show(table: Table, records: Sequence[Mapping[str, Any]]) -> None:
+    """Prints a table; with `--json` its records, whose figures are not rounded for the eye."""
+    if asked_for("json"):
+        print_json(_title(table), records)
+    else:
+        tables.print(table)
+
+
+def print_json(title: str, records: Sequence[Mapping[str, Any]]) -> None:
+    """One table as one line of JSON on standard output."""
+    sys.stdout.write(json.dumps({"table": title, "rows": list(records)}, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def _tables_in(shown: Any) -> Iterator[Table]:
+    if isinstance(shown, Table):
+        yield shown
+    elif isinstance(shown, Group):
+        for each in shown.renderables:
+            yield from _tables_in(each)
+
+
+def _title(table: Table) -> str:
+    return str(table.title or "").strip()
+
+
+def _records(table: Table) -> list[dict[str, Any]]:
+    """The rows of a table by its column titles; figures as numbers, marks as true and false."""
+    names: list[str] = []
+    for number, column in enumerate(table.columns):
+        name = str(column.header) or f"column_{number + 1}"
+        names.append(name if name not in names else f"{name}_{number + 1}")
+    cells = [[_figure(str(cell)) for cell in column._cells] for column in table.columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
+
+
+def _figure(cell: str) -> Any:
+    text = cell.strip()
+    if text in ("✓", "✗"):
+        return text == "✓"
+    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})*(\.\d+)?|[+-]?\d+(\.\d+)?(e[+-]?\d+)?", text):
+        value = float(text.replace(",", ""))
+        return int(value) if value.is_integer() and "." not in text else value
+    return text
+
+
+def detail(text: str) -> None:
+    """A line for `--verbose`: what is run, and how."""
+    if asked_for("verbose"):
+        console.print(paint("  [dim]{}[/dim]", text))
+
+
 def done(stage: str, seconds: float, text: str = "") -> None:
     """The line of a stage that is finished."""
+    if asked_for("quiet"):
+        return
     figures = f"{seconds:7.1f} s"
     console.print(paint("[green]✓[/green] [bold]{}[/bold][cyan]{}[/cyan]  {}", f"{stage:<7}", figures, text))
 
 
 def skipped(stage: str, text: str = "nothing that it depends on changed") -> None:
     """The line of a stage whose result is still good."""
-    console.print(paint("[dim]✓ {}  skipped  {}[/dim]", f"{stage:<7}", text))
+    if not asked_for("quiet"):
+        console.print(paint("[dim]✓ {}  skipped  {}[/dim]", f"{stage:<7}", text))
 
 
 def starting(stage: str, text: str) -> None:
     """The line of a stage that begins, with why or what."""
-    console.print(paint("[blue]→[/blue] [bold]{}[/bold]           [dim]{}[/dim]", f"{stage:<7}", text))
+    if not asked_for("quiet"):
+        console.print(paint("[blue]→[/blue] [bold]{}[/bold]           [dim]{}[/dim]", f"{stage:<7}", text))
 
 
 def again(stage: str, why: str | None) -> None:
@@ -128,7 +209,8 @@ def again(stage: str, why: str | None) -> None:
 
 def note(text: str, good: bool | None = None) -> None:
     """A line that belongs to the stage above it."""
-    console.print(paint(f"  {_MARKS[good]} {{}}", text))
+    if good is False or not asked_for("quiet"):
+        console.print(paint(f"  {_MARKS[good]} {{}}", text))
 
 
 def warn(text: str) -> None:

@@ -13,10 +13,10 @@ from typing import Annotated
 import typer
 
 from configs import pins
-from configs.console import console, guarded
+from configs.console import OUTPUT, console, guarded
 from scripts.debugging import debugging
 from scripts.group import Verbs
-from scripts.verbs import adapters, bench, chat, check, compare, doctor, evaluate, init, merge, run, serve, train
+from scripts.verbs import adapters, bench, chat, check, compare, doctor, evaluate, init, merge, run, runs, serve, train
 
 
 def _version(wanted: bool) -> None:
@@ -28,7 +28,7 @@ def _version(wanted: bool) -> None:
 app = typer.Typer(
     name="tuneserve",
     cls=Verbs,
-    epilog="Start with `tuneserve init`, or see it work: `tuneserve run demo`. --debug shows tracebacks.",
+    epilog="Start with `tuneserve init`, or see it work: `tuneserve run demo`.",
     no_args_is_help=True,
     # `tuneserve --install-completion` sets up completion for the shell that it is called in.
     add_completion=True,
@@ -45,6 +45,13 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version and end.")
     ] = False,
+    # `main` takes these out, wherever they stand before `--`; here they are for the help.
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Tables as JSON lines on stdout; all else on stderr.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Results, warnings and errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Also what is run, and how.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Tracebacks with errors.")] = False,
 ) -> None:
     """Fine-tune Qwen3 with Unsloth, merge it, serve it in vLLM, and prove what it gained and what it forgot."""
 
@@ -59,6 +66,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("chat")(chat.chat)
 app.command("run")(run.run)
+app.add_typer(runs.app, name="runs")
 app.command("bench", context_settings=PASS_THROUGH)(bench.bench)
 app.command("doctor")(doctor.doctor)
 
@@ -70,6 +78,11 @@ def main(args: list[str] | None = None) -> None:
     if "--debug" in own:
         args.remove("--debug")
         os.environ["TUNESERVE_DEBUG"] = "1"
+    asked = [how for how in ("json", "quiet", "verbose") if f"--{how}" in own]
+    for how in asked:
+        args.remove(f"--{how}")
+    if asked:
+        os.environ[OUTPUT] = ",".join(asked)
     sys.exit(guarded(lambda: app(args=args, prog_name="tuneserve"), debugging()))
 
 

@@ -10,7 +10,7 @@ from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table as RichTable
 
-from configs.console import mark, paint, plain
+from configs.console import asked_for, mark, paint, plain
 from eval.compare.comparison import Comparison
 from eval.compare.tradeoff import tradeoff
 from eval.report.rows import Rows, Table, run_table
@@ -57,7 +57,11 @@ def _print(table: Table, console: Console) -> None:
     hidden: set[int] = set()
     for column in (*table.spare, None):
         shown = _rich(table, hidden)
-        if column is None or Measurement.get(console, console.options, shown).maximum < console.width:
+        if (
+            column is None
+            or asked_for("json")
+            or Measurement.get(console, console.options, shown).maximum < console.width
+        ):
             break
         hidden.add(column)
     console.print(shown)

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from configs.console import console, visible
+from configs.console import asked_for, console, visible
 from configs.errors import ConfigError
 from configs.handover import Family, HeldoutRow, read_rows
 from configs.rundir import RunDir
@@ -86,6 +86,9 @@ def _retries(now: Progress) -> str:
 
 @contextmanager
 def _progress(label: str) -> Iterator[OnProgress]:
+    if asked_for("quiet"):
+        yield lambda now: None
+        return
     if not console.is_terminal:
         marks: set[int] = set()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from configs import child
+from configs.console import detail, shell
 from configs.errors import TuneserveError
 from configs.rundir import Inputs, RunDir, as_json
 from scripts.debugging import debugging
@@ -52,6 +53,7 @@ def run_child(stage: str, command: Sequence[str]) -> None:
         StageFailed: with the child's exit code; the child has printed the error.
         TuneserveError: the child was killed.
     """
+    detail(shell(*command))
     code = child.run_child([*command, *(["--debug"] if debugging() else [])], dict(os.environ))
     if code == -signal.SIGKILL:
         raise TuneserveError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ import typer
 from rich.table import Table
 
 from configs import driver, pins
-from configs.console import console, mark, paint, plain, tables
+from configs.console import asked_for, console, mark, paint, plain, print_json, tables
 from configs.errors import EXIT_FAILED, without_credentials
 from configs.gpus import visible_cards
 from scripts import environment
@@ -47,6 +48,8 @@ def doctor(
         if version := pins.installed(name):
             found = f"{name} {version} is installed; beside a CPU torch it breaks the import of Unsloth"
             problems.append(driver.Problem(found, f"{sys.executable} -m pip uninstall {name}", blocks=True))
+    if asked_for("json"):
+        print_json("problems", [asdict(problem) for problem in problems])
     if not problems:
         console.print(paint("\n[green]Everything agrees.[/green]"))
         return

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from configs.console import console, shell, tables
+from configs.console import console, shell, show
 from configs.errors import ConfigError
 from configs.keys import keys_of
 from configs.recipes import ORDER, did_you_mean_recipe, recipes, standing_alone, summary
@@ -53,7 +54,7 @@ def _list_recipes() -> None:
         table.add_row("", group, style="bold")
         for name in names:
             table.add_row(name, summary(known[name]))
-    tables.print(table)
+    show(table, [{"recipe": n, "group": g, "for": summary(known[n])} for g, names in ORDER.items() for n in names])
     console.print("\n`tuneserve init RECIPE` writes one here; `tuneserve init --keys` lists every key.")
 
 
@@ -71,4 +72,4 @@ def _list_keys(part: str) -> None:
     table.add_column("meaning", overflow="fold", ratio=5)
     for key in wanted:
         table.add_row(key.name, key.kind, key.default, key.meaning)
-    tables.print(table)
+    show(table, [asdict(key) for key in wanted])

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from configs.console import console, print_error, tables, visible
+from configs.console import asked_for, console, print_error, show, visible
 from configs.errors import ConfigError
 from configs.rundir import RunDir
 from serve.state.servers import ServerState
@@ -139,9 +139,10 @@ def _ask(state: ServerState) -> bool:
 def _print_status(states: list[ServerState]) -> None:
     if not states:
         console.print("no servers")
-        return
+        if not asked_for("json"):
+            return
     table = Table("names", "state", "address", "pid", "served", box=None)
     for state in states:
         shown = state.state if not state.message or state.state == "ready" else f"{state.state}: {state.message}"
         table.add_row(", ".join(state.all_names), shown, state.base_url, str(state.supervisor_pid), state.served)
-    tables.print(table)
+    show(table, [{**state.model_dump(), "names": state.all_names} for state in states])

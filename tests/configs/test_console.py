@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 
 import pytest
+from rich.console import Group
 from rich.table import Table
 
-from configs.console import Terminal, paint, plain, shell, visible
+from configs.console import (
+    OUTPUT,
+    Terminal,
+    console,
+    detail,
+    done,
+    mark,
+    note,
+    paint,
+    plain,
+    shell,
+    tables,
+    visible,
+    warn,
+)  # fmt: skip
 
 HOSTILE = [
     "\x1b]52;c;cm0gLXJmIH4=\x07",  # writes the clipboard
@@ -67,3 +83,37 @@ def test_a_painted_line_has_its_values_whatever_they_hold_and_styles_only_what_t
 
 def test_a_command_for_pasting_is_quoted():
     assert shell("tuneserve", "serve", "stop", "my runs/a") == "tuneserve serve stop 'my runs/a'"
+
+
+def test_with_json_a_table_is_a_line_on_stdout_and_the_rest_is_on_stderr(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(OUTPUT, "json")
+    table = Table("name", "rows", "", title="Rows", box=None)
+    table.add_row(plain("a b"), "1,234", mark(True))
+    table.add_row("模型", "2.5", mark(False))
+    tables.print(Group("no table", table))
+    console.print("something else")
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {
+        "table": "Rows",
+        "rows": [{"name": "a b", "rows": 1234, "column_3": True}, {"name": "模型", "rows": 2.5, "column_3": False}],
+    }
+    assert "something else" in said.err
+
+
+def test_quiet_leaves_results_and_warnings(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(OUTPUT, "quiet")
+    note("an aside")
+    note("what is wrong", good=False)
+    done("train", 1.0, "loss 1.2")
+    detail("python -m trainer")
+    warn("may end badly")
+    said = capsys.readouterr().out
+    assert "an aside" not in said
+    assert "loss 1.2" not in said
+    assert "what is wrong" in said
+    assert "may end badly" in said
+    monkeypatch.setenv(OUTPUT, "verbose")
+    detail("python -m trainer")
+    assert "python -m trainer" in capsys.readouterr().out

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from configs.console import asked_for
 from trainer.data.report import DataReport, PreviewRow
 from trainer.data.rows import Progress as OnProgress
 from trainer.data.rules import is_drop
@@ -134,7 +135,7 @@ def _histogram(report: DataReport) -> Table:
 @contextmanager
 def tokenizing_progress(console: Console) -> Iterator[OnProgress]:
     """A progress bar on a terminal; silence elsewhere, where the summary line says it all."""
-    if not console.is_terminal:
+    if not console.is_terminal or asked_for("quiet"):
         yield lambda done, total: None
         return
     columns = (TextColumn("data   tokenizing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from configs.console import asked_for
 from configs.files import json_line, read_jsonl, write_jsonl
 from trainer.sft.device import peak_gb
 
@@ -45,7 +46,7 @@ class RunLog(TrainerCallback):
         self._first_step = state.global_step
         self._last_tokens = self.tokens
         forget_after(self.file, state.global_step)
-        if self.console.is_terminal:
+        if self.console.is_terminal and not asked_for("quiet"):
             # What libraries print is not drawn into the line but goes where stdout leads, to the log.
             self._live = Live(
                 Text("training"),
@@ -110,6 +111,8 @@ class RunLog(TrainerCallback):
         text += f"  epoch {line['epoch']:.2f}"
         if self._live:
             self._live.update(Text(text))
+        elif asked_for("quiet"):
+            return
         elif "eval_loss" in line or now - self._last_plain >= _PLAIN_EVERY_S or state.global_step == state.max_steps:
             self._last_plain = now
             self.console.print(text, highlight=False, soft_wrap=True)

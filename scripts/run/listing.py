@@ -1,0 +1,203 @@
+"""All runs of a folder: how far each came, what it scored, what it takes on disk, and who needs it still."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from configs.errors import TuneserveError
+from configs.manifest import Manifest
+from configs.rundir import RunDir
+from serve.state.adapters import changes
+from serve.state.servers import damaged, status
+
+State = Literal["working", "stopped", "failed", "ready", "judged", "damaged"]
+STAGES = ("data", "train", "merge", "base", "tuned", "report")
+"""The stages of a whole run, in their order."""
+SORTS = ("created", "name", "gain", "kept", "size")
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run as a list shows it."""
+
+    name: str
+    path: str
+    state: State
+    """`working` is held by a command now; `judged` has a report, `ready` can be served and has none."""
+    stage: str
+    """The stage that is worked on, failed or was stopped; else the last one that is done."""
+    error: str
+    """Why it failed or is damaged; empty otherwise."""
+    created: str
+    """UTC, ISO 8601; empty where the manifest cannot be read."""
+    model: str
+    """Base model."""
+    verdict: str
+    """Of the gate: pass, fail, not_enough_evidence; empty without a report."""
+    gain_points: float | None
+    """Mean change on the targets."""
+    kept_percent: float | None
+    """Share of the base's other abilities that is left."""
+    size_bytes: int
+    """All files, each counted once."""
+    served_as: tuple[str, ...]
+    """Names under which a server answers with this run's weights or adapter now."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def find_runs(folder: Path) -> list[RunDir]:
+    """The run directories in a folder, by name; the folder itself where it is one."""
+    places = [folder, *sorted(folder.iterdir())] if folder.is_dir() else []
+    return [RunDir(place.resolve()) for place in places if (place / "run.json").is_file()]
+
+
+def summarize(run: RunDir) -> RunSummary:
+    """What a list shows of a run."""
+    served = served_from(run.path)
+    name, path, size = run.path.name, str(run.path), size_of(run.path)
+    try:
+        manifest = run.read()
+    except (TuneserveError, OSError) as error:
+        said = error.message if isinstance(error, TuneserveError) else str(error)
+        return RunSummary(name, path, "damaged", "", said, "", "", "", None, None, size, served)
+    state, stage, error = _where(manifest, working=is_held(run))
+    verdict, gain, kept = _scores(run)
+    if state == "ready" and verdict:
+        state = "judged"
+    return RunSummary(
+        name, path, state, stage, error, manifest.created, manifest.config.model, verdict, gain, kept, size, served
+    )
+
+
+def ordered(runs: Sequence[RunSummary], by: str) -> list[RunSummary]:
+    """The runs by one of SORTS, best, newest or largest first; those without a figure come last."""
+    if by == "name":
+        return sorted(runs, key=lambda run: run.name)
+    figure = {
+        "created": lambda run: run.created,
+        "gain": lambda run: run.gain_points,
+        "kept": lambda run: run.kept_percent,
+        "size": lambda run: run.size_bytes,
+    }[by]
+    known = [run for run in runs if figure(run) not in (None, "")]
+    return sorted(known, key=figure, reverse=True) + [run for run in runs if run not in known]
+
+
+def is_held(run: RunDir) -> bool:
+    """Whether a command, or a child of it, works in the run now."""
+    lock = run.path / ".run.lock"
+    if not lock.is_file():
+        return False
+    descriptor = os.open(lock, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def served_from(folder: Path) -> tuple[str, ...]:
+    """Model names of this user's servers here that use a file under a folder: weights, an adapter, a draft model.
+
+    Raises:
+        ConfigError: a server runs whose state cannot be read, so that nobody can tell.
+    """
+    if broken := damaged():
+        raise broken[0]
+    found: list[str] = []
+    for server in status():
+        if server.state == "failed" and not server.alive:
+            continue
+        named = [server.served, server.weights, *(part for word in server.argv for part in word.split("="))]
+        named += [str(path.resolve()) for path in changes(server.port).values() if path is not None]
+        if any(_under(word, folder) for word in named):
+            found += server.all_names
+    return tuple(dict.fromkeys(found))
+
+
+def needed_by(run: RunDir, others: Sequence[RunDir]) -> list[str]:
+    """Names of other runs whose recipes name a file of this one: they go on from it, or train on what it wrote."""
+    found = []
+    for other in others:
+        if other.path == run.path:
+            continue
+        try:
+            recipe = other.read().config.model_dump(mode="json", exclude={"name", "output_dir"})
+        except (TuneserveError, OSError):
+            continue  # a damaged manifest names nothing
+        if any(_under(text, run.path) for text in _texts(recipe)):
+            found.append(other.path.name)
+    return found
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files under a folder; a file with several names counts once, links count nothing."""
+    sizes = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            try:
+                seen = (Path(place) / name).lstat()
+            except FileNotFoundError:
+                continue  # a run that works removes files too
+            if not (Path(place) / name).is_symlink():
+                sizes[(seen.st_dev, seen.st_ino)] = seen.st_size
+    return sum(sizes.values())
+
+
+def age_days(created: str) -> float:
+    """Days since a run was made."""
+    return (datetime.now(UTC) - datetime.fromisoformat(created)).total_seconds() / 86_400
+
+
+def _where(manifest: Manifest, working: bool) -> tuple[State, str, str]:
+    stages = {name: manifest.stages[name] for name in STAGES if name in manifest.stages}
+    begun = [name for name, stage in stages.items() if stage.state == "running"]
+    if working:
+        return "working", begun[-1] if begun else (list(stages) or ["data"])[-1], ""
+    failed = [name for name, stage in stages.items() if stage.state == "failed"]
+    if failed:
+        return "failed", failed[-1], stages[failed[-1]].error or ""
+    done = [name for name, stage in stages.items() if stage.state == "done"]
+    if begun or not done:
+        return "stopped", begun[-1] if begun else "", ""
+    return ("ready" if "merge" in done else "stopped"), done[-1], ""
+
+
+def _scores(run: RunDir) -> tuple[str, float | None, float | None]:
+    """(verdict, mean gain on targets, share kept) of the run's report."""
+    try:
+        report = json.loads((run.report / "report.json").read_text(encoding="utf-8"))
+        gains = [task["delta_points"] for task in report["tasks"] if task["role"] == "target"]
+        kept = (report.get("forgetting") or {}).get("retention_percent")
+        return report["gate"]["verdict"], sum(gains) / len(gains) if gains else None, kept
+    except (OSError, ValueError, KeyError, TypeError):
+        return "", None, None  # none was written, or not by this version: the list goes on without it
+
+
+def _under(word: object, folder: Path) -> bool:
+    """Whether a word is a path in a folder, or the folder."""
+    if not isinstance(word, str) or "/" not in word:
+        return False
+    place = Path(word.partition("#")[0])
+    return place.is_absolute() and place.resolve().is_relative_to(folder.resolve())
+
+
+def _texts(tree: Any) -> list[str]:
+    if isinstance(tree, dict):
+        return [text for value in tree.values() for text in _texts(value)]
+    if isinstance(tree, list):
+        return [text for value in tree for text in _texts(value)]
+    return [tree] if isinstance(tree, str) else []

@@ -1,0 +1,168 @@
+"""`tuneserve runs`: all runs, and removing what is not needed any more."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from configs.console import console, paint, plain, show, visible
+from configs.errors import ConfigError
+from configs.rundir import RunDir
+from scripts.group import Verbs
+
+app = typer.Typer(
+    cls=Verbs,
+    help="All runs: state, scores, size; `rm` and `prune` remove what no server uses.",
+    invoke_without_command=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Folder = Annotated[Path, typer.Option("--folder", help="Where the runs are.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Sort = Literal["created", "name", "gain", "kept", "size"]
+_STYLES = {"pass": "green", "fail": "red", "not_enough_evidence": "yellow"}
+
+
+@app.callback()
+def list_runs(
+    context: typer.Context,
+    folder: Folder = Path("runs"),
+    sort: Annotated[Sort, typer.Option("--sort", help="By what they are ordered.")] = "created",
+) -> None:
+    """List the runs of a folder.
+
+    `tuneserve runs --sort gain`
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from scripts.run.listing import find_runs, ordered, summarize
+
+    found = ordered([summarize(run) for run in find_runs(folder)], sort)
+    table = Table(box=None)
+    for title in ("run", "state", "verdict"):
+        table.add_column(title)
+    for title in ("gain", "kept", "size"):
+        table.add_column(title, justify="right")
+    table.add_column("created")
+    table.add_column("served as")
+    for run in found:
+        table.add_row(
+            plain(run.name),
+            plain(f"{run.state}: {run.stage}" if run.state in ("working", "stopped", "failed") else run.state),
+            plain(run.verdict.replace("_", " "), _STYLES.get(run.verdict, "")),
+            f"{run.gain_points:+.1f}" if run.gain_points is not None else "",
+            f"{run.kept_percent:.1f} %" if run.kept_percent is not None else "",
+            shown_size(run.size_bytes),
+            run.created[:16].replace("T", " "),
+            plain(", ".join(run.served_as)),
+        )
+    show(table, [run.as_json() for run in found])
+    for run in found:
+        if run.error:
+            console.print(paint("  [red]✗[/red] {}: {}", run.name, run.error))
+    if not found:
+        console.print(f"no runs in {folder}")
+
+
+@app.command()
+def rm(
+    names: Annotated[list[str], typer.Argument(help="Names of runs in the folder, or their paths.")],
+    folder: Folder = Path("runs"),
+    yes: Yes = False,
+    force: Annotated[bool, typer.Option("--force", help="Also a run that another recipe names.")] = False,
+) -> None:
+    """Remove whole runs: data, adapter, weights, answers, report. A run that is served is never touched.
+
+    `tuneserve runs rm shop-2 shop-3`
+    """
+    from scripts.run.listing import find_runs, size_of
+    from scripts.run.removing import Removal, remove, why_kept
+
+    runs = [_run(name, folder) for name in dict.fromkeys(names)]
+    others = find_runs(folder)
+    staying = [other for other in others if other.path not in {run.path for run in runs}]
+    for run in runs:
+        if kept := why_kept(run, () if force else staying):
+            raise ConfigError(f"{run.path} {kept}", "nothing was removed")
+    going = [Removal(run, run.path, size_of(run.path), "") for run in runs]
+    _confirm(going, yes)
+    for each in going:
+        remove(each, force=True)
+        console.print(f"removed {each.path} ({shown_size(each.size_bytes)})")
+
+
+@app.command()
+def prune(
+    folder: Folder = Path("runs"),
+    weights: Annotated[bool, typer.Option("--weights", help="Merged weights too; `merge` makes them again.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Whole runs that ended before there was an adapter.")
+    ] = False,
+    older_than: Annotated[
+        float | None, typer.Option("--older-than", min=0, help="Only runs of at least N days.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
+    yes: Yes = False,
+) -> None:
+    """Free disk: remove the checkpoints of finished trainings and, if asked, what can be made again.
+
+    Runs that are served, worked in, or named by another run's recipe are left alone.
+
+    `tuneserve runs prune --weights --older-than 14`
+    """
+    from scripts.run.listing import find_runs, summarize
+    from scripts.run.removing import removals, remove
+
+    runs = [(run, summarize(run)) for run in find_runs(folder)]
+    going = removals(runs, weights=weights, failed=failed, older_than_days=older_than)
+    table = Table("what", "size", "why", box=None)
+    for each in going:
+        table.add_row(plain(each.path), shown_size(each.size_bytes), plain(each.why))
+    show(table, [{"path": str(g.path), "size_bytes": g.size_bytes, "why": g.why} for g in going])
+    if not going:
+        console.print("nothing to remove")
+        return
+    if dry_run:
+        return
+    _confirm(going, yes)
+    for each in going:
+        remove(each, [run for run, _ in runs])
+    console.print(f"freed {shown_size(sum(each.size_bytes for each in going))}")
+
+
+def shown_size(size: int) -> str:
+    """Bytes as people read them, in units of 1000."""
+    for unit, length in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= length:
+            return f"{size / length:.1f} {unit}"
+    return f"{size} B"
+
+
+def _run(name: str, folder: Path) -> RunDir:
+    from scripts.run.listing import find_runs
+
+    for place in (folder / name, Path(name)):
+        if (place / "run.json").is_file():
+            return RunDir(place if place.is_symlink() else place.resolve())
+    known = [run.path.name for run in find_runs(folder)]
+    from configs.nearest import did_you_mean
+
+    raise ConfigError(
+        f"{name}: no run of that name in {folder}", did_you_mean(name, known) or "`tuneserve runs` lists them"
+    )
+
+
+def _confirm(going: list, yes: bool) -> None:
+    total = shown_size(sum(each.size_bytes for each in going))
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{total} would be removed, and nobody is there to say yes", "give --yes")
+    named = ", ".join(str(each.path) for each in going[:5]) + (" ..." if len(going) > 5 else "")
+    if not typer.confirm(visible(f"remove {named} ({total})?"), default=False):
+        raise typer.Exit(1)

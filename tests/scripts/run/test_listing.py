@@ -1,0 +1,189 @@
+"""Lists of runs, and removing them: nothing that a server uses or a command works in is ever touched."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from configs.console import OUTPUT
+from configs.errors import ConfigError
+from configs.load import load_config
+from configs.rundir import RunDir
+from scripts.cli import main
+from scripts.run.listing import find_runs, ordered, size_of, summarize
+from scripts.run.removing import removals, why_kept
+from serve.state.adapters import note_change
+from serve.state.servers import state_file, write_state
+from tests.serve.fakes import free_port
+from tests.serve.state.test_servers import known
+
+REPORT = {
+    "gate": {"verdict": "pass"},
+    "tasks": [
+        {"role": "target", "delta_points": 30.0},
+        {"role": "target", "delta_points": 10.0},
+        {"role": "retention"},
+    ],
+    "forgetting": {"retention_percent": 97.5},
+}
+
+
+@pytest.fixture(autouse=True)
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No server of the user's, and no wish of an earlier command."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv(OUTPUT, raising=False)
+    yield
+    os.environ.pop(OUTPUT, None)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., RunDir]:
+    def run(name: str, *overrides: str, report: dict | None = REPORT, failed: str = "") -> RunDir:
+        config = load_config("demo", [f"name={name}", f"output_dir={tmp_path / 'runs'}", *overrides])
+        made = RunDir.create(config)
+        for stage in ("data", "train", "merge"):
+            if stage == failed:
+                with pytest.raises(RuntimeError), made.stage(stage, {}):
+                    raise RuntimeError("out of memory")
+                return made
+            with made.stage(stage, {}):
+                pass
+        for folder in (made.checkpoints / "checkpoint-1", made.adapter, made.merged, made.report):
+            folder.mkdir(parents=True)
+        (made.adapter / "adapter_config.json").write_text("{}")
+        (made.checkpoints / "checkpoint-1" / "optimizer.pt").write_bytes(bytes(5000))
+        (made.merged / "model.safetensors").write_bytes(bytes(20_000))
+        if report:
+            (made.report / "report.json").write_text(json.dumps(report))
+        return made
+
+    return run
+
+
+def tuneserve(*args: str | Path) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(arg) for arg in args])
+    return int(ended.value.code or 0)
+
+
+def test_a_run_is_told_by_its_stages_and_report(make: Callable[..., RunDir], tmp_path: Path) -> None:
+    done, open_, failed = make("done"), make("open", report=None), make("failed", failed="train")
+    seen = summarize(done)
+    assert (seen.state, seen.verdict, seen.gain_points, seen.kept_percent) == ("judged", "pass", 20.0, 97.5)
+    assert seen.size_bytes == size_of(done.path) >= 25_000
+    assert summarize(open_).state == "ready"
+    assert (summarize(failed).state, summarize(failed).stage) == ("failed", "train")
+    assert "out of memory" in summarize(failed).error
+    with done.exclusively():
+        assert summarize(done).state == "working"
+    (open_.manifest_file).write_text("{")
+    assert summarize(open_).state == "damaged"
+    assert [run.path.name for run in find_runs(tmp_path / "runs")] == ["done", "failed", "open"]
+
+
+def test_runs_are_ordered_by_what_is_asked(make: Callable[..., RunDir]) -> None:
+    runs = [summarize(make("a", report=None)), summarize(make("b")), summarize(make("c", failed="train"))]
+    better = {**REPORT, "tasks": [{"role": "target", "delta_points": 50.0}]}
+    runs.append(summarize(make("d", report=better)))
+    assert [run.name for run in ordered(runs, "gain")] == ["d", "b", "a", "c"]
+    assert [run.name for run in ordered(runs, "name")] == ["a", "b", "c", "d"]
+    assert ordered(runs, "size")[-1].name == "c"
+
+
+def test_the_list_and_its_json(make: Callable[..., RunDir], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make("shop")
+    assert tuneserve("runs", "--folder", tmp_path / "runs") == 0
+    shown = capsys.readouterr().out
+    for word in ("shop", "judged", "pass", "+20.0", "97.5 %", "kB"):
+        assert word in shown
+    assert tuneserve("runs", "--folder", tmp_path / "runs", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["rows"][0]["gain_points"] == 20.0
+    assert said["rows"][0]["size_bytes"] > 25_000
+
+
+@pytest.mark.parametrize("how", ["run", "weights", "adapter argument", "loaded adapter"])
+def test_what_a_server_uses_is_never_removed(
+    how: str, make: Callable[..., RunDir], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, port = make("shop"), free_port()
+    elsewhere = tmp_path / "base"
+    state = {
+        "run": known(port, run.path),
+        "weights": known(port, elsewhere, weights=str(run.merged)),
+        "adapter argument": known(port, elsewhere, argv=["vllm", "--lora-modules", f"shop={run.adapter}"]),
+        "loaded adapter": known(port, elsewhere),
+    }[how]
+    write_state(state)
+    if how == "loaded adapter":
+        note_change(port, "shop-lora", run.adapter)
+    assert summarize(run).served_as
+    assert tuneserve("runs", "rm", "shop", "--folder", tmp_path / "runs", "--yes", "--force") == 2
+    assert "is served as" in capsys.readouterr().err
+    assert tuneserve("runs", "prune", "--weights", "--folder", tmp_path / "runs", "--yes") == 0
+    assert (run.merged / "model.safetensors").is_file()
+    assert (run.checkpoints / "checkpoint-1").is_dir()
+    state_file(port).unlink()
+
+
+def test_a_server_that_cannot_be_read_stops_every_removal(make: Callable[..., RunDir]) -> None:
+    from serve.state.port_lock import PortLock
+
+    run, port = make("shop"), free_port()
+    state_file(port).parent.mkdir(parents=True, exist_ok=True)
+    state_file(port).write_text("{")
+    lock = PortLock.take(port)
+    assert lock is not None
+    with pytest.raises(ConfigError, match="damaged"):
+        why_kept(run)
+    lock.release()
+
+
+def test_prune_frees_checkpoints_and_weights_only_if_asked(make: Callable[..., RunDir], tmp_path: Path) -> None:
+    run, failed = make("shop"), make("broken", failed="train")
+    folder = tmp_path / "runs"
+    assert tuneserve("runs", "prune", "--folder", folder, "--dry-run") == 0
+    assert run.checkpoints.is_dir()
+    assert tuneserve("runs", "prune", "--folder", folder) == 2  # nobody is there to say yes
+    assert tuneserve("runs", "prune", "--folder", folder, "--older-than", "1", "--yes") == 0
+    assert run.checkpoints.is_dir()
+    assert tuneserve("runs", "prune", "--folder", folder, "--yes") == 0
+    assert not run.checkpoints.exists()
+    assert run.merged.is_dir()
+    assert failed.path.is_dir()
+    assert tuneserve("runs", "prune", "--folder", folder, "--weights", "--failed", "--yes") == 0
+    assert not run.merged.exists()
+    assert (run.adapter / "adapter_config.json").is_file()
+    assert not failed.path.exists()
+
+
+def test_a_run_that_another_builds_on_or_works_in_stays(
+    make: Callable[..., RunDir], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = make("first")
+    second = make("second", f"model={first.merged}")
+    runs = [(run, summarize(run)) for run in (first, second)]
+    assert {r.run.path.name for r in removals(runs, weights=True, failed=False, older_than_days=None)} == {"second"}
+    assert tuneserve("runs", "rm", "first", "--folder", tmp_path / "runs", "--yes") == 2
+    assert "named by the recipe of second" in capsys.readouterr().err
+    with second.exclusively():
+        assert "worked in" in why_kept(second)
+    assert tuneserve("runs", "rm", "first", "second", "--folder", tmp_path / "runs", "--yes") == 0
+    assert not first.path.exists()
+    assert not second.path.exists()
+
+
+def test_a_mistyped_run_and_a_link_are_refused(
+    make: Callable[..., RunDir], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make("shop-2026")
+    assert tuneserve("runs", "rm", "shop", "--folder", tmp_path / "runs", "--yes") == 2
+    assert "did you mean shop-2026" in capsys.readouterr().err
+    (tmp_path / "runs" / "link").symlink_to(run.path)
+    assert tuneserve("runs", "rm", "link", "--folder", tmp_path / "runs", "--yes") == 2
+    assert run.path.is_dir()
