@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 OF_SEVERAL = {
     "configs/test_tables.py": "the package configs/tables",
+    "eval/report/test_page_in_browser.py": "the report as a browser shows it",
     "eval/ask/test_hostile_endpoint.py": "client and evaluation, at endpoints that mean harm",
     "eval/suite/test_suite.py": "a folder of data",
     "eval/tasks/test_layouts.py": "all readers of published data sets",

@@ -70,12 +70,12 @@ def summarize(run: RunDir) -> RunSummary:
     except (TuneserveError, OSError) as error:
         said = error.message if isinstance(error, TuneserveError) else str(error)
         return RunSummary(name, path, "damaged", "", said, "", "", "", None, None, size, served)
-    state, stage, error = _where(manifest, working=is_held(run))
+    state, stage, why = _where(manifest, working=is_held(run))
     verdict, gain, kept = _scores(run)
     if state == "ready" and verdict:
         state = "judged"
     return RunSummary(
-        name, path, state, stage, error, manifest.created, manifest.config.model, verdict, gain, kept, size, served
+        name, path, state, stage, why, manifest.created, manifest.config.model, verdict, gain, kept, size, served
     )
 
 
