@@ -102,6 +102,7 @@ GPUS = {
         Device("rtx4090d-24gb", 25.3, 147.1, 1008, (8, 9), "GeForce RTX 4090 D page, Ada paper"),
         Device("rtx4090d-48gb", 50.9, 147.1, 1008, (8, 9), "GeForce RTX 4090 D page, Ada paper"),
         Device("rtx4060ti-16gb", 16.8, 44.1, 288, (8, 9), "GeForce RTX 4060 Ti page, Ada paper"),
+        Device("rtx4060-8gb", 8.4, 30.2, 272, (8, 9), "GeForce RTX 4060 page, Ada paper"),
         Device("rtx3090", 25.4, 71, 936, (8, 6), "GA102 paper"),
         Device("rtx3060-12gb", 12.6, 25.5, 360, (8, 6), "GeForce RTX 3060 page, GA102 paper"),
         Device("rtx2080ti-11gb", 11.5, 53.8, 616, (7, 5), "Turing paper"),

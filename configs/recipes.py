@@ -20,7 +20,9 @@ ORDER = {
         "qwen3-14b-12gb",
         "qwen3-14b-a100",
         "qwen3-14b-h100",
+        "qwen3-14b-sharegpt-zh",
     ),
+    "a task": ("knowledge-qa", "summarization", "customer-service", "tool-calls", "thinking"),
 }
 """Names by what they are for; a recipe that stands in none of the groups is not listed."""
 

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from configs.console import console, shell, show
+from configs.console import console, detail, note, shell, show, warn
 from configs.errors import ConfigError
+from configs.foreign.translate import translate
 from configs.keys import keys_of
 from configs.recipes import ORDER, did_you_mean_recipe, recipes, standing_alone, summary
 from configs.schema import RunConfig
@@ -20,6 +21,10 @@ def init(
     recipe: Annotated[str | None, typer.Argument(help="Name of a recipe; without one the recipes are listed.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; RECIPE.yaml here by default.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    from_file: Annotated[
+        Path | None,
+        typer.Option("--from", help="Translate a recipe of LLaMA-Factory, ms-swift, Axolotl or Unsloth."),
+    ] = None,
     keys: Annotated[
         bool,
         typer.Option("--keys", help="List every key of a recipe: type, default, meaning; RECIPE narrows it to a part."),
@@ -28,22 +33,42 @@ def init(
     """Write a commented YAML recipe, or list the recipes.
 
     `tuneserve init qwen3-8b` writes qwen3-8b.yaml; edit `data.sources`, then `tuneserve run qwen3-8b.yaml`.
-    `tuneserve init --keys train` lists the keys of a section.
+    `tuneserve init --keys train` lists the keys of a section; `tuneserve init --from sft.yaml` translates.
     """
     if keys:
         _list_keys(recipe or "")
         return
     known = recipes()
+    if from_file is not None:
+        if recipe is not None:
+            raise ConfigError(f"--from {from_file} and the recipe {recipe!r} were given", "give one of them")
+        _translate(from_file, out, force)
+        return
     if recipe is None:
         _list_recipes()
         return
     if recipe not in known:
         raise ConfigError(f"no recipe {recipe!r}", did_you_mean_recipe(recipe) or f"one of: {', '.join(known)}")
-    target = out or Path(f"{recipe}.yaml")
+    _write(standing_alone(known[recipe]), out or Path(f"{recipe}.yaml"), force)
+
+
+def _write(text: str, target: Path, force: bool) -> None:
     if target.exists() and not force:
         raise ConfigError(f"{target} exists", "name another file with --out, or overwrite it with --force")
-    target.write_text(standing_alone(known[recipe]), encoding="utf-8")
+    target.write_text(text, encoding="utf-8")
     console.print(f"wrote {target}; next: {shell('tuneserve', 'check', target)}")
+
+
+def _translate(file: Path, out: Path | None, force: bool) -> None:
+    found = translate(file)
+    _write(found.text(file), out or Path(f"{found.recipe['name']}.yaml"), force)
+    console.print(f"  {found.tool}: {len(found.taken)} keys were taken over")
+    for key, why in found.not_needed:
+        detail(f"{key}: not needed; {why}")
+    for key, why in found.assumed:
+        note(f"{key}: {why}, the default of {found.tool}")
+    for key, why in found.left:
+        warn(f"not translated: {key}: {why}")
 
 
 def _list_recipes() -> None:

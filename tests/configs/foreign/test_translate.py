@@ -1,0 +1,230 @@
+"""Recipes of other trainers become valid ones of ours, and nothing that they said is lost without a word."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from configs.errors import ConfigError
+from configs.foreign.translate import Translation, translate
+from configs.load import load_config
+from scripts.cli import main
+
+LLAMA_FACTORY = """
+model_name_or_path: Qwen/Qwen3-8B
+trust_remote_code: true
+stage: sft
+do_train: true
+finetuning_type: lora
+lora_rank: 8
+lora_target: all
+dataset: identity,alpaca_zh_demo
+template: qwen3_nothink
+cutoff_len: 2048
+max_samples: 1000
+overwrite_cache: true
+output_dir: saves/shop/lora/sft
+logging_steps: 10
+per_device_train_batch_size: 1
+gradient_accumulation_steps: 8
+learning_rate: 1.0e-4
+num_train_epochs: 3.0
+lr_scheduler_type: cosine
+warmup_ratio: 0.1
+bf16: true
+mask_history: true
+freeze_multi_modal_projector: true
+"""
+SWIFT = r"""
+CUDA_VISIBLE_DEVICES=0 \
+swift sft \
+    --model Qwen/Qwen3-8B \
+    --train_type lora \
+    --dataset 'AI-ModelScope/alpaca-gpt4-data-zh#500' 'swift/self-cognition#500' my.jsonl \
+    --torch_dtype bfloat16 \
+    --num_train_epochs 1 \
+    --per_device_train_batch_size 1 \
+    --learning_rate 1e-4 \
+    --lora_rank 8 --lora_alpha 32 \
+    --target_modules all-linear \
+    --gradient_accumulation_steps 16 \
+    --max_length 2048 --output_dir output \
+    --system 'You are a helpful assistant.' \
+    --warmup_ratio 0.05 --loss_scale ignore_empty_think \
+    --model_author swift --model_name swift-robot
+"""
+AXOLOTL = """
+base_model: Qwen/Qwen3-8B
+plugins: [axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin]
+load_in_4bit: true
+adapter: qlora
+chat_template: qwen3
+datasets:
+  - path: mlabonne/FineTome-100k
+    type: chat_template
+    split: train[:20%]
+    field_messages: conversations
+    message_property_mappings: {role: from, content: value}
+val_set_size: 0.0
+output_dir: ./outputs/out
+sequence_len: 2048
+sample_packing: true
+lora_r: 16
+lora_alpha: 32
+lora_target_modules: [q_proj, k_proj, v_proj, o_proj, down_proj, up_proj]
+gradient_accumulation_steps: 2
+micro_batch_size: 1
+num_epochs: 1
+optimizer: adamw_torch_4bit
+lr_scheduler: cosine
+learning_rate: 0.0002
+bf16: auto
+warmup_steps: 10
+weight_decay: 0.0
+"""
+UNSLOTH = """
+from unsloth import FastLanguageModel
+import torch
+max_seq_length = 2048
+model, tokenizer = FastLanguageModel.from_pretrained(
+    model_name = "unsloth/Qwen3-14B-unsloth-bnb-4bit", max_seq_length = max_seq_length,
+    load_in_4bit = True, full_finetuning = False)
+model = FastLanguageModel.get_peft_model(model, r = 32, target_modules = ["q_proj", "k_proj"],
+    lora_alpha = 32, lora_dropout = 0, bias = "none",
+    use_gradient_checkpointing = "unsloth", random_state = 3407, use_rslora = False, loftq_config = None)
+from datasets import load_dataset
+dataset = load_dataset("mlabonne/FineTome-100k", split = "train")
+from trl import SFTTrainer, SFTConfig
+trainer = SFTTrainer(model = model, tokenizer = tokenizer, train_dataset = dataset, args = SFTConfig(
+    dataset_text_field = 'text', per_device_train_batch_size = 2, gradient_accumulation_steps = 4, warmup_steps = 5,
+    max_steps = 30, learning_rate = 2e-4, logging_steps = 1, optim = "adamw_8bit",
+    weight_decay = 0.01, lr_scheduler_type = "linear", seed = 3407, report_to = "none"))
+"""
+
+
+def translated(folder: Path, name: str, text: str) -> Translation:
+    (folder / name).write_text(text, encoding="utf-8")
+    return translate(folder / name)
+
+
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(tree, dict):
+        return {k: v for key, value in tree.items() for k, v in flat(value, f"{prefix}{key}.").items()}
+    return {prefix.rstrip("."): tree}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "tool", "expected", "left"),
+    [
+        (
+            "sft.yaml", LLAMA_FACTORY, "LLaMA-Factory",
+            {
+                "model": "Qwen/Qwen3-8B", "lora.r": 8, "lora.alpha": 16, "train.rows_per_step": 8, "data.turns": "last",
+                "train.learning_rate": 1e-4, "train.epochs": 3, "data.max_length": 2048, "thinking": False,
+                "data.sources": [{"path": "./data#:1000", "subset": name} for name in ("identity", "alpaca_zh_demo")],
+            },
+            {"freeze_multi_modal_projector"},
+        ),
+        (
+            "run.sh", SWIFT, "ms-swift",
+            {
+                "hub": "modelscope", "train.rows_per_step": 16, "lora.alpha": 32, "lora.dropout": 0.05,
+                "data.system": "You are a helpful assistant.", "train.weight_decay": 0.1, "train.warmup_ratio": 0.05,
+                "data.sources": [
+                    {"path": "AI-ModelScope/alpaca-gpt4-data-zh#500"}, {"path": "swift/self-cognition#500"},
+                    {"path": "./my.jsonl"},
+                ],
+            },
+            {"loss_scale", "model_name"},
+        ),
+        (
+            "axolotl.yml", AXOLOTL, "Axolotl",
+            {
+                "train.precision": "4bit", "train.rows_per_step": 2, "train.optimizer": "adamw_torch_4bit",
+                "data.sources": [{"path": "mlabonne/FineTome-100k", "split": "train[:20%]"}], "train.epochs": 1,
+            },
+            {"warmup_steps", "val_set_size"},
+        ),
+        (
+            "train.py", UNSLOTH, "Unsloth",
+            {
+                "model": "unsloth/Qwen3-14B", "train.precision": "4bit", "lora.r": 32, "train.max_steps": 30,
+                "train.warmup_ratio": 0.1667, "lora.target_modules": ["q_proj", "k_proj"], "seed": 3407,
+                "train.optimizer": "adamw_8bit", "train.scheduler": "linear",
+            },
+            {"model", "the data's preparation"},
+        ),
+    ],
+    ids=["LLaMA-Factory", "ms-swift", "Axolotl", "Unsloth"],
+)  # fmt: skip
+def test_each_trainers_recipe_says_the_same_here(
+    name: str, text: str, tool: str, expected: dict[str, Any], left: set[str], tmp_path: Path
+) -> None:
+    found = translated(tmp_path, name, text)
+    assert found.tool == tool
+    recipe = flat(found.recipe)
+    assert {key: recipe.get(key) for key in expected} == expected
+    assert {key for key, _ in found.left} == left
+    (tmp_path / "ours.yaml").write_text(found.text(tmp_path / name), encoding="utf-8")
+    assert load_config(tmp_path / "ours.yaml").train.rows_per_step == expected.get("train.rows_per_step", 8)
+
+
+def test_no_key_of_a_file_is_lost_without_a_word(tmp_path: Path) -> None:
+    found = translated(tmp_path, "sft.yaml", LLAMA_FACTORY)
+    told = {key for pairs in (found.taken, found.not_needed, found.left) for key, _ in pairs}
+    assert set(yaml.safe_load(LLAMA_FACTORY)) <= told | {"output_dir"}
+
+
+def test_a_notebook_is_read_without_its_shell_commands(tmp_path: Path) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# Fine-tune"]},
+        {"cell_type": "code", "source": ["%%capture\n", "!pip install unsloth"]},
+        {"cell_type": "code", "source": ["!nvidia-smi\n", *UNSLOTH.splitlines(keepends=True)]},
+    ]
+    file = tmp_path / "Qwen3_(14B).ipynb"
+    file.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    assert translate(file).recipe["lora"]["r"] == 32
+
+
+def test_nothing_of_a_script_is_run(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    text = UNSLOTH.replace("max_seq_length = 2048", f"max_seq_length = open({str(mark)!r}, 'w').write('x')")
+    found = translated(tmp_path, "train.py", text)
+    assert not mark.exists()
+    assert "max_seq_length" in {key for key, _ in found.left}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("dpo.yaml", LLAMA_FACTORY.replace("stage: sft", "stage: dpo"), "no supervised fine-tuning"),
+        ("other.yaml", "a: 1\nb: 2\n", "neither of LLaMA-Factory nor of ms-swift"),
+        ("no_data.yaml", LLAMA_FACTORY.replace("dataset: identity,alpaca_zh_demo", ""), "no data set is named"),
+        ("plain.py", "print('hello')\n", "no call of FastLanguageModel"),
+        ("broken.py", "def f(:\n", "not Python"),
+        ("broken.ipynb", "{", "not a notebook"),
+        ("list.yaml", "- a\n", "a recipe is a mapping"),
+    ],
+)
+def test_what_is_no_recipe_is_refused(name: str, text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=said) as refused:
+        translated(tmp_path, name, text)
+    assert refused.value.next_step
+
+
+def test_init_writes_it_and_names_what_it_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.sh").write_text(SWIFT, encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        main(["init", "--from", "run.sh"])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert "wrote run.yaml" in shown
+    assert "not translated: loss_scale" in shown
+    assert "# Could not be translated" in (tmp_path / "run.yaml").read_text(encoding="utf-8")
