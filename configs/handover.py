@@ -137,6 +137,75 @@ class SelfMadeRow(HandedOver):
         return self
 
 
+class Spread(HandedOver):
+    """Lengths in tokens."""
+
+    p10: int
+    """A tenth of them is this short or shorter."""
+    p50: int
+    """The median."""
+    p90: int
+    """A tenth of them is this long or longer."""
+    longest: int
+    """The longest."""
+
+
+class SelfMadeExample(HandedOver):
+    """A row that the base wrote, for people's eyes."""
+
+    id: str
+    """Id of the row."""
+    kind: str | None
+    """Name of the prompt that steered its question; None where nothing did."""
+    language: str
+    """Language of the question."""
+    question: str
+    """The question, cut where it is long."""
+    answer: str
+    """The answer, cut where it is long."""
+
+
+class SelfMadeReport(HandedOver):
+    """RUN/data/selfmade/report.json: what the base wrote, and what became of it."""
+
+    drawn: int
+    """Questions that were drawn."""
+    unusable_questions: dict[str, int]
+    """Of these, those that were not asked for a fault of theirs, by reason."""
+    asked: int
+    """Questions that were answered."""
+    unusable_answers: dict[str, int]
+    """Answers that were left out, by reason."""
+    train: int
+    """Rows that are trained."""
+    unseen: int
+    """Rows that are kept out of training, to measure on."""
+    wanted_languages: dict[str, float]
+    """Languages of the user's rows, with their shares."""
+    languages: dict[str, int]
+    """Rows by the language of their question."""
+    kinds: dict[str, int]
+    """Rows by the prompt that steered their question; `free` counts those that nothing steered."""
+    question_tokens: Spread
+    """Lengths of the rows' prompts, what the chat template adds included."""
+    answer_tokens: Spread
+    """Lengths of their answers."""
+    written_tokens: int
+    """All tokens that the base wrote for these rows, unusable ones included."""
+    trained_tokens: int
+    """Answer tokens of the rows that are trained."""
+    notes: list[str]
+    """Languages that were asked for and that the base does not write."""
+    examples: list[SelfMadeExample]
+    """Ten rows, drawn by the seed."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def usable(self) -> float:
+        """Share of the questions that were asked which have a usable answer."""
+        return round(1 - sum(self.unusable_answers.values()) / max(1, self.asked), 4)
+
+
 class PreparedFacts(HandedOver):
     """What the data stage found out."""
 

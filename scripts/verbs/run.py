@@ -33,6 +33,7 @@ def run(
     from eval.report.words import ReportWords
     from scripts.run import pipeline
     from scripts.run.asking import run_tasks
+    from scripts.run.selfmade import make_selfmade
     from serve.launch.command import check_device, installed_device
     from serve.launch.job import prepare
     from serve.launch.ports import require_free_port
@@ -47,6 +48,7 @@ def run(
         pipeline.prepare_data(run_dir)
         tasks = run_tasks(run_dir, resolved)
         with pipeline.base_server(run_dir, resolved) as base:
+            make_selfmade(run_dir, resolved, base)
             pipeline.evaluate_base(run_dir, resolved, tasks, base)
         pipeline.train_and_merge(run_dir, force)
         server = pipeline.evaluate_tuned(run_dir, resolved, tasks, keep=serve)

@@ -22,7 +22,15 @@ def train(
 
     `tuneserve train qwen3-8b.yaml train.epochs=3 train.learning_rate=1e-4`
     """
-    with RunDir.claim(load_config(config, overrides or [])) as run:
+    resolved = load_config(config, overrides or [])
+    with RunDir.claim(resolved) as run:
         run_stage("data", run)
+        if resolved.replays_itself:
+            # Imported here: only what the base writes itself needs a server.
+            from scripts.run import pipeline
+            from scripts.run.selfmade import make_selfmade
+
+            with pipeline.base_server(run, resolved) as base:
+                make_selfmade(run, resolved, base)
         run_stage("train", run, *(["--force"] if force else []))
     console.print(f"\nadapter: {run.adapter}\nnext: tuneserve merge {run.path}")

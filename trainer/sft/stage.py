@@ -16,6 +16,7 @@ from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer import environment
 from trainer.data.prepare import read_rows
+from trainer.data.selfmade import training_files, training_rows
 from trainer.plan.layout import count_steps, make_plan, precision_warning, predicted_layout
 from trainer.plan.rate import model_rate_warning
 from trainer.requirements import check_driver, check_model_needs, check_needs
@@ -68,9 +69,9 @@ def _draw_loss_again(run: RunDir) -> None:
 
 def train_inputs(run: RunDir, config: RunConfig, facts: PreparedFacts) -> dict[str, Any]:
     """What training depends on, for the manifest."""
-    rows = [run.data / part / "rows.parquet" for part in ("train", "heldout")]
+    rows = [*training_files(run, config), run.data / "heldout" / "rows.parquet"]
     if gone := next((file for file in rows if not file.is_file()), None):
-        raise ConfigError(f"{gone}: the token rows are gone", f"tuneserve train {run.config_file}")
+        raise ConfigError(f"{gone}: the rows are gone, or not made yet", f"tuneserve train {run.config_file}")
     named = {f"lora.{k}": v for k, v in config.lora.model_dump(mode="json").items()}
     named |= {f"train.{k}": v for k, v in config.train.model_dump(mode="json", exclude=_CHANGES_NOTHING).items()}
     return named | {
@@ -90,7 +91,7 @@ def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Pat
     from trainer.sft.backoff import train_with_back_off
     from trainer.sft.device import find_device
 
-    train, heldout = (read_rows(run.data / part) for part in ("train", "heldout"))
+    train, heldout = training_rows(run, config), read_rows(run.data / "heldout")
     if not heldout.num_rows and (config.train.early_stopping or config.train.keep_best):
         raise ConfigError(
             "train.early_stopping and train.keep_best compare losses on held-out rows, and there are none",
@@ -98,6 +99,7 @@ def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Pat
         )
     device = find_device()
     lengths = train["length"].to_pylist()
+    facts = facts.model_copy(update={"longest_row": max(facts.longest_row, *lengths)})
     layout = predicted_layout(config, facts.base_model, lengths, device)
     plan = make_plan(config.train, config.lora, lengths, device, layout)
     note(plan.summary())

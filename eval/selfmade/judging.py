@@ -1,0 +1,110 @@
+"""Which questions are asked, and which answers are used: one stated rule each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from eval.selfmade.loops import loops
+from eval.selfmade.overlap import Asked, Earlier
+from eval.selfmade.pool import Answer, Question
+from eval.selfmade.steering import KINDS
+from eval.selfmade.units import CHARACTER, WORD, units
+
+QUESTION_FAULTS = {
+    "failed": "the server gave no answer",
+    "not_ended": "it did not end within data.selfmade.question_tokens",
+    "too_short": "fewer than three words, or five characters of Chinese",
+    "special_text": "tags of the chat template, or broken characters",
+    "loop": "it goes round in circles",
+    "prompt_repeated": "it repeats the prompt that steered it",
+    "near_duplicate": "nearly the same as an earlier one",
+    "asked_elsewhere": "a held-out row or a task asks it, or shares 13 words (20 characters of Chinese) with it",
+}
+"""Why a question is not asked."""
+ANSWER_FAULTS = {
+    "failed": "the server gave no answer",
+    "not_ended": "it did not end by itself within data.selfmade.answer_tokens and data.max_length",
+    "other_end": "it ended with another token than the one that ends a turn in training",
+    "empty": "no text",
+    "no_reasoning": "no reasoning, although thinking is trained",
+    "reasoning_left": "think tags in the answer",
+    "special_text": "tags of the chat template, or broken characters",
+    "loop": "it goes round in circles",
+    "near_duplicate": "nearly the same as an earlier answer",
+    "asked_elsewhere": "it shares 13 words (20 characters of Chinese) with a held-out row or a task",
+}
+"""Why an answer is not used."""
+
+_TAGS = re.compile(r"<\|[^<>|\n]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?(?:start|end)_of_turn>|\ufffd")
+_THINK = re.compile(r"</?think>")
+_SHORTEST = 3 * WORD
+_LONG_ANSWER = 30
+"""From so many units on two answers are compared: `yes` may be right twice."""
+
+
+@dataclass
+class Judge:
+    """Looks at questions and answers in the order of their numbers; knows what came before."""
+
+    asked: Asked
+    """What held-out rows and tasks ask."""
+    thinking: bool
+    """Whether reasoning is trained."""
+    end_token_id: int
+    """The last token of a trained answer."""
+    _questions: Earlier = field(default_factory=Earlier)
+    _answers: Earlier = field(default_factory=Earlier)
+    _steering: Asked = field(default_factory=Asked)
+
+    def __post_init__(self) -> None:
+        self._steering.add([(kind, texts) for kind, texts in KINDS.items()])
+
+    def question(self, question: Question) -> str | None:
+        """The key in QUESTION_FAULTS of what is wrong with a question; None where it can be asked."""
+        text = question.text
+        if question.failed:
+            return "failed"
+        if not question.ended:
+            return "not_ended"
+        if _weight(text) < _SHORTEST:
+            return "too_short"
+        if _TAGS.search(text) or _THINK.search(text):
+            return "special_text"
+        if loops(text):
+            return "loop"
+        if self._steering.holds(text):
+            return "prompt_repeated"
+        if self.asked.asks(text):
+            return "asked_elsewhere"
+        return None if self._questions.is_new(text) else "near_duplicate"
+
+    def answer(self, answer: Answer) -> str | None:
+        """The key in ANSWER_FAULTS of what is wrong with an answer; None where it can be used."""
+        text = answer.content
+        if answer.failed:
+            return "failed"
+        if not answer.ended:
+            return "not_ended"
+        if answer.answer_ids[-1] != self.end_token_id:
+            return "other_end"
+        if not text.strip():
+            return "empty"
+        if self.thinking and not (answer.reasoning or "").strip():
+            return "no_reasoning"
+        whole = f"{answer.reasoning or ''}\n{text}"
+        if _THINK.search(whole):
+            return "reasoning_left"
+        if _TAGS.search(whole):
+            return "special_text"
+        if loops(text) or (answer.reasoning and loops(answer.reasoning)):
+            return "loop"
+        if self.asked.holds(whole):
+            return "asked_elsewhere"
+        new = len(units(text)) < _LONG_ANSWER or self._answers.is_new(text)
+        return None if new else "near_duplicate"
+
+
+def _weight(text: str) -> int:
+    """Weight of a text in the measure of `units`; a lone letter or digit weighs as little as a character."""
+    return sum(CHARACTER if len(unit) == 1 else WORD for unit in units(text))

@@ -1,0 +1,103 @@
+"""What a base wrote with one seed and one set of settings, kept in a folder and written down as it comes.
+
+A pool only grows: a run that was killed goes on with what is there, and one that needs more rows has the others made.
+Which of it is usable is decided anew by every run, whose held-out rows and tasks are its own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from configs.errors import TuneserveError
+from configs.files import json_line, read_jsonl
+from configs.handover import what_is_wrong
+from eval.ask.results import drop_torn_line
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    number: int
+    """Number of the draw."""
+
+
+class Question(_Line):
+    """A question as it was drawn."""
+
+    text: str
+    """What the model wrote in the user's place."""
+    ended: bool
+    """Whether it ended by itself."""
+    tokens: int
+    """Its length."""
+    failed: str | None = None
+    """Class of the error that the server kept answering with."""
+
+
+class Answer(_Line):
+    """An answer as it was given."""
+
+    content: str
+    """Its text."""
+    reasoning: str | None
+    """What was thought before it."""
+    ended: bool
+    """Whether it ended by itself."""
+    prompt_ids: list[int]
+    """Token ids that the server built for the question."""
+    answer_ids: list[int]
+    """Token ids that were answered."""
+    failed: str | None = None
+    """Class of the error that the server kept answering with."""
+
+
+class Likelihood(_Line):
+    """How likely an answer is to the base."""
+
+    logprob: float
+    """In nats, summed over the answer's tokens."""
+
+
+Kind = TypeVar("Kind", bound=_Line)
+
+
+class Pool:
+    """The three journals of a folder, by the number of the draw. One process at a time writes into it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.questions = self._read("questions.jsonl", Question)
+        self.answers = self._read("answers.jsonl", Answer)
+        self.likelihoods = self._read("likelihoods.jsonl", Likelihood)
+
+    def add(self, line: Question | Answer | Likelihood) -> None:
+        """Keeps a line, and writes it down at once: after a kill the last one is torn at most."""
+        if isinstance(line, Question):
+            self.questions[line.number], name = line, "questions.jsonl"
+        elif isinstance(line, Answer):
+            self.answers[line.number], name = line, "answers.jsonl"
+        else:
+            self.likelihoods[line.number], name = line, "likelihoods.jsonl"
+        with (self.folder / name).open("a", encoding="utf-8", newline="\n") as journal:
+            journal.write(json_line(line.model_dump(mode="json")))
+
+    def _read(self, name: str, kind: type[Kind]) -> dict[int, Kind]:
+        file = self.folder / name
+        if not file.exists():
+            return {}
+        drop_torn_line(file)
+        found = {}
+        for number, raw in read_jsonl(file):
+            try:
+                line = kind.model_validate(raw)
+            except ValidationError as error:
+                raise TuneserveError(
+                    f"{file}, line {number}: {what_is_wrong(error)}",
+                    f"delete the folder {self.folder}: it is a cache, and is made again",
+                ) from error
+            found[line.number] = line
+        return found

@@ -1,0 +1,215 @@
+"""The stage `selfmade`: rows that the base writes itself, before training; kept for every run that needs the same.
+
+What was written lies in the cache folder under the base's weights, the seed and the settings. A run with other held-out
+rows or tasks chooses from it anew, and has only what is missing written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from configs.cache_folder import cache_root
+from configs.console import console, done, skipped, starting
+from configs.files import write_atomically
+from configs.fingerprint import files_fingerprint, weights_fingerprint
+from configs.handover import HeldoutRow, SelfMadeReport, read_rows, write_rows
+from configs.rundir import RunDir
+from configs.schema import RunConfig
+from configs.template_family import QUESTION
+from eval.ask.endpoint import Endpoint
+from eval.selfmade.judging import Judge
+from eval.selfmade.make import Made, Wanted, make
+from eval.selfmade.overlap import Asked
+from eval.selfmade.pool import Pool
+from eval.selfmade.steering import KINDS
+from eval.selfmade.writer import Base, Lengths, Progress, Writer
+from eval.tasks import Task
+from scripts.run.asking import recipe_tasks, run_settings, tasks_fingerprint
+from scripts.run.serving import OnDemand
+from serve.api.adapters import served_models
+from serve.api.prompts import prompt_ids, user_header
+from serve.launch.target import base_folder
+from serve.process.server import VllmServer
+from trainer.data.selfmade import planned
+from trainer.export.side_files import side_files
+
+_CACHE_ENTRIES = 8
+_THOUGHT_TOKENS = 4096
+"""Added to the longest answer where the model thinks first."""
+_LAYOUT = 1
+"""Of the pool; another number leaves older ones alone."""
+
+
+def make_selfmade(run: RunDir, config: RunConfig, server: OnDemand) -> None:
+    """Makes what the base writes itself, where the recipe wants any; skipped while nothing that it depends on changed.
+
+    Raises:
+        DataError: the base does not write enough that can be used.
+    """
+    if not config.measures_unseen:
+        return
+    tasks = recipe_tasks(config)
+    wanted = _wanted(run, config)
+    inputs = _inputs(run, config, wanted, tasks)
+    why = run.changed_since("selfmade", inputs)
+    if why is None:
+        skipped("selfmade")
+        return
+    starting("selfmade", f"{why}; {wanted.train} rows to train and {wanted.unseen} to measure on")
+    began = time.monotonic()
+    files = [run.selfmade / name for name in ("train.jsonl", "unseen.jsonl", "report.json")]
+    with run.stage("selfmade", inputs, files) as record:
+        made, written = _make(run, config, wanted, tasks, str(inputs["pool"]), server)
+        run.selfmade.mkdir(parents=True, exist_ok=True)
+        write_rows(files[0], made.train)
+        write_rows(files[1], made.unseen)
+        write_atomically(files[2], made.report.model_dump_json(indent=1) + "\n")
+        record.figures |= made.report.model_dump(mode="json", exclude={"examples"}) | {"from_cache": not written}
+    done("selfmade", time.monotonic() - began, selfmade_summary(made.report) + ("" if written else " (from the cache)"))
+
+
+def selfmade_summary(report: SelfMadeReport) -> str:
+    """One line for the log of a run."""
+    languages = ", ".join(f"{name} {count}" for name, count in report.languages.items())
+    notes = "".join(f"; {note}" for note in report.notes)
+    return (
+        f"{report.train} rows to train and {report.unseen} to measure on, of {report.asked} questions asked "
+        f"({report.usable:.0%} usable) and {report.drawn} drawn; {languages}; answers of {report.answer_tokens.p50} "
+        f"tokens in the median{notes}"
+    )
+
+
+def _make(
+    run: RunDir, config: RunConfig, wanted: Wanted, tasks: Sequence[Task], pool: str, server: OnDemand
+) -> tuple[Made, bool]:
+    """The rows, and whether the base had to be served for them."""
+    facts, made_by = run.prepared(), config.data.selfmade
+    root = cache_root() / "selfmade"
+    root.mkdir(parents=True, exist_ok=True)
+    thinks = config.thinking and facts.family != "none"
+    judge = Judge(_asked(run, tasks), thinks, facts.end_token_id)
+    with FileLock(root / f".{pool}.lock"), _progress() as show:
+        writer = Writer(
+            connect=lambda: _connect(server.up(), config),
+            pool=Pool(root / pool),
+            end_token_id=facts.end_token_id,
+            thinking=run_settings(config, facts.family).thinking,
+            lengths=Lengths(
+                question=made_by.question_tokens,
+                answer=made_by.answer_tokens + (_THOUGHT_TOKENS if thinks else 0),
+                row=config.data.max_length,
+            ),
+            settings=run_settings(config, facts.family),
+            temperature=made_by.temperature,
+            on_progress=show,
+        )
+        with writer:
+            made = make(wanted, judge, writer)
+        os.utime(root / pool)
+    _forget_old(root, keep=root / pool)
+    return made, writer.base is not None
+
+
+def _wanted(run: RunDir, config: RunConfig) -> Wanted:
+    plan = planned(config, run.data)
+    return Wanted(
+        train=plan.train,
+        unseen=plan.unseen,
+        languages=plan.languages,
+        other_languages=config.data.selfmade.other_languages,
+        min_usable=config.data.selfmade.min_usable,
+        seed=config.seed,
+    )
+
+
+def _inputs(run: RunDir, config: RunConfig, wanted: Wanted, tasks: Sequence[Task]) -> dict[str, Any]:
+    """What the rows depend on: what the base writes, how many are taken, and what they may not ask."""
+    base, facts = base_folder(run, config), run.prepared()
+    writes = {
+        "layout": _LAYOUT,
+        "weights": weights_fingerprint(base),
+        "files": files_fingerprint([base / name for name in side_files(base)]),
+        "seed": config.seed,
+        "thinking": config.thinking,
+        "end": facts.end_token_id,
+        "max_length": config.data.max_length,
+        "languages": dict(wanted.languages),
+        "steering": KINDS,
+        **config.data.selfmade.model_dump(exclude={"min_rows", "unseen", "min_usable"}),
+        **config.serve.model_dump(mode="json", include={"precision", "batch_invariant", "max_model_len", "args"}),
+    }
+    return {
+        "pool": hashlib.sha256(json.dumps(writes, sort_keys=True).encode()).hexdigest()[:32],
+        "data.replay": wanted.train,
+        "data.selfmade.unseen": wanted.unseen,
+        "data.selfmade.min_usable": wanted.min_usable,
+        "heldout": files_fingerprint([run.data / "heldout.jsonl"]),
+        "tasks": tasks_fingerprint(tasks),
+    }
+
+
+def _asked(run: RunDir, tasks: Sequence[Task]) -> Asked:
+    """What held-out rows and tasks ask, and what is right there."""
+    asked = Asked()
+    heldout = read_rows(run.data / "heldout.jsonl", HeldoutRow, "data")
+    asked.add((row.cluster, [*_texts(row.messages), *row.answers]) for row in heldout)
+    for task in tasks:
+        asked.add(
+            (item.cluster or item.id, [*_texts(item.messages), *item.references, *item.choices.values(), item.source])
+            for item in task.items
+        )
+    return asked
+
+
+def _texts(messages: Sequence[Any]) -> list[str]:
+    return [message["content"] for message in messages if isinstance(message.get("content"), str)]
+
+
+def _connect(server: VllmServer, config: RunConfig) -> Base:
+    target, client = server.command.target, server.client
+    thinking = run_settings(config, target.family).thinking
+    question = [{"role": "user", "content": QUESTION}]
+    served = {model.name: model.context for model in served_models(client)}
+    return Base(
+        endpoint=Endpoint(server.command.base_url, target.name, "base", config.serve.api_key_env),
+        header=lambda system: user_header(client, target.name, system),
+        overhead=len(prompt_ids(client, target.name, question, thinking)),
+        context=served.get(target.name),
+    )
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A progress bar on a terminal; silence elsewhere, where the summary line says it all."""
+    if not console.is_terminal:
+        yield lambda what, done, total: None
+        return
+    columns = (
+        TextColumn("selfmade writing {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        row = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(row, completed=done, total=total, description=what)
+
+
+def _forget_old(root: Path, keep: Path) -> None:
+    """Keeps the pools that were used last; a cache is no archive."""
+    entries = sorted((f for f in root.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime, reverse=True)
+    for entry in entries[_CACHE_ENTRIES:]:
+        if entry != keep:
+            shutil.rmtree(entry, ignore_errors=True)

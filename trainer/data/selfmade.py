@@ -1,0 +1,87 @@
+"""Rows that the base writes itself: how many there will be, and what they are as token rows.
+
+Their token ids are those that the base was given and wrote, so nothing is rendered here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from configs.handover import HeldoutRow, ParityRow, SelfMadeRow, read_rows
+from configs.languages import language_shares
+from configs.rundir import RunDir
+from configs.schema import RunConfig
+from trainer.data import prepare
+from trainer.data.report import DataReport
+from trainer.data.template import IGNORED, said
+
+
+@dataclass(frozen=True)
+class SelfMadePlan:
+    """What the base is to write."""
+
+    train: int
+    """Rows that are trained."""
+    unseen: int
+    """Rows that are kept out of training, to measure on."""
+    languages: dict[str, float]
+    """Languages of the user's rows, with their shares."""
+
+
+def planned(config: RunConfig, folder: Path) -> SelfMadePlan:
+    """What the base is to write for a recipe, from its prepared data in `folder`; zero where it is to write nothing."""
+    if not config.measures_unseen:
+        return SelfMadePlan(0, 0, {})
+    made_by, train = config.data.selfmade, 0
+    if config.data.replay is not None and config.replays_itself:
+        report = DataReport.load(folder / "data_report.json")
+        conversations = sum(int(str(source["used"])) for source in report.sources)
+        train = max(made_by.min_rows, round(config.data.replay.ratio * conversations))
+    parity = read_rows(folder / "parity.jsonl", ParityRow, "data")
+    heldout = read_rows(folder / "heldout.jsonl", HeldoutRow, "data")
+    texts = [str(row.messages[-1]["content"]) for row in parity or heldout]
+    return SelfMadePlan(train, made_by.unseen, language_shares(texts))
+
+
+def training_rows(run: RunDir, config: RunConfig) -> pa.Table:
+    """The rows that are trained: the user's, and behind them those of the base where it replays itself.
+
+    Raises:
+        TuneserveError: they were not made yet.
+    """
+    rows = prepare.read_rows(run.data / "train")
+    if not config.replays_itself:
+        return rows
+    return pa.concat_tables([rows, token_rows(read_rows(run.selfmade / "train.jsonl", SelfMadeRow, "selfmade"))])
+
+
+def training_files(run: RunDir, config: RunConfig) -> list[Path]:
+    """The files that `training_rows` reads."""
+    files = [run.data / "train" / "rows.parquet"]
+    return [*files, run.selfmade / "train.jsonl"] if config.replays_itself else files
+
+
+def token_rows(rows: Sequence[SelfMadeRow]) -> pa.Table:
+    """The rows in the layout of `prepare.read_rows`."""
+    ids = [np.array([*row.prompt_ids, *row.answer_ids], dtype=np.int32) for row in rows]
+    labels = [array.copy() for array in ids]
+    for array, row in zip(labels, rows, strict=True):
+        array[: len(row.prompt_ids)] = IGNORED
+    answers = [row.messages[-1] for row in rows]
+    return pa.table(
+        {
+            "id": [f"{row.id}/0" for row in rows],
+            "conversation": [row.id for row in rows],
+            "input_ids": pa.array(ids, pa.large_list(pa.int32())),
+            "labels": pa.array(labels, pa.large_list(pa.int32())),
+            "length": pa.array([len(array) for array in ids], pa.int32()),
+            "said": pa.array(
+                [[said(answer, thinking="reasoning_content" in answer)] for answer in answers], pa.list_(pa.string())
+            ),
+        }
+    )
