@@ -98,20 +98,21 @@ def _make(
     facts, made_by = run.prepared(), config.data.selfmade
     root = cache_root() / "selfmade"
     root.mkdir(parents=True, exist_ok=True)
+    settings = run_settings(config, facts.family)
     thinks = config.thinking and facts.family != "none"
     judge = Judge(_asked(run, tasks), thinks, facts.end_token_id)
     with FileLock(root / f".{pool}.lock"), _progress() as show:
         writer = Writer(
-            connect=lambda: _connect(server.up(), config),
+            connect=lambda: connect(server.up(), settings.thinking),
             pool=Pool(root / pool),
             end_token_id=facts.end_token_id,
-            thinking=run_settings(config, facts.family).thinking,
+            thinking=settings.thinking,
             lengths=Lengths(
                 question=made_by.question_tokens,
                 answer=made_by.answer_tokens + (_THOUGHT_TOKENS if thinks else 0),
                 row=config.data.max_length,
             ),
-            settings=run_settings(config, facts.family),
+            settings=settings,
             temperature=made_by.temperature,
             on_progress=show,
         )
@@ -177,13 +178,18 @@ def _texts(messages: Sequence[Any]) -> list[str]:
     return [message["content"] for message in messages if isinstance(message.get("content"), str)]
 
 
-def _connect(server: VllmServer, config: RunConfig) -> Base:
+def connect(server: VllmServer, thinking: bool | None) -> Base:
+    """A served base, as the writer asks it.
+
+    Args:
+        thinking: sent as `enable_thinking`; None leaves the template's own default.
+    """
     target, client = server.command.target, server.client
-    thinking = run_settings(config, target.family).thinking
     question = [{"role": "user", "content": QUESTION}]
     served = {model.name: model.context for model in served_models(client)}
+    key = server.command.api_key_env
     return Base(
-        endpoint=Endpoint(server.command.base_url, target.name, "base", config.serve.api_key_env),
+        endpoint=Endpoint(server.command.base_url, target.name, "base", *([key] if key else [])),
         header=lambda system: user_header(client, target.name, system),
         overhead=len(prompt_ids(client, target.name, question, thinking)),
         context=served.get(target.name),

@@ -1,0 +1,135 @@
+"""What `data.replay: self` costs and gives: seconds, tokens, usable shares and ten rows of a base that writes.
+
+    python -m scripts.bench.selfmade MODEL --rows 1000 serve.gpu_memory_utilization=0.5
+    python -m scripts.bench.selfmade SHAPE --dummy 512          # made-up weights: tokens a second only
+
+A base with made-up weights never ends an answer, so that its every question and answer is as long as it may be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from configs.console import console, guarded
+from configs.handover import SelfMadeReport
+from configs.load import config_without_recipe
+from configs.schema import SelfMadeConfig, ServeConfig
+from eval.ask.endpoint import Settings
+from eval.selfmade.draws import Draw, draw_block
+from eval.selfmade.judging import Judge
+from eval.selfmade.make import Wanted, make
+from eval.selfmade.overlap import Asked
+from eval.selfmade.pool import Pool
+from eval.selfmade.steering import system_prompt
+from eval.selfmade.writer import Lengths, Writer
+from scripts.run.selfmade import connect
+from scripts.run.serving import private_command, start_server
+from serve.launch.target import folder_target
+from trainer.data.template import ChatCodec
+
+_LOG = "serve.log"
+
+
+class TimedWriter(Writer):
+    """A writer that knows how many seconds what took."""
+
+    seconds: defaultdict[str, float]
+
+    def _ask(self, path: str, what: str, *more: Any) -> None:
+        began = time.perf_counter()
+        super()._ask(path, what, *more)
+        self.seconds[what] += time.perf_counter() - began
+
+
+def measure(model: Path, rows: int, languages: dict[str, float], dummy: int, serve: ServeConfig, seed: int) -> None:
+    """Serves the model, has it write, and prints what came of it."""
+    lengths, made_by = ChatCodec.load(model).facts, SelfMadeConfig()
+    with tempfile.TemporaryDirectory() as folder:
+        command = private_command(folder_target(model, dummy=bool(dummy)), serve)
+        server = start_server(command, Path(folder) / _LOG, serve.ready_timeout_s)
+        try:
+            console.print(f"ready after {server.ready_s:.0f} s")
+            thinking = False if command.target.family == "switchable" else None
+            writer = TimedWriter(
+                connect=lambda: connect(server, thinking),
+                pool=Pool(Path(folder) / "pool"),
+                end_token_id=lengths.end_token_id,
+                thinking=thinking,
+                lengths=Lengths(made_by.question_tokens, made_by.answer_tokens, 4096),
+                settings=Settings(concurrency=256),
+                temperature=made_by.temperature,
+            )
+            writer.seconds = defaultdict(float)
+            with writer:
+                if dummy:
+                    _write(writer, dummy, languages, seed)
+                else:
+                    judge = Judge(Asked(), thinking=False, end_token_id=lengths.end_token_id)
+                    unseen = min(200, rows // 2)
+                    wanted = Wanted(rows - unseen, unseen, languages, made_by.other_languages, 0.0, seed)
+                    _show(make(wanted, judge, writer).report)
+            _times(writer)
+        finally:
+            server.stop()
+
+
+def _write(writer: Writer, count: int, languages: dict[str, float], seed: int) -> None:
+    """Draws and answers so many questions, whatever they are worth."""
+    draws: list[Draw] = []
+    while len(draws) < count:
+        draws += draw_block(len(draws) // 256, seed, languages, 0.25)
+    draws = draws[:count]
+    writer.draw(draws, {draw.number: system_prompt(draw.kind, draw.language) for draw in draws})
+    writer.answer(draws)
+
+
+def _show(report: SelfMadeReport) -> None:
+    known = report.model_dump(mode="json", exclude={"examples"})
+    console.print(json.dumps(known, ensure_ascii=False, indent=1))
+    for row in report.examples:
+        console.print(f"\n[{row.id}, {row.kind or 'free'}, {row.language}] {row.question}\n  -> {row.answer}")
+
+
+def _times(writer: TimedWriter) -> None:
+    pool = writer.pool
+    tokens = {
+        "questions": sum(question.tokens for question in pool.questions.values()),
+        "answers": sum(len(answer.answer_ids) for answer in pool.answers.values()),
+        "likelihoods": sum(len(pool.answers[n].prompt_ids) + len(pool.answers[n].answer_ids) for n in pool.likelihoods),
+    }
+    counts = {"questions": len(pool.questions), "answers": len(pool.answers), "likelihoods": len(pool.likelihoods)}
+    for what, seconds in writer.seconds.items():
+        rate = tokens[what] / max(seconds, 1e-9)
+        console.print(f"{what}: {counts[what]} in {seconds:.1f} s, {tokens[what]:,} tokens, {rate:,.0f} tokens/s")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures, and returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="model folder; of a shape, config.json and tokenizer are enough")
+    parser.add_argument("overrides", nargs="*", help="serve.KEY=VALUE ...")
+    parser.add_argument("--rows", type=int, default=1000, help="rows to make, a fifth of them to measure on")
+    parser.add_argument("--languages", default='{"zh": 1.0}', help="languages of the user's rows, as JSON")
+    parser.add_argument("--dummy", type=int, default=0, metavar="N", help="made-up weights: N questions and answers")
+    parser.add_argument("--seed", type=int, default=42)
+    options = parser.parse_intermixed_args(arguments)
+
+    def go() -> None:
+        serve = config_without_recipe(options.overrides, ("serve",), "a plain model").serve
+        if options.dummy:
+            serve = serve.model_copy(update={"args": [*serve.args, "--load-format", "dummy"]})
+        measure(options.model, options.rows, json.loads(options.languages), options.dummy, serve, options.seed)
+
+    return guarded(go, debug=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
