@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from peft import LoraConfig, PeftConfig, PeftType
 from peft.tuners.tuners_utils import check_target_module_exists
@@ -17,12 +18,17 @@ from configs.adapter_inits import require_plain_init
 from configs.adapter_scale import scaled_alphas, why_unscalable
 from configs.adapter_weights import ADAPTER_WEIGHTS, LORA_KEY, layer_path, refuse_empty, spellings
 from configs.errors import ConfigError, TuneserveError
+from configs.limits import OutOfTime, limits
 from configs.model_files import read_json, read_model_config, refuse_special_files, weight_files
 from trainer.architectures import refuse_quantized
 
 _SAVED_MODULE = re.compile(r"\.modules_to_save(?:\.(?!weight$|bias$)[^.]+(?=\.(?:weight|bias)$))?\.")
 """Whole modules that were trained; a raw state dict names the adapter behind it."""
 _VOCABULARY = re.compile(r"(?:embed_tokens|lm_head)\.weight$")
+
+PATTERN_SECONDS, PATTERN_BYTES = 5.0, 1 << 30
+"""Processor time and memory for one pattern on one name, which takes microseconds."""
+_Found = TypeVar("_Found")
 
 # What PEFT can train and what is no single weight afterwards, or what no base tensor corresponds to.
 UNMERGEABLE = (
@@ -280,8 +286,12 @@ def _lora_update(
             f"adapter layer {module} {state} {part} (it has {', '.join(sorted(keys))})",
             "the adapter file is incomplete or does not belong to its adapter_config.json: save it again",
         )
-    rank = config.rank_pattern.get(get_pattern_key(config.rank_pattern.keys(), module), config.r)
-    alpha = config.alpha_pattern.get(get_pattern_key(config.alpha_pattern.keys(), module), config.lora_alpha)
+
+    def pattern(patterns: Mapping[str, float]) -> str:
+        return str(_matched(config, module, lambda: get_pattern_key(patterns.keys(), module)))
+
+    rank = config.rank_pattern.get(pattern(config.rank_pattern), config.r)
+    alpha = config.alpha_pattern.get(pattern(config.alpha_pattern), config.lora_alpha)
     for key in (keys[a], keys[b]):
         if len(adapter[key].shape) != 2:
             raise TuneserveError(
@@ -301,6 +311,21 @@ def _lora_update(
             "the two files do not belong together: take both from the same training run",
         )
     return LoraUpdate(module, keys[a], keys[b], keys.get("lora_magnitude_vector"), rank, alpha, embedding)
+
+
+def _matched(config: LoraConfig, module: str, match: Callable[[], _Found]) -> _Found:
+    """What PEFT finds when it matches patterns of adapter_config.json, which are a stranger's, with a layer's name."""
+    try:
+        with limits(PATTERN_SECONDS, PATTERN_BYTES):
+            return match()
+    except (OutOfTime, MemoryError) as error:
+        patterns = [config.target_modules, *config.rank_pattern, *config.alpha_pattern]
+        shown = ", ".join(pattern for pattern in patterns if isinstance(pattern, str))
+        raise TuneserveError(
+            f"adapter_config.json: its patterns ({shown[:200]}) could not be matched with {module} in "
+            f"{PATTERN_SECONDS:g} s of processor time",
+            "name the layers in target_modules, rank_pattern and alpha_pattern instead",
+        ) from error
 
 
 def _check_shapes(
@@ -352,7 +377,7 @@ def _check_complete(config: LoraConfig, changes: Mapping[str, Change], base: Map
         if name in adapted or re.sub(r"\d+", "#", name) not in kinds:
             continue
         module = name.removesuffix(".weight")
-        if check_target_module_exists(config, module):
+        if _matched(config, module, partial(check_target_module_exists, config, module)):
             raise TuneserveError(
                 f"adapter_config.json targets layer {module}, but the adapter has no tensors for it",
                 "the adapter file is incomplete: save it again",

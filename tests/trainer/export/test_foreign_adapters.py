@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from configs.adapter_weights import refuse_unservable
 from configs.errors import ConfigError, TuneserveError
 from tests.trainer.tiny_models import IDS, TEMPLATE, make_model
+from trainer.export import changes
 from trainer.export.adapter import AnyMerge, merge_any
 
 Tensors = dict[str, torch.Tensor]
@@ -177,6 +178,16 @@ def test_untrained_dora_and_saved_modules_change_nothing_either(
     settings = {"r": 4, "target_modules": ["q_proj"], "use_dora": True, "modules_to_save": ["norm"]}
     get_peft_model(model, LoraConfig(**settings)).save_pretrained(tmp_path / "adapter")
     assert "this adapter changes nothing" in refused(tmp_path / "adapter")
+
+
+@pytest.mark.parametrize("key", ["target_modules", "rank_pattern", "alpha_pattern"])
+def test_a_pattern_without_end_is_stopped(adapter: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "PATTERN_SECONDS", 0.3)
+    endless = r"(([a-z_.0-9]*)*)*!"
+    configure(adapter, **{key: endless if key == "target_modules" else {endless: 4}})
+    # The targets are only asked about a layer that the adapter lacks.
+    edit(adapter, lambda tensors: {name: tensor for name, tensor in tensors.items() if not name.startswith(PATH)})
+    assert "could not be matched" in refused(adapter)
 
 
 def test_one_changed_layer_is_enough(adapter: Path, tmp_path: Path) -> None:
