@@ -194,15 +194,15 @@ class SelfMadeReport(HandedOver):
     """All tokens that the base wrote for these rows, unusable ones included."""
     trained_tokens: int
     """Answer tokens of the rows that are trained."""
-    notes: list[str]
-    """Languages that were asked for and that the base does not write."""
+    unwritten: list[str]
+    """Languages that were asked for and that the base does not write, by their two letters."""
     examples: list[SelfMadeExample]
     """Ten rows, drawn by the seed."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def usable(self) -> float:
-        """Share of the questions that were asked which have a usable answer."""
+        """Share of the questions that were answered whose answer can be used."""
         return round(1 - sum(self.unusable_answers.values()) / max(1, self.asked), 4)
 
 

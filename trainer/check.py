@@ -38,6 +38,7 @@ from trainer.data.guess import guess_lengths
 from trainer.data.prepare import prepare, read_rows
 from trainer.data.preview import render_report, short_path, tokenizing_progress
 from trainer.data.report import DataReport, preview_row, thinking_warning
+from trainer.data.selfmade import ASSUMED_TOKENS, plan_in_words, planned
 from trainer.data.tally import Tally
 from trainer.data.template import ChatCodec
 from trainer.plan.candidates import Candidate, candidates
@@ -103,6 +104,10 @@ def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = Fals
     for package in differing:
         note(str(package), good=False)
     lengths = read_rows(prepared.folder / "train", ["length"])["length"].to_pylist()
+    written = planned(config, prepared.folder)
+    if written.train or written.unseen:
+        note(plan_in_words(written, config))
+    lengths += [min(ASSUMED_TOKENS, config.data.max_length)] * written.train
     refusals = _evaluation(config, prepared.folder)
     try:
         shape = ModelShape.load(model)

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from configs.console import visible
 from eval.compare.comparison import Comparison, Flip, GroupComparison, TaskComparison
 from eval.compare.tradeoff import tradeoff
-from eval.report import charts, figures
+from eval.report import charts, figures, selfmade
 from eval.report.differences import Piece, mark_differences, shortened
 from eval.report.rows import Rows, run_table
 from eval.report.words import ENGLISH, ReportWords
@@ -94,6 +94,7 @@ class _Page(Rows):
             "judge": self.judged(),
             "others": self.others(),
             "flips": [_flips(task) for task in comparison.tasks if task.flips],
+            "selfmade": self.selfmade(),
             "training": self.training(),
             "loss_png": comparison.facts.get("loss_png"),
             "commands": _commands(comparison.facts),
@@ -153,6 +154,19 @@ class _Page(Rows):
                 }
             )
         return {"rows": shown, "ticks": picture.ticks, "zero": picture.zero, "margin": picture.margin}
+
+    def selfmade(self) -> dict[str, Any] | None:
+        """What the base wrote itself; None where it wrote nothing."""
+        made = selfmade.of(self.comparison)
+        if made is None:
+            return None
+        shown = selfmade.examples(made, self.words, longest=_LONGEST_QUESTION)
+        return {
+            "lead": selfmade.lead(made, self.words),
+            "tables": selfmade.tables(made, self.words),
+            "examples": shown.title,
+            "rows": shown.rows,
+        }
 
     def asked(self) -> list[tuple[str, str]]:
         """Settings and sample hashes of every task; tasks with equal settings share a line."""
@@ -234,7 +248,7 @@ def _commands(facts: Mapping[str, Any]) -> list[str]:
 
 def _fact_groups(facts: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """The facts as titled lists of name and value; commands, time and the picture stand elsewhere."""
-    elsewhere = ("command", "commands", "created_at", "loss_png")
+    elsewhere = ("command", "commands", "created_at", "loss_png", "selfmade")
     rest = {key: value for key, value in facts.items() if key not in elsewhere}
     single = [(key, str(value)) for key, value in rest.items() if not isinstance(value, Mapping)]
     if single:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from configs.console import visible
 from eval.compare.comparison import Comparison
+from eval.report import selfmade
 from eval.report.rows import Rows, Table
 from eval.report.words import ENGLISH, ReportWords
 
@@ -28,6 +29,10 @@ def render_markdown(comparison: Comparison, words: ReportWords = ENGLISH) -> str
     lines += [f"- {fact.label}: {_cell(fact.value)}" for fact in rows.facts()]
     drift = rows.drift()
     lines += [f"- {drift}", ""] if drift else [""]
+    if made := selfmade.of(comparison):
+        lines += [f"## {say('selfmade')}", "", selfmade.lead(made, words), ""]
+        for table in (*selfmade.tables(made, words), selfmade.examples(made, words)):
+            lines += ["#" + line if line.startswith("## ") else line for line in _table(table)]
     if training := rows.training():
         lines += [f"## {say('training')}", ""]
         lines += [f"- {name}: {_cell(value)}" for name, value in training] + [""]

@@ -11,8 +11,10 @@ from rich.panel import Panel
 from rich.table import Table as RichTable
 
 from configs.console import asked_for, mark, paint, plain
+from configs.handover import SelfMadeReport
 from eval.compare.comparison import Comparison
 from eval.compare.tradeoff import tradeoff
+from eval.report import selfmade
 from eval.report.rows import Rows, Table, run_table
 from eval.report.words import ENGLISH, ReportWords
 
@@ -41,6 +43,14 @@ def print_comparison(comparison: Comparison, console: Console, words: ReportWord
         console.print(plain(f"\n{words.say('advice')}", style="bold"))
         for item in comparison.advice:
             console.print(plain(f"→ {words.sentence(item.text)}"))
+
+
+def print_selfmade(report: SelfMadeReport, console: Console, words: ReportWords = ENGLISH) -> None:
+    """Print what a base wrote itself, with ten rows."""
+    console.print(plain(f"\n{words.say('selfmade')}", style="bold"))
+    console.print(plain(selfmade.lead(report, words)))
+    for table in (*selfmade.tables(report, words), selfmade.examples(report, words)):
+        _print(table, console)
 
 
 def print_runs(comparisons: Sequence[Comparison], console: Console, words: ReportWords = ENGLISH) -> None:

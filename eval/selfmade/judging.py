@@ -11,29 +11,15 @@ from eval.selfmade.pool import Answer, Question
 from eval.selfmade.steering import KINDS
 from eval.selfmade.units import CHARACTER, WORD, units
 
-QUESTION_FAULTS = {
-    "failed": "the server gave no answer",
-    "not_ended": "it did not end within data.selfmade.question_tokens",
-    "too_short": "fewer than three words, or five characters of Chinese",
-    "special_text": "tags of the chat template, or broken characters",
-    "loop": "it goes round in circles",
-    "prompt_repeated": "it repeats the prompt that steered it",
-    "near_duplicate": "nearly the same as an earlier one",
-    "asked_elsewhere": "a held-out row or a task asks it, or shares 13 words (20 characters of Chinese) with it",
-}
-"""Why a question is not asked."""
-ANSWER_FAULTS = {
-    "failed": "the server gave no answer",
-    "not_ended": "it did not end by itself within data.selfmade.answer_tokens and data.max_length",
-    "other_end": "it ended with another token than the one that ends a turn in training",
-    "empty": "no text",
-    "no_reasoning": "no reasoning, although thinking is trained",
-    "reasoning_left": "think tags in the answer",
-    "special_text": "tags of the chat template, or broken characters",
-    "loop": "it goes round in circles",
-    "near_duplicate": "nearly the same as an earlier answer",
-    "asked_elsewhere": "it shares 13 words (20 characters of Chinese) with a held-out row or a task",
-}
+QUESTION_FAULTS = (
+    "failed", "question_not_ended", "too_short", "special_text", "loop", "prompt_repeated", "asked_elsewhere",
+    "near_duplicate",
+)  # fmt: skip
+"""Why a question is not asked; `selfmade.fault.*` among the texts says each in words."""
+ANSWER_FAULTS = (
+    "failed", "answer_not_ended", "other_end", "empty", "no_reasoning", "reasoning_left", "special_text", "loop",
+    "asked_elsewhere", "near_duplicate",
+)  # fmt: skip
 """Why an answer is not used."""
 
 _TAGS = re.compile(r"<\|[^<>|\n]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?(?:start|end)_of_turn>|\ufffd")
@@ -61,12 +47,12 @@ class Judge:
         self._steering.add([(kind, texts) for kind, texts in KINDS.items()])
 
     def question(self, question: Question) -> str | None:
-        """The key in QUESTION_FAULTS of what is wrong with a question; None where it can be asked."""
+        """Which of QUESTION_FAULTS a question has; None where it can be asked."""
         text = question.text
         if question.failed:
             return "failed"
         if not question.ended:
-            return "not_ended"
+            return "question_not_ended"
         if _weight(text) < _SHORTEST:
             return "too_short"
         if _TAGS.search(text) or _THINK.search(text):
@@ -80,12 +66,12 @@ class Judge:
         return None if self._questions.is_new(text) else "near_duplicate"
 
     def answer(self, answer: Answer) -> str | None:
-        """The key in ANSWER_FAULTS of what is wrong with an answer; None where it can be used."""
+        """Which of ANSWER_FAULTS an answer has; None where it can be used."""
         text = answer.content
         if answer.failed:
             return "failed"
         if not answer.ended:
-            return "not_ended"
+            return "answer_not_ended"
         if answer.answer_ids[-1] != self.end_token_id:
             return "other_end"
         if not text.strip():

@@ -17,9 +17,10 @@ from typing import Any, Literal
 from configs.errors import DataError
 from configs.handover import SelfMadeExample, SelfMadeReport, SelfMadeRow, Spread
 from configs.languages import language_of
+from configs.words import Words
 from eval.selfmade.draws import BLOCK, Draw, draw_block
-from eval.selfmade.judging import ANSWER_FAULTS, QUESTION_FAULTS, Judge
-from eval.selfmade.steering import LANGUAGES, system_prompt
+from eval.selfmade.judging import Judge
+from eval.selfmade.steering import system_prompt
 from eval.selfmade.writer import Writer
 
 DRAWS_A_ROW = 8
@@ -181,7 +182,7 @@ class _Progress:
             return
         raise DataError(
             f"the base answers its own questions badly: {self._share:.0%} of {self.asked} answers can be used, fewer "
-            f"than data.selfmade.min_usable={self.wanted.min_usable:g}: {_said(self.bad_answers, ANSWER_FAULTS)}",
+            f"than data.selfmade.min_usable={self.wanted.min_usable:g}: {_said(self.bad_answers)}",
             f"{_way_out(self.bad_answers)}; or mix a data set of yours in: "
             "data.replay='{source: ./general.jsonl, ratio: 0.25}'",
         )
@@ -191,15 +192,10 @@ class _Progress:
         usable = sum(map(len, self.usable.values()))
         return DataError(
             f"the base does not write enough questions by itself: {usable} of {self.wanted.rows} rows after "
-            f"{len(self.draws)} questions; unusable: {_said(self.bad_questions, QUESTION_FAULTS) or 'none'}",
+            f"{len(self.draws)} questions; unusable: {_said(self.bad_questions) or 'none'}",
             "mix a data set of yours in: data.replay='{source: ./general.jsonl, ratio: 0.25}'; or train without "
             "replay: data.replay=null",
         )
-
-    def notes(self) -> list[str]:
-        """What the user should know of the languages."""
-        names = ", ".join(LANGUAGES.get(language, language) for language in self.given_up)
-        return [f"asked for and not written by this base: {names}"] if names else []
 
 
 def make(wanted: Wanted, judge: Judge, writer: Writer) -> Made:
@@ -245,7 +241,7 @@ def _made(progress: _Progress, taken: list[int]) -> Made:
         written_tokens=sum(pool.questions[number].tokens for number in progress.draws)
         + sum(len(pool.answers[number].answer_ids) for number in progress.draws if number in pool.answers),
         trained_tokens=sum(len(row.answer_ids) for row in trained),
-        notes=progress.notes(),
+        unwritten=list(progress.given_up),
         examples=[_example(row) for row in shown],
     )
     return Made(trained, [row for row in rows if row.use == "unseen"], report)
@@ -286,15 +282,15 @@ def _spread(lengths: list[int]) -> Spread:
     return Spread(p10=p10, p50=p50, p90=p90, longest=ordered[-1])
 
 
-def _said(counts: Counter[str], meanings: Mapping[str, str]) -> str:
-    return "; ".join(f"{name} {count} ({meanings[name]})" for name, count in counts.most_common())
+def _said(faults: Counter[str]) -> str:
+    return "; ".join(f"{count} {Words().say(f'selfmade.fault.{name}')}" for name, count in faults.most_common())
 
 
 def _way_out(counts: Counter[str]) -> str:
     """What mends the most frequent fault."""
     most = counts.most_common(1)[0][0] if counts else ""
     return {
-        "not_ended": "raise data.selfmade.answer_tokens (and data.max_length)",
+        "answer_not_ended": "raise data.selfmade.answer_tokens (and data.max_length)",
         "failed": "look at logs/serve-base.log",
         "other_end": "take an instruct model: this one does not end its turns as its chat template does",
         "no_reasoning": "set thinking=false, or take a model that thinks",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from configs.words import Words
+
 KINDS: dict[str, tuple[str, str]] = {
     "word_problems": (
         "You solve word problems. The user tells a situation with several numbers and asks for a result that takes a "
@@ -47,14 +49,6 @@ KINDS: dict[str, tuple[str, str]] = {
 }
 """Kind of question to its prompt in English and in Chinese."""
 
-LANGUAGES: dict[str, str] = {
-    "en": "English", "zh": "Chinese", "es": "Spanish", "fr": "French", "de": "German", "ja": "Japanese",
-    "ko": "Korean", "ru": "Russian", "pt": "Portuguese", "ar": "Arabic", "it": "Italian", "nl": "Dutch",
-    "vi": "Vietnamese", "tr": "Turkish", "id": "Indonesian", "hi": "Hindi", "th": "Thai", "he": "Hebrew",
-    "el": "Greek",
-}  # fmt: skip
-"""Languages that rows are counted by, with their English names."""
-
 OTHERS: dict[str, int] = {"en": 8, "zh": 8, "es": 1, "fr": 1, "de": 1, "ja": 1, "ko": 1, "ru": 1, "pt": 1, "ar": 1}
 """Languages of the questions that are to be in others than the user's, with how often each is asked for. English and
 Chinese stand for most of what a model of the Qwen family can do."""
@@ -69,5 +63,5 @@ def system_prompt(kind: str | None, language: str) -> str | None:
         return f"{KINDS[kind][1]}用户使用中文。" if kind else "用户使用中文。"
     if kind is None and language == "en":
         return None
-    user = f"The user writes in {LANGUAGES[language]}."
+    user = f"The user writes in {Words().say(f'selfmade.lang.{language}')}."
     return f"{KINDS[kind][0]} {user}" if kind else user

@@ -18,6 +18,7 @@ from eval.compare.comparison import Comparison, Drift
 from eval.compare.judge import Judgement
 from eval.compare.logprobs import read_drift
 from eval.metrics.rouge import jieba_version
+from eval.report.selfmade import selfmade_report
 from serve.launch.target import base_name
 
 
@@ -32,11 +33,13 @@ def run_facts(run: RunDir) -> dict[str, Any]:
     """What the report shows beside the answers: proof, parity, behaviour, recipe, training, versions."""
     manifest = run.read()
     served, trained = manifest.served(), manifest.trained()
+    made = selfmade_report(run.selfmade) if manifest.config.measures_unseen else None
     checks = served.model_dump(mode="json") if served else dict.fromkeys(ServedFigures.model_fields)
     loss = run.report / "loss.png"
     facts = {
         "loss_png": base64.b64encode(loss.read_bytes()).decode() if loss.is_file() else None,
         **checks,
+        **({"selfmade": made.model_dump(mode="json")} if made else {}),
         "training": trained.model_dump(mode="json") if trained else {},
         "recipe": manifest.config.model_dump(mode="json"),
         "versions": manifest.versions,

@@ -83,11 +83,11 @@ def make_selfmade(run: RunDir, config: RunConfig, server: OnDemand) -> None:
 def selfmade_summary(report: SelfMadeReport) -> str:
     """One line for the log of a run."""
     languages = ", ".join(f"{name} {count}" for name, count in report.languages.items())
-    notes = "".join(f"; {note}" for note in report.notes)
+    unwritten = f"; not written by this base: {', '.join(report.unwritten)}" if report.unwritten else ""
     return (
         f"{report.train} rows to train and {report.unseen} to measure on, of {report.asked} questions asked "
         f"({report.usable:.0%} usable) and {report.drawn} drawn; {languages}; answers of {report.answer_tokens.p50} "
-        f"tokens in the median{notes}"
+        f"tokens in the median{unwritten}"
     )
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from configs.load import dump_config, load_config
+from configs.rundir import RunDir
 from scripts.run.stages import run_child
 
 
@@ -33,3 +34,11 @@ def check(
         file.write_text(dump_config(resolved), encoding="utf-8")
         command = [sys.executable, "-m", "trainer.check", str(file), "--rows", str(rows)]
         run_child("check", [*command, *(["--gpu", gpu] if gpu else []), *(["--all"] if every else [])])
+    if resolved.measures_unseen:
+        from configs.console import tables
+        from eval.report.render_terminal import print_selfmade
+        from eval.report.selfmade import selfmade_report
+
+        made = selfmade_report(RunDir(Path(resolved.output_dir) / resolved.name).selfmade)
+        if made is not None:
+            print_selfmade(made, tables)

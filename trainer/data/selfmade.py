@@ -20,6 +20,9 @@ from trainer.data import prepare
 from trainer.data.report import DataReport
 from trainer.data.template import IGNORED, said
 
+ASSUMED_TOKENS = 400
+"""Length of a self-made row before it is written, for plans."""
+
 
 @dataclass(frozen=True)
 class SelfMadePlan:
@@ -31,21 +34,41 @@ class SelfMadePlan:
     """Rows that are kept out of training, to measure on."""
     languages: dict[str, float]
     """Languages of the user's rows, with their shares."""
+    conversations: int
+    """Conversations of the user's that are trained, repetitions counted."""
 
 
 def planned(config: RunConfig, folder: Path) -> SelfMadePlan:
     """What the base is to write for a recipe, from its prepared data in `folder`; zero where it is to write nothing."""
     if not config.measures_unseen:
-        return SelfMadePlan(0, 0, {})
+        return SelfMadePlan(0, 0, {}, 0)
     made_by, train = config.data.selfmade, 0
+    report = DataReport.load(folder / "data_report.json")
+    conversations = sum(int(str(source["used"])) for source in report.sources)
     if config.data.replay is not None and config.replays_itself:
-        report = DataReport.load(folder / "data_report.json")
-        conversations = sum(int(str(source["used"])) for source in report.sources)
         train = max(made_by.min_rows, round(config.data.replay.ratio * conversations))
     parity = read_rows(folder / "parity.jsonl", ParityRow, "data")
     heldout = read_rows(folder / "heldout.jsonl", HeldoutRow, "data")
     texts = [str(row.messages[-1]["content"]) for row in parity or heldout]
-    return SelfMadePlan(train, made_by.unseen, language_shares(texts))
+    return SelfMadePlan(train, made_by.unseen, language_shares(texts), conversations)
+
+
+def plan_in_words(plan: SelfMadePlan, config: RunConfig) -> str:
+    """What will be written, for `check`."""
+    made_by, replay = config.data.selfmade, config.data.replay
+    trained = ""
+    if replay is not None and plan.train:
+        trained = (
+            f"{plan.train:,} rows to train ({replay.ratio:g} for each of {plan.conversations:,} conversations, "
+            f"{made_by.min_rows} at least; planned with {min(ASSUMED_TOKENS, config.data.max_length)} tokens each) and "
+        )
+    yours = ", ".join(plan.languages)
+    return (
+        f"before training the base writes {trained}{plan.unseen:,} rows to measure on: questions of at most "
+        f"{made_by.question_tokens} tokens, {made_by.other_languages:.0%} of them in other languages than yours "
+        f"({yours}), and its answers of at most {made_by.answer_tokens}; it is served once for that and for its "
+        "answers to the tasks"
+    )
 
 
 def training_rows(run: RunDir, config: RunConfig) -> pa.Table:
