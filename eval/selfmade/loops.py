@@ -21,7 +21,8 @@ def loops(text: str) -> bool:
     """Whether one stretch is repeated four times in a row, or half of a long text was said before."""
     said = units(text)
     # A list that counts its points may say the same in each of them.
-    return _circles(said) or _circles([unit for unit in said if not unit.isdigit()])
+    words = [unit for unit in said if not unit.isdigit()]
+    return _circles(said) or (len(words) < len(said) and _circles(words))
 
 
 def _circles(said: list[str]) -> bool:
@@ -29,7 +30,9 @@ def _circles(said: list[str]) -> bool:
         return False
     numbers = np.unique(np.array(said), return_inverse=True)[1]
     for period in range(1, min(_LONGEST_PERIOD, len(numbers) // _ROUNDS) + 1):
-        if _longest_run(numbers[period:] == numbers[:-period]) >= max((_ROUNDS - 1) * period, _LEAST_UNITS - period):
+        equal = numbers[period:] == numbers[:-period]
+        needed = max((_ROUNDS - 1) * period, _LEAST_UNITS - period)
+        if np.count_nonzero(equal) >= needed and _longest_run(equal) >= needed:
             return True
     if len(numbers) < _LONG:
         return False

@@ -25,7 +25,7 @@ def train(
     resolved = load_config(config, overrides or [])
     with RunDir.claim(resolved) as run:
         run_stage("data", run)
-        if resolved.replays_itself:
+        if resolved.measures_unseen:
             # Imported here: only what the base writes itself needs a server.
             from scripts.run import pipeline
             from scripts.run.selfmade import make_selfmade
