@@ -16,7 +16,22 @@ from configs import pins
 from configs.console import OUTPUT, console, guarded
 from scripts.debugging import debugging
 from scripts.group import Verbs
-from scripts.verbs import adapters, bench, chat, check, compare, doctor, evaluate, init, merge, run, runs, serve, train
+from scripts.verbs import (
+    adapters,
+    bench,
+    board,
+    chat,
+    check,
+    compare,
+    doctor,
+    evaluate,
+    init,
+    merge,
+    run,
+    runs,
+    serve,
+    train,
+)
 
 
 def _version(wanted: bool) -> None:
@@ -67,6 +82,7 @@ app.command("compare")(compare.compare)
 app.command("chat")(chat.chat)
 app.command("run")(run.run)
 app.add_typer(runs.app, name="runs")
+app.add_typer(board.app, name="board")
 app.command("bench", context_settings=PASS_THROUGH)(bench.bench)
 app.command("doctor")(doctor.doctor)
 

@@ -89,6 +89,7 @@ class _Page(Rows):
             "tasks": self.tasks(),
             "retention": self.retention(),
             "meanings": self.meanings(),
+            "vote": self.vote(),
             "gate": self.gate(),
             "behaviour": self.behaviour(),
             "judge": self.judged(),
@@ -248,7 +249,7 @@ def _commands(facts: Mapping[str, Any]) -> list[str]:
 
 def _fact_groups(facts: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """The facts as titled lists of name and value; commands, time and the picture stand elsewhere."""
-    elsewhere = ("command", "commands", "created_at", "loss_png", "selfmade")
+    elsewhere = ("command", "commands", "created_at", "loss_png", "selfmade", "vote")
     rest = {key: value for key, value in facts.items() if key not in elsewhere}
     single = [(key, str(value)) for key, value in rest.items() if not isinstance(value, Mapping)]
     if single:

@@ -27,6 +27,7 @@ def render_markdown(comparison: Comparison, words: ReportWords = ENGLISH) -> str
             lines += _table(table)
     lines += [f"## {say('facts')}", ""]
     lines += [f"- {fact.label}: {_cell(fact.value)}" for fact in rows.facts()]
+    lines += [f"- {say('board.blind')}: {vote}"] if (vote := rows.vote()) else []
     drift = rows.drift()
     lines += [f"- {drift}", ""] if drift else [""]
     if made := selfmade.of(comparison):

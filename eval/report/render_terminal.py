@@ -37,6 +37,8 @@ def print_comparison(comparison: Comparison, console: Console, words: ReportWord
             _print(table, console)
     for fact in rows.facts():
         console.print(mark(fact.good), paint("{}: {}", fact.label, fact.value))
+    if vote := rows.vote():
+        console.print(plain(f"  {words.say('board.blind')}: {vote}"))
     if drift := rows.drift():
         console.print(plain(f"  {drift}"))
     if comparison.advice:

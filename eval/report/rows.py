@@ -184,6 +184,15 @@ class Rows:
         tones = tuple(tone(seen.interval.lower, seen.interval.upper) for seen in self.comparison.judged)
         return Table(self.words.say("judge"), self._titles(keys), rows, tones) if rows else None
 
+    def vote(self) -> str | None:
+        """What people preferred who did not know which was which; None where nobody was asked."""
+        seen = self.comparison.facts.get("vote")
+        if not isinstance(seen, Mapping):
+            return None
+        counts = {name: seen[name] for name in ("wins", "losses", "ties", "voters", "questions", "p")}
+        bounds = f"[{figures.signed(seen['interval']['lower'])}, {figures.signed(seen['interval']['upper'])}]"
+        return self.words.say("board.tally", **counts, net=figures.signed(seen["net_points"]), bounds=bounds)
+
     def meanings(self) -> list[tuple[str, str]]:
         """(name, what it means) of every figure that the report shows; metrics of one kind share a line."""
         comparison, say = self.comparison, self.words.say

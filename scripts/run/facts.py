@@ -17,6 +17,7 @@ from eval.compare.compare import compare
 from eval.compare.comparison import Comparison, Drift
 from eval.compare.judge import Judgement
 from eval.compare.logprobs import read_drift
+from eval.compare.votes import read_votes, tally
 from eval.metrics.rouge import jieba_version
 from eval.report.selfmade import selfmade_report
 from serve.launch.target import base_name
@@ -36,7 +37,9 @@ def run_facts(run: RunDir) -> dict[str, Any]:
     made = selfmade_report(run.selfmade) if manifest.config.measures_unseen else None
     checks = served.model_dump(mode="json") if served else dict.fromkeys(ServedFigures.model_fields)
     loss = run.report / "loss.png"
+    counted = tally(read_votes(run.path / "votes" / "votes.jsonl"))
     facts = {
+        "vote": counted.as_json() if counted else None,
         "loss_png": base64.b64encode(loss.read_bytes()).decode() if loss.is_file() else None,
         **checks,
         **({"selfmade": made.model_dump(mode="json")} if made else {}),

@@ -157,6 +157,14 @@ def size_of(folder: Path) -> int:
     return sum(sizes.values())
 
 
+def shown_size(size: int) -> str:
+    """Bytes as people read them, in units of 1000."""
+    for unit, length in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= length:
+            return f"{size / length:.1f} {unit}"
+    return f"{size} B"
+
+
 def age_days(created: str) -> float:
     """Days since a run was made."""
     return (datetime.now(UTC) - datetime.fromisoformat(created)).total_seconds() / 86_400

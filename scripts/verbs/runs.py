@@ -40,7 +40,7 @@ def list_runs(
     """
     if context.invoked_subcommand is not None:
         return
-    from scripts.run.listing import find_runs, ordered, summarize
+    from scripts.run.listing import find_runs, ordered, shown_size, summarize
 
     found = ordered([summarize(run) for run in find_runs(folder)], sort)
     table = Table(box=None)
@@ -80,7 +80,7 @@ def rm(
 
     `tuneserve runs rm shop-2 shop-3`
     """
-    from scripts.run.listing import find_runs, size_of
+    from scripts.run.listing import find_runs, shown_size, size_of
     from scripts.run.removing import Removal, remove, why_kept
 
     runs = [_run(name, folder) for name in dict.fromkeys(names)]
@@ -115,7 +115,7 @@ def prune(
 
     `tuneserve runs prune --weights --older-than 14`
     """
-    from scripts.run.listing import find_runs, summarize
+    from scripts.run.listing import find_runs, shown_size, summarize
     from scripts.run.removing import removals, remove
 
     runs = [(run, summarize(run)) for run in find_runs(folder)]
@@ -135,14 +135,6 @@ def prune(
     console.print(f"freed {shown_size(sum(each.size_bytes for each in going))}")
 
 
-def shown_size(size: int) -> str:
-    """Bytes as people read them, in units of 1000."""
-    for unit, length in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= length:
-            return f"{size / length:.1f} {unit}"
-    return f"{size} B"
-
-
 def _run(name: str, folder: Path) -> RunDir:
     from scripts.run.listing import find_runs
 
@@ -158,6 +150,8 @@ def _run(name: str, folder: Path) -> RunDir:
 
 
 def _confirm(going: list, yes: bool) -> None:
+    from scripts.run.listing import shown_size
+
     total = shown_size(sum(each.size_bytes for each in going))
     if yes:
         return

@@ -53,7 +53,7 @@ def said() -> tuple[set[str], set[str], set[str]]:
                     patterns.add("".join(parts))
             if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
                 keys |= {node.args[0].value} if ast.unparse(node.func) in speakers else set()
-    for file in (ROOT / "eval").rglob("*.j2"):
+    for file in (file for room in ROOMS for file in (ROOT / room).rglob("*.j2")):
         for _, key, more in IN_TEMPLATES.findall(file.read_text(encoding="utf-8")):
             _ = patterns.add(re.escape(key) + r"[\w.]+") if more else keys.add(key)
     return keys, patterns, strings

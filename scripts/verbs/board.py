@@ -1,0 +1,106 @@
+"""`tuneserve board`: a local page with the runs, the live loss, two models side by side, and blind votes."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from configs.console import console, shell
+from configs.errors import ConfigError
+from configs.rundir import RunDir
+from configs.words import Words
+from scripts.group import Verbs
+
+app = typer.Typer(
+    cls=Verbs,
+    help="A local page: runs, live loss, reports, two models side by side, and a blind vote.",
+    invoke_without_command=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Folder = Annotated[Path, typer.Option("--folder", help="Where the runs are.")]
+Lang = Annotated[str | None, typer.Option("--lang", help="Language of the pages: en or zh.")]
+PORT = 7860
+
+
+@app.callback()
+def board(
+    context: typer.Context,
+    folder: Folder = Path("runs"),
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = PORT,
+    lang: Lang = None,
+) -> None:
+    """Serve the board on 127.0.0.1 until Ctrl-C; the printed address opens it.
+
+    `tuneserve board --lang zh`
+    """
+    if context.invoked_subcommand is not None:
+        return
+    language = Words.chosen(lang).language
+    import uvicorn
+
+    from scripts.board.app import Board
+    from serve.launch.ports import require_free_port
+
+    require_free_port("127.0.0.1", port)
+    started = Board(folder.resolve(), port, language, secrets.token_urlsafe(24))
+    console.print(f"the board is at {started.address}")
+    console.print("it answers to this browser only; Ctrl-C ends it")
+    uvicorn.run(
+        started.app(), host="127.0.0.1", port=port, log_level="warning", access_log=False, server_header=False,
+        date_header=False, timeout_graceful_shutdown=1, lifespan="off",
+    )  # fmt: skip
+
+
+@app.command("export")
+def export(
+    run: Annotated[Path, typer.Argument(help="Run directory with the answers of base and tuned model.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")] = Path("vote.html"),
+    questions: Annotated[int, typer.Option("--questions", min=1, help="Questions to draw.")] = 30,
+    lang: Lang = None,
+) -> None:
+    """Write a blind vote as one HTML file, for people who cannot reach the board.
+
+    `tuneserve board export runs/shop --out vote.html`
+    """
+    from scripts.board.app import vote_file
+    from scripts.board.ballots import answered_pairs, make_ballot
+    from scripts.board.pages import Pages
+
+    where = RunDir.open(run)
+    if out.exists():
+        raise ConfigError(f"{out} exists", "name another file with --out")
+    ballot = make_ballot(where, answered_pairs(where), questions)
+    out.write_text(vote_file(ballot, Pages(Words.chosen(lang).language)), encoding="utf-8")
+    console.print(f"wrote {out} with {len(ballot.items)} questions; what comes back is counted by")
+    console.print(f"  {shell('tuneserve', 'board', 'count', run, 'votes-*.json')}")
+
+
+@app.command("count")
+def count(
+    run: Annotated[Path, typer.Argument(help="Run directory that the vote was exported from.")],
+    files: Annotated[list[Path], typer.Argument(help="Files that voters sent back.")],
+) -> None:
+    """Count the votes of an exported page; a person who is counted twice counts once.
+
+    `tuneserve board count runs/shop votes-anna.json votes-li.json`
+    """
+    from eval.compare.votes import read_votes, tally
+    from scripts.board.app import read_back
+    from scripts.board.pages import Pages
+
+    where = RunDir.open(run)
+    for file in files:
+        try:
+            said = json.loads(file.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{file}: not a file of votes: {error}", "take the file that the page saved") from error
+        console.print(f"{file}: {read_back(said, [where])} votes")
+    counted = tally(read_votes(where.path / "votes" / "votes.jsonl"))
+    console.print(Pages("en").sentence(counted))
+    console.print(f"`{shell('tuneserve', 'compare', run)}` puts it into the report")

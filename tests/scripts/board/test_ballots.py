@@ -1,0 +1,74 @@
+"""Ballots: what is shown tells nothing, what is counted has its names back."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from configs.errors import ConfigError, DataError
+from eval.compare.votes import read_votes
+from scripts.board.ballots import Marked, answered_pairs, count_votes, find_ballot, make_ballot, voted_on
+from tests.scripts.board.conftest import QUESTIONS, make_run
+
+
+def test_questions_with_one_answer_are_left_out(tmp_path: Path) -> None:
+    pairs = answered_pairs(make_run(tmp_path))
+    assert len(pairs) == QUESTIONS - 1
+    assert {(pair.base[0], pair.tuned[0]) for pair in pairs} == {("甲", "乙")}
+    assert len({pair.cluster for pair in pairs}) == 3
+
+
+def test_what_is_shown_says_nothing_of_whose_answer_it_is(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    slots = []
+    for _ in range(40):
+        ballot = make_ballot(run, answered_pairs(run))
+        shown = (run.path / "votes" / f"{ballot.id}.json").read_text(encoding="utf-8")
+        assert not [word for word in ("tuned", "base", "secret", "heldout", "passage", "q1") if word in shown]
+        slots += ["x" if item.x.startswith("乙") else "y" for item in ballot.items]
+    # Drawn for each question: neither side is preferred (200 draws, 5 standard deviations).
+    assert 65 < slots.count("x") < 135
+    assert stat.S_IMODE((run.path / "votes" / f"{ballot.id}.key.json").stat().st_mode) == 0o600
+
+
+def test_votes_get_their_names_back(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    ballot = make_ballot(run, answered_pairs(run), 3)
+    first, second, third = ballot.items
+    tuned = {item.id: "x" if item.x.startswith("乙") else "y" for item in ballot.items}
+    marks = [
+        Marked(first.id, tuned[first.id], "x", "clear"),  # type: ignore[arg-type]
+        Marked(second.id, "y" if tuned[second.id] == "x" else "x", "y"),
+        Marked(third.id, "neither", "x"),
+    ]
+    assert count_votes(run, ballot, "  Anna   Li ", marks) == 3
+    votes = read_votes(run.path / "votes" / "votes.jsonl")
+    assert [vote.winner for vote in votes] == ["tuned", "base", "tie"]
+    assert [vote.neither for vote in votes] == [False, False, True]
+    assert {vote.voter for vote in votes} == {"Anna Li"}
+    assert [vote.left == "tuned" for vote in votes] == [tuned[m.item] == m.left for m in marks]
+    assert set(voted_on(run, ballot, "Anna Li")) == {item.id for item in ballot.items}
+    assert voted_on(run, ballot, "somebody else") == []
+
+
+def test_a_ballot_is_found_by_its_number_alone(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    ballot = make_ballot(run, answered_pairs(run))
+    assert find_ballot([run], ballot.id) == (run, ballot)
+    for wrong in ("0" * 16, f"../votes/{ballot.id}", f"{ballot.id}.key", ""):
+        with pytest.raises(DataError, match="no ballot"):
+            find_ballot([run], wrong)
+
+
+def test_a_run_without_answers_says_what_to_do(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    for part in ("base", "tuned"):
+        meta = run.eval / part / "heldout.meta.json"
+        meta.write_text(
+            json.dumps({**json.loads(meta.read_text(encoding="utf-8")), "type": "choice"}), encoding="utf-8"
+        )
+    with pytest.raises(ConfigError, match="answers are texts and differ"):
+        answered_pairs(run)

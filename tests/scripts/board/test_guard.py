@@ -1,0 +1,102 @@
+"""Who may talk to the board."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from starlette.testclient import TestClient
+
+from configs.rundir import RunDir
+from scripts.board.app import Board
+from scripts.board.ballots import answered_pairs, make_ballot
+
+PORT, TOKEN = 7860, "t" * 32
+OWN = {"origin": f"http://127.0.0.1:{PORT}", "x-board-token": TOKEN}
+
+
+@pytest.fixture
+def client(run: RunDir) -> Iterator[TestClient]:
+    board = Board(run.path.parent, PORT, "en", TOKEN)
+    with TestClient(board.app(), base_url=f"http://127.0.0.1:{PORT}", follow_redirects=False) as client:
+        yield client
+
+
+@pytest.fixture
+def known(client: TestClient) -> TestClient:
+    assert client.get(f"/?token={TOKEN}").status_code == 303
+    return client
+
+
+def test_the_printed_address_hands_out_a_cookie_that_no_script_reads(client: TestClient) -> None:
+    handed = client.get(f"/?token={TOKEN}")
+    assert handed.headers["location"] == "/"
+    assert "HttpOnly" in handed.headers["set-cookie"]
+    assert "SameSite=strict" in handed.headers["set-cookie"]
+    assert client.get("/").status_code == 200
+    assert TOKEN not in str(client.get("/").url)
+
+
+@pytest.mark.parametrize("path", ["/", "/runs/secret-run", "/vote/0123456789abcdef", "/ask", "/events", "/tally/x"])
+def test_nothing_is_shown_without_the_cookie(client: TestClient, path: str) -> None:
+    said = client.get(path)
+    assert said.status_code == 403
+    assert "secret" not in said.text
+    assert client.get("/?token=wrong").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:7860", "127.0.0.1", "127.0.0.1:80", "localhost.evil:7860", ""]
+)
+def test_another_host_name_is_refused_whatever_cookie_it_has(known: TestClient, host: str) -> None:
+    assert known.get("/", headers={"host": host}).status_code == 421
+    assert known.get(f"/?token={TOKEN}", headers={"host": host}).status_code == 421
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"x-board-token": TOKEN},
+        {"origin": f"http://127.0.0.1:{PORT}"},
+        {"origin": "http://evil.example", "x-board-token": TOKEN},
+        {"origin": "null", "x-board-token": TOKEN},
+        {"origin": f"https://127.0.0.1:{PORT}", "x-board-token": TOKEN},
+        {"origin": f"http://127.0.0.1:{PORT + 1}", "x-board-token": TOKEN},
+        {**OWN, "x-board-token": "wrong"},
+    ],
+)
+def test_other_pages_can_change_nothing(known: TestClient, run: RunDir, headers: dict[str, str]) -> None:
+    before = sorted((run.path / "votes").glob("*")) if (run.path / "votes").is_dir() else []
+    assert known.post("/api/runs/secret-run/ballot", json={}, headers=headers).status_code == 403
+    after = sorted((run.path / "votes").glob("*")) if (run.path / "votes").is_dir() else []
+    assert before == after
+
+
+def test_own_pages_can(known: TestClient) -> None:
+    assert known.post("/api/runs/secret-run/ballot", json={}, headers=OWN).status_code == 200
+
+
+def test_headers_forbid_frames_sniffing_and_foreign_scripts(known: TestClient) -> None:
+    headers = known.get("/").headers
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert "unsafe-inline" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("name", ["..%2f..%2fetc", "secret-run%2f..", "nothing"])
+def test_only_runs_of_the_folder_are_shown(known: TestClient, name: str) -> None:
+    assert known.get(f"/runs/{name}").status_code == 404
+    assert known.get(f"/runs/secret-run/report/{name}").status_code == 404
+
+
+def test_too_much_and_nonsense_are_refused(known: TestClient, run: RunDir) -> None:
+    assert known.post("/api/votes", content=b"x" * 2_000_001, headers=OWN).status_code == 413
+    ballot = make_ballot(run, answered_pairs(run))
+    for body in (b"{", b"[]", b'{"voter": "a", "votes": [1]}', b'{"voter": "a", "votes": [{"choice": "tuned"}]}'):
+        assert known.post(f"/api/vote/{ballot.id}", content=body, headers=OWN).status_code == 400
+    mark = {"item": "nothing", "choice": "x", "left": "x"}
+    assert known.post(f"/api/vote/{ballot.id}", json={"voter": "a", "votes": [mark]}, headers=OWN).status_code == 400
+    nameless = {"voter": " ", "votes": [{**mark, "item": ballot.items[0].id}]}
+    assert "name" in known.post(f"/api/vote/{ballot.id}", json=nameless, headers=OWN).json()["error"]
