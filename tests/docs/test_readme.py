@@ -29,7 +29,7 @@ def test_the_recipe_names_no_file_but_the_readers_rows(language: str, tmp_path: 
     (tmp_path / "shop.yaml").write_text(recipe, encoding="utf-8")
     config = load_config(tmp_path / "shop.yaml", [])
     assert [Path(source.path).name.partition("#")[0] for source in config.data.sources] == ["support.jsonl"]
-    assert config.data.replay is None
+    assert config.replays_itself
     assert all(task.path is None for task in config.eval.tasks)
 
 
