@@ -20,8 +20,8 @@ from tests.scripts.conftest import CLI, ROOT
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 
-SHARED_CARD = "--kv-cache-memory-bytes=2000000000"
-"""vLLM takes the whole card unless it is told how much."""
+SHARED_CARD = ("serve.gpu_memory_utilization=0.15", 'serve.args=["--kv-cache-memory-bytes=2000000000"]')
+"""vLLM takes the whole card unless it is told how much, and does not start unless that much is free."""
 
 
 def tuneserve(folder: Path, *args: str, check: bool = True) -> str:
@@ -44,7 +44,7 @@ def gpu_demo(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
             )
             said = tuneserve(
                 folder, "run", "configs/demo.yaml", f"output_dir={folder / 'runs'}", *real,
-                f'serve.args=["{SHARED_CARD}"]', "--no-serve",
+                *SHARED_CARD, "--no-serve",
             )  # fmt: skip
             (folder / "said").write_text(said, encoding="utf-8")
             (folder / "done").touch()
@@ -58,7 +58,7 @@ def served(run: RunDir, what: str, *options: str, overrides: tuple[str, ...] = (
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    said = tuneserve(folder, "serve", what, *options, "--detach", f"serve.port={port}", *overrides, "--", SHARED_CARD)
+    said = tuneserve(folder, "serve", what, *options, "--detach", f"serve.port={port}", *SHARED_CARD, *overrides)
     try:
         yield said, OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none")
     finally:
