@@ -96,7 +96,7 @@ class _Progress:
         for draw in draws:
             self.draws[draw.number] = draw
             question = writer.pool.questions[draw.number]
-            came = language_of(question.text) or "en"
+            came = language_of(question.text) or draw.language  # a sum has no language
             self.tried[draw.language] += 1
             self.hits[draw.language] += came == draw.language
             fault = self.judge.question(question)

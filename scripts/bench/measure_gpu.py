@@ -67,12 +67,21 @@ _RUN = "cd {data}/.. && " + _TUNESERVE + "run {recipe} model={real} output_dir={
 _RUN += "--no-serve"
 
 
+ARMS = {
+    "plain": "data.replay=null",
+    "replay": "",
+    "answered": "data.replay.source={data}/replay_answered.jsonl",
+    "self": "data.replay=self",
+}
+"""What each run replays: nothing, a given data set, its questions answered by the base, or what the base writes."""
+
+
 def jobs() -> list[Job]:
     """All of them, in order."""
     quality = [
         Job(f"quality-{name}-{seed}", "serve", f"{_RUN} name={name}-{seed} seed={seed} {more}", 600, "docs/results.md")
         for seed in SEEDS
-        for name, more in (("plain", "data.replay=null"), ("replay", ""))
+        for name, more in ARMS.items()
     ]
     rows_auto = "name=auto-42 seed=42 data.replay=null train.rows_per_step=auto"
     return [
@@ -108,9 +117,12 @@ def jobs() -> list[Job]:
             'trap "' + _TUNESERVE + 'serve stop 8101" EXIT && ' + _PYTHON + "against_vllm --model m "
             "--base-url http://127.0.0.1:8101 --prompts 1000 --input-tokens 512 --output-tokens 64 --in-flight 64 "
             "--rounds 3", 500, "the evaluation beside `vllm bench serve`"),
-        *quality[:2],
+        Job("answered", "serve", _PYTHON + "answered {real} {data}/replay.json --out {data}/replay_answered.jsonl", 300,
+            "given questions, answered by the base: what the arm `answered` replays"),
+        *quality[: len(ARMS)],
         Job("quality-auto-42", "serve", f"{_RUN} {rows_auto}", 600, "docs/results.md"),
-        *quality[2:],
+        *quality[len(ARMS) :],
+        Job("selfmade", "serve", _PYTHON + "selfmade {real} --rows 1000", 300, "what a base's own rows cost and hold"),
         Job("merge", "after", _PYTHON + "merge --size 14b --base {model} --repeat 1 --json {out}/merge.json", 900,
             "the merge beside `merge_and_unload`"),
     ]  # fmt: skip

@@ -178,21 +178,22 @@ def _texts(messages: Sequence[Any]) -> list[str]:
     return [message["content"] for message in messages if isinstance(message.get("content"), str)]
 
 
-def connect(server: VllmServer, thinking: bool | None) -> Base:
+def connect(server: VllmServer, thinking: bool | None, model: str | None = None) -> Base:
     """A served base, as the writer asks it.
 
     Args:
         thinking: sent as `enable_thinking`; None leaves the template's own default.
+        model: its name; by default the one that clients use.
     """
-    target, client = server.command.target, server.client
+    model, client = model or server.command.target.name, server.client
     question = [{"role": "user", "content": QUESTION}]
-    served = {model.name: model.context for model in served_models(client)}
+    served = {listed.name: listed.context for listed in served_models(client)}
     key = server.command.api_key_env
     return Base(
-        endpoint=Endpoint(server.command.base_url, target.name, "base", *([key] if key else [])),
-        header=lambda system: user_header(client, target.name, system),
-        overhead=len(prompt_ids(client, target.name, question, thinking)),
-        context=served.get(target.name),
+        endpoint=Endpoint(server.command.base_url, model, "base", *([key] if key else [])),
+        header=lambda system: user_header(client, model, system),
+        overhead=len(prompt_ids(client, model, question, thinking)),
+        context=served.get(model),
     )
 
 

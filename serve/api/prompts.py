@@ -36,7 +36,7 @@ def user_header(client: ServerClient, model: str, system: str | None = None) -> 
     header, found, _ = text.rpartition(QUESTION)
     if not found or (system and system not in header):
         raise ConfigError(
-            f"the chat template of {model} does not write a question {'and a system prompt ' if system else ''}as they "
+            f"the chat template of {model} does not write a question{' and a system prompt' if system else ''} as they "
             f"are: {text[:200]!r}",
             "the base cannot be had to write questions: mix a data set in with data.replay, or set it to null",
         )

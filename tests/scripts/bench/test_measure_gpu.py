@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from configs.load import load_config
+from configs.schema import RunConfig
 from scripts.bench.child import ROOT
 from scripts.bench.measure_gpu import Job, filled_in, jobs, measure
 
@@ -40,12 +41,15 @@ def test_runs_differ_in_what_they_are_to_show(options: argparse.Namespace) -> No
     for command in runs:
         words = shlex.split(command.partition(" run ")[2])
         recipes.append(load_config(Path(words[0]), [word for word in words[1:] if not word.startswith("--")]))
-    assert len({recipe.name for recipe in recipes}) == len(recipes) == 7
+    assert len({recipe.name for recipe in recipes}) == len(recipes) == 13
     # The base is asked once for all of them.
     assert {recipe.eval_seed for recipe in recipes} == {42}
-    assert {(recipe.seed, recipe.data.replay is None) for recipe in recipes} == {
-        (seed, plain) for seed in (42, 43, 44) for plain in (True, False)
-    }
+
+    def arm(recipe: RunConfig) -> str:
+        return Path(recipe.data.replay.source.path).name if recipe.data.replay else "nothing"
+
+    arms = ("nothing", "replay.json", "replay_answered.jsonl", "self")
+    assert {(recipe.seed, arm(recipe)) for recipe in recipes} == {(seed, one) for seed in (42, 43, 44) for one in arms}
 
 
 def job(name: str, lane: str, command: str, limit_s: int = 20) -> Job:
