@@ -120,8 +120,13 @@ def scale_inputs(run: RunDir, config: RunConfig) -> dict[str, Any]:
     }
 
 
-def what_is_asked(run: RunDir, config: RunConfig) -> Asked:
+def what_is_asked(run: RunDir, config: RunConfig, general: Sequence[SelfMadeRow] | None = None) -> Asked:
     """The rows that every scale is asked.
+
+    Args:
+        run: a trained run.
+        config: its recipe.
+        general: the base's answers to unseen questions, where they are not the run's own.
 
     Raises:
         TuneserveError: there are none of a kind.
@@ -129,7 +134,7 @@ def what_is_asked(run: RunDir, config: RunConfig) -> Asked:
     table = read_token_rows(run.data / "heldout", ["id", "input_ids", "labels"])
     heldout = chosen_answers(table.to_pylist(), HELDOUT_ROWS, config.seed)
     unseen = run.selfmade / "unseen.jsonl"
-    general = read_rows(unseen, SelfMadeRow, "selfmade")[:GENERAL_ROWS]
+    general = (read_rows(unseen, SelfMadeRow, "selfmade") if general is None else general)[:GENERAL_ROWS]
     if not heldout:
         raise TuneserveError(
             f"{run.path}: merge.scale: auto chooses by held-out rows, and there are none",
@@ -141,6 +146,11 @@ def what_is_asked(run: RunDir, config: RunConfig) -> Asked:
             "give a number for merge.scale",
         )
     return Asked(heldout, general, run.prepared().end_token_id)
+
+
+def measuring_settings(config: RunConfig) -> Settings:
+    """How the rows are asked; nothing is sampled."""
+    return Settings(seed=config.eval_seed, concurrency=config.eval.concurrency, timeout_s=config.eval.timeout_s)
 
 
 def _measured(run: RunDir, config: RunConfig, asked: Asked) -> list[MeasuredScale]:
@@ -163,7 +173,7 @@ def _ask(run: RunDir, config: RunConfig, asked: Asked, files: dict[float, Path],
     names = {scale: f"{config.served_name}-x{scale:g}" for scale in scaled}
     folders = {name: write_scaled(run.adapter, adapters / f"{scale:g}", scale) for scale, name in names.items()}
     target = scales_target(run, config, folders)
-    settings = Settings(seed=config.eval_seed, concurrency=config.eval.concurrency, timeout_s=config.eval.timeout_s)
+    settings = measuring_settings(config)
     with OnDemand(lambda: target, config.serve, run.logs / "serve-scales.log") as server:
         address = server.up().command.base_url
         for scale, file in files.items():
