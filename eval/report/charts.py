@@ -1,4 +1,4 @@
-"""Geometry of the two pictures: where things stand, in percent of the drawing's width and height.
+"""Geometry of the pictures: where things stand, in percent of the drawing's width and height.
 
 Percent, so that the page can draw them at any width with text that stays readable on a phone.
 """
@@ -92,6 +92,49 @@ def tone(lower: float, upper: float) -> str:
     if lower > 0:
         return "gain"
     return "loss" if upper < 0 else "flat"
+
+
+@dataclass(frozen=True)
+class ScaleDot:
+    """One scale of an adapter: its place; `taken` marks the one that counts, `kept` those within every limit."""
+
+    label: str
+    x: float
+    y: float
+    taken: bool
+    kept: bool
+
+
+@dataclass(frozen=True)
+class ScaleCurve:
+    """Scales by the gain that they keep (to the right) and by what they leave alone (upwards), from the base on."""
+
+    dots: tuple[ScaleDot, ...]
+    x_ticks: tuple[tuple[float, float], ...]
+    y_ticks: tuple[tuple[float, float], ...]
+    x_limit: float
+    y_limit: float
+
+
+def scale_curve(places: Sequence[tuple[str, float, float, bool, bool]], limits: tuple[float, float]) -> ScaleCurve:
+    """The curve of the scales.
+
+    Args:
+        places: label, gain kept and change elsewhere in percent, taken, kept; the base first, at (0, 0).
+        limits: least gain and largest change.
+    """
+    across = axis([limits[0], *(gain for _, gain, *_ in places)])
+    upwards = axis([limits[1], *(change for _, _, change, *_ in places)], most_ticks=6)
+    return ScaleCurve(
+        dots=tuple(
+            ScaleDot(label, across.percent(gain), round(100 - upwards.percent(change), 3), taken, kept)
+            for label, gain, change, taken, kept in places
+        ),
+        x_ticks=tuple((across.percent(tick), tick) for tick in across.ticks),
+        y_ticks=tuple((round(100 - upwards.percent(tick), 3), tick) for tick in upwards.ticks),
+        x_limit=across.percent(limits[0]),
+        y_limit=round(100 - upwards.percent(limits[1]), 3),
+    )
 
 
 @dataclass(frozen=True)

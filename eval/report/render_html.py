@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from configs.console import visible
 from eval.compare.comparison import Comparison, Flip, GroupComparison, TaskComparison
 from eval.compare.tradeoff import tradeoff
-from eval.report import charts, figures, selfmade
+from eval.report import charts, figures, scales, selfmade
 from eval.report.differences import Piece, mark_differences, shortened
 from eval.report.rows import Rows, run_table
 from eval.report.words import ENGLISH, ReportWords
@@ -92,6 +92,7 @@ class _Page(Rows):
             "vote": self.vote(),
             "gate": self.gate(),
             "behaviour": self.behaviour(),
+            "scale": _scale(comparison, self.words),
             "judge": self.judged(),
             "others": self.others(),
             "flips": [_flips(task) for task in comparison.tasks if task.flips],
@@ -185,6 +186,19 @@ class _Page(Rows):
         return found + [(f"{samples} · {task.name}", task.samples_sha256) for task in comparison.tasks]
 
 
+def _scale(comparison: Comparison, words: ReportWords) -> dict[str, Any] | None:
+    """The choice of a scale, in words, as a table and as a curve; None where none was made."""
+    found = scales.scale_facts(comparison.facts)
+    if found is None:
+        return None
+    return {
+        "sentence": scales.scale_sentence(found, words),
+        "lead": scales.scale_lead(found, words),
+        "table": scales.scale_table(found, words),
+        "curve": scales.scale_picture(found),
+    }
+
+
 def _tone(interval: Interval) -> str:
     return charts.tone(interval.lower, interval.upper)
 
@@ -249,7 +263,7 @@ def _commands(facts: Mapping[str, Any]) -> list[str]:
 
 def _fact_groups(facts: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """The facts as titled lists of name and value; commands, time and the picture stand elsewhere."""
-    elsewhere = ("command", "commands", "created_at", "loss_png", "selfmade", "vote")
+    elsewhere = ("command", "commands", "created_at", "loss_png", "scaled", "selfmade", "vote")
     rest = {key: value for key, value in facts.items() if key not in elsewhere}
     single = [(key, str(value)) for key, value in rest.items() if not isinstance(value, Mapping)]
     if single:

@@ -6,6 +6,7 @@ from configs.console import visible
 from eval.compare.comparison import Comparison
 from eval.report import selfmade
 from eval.report.rows import Rows, Table
+from eval.report.scales import scale_facts, scale_lead, scale_sentence, scale_table
 from eval.report.words import ENGLISH, ReportWords
 
 _MARKS = {"pass": "✅", "fail": "❌", "not_enough_evidence": "⚠️"}
@@ -22,6 +23,9 @@ def render_markdown(comparison: Comparison, words: ReportWords = ENGLISH) -> str
     if comparison.advice:
         lines += [f"## {say('advice')}", ""]
         lines += [f"- {words.sentence(item.text)}" for item in comparison.advice] + [""]
+    if found := scale_facts(comparison.facts):
+        lines += _table(scale_table(found, words))
+        lines += [scale_sentence(found, words), "", scale_lead(found, words), ""]
     for table in (rows.tasks(), rows.retention(), rows.gate(), rows.behaviour(), rows.judged(), rows.others()):
         if table is not None:
             lines += _table(table)

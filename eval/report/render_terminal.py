@@ -16,6 +16,7 @@ from eval.compare.comparison import Comparison
 from eval.compare.tradeoff import tradeoff
 from eval.report import selfmade
 from eval.report.rows import Rows, Table, run_table
+from eval.report.scales import scale_facts, scale_sentence, scale_table
 from eval.report.words import ENGLISH, ReportWords
 
 _STYLES = {"pass": "green", "fail": "red", "not_enough_evidence": "yellow", "described": "dim"}
@@ -35,6 +36,9 @@ def print_comparison(comparison: Comparison, console: Console, words: ReportWord
     for table in (rows.tasks(), rows.retention(), rows.gate(), rows.judged()):
         if table is not None:
             _print(table, console)
+    if found := scale_facts(comparison.facts):
+        _print(scale_table(found, words), console)
+        console.print(plain(scale_sentence(found, words)))
     for fact in rows.facts():
         console.print(mark(fact.good), paint("{}: {}", fact.label, fact.value))
     if vote := rows.vote():

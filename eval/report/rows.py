@@ -243,6 +243,8 @@ class Rows:
                 passed = bool(known["passed"])
                 answer = self.words.say("fact.yes" if passed else "fact.no")
                 found.append(Fact(self.words.say(f"fact.{key}"), answer + _measured(known), passed))
+        if scale := self.comparison.facts.get("scale"):
+            found.append(Fact(self.words.say("fact.scale"), f"{scale:g}", None))
         base, tuned = ([getattr(t, f"{side}_behaviour") for t in self.comparison.tasks] for side in ("base", "tuned"))
         stops = [_stopped(side) for side in (base, tuned)]
         if stops[0] is not None and stops[1] is not None:

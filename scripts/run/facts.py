@@ -34,6 +34,7 @@ def run_facts(run: RunDir) -> dict[str, Any]:
     """What the report shows beside the answers: proof, parity, behaviour, recipe, training, versions."""
     manifest = run.read()
     served, trained = manifest.served(), manifest.trained()
+    scaled = manifest.scaled() if manifest.config.merge.scale == "auto" else None
     made = selfmade_report(run.selfmade) if manifest.config.measures_unseen else None
     checks = served.model_dump(mode="json") if served else dict.fromkeys(ServedFigures.model_fields)
     loss = run.report / "loss.png"
@@ -46,6 +47,8 @@ def run_facts(run: RunDir) -> dict[str, Any]:
         "training": trained.model_dump(mode="json") if trained else {},
         "recipe": manifest.config.model_dump(mode="json"),
         "versions": manifest.versions,
+        "scale": run.scale(),
+        **({"scaled": scaled.model_dump(mode="json")} if scaled else {}),
         "hashes": manifest.hashes,
         "command": f"tuneserve run {run.config_file}",
     }
