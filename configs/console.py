@@ -36,6 +36,9 @@ _UNSEEN = re.compile(
 OUTPUT = "TUNESERVE_OUTPUT"
 """Environment variable with what was asked of the output: json, quiet, verbose; children inherit it."""
 
+INSTALL = "`tuneserve doctor` shows what is missing, and the command that installs it"
+"""The next step where a package is missing."""
+
 NOT_DONE = "not done yet"
 """Why a stage is done that was never begun."""
 
@@ -251,6 +254,13 @@ def guarded(action: Callable[[], object], debug: bool) -> int:
         with suppress(OSError):  # the terminal may be gone
             errors.print("stopped; the same command goes on from here")
         return 128 + stop.number if isinstance(stop, Ended) else EXIT_INTERRUPTED
+    except ModuleNotFoundError as error:
+        # The command line alone, or a broken environment; a module of our own that is missing is a fault of ours.
+        package = (error.name or "").partition(".")[0]
+        if debug or package in ("configs", "trainer", "serve", "eval", "scripts", ""):
+            raise
+        print_error(TuneserveError(f"{package} is not installed here, and this command needs it", INSTALL))
+        return EXIT_FAILED
     except OSError as error:
         # A full disk, a file that may not be read: the operating system's own words are the message.
         if debug:

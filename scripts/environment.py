@@ -1,11 +1,50 @@
-"""Main memory and disk of this machine."""
+"""Memory, disk and tools of this machine, and what is wrong with them, each with its cure."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import psutil
+
+from configs import driver
+from configs.cache_folder import cache_root
+from configs.pins import Kind
+
+LEAST_DISK_GB = 10.0
+"""The smallest real model with its merged weights, adapter and checkpoints."""
+LEAST_MEMORY_GB = 7.0
+LEAST_SHARED_GB = 1.0
+"""vLLM's processes talk through shared memory; a container has 64 MB of it unless told otherwise."""
+SHARED = Path("/dev/shm")
+
+
+def problems(folder: Path, device: Kind) -> list[driver.Problem]:
+    """What stands in the way beside driver and packages."""
+    found = []
+    free_gb, memory = free_disk_gb(folder), memory_gb()
+    if free_gb < LEAST_DISK_GB:
+        cure = "`tuneserve runs prune` frees some; or set output_dir, HF_HOME and TUNESERVE_CACHE to a larger disk"
+        found.append(driver.Problem(f"{free_gb:.1f} GB are free for {folder}", cure, blocks=False))
+    if memory < LEAST_MEMORY_GB:
+        cure = "close programs, add swap, or (WSL) raise `memory` in .wslconfig; the demo needs 4 GB"
+        found.append(driver.Problem(f"{memory:.1f} GB of main memory is little", cure, blocks=False))
+    if SHARED.is_dir() and shutil.disk_usage(SHARED).total / 1e9 < LEAST_SHARED_GB:
+        size = shutil.disk_usage(SHARED).total / 1e6
+        cure = "start the container with `--ipc=host` or `--shm-size=8g`"
+        found.append(driver.Problem(f"{SHARED} has {size:.0f} MB, and a model server needs more", cure, blocks=False))
+    if device == "cuda" and not (shutil.which("gcc") or shutil.which("cc")):
+        cure = "on Debian and Ubuntu: apt install build-essential"
+        found.append(
+            driver.Problem("no C compiler is found, and Triton compiles its kernels with one", cure, blocks=True)
+        )
+    cache = cache_root()
+    place = next(p for p in (cache, *cache.parents) if p.exists())
+    if not os.access(place, os.W_OK):
+        cure = "export TUNESERVE_CACHE=/a/folder/of/yours"
+        found.append(driver.Problem(f"{place} cannot be written to, and prepared data are kept in {cache}", cure, True))
+    return found
 
 
 def memory_gb() -> float:

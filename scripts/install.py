@@ -1,4 +1,4 @@
-"""Makes the project's environment in .venv: `bash scripts/setup.sh [--dev]`.
+"""Makes the project's environment in .venv: `bash scripts/setup.sh [--dev] [--mirror tuna|aliyun]`.
 
 Looks first (driver, cards, disk), then installs what the pinned list has and .venv has not, then checks that every
 build is the one that was meant and imports what trains and serves (scripts/install_checks.py). Only then it writes the
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -37,6 +37,15 @@ BATCH = 30
 PIP = (str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "--disable-pip-version-check")
 PYTHONS = ("python3.12", "python3.11", "python3.13", "python3")
 """Where an interpreter is looked for, as in setup.sh, which has found at least one that fits."""
+MIRRORS = {
+    "tuna": "https://pypi.tuna.tsinghua.edu.cn/simple",
+    "aliyun": "https://mirrors.aliyun.com/pypi/simple",
+}
+"""Public mirrors of PyPI in China, by the name that `--mirror` takes."""
+CPU_TORCH_MIRROR = "https://mirrors.aliyun.com/pytorch-wheels/cpu/"
+"""Where PyTorch's CPU builds are mirrored in China; a mirror of PyPI has the CUDA builds only."""
+PATIENCE = {"PIP_RETRIES": "10", "PIP_TIMEOUT": "60", "PIP_RESUME_RETRIES": "10", "UV_HTTP_TIMEOUT": "300"}
+"""What a slow or broken line needs; downloads of several GB are gone on with, not begun again."""
 PYTHON_VERSIONS = ((3, 11), (3, 12), (3, 13))
 
 
@@ -44,8 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Makes the environment and returns the exit code; what stands in the way is one message with its next step."""
     parser = argparse.ArgumentParser(prog="bash scripts/setup.sh", description="Makes the environment in .venv.")
     parser.add_argument("--dev", action="store_true", help="with what the tests and the checks need")
+    parser.add_argument("--mirror", default=os.environ.get("TUNESERVE_MIRROR"), help="tuna or aliyun; else pip's own")
     options = parser.parse_args(arguments)
     try:
+        choose_mirror(options.mirror, os.environ)
         set_up(options.dev)
     except TuneserveError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -91,6 +102,28 @@ def set_up(dev: bool) -> None:
     chosen = asked is not None or (stamp is not None and stamp.chosen)
     write_stamp(Stamp(device, chosen, dev, key(lists)))
     say(f"ready for {device} after {time.monotonic() - started:.0f} s")
+
+
+def choose_mirror(name: str | None, environ: MutableMapping[str, str]) -> None:
+    """Points pip and uv to a mirror by its name, and makes both patient; without a name their own settings count.
+
+    Raises:
+        ConfigError: there is no mirror of that name.
+    """
+    for variable, value in PATIENCE.items():
+        environ.setdefault(variable, value)
+    if not name:
+        return
+    if name not in MIRRORS:
+        raise ConfigError(
+            f"--mirror {name}: no such mirror here",
+            f"one of: {', '.join(MIRRORS)}; any other by pip's own setting, PIP_INDEX_URL",
+        )
+    environ["PIP_INDEX_URL"] = environ["UV_DEFAULT_INDEX"] = MIRRORS[name]
+    # Only the index that was asked for is asked; folders of wheels stay.
+    environ["PIP_EXTRA_INDEX_URL"] = ""
+    if CPU_TORCH_MIRROR not in environ.get("PIP_FIND_LINKS", ""):
+        environ["PIP_FIND_LINKS"] = f"{environ.get('PIP_FIND_LINKS', '')} {CPU_TORCH_MIRROR}".strip()
 
 
 def say(text: str) -> None:

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Make the project's own environment in .venv: `bash scripts/setup.sh [--dev]`. Does nothing when it is up to date; when
-# it was stopped it goes on where it was. What it does is in scripts/install.py.
+# Make the project's own environment in .venv: `bash scripts/setup.sh [--dev] [--mirror tuna|aliyun]`. Does nothing when it
+# is up to date; when it was stopped it goes on where it was. What it does is in scripts/install.py.
 #
+# In China: --mirror tuna (or TUNESERVE_MIRROR=tuna, which `bash scripts/demo.sh` follows too).
 # TUNESERVE_DEVICE=cpu|cuda overrides what nvidia-smi says; PYTHON names the interpreter (3.11 to 3.13).
 # pip's own settings (PIP_INDEX_URL, pip.conf, PIP_FIND_LINKS) are honoured, so a mirror works as usual.
 set -euo pipefail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from configs import child
-from configs.console import detail, shell
+from configs.console import INSTALL, detail, shell
 from configs.errors import TuneserveError
 from configs.rundir import Inputs, RunDir, as_json
 from scripts.debugging import debugging
@@ -51,8 +52,11 @@ def run_child(stage: str, command: Sequence[str]) -> None:
 
     Raises:
         StageFailed: with the child's exit code; the child has printed the error.
-        TuneserveError: the child was killed.
+        TuneserveError: the child was killed, or its packages are not installed.
     """
+    needed = ("tokenizers", "pyarrow") if stage == "check" else ("tokenizers", "pyarrow", "torch", "unsloth", "trl")
+    if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
+        raise TuneserveError(f"{', '.join(missing)} not installed here, and `{stage}` needs it", INSTALL)
     detail(shell(*command))
     code = child.run_child([*command, *(["--debug"] if debugging() else [])], dict(os.environ))
     if code == -signal.SIGKILL:

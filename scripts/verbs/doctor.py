@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import sys
@@ -13,7 +14,7 @@ import typer
 from rich.table import Table
 
 from configs import driver, pins
-from configs.console import asked_for, console, mark, paint, plain, print_json, tables
+from configs.console import asked_for, console, mark, paint, plain, print_json, shell, tables
 from configs.errors import EXIT_FAILED, without_credentials
 from configs.gpus import visible_cards
 from scripts import environment
@@ -41,23 +42,30 @@ def doctor(
     )
     for package in pins.stack(device):
         packages.add_row(package.name, package.installed or "-", package.pinned or "-", mark(package.agrees))
-        if not package.agrees:
-            problems.append(driver.Problem(str(package), _setup(device), blocks=True))
+    differing = [str(package) for package in pins.disagreements(device)]
+    if made_for is None:
+        alone = "this is the command line alone: neither a trainer nor a server is installed beside it"
+        problems.append(driver.Problem(alone, _setup(device), blocks=True))
+    else:
+        problems += [driver.Problem(found, _setup(device), blocks=True) for found in differing]
     tables.print(packages)
     for name in pins.MEDIA if device == "cpu" else ():
         if version := pins.installed(name):
             found = f"{name} {version} is installed; beside a CPU torch it breaks the import of Unsloth"
             problems.append(driver.Problem(found, f"{sys.executable} -m pip uninstall {name}", blocks=True))
+    problems += environment.problems(folder, device)
     if asked_for("json"):
         print_json("problems", [asdict(problem) for problem in problems])
     if not problems:
         console.print(paint("\n[green]Everything agrees.[/green]"))
         return
     console.print(paint("\n[bold]What to do[/bold]"))
-    for problem in problems:
+    for number, problem in enumerate(problems):
         sign = "[red]✗[/red]" if problem.blocks else "[yellow]![/yellow]"
         console.print(paint(f"  {sign} {{}}", problem.message))
-        if problem.next_step:
+        # One cure for several lines stands below the last of them.
+        repeated = number + 1 < len(problems) and problems[number + 1].next_step == problem.next_step
+        if problem.next_step and not repeated:
             console.print(paint("    [bold]next:[/bold] {}", problem.next_step))
     if any(problem.blocks for problem in problems):
         raise typer.Exit(EXIT_FAILED)
@@ -88,4 +96,9 @@ def _setup(device: pins.Kind) -> str:
     """The command that makes an environment what it should be, in a checkout or beside a wheel."""
     if (pins.LISTS.parent / "setup.sh").is_file():
         return f"TUNESERVE_DEVICE={device} bash scripts/setup.sh"
-    return f"{sys.executable} -m pip install --no-deps -r {pins.LISTS / f'{device}.txt'}"
+    packages = pins.LISTS / f"{device}.txt"
+    # An environment that uv made has no pip of its own.
+    if importlib.util.find_spec("pip") is None:
+        backend = ["--torch-backend", "cpu"] if device == "cpu" else []
+        return shell("uv", "pip", "install", "--python", sys.executable, *backend, "--no-deps", "-r", packages)
+    return shell(sys.executable, "-m", "pip", "install", "--no-deps", "-r", packages)

@@ -16,6 +16,7 @@ from configs.console import (
     console,
     detail,
     done,
+    guarded,
     mark,
     note,
     paint,
@@ -117,3 +118,19 @@ def test_quiet_leaves_results_and_warnings(capsys: pytest.CaptureFixture[str], m
     monkeypatch.setenv(OUTPUT, "verbose")
     detail("python -m trainer")
     assert "python -m trainer" in capsys.readouterr().out
+
+
+def test_a_package_that_is_missing_is_an_error_with_a_next_step(capsys: pytest.CaptureFixture[str]) -> None:
+    def action() -> None:
+        raise ModuleNotFoundError("No module named 'tokenizers.x'", name="tokenizers.x")
+
+    assert guarded(action, debug=False) == 1
+    said = capsys.readouterr().err
+    assert "tokenizers is not installed here" in said
+    assert "tuneserve doctor" in said
+
+    def ours() -> None:
+        raise ModuleNotFoundError("No module named 'trainer.gone'", name="trainer.gone")
+
+    with pytest.raises(ModuleNotFoundError):
+        guarded(ours, debug=False)

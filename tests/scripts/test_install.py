@@ -292,3 +292,28 @@ def test_too_little_disk_is_said_first(monkeypatch: pytest.MonkeyPatch, device: 
     assert "larger disk" in refused.value.next_step
     monkeypatch.setattr(install.shutil, "disk_usage", lambda at: usage._replace(free=int(20e9)))
     install.check_disk(device, first=True)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["tuna", "aliyun"])
+def test_a_mirror_by_its_name_is_asked_alone(name: str) -> None:
+    environ = {
+        "PIP_INDEX_URL": "https://other/simple",
+        "PIP_EXTRA_INDEX_URL": "https://more/simple",
+        "PIP_RETRIES": "3",
+    }
+    install.choose_mirror(name, environ)
+    assert environ["PIP_INDEX_URL"] == environ["UV_DEFAULT_INDEX"] == install.MIRRORS[name]
+    assert environ["PIP_INDEX_URL"].startswith("https://")
+    assert environ["PIP_EXTRA_INDEX_URL"] == ""
+    assert install.CPU_TORCH_MIRROR in environ["PIP_FIND_LINKS"].split()
+    assert environ["PIP_RETRIES"] == "3"
+    assert int(environ["PIP_RESUME_RETRIES"]) > 0
+
+
+def test_without_a_mirror_the_users_settings_stand_and_a_wrong_name_is_refused() -> None:
+    environ = {"PIP_INDEX_URL": "https://mine/simple"}
+    install.choose_mirror(None, environ)
+    assert environ["PIP_INDEX_URL"] == "https://mine/simple"
+    assert "PIP_FIND_LINKS" not in environ
+    with pytest.raises(TuneserveError, match=r"--mirror tsinghua: no such mirror here\n.*tuna, aliyun"):
+        install.choose_mirror("tsinghua", {})

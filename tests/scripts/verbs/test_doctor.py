@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from configs import pins
+from scripts import environment
+from scripts.verbs import doctor
 from tests.configs.nvidia_smi import A100, V100, fake_smi
 from tests.scripts.conftest import CLI, ROOT
 
@@ -107,3 +109,32 @@ def test_check_for_another_machine_does_not_look_at_this_ones_driver(tmp_path: P
 def test_the_interpreter_of_these_tests_reads_its_own_stamp() -> None:
     assert pins.made_for() == pins.server_device()
     assert (Path(sys.prefix) / "bin").is_dir()
+
+
+def test_memory_disk_and_tools_each_have_their_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "memory_gb", lambda: 3.0)
+    monkeypatch.setattr(environment, "free_disk_gb", lambda folder: 2.0)
+    monkeypatch.setattr(environment, "LEAST_SHARED_GB", 1e6)
+    monkeypatch.setattr(environment.shutil, "which", lambda name: None)
+    monkeypatch.setattr(environment, "cache_root", lambda: Path("/proc/nowhere"))
+    monkeypatch.setattr(environment.os, "access", lambda path, mode: False)
+    found = environment.problems(tmp_path, "cuda")
+    assert len(found) == 5
+    assert all(problem.next_step for problem in found)
+    assert [problem.blocks for problem in found] == [False, False, False, True, True]
+    assert len(environment.problems(tmp_path, "cpu")) == 4
+
+
+def test_a_machine_with_everything_has_nothing_to_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "memory_gb", lambda: 64.0)
+    monkeypatch.setattr(environment, "free_disk_gb", lambda folder: 500.0)
+    monkeypatch.setattr(environment.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert environment.problems(tmp_path, "cuda") == []
+
+
+def test_without_pip_the_cure_is_uvs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor.pins, "LISTS", tmp_path / "requirements")
+    assert doctor._setup("cpu").startswith(f"{sys.executable} -m pip install --no-deps -r ")
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    expected = f"uv pip install --python {sys.executable} --no-deps -r {tmp_path}/requirements/cuda.txt"
+    assert doctor._setup("cuda") == expected
