@@ -279,6 +279,8 @@ class Plan(HandedOver):
     """Whether activations are recomputed, and by whom."""
     kept_layers: int = 0
     """Layers that keep their activations although the others recompute them."""
+    turned_copy: bool = False
+    """Whether weights in FP8 are held a second time, with rows and columns changed, for the backward pass."""
     dtype: Literal["bfloat16", "float16", "float32"]
     """Number format of weights and activations."""
     optimizer: str
@@ -298,6 +300,7 @@ class Plan(HandedOver):
         return (
             f"{self.rows_per_step} rows a step = {self.micro_batch} x {self.accumulation}, {laid_out}; {self.dtype}, "
             f"checkpointing {self.checkpointing}{f' but for {self.kept_layers} layers' if self.kept_layers else ''}, "
+            f"{'two copies of the weights in FP8, ' if self.turned_copy else ''}"
             f"{self.optimizer} at {self.learning_rate:.3g}"
             f"{', steps recorded as CUDA graphs' if self.graphs else ''}"
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unsloth  # isort: skip
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,12 @@ from unsloth import FastLanguageModel
 from configs.handover import Plan, UnslothFacts
 from configs.schema import RunConfig
 from trainer.plan.estimate import Checkpointing
-from trainer.sft.unsloth import kept_layers, runs_fused_lora
+from trainer.sft.fp8_linear import Fp8Config, Fp8Linear
+from trainer.sft.own_lora import put_in_place
+from trainer.sft.unsloth import kept_layers, loaded_by, runs_fused_lora
+
+OWN_LORA = {"16bit": True, "8bit": True, "4bit": True}
+"""Whether the adapters run by our own functions on a GPU, by how the base is held; else by Unsloth's."""
 
 
 def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any, Any]:
@@ -35,18 +41,20 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
     full = config.train.method == "full"
     recompute: dict[Checkpointing, bool | str] = {"unsloth": "unsloth", "on": True, "off": False}
     checkpointing = recompute[plan.checkpointing]
-    model, tokenizer = FastLanguageModel.from_pretrained(
-        model_name=str(folder),
-        max_seq_length=longest,
-        dtype=getattr(torch, plan.dtype),
-        load_in_4bit=precision == "4bit" and not full,
-        load_in_8bit=precision == "8bit" and not full,
-        load_in_16bit=precision == "16bit" and not full,
-        full_finetuning=full,
-        use_gradient_checkpointing=checkpointing,
-        local_files_only=True,
-        trust_remote_code=False,
-    )
+    fp8 = {"quantization_config": Fp8Config()} if precision == "8bit" and not full else {}
+    with loaded_by(**fp8) if fp8 else nullcontext():
+        model, tokenizer = FastLanguageModel.from_pretrained(
+            model_name=str(folder),
+            max_seq_length=longest,
+            dtype=getattr(torch, plan.dtype),
+            load_in_4bit=precision == "4bit" and not full,
+            load_in_16bit=precision == "16bit" and not full,
+            full_finetuning=full,
+            use_gradient_checkpointing=checkpointing,
+            local_files_only=True,
+            trust_remote_code=False,
+            **fp8,
+        )
     if full:
         return model, tokenizer
     lora = config.lora
@@ -66,6 +74,8 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
         # On a CPU Unsloth does not know the word.
         **({"checkpoint_skip_layers": plan.kept_layers} if plan.kept_layers else {}),
     )
+    if model.device.type == "cuda" and OWN_LORA[precision]:
+        put_in_place(model, plan.turned_copy)
     return model, tokenizer
 
 
@@ -98,9 +108,9 @@ def loaded_precision(model: Any) -> Literal["16bit", "8bit", "4bit"]:
     kinds = {type(module).__name__ for module in model.modules()}
     if "Linear4bit" in kinds:
         return "4bit"
-    return "8bit" if "Linear8bitLt" in kinds else "16bit"
+    return "8bit" if Fp8Linear.__name__ in kinds else "16bit"
 
 
 def patched_layers(model: Any) -> dict[str, int]:
-    """Layers that run Unsloth's fused LoRA kernels, by what they are put in the place of."""
+    """Layers that run fused LoRA functions, Unsloth's or ours, by what they are put in the place of."""
     return dict(Counter(name for module in model.modules() for name in runs_fused_lora(module)))

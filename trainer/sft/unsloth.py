@@ -23,6 +23,26 @@ def stack_versions() -> str:
 
 
 @contextmanager
+def loaded_by(quantization_config: Any) -> Iterator[None]:
+    """Within the block, transformers loads causal language models with this quantization configuration.
+
+    Unsloth hands on what it is given on a GPU; on a CPU it drops it.
+    """
+    from transformers import AutoModelForCausalLM
+
+    own = AutoModelForCausalLM.from_pretrained
+
+    def loading(*args: Any, **options: Any) -> Any:
+        return own(*args, **{"quantization_config": quantization_config} | options)
+
+    AutoModelForCausalLM.from_pretrained = loading
+    try:
+        yield
+    finally:
+        AutoModelForCausalLM.from_pretrained = own
+
+
+@contextmanager
 def attention_by(attend: Attend) -> Iterator[None]:
     """Within the block, Unsloth's layers on a GPU attend by this function."""
     # On a CPU Unsloth leaves the layers to transformers, and this module cannot be imported.
@@ -65,7 +85,7 @@ def vouch_for_length(rows: Any, longest: int) -> None:
 
 
 def runs_fused_lora(module: torch.nn.Module) -> list[str]:
-    """Which of `qkv`, `o` and `mlp` Unsloth put its fused LoRA kernels in the place of, on this instance."""
+    """Which of `qkv`, `o` and `mlp` run fused LoRA functions on this instance, Unsloth's or ours."""
     found = []
     for name in ("apply_qkv", "apply_o"):
         fast = vars(module).get(name)
@@ -75,6 +95,34 @@ def runs_fused_lora(module: torch.nn.Module) -> list[str]:
     if forward is not None and "lora_mlp" in getattr(forward, "__name__", ""):
         found.append("mlp")
     return found
+
+
+def is_swiglu(mlp: torch.nn.Module) -> bool:
+    """Whether Unsloth put its LoRA function for SwiGLU in the place of an MLP's forward pass."""
+    return getattr(vars(mlp).get("forward"), "__name__", "") == "apply_lora_mlp_swiglu"
+
+
+def without_fused_lora(attention: torch.nn.Module, mlp: torch.nn.Module) -> None:
+    """Leaves the layers' projections to PEFT."""
+    from unsloth.models import llama
+
+    attention.apply_qkv, attention.apply_o = llama.original_apply_qkv, llama.original_apply_o
+    vars(mlp).pop("forward", None)
+
+
+def dequantize(weight: torch.Tensor, state: Any) -> torch.Tensor:
+    """A 4-bit weight of bitsandbytes in 16 bits, (outputs, inputs), by Unsloth's kernel."""
+    from unsloth.kernels.utils import fast_dequantize
+
+    unpacked: torch.Tensor = fast_dequantize(weight, state, use_global_buffer=True)
+    return unpacked
+
+
+def swiglu_kernels() -> tuple[Callable[..., torch.Tensor], Callable[..., tuple[torch.Tensor, ...]]]:
+    """Unsloth's SwiGLU and its backward pass, for matrices (tokens, width); see `trainer.sft.lora_functions`."""
+    from unsloth.kernels.swiglu import swiglu_DWf_DW_dfg_kernel, swiglu_fg_kernel
+
+    return lambda gate, up: swiglu_fg_kernel(gate[None], up[None])[0], swiglu_DWf_DW_dfg_kernel
 
 
 def kept_layers(model: torch.nn.Module) -> int:
