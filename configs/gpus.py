@@ -47,6 +47,11 @@ class Device:
         """Whether bf16 is computed in hardware, fast enough to train in: compute capability 8 and later."""
         return self.capability is not None and self.capability >= (8, 0)
 
+    @property
+    def fp8(self) -> bool:
+        """Whether the tensor cores multiply 8-bit floating-point numbers: Ada, Hopper and later."""
+        return self.capability is not None and self.capability >= (8, 9)
+
 
 @dataclass(frozen=True)
 class Card:

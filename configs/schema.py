@@ -179,7 +179,7 @@ class TrainConfig(Section):
     method: Literal["lora", "full"] = "lora"
     """LoRA, or every weight."""
     precision: Literal["16bit", "8bit", "4bit"] = "16bit"
-    """How the base is held during training: bf16 (fp16 where the GPU has no bf16), LLM.int8, or NF4."""
+    """How the base is held in training: bf16 (fp16 where the GPU has no bf16), FP8 (Ada, Hopper and later), or NF4."""
     plan: Literal["auto", "manual"] = "auto"
     """`auto` picks layout and checkpointing for the GPU at hand; `manual` takes what is written below."""
     rows_per_step: Positive | Literal["auto"] = 8

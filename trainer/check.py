@@ -42,7 +42,7 @@ from trainer.data.selfmade import ASSUMED_TOKENS, plan_in_words, planned
 from trainer.data.tally import Tally
 from trainer.data.template import ChatCodec
 from trainer.plan.candidates import Candidate, candidates
-from trainer.plan.layout import count_steps, make_plan, precision_warning, predicted_layout
+from trainer.plan.layout import count_steps, make_plan, no_fp8, precision_warning, predicted_layout
 from trainer.plan.optimizers import choose_optimizer, state_bytes
 from trainer.plan.rate import rate_warning
 from trainer.plan.serving import gguf_gb, servable
@@ -109,10 +109,12 @@ def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = Fals
         note(plan_in_words(written, config))
     lengths += [min(ASSUMED_TOKENS, config.data.max_length)] * written.train
     refusals = _evaluation(config, prepared.folder)
+    refusals += _precision(config, device)
     try:
         shape = ModelShape.load(model)
     except UnknownShape as unknown:
         note(f"{unknown.message}; the plan, disk and serving are not predicted", good=False)
+        _raise(refusals)
         return
     refusals += _plan(config, model, shape, lengths, device, every_layout)
     refusals += _serving(config, shape, report.longest_row, device)
@@ -144,11 +146,17 @@ def _check_without_model(
     )
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(known), encoding="utf-8")
-        refusals = _plan(config, Path(folder), shape, lengths, device, every_layout)
+        refusals = _precision(config, device) + _plan(config, Path(folder), shape, lengths, device, every_layout)
     refusals += _serving(config, shape, max(lengths), device)
     refusals += _disk(config, shape, has_weights=False)
     _raise(refusals)
     note("this recipe is planned to train and to be served; check it again once the model can be reached", good=True)
+
+
+def _precision(config: RunConfig, device: Device) -> list[Refusal]:
+    """A refusal where the GPU cannot hold the base as the recipe asks."""
+    refused = no_fp8(config.train, device)
+    return [Refusal(refused.message, refused.next_step)] if refused else []
 
 
 def _raise(refusals: Sequence[Refusal]) -> None:
@@ -230,7 +238,7 @@ def _plan(
         why = "no GPU here: this is the CPU's plan" if device.kind == "cpu" else "this GPU does not tell its rates"
         note(f"{why}; `--gpu h100-80gb` plans for another machine")
         return []
-    precisions = ["16bit"] if train.method == "full" else ["16bit", "4bit", "8bit"]
+    precisions = ["16bit"] if train.method == "full" else ["16bit", *(["8bit"] if device.fp8 else []), "4bit"]
     table = candidates(train, config.lora, shape, lengths, device, precisions, plan.rows_per_step)  # type: ignore[arg-type]
     taken = next((c for c in table if _is(c, plan, config)), None)
     tables.print(render_table(table, taken, device, every_layout))
@@ -239,8 +247,9 @@ def _plan(
 
 def _is(candidate: Candidate, plan: Plan, config: RunConfig) -> bool:
     precision = "16bit" if config.train.method == "full" else config.train.precision
-    asked = (precision, plan.checkpointing, plan.micro_batch, plan.kept_layers)
-    return (candidate.precision, candidate.checkpointing, candidate.micro_batch, candidate.kept_layers) == asked
+    asked = (precision, plan.checkpointing, plan.micro_batch, plan.kept_layers, plan.turned_copy)
+    found = (candidate.precision, candidate.checkpointing, candidate.micro_batch)
+    return (*found, candidate.kept_layers, candidate.turned_copy) == asked
 
 
 def _does_not_fit(table: Sequence[Candidate], taken: Candidate, device: Device) -> Refusal:

@@ -11,7 +11,8 @@ alone. Ours, from the same adapter with random B matrices, as in the middle of t
     contaminated  rows end to end whose boundaries are forgotten: must break the bounds, or they would catch nothing
 
 Prints the relative difference of the losses and the cosine between the gradients; exit code 1 where one of the first
-three breaks the bounds of 0.5 % and 0.999, or the last keeps them.
+three breaks the bounds of 0.5 % and 0.999, or the last keeps them. In 4 bits the reference holds its base in
+bitsandbytes' NF4 too. In 8 bits it holds it in 16: what FP8 costs is part of the difference, and the bounds are wider.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from rich.console import Console
 
 from scripts.bench.child import must_run
 
-LOSS_BOUND, COSINE_BOUND = 0.005, 0.999
+BOUNDS = {"16bit": (0.005, 0.999), "8bit": (0.02, 0.97), "4bit": (0.005, 0.999)}
+"""Largest relative difference of the losses and least cosine of the gradients, by how our base is held."""
 PARTS = ("ours", "reference")
 CONTAMINATED = "contaminated"
 
@@ -41,7 +43,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="JSON list of instruction/output rows")
     parser.add_argument("--out", type=Path, required=True, help="folder for adapter and gradients")
     parser.add_argument("--rows", type=int, default=8, help="rows of the step")
-    parser.add_argument("--precision", choices=["16bit", "4bit"], default="16bit", help="how the base is held")
+    parser.add_argument("--precision", choices=BOUNDS, default="16bit", help="how the base is held")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -52,10 +54,10 @@ def main() -> int:
         os._exit(0)
     for part in PARTS:
         must_run("scripts.bench.same_step", [*sys.argv[1:], "--part", part])
-    return compare(options.out)
+    return compare(options.out, BOUNDS[options.precision])
 
 
-def compare(out: Path) -> int:
+def compare(out: Path, bounds: tuple[float, float] = BOUNDS["16bit"]) -> int:
     """Prints every way of ours against the reference; 1 where a bound is broken."""
     from safetensors.torch import load_file
 
@@ -69,7 +71,7 @@ def compare(out: Path) -> int:
         found = load_file(out / f"ours-{way}.safetensors")
         relative = abs(loss / wanted - 1)
         alike = cosine([found[n] for n in names], [truth[n] for n in names])
-        good = (relative <= LOSS_BOUND and alike >= COSINE_BOUND) != (way == CONTAMINATED)
+        good = (relative <= bounds[0] and alike >= bounds[1]) != (way == CONTAMINATED)
         broken |= not good
         meant = " (meant to be caught)" if way == CONTAMINATED else ""
         console.print(

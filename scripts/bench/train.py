@@ -1,6 +1,6 @@
 """Training speed and memory on the same rows: TRL + PEFT, Unsloth as its tutorials write it, and ours.
 
-    python -m scripts.bench.train --model DIR --data rows.json --out DIR [--only NAMES] [--precision 4bit] [--long 2048]
+    python -m scripts.bench.train --model DIR --data rows.json --out DIR [--only NAMES] [--precision 8bit] [--long 2048]
     python -m scripts.bench.train --tiny --out DIR
 
 The rows are a JSON list of `instruction` (and `input`) with `output`. Every contestant runs in a process of its own,
@@ -79,6 +79,8 @@ def main() -> None:
         passed += ["--long", str(options.long), "--rows-per-micro-batch", str(options.rows_per_micro_batch)]
         passed += ["--memory-gb", str(options.memory_gb)]
         passed += ["--rows-per-step", str(options.rows_per_step), "--micro-batch", str(options.micro_batch)]
+        passed += ["--lora", options.lora] if options.lora else []
+        passed += ["--turned-copy", options.turned_copy] if options.turned_copy else []
         passed += ["--profile"] if options.profile else []
         results[name] = run_child("scripts.bench.train", passed, result, limit_s=options.limit_s)
         console.print(name, results[name], soft_wrap=True)
@@ -95,12 +97,21 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(CONTESTANTS), help="contestants, with commas")
     parser.add_argument("--steps", type=int, default=16, help="optimizer steps, warm-up included")
     parser.add_argument("--warmup", type=int, default=4, help="of them, left out of the figures")
-    parser.add_argument("--precision", choices=["16bit", "4bit"], default="16bit")
+    parser.add_argument(
+        "--precision",
+        choices=["16bit", "8bit", "4bit"],
+        default="16bit",
+        help="how the base is held; 8bit is ours alone",
+    )
+    parser.add_argument(
+        "--lora", choices=["own", "library"], help="whose LoRA functions ours runs by; as the trainer does if not given"
+    )
     parser.add_argument("--long", type=int, default=0, help="lay rows together until they have about this many tokens")
     parser.add_argument("--rows-per-micro-batch", type=int, default=BATCH, help="of trl and unsloth")
     parser.add_argument("--rows-per-step", type=int, default=BATCH * ACCUMULATION, help="of ours")
     parser.add_argument("--micro-batch", type=int, default=0, help="of ours, without recomputation; 0: as planned")
     parser.add_argument("--memory-gb", type=float, default=0, help="train as on a card with this much; 0: all there is")
+    parser.add_argument("--turned-copy", choices=["yes", "no"], help="of weights in FP8, whatever is planned")
     parser.add_argument("--limit-s", type=float, default=240, help="time for each contestant")
     parser.add_argument("--profile", action="store_true", help="profile three steps of each; spoils its own figures")
     parser.add_argument("--tiny", action="store_true", help="embedded model, few steps, CPU or GPU")
@@ -234,6 +245,7 @@ def unsloth_model(options: argparse.Namespace, tokenizer: Any) -> tuple[Any, Any
 def ours(options: argparse.Namespace, rows: Rows) -> dict[str, Any]:
     """This project's data stage, plan and trainer."""
     from trainer.sft.loop import TrainingRun  # isort: skip - imports unsloth
+    import trainer.sft.model as model_of
     from configs.rundir import RunDir
     from configs.schema import RunConfig
     from scripts.bench.training_run import measure
@@ -284,6 +296,10 @@ def ours(options: argparse.Namespace, rows: Rows) -> dict[str, Any]:
         device = replace(device, memory_gb=options.memory_gb)
     layout = predicted_layout(config, options.model, lengths, device)
     plan = make_plan(config.train, config.lora, lengths, device, layout)
+    if options.lora:
+        model_of.OWN_LORA = dict.fromkeys(model_of.OWN_LORA, options.lora == "own")
+    if options.turned_copy:
+        plan = plan.model_copy(update={"turned_copy": options.turned_copy == "yes"})
     if options.child == "ours-8-recomputed":
         plan = plan.model_copy(update={"kept_layers": 0})
     # Sizes are recorded one by one: the first steps of a run are not like the rest.

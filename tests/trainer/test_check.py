@@ -72,7 +72,7 @@ def test_what_check_always_shows(
     write_jsonl(tmp_path / "rows.jsonl", shop_rows(30))
     keys = f"name: x\nmodel: {DEMO_MODEL}\noutput_dir: {tmp_path}\ndata: rows.jsonl\ntrain: {{max_steps: 30}}\n"
     (tmp_path / "x.yaml").write_text(keys, encoding="utf-8")
-    check.check(tmp_path / "x.yaml", 20, "t4")
+    check.check(tmp_path / "x.yaml", 20, "rtx4090")
     shown = capsys.readouterr().out
     assert "versions: unsloth" in shown
     assert "all as pinned" in shown
@@ -81,6 +81,21 @@ def test_what_check_always_shows(
     # The advice names the key that counts.
     assert "train.max_steps=100" in shown
     assert "Give train.epochs" not in shown
+
+
+def test_eight_bits_are_refused_for_a_card_without_them_and_are_not_in_its_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TUNESERVE_CACHE", str(tmp_path / "cache"))
+    write_jsonl(tmp_path / "rows.jsonl", shop_rows(30))
+    keys = f"name: x\nmodel: {DEMO_MODEL}\noutput_dir: {tmp_path}\ndata: rows.jsonl\ntrain: {{precision: 8bit}}\n"
+    (tmp_path / "x.yaml").write_text(keys, encoding="utf-8")
+    assert check.main([str(tmp_path / "x.yaml"), "--gpu", "a100-80gb"]) == 2
+    shown = capsys.readouterr()
+    assert "a100-80gb has no FP8 (compute capability 8.0" in shown.err
+    assert "set train.precision=4bit" in shown.err
+    assert "8bit" not in shown.out.partition("Memory and time")[2]
+    assert check.main([str(tmp_path / "x.yaml"), "--gpu", "l20"]) == 0
 
 
 def test_a_run_that_would_have_nothing_to_ask_is_refused_before_training(

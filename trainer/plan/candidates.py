@@ -64,6 +64,8 @@ class Candidate:
     """Whether steps are recorded as CUDA graphs."""
     kept_layers: int = 0
     """Layers that keep their activations although the others recompute them."""
+    turned_copy: bool = False
+    """Whether weights in FP8 are held a second time for the backward pass."""
 
     @property
     def fits(self) -> bool:
@@ -120,12 +122,15 @@ def candidates(
                 laid = batches
                 if gpu.bf16 and not why_not_recorded(train, lora, precision, checkpointing, useful / count):
                     setup, laid = replace(setup, recorded=True), filled(batches, steps)
-                for each in [setup, *keeping(setup, laid, gpu)]:
+                held = [
+                    replace(setup, turned_copy=twice) for twice in ((False, True) if precision == "8bit" else (False,))
+                ]
+                for each in [s for one in held for s in (one, *keeping(one, laid, gpu))]:
                     memory, step_s = estimate_memory(each, laid, gpu), estimate_time(each, laid, gpu).step_s
                     found.append(
                         Candidate(
                             precision, checkpointing, rows_per_step, micro_batch, memory, step_s, steps,
-                            useful / step_s, usable_gb(gpu), each.recorded, each.kept_layers,
+                            useful / step_s, usable_gb(gpu), each.recorded, each.kept_layers, each.turned_copy,
                         )
                     )  # fmt: skip
     return found
@@ -197,8 +202,8 @@ def why_not_recorded(
     """
     if train.cuda_graphs == "off":
         return "train.cuda_graphs"
-    if train.method == "full" or precision == "8bit":
-        return "only an adapter on 16-bit or 4-bit weights is recorded"
+    if train.method == "full":
+        return "only an adapter is recorded"
     if lora.dropout or lora.dora or lora.modules_to_save or lora.bias != "none" or train.neftune_noise_alpha:
         return "only plain LoRA is recorded: no dropout, DoRA, bias, whole modules or NEFTune"
     if not train.padding_free:

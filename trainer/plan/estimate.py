@@ -2,7 +2,8 @@
 
 Memory, the peak that the allocator reserves on a GPU:
 
-    static   base weights + adapter with gradients and optimizer state + buffer for unpacked 4-bit weights + a constant
+    static   base weights + adapter with gradients and optimizer state + a constant
+             + a buffer for unpacked 4-bit weights, or for FP8 weights with rows and columns changed
     kept     what the layers keep for the backward pass: all of it, or with recomputation one input a layer or nothing
              on the GPU, but for the layers that are kept whole
     passing  the larger of the loss (logits of one chunk) and one layer's backward pass
@@ -12,7 +13,8 @@ Time of one optimizer step: the host issues the work while the GPU does it, and 
 
     host = micro-batches * layers * (time a layer) + tensors of the adapter * (time a tensor) + a constant
            (recorded as a CUDA graph: tensors of the adapter * (time a tensor), and a constant while the GPU waits)
-    gpu  = micro-batches' operations / rate + bytes of activations and of unpacked weights / bandwidth
+    gpu  = micro-batches' operations / rate + bytes of activations and of unpacked or turned weights / bandwidth
+           (products with weights in FP8 count a share of their operations)
 
 `calibration.json` holds the measured rows and the coefficients that `scripts/bench/calibrate.py` fitted to them.
 Other GPUs are scaled by their published rates and bandwidth; the host's share is taken as it was measured.
@@ -73,14 +75,18 @@ class Coefficients:
     traffic: float = 2.0
     """How often the activations kept without checkpointing travel between memory and processor."""
     unpacking: float = 1.5
-    """How often the bytes of 4-bit or 8-bit weights, packed and unpacked, travel, a pass."""
+    """How often the bytes of 4-bit weights, packed and unpacked, travel, a pass."""
+    fp8_speedup: float = 1.5
+    """How many times as fast the products with weights in FP8 are as those in 16 bits, rounding counted."""
+    turning: float = 1.0
+    """How often the bytes of FP8 weights travel, there and back, where a backward pass turns them."""
     # time on the host
     host_layer_ms: float = 5.0
     """Issuing one layer's forward and backward pass."""
     host_recompute: float = 0.5
     """More of it with checkpointing, as a share."""
     host_quantized: float = 0.1
-    """More of it with 4-bit or 8-bit weights, as a share."""
+    """More of it with 4-bit weights, as a share."""
     host_row_ms: float = 0.5
     """Issuing one layer's attention, forward and backward, for each further row that it takes by itself."""
     host_tensor_ms: float = 0.5
@@ -114,6 +120,8 @@ class Setup:
     """Whether steps are recorded as CUDA graphs."""
     kept_layers: int = 0
     """Layers that keep their activations although the others recompute them."""
+    turned_copy: bool = False
+    """Whether weights in FP8 are held a second time, with rows and columns changed, for the backward pass."""
 
     @property
     def recomputed(self) -> float:
@@ -220,10 +228,11 @@ def load_calibration(file: Path = CALIBRATION) -> Calibration:
     return Calibration(Coefficients(**content["coefficients"]), content["rows"])
 
 
-def weight_bytes(shape: ModelShape, precision: Precision) -> float:
+def weight_bytes(shape: ModelShape, precision: Precision, turned_copy: bool = False) -> float:
     """Bytes of the base weights in memory; embedding, output layer and norms stay in 16 bits."""
     rest = 2.0 * (shape.parameters - shape.linear_parameters)
-    return rest + shape.linear_parameters * {"16bit": 2.0, "8bit": 1.0, "4bit": NF4_BYTES}[precision]
+    each = {"16bit": 2.0, "8bit": 2.0 if turned_copy else 1.0, "4bit": NF4_BYTES}[precision]
+    return rest + shape.linear_parameters * each
 
 
 def usable_gb(gpu: Device) -> float:
@@ -239,11 +248,13 @@ def estimate_memory(setup: Setup, batches: Batches, gpu: Device, c: Coefficients
     """
     c = c or load_calibration().coefficients
     shape, tokens = setup.shape, batches.longest_tokens
-    weights = 2.0 * shape.parameters if setup.full else weight_bytes(shape, setup.precision)
+    weights = 2.0 * shape.parameters if setup.full else weight_bytes(shape, setup.precision, setup.turned_copy)
     # Adapters are held in fp32 with fp32 gradients; under full fine-tuning both have the weights' 16 bits.
     trained = setup.trained * ((2 if setup.full else 8) + state_bytes(setup.optimizer))
     largest = max(a * b for a, b in map(shape.widths, LINEAR_LAYERS))
-    other = c.constant_gb * 1e9 + (2 * largest if setup.precision != "16bit" else 0)
+    # One layer's weight unpacked, or the 8-bit weights of two layers, gate and up, turned together.
+    unpacked = setup.precision == "4bit" or (setup.precision == "8bit" and not setup.turned_copy)
+    other = c.constant_gb * 1e9 + (2 * largest if unpacked else 0)
     layer = tokens * shape.activation_bytes()
     one_input = 2 * tokens * shape.hidden
     backward = c.backward_factor * 2 * shape.intermediate * tokens
@@ -284,20 +295,23 @@ def estimate_time(setup: Setup, batches: Batches, gpu: Device, c: Coefficients |
     # Forward, and the gradient of the input; full fine-tuning computes that of the weights too. Recomputation leaves
     # the output layer out. The adapter's own products: forward and both gradients, 6 operations a parameter.
     products = shape.forward_flops() * (3 if setup.full else 2) + 2 * shape.linear_parameters * recomputed
+    if setup.precision == "8bit":
+        products -= 2 * shape.linear_parameters * passes * (1 - 1 / c.fp8_speedup)
     products += 0 if setup.full else 6 * setup.trained
     attention = shape.attention_flops() * (3.5 + recomputed)
     tokens = max(batches.tokens, batches.filled_tokens if setup.recorded else 0)
     operations = tokens * products + batches.pairs * attention
     rate = c.efficiency * gpu.tflops * 1e12
     # However few the tokens, every pass reads the weights.
-    reading = passes * 2 * shape.linear_parameters / (gpu.bandwidth_gb_s * 1e9)
+    reading = passes * (1 if setup.precision == "8bit" else 2) * shape.linear_parameters / (gpu.bandwidth_gb_s * 1e9)
     traffic = tokens * shape.layers * shape.activation_bytes() * c.traffic * (1 + recomputed / 3)
-    if setup.precision != "16bit":
-        packed = weight_bytes(shape, setup.precision) - weight_bytes(shape, "16bit") + 2 * shape.linear_parameters
-        traffic += c.unpacking * passes * (packed + 2 * shape.linear_parameters)
+    if setup.precision == "4bit":
+        traffic += c.unpacking * passes * (NF4_BYTES + 2) * shape.linear_parameters
+    elif setup.precision == "8bit" and not setup.turned_copy:
+        traffic += c.turning * 2 * shape.linear_parameters
     gpu_s = batches.count * (max(operations / rate, reading) + traffic / (gpu.bandwidth_gb_s * 1e9))
     layer_ms = c.host_layer_ms * (
-        1 + c.host_recompute * recomputed + (c.host_quantized if setup.precision != "16bit" else 0)
+        1 + c.host_recompute * recomputed + (c.host_quantized if setup.precision == "4bit" else 0)
     )
     # With recomputation the forward half of it is issued twice.
     layer_ms += c.host_row_ms * (batches.apart - 1) * (1 + recomputed / 2)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from configs.errors import ConfigError
 from configs.gpus import Device
 from configs.handover import Plan
 from configs.model_shape import ModelShape, UnknownShape
@@ -93,6 +94,7 @@ def make_plan(
         padding_free=padding_free,
         checkpointing=checkpointing,
         kept_layers=layout[0].kept_layers if layout is not None else 0,
+        turned_copy=layout[0].turned_copy if layout is not None else False,
         dtype=dtype,
         optimizer=optimizer,
         learning_rate=learning_rate,
@@ -138,13 +140,26 @@ def choose_learning_rate(train: TrainConfig, rows_per_step: int) -> tuple[float,
 
 
 def precision_warning(train: TrainConfig, device: Device) -> str | None:
-    """What to say where the base will not be held as `train.precision` asks; None where it will."""
+    """What to say of 8 bits on a CPU, which has no 8-bit products; None elsewhere."""
     if train.precision == "8bit" and train.method == "lora" and device.kind == "cpu":
         return (
-            "train.precision=8bit: Unsloth has no 8-bit base on a CPU and holds it unquantized in fp32; "
-            "train.precision=4bit works there"
+            "train.precision=8bit: a CPU rounds weights and activations as a GPU with FP8 does, and multiplies them in "
+            "fp32; that is for trying a recipe, train.precision=16bit is faster here"
         )
     return None
+
+
+def no_fp8(train: TrainConfig, device: Device) -> ConfigError | None:
+    """The refusal of 8 bits where the GPU has no 8-bit floating-point products; None where it has, and on a CPU."""
+    if train.precision != "8bit" or train.method == "full" or device.kind == "cpu" or device.fp8:
+        return None
+    assert device.capability is not None
+    capability = ".".join(map(str, device.capability))
+    return ConfigError(
+        f"train.precision=8bit: {device.name} has no FP8 (compute capability {capability}; FP8 came with 8.9: RTX 40, "
+        "L4, L20, L40S, H20, H100)",
+        "set train.precision=4bit, or 16bit where it fits",
+    )
 
 
 def choose_padding_free(wanted: bool, device: Device) -> tuple[bool, str]:

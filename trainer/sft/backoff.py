@@ -79,6 +79,7 @@ def halved(plan: Plan) -> Plan | None:
             "micro_batch": micro_batch,
             "accumulation": plan.rows_per_step // micro_batch,
             "kept_layers": 0,
+            "turned_copy": False,
             "reasons": plan.reasons | {"micro_batch": why},
         }
     )

@@ -1,6 +1,7 @@
 """Triton kernels of `trainer.sft.fp8`. Imports Triton, which has no place on a machine without a GPU."""
 
-from __future__ import annotations
+# Triton reads the signatures itself: only `tl.constexpr` means something there.
+# mypy: disable-error-code="no-untyped-def"
 
 import triton
 import triton.language as tl
@@ -24,7 +25,9 @@ def _largest(found, source, width, channel_scales, SCALED: tl.constexpr, BLOCK: 
 
 
 @triton.jit
-def _round(source, out, width, channel_scales, inverse, SCALED: tl.constexpr, LARGEST: tl.constexpr, BLOCK: tl.constexpr):
+def _round(
+    source, out, width, channel_scales, inverse, SCALED: tl.constexpr, LARGEST: tl.constexpr, BLOCK: tl.constexpr
+):
     for start in range(0, width, BLOCK):
         at = start + tl.arange(0, BLOCK)
         values = tl.load(source + at, mask=at < width, other=0.0).to(tl.float32)

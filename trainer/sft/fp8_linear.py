@@ -1,7 +1,7 @@
 """A frozen linear layer whose weight is held in FP8, and how a model is loaded with such layers.
 
-A model is loaded tensor by tensor: a weight is rounded as soon as it is on the device, so that the 16-bit model is never
-there at once. The output layer, the embeddings and the norms stay as they are.
+A model is loaded tensor by tensor: a weight is rounded as soon as it is on the device, so that the 16-bit model is
+never there at once. The output layer, the embeddings and the norms stay as they are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ METHOD = "tuneserve_fp8"
 
 
 class Fp8Linear(torch.nn.Linear):
-    """A linear layer with `weight` in e4m3, (outputs, inputs), and `weight_scale` in fp32, (outputs, 1); not trained."""
+    """A linear layer with a frozen `weight` in e4m3, (outputs, inputs), and `weight_scale` in fp32, (outputs, 1)."""
 
     weight_scale: torch.Tensor
     compute_dtype: torch.dtype
@@ -39,7 +39,7 @@ class Fp8Linear(torch.nn.Linear):
     @classmethod
     def take_over(cls, linear: torch.nn.Linear) -> None:
         """Makes a linear layer whose weight is still to be loaded one of this kind."""
-        linear.compute_dtype = linear.weight.dtype  # type: ignore[assignment]
+        linear.compute_dtype = linear.weight.dtype
         scales = torch.empty(linear.out_features, 1, dtype=torch.float32, device=linear.weight.device)
         linear.register_buffer("weight_scale", scales)
         linear.__class__ = cls
@@ -63,7 +63,7 @@ class Fp8Config(QuantizationConfigMixin):
     """Asks transformers for `Fp8Linear` in the place of every linear layer but the output layer."""
 
     def __init__(self, **_: Any) -> None:
-        self.quant_method = METHOD  # type: ignore[assignment]
+        self.quant_method = METHOD
 
 
 @register_quantizer(METHOD)

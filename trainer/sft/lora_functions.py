@@ -24,7 +24,7 @@ from trainer.sft.base_products import BaseProduct
 Swiglu = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """gate, up (tokens, width) to silu(gate) * up."""
 SwigluBack = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
-"""Gradient of that, gate, up to that itself, the gradient of up, the gradient of gate; may write over what it is given."""
+"""Gradient of that, gate, up to that itself, the gradient of up, the gradient of gate; may write over its arguments."""
 
 
 class LoraGroup:

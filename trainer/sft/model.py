@@ -23,7 +23,7 @@ from trainer.sft.fp8_linear import Fp8Config, Fp8Linear
 from trainer.sft.own_lora import put_in_place
 from trainer.sft.unsloth import kept_layers, loaded_by, runs_fused_lora
 
-OWN_LORA = {"16bit": True, "8bit": True, "4bit": True}
+OWN_LORA = {"16bit": False, "8bit": True, "4bit": False}
 """Whether the adapters run by our own functions on a GPU, by how the base is held; else by Unsloth's."""
 
 

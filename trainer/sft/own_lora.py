@@ -1,7 +1,7 @@
 """Puts the LoRA functions of `trainer.sft.lora_functions` in the place of Unsloth's, layer by layer.
 
-They stand where Unsloth's layers look for theirs, for plain LoRA only: one adapter without dropout, bias or DoRA. A base
-in FP8 is left to PEFT's own forward pass where they cannot stand: Unsloth's functions would unpack its weights.
+They stand where Unsloth's layers look for theirs, for plain LoRA only: one adapter without dropout, bias or DoRA. Where
+they cannot stand, a base in FP8 is left to PEFT's own forward pass: Unsloth's functions would unpack its weights.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from configs.schema import RunConfig
 from trainer import environment
 from trainer.data.prepare import read_rows
 from trainer.data.selfmade import training_files, training_rows
-from trainer.plan.layout import count_steps, make_plan, precision_warning, predicted_layout
+from trainer.plan.layout import count_steps, make_plan, no_fp8, precision_warning, predicted_layout
 from trainer.plan.rate import model_rate_warning
 from trainer.requirements import check_driver, check_model_needs, check_needs
 from trainer.sft.checkpoints import find_checkpoint, full_disk_said, last_checkpoint
@@ -98,6 +98,8 @@ def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Pat
             "set data.eval_split above 0, or data.heldout",
         )
     device = find_device()
+    if refused := no_fp8(config.train, device):
+        raise refused
     lengths = train["length"].to_pylist()
     facts = facts.model_copy(update={"longest_row": max(facts.longest_row, *lengths)})
     layout = predicted_layout(config, facts.base_model, lengths, device)

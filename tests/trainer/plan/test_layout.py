@@ -10,7 +10,7 @@ from configs.gpus import GPUS, Device
 from configs.schema import LoraConfig, TrainConfig
 from scripts.bench.calibrate_fit import SHAPES
 from trainer.plan.candidates import choose
-from trainer.plan.layout import choose_learning_rate, make_plan, precision_warning
+from trainer.plan.layout import choose_learning_rate, make_plan, no_fp8, precision_warning
 
 CPU = Device("CPU", 16.0)
 H100 = GPUS["h100-80gb"]
@@ -51,3 +51,15 @@ def test_eight_bits_on_a_cpu_are_warned_of() -> None:
     assert precision_warning(TrainConfig(precision="8bit"), H100) is None
     assert precision_warning(TrainConfig(precision="4bit"), CPU) is None
     assert precision_warning(TrainConfig(precision="8bit", method="full"), CPU) is None
+
+
+@pytest.mark.parametrize("name", GPUS)
+def test_eight_bits_are_refused_where_a_gpu_has_no_fp8_and_four_are_named(name: str) -> None:
+    refused = no_fp8(TrainConfig(precision="8bit"), GPUS[name])
+    assert (refused is not None) == name.startswith(("a100", "rtx3090", "t4"))
+    if refused:
+        assert f"{name} has no FP8" in refused.message
+        assert "train.precision=4bit" in refused.next_step
+    for train in (TrainConfig(), TrainConfig(precision="4bit"), TrainConfig(precision="8bit", method="full")):
+        assert no_fp8(train, GPUS[name]) is None
+    assert no_fp8(TrainConfig(precision="8bit"), CPU) is None

@@ -11,7 +11,7 @@ import pytest
 from safetensors import safe_open
 
 from configs.rundir import RunDir
-from tests.trainer.conftest import Train, make_run, run_stage, stage_environment
+from tests.trainer.conftest import DEMO_MODEL, Train, make_run, run_stage, stage_environment
 from trainer.sft.progress import read_log
 
 pytestmark = pytest.mark.slow
@@ -35,12 +35,23 @@ def test_four_bit_base(train_run: Train) -> None:
     assert did(run)["precision"] == "4bit"
 
 
-def test_eight_bit_falls_back_on_a_cpu_and_both_line_and_manifest_say_so(workshop: Path) -> None:
-    run = make_run(workshop, "int8", train=FEW | {"precision": "8bit"})
+def test_eight_bits_train_on_a_cpu_as_a_gpu_rounds_and_merge_into_the_16_bit_base(workshop: Path) -> None:
+    run = make_run(workshop, "fp8", train=FEW | {"precision": "8bit"})
     run_stage("data", run, folder=workshop)
     done = run_stage("train", run, folder=workshop)
-    assert "warning: train.precision=8bit: Unsloth has no 8-bit base on a CPU" in done.stdout
-    assert (did(run)["precision_asked"], did(run)["precision"]) == ("8bit", "16bit")
+    assert "warning: train.precision=8bit: a CPU rounds weights and activations" in done.stdout
+    assert (did(run)["precision_asked"], did(run)["precision"]) == ("8bit", "8bit")
+    assert all(name.endswith(("lora_A.weight", "lora_B.weight")) for name in tensors(run))
+    run_stage("merge", run, folder=workshop)
+    with (
+        safe_open(run.merged / "model.safetensors", "pt") as merged,
+        safe_open(DEMO_MODEL / "model.safetensors", "pt") as base,
+    ):
+        names = set(base.keys())
+        assert set(merged.keys()) == names
+        changed = {n for n in names if not merged.get_tensor(n).equal(base.get_tensor(n))}
+    assert changed
+    assert all(name.endswith("_proj.weight") for name in changed)
 
 
 def test_dora_with_rank_stabilized_scaling_and_noise(train_run: Train) -> None:
