@@ -74,7 +74,7 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
         # On a CPU Unsloth does not know the word.
         **({"checkpoint_skip_layers": plan.kept_layers} if plan.kept_layers else {}),
     )
-    if model.device.type == "cuda" and OWN_LORA[precision]:
+    if torch.cuda.is_available() and OWN_LORA[precision]:
         put_in_place(model, plan.turned_copy)
     return model, tokenizer
 

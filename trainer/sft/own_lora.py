@@ -7,7 +7,6 @@ they cannot stand, a base in FP8 is left to PEFT's own forward pass: Unsloth's f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from types import MethodType
 from typing import Any
 
@@ -45,13 +44,14 @@ def put_in_place(model: Any, turned_copy: bool) -> Counter[str]:
         if any(isinstance(module, Fp8Linear) for module in layer.modules()):
             without_fused_lora(attention, mlp)
         if all(map(is_plain, qkv)):
-            attention.apply_qkv = _qkv(group(*qkv))
+            attention.own_lora_qkv, attention.apply_qkv = group(*qkv), own_lora_qkv
             found["qkv"] += 1
         if is_plain(attention.o_proj):
-            attention.apply_o = _o(group(attention.o_proj))
+            attention.own_lora_o, attention.apply_o = group(attention.o_proj), own_lora_o
             found["o"] += 1
         if can_be_mlp:
-            mlp.forward = MethodType(_mlp(group(mlp.gate_proj, mlp.up_proj), group(mlp.down_proj)), mlp)
+            mlp.own_lora = group(mlp.gate_proj, mlp.up_proj), group(mlp.down_proj), *swiglu_kernels()
+            mlp.forward = MethodType(own_lora_mlp, mlp)
             found["mlp"] += 1
     if groups:
         copies = Copies(groups)
@@ -72,9 +72,32 @@ def is_plain(projection: Any) -> bool:
     )
 
 
-def _base_alone(group: LoraGroup, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    outs = group.product.forward(x.reshape(-1, x.shape[-1]))
-    return tuple(out.view(*x.shape[:-1], -1) for out in outs)
+# Unsloth compiles its layers, and one compiled layer serves all: what stands in them is the same function in every
+# layer, which finds its weights by itself and is not looked into.
+
+
+@torch.compiler.disable
+def own_lora_qkv(attention: Any, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Stands for Unsloth's `apply_qkv`: (1, tokens, hidden) to queries, keys and values."""
+    return _projected(attention.own_lora_qkv, x)
+
+
+@torch.compiler.disable
+def own_lora_o(attention: Any, x: torch.Tensor) -> torch.Tensor:
+    """Stands for Unsloth's `apply_o`."""
+    return _projected(attention.own_lora_o, x)[0]
+
+
+@torch.compiler.disable
+def own_lora_mlp(mlp: Any, x: torch.Tensor) -> torch.Tensor:
+    """Stands for the MLP's `forward`."""
+    gate_up, down, swiglu, swiglu_back = mlp.own_lora
+    if gate_up.active:
+        trained = *gate_up.parameters, *down.parameters
+        out: torch.Tensor = Mlp.apply(x, gate_up, down, swiglu, swiglu_back, *trained)
+        return out
+    gate, up = _base_alone(gate_up, x.reshape(-1, x.shape[-1]))
+    return _base_alone(down, swiglu(gate, up))[0].view(x.shape)
 
 
 def _projected(group: LoraGroup, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -84,35 +107,6 @@ def _projected(group: LoraGroup, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return found
 
 
-# Unsloth compiles its layers; what is compiled around these functions must not look into them.
-
-
-def _qkv(group: LoraGroup) -> Any:
-    @torch.compiler.disable
-    def own_lora_qkv(attention: Any, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return _projected(group, x)
-
-    return own_lora_qkv
-
-
-def _o(group: LoraGroup) -> Any:
-    @torch.compiler.disable
-    def own_lora_o(attention: Any, x: torch.Tensor) -> torch.Tensor:
-        return _projected(group, x)[0]
-
-    return own_lora_o
-
-
-def _mlp(gate_up: LoraGroup, down: LoraGroup) -> Any:
-    swiglu, swiglu_back = swiglu_kernels()
-    parameters: Sequence[torch.Tensor] = [*gate_up.parameters, *down.parameters]
-
-    @torch.compiler.disable
-    def own_lora_mlp(mlp: Any, x: torch.Tensor) -> torch.Tensor:
-        if gate_up.active:
-            out: torch.Tensor = Mlp.apply(x, gate_up, down, swiglu, swiglu_back, *parameters)
-            return out
-        gate, up = _base_alone(gate_up, x.reshape(-1, x.shape[-1]))
-        return _base_alone(down, swiglu(gate, up))[0].view(x.shape)
-
-    return own_lora_mlp
+def _base_alone(group: LoraGroup, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    outs = group.product.forward(x.reshape(-1, x.shape[-1]))
+    return tuple(out.view(*x.shape[:-1], -1) for out in outs)
