@@ -274,6 +274,15 @@ def _serving(config: RunConfig, shape: ModelShape, longest: int, gpu: Device) ->
     options = servable(shape, config.serve, gpu, longest)
     asked = served_precision(config.serve.precision, gpu)
     tables.print(render_serving(options, asked, gpu))
+    if config.measures_unseen and options[asked].why_not:
+        return [
+            Refusal(
+                f"the base is to write rows itself before training, and {gpu.name} cannot serve it in {asked}: "
+                f"{options[asked].why_not}",
+                "set serve.precision=fp8 where that fits, or bring general rows: "
+                "data.replay='{source: ./general.jsonl, ratio: 0.25}' (and merge.scale to a number)",
+            )
+        ]
     if "vllm" not in config.merge.formats or not options[asked].why_not:
         return []
     possible = [name for name, option in options.items() if not option.why_not]

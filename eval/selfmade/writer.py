@@ -174,7 +174,9 @@ class Writer:
         # A seed of its own costs each request a kernel a token, ends vLLM's CPU build where a prompt is read in parts
         # (torch: "CPU Generator does not use offset"), and gives the same text only in the same batch.
         del values["seed"]
-        return {"model": self.base.endpoint.model, **values, "stop_token_ids": [self.end_token_id]}
+        # Special tokens inside what was written must be seen, or they would be trained without a word.
+        values |= {"stop_token_ids": [self.end_token_id], "skip_special_tokens": False}
+        return {"model": self.base.endpoint.model, **values}
 
     def _ask(
         self,

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from configs.cache_folder import cache_root
-from configs.console import console, done, skipped, starting
+from configs.console import console, done, note, skipped, starting
 from configs.files import write_atomically
 from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.handover import HeldoutRow, SelfMadeReport, read_rows, write_rows
@@ -101,7 +101,7 @@ def _make(
     settings = run_settings(config, facts.family)
     thinks = config.thinking and facts.family != "none"
     judge = Judge(_asked(run, tasks), thinks, facts.end_token_id)
-    with FileLock(root / f".{pool}.lock"), _progress() as show:
+    with _alone(root / f".{pool}.lock"), _progress() as show:
         writer = Writer(
             connect=lambda: connect(server.up(), settings.thinking),
             pool=Pool(root / pool),
@@ -176,6 +176,21 @@ def _asked(run: RunDir, tasks: Sequence[Task]) -> Asked:
 
 def _texts(messages: Sequence[Any]) -> list[str]:
     return [message["content"] for message in messages if isinstance(message.get("content"), str)]
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Holds the lock of a pool; a run that has the same rows written is waited for."""
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        note("another run is having the same rows written; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def connect(server: VllmServer, thinking: bool | None, model: str | None = None) -> Base:

@@ -82,10 +82,13 @@ def test_shows_data_masks_template_plan_and_warns_of_few_steps(write: Any, tmp_p
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_mask_preview_shows_long_answers_to_their_end(write: Any, tmp_path: Path) -> None:
+def test_the_mask_preview_shows_long_answers_to_their_end_and_what_the_base_will_write(
+    write: Any, tmp_path: Path
+) -> None:
     rows = [{"instruction": f"第{i}号？", "output": f"{i}" + "，很好" * 60 + "，完" + "毕"} for i in range(60)]
     (tmp_path / "long.jsonl").write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in rows), encoding="utf-8")
-    shown = run(write(data="long.jsonl"), "--rows", "1", cwd=tmp_path).stdout
+    shown = run(write(data="long.jsonl"), "data.replay=self", "--rows", "1", cwd=tmp_path).stdout
+    assert "before training the base writes 256 rows to train (0.25 for each of 57 conversations" in shown
     assert shown.count("很") == 60
     assert "毕" in shown
 
@@ -113,6 +116,9 @@ def test_what_no_precision_can_serve_needs_gguf(write: Any, big_model: Path, tmp
     allowed = run(recipe, "merge.formats=[vllm,gguf]", "--gpu", "t4", cwd=tmp_path)
     assert allowed.returncode == 0, allowed.stderr
     assert "llama.cpp" in allowed.stdout
+    # What cannot be served here cannot write here either.
+    writes = run(recipe, "merge.formats=[vllm,gguf]", "data.replay=self", "--gpu", "t4", cwd=tmp_path)
+    refused(writes, "the base is to write rows itself before training, and t4 cannot serve it", "./general.jsonl")
 
 
 def test_a_k_quant_without_the_quantizer_is_refused(
