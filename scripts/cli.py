@@ -22,6 +22,7 @@ from scripts.verbs import (
     board,
     chat,
     check,
+    cluster,
     compare,
     doctor,
     evaluate,
@@ -84,6 +85,7 @@ app.command("run")(run.run)
 app.add_typer(runs.app, name="runs")
 app.add_typer(board.app, name="board")
 app.command("bench", context_settings=PASS_THROUGH)(bench.bench)
+app.command("cluster")(cluster.cluster)
 app.command("doctor")(doctor.doctor)
 
 

@@ -74,9 +74,19 @@ def tasks_fingerprint(tasks: Sequence[Task]) -> str:
     return digest.hexdigest()
 
 
-def ask(endpoint: Endpoint, tasks: Sequence[Task], out_dir: Path, settings: Settings) -> dict[str, TaskResult]:
-    """Asks and scores all tasks at one endpoint, with a progress bar; goes on where an earlier call stopped."""
-    with _progress(endpoint.label) as show:
+def ask(
+    endpoint: Endpoint, tasks: Sequence[Task], out_dir: Path, settings: Settings, *, shows: bool = True
+) -> dict[str, TaskResult]:
+    """Asks and scores all tasks at one endpoint; goes on where an earlier call stopped.
+
+    Args:
+        endpoint: whom to ask.
+        tasks: what to ask.
+        out_dir: where the answers go.
+        settings: how to ask.
+        shows: whether there is a progress bar.
+    """
+    with _progress(endpoint.label, shows=shows) as show:
         return evaluate(endpoint, tasks, out_dir, settings=settings, on_progress=show)
 
 
@@ -85,8 +95,8 @@ def _retries(now: Progress) -> str:
 
 
 @contextmanager
-def _progress(label: str) -> Iterator[OnProgress]:
-    if asked_for("quiet"):
+def _progress(label: str, *, shows: bool) -> Iterator[OnProgress]:
+    if asked_for("quiet") or not shows:
         yield lambda now: None
         return
     if not console.is_terminal:

@@ -28,10 +28,12 @@ from eval.report.words import ReportWords
 from eval.report.write import write_reports
 from eval.tasks import Task
 from scripts.run.asking import ask, run_settings, tasks_fingerprint
+from scripts.run.beside import cards_apart, meanwhile
 from scripts.run.facts import compare_run
 from scripts.run.scaling import choose_scale
 from scripts.run.serving import OnDemand, private_command, start_server
 from scripts.run.stages import forget_other_outputs, run_stage
+from serve.launch.cards import only
 from serve.launch.job import prepare
 from serve.launch.target import base_folder, base_target, merged_target
 from serve.process.server import VllmServer
@@ -46,44 +48,95 @@ def prepare_data(run: RunDir) -> None:
     run_stage("data", run)
 
 
-def train_and_merge(run: RunDir, force: bool = False) -> None:
-    """Training, the choice of a scale, and merging; each says whether it worked or was skipped."""
-    run_stage("train", run, *(["--force"] if force else []))
+def ask_base_and_train(
+    run: RunDir, config: RunConfig, tasks: list[Task], server: OnDemand, force: bool = False
+) -> None:
+    """Asks the base and trains, at once where GPUs are kept for the base's server, else one after the other."""
+    options = ["--force"] if force else []
+    if not server.cards:
+        evaluate_base(run, config, tasks, server)
+        run_stage("train", run, *options)
+        return
+    training, _ = cards_apart(config)
+    apart = only([card for card in training if card not in server.cards])
+    why = base_to_ask(run, config, tasks)
+    if why is None:
+        run_stage("train", run, *options, environment=apart)
+        return
+    numbers = ", ".join(str(card.index) for card in server.cards)
+    starting("base", f"{why}; on GPU {numbers}, while training has the others")
+    with meanwhile(lambda: ask_base(run, config, tasks, server, shows=False), "the base's answers"):
+        run_stage("train", run, *options, environment=apart)
+    _base_line(run)
+
+
+def scale_and_merge(run: RunDir) -> None:
+    """The choice of a scale, and merging; each says whether it worked or was skipped."""
     choose_scale(run, run.config())
     run_stage("merge", run)
 
 
 def base_server(run: RunDir, config: RunConfig) -> OnDemand:
-    """The base's server, for the stages before training."""
-    return OnDemand(lambda: base_target(run, config), config.serve, run.logs / "serve-base.log")
+    """The base's server, for the stages before training and beside it; a GPU is kept for it where there is one."""
+    _, cards = cards_apart(config)
+    return OnDemand(lambda: base_target(run, config), config.serve, run.logs / "serve-base.log", cards)
 
 
 def evaluate_base(run: RunDir, config: RunConfig, tasks: list[Task], server: OnDemand) -> None:
-    """Asks the base everything; answers of another run with the same questions are taken over, without a server."""
-    base = base_folder(run, config)
+    """Asks the base everything, where that is still to be done."""
+    why = base_to_ask(run, config, tasks)
+    if why is None:
+        return
+    starting("base", f"{why}; serving {base_folder(run, config)}")
+    ask_base(run, config, tasks, server)
+    _base_line(run)
+
+
+def base_to_ask(run: RunDir, config: RunConfig, tasks: list[Task]) -> str | None:
+    """Why the base must be asked; None where its answers are there, or were those of another run and are taken over."""
     inputs = base_inputs(run, config, tasks)
     why = run.changed_since("base", inputs)
     if why is None:
         skipped("base")
-        return
-    folders = [run.eval / "base"] + ([run.eval / "base_repeat"] if config.eval.repeat_base else [])
+        return None
+    folders = _base_folders(run, config)
     sibling = _same_answers(run, inputs, folders)
-    if sibling is not None:
-        for folder in folders:
-            shutil.copytree(sibling.path / folder.relative_to(run.path), folder, dirs_exist_ok=True)
-        with run.stage("base", inputs, folders) as record:
-            record.figures.update(sibling.read().stages["base"].figures, taken_from=str(sibling.path))
-        skipped("base", f"the same base was asked the same questions in {sibling.path}")
-        return
-    forget_other_outputs(run, "base", inputs, folders)
-    starting("base", f"{why}; serving {base}")
+    if sibling is None:
+        return why
+    for folder in folders:
+        shutil.copytree(sibling.path / folder.relative_to(run.path), folder, dirs_exist_ok=True)
     with run.stage("base", inputs, folders) as record:
-        up = server.up()
+        record.figures.update(sibling.read().stages["base"].figures, taken_from=str(sibling.path))
+    skipped("base", f"the same base was asked the same questions in {sibling.path}")
+    return None
+
+
+def ask_base(run: RunDir, config: RunConfig, tasks: list[Task], server: OnDemand, *, shows: bool = True) -> None:
+    """Asks the base everything.
+
+    Args:
+        run: the run directory.
+        config: the recipe.
+        tasks: what is asked.
+        server: the base's.
+        shows: whether its start and the asking are shown on the terminal.
+    """
+    inputs, folders = base_inputs(run, config, tasks), _base_folders(run, config)
+    forget_other_outputs(run, "base", inputs, folders)
+    with run.stage("base", inputs, folders) as record:
+        up = server.up(shows=shows)
         record.figures["ready_s"] = up.ready_s
         for folder in folders:
-            results = _ask(up, folder, run, config, tasks)
-            require_baseline(results, f"the base {base}")
+            results = _ask(up, folder, run, config, tasks, shows=shows)
+            require_baseline(results, f"the base {base_folder(run, config)}")
             record.figures[folder.name] = _scores(results)
+
+
+def _base_folders(run: RunDir, config: RunConfig) -> list[Path]:
+    return [run.eval / "base"] + ([run.eval / "base_repeat"] if config.eval.repeat_base else [])
+
+
+def _base_line(run: RunDir) -> None:
     _stage_line(run, "base", _shown(run.read().stages["base"].figures["base"]))
 
 
@@ -146,11 +199,13 @@ def report(run: RunDir, config: RunConfig, words: ReportWords) -> Comparison:
     return comparison
 
 
-def _ask(server: VllmServer, folder: Path, run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, TaskResult]:
+def _ask(
+    server: VllmServer, folder: Path, run: RunDir, config: RunConfig, tasks: list[Task], *, shows: bool = True
+) -> dict[str, TaskResult]:
     target = server.command.target
     endpoint = Endpoint(server.command.base_url, target.name, folder.name, config.serve.api_key_env)
     settings = run_settings(config, target.family)
-    results = ask(endpoint, tasks, folder, settings)
+    results = ask(endpoint, tasks, folder, settings, shows=shows)
     if config.eval.drift:
         record_logprobs(endpoint, folder, settings=settings)
     return results

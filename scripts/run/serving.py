@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
-from configs.console import console
+from configs.console import Terminal, console
+from configs.gpus import Card, visible_cards
 from configs.schema import ServeConfig
+from serve.launch.cards import on_free_cards, only
 from serve.launch.command import ServerCommand, build_command
 from serve.launch.target import Target
 from serve.process.progress import StartDisplay
 from serve.process.server import VllmServer
 
 
-def start_server(command: ServerCommand, log: Path, ready_timeout_s: float) -> VllmServer:
+def start_server(command: ServerCommand, log: Path, ready_timeout_s: float, *, shows: bool = True) -> VllmServer:
     """Starts a server and returns it once it has answered a real chat; one line shows the phase and the seconds.
 
     Raises:
         StartFailed: with the cause found in the log.
         TuneserveError: the port is taken.
     """
-    with StartDisplay(console) as display:
+    with StartDisplay(console if shows else Terminal(quiet=True)) as display:
         server = VllmServer(command, log, ready_timeout_s, display.on_phase)
         return server.__enter__()
 
@@ -37,17 +40,25 @@ class OnDemand:
     Stopped at the end of the block, whatever happens in it.
     """
 
-    def __init__(self, target: Callable[[], Target], config: ServeConfig, log: Path) -> None:
+    def __init__(
+        self, target: Callable[[], Target], config: ServeConfig, log: Path, cards: Sequence[Card] = ()
+    ) -> None:
         self._target = target
         self._config = config
         self._log = log
         self._server: VllmServer | None = None
+        self.cards = cards
+        """GPUs that are kept for it; without any it takes free ones."""
 
-    def up(self) -> VllmServer:
-        """The server, ready; raises what `start_server` raises."""
+    def up(self, *, shows: bool = True) -> VllmServer:
+        """The server, ready; raises what `start_server` raises.
+
+        Args:
+            shows: whether its start is shown on the terminal.
+        """
         if self._server is None:
-            command = private_command(self._target(), self._config)
-            self._server = start_server(command, self._log, self._config.ready_timeout_s)
+            command = private_command(self._target(), self._config, self.cards)
+            self._server = start_server(command, self._log, self._config.ready_timeout_s, shows=shows)
         return self._server
 
     def __enter__(self) -> OnDemand:
@@ -58,10 +69,19 @@ class OnDemand:
             self._server.stop()
 
 
-def private_command(target: Target, config: ServeConfig) -> ServerCommand:
-    """The recipe's server on a free port of the loopback interface, for the stages of a run."""
+def private_command(target: Target, config: ServeConfig, cards: Sequence[Card] = ()) -> ServerCommand:
+    """The recipe's server on a free port of the loopback interface, for the stages of a run.
+
+    Args:
+        target: what is served.
+        config: the `serve` section.
+        cards: GPUs to take; without any, free ones.
+    """
     private = config.model_copy(update={"host": "127.0.0.1", "port": _free_port()})
-    return build_command(target, private, available_ram=psutil.virtual_memory().available)
+    command = build_command(target, private, available_ram=psutil.virtual_memory().available)
+    if cards:
+        return replace(command, env={**command.env, **only(cards)})
+    return on_free_cards(command, private, visible_cards() if command.device == "cuda" else [])
 
 
 def _free_port() -> int:

@@ -7,8 +7,9 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from configs import child
@@ -22,13 +23,24 @@ class StageFailed(SystemExit):
     """A child process failed and has said why; the command ends with its exit code."""
 
 
-def run_stage(stage: Literal["data", "train", "merge"], run: RunDir, *options: str) -> None:
+def run_stage(
+    stage: Literal["data", "train", "merge"],
+    run: RunDir,
+    *options: str,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Runs one stage of the trainer in a process of its own, on this terminal.
+
+    Args:
+        stage: which one.
+        run: the run directory.
+        options: further arguments of the process.
+        environment: variables of the process, beside those of this one.
 
     Raises:
         StageFailed: with the child's exit code; the child has printed the error.
     """
-    run_child(stage, [sys.executable, "-m", "trainer", stage, str(run.path), *options])
+    run_child(stage, [sys.executable, "-m", "trainer", stage, str(run.path), *options], environment)
 
 
 def forget_other_outputs(run: RunDir, stage: str, inputs: Inputs, folders: Sequence[Path]) -> None:
@@ -47,7 +59,7 @@ def forget_other_outputs(run: RunDir, stage: str, inputs: Inputs, folders: Seque
             file.replace(file.with_name(f"{file.name}.old"))
 
 
-def run_child(stage: str, command: Sequence[str]) -> None:
+def run_child(stage: str, command: Sequence[str], environment: Mapping[str, str] = MappingProxyType({})) -> None:
     """Runs a command of the trainer and waits for it; what interrupts the wait ends it too.
 
     Raises:
@@ -58,7 +70,7 @@ def run_child(stage: str, command: Sequence[str]) -> None:
     if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
         raise TuneserveError(f"{', '.join(missing)} not installed here, and `{stage}` needs it", INSTALL)
     detail(shell(*command))
-    code = child.run_child([*command, *(["--debug"] if debugging() else [])], dict(os.environ))
+    code = child.run_child([*command, *(["--debug"] if debugging() else [])], {**os.environ, **environment})
     if code == -signal.SIGKILL:
         raise TuneserveError(
             f"the {stage} stage was killed (SIGKILL); most often the machine ran out of memory",

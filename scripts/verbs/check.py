@@ -21,13 +21,17 @@ def check(
         str | None, typer.Option("--gpu", help="Plan for another GPU, such as a100-80gb or rtx4090.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Show every layout, not the five that differ most.")] = False,
+    num_gpus: Annotated[
+        int | None, typer.Option("--num-gpus", min=1, help="Plan for so many of them; train.num_gpus by default.")
+    ] = None,
     rows: Annotated[int, typer.Option("--rows", min=0, help="Rows to show with their trained tokens.")] = 3,
 ) -> None:
     """Look at config, data, template, machine and plan; needs no GPU and trains nothing.
 
-    `tuneserve check qwen3-14b-h100.yaml --gpu h100-80gb`
+    `tuneserve check qwen3-14b-h100.yaml --gpu h100-80gb --num-gpus 2`
     """
-    resolved = load_config(config, overrides or [])
+    several = [f"train.num_gpus={num_gpus}"] if num_gpus else []
+    resolved = load_config(config, [*(overrides or []), *several])
     with tempfile.TemporaryDirectory() as folder:
         # Resolved here, so that a mistake in it is said before anything heavy is imported.
         file = Path(folder) / f"{resolved.name}.yaml"

@@ -11,6 +11,7 @@ from configs.console import console
 from configs.errors import EXIT_OK
 from configs.load import load_config
 from configs.rundir import RunDir
+from scripts.run.several import require_alone
 
 
 def run(
@@ -30,6 +31,7 @@ def run(
     """
     # Imported here: a mistyped recipe should answer at once.
     resolved = load_config(config, overrides or [])
+    require_alone()
     from eval.report.words import ReportWords
     from scripts.run import pipeline
     from scripts.run.asking import run_tasks
@@ -49,8 +51,8 @@ def run(
         tasks = run_tasks(run_dir, resolved)
         with pipeline.base_server(run_dir, resolved) as base:
             make_selfmade(run_dir, resolved, base)
-            pipeline.evaluate_base(run_dir, resolved, tasks, base)
-        pipeline.train_and_merge(run_dir, force)
+            pipeline.ask_base_and_train(run_dir, resolved, tasks, base, force)
+        pipeline.scale_and_merge(run_dir)
         server = pipeline.evaluate_tuned(run_dir, resolved, tasks, keep=serve)
         try:
             comparison = pipeline.report(run_dir, resolved, words)

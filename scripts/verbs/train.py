@@ -10,6 +10,7 @@ import typer
 from configs.console import console
 from configs.load import load_config
 from configs.rundir import RunDir
+from scripts.run.several import follows, keep_others_for_training
 from scripts.run.stages import run_stage
 
 
@@ -23,6 +24,9 @@ def train(
     `tuneserve train qwen3-8b.yaml train.epochs=3 train.learning_rate=1e-4`
     """
     resolved = load_config(config, overrides or [])
+    if follows(resolved):
+        return
+    others = keep_others_for_training()
     with RunDir.claim(resolved) as run:
         run_stage("data", run)
         if resolved.measures_unseen:
@@ -32,5 +36,5 @@ def train(
 
             with pipeline.base_server(run, resolved) as base:
                 make_selfmade(run, resolved, base)
-        run_stage("train", run, *(["--force"] if force else []))
+        run_stage("train", run, *(["--force"] if force else []), environment=others)
     console.print(f"\nadapter: {run.adapter}\nnext: tuneserve merge {run.path}")

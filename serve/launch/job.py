@@ -10,9 +10,11 @@ import psutil
 
 from configs.console import shell
 from configs.errors import ConfigError
+from configs.gpus import visible_cards
 from configs.load import config_without_recipe, load_config
 from configs.rundir import RunDir
 from configs.schema import ServeConfig
+from serve.launch.cards import on_free_cards
 from serve.launch.command import DRAIN_S, ServerCommand, build_command, flag_value
 from serve.launch.target import (
     Target,
@@ -128,4 +130,5 @@ def _job(
 ) -> ServeJob:
     free = psutil.virtual_memory().available
     command = build_command(target, config, extra, available_ram=free, drain_s=DRAIN_S)
+    command = on_free_cards(command, config, visible_cards() if command.device == "cuda" else [])
     return ServeJob(command, config, served, log, run, check)

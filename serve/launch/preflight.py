@@ -26,6 +26,7 @@ from configs.serving_memory import (
     served_precision,
     weights_gb,
 )
+from serve.launch.cards import count, gpus_here
 from serve.launch.command import (
     FP8,
     GIB,
@@ -234,7 +235,7 @@ def _memory(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
     if command.device == "cpu":
         yield from _ram(command)
     else:
-        yield from _gpu_memory(command, config, visible_cards())
+        yield from _gpu_memory(command, config, visible_cards({**os.environ, **command.env}))
 
 
 def _length(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
@@ -278,7 +279,7 @@ def _ram(command: ServerCommand) -> Iterator[Finding]:
 
 
 def _gpu_memory(command: ServerCommand, config: ServeConfig, cards: Sequence[Card]) -> Iterator[Finding]:
-    wanted = _gpus_here(command)
+    wanted = gpus_here(command)
     if wanted is None:  # Ray places the work, here or on other machines
         wanted = len(cards)
         if not cards:
@@ -298,10 +299,10 @@ def _gpu_memory(command: ServerCommand, config: ServeConfig, cards: Sequence[Car
                 f"{share * total:.1f} are asked for; in use by {card.users()}",
                 f"stop what uses it, or set serve.gpu_memory_utilization={int(100 * free / total) / 100}",
             )
-    yield from _context(command, share, cards[0].device)
+    yield from _context(command, share, cards[0].device, cards[:wanted])
 
 
-def _context(command: ServerCommand, share: float, device: Device) -> Iterator[Finding]:
+def _context(command: ServerCommand, share: float, device: Device, cards: Sequence[Card]) -> Iterator[Finding]:
     """Whether weights and one full context fit into what each of the GPUs of a replica gives."""
     shape, split, precision = _shape(command), _split(command), _precision(command, device)
     if shape is None or (command.dummy and not isinstance(shape, ModelShape)):
@@ -313,7 +314,11 @@ def _context(command: ServerCommand, share: float, device: Device) -> Iterator[F
     if found.why_not:
         yield _does_not_fit(command, found.why_not, _next_step(found, length))
         return
-    given = f"{share * device.memory_gb:.1f} GB a GPU, weights {found.weights_gb:.1f} GB"
+    numbers = ", ".join(str(card.index) for card in cards)
+    given = (
+        f"GPU {numbers} ({device.name}): {share * device.memory_gb:.1f} GB "
+        f"{'each' if len(cards) > 1 else 'to use'}, weights {found.weights_gb:.1f} GB"
+    )
     yield Finding("ok", "memory", f"{given}: room for about {found.context:,} tokens of KV cache")
 
 
@@ -352,19 +357,7 @@ def _weights_gb(command: ServerCommand, shape: DecoderShape, precision: str, spl
 
 def _split(command: ServerCommand) -> Split:
     """GPUs that share one copy of the weights, by ours or the user's flags."""
-    return Split(_count(command, "--tensor-parallel-size"), _count(command, "--pipeline-parallel-size"))
-
-
-def _gpus_here(command: ServerCommand) -> int | None:
-    """GPUs that this machine must have; None where Ray finds them, on any machine of its cluster."""
-    if "ray" in (flag_value(command.argv, f"--{what}-backend") for what in ("distributed-executor", "data-parallel")):
-        return None
-    replicas = flag_number(command.argv, "--data-parallel-size-local", _count(command, "--data-parallel-size"))
-    return -(-_split(command).gpus * replicas // _count(command, "--nnodes"))
-
-
-def _count(command: ServerCommand, flag: str) -> int:
-    return flag_number(command.argv, flag, 1)
+    return Split(count(command, "--tensor-parallel-size"), count(command, "--pipeline-parallel-size"))
 
 
 def _does_not_fit(command: ServerCommand, message: str, next_step: str) -> Finding:

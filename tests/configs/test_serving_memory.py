@@ -46,7 +46,7 @@ def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serving:
     def look(config: dict[str, Any], device: Device, serve: ServeConfig, *extra: str) -> Finding:
         (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
         cards = [Card(i, device.name, device, int(device.memory_gb * 1e9)) for i in range(8)]
-        monkeypatch.setattr(module, "visible_cards", lambda: cards)
+        monkeypatch.setattr(module, "visible_cards", lambda environ=None: cards)
         flags = ["--load-format", "dummy", *extra]
         command = build_command(Target(tmp_path, ("m",)), serve, flags, device="cuda", environ={})
         return next(f for f in preflight(command, serve) if f.name == "memory")

@@ -30,7 +30,7 @@ class NoServer(OnDemand):
 
     def __init__(self) -> None: ...
 
-    def up(self) -> VllmServer:
+    def up(self, *, shows: bool = True) -> VllmServer:
         raise ServerStarted
 
 

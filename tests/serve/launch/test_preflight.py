@@ -129,7 +129,7 @@ def test_the_cache_that_the_user_exported_counts(model: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_context_beyond_what_the_model_was_made_for(device: str, model: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "visible_cards", lambda: [card()])
+    monkeypatch.setattr(module, "visible_cards", lambda environ=None: [card()])
     long = ("--max-model-len", "1025")
     for given in ({"config": ServeConfig(port=free_port(), max_model_len=1025)}, {"extra": long}):
         error = refused(model, device=device, **given)
@@ -140,7 +140,7 @@ def test_a_context_beyond_what_the_model_was_made_for(device: str, model: Path, 
 
 
 def gpu_findings(model: Path, gpus: list[Card], monkeypatch: pytest.MonkeyPatch, **settings):
-    monkeypatch.setattr(module, "visible_cards", lambda: gpus)
+    monkeypatch.setattr(module, "visible_cards", lambda environ=None: gpus)
     return refused(model, config=ServeConfig(port=free_port(), **settings), device="cuda")
 
 
@@ -168,7 +168,7 @@ def test_weights_that_do_not_fit(model: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_what_stands_after_the_dashes_counts_for_memory(model: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "visible_cards", lambda: [card(8.5)])
+    monkeypatch.setattr(module, "visible_cards", lambda environ=None: [card(8.5)])
     settings = json.loads((model / "config.json").read_text())
     big = {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "vocab_size": 151936}
     (model / "config.json").write_text(json.dumps(settings | big | {"head_dim": 128, "num_attention_heads": 32}))
@@ -197,7 +197,7 @@ def test_what_stands_after_the_dashes_counts_for_memory(model: Path, monkeypatch
 def test_a_flag_that_is_no_number_is_named(
     flag: str, value: str, message: str, model: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(module, "visible_cards", lambda: [card()])
+    monkeypatch.setattr(module, "visible_cards", lambda environ=None: [card()])
     assert message in refused(model, device="cuda", extra=(flag, value)).message
 
 
@@ -229,10 +229,10 @@ def test_only_the_gpus_of_this_machine_are_asked_for(
     flags: list[str], here: int | None, model: Path, monkeypatch: pytest.MonkeyPatch
 ):
     gpus = [card(index=i) for i in range(here or 1)]
-    monkeypatch.setattr(module, "visible_cards", lambda: gpus)
+    monkeypatch.setattr(module, "visible_cards", lambda environ=None: gpus)
     require(look(model, device="cuda", extra=tuple(flags)))
     if here:
-        monkeypatch.setattr(module, "visible_cards", lambda: gpus[1:])
+        monkeypatch.setattr(module, "visible_cards", lambda environ=None: gpus[1:])
         error = refused(model, device="cuda", extra=tuple(flags))
         assert f"{here} GPUs are asked for, {here - 1} can be seen" in error.message
 

@@ -1,0 +1,43 @@
+"""A command that torchrun or `accelerate launch` started several times: rank 0 does the work, the others train."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from configs.child import die_with
+from configs.errors import ConfigError
+from configs.rundir import RunDir
+from configs.schema import RunConfig
+from scripts.run.stages import run_stage
+from trainer.gpus.started import HIDDEN, forget_others, rank_of_this, started_by_others
+
+
+def follows(config: RunConfig) -> bool:
+    """Whether this process is one of the others; then it has trained with rank 0, and has nothing more to do.
+
+    Called before anything is written. The run directory is rank 0's to make; on several machines all must see it.
+    """
+    if started_by_others() == 1:
+        return False
+    die_with(os.getppid())
+    if rank_of_this() == 0:
+        return False
+    run_stage("train", RunDir((Path(config.output_dir) / config.name).resolve()))
+    return True
+
+
+def keep_others_for_training() -> dict[str, str]:
+    """Variables that tell of the others, for the train stage alone: a server would look for them, and wait."""
+    given = {name: os.environ[name] for name in HIDDEN if name in os.environ}
+    forget_others()
+    return given
+
+
+def require_alone() -> None:
+    """Raises a ConfigError where torchrun started this command, which serves and asks beside training."""
+    if started_by_others() > 1:
+        raise ConfigError(
+            f"`tuneserve run` was started as one of {started_by_others()} processes; only training is for several",
+            "start `tuneserve train` so, then `tuneserve run` by itself: what is trained is not trained again",
+        )

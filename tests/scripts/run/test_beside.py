@@ -1,0 +1,76 @@
+"""Where a GPU is left over the base is asked while another one trains; what goes wrong there is said."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.errors import TuneserveError
+from configs.gpus import GPUS, Card
+from configs.load import validate
+from scripts.run.beside import cards_apart, meanwhile
+
+
+def cards(*used_gb: float) -> list[Card]:
+    device = GPUS["h100-80gb"]
+    return [Card(i, device.name, device, int((device.memory_gb - used) * 1e9)) for i, used in enumerate(used_gb)]
+
+
+def apart(found: list[Card], **sections: Any) -> tuple[list[int], list[int]]:
+    recipe = {"name": "r", "model": "m", "data": "rows.jsonl", **sections}
+    train, serve = cards_apart(validate(recipe, Path("r.yaml")), found)
+    return [card.index for card in train], [card.index for card in serve]
+
+
+def test_training_and_server_get_cards_of_their_own() -> None:
+    assert apart(cards(0, 0)) == ([0], [1])
+    assert apart(cards(60, 0, 0)) == ([1], [2])
+    assert apart(cards(0, 0, 0, 0), train={"num_gpus": 2}, serve={"tensor_parallel_size": 2}) == ([0, 1], [2, 3])
+
+
+def test_one_after_the_other_where_there_are_too_few_free_ones() -> None:
+    assert apart([]) == ([], [])
+    assert apart(cards(0)) == ([0], [])
+    assert apart(cards(0, 0), train={"num_gpus": 2}) == ([0, 1], [])
+    assert apart(cards(0, 60))[1] == []
+
+
+def test_processes_of_torchrun_keep_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert apart(cards(0, 0)) == ([0, 1], [])
+
+
+def test_both_run_at_once_and_the_block_waits(capsys: pytest.CaptureFixture[str]) -> None:
+    met, done = threading.Barrier(2, timeout=5), []
+
+    def work() -> None:
+        met.wait()
+        met.wait()
+        done.append("asked")
+
+    with meanwhile(work, "the base's answers"):
+        met.wait()
+        assert done == []
+        threading.Timer(0.2, met.wait).start()
+    assert done == ["asked"]
+    assert "waiting for the base's answers" in capsys.readouterr().out
+
+
+def test_what_fails_beside_is_raised_when_training_is_done() -> None:
+    def fail() -> None:
+        raise TuneserveError("the server did not start", "look at the log")
+
+    trained = []
+    with pytest.raises(TuneserveError, match="the server did not start"), meanwhile(fail, "the base's answers"):
+        trained.append(True)
+    assert trained == [True]
+
+
+def test_a_training_that_fails_does_not_wait() -> None:
+    never = threading.Event()
+    with pytest.raises(SystemExit), meanwhile(lambda: (never.wait(60), None)[1], "the base's answers"):
+        raise SystemExit(1)
+    never.set()
