@@ -17,7 +17,7 @@ import psutil
 
 from configs.errors import ConfigError
 from configs.nearest import did_you_mean
-from configs.pins import Kind
+from configs.pins import Kind, made_for
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Device:
     """CUDA compute capability; None for a CPU."""
     source: str = ""
     """Where rates and bandwidth were published."""
+    link_gb_s: float = 10.0
+    """Bus bandwidth in GB/s that an all-reduce between such cards of one machine reaches: by NVLink, or PCIe's."""
 
     @property
     def kind(self) -> Kind:
@@ -81,20 +83,20 @@ class Card:
 GPUS = {
     gpu.name: gpu
     for gpu in (
-        Device("h100-80gb", 85.0, 989, 3350, (9, 0), "H100/H800 data sheet"),
-        Device("h800-80gb", 85.0, 989, 3350, (9, 0), "H100/H800 data sheet"),
-        Device("h200-141gb", 150.1, 989, 4800, (9, 0), "H200 data sheet"),
-        Device("h20-96gb", 102.0, 148, 4000, (9, 0), "H20 data sheet"),
-        Device("h20-141gb", 150.1, 148, 4800, (9, 0), "H20 data sheet"),
-        Device("a100-80gb", 85.1, 312, 2039, (8, 0), "A100/A800 data sheet"),
-        Device("a100-40gb", 42.3, 312, 1555, (8, 0), "A100/A800 data sheet"),
-        Device("a800-80gb", 85.1, 312, 2039, (8, 0), "A100/A800 data sheet"),
+        Device("h100-80gb", 85.0, 989, 3350, (9, 0), "H100/H800 data sheet", 330),
+        Device("h800-80gb", 85.0, 989, 3350, (9, 0), "H100/H800 data sheet", 150),
+        Device("h200-141gb", 150.1, 989, 4800, (9, 0), "H200 data sheet", 330),
+        Device("h20-96gb", 102.0, 148, 4000, (9, 0), "H20 data sheet", 330),
+        Device("h20-141gb", 150.1, 148, 4800, (9, 0), "H20 data sheet", 330),
+        Device("a100-80gb", 85.1, 312, 2039, (8, 0), "A100/A800 data sheet", 220),
+        Device("a100-40gb", 42.3, 312, 1555, (8, 0), "A100/A800 data sheet", 220),
+        Device("a800-80gb", 85.1, 312, 2039, (8, 0), "A100/A800 data sheet", 150),
         Device("l40s", 47.7, 362, 864, (8, 9), "L40S data sheet"),
         Device("l20", 47.8, 119.5, 864, (8, 9), "L20 data sheet"),
         Device("l4", 23.7, 121, 300, (8, 9), "L4 data sheet"),
         Device("a10", 23.7, 125, 600, (8, 6), "A10 data sheet"),
-        Device("v100-32gb", 34.1, 125, 900, (7, 0), "V100 data sheet"),
-        Device("v100-16gb", 16.9, 125, 900, (7, 0), "V100 data sheet"),
+        Device("v100-32gb", 34.1, 125, 900, (7, 0), "V100 data sheet", 110),
+        Device("v100-16gb", 16.9, 125, 900, (7, 0), "V100 data sheet", 110),
         Device("t4", 15.6, 65, 320, (7, 5), "T4 data sheet"),
         Device("rtxpro6000-96gb", 101.9, 503.8, 1792, (12, 0), "RTX PRO Blackwell paper"),
         Device("rtx6000ada", 50.9, 364.2, 960, (8, 9), "RTX 6000 Ada data sheet"),
@@ -179,6 +181,11 @@ def visible_cards(environ: Mapping[str, str] = os.environ) -> list[Card]:
         return [_look(i, handles[i]) for i in order if i in handles]
     finally:
         pynvml.nvmlShutdown()
+
+
+def device_at_hand() -> Device:
+    """What trains here: the first GPU that this process may use and this environment was made for, else the CPU."""
+    return (None if made_for() == "cpu" else gpu_at_hand()) or this_cpu()
 
 
 def gpu_at_hand() -> Device | None:

@@ -272,7 +272,10 @@ class Plan(HandedOver):
     micro_batch: int
     """Rows of one forward pass."""
     accumulation: int
-    """Forward passes of one optimizer step; rows_per_step = micro_batch * accumulation."""
+    """Forward passes of one optimizer step on each GPU; rows_per_step = micro_batch * accumulation * gpus, or less
+    where the rows do not divide by the GPUs."""
+    gpus: int = 1
+    """GPUs, each with the whole model and its part of the rows of a step."""
     padding_free: bool
     """Whether rows are laid end to end."""
     checkpointing: Literal["unsloth", "on", "off"]
@@ -298,7 +301,8 @@ class Plan(HandedOver):
         """One line for the log of a run."""
         laid_out = "padding-free" if self.padding_free else "padded, rows of like length together"
         return (
-            f"{self.rows_per_step} rows a step = {self.micro_batch} x {self.accumulation}, {laid_out}; {self.dtype}, "
+            f"{self.rows_per_step} rows a step = {self.micro_batch} x {self.accumulation}"
+            f"{f' on each of {self.gpus} GPUs' if self.gpus > 1 else ''}, {laid_out}; {self.dtype}, "
             f"checkpointing {self.checkpointing}{f' but for {self.kept_layers} layers' if self.kept_layers else ''}, "
             f"{'two copies of the weights in FP8, ' if self.turned_copy else ''}"
             f"{self.optimizer} at {self.learning_rate:.3g}"
@@ -348,8 +352,8 @@ class RecordedFigures(HandedOver):
         return round(self.passes / max(1, self.passes + self.other_passes), 4)
 
 
-class TrainFigures(HandedOver):
-    """What training measured: the figures of the stage `train`, which report and model card show."""
+class LoopFigures(HandedOver):
+    """What the training loop measured, on all GPUs together."""
 
     steps: int
     """Optimizer steps, those before a resume included."""
@@ -364,11 +368,18 @@ class TrainFigures(HandedOver):
     tokens_per_s: float
     """Tokens a second, padding left out."""
     peak_gb: float
-    """Peak memory in GB of 1e9 bytes: the GPU's, or this process's on a CPU."""
+    """Peak memory in GB of 1e9 bytes: the GPU's (the fullest of several), or this process's on a CPU."""
     first_batch_rows_checked: int
     """Answers of the first batch that were decoded and compared with the data."""
     recorded: RecordedFigures | None = None
     """What was recorded as CUDA graphs; None where nothing was to be."""
+
+
+class TrainFigures(LoopFigures):
+    """What training measured: the figures of the stage `train`, which report and model card show."""
+
+    gpus: int = 1
+    """GPUs that trained together."""
     device: str
     """What trained."""
     planned_steps: int
@@ -586,6 +597,8 @@ class Facts(HandedOver):
 
     prepared: PreparedFacts | None = None
     """The data stage's."""
+    planned: Plan | None = None
+    """The layout that training began under; a resumed training keeps its rows a step and its rate."""
     trained: TrainedFacts | None = None
     """Training's."""
     served: ServedFigures | None = None

@@ -23,7 +23,7 @@ from configs.console import NOT_DONE, note
 from configs.errors import ConfigError, TuneserveError
 from configs.files import write_atomically
 from configs.fingerprint import content_hash
-from configs.handover import Facts, PreparedFacts, ServedFigures, TrainedFacts
+from configs.handover import Facts, Plan, PreparedFacts, ServedFigures, TrainedFacts
 from configs.load import dump_config, validate
 from configs.locks import locked
 from configs.manifest import SCHEMA_VERSION, Damaged, Manifest, Output, Stage, read_manifest
@@ -201,6 +201,7 @@ class RunDir:
         self,
         *,
         prepared: PreparedFacts | None = None,
+        planned: Plan | None = None,
         trained: TrainedFacts | None = None,
         served: ServedFigures | None = None,
         exported: Mapping[str, ServedFigures] | None = None,
@@ -213,6 +214,7 @@ class RunDir:
             known = manifest.facts
             manifest.facts = Facts(
                 prepared=prepared or known.prepared,
+                planned=planned or known.planned,
                 trained=trained or known.trained,
                 served=served or known.served,
                 exported={**known.exported, **(exported or {})},

@@ -182,6 +182,8 @@ class TrainConfig(Section):
     """How the base is held in training: bf16 (fp16 where the GPU has no bf16), FP8 (Ada, Hopper and later), or NF4."""
     plan: Literal["auto", "manual"] = "auto"
     """`auto` picks layout and checkpointing for the GPU at hand; `manual` takes what is written below."""
+    num_gpus: Positive = 1
+    """GPUs that train together, each with the whole model and its part of the rows of every step."""
     rows_per_step: Positive | Literal["auto"] = 8
     """Rows of one optimizer step; `auto` takes as many as pay off, and the rate, meant for 8, grows with their root."""
     micro_batch: Positive = 2

@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+from pathlib import Path
 
 from configs.cache_folder import cache_root
 from configs.child import end_with_parent, ending_in_order
@@ -14,6 +15,7 @@ from configs.handover import TrainFigures
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer import environment
+from trainer.gpus.started import rank_of_this
 from trainer.terminal import chatter_to
 
 
@@ -27,11 +29,24 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def stage() -> None:
+        if options.stage == "train" and rank_of_this() > 0:
+            # Started by torchrun beside another one, which holds the run.
+            with ending_in_order(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                _follow(options.run)
+            return
         run = RunDir.open(options.run)
         with ending_in_order(signal.SIGINT, signal.SIGTERM, signal.SIGHUP), run.exclusively():
             _STAGES[options.stage](run, run.config(), options.force)
 
     return guarded(stage, options.debug)
+
+
+def _follow(folder: str) -> None:
+    # Before anything of the training stack is imported, by whatever path.
+    environment.settle(cache_root())
+    from trainer.sft.rank import follow
+
+    follow(Path(folder).resolve())
 
 
 def _data(run: RunDir, config: RunConfig, force: bool) -> None:
@@ -58,7 +73,8 @@ def _train(run: RunDir, config: RunConfig, force: bool) -> None:
         skipped("train")
     else:
         summary = (
-            f"{figures.steps} steps in {figures.train_seconds:.0f} s, loss {figures.loss:.4f}, "
+            f"{figures.steps} steps in {figures.train_seconds:.0f} s"
+            f"{f' on {figures.gpus} GPUs' if figures.gpus > 1 else ''}, loss {figures.loss:.4f}, "
             f"{figures.tokens_per_s:.0f} tokens/s, peak {figures.peak_gb:.1f} GB{_recorded(figures)}"
         )
         done("train", _seconds(run, "train"), summary)

@@ -22,7 +22,7 @@ from configs import driver, pins
 from configs.child import end_with_parent
 from configs.console import console, guarded, note, tables, warn
 from configs.errors import ConfigError, TuneserveError
-from configs.gpus import Device, gpu_at_hand, named_gpu, this_cpu
+from configs.gpus import Device, device_at_hand, named_gpu
 from configs.handover import Plan
 from configs.hub import resolve_model
 from configs.known_shapes import known_config
@@ -41,13 +41,13 @@ from trainer.data.report import DataReport, preview_row, thinking_warning
 from trainer.data.selfmade import ASSUMED_TOKENS, plan_in_words, planned
 from trainer.data.tally import Tally
 from trainer.data.template import ChatCodec
-from trainer.plan.candidates import Candidate, candidates
+from trainer.plan.candidates import Candidate, candidates, choose
 from trainer.plan.layout import count_steps, make_plan, no_fp8, precision_warning, predicted_layout
 from trainer.plan.optimizers import choose_optimizer, state_bytes
 from trainer.plan.rate import rate_warning
 from trainer.plan.serving import gguf_gb, servable
 from trainer.plan.view import render_plan, render_serving, render_table
-from trainer.requirements import K_QUANTS, check_driver, check_model_needs, check_needs
+from trainer.requirements import K_QUANTS, check_cards, check_driver, check_model_needs, check_needs
 from trainer.sft.stage import FEW_STEPS, few_steps_warning
 
 
@@ -75,7 +75,8 @@ def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = Fals
     check_needs(config)
     if gpu_name is None:
         _look_at_driver()
-        device = (None if pins.made_for() == "cpu" else gpu_at_hand()) or this_cpu()
+        check_cards(config)
+        device = device_at_hand()
     else:
         device = named_gpu(gpu_name)
         _refuse_too_old(device)
@@ -224,8 +225,9 @@ def _plan(
 ) -> list[Refusal]:
     """Prints the plan and, on a GPU, the table of what else could be taken."""
     train = config.train
-    layout = predicted_layout(config, model, lengths, device)
-    plan = make_plan(train, config.lora, lengths, device, layout)
+    gpus = train.num_gpus
+    layout = predicted_layout(config, model, lengths, device, gpus)
+    plan = make_plan(train, config.lora, lengths, device, layout, gpus)
     if warning := precision_warning(train, device):
         warn(warning)
     steps = count_steps(len(lengths), plan, train)
@@ -239,9 +241,15 @@ def _plan(
         note(f"{why}; `--gpu h100-80gb` plans for another machine")
         return []
     precisions = ["16bit"] if train.method == "full" else ["16bit", *(["8bit"] if device.fp8 else []), "4bit"]
-    table = candidates(train, config.lora, shape, lengths, device, precisions, plan.rows_per_step)  # type: ignore[arg-type]
+    table = candidates(train, config.lora, shape, lengths, device, precisions, plan.rows_per_step, gpus)  # type: ignore[arg-type]
     taken = next((c for c in table if _is(c, plan, config)), None)
     tables.print(render_table(table, taken, device, every_layout))
+    if gpus > 1 and taken is not None and taken.fits:
+        alone, _ = choose(train, config.lora, shape, lengths, device)
+        if alone.fits:
+            ratio = taken.useful_tokens_per_s / alone.useful_tokens_per_s
+            rows = "" if alone.rows_per_step == taken.rows_per_step else f" with {alone.rows_per_step} rows a step"
+            note(f"{gpus} GPUs are predicted to be {ratio:.2f} times as fast as one{rows}")
     return [] if taken is None or taken.fits else [_does_not_fit(table, taken, device)]
 
 
@@ -253,7 +261,8 @@ def _is(candidate: Candidate, plan: Plan, config: RunConfig) -> bool:
 
 
 def _does_not_fit(table: Sequence[Candidate], taken: Candidate, device: Device) -> Refusal:
-    message = f"training in {taken.precision} is predicted not to fit {device.name}: it {taken.why_not}"
+    each = f"each of {taken.gpus} {device.name}, which hold the whole model" if taken.gpus > 1 else device.name
+    message = f"training in {taken.precision} is predicted not to fit {each}: it {taken.why_not}"
     fitting = [c for c in table if c.fits]
     if same := [c for c in fitting if c.precision == taken.precision]:
         best = min(same, key=lambda c: c.step_s)

@@ -14,6 +14,7 @@ from typing import get_args
 from configs import driver, pins
 from configs.adapter_scale import check_scale
 from configs.errors import ConfigError
+from configs.gpus import visible_cards
 from configs.model_files import read_json, read_model_config
 from configs.schema import GgufQuant, LoraConfig, MergeConfig, RunConfig
 from trainer.architectures import linear_layers
@@ -37,10 +38,27 @@ _TRACKER_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
 
 def check_needs(config: RunConfig) -> None:
     """Raises a ConfigError for the first thing that machine or recipe do not have."""
+    if config.train.num_gpus > 1 and config.train.method == "full":
+        raise ConfigError(
+            f"train.num_gpus is {config.train.num_gpus}: several GPUs train an adapter, each with the whole model; "
+            "train.method=full is for one",
+            "set train.num_gpus=1, or train.method=lora",
+        )
     check_trackers(config.train.report_to)
     check_quantizer(config.merge)
     check_scale(config)
     check_heldout(config)
+
+
+def check_cards(config: RunConfig) -> None:
+    """Raises a ConfigError where this machine shows fewer GPUs than are to train; without any, its CPU stands in."""
+    count = config.train.num_gpus
+    cards = visible_cards() if count > 1 and pins.made_for() != "cpu" else []
+    if cards and len(cards) < count:
+        raise ConfigError(
+            f"train.num_gpus is {count}, and {len(cards)} GPU{'s' * (len(cards) > 1)} can be used here",
+            f"set train.num_gpus={len(cards)}, or look at nvidia-smi and CUDA_VISIBLE_DEVICES",
+        )
 
 
 def check_driver() -> None:

@@ -13,6 +13,8 @@ from configs.errors import TuneserveError
 
 LAST_LINES = 20
 """Lines of the log that are shown with an error nobody foresaw."""
+_TURNED: list[tuple[int, int]] = []
+"""Where stdout and stderr led before they were turned, the last time last."""
 
 
 @contextmanager
@@ -30,6 +32,7 @@ def chatter_to(log: Path) -> Iterator[None]:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
         console.file = terminal
+        _TURNED.append(theirs)
         failed = True
         try:
             yield
@@ -39,12 +42,32 @@ def chatter_to(log: Path) -> Iterator[None]:
             raise
         finally:
             _flush()
+            _TURNED.pop()
             console.file = ours
             for number, stream in zip((1, 2), theirs, strict=True):
                 os.dup2(stream, number)
                 os.close(stream)
             if failed:
                 _show_end(log, begin)
+
+
+@contextmanager
+def as_before() -> Iterator[None]:
+    """Inside, stdout and stderr lead where they led before `chatter_to`: for processes that turn theirs themselves."""
+    if not _TURNED:
+        yield
+        return
+    log = os.dup(1), os.dup(2)
+    _flush()
+    for number, stream in zip((1, 2), _TURNED[-1], strict=True):
+        os.dup2(stream, number)
+    try:
+        yield
+    finally:
+        _flush()
+        for number, stream in zip((1, 2), log, strict=True):
+            os.dup2(stream, number)
+            os.close(stream)
 
 
 def _flush() -> None:

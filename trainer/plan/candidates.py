@@ -14,6 +14,7 @@ import numpy as np
 from configs.gpus import Device
 from configs.model_shape import ModelShape
 from configs.schema import LoraConfig, TrainConfig
+from trainer.gpus.dealing import deal
 from trainer.plan.estimate import (
     Batches,
     Checkpointing,
@@ -25,7 +26,7 @@ from trainer.plan.estimate import (
     usable_gb,
 )
 from trainer.plan.optimizers import choose_optimizer
-from trainer.plan.sizes import PassSize, choose_sizes, size_for
+from trainer.plan.sizes import RECORDING_COST, PassSize, choose_sizes, size_for
 
 AUTO_ROWS = (8, 16, 32, 64, 128)
 """Rows a step that `train.rows_per_step: auto` considers; a GPU that is busy gains nothing from more."""
@@ -41,6 +42,7 @@ TIE = 1.03
 """Within this factor of the fastest, the layout that needs less memory is taken."""
 
 _DRAWN_ROWS = 40_000
+_DEALT_ROWS = 2_000
 _MEGABATCH = 50
 
 
@@ -66,6 +68,13 @@ class Candidate:
     """Layers that keep their activations although the others recompute them."""
     turned_copy: bool = False
     """Whether weights in FP8 are held a second time for the backward pass."""
+    gpus: int = 1
+    """GPUs that share the rows of a step; memory and usable memory are each one's."""
+
+    @property
+    def passes(self) -> int:
+        """Forward passes of an optimizer step on each GPU."""
+        return math.ceil(math.ceil(self.rows_per_step / self.gpus) / self.micro_batch)
 
     @property
     def fits(self) -> bool:
@@ -97,6 +106,7 @@ def candidates(
     gpu: Device,
     precisions: Sequence[Precision],
     rows_per_step: int,
+    gpus: int = 1,
 ) -> list[Candidate]:
     """Every combination of precision, checkpointing and micro-batch for that many rows a step.
 
@@ -108,19 +118,24 @@ def candidates(
         gpu: what trains.
         precisions: how the base may be held.
         rows_per_step: rows of one optimizer step.
+        gpus: how many such GPUs share them.
     """
     rows_per_step = min(rows_per_step, len(lengths))
     found = []
-    for micro_batch in divisors(rows_per_step):
-        count = rows_per_step // micro_batch
-        batches = draw(lengths, micro_batch, count, padding_free=train.padding_free)
-        steps = optimizer_steps(len(lengths), micro_batch, count, train)
+    share = math.ceil(rows_per_step / gpus)
+    steps = optimizer_steps(len(lengths), rows_per_step, train)
+    for micro_batch in divisors(share):
+        count = share // micro_batch
+        if gpus == 1:
+            batches = draw(lengths, micro_batch, count, padding_free=train.padding_free)
+        else:
+            batches = draw_dealt(lengths, micro_batch, count, rows_per_step, gpus, padding_free=train.padding_free)
         useful = rows_per_step * sum(lengths) / len(lengths)
         for precision in precisions:
             for checkpointing in _CHECKPOINTING:
                 setup = setup_for(train, lora, shape, precision, checkpointing)
                 laid = batches
-                if gpu.bf16 and not why_not_recorded(train, lora, precision, checkpointing, useful / count):
+                if gpu.bf16 and not why_not_recorded(train, lora, precision, checkpointing, useful / count / gpus):
                     setup, laid = replace(setup, recorded=True), filled(batches, steps)
                 held = [
                     replace(setup, turned_copy=twice) for twice in ((False, True) if precision == "8bit" else (False,))
@@ -130,7 +145,7 @@ def candidates(
                     found.append(
                         Candidate(
                             precision, checkpointing, rows_per_step, micro_batch, memory, step_s, steps,
-                            useful / step_s, usable_gb(gpu), each.recorded, each.kept_layers, each.turned_copy,
+                            useful / step_s, usable_gb(gpu), each.recorded, each.kept_layers, each.turned_copy, gpus,
                         )
                     )  # fmt: skip
     return found
@@ -148,23 +163,25 @@ def keeping(setup: Setup, batches: Batches, gpu: Device) -> list[Setup]:
 
 def filled(batches: Batches, steps: int) -> Batches:
     """The same when recorded: every micro-batch filled up to one of the sizes that a run of so many steps records."""
-    tokens, counts = np.unique(batches.drawn[: steps * batches.count], return_counts=True)
+    drawn = batches.drawn[: steps * batches.count * batches.gpus]
+    tokens, counts = np.unique([each for each in drawn if each], return_counts=True)
     passes = {PassSize(each, each): count for each, count in zip(tokens.tolist(), counts.tolist(), strict=True)}
-    sizes = choose_sizes(passes, live_cost=math.inf)
-    spent = sum(count * size.tokens for each, count in passes.items() if (size := size_for(each, sizes)))
-    return replace(batches, filled_tokens=spent / sum(passes.values()), longest_tokens=sizes[-1].tokens)
+    sizes = choose_sizes(passes, RECORDING_COST * batches.gpus, live_cost=math.inf)
+    filled = {0.0: 0} | {each.tokens: size.tokens for each in passes if (size := size_for(each, sizes))}
+    mean = slowest_mean([filled[each] for each in drawn], batches.gpus, batches.count)
+    return replace(batches, filled_tokens=mean, longest_tokens=sizes[-1].tokens)
 
 
 def choose(
-    train: TrainConfig, lora: LoraConfig, shape: ModelShape, lengths: Sequence[int], gpu: Device
+    train: TrainConfig, lora: LoraConfig, shape: ModelShape, lengths: Sequence[int], gpu: Device, gpus: int = 1
 ) -> tuple[Candidate, str]:
     """The layout that `plan: auto` takes in the recipe's precision, and why; what needs least where nothing fits.
 
     With a number of rows a step: the fastest layout of exactly those rows. With `rows_per_step: auto`: the fewest rows
     a step that reach 95 % of the best throughput, and no more than leave the run 100 optimizer steps.
     """
-    wanted = [train.rows_per_step] if train.rows_per_step != "auto" else _auto_rows(len(lengths))
-    every = {n: candidates(train, lora, shape, lengths, gpu, [train.precision], n) for n in wanted}
+    wanted = [train.rows_per_step] if train.rows_per_step != "auto" else _auto_rows(len(lengths), gpus)
+    every = {n: candidates(train, lora, shape, lengths, gpu, [train.precision], n, gpus) for n in wanted}
     each = [best for among in every.values() if (best := fastest(among)) is not None]
     if not each:
         smallest = min((c for among in every.values() for c in among), key=lambda c: c.memory.needed_gb)
@@ -232,6 +249,45 @@ def setup_for(
     )
 
 
+def draw_dealt(
+    lengths: Sequence[int], micro_batch: int, count: int, rows_per_step: int, gpus: int, *, padding_free: bool
+) -> Batches:
+    """The micro-batches of shuffled epochs on several GPUs, as the rows of every step are dealt out to them.
+
+    `tokens` and `pairs` are those of the GPU that has the most to do in its step, which the others wait for.
+    """
+    generator = np.random.default_rng(0)
+    steps = max(1, _DEALT_ROWS // rows_per_step)
+    costs, squares = [], []
+    for _ in range(steps):
+        rows = [int(n) for n in generator.choice(np.asarray(lengths), rows_per_step, replace=False)]
+        for passes in deal(rows, gpus, count, micro_batch, padded=not padding_free):
+            for each in passes:
+                found = [rows[i] for i in each] or [0]
+                laid = found if padding_free else [max(found)] * len(found)
+                costs.append(sum(laid))
+                squares.append(sum(n * n for n in laid) / 2)
+    varying = min(costs) < max(costs)
+    return Batches(
+        count, slowest_mean(costs, gpus, count), max(costs), slowest_mean(squares, gpus, count), varying,
+        drawn=tuple(costs), gpus=gpus,
+    )  # fmt: skip
+
+
+def slowest_mean(costs: Sequence[float], gpus: int, count: int) -> float:
+    """Mean cost of a pass on the GPU that has the most to do in its step.
+
+    Args:
+        costs: of every pass; of each step those of the first GPU come first, then those of the next.
+        gpus: GPUs that share a step.
+        count: passes of a step on each.
+    """
+    whole = len(costs) // (gpus * count) * gpus * count
+    if not whole:
+        return float(np.mean(costs))
+    return float(np.asarray(costs[:whole], dtype=float).reshape(-1, gpus, count).sum(2).max(1).mean() / count)
+
+
 def draw(lengths: Sequence[int], micro_batch: int, count: int, *, padding_free: bool, seed: int = 0) -> Batches:
     """The micro-batches of shuffled epochs, drawn; the largest of them sets the peak.
 
@@ -265,11 +321,11 @@ def draw(lengths: Sequence[int], micro_batch: int, count: int, *, padding_free: 
     )
 
 
-def optimizer_steps(rows: int, micro_batch: int, count: int, train: TrainConfig) -> int:
+def optimizer_steps(rows: int, rows_per_step: int, train: TrainConfig) -> int:
     """Optimizer steps of the run, as transformers counts them."""
     if train.max_steps:
         return train.max_steps
-    return max(1, math.ceil(train.epochs * max(1, math.ceil(math.ceil(rows / micro_batch) / count))))
+    return max(1, math.ceil(train.epochs * max(1, math.ceil(rows / rows_per_step))))
 
 
 def divisors(number: int) -> Iterator[int]:
@@ -277,8 +333,10 @@ def divisors(number: int) -> Iterator[int]:
     return (n for n in range(1, number + 1) if number % n == 0)
 
 
-def _auto_rows(rows: int) -> list[int]:
-    return [n for n in AUTO_ROWS if n <= rows] or [rows]
+def _auto_rows(rows: int, gpus: int) -> list[int]:
+    # Each GPU gets its part of them.
+    wanted = [*AUTO_ROWS, *(AUTO_ROWS[-1] * 2**n for n in range(1, gpus.bit_length()))]
+    return [n for n in wanted if n <= rows] or [rows]
 
 
 _CHECKPOINTING: tuple[Checkpointing, ...] = ("off", "unsloth", "on")

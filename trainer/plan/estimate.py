@@ -99,6 +99,8 @@ class Coefficients:
     """Between two steps that are recorded as CUDA graphs, while the GPU waits."""
     host_pass_ms: float = 2.0
     """Between two recorded passes of one step."""
+    exchange_ms: float = 1.5
+    """Between two steps of several GPUs, beside the time that the gradients travel: they never come in at once."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,8 @@ class Batches:
     """Mean tokens of one when it is recorded, what fills it up included; 0 where nothing fills up."""
     drawn: tuple[float, ...] = ()
     """Tokens of each that was drawn, where they were."""
+    gpus: int = 1
+    """GPUs that share the rows of a step; `count`, `tokens` and `pairs` are those of the one that has the most."""
 
     @classmethod
     def uniform(cls, rows: int, length: int, count: int = 1) -> Batches:
@@ -251,6 +255,9 @@ def estimate_memory(setup: Setup, batches: Batches, gpu: Device, c: Coefficients
     weights = 2.0 * shape.parameters if setup.full else weight_bytes(shape, setup.precision, setup.turned_copy)
     # Adapters are held in fp32 with fp32 gradients; under full fine-tuning both have the weights' 16 bits.
     trained = setup.trained * ((2 if setup.full else 8) + state_bytes(setup.optimizer))
+    if batches.gpus > 1 and not setup.recorded:
+        # What several GPUs add up lies in one piece, which a recording's gradient does anyway.
+        trained += 4 * setup.trained
     largest = max(a * b for a, b in map(shape.widths, LINEAR_LAYERS))
     # One layer's weight unpacked, or the 8-bit weights of two layers, gate and up, turned together.
     unpacked = setup.precision == "4bit" or (setup.precision == "8bit" and not setup.turned_copy)
@@ -317,9 +324,14 @@ def estimate_time(setup: Setup, batches: Batches, gpu: Device, c: Coefficients |
     layer_ms += c.host_row_ms * (batches.apart - 1) * (1 + recomputed / 2)
     tensor_ms = c.host_fused_tensor_ms if "fused" in setup.optimizer else c.host_tensor_ms
     step_ms = c.host_step_ms + tensor_ms * setup.trained_tensors
+    exchange_s = 0.0
+    if batches.gpus > 1:
+        # A ring all-reduce sends nearly twice the gradients; they are in fp32.
+        sent = 2 * (batches.gpus - 1) / batches.gpus * 4 * setup.trained
+        exchange_s = c.exchange_ms / 1e3 + sent / (gpu.link_gb_s * 1e9)
     if setup.recorded:
         # The update of a fused optimizer is recorded too.
         update_s = 0.0 if "fused" in setup.optimizer else tensor_ms * setup.trained_tensors / 1e3
         waits_ms = c.host_recorded_ms + c.host_pass_ms * (batches.count - 1)
-        return Time(0.0, gpu_s, waits_ms / 1e3 + update_s)
-    return Time((batches.count * shape.layers * layer_ms + step_ms) / 1e3, gpu_s)
+        return Time(0.0, gpu_s, waits_ms / 1e3 + update_s + exchange_s)
+    return Time((batches.count * shape.layers * layer_ms + step_ms) / 1e3, gpu_s, exchange_s)

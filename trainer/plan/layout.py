@@ -12,7 +12,7 @@ from configs.gpus import Device
 from configs.handover import Plan
 from configs.model_shape import ModelShape, UnknownShape
 from configs.schema import LoraConfig, RunConfig, TrainConfig
-from trainer.plan.candidates import ENOUGH_STEPS, Candidate, choose, optimizer_steps, why_not_recorded
+from trainer.plan.candidates import ENOUGH_STEPS, Candidate, choose, divisors, optimizer_steps, why_not_recorded
 from trainer.plan.estimate import Checkpointing
 from trainer.plan.optimizers import choose_optimizer
 
@@ -24,7 +24,7 @@ RATE_ROWS = 8
 
 
 def predicted_layout(
-    config: RunConfig, model: Path, lengths: Sequence[int], device: Device
+    config: RunConfig, model: Path, lengths: Sequence[int], device: Device, gpus: int = 1
 ) -> tuple[Candidate, str] | None:
     """The layout that the memory and time model takes for `plan: auto` on a GPU, and why.
 
@@ -37,7 +37,7 @@ def predicted_layout(
         shape = ModelShape.load(model)
     except UnknownShape:
         return None
-    return choose(config.train, config.lora, shape, lengths, device)
+    return choose(config.train, config.lora, shape, lengths, device, gpus)
 
 
 def make_plan(
@@ -46,11 +46,12 @@ def make_plan(
     lengths: Sequence[int],
     device: Device,
     layout: tuple[Candidate, str] | None = None,
+    gpus: int = 1,
 ) -> Plan:
     """The layout for these row lengths (tokens) on this device; `layout` is what `predicted_layout` gave.
 
-    `rows_per_step` is kept exactly: the micro-batch is a divisor of it. The loss is normalized over the trained tokens
-    of the whole step, so the layout changes speed and memory, never the gradient.
+    `rows_per_step` is kept exactly: the micro-batch is a divisor of each GPU's share. The loss is normalized over the
+    trained tokens of the whole step, so the layout changes speed and memory, never the gradient.
     """
     dtype, dtype_why = choose_dtype(device)
     optimizer, optimizer_why = choose_optimizer(train, device.kind)
@@ -66,12 +67,14 @@ def make_plan(
     else:
         rows_per_step, rows_why = min(train.rows_per_step, len(lengths)), "train.rows_per_step"
     learning_rate, rate_why = choose_learning_rate(train, rows_per_step)
+    share = math.ceil(rows_per_step / gpus)
     padding_free, padding_why = choose_padding_free(train.padding_free, device)
     checkpointing: Checkpointing = train.gradient_checkpointing
     if train.plan == "manual":
-        micro_batch = math.gcd(rows_per_step, train.micro_batch)
+        micro_batch = math.gcd(share, train.micro_batch)
+        divided = f"{rows_per_step} rows a step" if gpus == 1 else f"the {share} rows of each GPU"
         micro_why = f"train.micro_batch={train.micro_batch}" + (
-            f", brought down to divide {rows_per_step} rows a step" if micro_batch != train.micro_batch else ""
+            f", brought down to divide {divided}" if micro_batch != train.micro_batch else ""
         )
         checkpointing_why = "train.gradient_checkpointing"
     elif layout is not None:
@@ -81,16 +84,17 @@ def make_plan(
             f"{layout[0].memory.needed_gb:.1f} GB are needed so, {layout[0].usable_gb:.1f} GB can be used"
         )
     else:
-        fits = [n for n in range(1, rows_per_step + 1) if rows_per_step % n == 0 and n * longest <= budget]
+        fits = [n for n in divisors(share) if n * longest <= budget]
         micro_batch = max(fits, default=1)
         micro_why = f"{micro_batch} rows of at most {longest} tokens within {budget_why}"
         checkpointing, checkpointing_why = choose_checkpointing(device, micro_batch * longest)
-    accumulation = rows_per_step // micro_batch
+    accumulation = share // micro_batch
     graphs, graphs_why = choose_graphs(train, lora, device, checkpointing, micro_batch * mean)
     return Plan(
         rows_per_step=rows_per_step,
         micro_batch=micro_batch,
         accumulation=accumulation,
+        gpus=gpus,
         padding_free=padding_free,
         checkpointing=checkpointing,
         kept_layers=layout[0].kept_layers if layout is not None else 0,
@@ -99,8 +103,10 @@ def make_plan(
         optimizer=optimizer,
         learning_rate=learning_rate,
         graphs=graphs,
-        group_by_length=not padding_free and micro_batch > 1,
+        # Of several GPUs each gets rows of like length out of a step, whose rows are drawn as they come.
+        group_by_length=not padding_free and micro_batch > 1 and gpus == 1,
         reasons={
+            **({"gpus": several_why(rows_per_step, gpus)} if gpus > 1 else {}),
             "rows_per_step": rows_why,
             "micro_batch": micro_why,
             "padding_free": padding_why,
@@ -110,6 +116,14 @@ def make_plan(
             "learning_rate": rate_why,
             "graphs": graphs_why,
         },
+    )
+
+
+def several_why(rows_per_step: int, gpus: int) -> str:
+    """What the GPUs do with the rows of a step."""
+    idle = f"; {gpus - rows_per_step} of them have none, so set train.rows_per_step higher"
+    return f"each has the whole model and about {rows_per_step / gpus:.3g} of the {rows_per_step} rows of a step" + (
+        idle if gpus > rows_per_step else ""
     )
 
 
@@ -205,4 +219,4 @@ def choose_checkpointing(device: Device, tokens: int) -> tuple[Checkpointing, st
 
 def count_steps(rows: int, plan: Plan, train: TrainConfig) -> int:
     """Optimizer steps of the run, as transformers counts them."""
-    return optimizer_steps(rows, plan.micro_batch, plan.accumulation, train)
+    return optimizer_steps(rows, plan.rows_per_step, train)

@@ -76,7 +76,7 @@ def render_table(rows: Sequence[Candidate], taken: Candidate | None, gpu: Device
         chosen = row is taken
         table.add_row(
             "→" if chosen else "", row.precision, row.checkpointing,
-            f"{row.micro_batch} x {row.rows_per_step // row.micro_batch}", f"{row.peak_gb:.1f}", *speed,
+            f"{row.micro_batch} x {row.passes}{f' x {row.gpus}' if row.gpus > 1 else ''}", f"{row.peak_gb:.1f}", *speed,
             "taken" if chosen and row.fits else "" if row.fits else "too large",
             style="bold green" if chosen and row.fits else "bright_black" if not row.fits else None,
         )  # fmt: skip

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
 
@@ -19,13 +20,15 @@ LESS = (
     "and train.micro_batch=1; or take a GPU with more memory"
 )
 
-Attempt = Callable[[Plan, Path | None], dict[str, Any]]
-"""Trains under a plan, from a checkpoint or from the start; returns the stage's figures."""
+Came = TypeVar("Came")
+
+Attempt = Callable[[Plan, Path | None], Came]
+"""Trains under a plan, from a checkpoint or from the start; returns what came of it."""
 
 
 def train_with_back_off(
-    attempt: Attempt, plan: Plan, checkpoint: Path | None, last_checkpoint: Callable[[], Path | None]
-) -> tuple[dict[str, Any], Plan]:
+    attempt: Attempt[Came], plan: Plan, checkpoint: Path | None, last_checkpoint: Callable[[], Path | None]
+) -> tuple[Came, Plan]:
     """Trains; when memory runs out, trains on under a plan that needs less, once.
 
     Args:
@@ -35,7 +38,7 @@ def train_with_back_off(
         last_checkpoint: finds where to go on from after a failure; None is the start.
 
     Returns:
-        The figures, and the plan that they were reached under.
+        What came of it, and the plan that it was reached under.
 
     Raises:
         TuneserveError: memory ran out twice, or with one row a forward pass.
@@ -48,7 +51,7 @@ def train_with_back_off(
     # Behind the handler: the error's traceback held the model.
     gc.collect()
     torch.cuda.empty_cache()
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
     smaller = halved(plan)
     if smaller is None:
@@ -72,12 +75,13 @@ def halved(plan: Plan) -> Plan | None:
     """The same optimizer step in forward passes of half the rows (or fewer, to divide the step); None at one row."""
     if plan.micro_batch == 1:
         return None
-    micro_batch = max(n for n in divisors(plan.rows_per_step) if n <= plan.micro_batch // 2)
+    share = math.ceil(plan.rows_per_step / plan.gpus)
+    micro_batch = max(n for n in divisors(share) if n <= plan.micro_batch // 2)
     why = f"memory ran out with {plan.micro_batch} rows; before that: {plan.reasons['micro_batch']}"
     return plan.model_copy(
         update={
             "micro_batch": micro_batch,
-            "accumulation": plan.rows_per_step // micro_batch,
+            "accumulation": share // micro_batch,
             "kept_layers": 0,
             "turned_copy": False,
             "reasons": plan.reasons | {"micro_batch": why},

@@ -250,6 +250,15 @@ class GraphedSteps:
         recorded.fixed.fill(inputs, num_items_in_batch)
         return self._replay(recorded)
 
+    def no_rows(self) -> None:
+        """Counts a pass without rows: another process has those of this pass."""
+        begins, self._begins = self._begins, self._is_last()
+        if begins:
+            self.gradient.zero_()
+        self.last_was_replayed = bool(self._recorded) and not self.off
+        if self.handed_over and self.gradient.numel():
+            self.hand_over()
+
     def gradients(self) -> list[torch.Tensor]:
         """The parts of `gradient`, shaped as the trained parameters."""
         parts = self.gradient.split([p.numel() for p in self.trained])

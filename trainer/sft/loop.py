@@ -19,18 +19,20 @@ from trl import SFTConfig, SFTTrainer
 
 from configs.adapter_scale import possible_scales
 from configs.console import console
-from configs.handover import Plan, PreparedFacts, RecordedFigures, write_rows
+from configs.handover import LoopFigures, Plan, PreparedFacts, ProofRow, RecordedFigures, write_rows
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer.data.answers import chosen_answers
 from trainer.data.template import IGNORED
 from trainer.export.new_folder import new_folder
-from trainer.plan.sizes import PassSize, choose_sizes
+from trainer.gpus.world import World
+from trainer.plan.sizes import RECORDING_COST, PassSize, choose_sizes
 from trainer.sft.device import peak_gb
 from trainer.sft.first_batch import check_first_batch, expected_answers, rows_of
 from trainer.sft.graphs import TRAINED, CudaRecorder, GraphedSteps, UnslothDecoder
 from trainer.sft.progress import RunLog, plot_loss
 from trainer.sft.proof_rows import answer_logprobs, scored_rows
+from trainer.sft.together import TOKENS, Together
 from trainer.sft.unsloth import order_of_rows, vouch_for_length, watch_batches
 from trainer.sft.update import RecordableAdamW, RecordedUpdate, optimizer_arguments
 
@@ -51,8 +53,10 @@ class TrainingRun:
         facts: PreparedFacts,
         train: pa.Table,
         heldout: pa.Table,
+        world: World | None = None,
     ) -> None:
         disable_progress_bars()
+        self.world = world
         self.run, self.config, self.plan = run, config, plan
         self.end_token_id = facts.end_token_id
         self.full = config.train.method == "full"
@@ -66,13 +70,16 @@ class TrainingRun:
         self.log = RunLog(run.logs / "train.jsonl", console)
         evaluated = _rows(heldout.slice(0, EVAL_ROWS), facts.longest_row) if heldout.num_rows else None
         self.trainer = self._trainer(_rows(train, facts.longest_row), evaluated)
+        self.together = self._together(train)
         self.did = what_unsloth_did(self.model, self.trainer)
         self.update: RecordedUpdate | None = None
         self.graphs = self._graphs(train, facts.longest_row) if plan.graphs and self.did.padding_free else None
+        if self.together:
+            self.together.begin(self.graphs)
         self.checked: list[tuple[str, str]] = []
         watch_batches(self.trainer, self._look_at_batch)
 
-    def go(self, checkpoint: Path | None) -> dict[str, Any]:
+    def go(self, checkpoint: Path | None) -> LoopFigures:
         """Trains, saves adapter and likelihoods, draws the loss; returns the stage's figures."""
         started = time.monotonic()
         try:
@@ -83,20 +90,24 @@ class TrainingRun:
         if self.graphs:
             # Scoring the proof rows needs the room.
             self.graphs.release()
-        self._save()
+        if self.together:
+            self.together.require_alike("ends")
+        if self._writes:
+            self._save()
         self._write_proof()
-        plot_loss(self.run.logs / "train.jsonl", self.run.report / "loss.png")
-        return {
-            "steps": self.trainer.state.global_step,
-            "loss": fmean(line["loss"] for line in self.trainer.state.log_history if "loss" in line),
-            "heldout_loss": self.log.eval_loss,
-            "best_heldout_loss": self.trainer.state.best_metric,
-            "train_seconds": round(seconds, 2),
-            "tokens_per_s": round(self.log.tokens / seconds, 1),
-            "peak_gb": round(peak_gb(), 3),
-            "first_batch_rows_checked": len(self.checked),
-            "recorded": self.recorded(),
-        }
+        if self._writes:
+            plot_loss(self.run.logs / "train.jsonl", self.run.report / "loss.png")
+        return LoopFigures(
+            steps=self.trainer.state.global_step,
+            loss=fmean(line["loss"] for line in self.trainer.state.log_history if "loss" in line),
+            heldout_loss=self.log.eval_loss,
+            best_heldout_loss=self.trainer.state.best_metric,
+            train_seconds=round(seconds, 2),
+            tokens_per_s=round(self.log.tokens / seconds, 1),
+            peak_gb=round(max(self._of_all(peak_gb())), 3),
+            first_batch_rows_checked=len(self.checked),
+            recorded=self.recorded(),
+        )
 
     def recorded(self) -> RecordedFigures | None:
         """What came from recordings; None where nothing was to be recorded."""
@@ -104,15 +115,38 @@ class TrainingRun:
             return None
         return self.graphs.figures(self.update.off if self.update else "")
 
+    @property
+    def _writes(self) -> bool:
+        """Whether this process writes, logs and shows."""
+        return self.world is None or self.world.rank == 0
+
+    def _of_all(self, value: Any) -> list[Any]:
+        """What every process has, by rank."""
+        return self.world.gather(value) if self.world else [value]
+
+    def _together(self, train: pa.Table) -> Together | None:
+        """Makes the trainer one of several where it is; the rows to score while it trains are dealt out, too."""
+        if self.world is None:
+            return None
+        lengths, max_norm = train["length"].to_pylist(), self.config.train.max_grad_norm
+        together = Together(self.world, self.trainer, self.plan, lengths, max_norm)
+        if (heldout := self.trainer.eval_dataset) is not None:
+            part = together.part(len(heldout), self.trainer.args.per_device_eval_batch_size)
+            self.trainer.eval_dataset = heldout.select(part)
+        self.log.count_tokens = together.tokens_since
+        return together
+
     def _trainer(self, train: Dataset, heldout: Dataset | None) -> SFTTrainer:
         config = self.config.train
-        callbacks: list[Any] = [self.log]
+        callbacks: list[Any] = [self.log] if self._writes else []
         if config.early_stopping:
             callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.early_stopping))
         trainer = SFTTrainer(
             model=self.model,
             processing_class=self.tokenizer,
-            args=training_arguments(self.run, self.config, self.plan, evaluates=heldout is not None),
+            args=training_arguments(
+                self.run, self.config, self.plan, evaluates=heldout is not None, reports=self._writes
+            ),
             train_dataset=train,
             eval_dataset=heldout,
             callbacks=callbacks,
@@ -131,7 +165,9 @@ class TrainingRun:
 
     def _graphs(self, train: pa.Table, longest: int) -> GraphedSteps | None:
         """Puts recorded steps in the place of the trainer's own; None where so few steps do not pay for it."""
-        sizes = choose_sizes(Counter(passes_of(self.trainer, train)))
+        # A recording is made by every process, one after the other, while the others wait.
+        ranks = self.world.size if self.world else 1
+        sizes = choose_sizes(Counter(passes_of(self.trainer, train, ranks)), RECORDING_COST * ranks)
         if not sizes:
             return None
         own, recorder = self.trainer.training_step, CudaRecorder()
@@ -151,7 +187,11 @@ class TrainingRun:
         rows = rows_of(batch)
         if not self.checked:
             self.checked = check_first_batch(batch, self.expected, self._decode, self.end_token_id)
-        self.log.tokens += sum(len(ids) for ids, _ in rows)
+        tokens = sum(len(ids) for ids, _ in rows)
+        if self.together:
+            batch[TOKENS] = tokens
+        else:
+            self.log.tokens += tokens
         if self.graphs:
             batch[TRAINED] = sum(int((labels[1:] != IGNORED).sum()) for _, labels in rows)
 
@@ -165,12 +205,27 @@ class TrainingRun:
             self.model.save_pretrained(str(partial))
 
     def _write_proof(self) -> None:
-        rows = scored_rows(self.model, self.proof, possible_scales(self.config), self.base_scores)
-        write_rows(self.run.data / "proof.jsonl", rows)
+        """Scores the proof rows, of several processes each its part, and writes them."""
+        mine = self.proof[self.world.rank :: self.world.size] if self.world else self.proof
+        scored = scored_rows(self.model, mine, possible_scales(self.config), self.base_scores)
+        parts = self._of_all([row.model_dump(mode="json") for row in scored])
+        if self._writes:
+            in_order = [parts[i % len(parts)][i // len(parts)] for i in range(len(self.proof))]
+            write_rows(self.run.data / "proof.jsonl", map(ProofRow.model_validate, in_order))
 
 
-def training_arguments(run: RunDir, config: RunConfig, plan: Plan, *, evaluates: bool) -> SFTConfig:
-    """The recipe as arguments of TRL's trainer; `evaluates` says whether there are held-out rows."""
+def training_arguments(
+    run: RunDir, config: RunConfig, plan: Plan, *, evaluates: bool, reports: bool = True
+) -> SFTConfig:
+    """The recipe as arguments of TRL's trainer.
+
+    Args:
+        run: where checkpoints go.
+        config: the recipe.
+        plan: the layout.
+        evaluates: whether there are held-out rows.
+        reports: whether this process tells the trackers.
+    """
     train = config.train
     best = (train.keep_best or train.early_stopping > 0) and evaluates
     eval_steps = (train.eval_steps or (0.25 if best else 0)) if evaluates else 0
@@ -215,7 +270,7 @@ def training_arguments(run: RunDir, config: RunConfig, plan: Plan, *, evaluates:
         logging_first_step=True,
         # The filter hides losses that are no numbers, and has every step wait for the GPU to find them.
         logging_nan_inf_filter=False,
-        report_to=list(train.report_to) or "none",
+        report_to=(list(train.report_to) if reports else []) or "none",
         run_name=config.name,
         project="tuneserve",
         disable_tqdm=True,
@@ -225,16 +280,17 @@ def training_arguments(run: RunDir, config: RunConfig, plan: Plan, *, evaluates:
     )
 
 
-def passes_of(trainer: SFTTrainer, train: pa.Table) -> list[PassSize]:
-    """Every forward pass of the run, in order: the sampler is seeded, so that its order is known."""
+def passes_of(trainer: SFTTrainer, train: pa.Table, ranks: int = 1) -> list[PassSize]:
+    """Every forward pass of the run on all `ranks` processes, in order: the sampler is seeded, so that it is known."""
     lengths = train["length"].to_numpy()
     # A row's first token is never predicted.
     trained = np.array([int((labels.values.to_numpy()[1:] != IGNORED).sum()) for labels in train["labels"]])
     args = trainer.args
-    count = args.max_steps * args.gradient_accumulation_steps if args.max_steps > 0 else None
+    passes = args.gradient_accumulation_steps * ranks
+    count = args.max_steps * passes if args.max_steps > 0 else None
     rows = count * args.per_device_train_batch_size if count else args.num_train_epochs * len(lengths)
     batches = list(order_of_rows(trainer, math.ceil(rows / len(lengths))))
-    return [PassSize(int(lengths[b].sum()), int(trained[b].sum())) for b in batches[:count]]
+    return [PassSize(int(lengths[b].sum()), int(trained[b].sum())) for b in batches[:count] if b]
 
 
 def _rows(table: pa.Table, longest: int) -> Dataset:

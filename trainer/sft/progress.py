@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ class RunLog(TrainerCallback):
         self.file, self.console = file, console
         self.tokens = 0
         """Tokens that went through the model, padding left out; the batch check adds to it."""
+        self.count_tokens: Callable[[], int] | None = None
+        """Of several processes: tokens that went through the models of all since it was asked last."""
         self.eval_loss: float | None = None
         self._live: Live | None = None
         self._last_plain = self._last_time = self._begun = 0.0
@@ -67,6 +70,8 @@ class RunLog(TrainerCallback):
     ) -> None:
         logs = logs or {}
         now = time.monotonic()
+        if self.count_tokens:
+            self.tokens += self.count_tokens()
         line: dict[str, Any] = {"step": state.global_step, "epoch": round(state.epoch or 0.0, 4)}
         if "eval_loss" in logs:
             self.eval_loss = float(logs["eval_loss"])

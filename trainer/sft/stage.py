@@ -11,23 +11,25 @@ from configs.console import again, note, warn
 from configs.errors import ConfigError
 from configs.files import read_jsonl
 from configs.fingerprint import files_fingerprint, weights_fingerprint
-from configs.handover import Plan, PreparedFacts, TrainedFacts, TrainFigures, UnslothFacts
+from configs.gpus import Device, device_at_hand
+from configs.handover import Plan, PreparedFacts, TrainedFacts, TrainFigures
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer import environment
 from trainer.data.prepare import read_rows
 from trainer.data.selfmade import training_files, training_rows
+from trainer.gpus.job import Job, Outcome
+from trainer.gpus.started import gpus_for, started_by_others
 from trainer.plan.layout import count_steps, make_plan, no_fp8, precision_warning, predicted_layout
 from trainer.plan.rate import model_rate_warning
-from trainer.requirements import check_driver, check_model_needs, check_needs
+from trainer.requirements import check_cards, check_driver, check_model_needs, check_needs
 from trainer.sft.checkpoints import find_checkpoint, full_disk_said, last_checkpoint
 from trainer.sft.hardly import loss_warning
-from trainer.sft.trackers import tracked
 
 FEW_STEPS = 100
 """Below this many optimizer steps a LoRA run has hardly begun, and the user is told so."""
 
-_CHANGES_NOTHING = {"report_to", "save_total_limit"}
+_CHANGES_NOTHING = {"report_to", "save_total_limit", "num_gpus"}
 
 
 def train_stage(run: RunDir, config: RunConfig, *, force: bool = False) -> TrainFigures | None:
@@ -44,10 +46,16 @@ def train_stage(run: RunDir, config: RunConfig, *, force: bool = False) -> Train
     why = run.changed_since("train", inputs)
     if why is None and not force:
         _draw_loss_again(run)
+        if started_by_others() > 1:
+            from trainer.sft.rank import dismiss
+
+            dismiss()
         return None
     again("train", why)
     check_driver()
     check_needs(config)
+    if started_by_others() == 1:
+        check_cards(config)
     check_model_needs(config, facts.base_model)
     checkpoint = find_checkpoint(run, inputs, force=force)
     if checkpoint:
@@ -85,42 +93,35 @@ def train_inputs(run: RunDir, config: RunConfig, facts: PreparedFacts) -> dict[s
 
 def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Path | None) -> TrainFigures:
     environment.settle(cache_root())
-    from trainer.sft.loop import TrainingRun  # imports unsloth, so the environment stands first
-
-    # isort: split
-    from trainer.sft.backoff import train_with_back_off
-    from trainer.sft.device import find_device
-
-    train, heldout = training_rows(run, config), read_rows(run.data / "heldout")
+    rows, heldout = training_rows(run, config), read_rows(run.data / "heldout", ["length"])
     if not heldout.num_rows and (config.train.early_stopping or config.train.keep_best):
         raise ConfigError(
             "train.early_stopping and train.keep_best compare losses on held-out rows, and there are none",
             "set data.eval_split above 0, or data.heldout",
         )
-    device = find_device()
+    gpus = gpus_for(config)
+    # Several processes share the GPUs; this one must take no memory of theirs.
+    device = device_at_hand() if gpus > 1 else _device_of_this_process()
     if refused := no_fp8(config.train, device):
         raise refused
-    lengths = train["length"].to_pylist()
-    facts = facts.model_copy(update={"longest_row": max(facts.longest_row, *lengths)})
-    layout = predicted_layout(config, facts.base_model, lengths, device)
-    plan = make_plan(config.train, config.lora, lengths, device, layout)
+    before = run.read().facts.planned if checkpoint else None
+    plan = _plan(config, facts, rows["length"].to_pylist(), device, gpus, before)
+    run.update(planned=plan)
     note(plan.summary())
     if warning := precision_warning(config.train, device):
         warn(warning)
-    steps = count_steps(train.num_rows, plan, config.train)
+    steps = count_steps(rows.num_rows, plan, config.train)
     if steps < FEW_STEPS:
-        warn(few_steps_warning(steps, train.num_rows, plan, config.train.max_steps))
+        warn(few_steps_warning(steps, rows.num_rows, plan, config.train.max_steps))
     if warning := model_rate_warning(config.train, facts.base_model, plan.rows_per_step):
         warn(warning)
-    did: list[UnslothFacts] = []
 
-    def attempt(plan: Plan, checkpoint: Path | None) -> dict[str, Any]:
-        training = TrainingRun(run, config, plan, facts, train, heldout)
-        did.append(training.did)
-        return training.go(checkpoint)
+    from trainer.sft.backoff import train_with_back_off
 
-    with tracked(config.train.report_to, run, config.name, resumed=checkpoint is not None):
-        figures, used = train_with_back_off(attempt, plan, checkpoint, lambda: last_checkpoint(run))
+    def attempt(plan: Plan, checkpoint: Path | None) -> Outcome:
+        return _attempt(run, config, Job(plan=plan, checkpoint=checkpoint))
+
+    outcome, used = train_with_back_off(attempt, plan, checkpoint, lambda: last_checkpoint(run))
     if warning := loss_warning([line for _, line in read_jsonl(run.logs / "train.jsonl", torn=True)]):
         warn(warning)
     run.update(
@@ -128,20 +129,59 @@ def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Pat
             lora_rank=config.lora.r,
             lora_modules=config.lora.target_modules,
             precision_asked=config.train.precision,
-            unsloth=did[-1],
+            unsloth=outcome.unsloth,
             plan=used,
             backed_off_from=None if used is plan else plan,
         ),
         versions=environment.versions(),
     )
     return TrainFigures(
-        **figures,
+        **dict(outcome.figures),
+        gpus=used.gpus,
         device=device.name,
         planned_steps=steps,
         learning_rate=used.learning_rate,
         resumed_from=checkpoint.name if checkpoint else None,
         backed_off=used is not plan,
     )
+
+
+def _device_of_this_process() -> Device:
+    from trainer.sft.device import find_device
+
+    return find_device()
+
+
+def _plan(
+    config: RunConfig, facts: PreparedFacts, lengths: list[int], device: Device, gpus: int, before: Plan | None
+) -> Plan:
+    """The layout; of a training that goes on, with the rows a step, the rate and the order of the rows it began with.
+
+    Under `rows_per_step: auto` they depend on the GPUs, and there may be others now.
+    """
+    if before is not None and config.train.rows_per_step == "auto":
+        kept = {"rows_per_step": before.rows_per_step, "learning_rate": before.learning_rate}
+        config = config.model_copy(update={"train": config.train.model_copy(update=kept)})
+    layout = predicted_layout(config, facts.base_model, lengths, device, gpus)
+    plan = make_plan(config.train, config.lora, lengths, device, layout, gpus)
+    if before is not None and before.gpus > 1:
+        plan = plan.model_copy(update={"group_by_length": before.group_by_length})
+    return plan
+
+
+def _attempt(run: RunDir, config: RunConfig, job: Job) -> Outcome:
+    """Trains here; or as rank 0 of processes that torchrun started; or in processes of its own, one a GPU."""
+    if job.plan.gpus == 1:
+        from trainer.sft.rank import train
+
+        return train(run, config, job, None)
+    from trainer.sft.rank import OUT_OF_MEMORY, lead
+
+    if started_by_others() > 1:
+        return lead(run, config, job)
+    from trainer.gpus.launch import launch
+
+    return launch(run, job, OUT_OF_MEMORY)
 
 
 def few_steps_warning(steps: int, rows: int, plan: Plan, max_steps: int) -> str:

@@ -11,6 +11,9 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
+
+from trainer.gpus.dealing import DealtBatches
 
 Attend = Callable[..., torch.Tensor]
 """`attend(config=, context=, Q=, K=, V=)` in Unsloth's layers: (1, heads, tokens, head size) each, to
@@ -130,11 +133,23 @@ def kept_layers(model: torch.nn.Module) -> int:
     return sum("_unsloth_skip_checkpoint" in vars(module) for module in model.modules())
 
 
+NO_ROWS = "no_rows"
+"""Key of a batch that stands for a pass without rows."""
+
+
+def no_rows() -> dict[str, Any]:
+    """The batch of a pass without rows: one token that trains nothing, and never goes through the model."""
+    one = torch.zeros(1, 1, dtype=torch.long)
+    return {"input_ids": one, "labels": torch.full_like(one, -100), NO_ROWS: True}
+
+
 def watch_batches(trainer: Any, seen: Callable[[dict[str, Any]], None]) -> None:
     """Shows every batch that the collator gives to `seen`, on the host, before it goes to the model."""
     collate = trainer.data_collator.torch_call
 
     def watched(examples: list[dict[str, Any]]) -> dict[str, Any]:
+        if not examples:
+            return no_rows()
         batch = collate(examples)
         seen(batch)
         return batch
@@ -146,12 +161,72 @@ def order_of_rows(trainer: Any, epochs: int) -> Iterator[list[int]]:
     """Which rows make every batch of so many epochs: the sampler is seeded, so that asking changes nothing.
 
     Yields:
-        The places of the rows of a batch in the training set.
+        The places of the rows of a batch in the training set; of several processes the batches of all.
     """
     loader = trainer.get_train_dataloader()
     for epoch in range(epochs):
         loader.set_epoch(epoch)
-        yield from (list(batch) for batch in loader.batch_sampler)
+        if isinstance(loader.batch_sampler, DealtBatches):
+            for step in loader.batch_sampler.steps():
+                yield from (batch for passes in step for batch in passes)
+        else:
+            yield from (list(batch) for batch in loader.batch_sampler)
+
+
+def passes_by(trainer: Any, batches: Callable[[Any], Any]) -> None:
+    """Has the training rows come in the batches that `batches` makes of the order of an epoch, instead of as they come.
+
+    Args:
+        batches: given the sampler of the rows, makes what a `DataLoader` takes as its `batch_sampler`.
+    """
+
+    def loader() -> Any:
+        rows = trainer._remove_unused_columns(trainer.train_dataset, description="training")
+        return trainer.accelerator.prepare(
+            DataLoader(
+                rows,
+                batch_sampler=batches(trainer._get_train_sampler()),
+                collate_fn=trainer.data_collator,
+                pin_memory=trainer.args.dataloader_pin_memory,
+            )
+        )
+
+    trainer.get_train_dataloader = loader
+
+
+def step_by(trainer: Any, count: Callable[[list[dict[str, Any]], Any], Any], step: Callable[..., Any]) -> None:
+    """Puts `count` behind the trainer's count of the trained tokens of a step, and `step` in the place of its passes.
+
+    Args:
+        count: given the batches of a step and the trainer's count, returns the count that the loss is divided by.
+        step: given the trainer's own `training_step`, and what that takes.
+    """
+    own_batches, own_step = trainer.get_batch_samples, trainer.training_step
+
+    def batches(*arguments: Any) -> tuple[list[dict[str, Any]], Any]:
+        found, items = own_batches(*arguments)
+        return found, count(found, items)
+
+    trainer.get_batch_samples = batches
+    trainer.training_step = lambda *arguments, **named: step(own_step, *arguments, **named)
+
+
+def save_by(trainer: Any, save: Callable[[Callable[[], None]], None]) -> None:
+    """Puts `save` before the trainer's saving of a checkpoint; it is given that."""
+    own = trainer._save_checkpoint
+    trainer._save_checkpoint = lambda model, trial: save(lambda: own(model, trial))
+
+
+def evaluate_by(trainer: Any, combine: Callable[[dict[str, float], int], None]) -> None:
+    """Puts `combine` behind an evaluation: it is given the metrics, which it may change, and the number of rows."""
+    own = trainer.evaluation_loop
+
+    def loop(*arguments: Any, **named: Any) -> Any:
+        output = own(*arguments, **named)
+        combine(output.metrics, output.num_samples)
+        return output
+
+    trainer.evaluation_loop = loop
 
 
 def clip_by(trainer: Any, clip: Callable[[Callable[[], Any]], Any]) -> None:

@@ -34,6 +34,14 @@ def optimizer_arguments(learning_rate: float, device: torch.device) -> dict[str,
     return {"lr": torch.tensor(learning_rate, device=device), "fused": True, "capturable": True}
 
 
+def clip(gradient: torch.Tensor, max_norm: float) -> torch.Tensor:
+    """Scales a flat gradient down to `max_norm` in place (0 leaves it as it is), and returns the norm that it had."""
+    norm = torch.linalg.vector_norm(gradient)
+    if max_norm > 0:
+        gradient.mul_((max_norm / (norm + 1e-6)).clamp_(max=1.0))
+    return norm
+
+
 class RecordedUpdate:
     """Takes the place of a trainer's clipping and update after recorded steps.
 
@@ -78,9 +86,7 @@ class RecordedUpdate:
             group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=gradient.device)
 
         def work() -> torch.Tensor:
-            norm = torch.linalg.vector_norm(gradient)
-            if self._max_norm > 0:
-                gradient.mul_((self._max_norm / (norm + 1e-6)).clamp_(max=1.0))
+            norm = clip(gradient, self._max_norm)
             optimizer.step()
             return norm
 
