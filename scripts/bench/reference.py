@@ -1,0 +1,119 @@
+"""Writes docs/reference.md and its Chinese sister: `python -m scripts.bench.reference [--write]`.
+
+Keys come from the schema, commands from the command line, cards and recipes from their tables; nothing is typed twice
+but the Chinese meanings of keys (docs/keys.zh-CN.yaml) and of commands (docs/reference.yaml).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel
+from typer.main import get_command
+
+from configs.gpus import GPUS
+from configs.keys import keys_of, sections
+from configs.recipes import recipes, summary
+from configs.schema import RunConfig
+from scripts.cli import app
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES: dict[Literal["en", "zh"], Path] = {"en": DOCS / "reference.md", "zh": DOCS / "reference.zh-CN.md"}
+
+
+def words() -> dict[str, dict[str, Any]]:
+    """Titles by language (`pages`), and what each command does in Chinese (`commands`)."""
+    return yaml.safe_load((DOCS / "reference.yaml").read_text(encoding="utf-8"))
+
+
+def page(language: Literal["en", "zh"]) -> str:
+    """The text of the page."""
+    text = words()["pages"][language]
+    lines = [text["title"], "", text["other"], "", text["made"], "", text["keys"], "", text["keys.lead"], ""]
+    lines += _table((text["key"], text["type"], text["default"], text["meaning"]), _keys(language))
+    lines += [text["verbs"], "", text["global"], ""]
+    for name, help_text, options in _commands(language):
+        lines += [f"### `tuneserve {name}`", "", help_text, ""]
+        lines += _table((text["option"], text["does"]), options) if options else []
+    lines += [text["recipes"], "", *_table((text["recipe"], text["for"]), _recipes())]
+    columns = ("card", "memory", "tflops", "bandwidth", "capability", "source")
+    lines += [text["cards"], "", text["cards.lead"], "", *_table(tuple(text[c] for c in columns), _cards())]
+    lines += [text["codes"], "", text["codes.text"]]
+    return "\n".join(lines) + "\n"
+
+
+def _keys(language: Literal["en", "zh"]) -> Iterator[tuple[str, ...]]:
+    chinese = yaml.safe_load((DOCS / "keys.zh-CN.yaml").read_text(encoding="utf-8"))
+    for key, owner in zip(keys_of(RunConfig), owners(RunConfig), strict=True):
+        meaning = key.meaning if language == "en" else chinese[owner]
+        default = f"`{key.default}`" if key.default and key.default != "required" else key.default
+        yield f"`{key.name}`", key.kind, default, meaning
+
+
+def owners(model: type[BaseModel]) -> Iterator[str]:
+    """`Section.field` of every key that `keys_of` yields, in its order."""
+    for name, field in model.model_fields.items():
+        yield f"{model.__name__}.{name}"
+        for nested in sections(field.annotation):
+            yield from owners(nested)
+
+
+def _commands(language: Literal["en", "zh"]) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
+    chinese = words()["commands"]
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        yield from _command(name, command, chinese[name] if language == "zh" else "")
+        for under, each in getattr(command, "commands", {}).items():
+            yield from _command(f"{name} {under}", each, "")
+
+
+def _command(name: str, command: Any, chinese: str) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
+    options = []
+    for parameter in command.params:
+        if parameter.name == "help":
+            continue
+        shown = " ".join(parameter.opts) if parameter.param_type_name == "option" else str(parameter.name).upper()
+        options.append((f"`{shown}`", str(getattr(parameter, "help", None) or "")))
+    paragraphs = " ".join((chinese or command.help or "").split())
+    yield name, paragraphs, options
+
+
+def _recipes() -> Iterator[tuple[str, str]]:
+    for name, file in recipes().items():
+        yield f"`{name}`", summary(file)
+
+
+def _cards() -> Iterator[tuple[str, ...]]:
+    for name, gpu in GPUS.items():
+        capability = ".".join(map(str, gpu.capability or ()))
+        yield f"`{name}`", f"{gpu.memory_gb:g}", f"{gpu.tflops:g}", f"{gpu.bandwidth_gb_s:g}", capability, gpu.source
+
+
+def _table(head: tuple[str, ...], rows: Any) -> list[str]:
+    body = ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows]
+    return ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head), *body, ""]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Says which page is out of date and returns 1; with --write writes them."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.bench.reference", description=__doc__)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args(arguments)
+    stale = 0
+    for language, file in PAGES.items():
+        text = page(language)
+        if file.is_file() and file.read_text(encoding="utf-8") == text:
+            continue
+        stale += 1
+        print(file)
+        if options.write:
+            file.write_text(text, encoding="utf-8")
+    return 0 if options.write or not stale else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
