@@ -119,6 +119,8 @@ class _Progress:
         """Has as many waiting questions answered as it takes to fill the quotas, as long as there are any."""
         while batch := [number for yours in (True, False) for number in self._next(yours, quotas[yours])]:
             batch.sort()
+            if self.asked < _TELLING_ANSWERS:
+                batch = batch[:_TELLING_ANSWERS]  # a base that answers badly is found out before it answers everything
             self.writer.answer([self.draws[number] for number in batch])
             for number in batch:
                 yours = self.languages[number] in self.wanted.languages
@@ -170,12 +172,24 @@ class _Progress:
         missing = quota - len(self.usable[yours])
         if missing <= 0:
             return []
-        share = self._share if self.asked >= _TELLING_ANSWERS else 0.9
-        return self.waiting[yours][: math.ceil(missing / max(share, 0.5))]
+        return self.waiting[yours][: math.ceil(missing / max(self._expected, 0.5))]
 
     @property
     def _share(self) -> float:
+        """Share of the answers so far that can be used."""
         return sum(map(len, self.usable.values())) / max(1, self.asked)
+
+    @property
+    def _expected(self) -> float:
+        """The same for the answers to come."""
+        return self._share if self.asked >= _TELLING_ANSWERS else 0.9
+
+    def promising(self) -> bool:
+        """Whether the waiting questions are expected to fill both sides."""
+        return all(
+            len(self.usable[yours]) + self._expected * len(self.waiting[yours]) >= quota
+            for yours, quota in self.quotas().items()
+        )
 
     def _stop_where_few_are_usable(self) -> None:
         if self.asked < min(_TELLING_ANSWERS, self.wanted.rows) or self._share >= self.wanted.min_usable:
@@ -210,7 +224,10 @@ def make(wanted: Wanted, judge: Judge, writer: Writer) -> Made:
         if progress.complete():
             break
         progress.draw(block)
-        progress.ask(progress.quotas())
+        # Answers are long: a few large batches of them wait less for their longest than many small ones.
+        if progress.promising():
+            progress.ask(progress.quotas())
+    progress.ask(progress.quotas())
     progress.fill()
     taken = progress.taken()
     if len(taken) < wanted.rows:
