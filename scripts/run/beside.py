@@ -1,8 +1,9 @@
-"""The base asked on a GPU of its own while another one trains: what a run saves where two GPUs are free.
+"""The base asked on a GPU of its own while something else is done on another: what a run saves where two are free.
 
 The base is served before training (it may write rows for it), and its answers are needed after training only. Where the
-machine has a GPU more than training takes, they are asked meanwhile; elsewhere first. The answers are the same: the
-same server, the same requests.
+machine has a GPU more than training takes, it is asked meanwhile; where training takes all, it is asked when the tuned
+model is, each on a GPU of its own; where there is one GPU, before training. The answers are the same: the same server,
+the same requests.
 """
 
 from __future__ import annotations
@@ -15,27 +16,32 @@ from configs.console import note
 from configs.gpus import Card, visible_cards
 from configs.schema import RunConfig
 from serve.launch.cards import choose_cards, is_free
-from trainer.gpus.started import started_by_others
 
 FREE = 0.9
 """Share of a GPU's memory that must be free for it to train or to serve."""
 
 
-def cards_apart(config: RunConfig, cards: Sequence[Card] | None = None) -> tuple[list[Card], list[Card]]:
-    """(the GPUs that train, those that serve meanwhile) of a run; none serve where there are too few for both.
+def server_gpus(config: RunConfig) -> int:
+    """GPUs that a server of the recipe takes."""
+    serve = config.serve
+    return serve.tensor_parallel_size * serve.pipeline_parallel_size * serve.data_parallel_size
+
+
+def cards_apart(config: RunConfig, others: int, cards: Sequence[Card] | None = None) -> tuple[list[Card], list[Card]]:
+    """(GPUs for other work, GPUs for the base's server meanwhile); no server's where there are too few for both.
 
     Args:
         config: the recipe.
+        others: GPUs that the other work takes.
         cards: of this machine, as they are now; by default those that this process may use.
     """
     cards = visible_cards() if cards is None else cards
-    serve, train = config.serve, config.train.num_gpus
-    serving = serve.tensor_parallel_size * serve.pipeline_parallel_size * serve.data_parallel_size
-    if started_by_others() > 1 or len(cards) < train + serving:
+    serving = server_gpus(config)
+    if len(cards) < others + serving:
         return list(cards), []
-    training = choose_cards(cards, train, FREE)
-    rest = [card for card in cards if card not in training and is_free(card, FREE)]
-    return training, choose_cards(rest, serving, FREE) if len(rest) >= serving else []
+    taken = choose_cards(cards, others, FREE)
+    rest = [card for card in cards if card not in taken and is_free(card, FREE)]
+    return taken, choose_cards(rest, serving, FREE) if len(rest) >= serving else []
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import platform
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from configs import pins
 from configs.console import console, done, note, skipped, starting, tables
 from configs.errors import TuneserveError
 from configs.fingerprint import files_fingerprint, weights_fingerprint
+from configs.gpus import Card
 from configs.rundir import Inputs, RunDir
 from configs.schema import RunConfig
 from eval.ask.endpoint import Endpoint
@@ -28,7 +31,7 @@ from eval.report.words import ReportWords
 from eval.report.write import write_reports
 from eval.tasks import Task
 from scripts.run.asking import ask, run_settings, tasks_fingerprint
-from scripts.run.beside import cards_apart, meanwhile
+from scripts.run.beside import cards_apart, meanwhile, server_gpus
 from scripts.run.facts import compare_run
 from scripts.run.scaling import choose_scale
 from scripts.run.serving import OnDemand, private_command, start_server
@@ -48,26 +51,57 @@ def prepare_data(run: RunDir) -> None:
     run_stage("data", run)
 
 
-def ask_base_and_train(
+def train_and_ask_base(
     run: RunDir, config: RunConfig, tasks: list[Task], server: OnDemand, force: bool = False
 ) -> None:
-    """Asks the base and trains, at once where GPUs are kept for the base's server, else one after the other."""
+    """Trains, and asks the base: meanwhile where GPUs are kept for its server, else first.
+
+    Where it can be asked beside the tuned model, which `evaluate` does, it is left for then.
+    """
     options = ["--force"] if force else []
     if not server.cards:
-        evaluate_base(run, config, tasks, server)
+        if not _kept_for_base(config, server_gpus(config)):
+            evaluate_base(run, config, tasks, server)
         run_stage("train", run, *options)
         return
-    training, _ = cards_apart(config)
+    training, _ = cards_apart(config, config.train.num_gpus)
     apart = only([card for card in training if card not in server.cards])
+    with _base_asked_meanwhile(run, config, tasks, server):
+        run_stage("train", run, *options, environment=apart)
+
+
+def evaluate(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool) -> VllmServer | None:
+    """Asks the tuned model, and the base where it was not asked yet: at once where a GPU is free for each.
+
+    Args, returns and errors are those of `evaluate_tuned`.
+    """
+    if run.changed_since("base", base_inputs(run, config, tasks)) is None:
+        return evaluate_tuned(run, config, tasks, keep)
+    cards = _kept_for_base(config, server_gpus(config))
+    with OnDemand(lambda: base_target(run, config), config.serve, run.logs / "serve-base.log", cards) as base:
+        if cards:
+            with _base_asked_meanwhile(run, config, tasks, base):
+                return evaluate_tuned(run, config, tasks, keep)
+        evaluate_base(run, config, tasks, base)
+    return evaluate_tuned(run, config, tasks, keep)
+
+
+@contextmanager
+def _base_asked_meanwhile(run: RunDir, config: RunConfig, tasks: list[Task], server: OnDemand) -> Iterator[None]:
     why = base_to_ask(run, config, tasks)
     if why is None:
-        run_stage("train", run, *options, environment=apart)
+        yield
         return
     numbers = ", ".join(str(card.index) for card in server.cards)
-    starting("base", f"{why}; on GPU {numbers}, while training has the others")
+    starting("base", f"{why}; meanwhile on GPU {numbers}")
     with meanwhile(lambda: ask_base(run, config, tasks, server, shows=False), "the base's answers"):
-        run_stage("train", run, *options, environment=apart)
+        yield
     _base_line(run)
+
+
+def _kept_for_base(config: RunConfig, others: int) -> list[Card]:
+    """GPUs for the base's server, beside so many for other work; none where there are too few."""
+    return cards_apart(config, others)[1]
 
 
 def scale_and_merge(run: RunDir) -> None:
@@ -78,7 +112,7 @@ def scale_and_merge(run: RunDir) -> None:
 
 def base_server(run: RunDir, config: RunConfig) -> OnDemand:
     """The base's server, for the stages before training and beside it; a GPU is kept for it where there is one."""
-    _, cards = cards_apart(config)
+    cards = _kept_for_base(config, config.train.num_gpus)
     return OnDemand(lambda: base_target(run, config), config.serve, run.logs / "serve-base.log", cards)
 
 

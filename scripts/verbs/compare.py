@@ -108,6 +108,7 @@ def _ask_run(run: RunDir, config: RunConfig) -> None:
 
     with run.exclusively():
         tasks = run_tasks(run, config)
-        with pipeline.base_server(run, config) as base:
-            pipeline.evaluate_base(run, config, tasks, base)
-        pipeline.evaluate_tuned(run, config, tasks, keep=False)
+        if pipeline.base_to_ask(run, config, tasks) is None:
+            pipeline.evaluate_tuned(run, config, tasks, keep=False)
+            return
+        pipeline.evaluate(run, config, tasks, keep=False)

@@ -51,9 +51,9 @@ def run(
         tasks = run_tasks(run_dir, resolved)
         with pipeline.base_server(run_dir, resolved) as base:
             make_selfmade(run_dir, resolved, base)
-            pipeline.ask_base_and_train(run_dir, resolved, tasks, base, force)
+            pipeline.train_and_ask_base(run_dir, resolved, tasks, base, force)
         pipeline.scale_and_merge(run_dir)
-        server = pipeline.evaluate_tuned(run_dir, resolved, tasks, keep=serve)
+        server = pipeline.evaluate(run_dir, resolved, tasks, keep=serve)
         try:
             comparison = pipeline.report(run_dir, resolved, words)
         except BaseException:

@@ -19,28 +19,23 @@ def cards(*used_gb: float) -> list[Card]:
     return [Card(i, device.name, device, int((device.memory_gb - used) * 1e9)) for i, used in enumerate(used_gb)]
 
 
-def apart(found: list[Card], **sections: Any) -> tuple[list[int], list[int]]:
-    recipe = {"name": "r", "model": "m", "data": "rows.jsonl", **sections}
-    train, serve = cards_apart(validate(recipe, Path("r.yaml")), found)
-    return [card.index for card in train], [card.index for card in serve]
+def apart(found: list[Card], others: int = 1, **serve: Any) -> tuple[list[int], list[int]]:
+    recipe = {"name": "r", "model": "m", "data": "rows.jsonl", "serve": serve}
+    taken, kept = cards_apart(validate(recipe, Path("r.yaml")), others, found)
+    return [card.index for card in taken], [card.index for card in kept]
 
 
 def test_training_and_server_get_cards_of_their_own() -> None:
     assert apart(cards(0, 0)) == ([0], [1])
     assert apart(cards(60, 0, 0)) == ([1], [2])
-    assert apart(cards(0, 0, 0, 0), train={"num_gpus": 2}, serve={"tensor_parallel_size": 2}) == ([0, 1], [2, 3])
+    assert apart(cards(0, 0, 0, 0), 2, tensor_parallel_size=2) == ([0, 1], [2, 3])
 
 
 def test_one_after_the_other_where_there_are_too_few_free_ones() -> None:
     assert apart([]) == ([], [])
     assert apart(cards(0)) == ([0], [])
-    assert apart(cards(0, 0), train={"num_gpus": 2}) == ([0, 1], [])
+    assert apart(cards(0, 0), 2) == ([0, 1], [])
     assert apart(cards(0, 60))[1] == []
-
-
-def test_processes_of_torchrun_keep_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert apart(cards(0, 0)) == ([0, 1], [])
 
 
 def test_both_run_at_once_and_the_block_waits(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from configs.gpus import GPUS, Card
 from configs.load import load_config
 from configs.rundir import RunDir
 from eval.tasks import Task
+from scripts.run import beside, pipeline
 from scripts.run.asking import run_settings, run_tasks
-from scripts.run.pipeline import base_inputs, evaluate_base
+from scripts.run.pipeline import base_inputs, base_server, evaluate, evaluate_base, train_and_ask_base
 from scripts.run.serving import OnDemand
 from serve.process.server import VllmServer
 from tests.facts import prepared
@@ -102,3 +104,41 @@ def test_a_base_with_the_same_weights_and_another_template_is_asked_anew(changed
     second.update(prepared=prepared(other))
     with pytest.raises(ServerStarted):
         evaluate_base(second, second.config(), tasks, NoServer())
+
+
+@pytest.mark.parametrize(
+    ("cards", "num_gpus", "expected"),
+    [
+        (1, 1, ["base alone on -", "train on -", "tuned"]),
+        (2, 1, ["base meanwhile on 1", "train on 0", "tuned"]),
+        (2, 2, ["train on -", "base meanwhile on 1", "tuned"]),
+        (3, 2, ["base meanwhile on 2", "train on 0,1", "tuned"]),
+    ],
+)
+def test_the_base_is_asked_where_it_costs_no_time(
+    cards: int, num_gpus: int, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, done = GPUS["h100-80gb"], []
+    at_hand = [Card(i, device.name, device, int(device.memory_gb * 1e9)) for i in range(cards)]
+    monkeypatch.setattr(beside, "visible_cards", lambda: at_hand)
+    run, tasks = opened(tmp_path, "name=placed", f"train.num_gpus={num_gpus}")
+    config = run.config()
+
+    def ask(run: RunDir, config: object, tasks: object, server: OnDemand, shows: bool = True) -> None:
+        numbers = ",".join(str(card.index) for card in server.cards)
+        done.append(f"base {'alone' if shows else 'meanwhile'} on {numbers or '-'}")
+        with run.stage("base", base_inputs(run, run.config(), tasks), []) as record:  # type: ignore[arg-type]
+            record.figures["base"] = {"facts": {"points": 87.0}}
+
+    def train(stage: str, run: RunDir, *options: str, environment: dict[str, str] | None = None) -> None:
+        done.append(f"{stage} on {(environment or {}).get('CUDA_VISIBLE_DEVICES', '-')}")
+
+    monkeypatch.setattr(pipeline, "ask_base", ask)
+    monkeypatch.setattr(pipeline, "run_stage", train)
+    monkeypatch.setattr(pipeline, "evaluate_tuned", lambda *arguments: done.append("tuned"))
+    with base_server(run, config) as server:
+        train_and_ask_base(run, config, tasks, server)
+    evaluate(run, config, tasks, keep=False)
+    assert sorted(done) == sorted(expected)
+    assert done[-1] == "tuned" or expected[1] == done[-1]
+    assert done.index("tuned") > done.index(next(step for step in expected if step.startswith("train")))
