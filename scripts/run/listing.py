@@ -18,7 +18,7 @@ from serve.state.adapters import changes
 from serve.state.servers import damaged, status
 
 State = Literal["working", "stopped", "failed", "ready", "judged", "damaged"]
-STAGES = ("data", "train", "merge", "base", "tuned", "report")
+STAGES = ("data", "selfmade", "base", "train", "scale", "merge", "tuned", "report")
 """The stages of a whole run, in their order."""
 SORTS = ("created", "name", "gain", "kept", "size")
 
