@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from configs.errors import EndpointError, TuneserveError
-from configs.prompt_logprobs import read_prompt_logprobs
+from configs.prompt_logprobs import answer_logprob, answer_request
 from eval.ask.client import Client, Outcome, check_completion
 from eval.ask.endpoint import Endpoint, Settings, sampling
 from eval.selfmade.draws import Draw
@@ -139,7 +139,6 @@ class Writer:
         if not missing:
             return
         base = self._connected()
-        values = {"model": base.endpoint.model, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
 
         def ids(number: int) -> list[int]:
             answer = self.pool.answers[number]
@@ -151,16 +150,14 @@ class Writer:
                     f"{base.endpoint.base_url}: no likelihood of answer {number}: {outcome.error_message}",
                     "repeat the command: what was written is kept",
                 )
-            whole = ids(number)
+            start = len(self.pool.answers[number].prompt_ids)
             try:
-                read = read_prompt_logprobs(whole, outcome.reply["choices"][0])
+                logprob = answer_logprob(ids(number), start, outcome.reply["choices"][0])
             except TuneserveError as error:
                 raise EndpointError(f"{base.endpoint.base_url}: {error.message}", error.next_step) from error
-            start = len(self.pool.answers[number].prompt_ids)
-            logprob = sum(read[i - 1][whole[i]] for i in range(start, len(whole)))
             self.pool.add(Likelihood(number=number, logprob=logprob))
 
-        jobs = ((number, {**values, "prompt": ids(number)}) for number in missing)
+        jobs = ((number, answer_request(base.endpoint.model, ids(number))) for number in missing)
         self._ask("completions", "likelihoods", jobs, keep, len(missing))
 
     def _connected(self) -> Base:
