@@ -218,7 +218,9 @@ def resolve_path(value: str, beside: Path) -> str:
     """
     path, sep, sample = value.partition("#")
     expanded = Path(path).expanduser()
-    for candidate in (beside / expanded, Path.cwd() / expanded):
+    # What is embedded is found from everywhere: `demo/model` is the demo's model.
+    embedded = [FOLDER / expanded] if path.startswith("demo/") else []
+    for candidate in (beside / expanded, Path.cwd() / expanded, *embedded):
         if candidate.exists() or (any(c in path for c in "*?[") and list(candidate.parent.glob(candidate.name))):
             return str(candidate.resolve()) + sep + sample
     if expanded.is_absolute() or path.startswith((".", "~")):

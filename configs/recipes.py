@@ -12,7 +12,7 @@ from configs.nearest import did_you_mean
 
 FOLDER = Path(__file__).parent
 ORDER = {
-    "see it work": ("demo", "demo-forgets"),
+    "see it work": ("demo", "tutorial", "demo-forgets"),
     "a model on a card": (
         "qwen3-0.6b",
         "qwen3-4b",

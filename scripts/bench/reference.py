@@ -50,7 +50,7 @@ def page(language: Literal["en", "zh"]) -> str:
 def _keys(language: Literal["en", "zh"]) -> Iterator[tuple[str, ...]]:
     chinese = yaml.safe_load((DOCS / "keys.zh-CN.yaml").read_text(encoding="utf-8"))
     for key, owner in zip(keys_of(RunConfig), owners(RunConfig), strict=True):
-        meaning = key.meaning if language == "en" else chinese[owner]
+        meaning = key.meaning if language == "en" else chinese.get(owner, key.meaning)
         default = f"`{key.default}`" if key.default and key.default != "required" else key.default
         yield f"`{key.name}`", key.kind, default, meaning
 
@@ -66,7 +66,7 @@ def owners(model: type[BaseModel]) -> Iterator[str]:
 def _commands(language: Literal["en", "zh"]) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
     chinese = words()["commands"]
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
-        yield from _command(name, command, chinese[name] if language == "zh" else "")
+        yield from _command(name, command, chinese.get(name, "") if language == "zh" else "")
         for under, each in getattr(command, "commands", {}).items():
             yield from _command(f"{name} {under}", each, "")
 
