@@ -43,7 +43,7 @@ def launch(run: RunDir, job: Job, out_of_memory: int) -> Outcome:
         write_atomically(Path(folder) / "job.json", job.model_dump_json())
         failed = _start(job.plan.gpus, [MODULE, str(run.path), folder])
         if failed:
-            raise _error(Path(folder), failed, job.plan.gpus, out_of_memory)
+            raise error_of(Path(folder), failed, job.plan.gpus, out_of_memory)
         return Outcome.model_validate_json((Path(folder) / "outcome.json").read_text(encoding="utf-8"))
 
 
@@ -72,7 +72,7 @@ def _start(count: int, module: list[str]) -> list[ProcessFailure]:
     return []
 
 
-def _error(folder: Path, failed: Sequence[ProcessFailure], count: int, out_of_memory: int) -> Exception:
+def error_of(folder: Path, failed: Sequence[ProcessFailure], count: int, out_of_memory: int) -> Exception:
     """What the process said that failed first, or what ended it; not what others said who then missed it."""
     files = sorted(folder.glob("failure-*.json"), key=lambda file: file.stat().st_mtime_ns)
     said = [Failure.model_validate_json(file.read_text(encoding="utf-8")) for file in files]

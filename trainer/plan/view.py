@@ -52,9 +52,11 @@ def telling(rows: Sequence[Candidate], taken: Candidate | None) -> list[Candidat
 def render_table(rows: Sequence[Candidate], taken: Candidate | None, gpu: Device, every: bool = False) -> Table:
     """The layouts that differ, or every one; the one taken is marked, what does not fit is grey with its reason."""
     source = "measured there" if gpu.name == MEASURED_ON else f"an estimate, scaled from {MEASURED_ON}"
+    several = rows[0].gpus > 1
     title = (
-        f"Memory and time on {gpu.name}, {rows[0].usable_gb:.1f} GB to use ({source}); "
-        f"{rows[0].rows_per_step} rows a step,\nlaid out as rows of a forward pass x forward passes"
+        f"Memory and time on {f'{rows[0].gpus} x ' * several}{gpu.name}, {rows[0].usable_gb:.1f} GB to use"
+        f"{' on each' * several} ({source}); {rows[0].rows_per_step} rows a step,\n"
+        f"laid out as rows of a forward pass x forward passes{' x GPUs' * several}"
     )
     shown = list(rows) if every else telling(rows, taken)
     notes = ["* steps recorded as CUDA graphs"] if any(row.recorded for row in shown) else []
