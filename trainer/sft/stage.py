@@ -147,6 +147,9 @@ def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Pat
 
 
 def _device_of_this_process() -> Device:
+    import trainer.sft.loop  # noqa: F401 - imports unsloth, whose settings must stand before CUDA is used
+
+    # isort: split
     from trainer.sft.device import find_device
 
     return find_device()
