@@ -48,6 +48,7 @@ from trainer.export.side_files import side_files
 _CACHE_ENTRIES = 8
 _THOUGHT_TOKENS = 4096
 """Added to the longest answer where the model thinks first."""
+_PLAIN_EVERY_S = 15.0
 _LAYOUT = 1
 """Of the pool; another number leaves older ones alone."""
 
@@ -214,9 +215,17 @@ def connect(server: VllmServer, thinking: bool | None, model: str | None = None)
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """A progress bar on a terminal; silence elsewhere, where the summary line says it all."""
+    """A progress bar on a terminal; elsewhere a line for each batch that takes long enough to be wondered about."""
     if not console.is_terminal:
-        yield lambda what, done, total: None
+        said = time.monotonic()
+
+        def plain(what: str, done: int, total: int) -> None:
+            nonlocal said
+            if time.monotonic() - said >= _PLAIN_EVERY_S:
+                said = time.monotonic()
+                console.print(f"  writing {what}: {done}/{total}", style="dim")
+
+        yield plain
         return
     columns = (
         TextColumn("selfmade writing {task.description}"),
