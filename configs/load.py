@@ -14,7 +14,7 @@ from configs.errors import ConfigError
 from configs.keys import keys_of, sections
 from configs.nearest import nearest
 from configs.recipes import FOLDER, did_you_mean_recipe, recipes
-from configs.schema import RunConfig
+from configs.schema import SHORTHANDS, RunConfig
 from configs.yaml_text import KeyPath, parse_yaml, read_yaml
 
 
@@ -111,7 +111,8 @@ def apply_override(raw: dict[str, Any], override: str) -> KeyPath:
                     raise ConfigError(
                         f"override {override!r}: {part!r} is not a list in this recipe", "set the whole list"
                     )
-                here[part] = {}
+                short = SHORTHANDS.get(part) if isinstance(here.get(part), str) else None
+                here[part] = {short: here[part]} if short else {}
             here = here[part]
         else:
             raise ConfigError(

@@ -82,6 +82,9 @@ class SourceConfig(Section):
         return columns
 
 
+SHORTHANDS = {"data": "sources", "replay": "source", "heldout": "path", "source": "path"}
+"""Sections that a recipe may write as one word or path, and the key that this stands for."""
+
 SELF = "self"
 """The source of `data.replay` that stands for the base itself; a folder of that name is written `./self`."""
 

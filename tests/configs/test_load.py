@@ -116,6 +116,16 @@ def test_replay_by_the_base_itself_is_one_word_and_no_path(recipe: Path) -> None
     assert folder.data.replay.given.path == str((recipe.parent / "self").resolve())
 
 
+def test_a_key_beside_a_shorthand_leaves_what_it_stands_for(recipe: Path) -> None:
+    config = load_config(recipe, ["data.replay=self", "data.replay.ratio=0.5", "data.heldout=./h.jsonl"])
+    assert config.replays_itself
+    assert config.data.replay is not None
+    assert config.data.replay.ratio == 0.5
+    held = load_config(recipe, ["data.heldout=./h.jsonl", "data.heldout.format=alpaca"]).data.heldout
+    assert held is not None
+    assert (Path(held.path).name, held.format) == ("h.jsonl", "alpaca")
+
+
 def test_the_dumped_config_loads_as_the_same_run(recipe: Path, tmp_path: Path) -> None:
     config = load_config(recipe, ["train.epochs=3"])
     again = load_config(write(tmp_path / "again.yaml", dump_config(config)))

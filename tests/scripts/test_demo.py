@@ -18,10 +18,12 @@ import pytest
 from openai import OpenAI
 
 from configs.errors import EXIT_GATE_FAILED
+from configs.files import read_jsonl
 from configs.rundir import RunDir
 from scripts.run.asking import run_tasks
 from scripts.run.pipeline import base_inputs, tuned_inputs
 from tests.scripts.conftest import CLI, ROOT, Demo, environment
+from trainer.data.selfmade import training_rows
 
 pytestmark = pytest.mark.slow
 
@@ -140,9 +142,12 @@ def started(demo: Demo, log: Path, *args: str) -> Iterator[subprocess.Popen[byte
 
 
 def wait_for(log: Path, text: str, process: subprocess.Popen[bytes], timeout_s: float = 240) -> None:
+    """Waits until a text stands in the log, or until a file that `text` is the path of holds something."""
     deadline = time.monotonic() + timeout_s
-    while text not in log.read_text(encoding="utf-8", errors="replace"):
-        assert process.poll() is None, log.read_text(encoding="utf-8", errors="replace")[-3000:]
+    while text not in (said := log.read_text(encoding="utf-8", errors="replace")):
+        if text.startswith("/") and any(file.stat().st_size for file in Path("/").glob(text[1:])):
+            return
+        assert process.poll() is None, said[-3000:]
         assert time.monotonic() < deadline, f"{text!r} did not come within {timeout_s} s"
         time.sleep(0.05)
 
@@ -207,9 +212,12 @@ def test_a_run_that_is_killed_at_any_stage_goes_on_where_it_stopped(demo: Demo, 
     args = (
         *("run", "configs/demo.yaml", "--no-serve", "name=killed", f"output_dir={tmp_path}", "eval.concurrency=2"),
         *("train.max_steps=24", "train.save_steps=8", "train.eval_steps=0", "eval.drift=false", tasks),
+        *("data.replay=self", "data.selfmade.min_rows=40", "data.selfmade.unseen=10", "data.replay.ratio=0.01"),
     )
     run = RunDir(tmp_path / "killed")
-    for number, moment in enumerate(("train  step", "asking base: ", "asking tuned: ")):
+    written = demo.run.path.parents[1] / "cache" / "selfmade" / "*"
+    moments = (f"{written}/questions.jsonl", "asking base: ", "train  step", "asking tuned: ")
+    for number, moment in enumerate(moments):
         log = tmp_path / f"{number}.log"
         with started(demo, log, *args) as process:
             wait_for(log, moment, process)
@@ -224,6 +232,13 @@ def test_a_run_that_is_killed_at_any_stage_goes_on_where_it_stopped(demo: Demo, 
     stages = run.read().stages
     assert all(stages[name].state == "done" for name in STAGES)
     assert stages["base"].figures["base"]["taught_qa"]["n"] == 192
+    # What the base wrote before it was killed was not written again, and what it wrote is trained.
+    for name in ("questions", "answers", "likelihoods"):
+        (journal,) = Path("/").glob(f"{written}/{name}.jsonl"[1:])
+        numbers = [line["number"] for _, line in read_jsonl(journal)]
+        assert len(numbers) == len({*numbers}) >= 10, name
+    assert training_rows(run, run.config()).num_rows == 740 + 40
+    assert "Rows that the base wrote itself" in (run.report / "report.html").read_text(encoding="utf-8")
 
 
 def test_forgetting_is_seen_and_fails_the_gate(demo: Demo) -> None:
