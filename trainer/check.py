@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from configs import driver, pins
+from configs.adapter_scale import SCALES
 from configs.child import end_with_parent
 from configs.console import console, guarded, note, tables, warn
 from configs.errors import ConfigError, TuneserveError
@@ -97,6 +98,8 @@ def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = Fals
     report = with_rows(prepared.report, rows, model, prepared.folder)
     tables.print(render_report(report, rows))
     note(_template_line(report, config))
+    if line := _scale_line(config.merge.scale):
+        note(line)
     if warning := thinking_warning(report, config.thinking):
         warn(warning)
     differing = pins.disagreements(pins.made_for() or "cuda")
@@ -207,6 +210,19 @@ def _evaluation(config: RunConfig, folder: Path) -> list[Refusal]:
             "set data.eval_split above 0, data.heldout or eval.tasks; `tuneserve train` and `merge` need none of them",
         )
     ]
+
+
+def _scale_line(scale: float | str) -> str | None:
+    """What becomes of the adapter after training; None where it counts whole."""
+    if scale == 1:
+        return None
+    if scale == "auto":
+        tried = ", ".join(f"{one:g}" for one in SCALES)
+        return (
+            f"after training the adapter is served at {tried} beside the base, and as much of it is taken as leaves "
+            "general answers alone (merge.scale: auto)"
+        )
+    return f"the adapter counts {scale:g} times as much once it is merged or served (merge.scale)"
 
 
 def _template_line(report: DataReport, config: RunConfig) -> str:

@@ -21,6 +21,7 @@ from rich.console import Console
 from configs.errors import ConfigError, TuneserveError
 from configs.handover import ParityRow, ProofRow, read_rows, write_rows
 from serve.api.adapters import load_adapter, served_models, unload_adapter
+from serve.api.client import in_parallel
 from serve.bench.running import Load, measure, measured_before
 from serve.chat import ChatModel, converse, model_at
 from serve.launch.usage import curl_line, python_snippet
@@ -68,6 +69,21 @@ def test_the_proof_names_the_scale_that_is_served_instead(
     proof = check_proof(adapter_server.client, served, file, config, scale)
     assert not proof.passed
     assert found in proof.sentence()
+
+
+def test_base_and_adapters_asked_at_the_same_time_answer_each_as_alone(adapter_server: VllmServer, tiny_run: TinyRun):
+    rows = read_rows(tiny_run.run.data / "proof.jsonl", ProofRow, "train")
+    scales = {"tiny-base": 0.0, "half": 0.5, "tiny": 1.0}
+    jobs = [(name, row) for row in rows for name in scales] * 2
+
+    def found(job: tuple[str, ProofRow]) -> float:
+        name, row = job
+        return served_logprob(adapter_server.client, name, row.input_ids, row.answer_start)
+
+    for (name, row), served in zip(jobs, in_parallel(found, jobs), strict=True):
+        assert served == pytest.approx(
+            row.at(scales[name]), abs=0.05 * abs(row.adapter_logprob - row.base_logprob) + 0.2
+        )
 
 
 def test_half_of_the_adapter_is_proved_where_half_is_meant(adapter_server: VllmServer, tiny_run: TinyRun):

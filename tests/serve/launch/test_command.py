@@ -302,6 +302,18 @@ def test_a_base_can_be_made_to_take_adapters_later(target: Target):
     assert flag_values(without.argv, "--lora-target-modules") == ()
 
 
+def test_on_a_cpu_a_place_for_adapters_stays_empty_for_the_base(target: Target):
+    adapters = tuple(Adapter(name, Path(f"/{name}"), 8) for name in "ab")
+    two = replace(target, adapters=adapters)
+    assert flag_values(build_command(two, ServeConfig(), device="cpu", environ={}).argv, "--max-loras") == ("6",)
+    assert flag_values(build_command(two, ServeConfig(), device="cuda", environ={}).argv, "--max-loras") == ("2",)
+    own = build_command(two, ServeConfig(), ["--max-loras", "3"], device="cpu", environ={})
+    assert flag_values(own.argv, "--max-loras") == ("3",)
+    with pytest.raises(ConfigError, match="--max-loras 2 leaves no empty place beside 2 adapters") as error:
+        build_command(two, ServeConfig(), ["--max-loras", "2"], device="cpu", environ={})
+    assert "give --max-loras 3 or more" in error.value.next_step
+
+
 @pytest.mark.parametrize(("systems", "shown"), [("甲乙", ["a: '甲'", "b: '乙'"]), ("甲甲", ["'甲'"]), ([None], [])])
 def test_the_system_prompts_of_the_training_are_shown_and_sent(systems: Sequence[str | None], shown: list[str]):
     adapters = tuple(Adapter(name, Path("/a"), 8, system=system) for name, system in zip("abc", systems, strict=False))
