@@ -13,6 +13,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 
+from configs.adapter_scale import served_adapter
 from configs.errors import ConfigError, TuneserveError
 from configs.load import validate
 from configs.rundir import RunDir
@@ -63,6 +64,30 @@ def test_any_adapter_merges_into_the_base_that_it_names(base: Path, adapter: Pat
     assert ((logits(tmp_path / "out") - wanted).norm() / wanted.norm()).item() < 0.02  # rounded once to bf16
     ends = json.loads((tmp_path / "out/generation_config.json").read_text())["eos_token_id"]
     assert ends == 2, "the template's end-of-turn token"
+
+
+def test_an_adapter_of_a_run_counts_as_it_does_there(base: Path, trained: Path, tmp_path: Path) -> None:
+    raw = {"name": "shop", "model": str(base), "output_dir": str(tmp_path), "data": {"sources": "rows.jsonl"}}
+    run = RunDir.create(validate({**raw, "merge": {"scale": 0.5}}, tmp_path / "shop.yaml"))
+    shutil.copytree(trained, run.adapter)
+    done = merge_any(run.adapter, tmp_path / "as-the-run")
+    assert done.notes == ["the adapter counts 0.5 times as much, as in its run; --scale 1 takes it whole"]
+    scaled = merge_any(served_adapter(run), tmp_path / "scaled")
+    assert scaled.notes == []
+    half, whole, plain = (logits(tmp_path / "as-the-run"), logits(base, adapter=trained), logits(base))
+    torch.testing.assert_close(half, logits(tmp_path / "scaled"))
+    wanted = logits(base, adapter=served_adapter(run))
+    assert ((half - wanted).norm() / wanted.norm()).item() < 0.02
+    assert (half - whole).norm() > 0.1 * (whole - plain).norm()
+    assert merge_any(run.adapter, tmp_path / "whole", scale=1).notes == []
+    assert ((logits(tmp_path / "whole") - whole).norm() / whole.norm()).item() < 0.02
+
+
+@pytest.mark.parametrize("scale", [0, -1, 2.5])
+def test_a_scale_that_none_is_is_refused(adapter: Path, tmp_path: Path, scale: float) -> None:
+    with pytest.raises(ConfigError, match=f"--scale {scale:g}: not above 0 and at most 2"):
+        merge_any(adapter, tmp_path / "out", scale=scale)
+    assert not (tmp_path / "out").exists()
 
 
 def test_any_adapter_goes_straight_to_gguf(base: Path, adapter: Path, tmp_path: Path) -> None:
