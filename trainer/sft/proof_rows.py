@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from peft.helpers import rescale_adapter_scale
+from peft.tuners.lora import LoraLayer
 
 from configs.handover import ProofAnswer, ProofRow
 
@@ -42,7 +42,27 @@ def _counting(model: Any, scale: float) -> AbstractContextManager[Any]:
     """A block in which the adapter counts `scale` times as much."""
     if scale == 0:
         return model.disable_adapter()
-    return nullcontext() if scale == 1 else rescale_adapter_scale(model, scale)
+    return nullcontext() if scale == 1 else _scaled_weights(model, scale)
+
+
+@contextmanager
+def _scaled_weights(model: Any, scale: float) -> Iterator[None]:
+    """Every B of the adapter times `scale`, and as it was afterwards.
+
+    Not the layers' `scaling`, as PEFT's `rescale_adapter_scale` does: whose functions compute the layers may have read
+    that once and for all.
+    """
+    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    weights = [linear.weight for layer in layers for linear in layer.lora_B.values()]
+    weights += [weight for layer in layers for weight in layer.lora_embedding_B.values()]
+    before = [weight.detach().clone() for weight in weights]
+    for weight in weights:
+        weight.data.mul_(scale)
+    try:
+        yield
+    finally:
+        for weight, kept in zip(weights, before, strict=True):
+            weight.data.copy_(kept)
 
 
 def scored_rows(
