@@ -62,6 +62,7 @@ def train_and_ask_base(
     if not server.cards:
         if not _kept_for_base(config, server_gpus(config)):
             evaluate_base(run, config, tasks, server)
+        server.down()  # it holds most of the memory that training needs
         run_stage("train", run, *options)
         return
     training, _ = cards_apart(config, config.train.num_gpus)

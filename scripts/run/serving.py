@@ -61,12 +61,17 @@ class OnDemand:
             self._server = start_server(command, self._log, self._config.ready_timeout_s, shows=shows)
         return self._server
 
+    def down(self) -> None:
+        """Stops the server where it is up, and gives its memory back; the next who needs it starts it again."""
+        if self._server is not None:
+            server, self._server = self._server, None
+            server.stop()
+
     def __enter__(self) -> OnDemand:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._server is not None:
-            self._server.stop()
+        self.down()
 
 
 def private_command(target: Target, config: ServeConfig, cards: Sequence[Card] = ()) -> ServerCommand:

@@ -142,3 +142,30 @@ def test_the_base_is_asked_where_it_costs_no_time(
     assert sorted(done) == sorted(expected)
     assert done[-1] == "tuned" or expected[1] == done[-1]
     assert done.index("tuned") > done.index(next(step for step in expected if step.startswith("train")))
+
+
+@pytest.mark.parametrize(
+    ("cards", "num_gpus", "up_in_training"), [(0, 1, False), (1, 1, False), (2, 1, True), (2, 2, False)]
+)
+def test_the_base_gives_its_memory_back_before_training_takes_its_card(
+    cards: int, num_gpus: int, up_in_training: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped:
+        stopped = False
+
+        def stop(self) -> None:
+            self.stopped = True
+
+    device = GPUS["h100-80gb"]
+    at_hand = [Card(i, device.name, device, int(device.memory_gb * 1e9)) for i in range(cards)]
+    monkeypatch.setattr(beside, "visible_cards", lambda: at_hand)
+    run, tasks = opened(tmp_path, "name=placed", f"train.num_gpus={num_gpus}")
+    base, seen = Stopped(), []
+    monkeypatch.setattr(pipeline, "evaluate_base", lambda *arguments: None)
+    monkeypatch.setattr(pipeline, "base_to_ask", lambda *arguments: None)
+    monkeypatch.setattr(pipeline, "run_stage", lambda *arguments, **options: seen.append(not base.stopped))
+    with base_server(run, run.config()) as server:
+        server._server = base  # type: ignore[assignment]  # as where it wrote rows of its own
+        train_and_ask_base(run, run.config(), tasks, server)
+    assert seen == [up_in_training]
+    assert base.stopped
