@@ -10,10 +10,12 @@ from typing import Any, get_args
 import pytest
 
 from configs.errors import ConfigError
+from configs.gpus import GPUS, Card
 from configs.schema import Optimizer, RunConfig
 from scripts.verbs.merge import merge
+from trainer import requirements
 from trainer.architectures import FAST, GENERAL, linear_layers
-from trainer.requirements import K_QUANTS, check_model_needs, check_needs, check_trackers, find_quantizer
+from trainer.requirements import K_QUANTS, check_cards, check_model_needs, check_needs, check_trackers, find_quantizer
 
 TRACKERS = ("tensorboard", "wandb", "swanlab", "trackio", "mlflow")
 
@@ -137,3 +139,22 @@ def test_an_option_of_merge_without_effect_is_refused(option: dict[str, Any]) ->
         merge(model=Path("a"), save_as=Path("b"), **option)
     with pytest.raises(ConfigError, match="go with --model"):
         merge(run=Path("a"), save_as=Path("b"))
+
+
+def test_several_gpus_train_an_adapter_only() -> None:
+    with pytest.raises(ConfigError, match=r"train\.num_gpus is 2: several GPUs train an adapter") as error:
+        check_needs(recipe(train={"num_gpus": 2, "method": "full"}))
+    assert "train.num_gpus=1" in error.value.next_step
+    check_needs(recipe(train={"num_gpus": 2}))
+
+
+def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = GPUS["h100-80gb"]
+    monkeypatch.setattr(requirements, "visible_cards", lambda: [Card(0, device.name, device, int(8e10))])
+    monkeypatch.setattr(requirements.pins, "made_for", lambda: "cuda")
+    with pytest.raises(ConfigError, match=r"train\.num_gpus is 2, and 1 GPU can be used here") as error:
+        check_cards(recipe(train={"num_gpus": 2}))
+    assert "CUDA_VISIBLE_DEVICES" in error.value.next_step
+    check_cards(recipe())
+    monkeypatch.setattr(requirements, "visible_cards", list)
+    check_cards(recipe(train={"num_gpus": 2}))

@@ -106,8 +106,10 @@ def test_what_would_train_but_not_serve_is_refused(write: Any, big_model: Path, 
     refused(
         run(recipe, "--gpu", "rtx4090", cwd=tmp_path), "could not serve the merged model in bf16", "serve.precision=fp8"
     )
-    served = run(recipe, "serve.precision=fp8", "--gpu", "rtx4090", cwd=tmp_path)
+    served = run(recipe, "serve.precision=fp8", "--gpu", "rtx4090", "--num-gpus", "2", cwd=tmp_path)
     assert served.returncode == 0, served.stderr
+    assert "Memory and time on 2 x rtx4090" in served.stdout
+    assert "2 GPUs are predicted to be 1." in served.stdout
 
 
 def test_what_no_precision_can_serve_needs_gguf(write: Any, big_model: Path, tmp_path: Path) -> None:
