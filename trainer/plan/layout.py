@@ -119,6 +119,25 @@ def make_plan(
     )
 
 
+def does_not_fit_each(layout: Candidate, train: TrainConfig, device: Device) -> ConfigError | None:
+    """Why a model is not trained on several GPUs: more of them do not hold more. None where it fits each.
+
+    Args:
+        layout: what was chosen.
+        train: the recipe's section.
+        device: one of the GPUs.
+    """
+    if layout.fits:
+        return None
+    less = {"16bit": ["8bit"] * device.fp8 + ["4bit"], "8bit": ["4bit"], "4bit": []}[train.precision]
+    smaller = f"set train.precision={less[0]}, or " if less else ""
+    return ConfigError(
+        f"train.num_gpus: each of {layout.gpus} {device.name} has the whole model, which in {layout.precision} "
+        f"{layout.why_not}",
+        f"{smaller}set a lower data.max_length, or take a smaller model or larger GPUs; see `tuneserve check`",
+    )
+
+
 def several_why(rows_per_step: int, gpus: int) -> str:
     """What the GPUs do with the rows of a step."""
     idle = f"; {gpus - rows_per_step} of them have none, so set train.rows_per_step higher"

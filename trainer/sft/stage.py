@@ -20,7 +20,14 @@ from trainer.data.prepare import read_rows
 from trainer.data.selfmade import training_files, training_rows
 from trainer.gpus.job import Job, Outcome
 from trainer.gpus.started import gpus_for, started_by_others
-from trainer.plan.layout import count_steps, make_plan, no_fp8, precision_warning, predicted_layout
+from trainer.plan.layout import (
+    count_steps,
+    does_not_fit_each,
+    make_plan,
+    no_fp8,
+    precision_warning,
+    predicted_layout,
+)
 from trainer.plan.rate import model_rate_warning
 from trainer.requirements import check_cards, check_driver, check_model_needs, check_needs
 from trainer.sft.checkpoints import find_checkpoint, full_disk_said, last_checkpoint
@@ -166,6 +173,8 @@ def _plan(
         kept = {"rows_per_step": before.rows_per_step, "learning_rate": before.learning_rate}
         config = config.model_copy(update={"train": config.train.model_copy(update=kept)})
     layout = predicted_layout(config, facts.base_model, lengths, device, gpus)
+    if gpus > 1 and layout is not None and (refused := does_not_fit_each(layout[0], config.train, device)):
+        raise refused
     plan = make_plan(config.train, config.lora, lengths, device, layout, gpus)
     if before is not None and before.gpus > 1:
         plan = plan.model_copy(update={"group_by_length": before.group_by_length})

@@ -10,7 +10,7 @@ from configs.gpus import GPUS
 from configs.schema import LoraConfig, TrainConfig
 from scripts.bench.calibrate_fit import SHAPES
 from trainer.plan.candidates import candidates, choose, draw_dealt
-from trainer.plan.layout import count_steps, make_plan
+from trainer.plan.layout import count_steps, does_not_fit_each, make_plan
 
 DRAWN = random.Random(0)
 SHORT = [max(30, int(DRAWN.gauss(144, 60))) for _ in range(10_000)]
@@ -70,3 +70,14 @@ def test_the_gpu_with_the_most_tokens_sets_the_time() -> None:
     # The long row goes to one GPU, with three of the short ones: rows are dealt out evenly.
     assert batches.tokens == batches.longest_tokens == 1300
     assert sorted(set(batches.drawn)) == [400, 1300]
+
+
+def test_a_model_that_does_not_fit_one_gpu_is_not_trained_on_two() -> None:
+    small, train = GPUS["rtx4090"], TrainConfig(rows_per_step=8)
+    layout, _ = choose(train, LoraConfig(), SHAPES["14b"], SHORT, small, 2)
+    refused = does_not_fit_each(layout, train, small)
+    assert refused is not None
+    assert "each of 2 rtx4090 has the whole model, which in 16bit needs" in refused.message
+    assert "train.precision=8bit" in refused.next_step
+    fits, _ = choose(TrainConfig(precision="4bit"), LoraConfig(), SHAPES["14b"], SHORT, small, 2)
+    assert does_not_fit_each(fits, train, small) is None
