@@ -75,13 +75,18 @@ class Pool:
         self.likelihoods = self._read("likelihoods.jsonl", Likelihood)
 
     def add(self, line: Question | Answer | Likelihood) -> None:
-        """Keeps a line, and writes it down at once: after a kill the last one is torn at most."""
+        """Keeps a line, and writes it down at once: after a kill the last one is torn at most.
+
+        What the server failed at is not written down, so that another run asks it again.
+        """
         if isinstance(line, Question):
             self.questions[line.number], name = line, "questions.jsonl"
         elif isinstance(line, Answer):
             self.answers[line.number], name = line, "answers.jsonl"
         else:
             self.likelihoods[line.number], name = line, "likelihoods.jsonl"
+        if not isinstance(line, Likelihood) and line.failed:
+            return
         with (self.folder / name).open("a", encoding="utf-8", newline="\n") as journal:
             journal.write(json_line(line.model_dump(mode="json")))
 

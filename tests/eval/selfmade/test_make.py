@@ -225,6 +225,17 @@ def test_an_answer_with_a_fault_is_counted_under_it_and_not_used(
     assert len(found.train) == 60
 
 
+def test_what_a_server_failed_at_is_asked_again_by_the_next_run(tmp_path: Path) -> None:
+    def fails_once(number: int) -> Answer:
+        return good(number).model_copy(update={"failed": "timeout"} if number == first[0] else {})
+
+    first = [draw.number for draw in draw_block(0, 7, {"zh": 1.0}, 0.25) if draw.language == "zh"][:1]
+    assert made(Fake(tmp_path, obedient, fails_once), SMALL).report.unusable_answers == {"failed": 1}
+    again = Fake(tmp_path, obedient)
+    assert not made(again, SMALL).report.unusable_answers
+    assert first[0] in again.asked
+
+
 def test_reasoning_is_kept_where_it_is_trained_and_asked_for(tmp_path: Path) -> None:
     def thinks(number: int) -> Answer:
         return good(number).model_copy(update={"reasoning": None if number == 3 else f"I count to {number}."})
