@@ -536,12 +536,22 @@ class ScalePoint(HandedOver):
     """How much likelier held-out answers became than under the base, in nats a token."""
     gain_share: float
     """The same as a share of the largest gain of all scales."""
+    accuracy: float
+    """Share of the held-out answers' tokens that the model would have chosen itself."""
+    accuracy_share: float
+    """What it gained over the base's as a share of the largest such gain; 1 where that is too small to tell."""
     drift: float
     """How much less likely the base's own answers to unseen general questions became, in nats a token."""
     short_share: float
     """Share of unseen general questions whose answer suddenly ended early, less the base's own share."""
     beyond: list[ScaleLimit]
     """Limits that it does not keep; empty for one that may be taken."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def kept(self) -> float:
+        """Share of the gain that is kept: the smaller one of likelihood and accuracy."""
+        return min(self.gain_share, self.accuracy_share)
 
 
 class MeasuredScale(HandedOver):
@@ -551,6 +561,8 @@ class MeasuredScale(HandedOver):
     """How much it counted; 0 is the base."""
     heldout: list[float]
     """Log-likelihood of each held-out answer in nats, summed over its tokens."""
+    chosen: list[int]
+    """Tokens of each held-out answer that the model would have chosen itself."""
     general: list[float]
     """The same for each of the base's own answers to unseen general questions."""
     early: list[bool]
@@ -564,7 +576,7 @@ class ScaleFacts(HandedOver):
     """The scale that was chosen."""
     points: list[ScalePoint]
     """All scales that were served, in rising order."""
-    least_gain_share: float
+    least_kept: float
     """Smallest share of the gain that was allowed."""
     most_drift: float
     """Largest drift that was allowed, in nats a token."""
@@ -576,6 +588,8 @@ class ScaleFacts(HandedOver):
     """Answers of the base to unseen questions that the drift was measured on."""
     length_rows: int
     """Of these, those whose length was compared: the longer half."""
+    base_accuracy: float
+    """Share of the held-out answers' tokens that the base would have chosen itself."""
     base_short_share: float
     """Share of early ends of the base itself, asked in the same way."""
 

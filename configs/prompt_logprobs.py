@@ -46,6 +46,18 @@ def read_prompt_logprobs(token_ids: Sequence[int], choice: Mapping[str, Any]) ->
     return read
 
 
+def chosen_tokens(input_ids: Sequence[int], answer_start: int, choice: Mapping[str, Any]) -> int:
+    """How many tokens of `input_ids[answer_start:]` the model would choose itself, each after what stands before it.
+
+    Args:
+        input_ids: the prompt of the request: a question and an answer.
+        answer_start: index of the answer's first token, above 0.
+        choice: of the answer to `answer_request`, whose lengths `answer_logprob` has checked.
+    """
+    positions = choice["prompt_logprobs"]
+    return sum(positions[i][str(input_ids[i])]["rank"] == 1 for i in range(answer_start, len(input_ids)))
+
+
 def answer_request(model: str, input_ids: Sequence[int]) -> dict[str, Any]:
     """The body of a request to `/v1/completions` whose answer holds the likelihood of every token of the prompt."""
     return {"model": model, "prompt": list(input_ids), "max_tokens": 1, "prompt_logprobs": 0, "temperature": 0}

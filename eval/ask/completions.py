@@ -8,20 +8,38 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from configs.errors import EndpointError, TuneserveError
-from configs.prompt_logprobs import answer_logprob, answer_request
+from configs.prompt_logprobs import answer_logprob, answer_request, chosen_tokens
 from eval.ask.client import Client, Outcome, check_completion
 from eval.ask.endpoint import Endpoint, Settings
 
 TokenIds = Sequence[int]
 
 
+@dataclass(frozen=True)
+class ReadAnswer:
+    """A given answer as a model reads it after its prompt."""
+
+    logprob: float
+    """Log-likelihood in nats, summed over its tokens."""
+    chosen: int
+    """Its tokens that the model would have chosen itself, each after those before it."""
+
+
 def answer_logprobs(
     endpoint: Endpoint, answers: Sequence[tuple[TokenIds, TokenIds]], settings: Settings | None = None
 ) -> list[float]:
-    """Log-likelihood in nats of each answer given its prompt, summed over its tokens, in the order given.
+    """The log-likelihoods of `read_answers`."""
+    return [read.logprob for read in read_answers(endpoint, answers, settings)]
+
+
+def read_answers(
+    endpoint: Endpoint, answers: Sequence[tuple[TokenIds, TokenIds]], settings: Settings | None = None
+) -> list[ReadAnswer]:
+    """How a served model reads given answers, in the order given.
 
     Args:
         endpoint: a vLLM server.
@@ -35,7 +53,10 @@ def answer_logprobs(
     choices = first_choices(endpoint, bodies, settings)
     try:
         return [
-            answer_logprob([*prompt, *answer], len(prompt), choice)
+            ReadAnswer(
+                answer_logprob([*prompt, *answer], len(prompt), choice),
+                chosen_tokens([*prompt, *answer], len(prompt), choice),
+            )
             for (prompt, answer), choice in zip(answers, choices, strict=True)
         ]
     except TuneserveError as error:
@@ -54,7 +75,7 @@ def ends_within(
         settings: seed, concurrency and patience.
 
     Raises:
-        EndpointError: as `answer_logprobs`.
+        EndpointError: as `read_answers`.
     """
     settings = settings or Settings()
     greedy = {"model": endpoint.model, "temperature": 0.0, "seed": settings.seed, "stop_token_ids": [end_token_id]}

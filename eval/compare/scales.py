@@ -1,8 +1,10 @@
 """How much of an adapter to take: as much as leaves the base's general answers alone, by numbers that need no labels.
 
-The gain is how much likelier held-out answers became. What it costs elsewhere is seen on the base's own answers to
-general questions that were never trained: how much less likely they became (drift), and how many answers suddenly end
-early, which is the habit that training on short answers leaves behind. The gate's tasks have no part in it.
+The gain is how much likelier held-out answers became, and how many more of their tokens the model would choose itself:
+the likelihood tells small changes apart, but rises long before the right token comes first. What it costs elsewhere is
+seen on the base's own answers to general questions that were never trained: how much less likely they became (drift),
+and how many answers suddenly end early, which is the habit that training on short answers leaves behind. The gate's
+tasks have no part in it.
 """
 
 from __future__ import annotations
@@ -13,8 +15,10 @@ from statistics import median
 
 from configs.handover import MeasuredScale, ScaleFacts, ScaleLimit, ScalePoint
 
-LEAST_GAIN_SHARE = 0.95
-"""Share of the largest gain that the chosen scale must keep."""
+LEAST_KEPT = 0.95
+"""Share of the largest gain that the chosen scale must keep, in likelihood and in accuracy."""
+LEAST_ACCURACY_GAIN = 0.02
+"""Below this gain in accuracy its shares are noise, and the likelihood alone tells."""
 MOST_DRIFT = 0.05
 """Nats a token by which the base's own answers may become less likely."""
 MOST_SHORT_SHARE = 0.05
@@ -51,23 +55,27 @@ def choose(
         base: the same of the base.
         heldout_tokens, general_tokens: lengths of the answers.
     """
-    gains = [math.fsum(one.heldout) - math.fsum(base.heldout) for one in measured]
-    largest = max(gains)
+    measured, tokens = sorted(measured, key=lambda one: one.scale), sum(heldout_tokens)
+    gains = [(math.fsum(one.heldout) - math.fsum(base.heldout)) / tokens for one in measured]
+    right = [sum(one.chosen) - sum(base.chosen) for one in measured]
     points = []
-    for one, gain in sorted(zip(measured, gains, strict=True), key=lambda pair: pair[0].scale):
-        share = gain / largest if largest > 0 else 0.0
+    for one, gain, more in zip(measured, gains, right, strict=True):
+        share = gain / max(gains) if max(gains) > 0 else 0.0
+        accuracy_share = more / max(right) if max(right) >= LEAST_ACCURACY_GAIN * tokens else 1.0
         drift = (math.fsum(base.general) - math.fsum(one.general)) / sum(general_tokens)
         short = (sum(one.early) - sum(base.early)) / len(base.early)
         kept: dict[ScaleLimit, bool] = {
-            "gain": share >= LEAST_GAIN_SHARE,
+            "gain": min(share, accuracy_share) >= LEAST_KEPT,
             "drift": drift <= MOST_DRIFT,
             "short": short <= MOST_SHORT_SHARE,
         }
         points.append(
             ScalePoint(
                 scale=one.scale,
-                gain=gain / sum(heldout_tokens),
+                gain=gain,
                 gain_share=share,
+                accuracy=sum(one.chosen) / tokens,
+                accuracy_share=accuracy_share,
                 drift=drift,
                 short_share=short,
                 beyond=[limit for limit, holds in kept.items() if not holds],
@@ -76,12 +84,13 @@ def choose(
     return ScaleFacts(
         scale=_chosen(points),
         points=points,
-        least_gain_share=LEAST_GAIN_SHARE,
+        least_kept=LEAST_KEPT,
         most_drift=MOST_DRIFT,
         most_short_share=MOST_SHORT_SHARE,
         heldout_rows=len(base.heldout),
         general_rows=len(base.general),
         length_rows=len(base.early),
+        base_accuracy=sum(base.chosen) / tokens,
         base_short_share=sum(base.early) / len(base.early),
     )
 

@@ -26,7 +26,7 @@ def scale_sentence(found: ScaleFacts, words: ReportWords) -> str:
     return words.say(
         "scale.chosen" if found.satisfied else "scale.compromise",
         scale=f"{found.scale:g}",
-        least=figures.percent(100 * found.least_gain_share),
+        least=figures.percent(100 * found.least_kept),
         most=figures.percent(less_likely(found.most_drift)),
         short=figures.percent(100 * found.most_short_share),
     )
@@ -40,7 +40,14 @@ def scale_lead(found: ScaleFacts, words: ReportWords) -> str:
 
 def scale_table(found: ScaleFacts, words: ReportWords) -> Table:
     """One row a scale, in rising order."""
-    keys = ("col.scale", "col.scale.gain", "col.scale.drift", "col.scale.short", "col.scale.limits")
+    keys = (
+        "col.scale",
+        "col.scale.gain",
+        "col.scale.accuracy",
+        "col.scale.drift",
+        "col.scale.short",
+        "col.scale.limits",
+    )
     rows = []
     for point in found.points:
         limits = ", ".join(words.say(f"scale.beyond.{limit}") for limit in point.beyond)
@@ -48,23 +55,24 @@ def scale_table(found: ScaleFacts, words: ReportWords) -> Table:
         rows.append(
             (
                 f"{point.scale:g} · {words.say('scale.taken')}" if point.scale == found.scale else f"{point.scale:g}",
-                figures.percent(100 * point.gain_share),
+                f"{100 * point.gain_share:.1f} %",
+                f"{100 * point.accuracy_share:.1f} %",
                 f"{figures.signed(-less_likely(point.drift))} %",
                 f"{figures.signed(100 * point.short_share)} %",
                 kept,
             )
         )
     tones = tuple("pass" if point.scale == found.scale else "described" for point in found.points)
-    return Table(words.say("scale.title"), tuple(words.say(key) for key in keys), tuple(rows), tones, spare=(3,))
+    return Table(words.say("scale.title"), tuple(words.say(key) for key in keys), tuple(rows), tones, spare=(4,))
 
 
 def scale_picture(found: ScaleFacts) -> ScaleCurve:
     """The learning-forgetting curve of the scales, from the base on."""
     places = [
-        (f"{p.scale:g}", 100 * p.gain_share, -less_likely(p.drift), p.scale == found.scale, not p.beyond)
+        (f"{p.scale:g}", 100 * p.kept, -less_likely(p.drift), p.scale == found.scale, not p.beyond)
         for p in found.points
     ]
-    limits = (100 * found.least_gain_share, -less_likely(found.most_drift))
+    limits = (100 * found.least_kept, -less_likely(found.most_drift))
     return scale_curve([("0", 0.0, 0.0, False, False), *places], limits)
 
 

@@ -151,8 +151,9 @@ def table(report: dict[str, Any]) -> str:
         for point in run["chosen"]["points"]:
             tasks = run["tasks"][f"{point['scale']:g}"]
             changes = "  ".join(f"{t} {one['change']:+.1f} ({one['at_once']:.0%} at once)" for t, one in tasks.items())
+            kept = f"likelihood {100 * point['gain_share']:5.1f} %  tokens {100 * point['accuracy_share']:5.1f} %"
             lines.append(
-                f"  {point['scale']:<4g} gain {100 * point['gain_share']:5.1f} %  drift {point['drift']:+.4f}  "
+                f"  {point['scale']:<4g} {kept}  drift {point['drift']:+.4f}  "
                 f"short {100 * point['short_share']:+5.1f} %  {changes}  beyond {point['beyond']}"
             )
     return "\n".join(lines)

@@ -17,10 +17,10 @@ from configs.console import done, note, skipped, starting
 from configs.errors import TuneserveError
 from configs.files import write_atomically
 from configs.fingerprint import files_fingerprint, weights_fingerprint
-from configs.handover import MeasuredScale, ProofAnswer, ScaleFacts, SelfMadeRow, read_rows
+from configs.handover import MeasuredScale, ProofAnswer, ScaleFacts, ScalePoint, SelfMadeRow, read_rows
 from configs.rundir import RunDir
 from configs.schema import RunConfig
-from eval.ask.completions import answer_logprobs, ends_within
+from eval.ask.completions import answer_logprobs, ends_within, read_answers
 from eval.ask.endpoint import Endpoint, Settings
 from eval.compare import scales
 from scripts.run.serving import OnDemand
@@ -61,13 +61,14 @@ class Asked:
         """Asks one served name everything."""
         heldout = [(row.input_ids[: row.answer_start], row.input_ids[row.answer_start :]) for row in self.heldout]
         general = [(row.prompt_ids, row.answer_ids) for row in self.general]
-        found = answer_logprobs(endpoint, [*heldout, *general], settings)
+        read = read_answers(endpoint, heldout, settings)
         limits = scales.compared_lengths(self.general_tokens)
         prompts = [(self.general[index].prompt_ids, tokens) for index, tokens in limits.items()]
         return MeasuredScale(
             scale=scale,
-            heldout=found[: len(heldout)],
-            general=found[len(heldout) :],
+            heldout=[answer.logprob for answer in read],
+            chosen=[answer.chosen for answer in read],
+            general=answer_logprobs(endpoint, general, settings),
             early=ends_within(endpoint, prompts, self.end_token_id, settings),
         )
 
@@ -96,7 +97,7 @@ def choose_scale(run: RunDir, config: RunConfig) -> None:
         record.figures = facts.model_dump(mode="json")
     for point in facts.points:
         taken = point.scale == facts.scale
-        note(f"{point.scale:<4g} {_figures(point.gain_share, point.drift, point.short_share)}", good=taken or None)
+        note(f"{point.scale:<4g} {_figures(point)}", good=taken or None)
     done("scale", run.read().stages["scale"].seconds or 0.0, _sentence(facts))
 
 
@@ -115,7 +116,7 @@ def scale_inputs(run: RunDir, config: RunConfig) -> dict[str, Any]:
         **{name: files_fingerprint([f for f in found if f.is_file()]) for name, found in files.items()},
         "seed": config.eval_seed,
         "scales": list(SCALES),
-        "limits": [scales.LEAST_GAIN_SHARE, scales.MOST_DRIFT, scales.MOST_SHORT_SHARE, scales.EARLY],
+        "limits": [scales.LEAST_KEPT, scales.MOST_DRIFT, scales.MOST_SHORT_SHARE, scales.EARLY],
         **{f"serve.{key}": value for key, value in served.items()},
     }
 
@@ -182,17 +183,17 @@ def _ask(run: RunDir, config: RunConfig, asked: Asked, files: dict[float, Path],
             write_atomically(file, asked.measure(endpoint, scale, settings).model_dump_json() + "\n")
 
 
-def _figures(gain_share: float, drift: float, short_share: float) -> str:
+def _figures(point: ScalePoint) -> str:
     return (
-        f"keeps {100 * gain_share:5.1f} % of the gain, drift {drift:.4f} nats a token, "
-        f"{100 * short_share:.1f} % suddenly short"
+        f"keeps {100 * point.kept:5.1f} % of the gain, drift {point.drift:.4f} nats a token, "
+        f"{100 * point.short_share:.1f} % suddenly short"
     )
 
 
 def _sentence(facts: ScaleFacts) -> str:
     """What was chosen and why, for the terminal."""
     limits = (
-        f"{100 * facts.least_gain_share:g} % of the gain, drift of {facts.most_drift:g}, "
+        f"{100 * facts.least_kept:g} % of the gain, drift of {facts.most_drift:g}, "
         f"{100 * facts.most_short_share:g} % suddenly short"
     )
     if facts.satisfied:

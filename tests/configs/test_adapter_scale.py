@@ -93,10 +93,10 @@ def test_auto_counts_as_it_chose_and_says_so_before(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="how much the adapter counts is not chosen yet") as error:
         run.scale()
     assert error.value.next_step.startswith(f"`tuneserve merge {run.path}`")
-    point = ScalePoint(scale=0.7, gain=1, gain_share=1, drift=0, short_share=0, beyond=[])
+    point = ScalePoint(scale=0.7, gain=1, gain_share=1, accuracy=1, accuracy_share=1, drift=0, short_share=0, beyond=[])
     facts = ScaleFacts(
-        scale=0.7, points=[point], least_gain_share=0.95, most_drift=0.1, most_short_share=0.1, heldout_rows=1,
-        general_rows=1, length_rows=1, base_short_share=0,
+        scale=0.7, points=[point], least_kept=0.95, most_drift=0.1, most_short_share=0.1, heldout_rows=1,
+        general_rows=1, length_rows=1, base_accuracy=0, base_short_share=0,
     )  # fmt: skip
     with run.stage("scale", {}) as record:
         record.figures = facts.model_dump(mode="json")

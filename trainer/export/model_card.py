@@ -157,7 +157,7 @@ def _scale(manifest: Manifest, scale: float) -> str:
         return f"{scale:g}"
     point = next(point for point in chosen.points if point.scale == scale)
     return (
-        f"{scale:g}, chosen: keeps {100 * point.gain_share:.0f} % of the gain on held-out answers, makes the "
+        f"{scale:g}, chosen: keeps {100 * point.kept:.0f} % of the gain on held-out answers, makes the "
         f"base's own answers to unseen questions {point.drift:.3f} nats a token less likely"
     )
 

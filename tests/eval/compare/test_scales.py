@@ -9,18 +9,19 @@ from eval.compare.scales import MOST_DRIFT, MOST_SHORT_SHARE, choose, compared_l
 
 HELDOUT_TOKENS = [4, 6]
 GENERAL_TOKENS = [100] * 20
-BASE = MeasuredScale(scale=0, heldout=[-10.0, -20.0], general=[-50.0] * 20, early=[False] * 20)
+BASE = MeasuredScale(scale=0, heldout=[-10.0, -20.0], chosen=[1, 1], general=[-50.0] * 20, early=[False] * 20)
 Curve = dict[float, tuple[float, float, int]]
 """Scale to gain in nats, drift in nats a token, and answers of 20 that suddenly ended early."""
 
 
-def chosen(curve: Curve, base: MeasuredScale = BASE) -> ScaleFacts:
+def chosen(curve: Curve, base: MeasuredScale = BASE, right: dict[float, list[int]] | None = None) -> ScaleFacts:
     measured = [
         MeasuredScale(
             scale=scale,
             heldout=[base.heldout[0] + gain / 2, base.heldout[1] + gain / 2],
             general=[value - drift * 100 for value in base.general],
             early=[number < early for number in range(20)],
+            chosen=right[scale] if right else base.chosen,
         )
         for scale, (gain, drift, early) in curve.items()
     ]
@@ -71,6 +72,21 @@ def test_the_gain_is_measured_against_the_best_scale_where_the_whole_adapter_ove
     facts = chosen({0.5: (10.0, 0.01, 0), 0.7: (9.8, 0.02, 0), 1.0: (7.0, 0.03, 0)})
     assert facts.scale == 0.7
     assert facts.points[-1].beyond == ["gain"]
+
+
+def test_likelihood_alone_is_no_gain_where_the_right_token_does_not_come_first() -> None:
+    right = {0.5: [1, 1], 0.7: [3, 4], 0.85: [4, 5], 1.0: [4, 6]}  # of 10 tokens
+    facts = chosen(GOOD | {1.0: (10.0, 2 * MOST_DRIFT, 0)}, right=right)
+    assert [point.accuracy_share for point in facts.points] == [0, 0.625, 0.875, 1]
+    assert [point.kept for point in facts.points] == [0, 0.625, 0.875, 1]
+    assert (facts.scale, facts.satisfied) == (1.0, False)  # the only one that keeps the gain
+    assert (facts.base_accuracy, facts.points[-1].accuracy) == (0.2, 1.0)
+
+
+def test_a_gain_in_accuracy_that_is_noise_is_left_out() -> None:
+    right = {scale: [1, 1] for scale in GOOD} | {0.5: [0, 1]}
+    facts = chosen(GOOD, right=right)
+    assert [point.accuracy_share for point in facts.points] == [1, 1, 1, 1]
 
 
 def test_where_nothing_was_learned_nothing_is_weighed() -> None:

@@ -18,13 +18,15 @@ from eval.report.scales import less_likely, scale_picture, scale_sentence
 from eval.report.words import ReportWords
 from tests.eval.report.pages import Page, build
 
-BASE = MeasuredScale(scale=0, heldout=[-30.0], general=[-50.0] * 20, early=[False] * 20)
+BASE = MeasuredScale(scale=0, heldout=[-30.0], chosen=[2], general=[-50.0] * 20, early=[False] * 20)
 CURVE = {0.5: (8.1, 0.014, 0), 0.7: (9.62, 0.031, 0), 0.85: (9.9, 0.055, 1), 1.0: (10.0, 0.093, 3)}
 
 
 def facts(curve: dict[float, tuple[float, float, int]]) -> ScaleFacts:
     measured = [
-        MeasuredScale(scale=s, heldout=[-30 + g], general=[-50 - d * 100] * 20, early=[i < e for i in range(20)])
+        MeasuredScale(
+            scale=s, heldout=[-30 + g], chosen=[2], general=[-50 - d * 100] * 20, early=[i < e for i in range(20)]
+        )
         for s, (g, d, e) in curve.items()
     ]
     return choose(measured, BASE, [10], [100] * 20)

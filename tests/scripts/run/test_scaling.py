@@ -70,6 +70,7 @@ def test_what_is_chosen_is_measured_merged_proved_and_served(
     asked = what_is_asked(trained, config)
     assert facts.heldout_rows == len(asked.heldout) > 32
     assert (facts.general_rows, facts.length_rows) == (6, 3)
+    assert facts.points[-1].accuracy > 0.8 > facts.base_accuracy
 
     # Every scale was served as it is: held-out answers are as likely as the trainer found them at that scale.
     stored = {row.id: row for row in read_rows(trained.data / "proof.jsonl", ProofRow, "train")}
@@ -81,6 +82,7 @@ def test_what_is_chosen_is_measured_merged_proved_and_served(
             if row.id in stored
         ]
         assert len(pairs) == 32
+        assert all(0 <= right <= tokens for right, tokens in zip(measured.chosen, asked.heldout_tokens, strict=True))
         off = sum(abs(found - wanted) for found, wanted in pairs) / 32
         assert off < 0.5, f"scale {scale:g} is off by {off:.3f} nats"
     assert sorted(file.name for file in trained.scales.iterdir()) == ["0.3.json", "0.5.json", "0.7.json", "0.85.json",
