@@ -90,11 +90,13 @@ class Group:
     precision: str
     checkpointing: str
     layouts: tuple[Layout, ...]
+    turned_copy: bool = False
+    """Whether weights in FP8 are held a second time for the backward pass."""
 
     @property
     def name(self) -> str:
         """Identifies it within the rows."""
-        return f"{self.shape}-{self.precision}-{self.checkpointing}"
+        return f"{self.shape}-{self.precision}-{self.checkpointing}{'-turned' * self.turned_copy}"
 
 
 _FULL = (
@@ -118,6 +120,10 @@ _SHORT = (
 )
 _LONG = (Layout(2, 2048), Layout(2, 4096), Layout(8, 0, 2), Layout(16, 0))
 GROUPS = (
+    Group("14b", "8bit", "off", _SHORT, turned_copy=True),
+    Group("14b", "8bit", "off", _SHORT),
+    Group("14b", "8bit", "unsloth", _LONG),
+    Group("4b", "8bit", "off", (*_SHORT, Layout(4, 2048))),
     Group("4b", "16bit", "unsloth", (*_LONG, Layout(8, 2048))),
     Group("8b", "16bit", "off", (*_SHORT, Layout(3, 2048))),
     Group("4b", "4bit", "off", (*_SHORT, Layout(4, 2048))),
@@ -257,11 +263,12 @@ def measure_group(options: argparse.Namespace) -> None:
             padding_free=on_gpu and not layout.padded, checkpointing=group.checkpointing,  # type: ignore[arg-type]
             dtype="bfloat16" if on_gpu else "float32", optimizer=layout.optimizer if on_gpu else "adamw_torch",
             learning_rate=2e-5, graphs=on_gpu and layout.recorded, group_by_length=False, reasons={},
+            turned_copy=group.turned_copy,
         )  # fmt: skip
         row: dict[str, Any] = {
             "group": group.name, "shape": group.shape, "precision": group.precision, "rank": 16,
             "checkpointing": group.checkpointing, "layout": layout.name, "optimizer": layout.optimizer,
-            "recorded": layout.recorded, "gpu": gpu.name if on_gpu else "cpu",
+            "recorded": layout.recorded, "turned_copy": group.turned_copy, "gpu": gpu.name if on_gpu else "cpu",
             "source": f"{gpu.name}, {datetime.date.today().isoformat()}, torch {torch.__version__}",
         }  # fmt: skip
         with tempfile.TemporaryDirectory() as scratch:

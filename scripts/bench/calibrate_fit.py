@@ -7,7 +7,8 @@ A row is one measured configuration:
      "source": "where it was measured", "apart": 1,
      "gpu_memory_gb": 12.6}
 
-`gpu_memory_gb` is there where training was given a part of the GPU only, `filled_tokens` where steps were recorded.
+`gpu_memory_gb` is there where training was given a part of the GPU only, `filled_tokens` where steps were recorded,
+`turned_copy` where weights in FP8 were held a second time.
 `step_s` or `reserved_gb` may be null. The fit is least squares on the logarithms of predicted / measured, divided by
 the tolerance of each (10 % memory, 20 % time); every coefficient is pulled weakly to its default, so that few rows do.
 """
@@ -67,7 +68,7 @@ def setup_of(row: Row) -> Setup:
     return Setup(
         SHAPES[row["shape"]], row["precision"], row["checkpointing"], rank=row.get("rank", 16),
         optimizer=row.get("optimizer", "adamw_8bit"), recorded=row.get("recorded", False),
-        kept_layers=row.get("kept_layers", 0),
+        kept_layers=row.get("kept_layers", 0), turned_copy=row.get("turned_copy", False),
     )  # fmt: skip
 
 

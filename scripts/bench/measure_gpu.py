@@ -102,11 +102,17 @@ def jobs() -> list[Job]:
             "--rows {out}/rows.jsonl --minutes 12", 780, "trainer/plan/calibration.json"),
         Job("train-4bit", "train", _TRAIN + "--out {out}/4bit --precision 4bit --only unsloth,ours-8", 400,
             "short rows in 4 bits"),
+        Job("train-8bit", "train", _TRAIN + "--out {out}/8bit --precision 8bit --only ours-8,ours-auto && " +
+            _TRAIN + "--out {out}/8bit-long --precision 8bit --long 2048 --only ours-8 --steps 10 --warmup 4", 500,
+            "short and long rows in 8 bits"),
+        Job("train-24gb-8bit", "train", _TRAIN + "--out {out}/24gb-8bit --precision 8bit --long 1024 --memory-gb 24 "
+            "--only ours-8 --steps 8 --warmup 3", 240, "the recipe of 14B for 24 GB"),
         Job("train-12gb", "train", _TRAIN + "--out {out}/12gb --precision 4bit --long 2048 --memory-gb 12.6 "
             "--only ours-8 --steps 6 --warmup 2", 240, "the recipe for 12 GB"),
         Job("profile", "train", _TRAIN + "--out {out}/profile --only ours-8 --profile", 240, "where a short step goes"),
         Job("same-step", "serve", _PYTHON + "same_step --model {real} --data {rows} --out {out}/same-step && " +
-            _PYTHON + "same_step --model {real} --data {rows} --out {out}/same-step-4bit --precision 4bit", 300,
+            _PYTHON + "same_step --model {real} --data {rows} --out {out}/same-step-8bit --precision 8bit && " +
+            _PYTHON + "same_step --model {real} --data {rows} --out {out}/same-step-4bit --precision 4bit", 400,
             "loss and gradient of a step, and that forgotten boundaries are caught"),
         Job("gpu-tests", "serve", "TUNESERVE_PYTHON={python} bash scripts/test_gpu.sh {real} -rA", 600,
             "what only a GPU can show"),
