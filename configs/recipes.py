@@ -16,8 +16,10 @@ ORDER = {
     "a model on a card": (
         "qwen3-0.6b",
         "qwen3-4b",
+        "qwen3-8b-16gb",
         "qwen3-8b",
         "qwen3-14b-12gb",
+        "qwen3-14b-24gb",
         "qwen3-14b-a100",
         "qwen3-14b-h100",
         "qwen3-14b-sharegpt-zh",

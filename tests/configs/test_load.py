@@ -139,7 +139,7 @@ def test_a_recipe_of_the_project_goes_by_its_name_and_rows_lie_here(
     assert load_config("demo").name == "demo"
     assert Path(load_config("demo").model).is_dir()
     assert load_config("qwen3-8b").data.sources[0].path == str(tmp_path / "train.jsonl")
-    with pytest.raises(ConfigError, match=r"did you mean qwen3-14b-12gb, qwen3-14b-a100 or qwen3-14b-h100"):
+    with pytest.raises(ConfigError, match=r"did you mean qwen3-14b-12gb, qwen3-14b-24gb or qwen3-14b-a100"):
         load_config("qwen3-14b")
 
 

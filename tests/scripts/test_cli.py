@@ -93,7 +93,7 @@ def test_keys_are_listed_with_type_default_and_meaning(capsys: pytest.CaptureFix
         (["evaluate"], "tuneserve evaluate: no such command", "did you mean eval"),
         (["shop.yaml"], "a recipe follows a command", "tuneserve run shop.yaml"),
         (["adapters", "lst"], "tuneserve adapters lst: no such command", "did you mean list"),
-        (["init", "qwen3-14b"], "no recipe 'qwen3-14b'", "qwen3-14b-12gb, qwen3-14b-a100 or qwen3-14b-h100"),
+        (["init", "qwen3-14b"], "no recipe 'qwen3-14b'", "qwen3-14b-12gb, qwen3-14b-24gb or qwen3-14b-a100"),
     ],
 )
 def test_a_mistyped_word_is_refused_with_what_was_meant(
