@@ -37,16 +37,20 @@ class LoraGroup:
     """
 
     def __init__(self, projections: Sequence[Any], adapter: str, product: BaseProduct) -> None:
-        self.projections, self.product = list(projections), product
+        self.projections, self.product, self._adapter = list(projections), product, adapter
         self.masters_a = [p.lora_A[adapter].weight for p in projections]
         self.masters_b = [p.lora_B[adapter].weight for p in projections]
         self.ranks = [a.shape[0] for a in self.masters_a]
-        self.scales = [float(p.scaling[adapter]) for p in projections]
         base = projections[0].get_base_layer()
         dtype = getattr(base, "compute_dtype", None) or base.weight.dtype
         options: dict[str, Any] = {"dtype": dtype, "device": self.masters_a[0].device}
         self.a = torch.empty(sum(self.ranks), self.masters_a[0].shape[1], **options)
         self.b = [torch.empty(b.shape, **options) for b in self.masters_b]
+
+    @property
+    def scales(self) -> list[float]:
+        """What each adapter counts, as PEFT's layers say now: for the proof it counts other shares too."""
+        return [float(p.scaling[self._adapter]) for p in self.projections]
 
     @property
     def parameters(self) -> list[torch.Tensor]:
@@ -92,23 +96,22 @@ class Copies:
     """The adapters of all groups in 16 bits, taken from their trained weights at the start of a forward pass."""
 
     def __init__(self, groups: Sequence[LoraGroup]) -> None:
-        self._into: list[torch.Tensor] = []
-        self._from: list[torch.Tensor] = []
-        self._scaled: dict[float, tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
-        for group in groups:
-            self._into += group.a.split(group.ranks)
-            self._from += group.masters_a
-            for b, master, scale in zip(group.b, group.masters_b, group.scales, strict=True):
-                into, source = (self._into, self._from) if scale == 1 else self._scaled.setdefault(scale, ([], []))
-                into.append(b)
-                source.append(master)
+        self._groups = list(groups)
+        self._into_a = [part for group in groups for part in group.a.split(group.ranks)]
+        self._from_a = [master for group in groups for master in group.masters_a]
 
     @torch.no_grad()
     def refresh(self, *_: Any) -> None:
         """Takes them anew."""
-        torch._foreach_copy_(self._into, [master.data for master in self._from])
-        for scale, (into, source) in self._scaled.items():
-            torch._foreach_copy_(into, torch._foreach_mul([master.data for master in source], scale))
+        by_scale: dict[float, tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
+        for group in self._groups:
+            for b, master, scale in zip(group.b, group.masters_b, group.scales, strict=True):
+                into, source = by_scale.setdefault(scale, ([], []))
+                into.append(b)
+                source.append(master.data)
+        torch._foreach_copy_(self._into_a, [master.data for master in self._from_a])
+        for scale, (into, source) in by_scale.items():
+            torch._foreach_copy_(into, source if scale == 1 else torch._foreach_mul(source, scale))
 
 
 class Projections(torch.autograd.Function):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from peft.helpers import rescale_adapter_scale
 
 from trainer.sft.base_products import product_of
 from trainer.sft.fp8 import round_rows
@@ -132,6 +133,18 @@ def test_the_copies_follow_the_trained_weights() -> None:
     assert torch.equal(by_functions(groups, torch.ones(1, 3, HIDDEN)), before)
     Copies(groups).refresh()
     torch.testing.assert_close(by_functions(groups, torch.ones(1, 3, HIDDEN)), model(torch.ones(1, 3, HIDDEN)))
+
+
+def test_an_adapter_may_come_to_count_another_share() -> None:
+    model, x = adapted(8), torch.ones(1, 3, HIDDEN)
+    groups = groups_of(model)
+    copies = Copies(groups)
+    with rescale_adapter_scale(model, 0.4):
+        copies.refresh()
+        torch.testing.assert_close(by_functions(groups, x), model(x))
+    assert not torch.allclose(by_functions(groups, x), model(x), rtol=1e-3)
+    copies.refresh()
+    torch.testing.assert_close(by_functions(groups, x), model(x))
 
 
 @pytest.mark.parametrize("options", [{"lora_dropout": 0.1}, {"use_dora": True}, {"lora_bias": True}])
