@@ -92,10 +92,19 @@ def join() -> World:
             "start all of them by one torchrun; docs/gpus.md",
         ) from error
     forget_others()
-    # Not the default group: Unsloth changes its ways as soon as there is one.
-    apart = dist.PrefixStore("gradients", store)
-    kind: Any = dist.ProcessGroupNCCL if on_gpu else dist.ProcessGroupGloo
-    return World(rank, size, dist.PrefixStore("values", store), kind(apart, rank, size, EXCHANGE_WITHIN))
+    group = (_nccl if on_gpu else dist.ProcessGroupGloo)(
+        dist.PrefixStore("gradients", store), rank, size, EXCHANGE_WITHIN
+    )
+    return World(rank, size, dist.PrefixStore("values", store), group)
+
+
+def _nccl(store: dist.Store, rank: int, size: int, timeout: timedelta) -> Any:
+    """NCCL between these processes, not as torch's default group: Unsloth changes its ways as soon as there is one."""
+    options = dist.ProcessGroupNCCL.Options()
+    options._timeout = timeout
+    options.global_ranks_in_group = list(range(size))
+    options.group_name = "tuneserve"
+    return dist.ProcessGroupNCCL(store, rank, size, options)
 
 
 def take_card(local_rank: int) -> None:
