@@ -62,7 +62,7 @@ def load_task(config: TaskConfig, seed: int = 42, hub: str = "huggingface", offl
         DataError: the data is not in the layout of its type; the message names file and row.
     """
     if config.type == "builtin":
-        tasks = builtin.load(config.name, config.path)
+        tasks = builtin.load(config.name, config.path, config.limit)
     else:
         path = config.path or _HUB.get(config.type)
         if path is None:

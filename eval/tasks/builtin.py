@@ -1,13 +1,21 @@
-"""The built-in suite: `eval/suite/*.jsonl`, a file a task. Small, offline, CC0; it describes, it does not gate."""
+"""The built-in suite, offline and CC0: items written by hand, a file a task, and programs that make as many as needed.
+
+The hand-written parts describe. The made ones are what a verdict rests on: their items are balanced over kinds,
+languages and levels from the first to any other, so that more of them only continue fewer.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from configs.errors import ConfigError
+from eval.suite.orders import orders
+from eval.suite.passages import passages
+from eval.suite.problems import word_problems
 from eval.tasks.custom import items_from_rows
 from eval.tasks.scoring import SCORING
 from eval.tasks.task import Kind, Task
@@ -22,25 +30,67 @@ _GROUPS = {
 }
 
 
-def load(name: str = "builtin", only: str | None = None) -> list[Task]:
-    """The suite's tasks, named `<name>_<file>`; `only` takes one file of it.
+class _Made(NamedTuple):
+    """A part that a program makes: its rows, how they are scored, and what an answer may take."""
+
+    rows: Callable[[int], list[dict[str, Any]]]
+    kind: Kind
+    max_tokens: int
+    primary: str | None = None
+
+
+_MADE = {
+    "problems": _Made(word_problems, "number", 800),
+    "orders": _Made(orders, "instruction", 768),
+    # Names and figures in two languages: what surrounds them in punctuation is no part of the answer.
+    "passages": _Made(passages, "qa", 128, "zh_em"),
+}
+MADE_ITEMS = 4500
+"""Items of each made part unless `limit` says otherwise: the most that is asked for a verdict."""
+
+
+def load(name: str = "builtin", only: str | None = None, limit: int | None = None) -> list[Task]:
+    """The suite's tasks, named `<name>_<part>`; `only` takes one part of it.
 
     A file whose rows are of several kinds becomes a task for each: `<name>_<file>_<kind>`.
+
+    Args:
+        limit: so many items of each made part; files are returned whole.
     """
     suite = files("eval").joinpath("suite")
     found = {path.name.removesuffix(".jsonl"): path for path in suite.iterdir() if path.name.endswith(".jsonl")}
-    if only is not None and only not in found:
-        raise ConfigError(f"the built-in suite has no part {only!r}", f"it has: {', '.join(sorted(found))}")
+    parts = sorted([*found, *_MADE])
+    if only is not None and only not in parts:
+        raise ConfigError(f"the built-in suite has no part {only!r}", f"it has: {', '.join(parts)}")
+    tasks: list[Task] = []
+    for part in parts if only is None else [only]:
+        if part in _MADE:
+            tasks.append(_made(f"{name}_{part}", _MADE[part], part, limit or MADE_ITEMS))
+            continue
+        rows = [json.loads(line) for line in found[part].read_text(encoding="utf-8").split("\n") if line.strip()]
+        tasks += _written(name, part, rows)
+    return tasks
+
+
+def _made(name: str, part: _Made, title: str, count: int) -> Task:
+    rows = part.rows(count)
+    asked = [{key: value for key, value in row.items() if key not in ("stratum", "steps")} for row in rows]
+    items = items_from_rows(asked, part.kind, f"the suite's {title}")
+    detailed = [
+        replace(item, detail={**item.detail, "stratum": row["stratum"]}) for item, row in zip(items, rows, strict=True)
+    ]
+    return Task(name, part.kind, detailed, group=_GROUPS[part.kind], max_tokens=part.max_tokens, primary=part.primary)
+
+
+def _written(name: str, stem: str, rows: Sequence[Mapping[str, Any]]) -> list[Task]:
+    by_kind: dict[Kind, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_kind.setdefault(row_kind(row, stem), []).append(row)
     tasks = []
-    for stem in sorted(found) if only is None else [only]:
-        rows = [json.loads(line) for line in found[stem].read_text(encoding="utf-8").split("\n") if line.strip()]
-        by_kind: dict[Kind, list[Mapping[str, Any]]] = {}
-        for row in rows:
-            by_kind.setdefault(row_kind(row, stem), []).append(row)
-        for kind, some in by_kind.items():
-            full = f"{name}_{stem}" if len(by_kind) == 1 else f"{name}_{stem}_{kind}"
-            group = "english" if stem.startswith("english") else _GROUPS[kind]
-            tasks.append(Task(full, kind, items_from_rows(some, kind, f"eval/suite/{stem}.jsonl"), group=group))
+    for kind, some in by_kind.items():
+        full = f"{name}_{stem}" if len(by_kind) == 1 else f"{name}_{stem}_{kind}"
+        group = "english" if stem.startswith("english") else _GROUPS[kind]
+        tasks.append(Task(full, kind, items_from_rows(some, kind, f"eval/suite/{stem}.jsonl"), group=group))
     return tasks
 
 
