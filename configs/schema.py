@@ -341,11 +341,15 @@ class GateConfig(Section):
     margin_points: Annotated[float, Field(gt=0)] = 2.0
     """A pooled group may lose at most this many points."""
     mean_margin_points: Annotated[float, Field(gt=0)] = 1.0
-    """The mean over the retention tasks may lose at most this many points."""
+    """The mean over gated groups may lose this much, or as much as a group over the root of their number."""
     min_items: Positive = 700
     """Only pooled groups of at least this many items are gated; smaller ones are described."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    """Confidence of the one-sided bounds."""
+    """Confidence of the one-sided bounds, over all looks together."""
+    block_items: Annotated[int, Field(ge=0)] = 750
+    """Items of each gated group that the tuned model is asked between two looks at the verdict; 0 asks all at once."""
+    power: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Asking ends where a group that lost nothing would have passed with this probability."""
 
 
 class EvalConfig(Section):
@@ -355,12 +359,14 @@ class EvalConfig(Section):
     """Ask the run's own held-out rows as a target task."""
     tasks: list[TaskConfig] = []
     """Further tasks."""
+    suite: Annotated[int, Field(ge=0)] = 6000
+    """Items of each part of the built-in suite made by program; asked where no task is to be kept. 0: never."""
     gate: GateConfig = GateConfig()
     """The gate."""
     drift: bool = True
     """Measure how far the tuned model's likelihoods moved on general text."""
     repeat_base: bool = False
-    """Ask the base twice, to measure the noise floor."""
+    """Ask the base twice, to find whether it differs from itself in one direction."""
     seed: Seed | None = None
     """Seed of samples and requests; the run's `seed` by default. Runs that share it share the base's answers."""
     temperature: Annotated[float, Field(ge=0)] = 0.0

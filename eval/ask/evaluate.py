@@ -12,7 +12,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -67,13 +67,14 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class _Plan:
-    """A task made ready for one endpoint: what every request of it begins with, and what is still to ask."""
+    """A task made ready for one endpoint: what every request of it begins with, and what of it is still to ask."""
 
     task: Task
     meta: TaskMeta
     body_head: bytes
     check: Check
     prompts: Mapping[str, str]
+    wanted: int
     todo: Sequence[Item]
 
 
@@ -83,6 +84,7 @@ def evaluate(
     out_dir: Path,
     *,
     settings: Settings | None = None,
+    only: Mapping[str, Collection[str]] | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[str, TaskResult]:
     """Asks and scores all tasks; returns what `read_results` reads back, restricted to them.
@@ -92,6 +94,7 @@ def evaluate(
         tasks: what is asked, all in one queue so that the server is never idle between two of them.
         out_dir: folder of this endpoint, `RUN/eval/<label>`; earlier answers in it are kept where they still apply.
         settings: how everything is asked, the same for every endpoint of a comparison.
+        only: ids by task that are asked now; all where it is None. What is recorded says what the whole task is.
         on_progress: called a few times a second and at the end.
 
     Raises:
@@ -107,7 +110,7 @@ def evaluate(
         for task in tasks:
             _require_own(out_dir, task.name)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_evaluate(endpoint, tasks, out_dir, settings, on_progress))
+            runner.run(_evaluate(endpoint, tasks, out_dir, settings, only, on_progress))
         found = read_results(out_dir)
     results = {task.name: found[task.name] for task in tasks}
     _refuse_too_many_errors(endpoint, results, settings.max_error_rate)
@@ -147,11 +150,19 @@ def _require_own(out_dir: Path, task: str) -> None:
 
 
 async def _evaluate(
-    endpoint: Endpoint, tasks: Sequence[Task], out_dir: Path, settings: Settings, on_progress: OnProgress | None
+    endpoint: Endpoint,
+    tasks: Sequence[Task],
+    out_dir: Path,
+    settings: Settings,
+    only: Mapping[str, Collection[str]] | None,
+    on_progress: OnProgress | None,
 ) -> None:
     async with Client(endpoint, settings) as client:
         served = await client.served()
-        plans = [_plan(task, endpoint, settings, served, out_dir) for task in tasks]
+        plans = [
+            _plan(task, endpoint, settings, served, out_dir, only[task.name] if only is not None else None)
+            for task in tasks
+        ]
         files = {plan.task.name: (out_dir / f"{plan.task.name}.jsonl").open("a", encoding="utf-8") for plan in plans}
         meter = _Meter(client, plans, on_progress)
         try:
@@ -162,7 +173,9 @@ async def _evaluate(
             meter.show()
 
 
-def _plan(task: Task, endpoint: Endpoint, settings: Settings, served: Served, out_dir: Path) -> _Plan:
+def _plan(
+    task: Task, endpoint: Endpoint, settings: Settings, served: Served, out_dir: Path, only: Collection[str] | None
+) -> _Plan:
     scoring = SCORING[task.kind]
     method = _choice_method(settings, served) if task.kind == "choice" else "generate"
     max_tokens = task.max_tokens or scoring.max_tokens or settings.max_tokens
@@ -195,7 +208,8 @@ def _plan(task: Task, endpoint: Endpoint, settings: Settings, served: Served, ou
     kept = _kept(task, meta, prompts, out_dir)
     head = json.dumps({"model": endpoint.model, **values}, ensure_ascii=False)[:-1].encode()
     check = _check_choice if method == "choice_logprobs" else check_chat
-    return _Plan(task, meta, head, check, prompts, [item for item in task.items if item.id not in kept])
+    wanted = [item for item in task.items if only is None or item.id in only]
+    return _Plan(task, meta, head, check, prompts, len(wanted), [item for item in wanted if item.id not in kept])
 
 
 def _identity(item: Item, prompt_sha256: str) -> list[Any]:
@@ -364,7 +378,7 @@ class _Meter:
     def __init__(self, client: Client, plans: Sequence[_Plan], on_progress: OnProgress | None) -> None:
         self._client = client
         self._on_progress = on_progress
-        self._total = sum(len(plan.task.items) for plan in plans)
+        self._total = sum(plan.wanted for plan in plans)
         self._asked = sum(len(plan.todo) for plan in plans)
         self._answered = 0
         self._errors = 0

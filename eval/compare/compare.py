@@ -7,7 +7,7 @@ Everything is paired by sample. Where samples share a passage every interval, te
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.schema import GateConfig
-from eval.ask.results import TaskResult
+from eval.ask.results import TaskMeta, TaskResult
 from eval.compare.advice import advise
 from eval.compare.baseline import require_baseline
+from eval.compare.blocks import Blocks, Taken
 from eval.compare.comparison import (
     Comparison,
     Diagnostic,
     Drift,
     Forgetting,
+    Gate,
     GroupComparison,
     MetricChange,
     NoiseFloor,
@@ -30,17 +32,21 @@ from eval.compare.comparison import (
     TaskComparison,
 )
 from eval.compare.flips import behaviour, largest_flips
-from eval.compare.gate import decide
+from eval.compare.gate import Evidence, described_check, target_checks, verdict
 from eval.compare.judge import Judgement, weigh
+from eval.compare.looks import Looks
 from eval.compare.pairing import MismatchError, PairedTask, pair_tasks
+from eval.compare.reservations import remedy, reservations
 from eval.statistics.change import Change, change_interval, measure_change
 from eval.statistics.clustered import standard_error
 from eval.statistics.forgetting import relative_forgetting_percent, retention_above_chance_percent, retention_percent
-from eval.statistics.interval import one_sided
+from eval.statistics.interval import Interval, one_sided
 from eval.statistics.mean_of_tasks import mean_interval
 from eval.statistics.p_values import holm
 from eval.statistics.retention import retention_interval
 
+SYSTEMATIC = 0.99
+"""Confidence beyond which a difference of the base to itself is a shift and no chance."""
 Results = Mapping[str, TaskResult]
 Scores = tuple[NDArray[np.float64], NDArray[np.float64], list[str] | None]
 
@@ -55,6 +61,7 @@ def compare(
     facts: Mapping[str, Any] | None = None,
     drift: Drift | None = None,
     judgements: Sequence[Judgement] = (),
+    looks: Sequence[Taken] = (),
     max_flips: int = 50,
 ) -> Comparison:
     """Compare one tuned endpoint with its base.
@@ -67,6 +74,7 @@ def compare(
         facts: what the run knows beside its answers; see docs/report-schema.md.
         drift: on general text, where it was measured.
         judgements: of a third model, where one was asked.
+        looks: that were taken while tuned was asked, see `eval.compare.blocks`; none where it was asked all at once.
         max_flips: changed answers kept for each task and direction, the largest changes first.
 
     Raises:
@@ -83,6 +91,7 @@ def compare(
         facts={name: facts or {}},
         drift={name: drift} if drift else None,
         judgements={name: judgements},
+        looks={name: looks},
         max_flips=max_flips,
     )[0]
 
@@ -97,28 +106,38 @@ def compare_several(
     facts: Mapping[str, Mapping[str, Any]] | None = None,
     drift: Mapping[str, Drift] | None = None,
     judgements: Mapping[str, Sequence[Judgement]] | None = None,
+    looks: Mapping[str, Sequence[Taken]] | None = None,
     max_flips: int = 50,
 ) -> tuple[Comparison, ...]:
     """Compare several endpoints with one base; Holm's correction covers all tasks of all of them.
 
-    Args are those of `compare`, with `tunings`, `facts`, `drift` and `judgements` by endpoint name.
+    Args are those of `compare`, with `tunings`, `facts`, `drift`, `judgements` and `looks` by endpoint name.
     """
     require_baseline(base, base_name)
     noise = pair_tasks(base, base_repeat) if base_repeat is not None else {}
-    paired = {name: pair_tasks(base, results) for name, results in tunings.items()}
+    blocks = Blocks(base, gate)
+    taken = {name: list((looks or {}).get(name, ())) for name in tunings}
+    paired = {
+        name: pair_tasks(base, results, blocks.ids(taken[name][-1]) if taken[name] else None)
+        for name, results in tunings.items()
+    }
     if noise and noise.keys() != base.keys():
         raise MismatchError("the repeated base was asked other tasks than the base", "evaluate the base twice")
+    pooled = {name: _Pooled(pairs, noise, gate, blocks, taken[name]) for name, pairs in paired.items()}
     measured = {
-        name: [_task(task, noise.get(task_name), gate, max_flips) for task_name, task in pairs.items()]
+        name: [
+            _task(task, noise.get(task_name), gate, pooled[name].levels(task.meta), max_flips)
+            for task_name, task in pairs.items()
+        ]
         for name, pairs in paired.items()
     }
     corrected = iter(holm([task.p for tasks in measured.values() for task in tasks]))
     comparisons = []
     for name, tasks in measured.items():
         final = tuple(replace(task, p_holm=next(corrected)) for task in tasks)
-        groups = _groups(paired[name], noise, gate)
         known = dict((facts or {}).get(name, {}))
         any_pair = next(iter(paired[name].values()))
+        groups = pooled[name].groups()
         comparisons.append(
             Comparison(
                 base=base_name,
@@ -129,7 +148,7 @@ def compare_several(
                 tasks=final,
                 groups=groups,
                 forgetting=_forgetting(final),
-                gate=decide(final, groups, gate),
+                gate=pooled[name].gate(final, groups),
                 advice=advise(final, known.get("recipe", {}), gate.confidence),
                 drift=(drift or {}).get(name),
                 judged=tuple(w for j in (judgements or {}).get(name, ()) if (w := weigh(j, gate.confidence))),
@@ -139,7 +158,18 @@ def compare_several(
     return tuple(comparisons)
 
 
-def _task(pair: PairedTask, repeat: PairedTask | None, gate: GateConfig, max_flips: int) -> TaskComparison:
+def open_groups(
+    base: Results, tuned: Results, gate: GateConfig, looks: Sequence[Taken], base_repeat: Results | None = None
+) -> frozenset[str]:
+    """Groups of which more items may decide something after these looks; none once the verdict stands."""
+    blocks = Blocks(base, gate)
+    noise = pair_tasks(base, base_repeat) if base_repeat is not None else {}
+    return _Pooled(pair_tasks(base, tuned, blocks.ids(looks[-1])), noise, gate, blocks, looks).walk.open
+
+
+def _task(
+    pair: PairedTask, repeat: PairedTask | None, gate: GateConfig, levels: tuple[float, float], max_flips: int
+) -> TaskComparison:
     meta, metric = pair.meta, pair.meta.primary
     before, after, clusters = _scores(pair, metric)
     change = measure_change(before, after, clusters)
@@ -159,8 +189,8 @@ def _task(pair: PairedTask, repeat: PairedTask | None, gate: GateConfig, max_fli
         tuned_points=100 * change.tuned,
         delta_points=100 * change.difference,
         standard_error_points=100 * change.standard_error,
-        interval=change_interval(before, after, clusters, confidence=gate.confidence).scaled(100),
-        one_sided=change_interval(before, after, clusters, confidence=one_sided(gate.confidence)).scaled(100),
+        interval=_interval((before, after, clusters), levels[1], gate.confidence),
+        one_sided=_interval((before, after, clusters), levels[0], one_sided(gate.confidence)),
         p=change.p,
         p_holm=change.p,
         test=change.test,
@@ -180,6 +210,14 @@ def _task(pair: PairedTask, repeat: PairedTask | None, gate: GateConfig, max_fli
         settings_sha256=meta.settings_sha256,
         settings=dict(meta.settings),
     )
+
+
+def _interval(scores: Scores, level: float, confidence: float) -> Interval:
+    """The interval in points; of what was looked at several times a repeated one, wider for the same confidence."""
+    before, after, clusters = scores
+    found = change_interval(before, after, clusters, confidence=level).scaled(100)
+    repeated = abs(level - confidence) > 1e-6
+    return Interval(found.lower, found.upper, confidence, f"repeated_{found.method}" if repeated else found.method)
 
 
 def _scores(pair: PairedTask, metric: str) -> Scores:
@@ -230,12 +268,14 @@ def _retention(scores: Scores, chance: float, gate: GateConfig) -> Retention:
 
 def _noise(scores: Scores, gate: GateConfig) -> NoiseFloor:
     before, again, clusters = scores
-    interval = change_interval(before, again, clusters, confidence=one_sided(gate.confidence)).scaled(100)
+    delta = 100 * float((again - before).mean())
+    surely = change_interval(before, again, clusters, confidence=SYSTEMATIC)
     return NoiseFloor(
-        delta_points=100 * float((again - before).mean()),
+        delta_points=delta,
+        interval=change_interval(before, again, clusters, confidence=gate.confidence).scaled(100),
         changed=int(np.count_nonzero(again != before)),
         n=len(before),
-        floor_points=max(abs(interval.lower), abs(interval.upper)),
+        shift_points=abs(delta) if surely.lower > 0 or surely.upper < 0 else 0.0,
     )
 
 
@@ -252,24 +292,93 @@ def _pooled(pairs: Sequence[PairedTask]) -> Scores:
     return np.concatenate([s[0] for s in scores]), np.concatenate([s[1] for s in scores]), clusters
 
 
-def _groups(
-    pairs: Mapping[str, PairedTask], noise: Mapping[str, PairedTask], gate: GateConfig
-) -> tuple[GroupComparison, ...]:
-    members: dict[str, list[PairedTask]] = {}
-    for pair in pairs.values():
-        if pair.meta.role == "retention":
-            members.setdefault(pair.meta.group, []).append(pair)
-    return tuple(_group(name, group, noise, gate) for name, group in members.items())
+class _Pooled:
+    """The retention tasks of one tuned endpoint, pooled by group, and the looks at those that are gated."""
+
+    def __init__(
+        self,
+        pairs: Mapping[str, PairedTask],
+        noise: Mapping[str, PairedTask],
+        gate: GateConfig,
+        blocks: Blocks,
+        taken: Sequence[Taken],
+    ) -> None:
+        self._gate, self._blocks, self._taken = gate, blocks, taken
+        self._members: dict[str, list[PairedTask]] = {}
+        for pair in pairs.values():
+            if pair.meta.role == "retention":
+                self._members.setdefault(pair.meta.group, []).append(pair)
+        self._noise = {
+            name: _noise(_pooled(repeats), gate)
+            for name, members in self._members.items()
+            if (repeats := [noise[pair.meta.task] for pair in members if pair.meta.task in noise])
+        }
+        looks = Looks(blocks.whole, gate)
+        rounds: list[Mapping[str, Collection[str]] | None] = [blocks.ids(look) for look in taken]
+        for ids in rounds or [None]:
+            looks.look({name: self._evidence(name, ids) for name in blocks.whole})
+        self.walk = looks.walk()
+
+    def _evidence(self, name: str, ids: Mapping[str, Collection[str]] | None) -> Evidence:
+        members = self._members[name]
+        if ids is not None:
+            members = [pair.only(ids[pair.meta.task]) for pair in members]
+        shift = self._noise[name].shift_points if name in self._noise else 0.0
+        asked = sum(len(pair.base) for pair in members)
+        complete = ids is None or asked >= self._blocks.whole.get(name, 0)
+        return Evidence(name, *_pooled(members), shift_points=shift, complete=complete)
+
+    def levels(self, meta: TaskMeta) -> tuple[float, float]:
+        """Two-sided confidences of the one-sided bounds and of the interval of a task, or of a group by its name."""
+        return self._levels(meta.group if meta.role == "retention" else "")
+
+    def _levels(self, group: str) -> tuple[float, float]:
+        nominal = one_sided(self._gate.confidence), self._gate.confidence
+        if group not in self.walk.one_sided:
+            return nominal
+        return self.walk.one_sided[group], self.walk.two_sided[group]
+
+    def groups(self) -> tuple[GroupComparison, ...]:
+        """Every group, as far as it was asked."""
+        return tuple(
+            _group(name, members, self._noise.get(name), self._gate, self._levels(name))
+            for name, members in self._members.items()
+        )
+
+    def gate(self, tasks: Sequence[TaskComparison], groups: Sequence[GroupComparison]) -> Gate:
+        """The verdict, from the looks, from what is described only, and from the targets."""
+        config, level = self._gate, one_sided(self._gate.confidence)
+        checks = list(self.walk.checks)
+        for name in self._members:
+            if name not in self._blocks.whole:
+                group = self._evidence(name, None)
+                checks.append(described_check(group, config, group.bounds(level), self._blocks.guessed.get(name)))
+        checks += target_checks([task for task in tasks if task.role == "target"], config)
+        state, reasons = verdict(checks, config)
+        taken = [replace(look, at=taken.at) for look, taken in zip(self.walk.looks, self._taken, strict=False)]
+        return Gate(
+            verdict=state,
+            reasons=tuple(reasons),
+            reservations=reservations(tasks, groups, config) if state == "pass" else (),
+            checks=tuple(checks),
+            looks=tuple(taken),
+            remedy=remedy(checks, config) if state == "not_enough_evidence" else None,
+            whole_items=sum(self._blocks.whole.values()),
+            margin_points=config.margin_points,
+            mean_margin_points=config.mean_margin_points,
+            min_items=config.min_items,
+            confidence=config.confidence,
+            power=config.power,
+        )
 
 
 def _group(
-    name: str, pairs: Sequence[PairedTask], noise: Mapping[str, PairedTask], gate: GateConfig
+    name: str, pairs: Sequence[PairedTask], noise: NoiseFloor | None, gate: GateConfig, levels: tuple[float, float]
 ) -> GroupComparison:
     before, after, clusters = scores = _pooled(pairs)
     change: Change = measure_change(before, after, clusters)
     # Items of tasks with different odds of guessing: the pooled chance is their average.
     chance = sum(pair.meta.chance * len(pair.scored(pair.meta.primary)) for pair in pairs) / len(before)
-    repeats = [noise[pair.meta.task] for pair in pairs if pair.meta.task in noise]
     return GroupComparison(
         name=name,
         tasks=tuple(pair.meta.task for pair in pairs),
@@ -278,14 +387,14 @@ def _group(
         base_points=100 * change.base,
         tuned_points=100 * change.tuned,
         delta_points=100 * change.difference,
-        interval=change_interval(before, after, clusters, confidence=gate.confidence).scaled(100),
-        one_sided=change_interval(before, after, clusters, confidence=one_sided(gate.confidence)).scaled(100),
+        interval=_interval((before, after, clusters), levels[1], gate.confidence),
+        one_sided=_interval((before, after, clusters), levels[0], one_sided(gate.confidence)),
         p=change.p,
         test=change.test,
         minimum_detectable_drop_points=100 * change.minimum_detectable_drop,
         discordance_percent=100 * change.discordance,
         retention=_retention(scores, chance, gate),
-        noise=_noise(_pooled(repeats), gate) if repeats else None,
+        noise=noise,
     )
 
 

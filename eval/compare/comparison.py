@@ -16,7 +16,7 @@ from eval.statistics.interval import Interval
 
 State = Literal["pass", "fail", "not_enough_evidence", "described"]
 Role = Literal["target", "retention"]
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _EXIT_CODES: dict[State, int] = {
     "pass": EXIT_OK,
@@ -104,17 +104,17 @@ class NoiseFloor:
     """The base against itself, same samples and settings.
 
     Attributes:
-        delta_points: second run minus first.
+        delta_points: second run minus first. interval: of it, two-sided.
         changed: samples whose score differed.
         n: samples.
-        floor_points: the largest difference that the two runs of one model are compatible with; a margin under it would
-            gate on noise.
+        shift_points: size of the difference where it is systematic, in one direction beyond chance; 0 where it is not.
     """
 
     delta_points: float
+    interval: Interval
     changed: int
     n: int
-    floor_points: float
+    shift_points: float
 
 
 @dataclass(frozen=True)
@@ -240,11 +240,15 @@ class GateCheck:
     """One condition of the gate.
 
     Attributes:
-        kind: a pooled `group`, the `mean` over the gated groups' tasks, or a `target` task.
+        kind: a pooled `group`, the `mean` over the gated groups, or a `target` task.
         state: `described` where the items are too few to be gated.
         margin_points: how much may be lost; 0 for targets, which must not fall.
-        lower_points, upper_points: one-sided bounds of the difference.
+        n, delta_points: at the look that decided it, else at the last one.
+        lower_points, upper_points: one-sided bounds of the difference, of groups and mean good for all looks together.
+        shift_points: by which the base differs from itself systematically; the bounds had to clear the margin by it.
         reason: why this state.
+        look: number of that look; None for what is looked at once.
+        information: share of the planned information that was in by then.
     """
 
     kind: Literal["group", "mean", "target"]
@@ -255,21 +259,53 @@ class GateCheck:
     lower_points: float
     upper_points: float
     margin_points: float
-    noise_floor_points: float | None
+    shift_points: float
     reason: Sentence
+    look: int | None = None
+    information: float | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the gate saw after a block.
+
+    Attributes:
+        items: of each gated group by then.
+        checks: of the groups and their mean as they stood then.
+        at: when, UTC; None where that was not noted.
+    """
+
+    number: int
+    items: Mapping[str, int]
+    checks: tuple[GateCheck, ...]
+    at: str | None = None
 
 
 @dataclass(frozen=True)
 class Gate:
-    """The verdict: `pass`, `fail` or `not_enough_evidence`, why, and every check behind it."""
+    """The verdict and what it rests on.
+
+    Attributes:
+        verdict: `pass`, `fail` or `not_enough_evidence`; reasons: why.
+        reservations: what speaks against a model that passed: each is a red line of the report.
+        checks: every condition. looks: of groups that were asked in blocks, one after each block.
+        remedy: what decides a verdict that is open; None where nothing is.
+        whole_items: that there are of the gated groups.
+        margin_points, mean_margin_points, min_items, confidence, power: from the config.
+    """
 
     verdict: State
     reasons: tuple[Sentence, ...]
+    reservations: tuple[Sentence, ...]
     checks: tuple[GateCheck, ...]
+    looks: tuple[Look, ...]
+    remedy: Sentence | None
+    whole_items: int
     margin_points: float
     mean_margin_points: float
     min_items: int
     confidence: float
+    power: float
 
     @property
     def exit_code(self) -> int:

@@ -4,127 +4,154 @@
   the lower bound is above it; otherwise there is not enough evidence. Groups under `min_items` are described only: so
   few samples could not pass, and the report says so.
 - A group whose base scores no better than guessing is described only: it had nothing to lose.
-- The mean over the gated groups' tasks follows the same rule with a margin of its own.
-- A target task must not fall: it fails when the upper bound is under 0, or under the noise floor where that was
-  measured. It passes when the lower bound is above 0, or when it did not fall, a fall beyond the margin is excluded,
-  and the floor is within the margin.
-- A margin under the noise floor of the base against itself cannot be passed, for it would gate on noise; a loss beyond
-  the floor as well is still a failure.
+- The mean over the gated groups, of two or more, follows the same rule. Its margin is the groups' over the root of
+  their number, which takes as many items as a group takes, and never under `mean_margin_points`.
+- Bounds of groups that were asked in blocks are those of repeated intervals: see `eval.compare.looks`.
+- Target tasks must not fall: one fails when its fall is significant after Holm's correction over the targets. It passes
+  when the lower bound is above 0, or when it did not fall and a fall beyond the margin is excluded.
+- What a server does otherwise from one answer to the next is in the paired interval already, since every answer is one
+  draw. A base that was asked twice can show more: a shift in one direction. Bounds are moved by such a shift.
 
 The whole fails with any failed check, and passes only when something was gated and all of it passed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from configs.schema import GateConfig
-from eval.compare.comparison import Gate, GateCheck, GroupComparison, NoiseFloor, Sentence, State, TaskComparison
-from eval.statistics.interval import Interval, one_sided
+from eval.compare.comparison import GateCheck, Sentence, State, TaskComparison
+from eval.statistics.change import change_interval
+from eval.statistics.clustered import Clusters
+from eval.statistics.interval import Interval
 from eval.statistics.mean_of_tasks import mean_interval
+from eval.statistics.p_values import holm
 
 
-def non_inferiority(lower_points: float, upper_points: float, margin_points: float) -> State:
-    """The three-state rule on one-sided bounds of tuned minus base.
+@dataclass(frozen=True)
+class Evidence:
+    """A pooled group as far as it was asked; scores are fractions, one an item.
 
-    Example: bounds (-1.5, 0.5) pass a margin of 2, (-4, -2.5) fail it, (-3, 0) leave it open.
+    Attributes:
+        before, after: of base and tuned, shapes (n,). clusters: what items share, if anything.
+        shift_points: by which the base differs from itself systematically, 0 where it does not or was not asked twice.
+        complete: whether all items that there are of the group have been asked.
     """
-    if upper_points < -margin_points:
+
+    name: str
+    before: NDArray[np.float64]
+    after: NDArray[np.float64]
+    clusters: Clusters | None = None
+    shift_points: float = 0.0
+    complete: bool = True
+
+    @property
+    def n(self) -> int:
+        """Items."""
+        return len(self.before)
+
+    @property
+    def delta_points(self) -> float:
+        """Tuned minus base."""
+        return 100 * float((self.after - self.before).mean())
+
+    def bounds(self, confidence: float) -> Interval:
+        """Interval of the difference in points, two-sided."""
+        return change_interval(self.before, self.after, self.clusters, confidence=confidence).scaled(100)
+
+
+def non_inferiority(lower_points: float, upper_points: float, margin_points: float, shift_points: float = 0.0) -> State:
+    """The three-state rule on one-sided bounds of tuned minus base, moved by a shift of the base against itself.
+
+    Example: bounds (-1.5, 0.5) pass a margin of 2, (-4, -2.5) fail it, (-3, 0) leave it open; beside a shift of 1 the
+    first and the second are open, too.
+    """
+    if upper_points + shift_points < -margin_points:
         return "fail"
-    return "pass" if lower_points > -margin_points else "not_enough_evidence"
+    return "pass" if lower_points - shift_points > -margin_points else "not_enough_evidence"
 
 
-def state_within(bounds: Interval, margin_points: float, noise_points: float | None) -> tuple[State, bool]:
-    """The rule against the larger of margin and noise floor, and whether the floor was the larger: then nothing passes.
+def mean_margin(config: GateConfig, groups: int) -> float:
+    """What the mean over so many groups may lose, in points.
 
-    Example: bounds (-1.5, 0.5) and a margin of 2 pass; beside a floor of 3 they leave it open; (-21, -16) fail both.
+    Example: of three groups that may lose 2 each, 2 / sqrt(3) = 1.15: the mean of three is known that much better.
     """
-    if noise_points is None or margin_points >= noise_points:
-        return non_inferiority(bounds.lower, bounds.upper, margin_points), False
-    fell = bounds.upper < -noise_points
-    return ("fail" if fell else "not_enough_evidence"), True
+    return max(config.mean_margin_points, config.margin_points / math.sqrt(groups))
 
 
-def decide(tasks: Sequence[TaskComparison], groups: Sequence[GroupComparison], config: GateConfig) -> Gate:
-    """Check every group, the mean and every target, and draw the verdict from them."""
-    checks = [_group(group, config) for group in groups]
-    gated = {name for group in groups if group.n >= config.min_items for name in group.tasks}
-    averaged = [t for t in tasks if t.role == "retention" and t.name in gated and not t.retention.at_chance]
-    if averaged:
-        checks.append(_mean(averaged, config))
-    checks += [_target(task, config) for task in tasks if task.role == "target"]
-    verdict, reasons = _verdict(checks, config)
-    return Gate(
-        verdict=verdict,
-        reasons=tuple(reasons),
-        checks=tuple(checks),
-        margin_points=config.margin_points,
-        mean_margin_points=config.mean_margin_points,
-        min_items=config.min_items,
-        confidence=config.confidence,
-    )
+def group_check(group: Evidence, bounds: Interval, config: GateConfig) -> GateCheck:
+    """A group that is large enough, on the one-sided bounds given."""
+    margin, shift = config.margin_points, group.shift_points
+    state = non_inferiority(bounds.lower, bounds.upper, margin, shift)
+    shifted = state != non_inferiority(bounds.lower, bounds.upper, margin)
+    key = "gate.shift" if shifted else f"gate.group.{state}"
+    return _check("group", group.name, state, group.n, group.delta_points, bounds, margin, shift, key, {})
 
 
-def mean_noise(tasks: Sequence[TaskComparison], confidence: float) -> float | None:
-    """Noise floor of the mean over tasks, in points; None unless it was measured for all of them."""
-    floors = [task.noise for task in tasks if task.noise is not None]
-    if not floors or len(floors) < len(tasks):
-        return None
-    level = one_sided(confidence)
-    bounds = [
-        Interval(floor.delta_points - _reach(floor), floor.delta_points + _reach(floor), level, "noise")
-        for floor in floors
-    ]
-    interval = mean_interval([floor.delta_points for floor in floors], bounds)
-    return max(abs(interval.lower), abs(interval.upper))
+def described_check(
+    group: Evidence, config: GateConfig, bounds: Interval, chance: tuple[float, float] | None
+) -> GateCheck:
+    """A group that decides nothing.
 
-
-def _reach(floor: NoiseFloor) -> float:
-    return floor.floor_points - abs(floor.delta_points)
-
-
-def _group(group: GroupComparison, config: GateConfig) -> GateCheck:
-    margin, bounds = config.margin_points, group.one_sided
-    noise = group.noise.floor_points if group.noise else None
-    values = {"name": group.name, "n": group.n, "min_items": config.min_items, "margin": margin}
-    state, noisy = state_within(bounds, margin, noise)
-    if group.retention.at_chance:
-        state, key = "described", "gate.group.at_chance"
-        values |= {"scored": group.base_points, "chance": group.retention.chance_points}
-    elif group.n < config.min_items:
-        key = "gate.group.described.fell" if state == "fail" else "gate.group.described"
-        state = "described"
+    Args:
+        chance: base score and score of guessing in points, where the base only guesses; None for a small group.
+    """
+    margin, shift = config.margin_points, group.shift_points
+    values: dict[str, object] = {"min_items": config.min_items}
+    if chance is not None:
+        key = "gate.group.at_chance"
+        values |= {"scored": chance[0], "chance": chance[1]}
     else:
-        key = "gate.noise" if noisy and state != "fail" else f"gate.group.{state}"
-    return _check("group", group.name, state, group.n, group.delta_points, bounds, margin, noise, key, values)
+        fell = non_inferiority(bounds.lower, bounds.upper, margin, shift) == "fail"
+        key = "gate.group.described.fell" if fell else "gate.group.described"
+    return _check("group", group.name, "described", group.n, group.delta_points, bounds, margin, shift, key, values)
 
 
-def _mean(tasks: Sequence[TaskComparison], config: GateConfig) -> GateCheck:
-    margin = config.mean_margin_points
-    delta = sum(task.delta_points for task in tasks) / len(tasks)
-    bounds = mean_interval([task.delta_points for task in tasks], [task.one_sided for task in tasks])
-    noise = mean_noise(tasks, config.confidence)
-    state, noisy = state_within(bounds, margin, noise)
-    key = "gate.noise.mean" if noisy and state != "fail" else f"gate.mean.{state}"
-    values = {"tasks": len(tasks), "margin": margin}
-    return _check("mean", "mean", state, sum(t.n for t in tasks), delta, bounds, margin, noise, key, values)
+def mean_bounds(groups: Sequence[Evidence], confidence: float) -> Interval:
+    """Interval of the mean over groups, two-sided, in points."""
+    return mean_interval([group.delta_points for group in groups], [group.bounds(confidence) for group in groups])
 
 
-def _target(task: TaskComparison, config: GateConfig) -> GateCheck:
+def mean_check(groups: Sequence[Evidence], bounds: Interval, config: GateConfig) -> GateCheck:
+    """The mean over two or more gated groups, on the one-sided bounds given."""
+    margin = mean_margin(config, len(groups))
+    shift = sum(group.shift_points for group in groups) / len(groups)
+    state = non_inferiority(bounds.lower, bounds.upper, margin, shift)
+    shifted = state != non_inferiority(bounds.lower, bounds.upper, margin)
+    key = "gate.shift.mean" if shifted else f"gate.mean.{state}"
+    delta = sum(group.delta_points for group in groups) / len(groups)
+    n = sum(group.n for group in groups)
+    return _check("mean", "mean", state, n, delta, bounds, margin, shift, key, {"groups": len(groups)})
+
+
+def target_checks(targets: Sequence[TaskComparison], config: GateConfig) -> list[GateCheck]:
+    """Every target, the falls corrected by Holm's method over all of them."""
+    fell = [task.p / 2 if task.delta_points < 0 else 1 - task.p / 2 for task in targets]
+    return [_target(task, p, len(targets), config) for task, p in zip(targets, holm(fell), strict=True)]
+
+
+def _target(task: TaskComparison, p_fell: float, targets: int, config: GateConfig) -> GateCheck:
     bounds, margin = task.one_sided, config.margin_points
-    noise = task.noise.floor_points if task.noise else None
-    floor = noise or 0.0
-    stayed = task.delta_points >= 0 and bounds.lower > -margin
+    shift = task.noise.shift_points if task.noise else 0.0
+    stayed = task.delta_points >= 0 and bounds.lower - shift > -margin
     state: State = "not_enough_evidence"
-    if bounds.upper < -floor:
+    key = "gate.target.not_enough_evidence"
+    if p_fell < 1 - config.confidence and bounds.upper + shift < 0:
         state = "fail"
-    elif bounds.lower > 0 or (stayed and floor <= margin):
+    elif bounds.lower - shift > 0 or stayed:
         state = "pass"
-    values = {"name": task.name, "n": task.n, "margin": margin}
-    # Without the floor it would have been decided.
-    noisy = state == "not_enough_evidence" and (stayed or bounds.upper < 0)
-    key = "gate.target.noise" if noisy else f"gate.target.{state}"
-    return _check("target", task.name, state, task.n, task.delta_points, bounds, 0.0, noise, key, values)
+    elif bounds.upper < 0 and p_fell >= 1 - config.confidence and targets > 1:
+        key = "gate.target.corrected"
+    elif shift and (bounds.upper < 0 or (task.delta_points >= 0 and bounds.lower > -margin)):
+        key = "gate.target.shift"
+    key = key if state == "not_enough_evidence" else f"gate.target.{state}"
+    values = {"targets": targets, "margin": margin}
+    return _check("target", task.name, state, task.n, task.delta_points, bounds, 0.0, shift, key, values)
 
 
 def _check(
@@ -135,11 +162,11 @@ def _check(
     delta: float,
     bounds: Interval,
     margin: float,
-    noise: float | None,
+    shift: float,
     key: str,
     values: Mapping[str, object],
 ) -> GateCheck:
-    seen = {"delta": delta, "lower": bounds.lower, "upper": bounds.upper, "noise": noise}
+    seen = {"name": name, "n": n, "margin": margin, "delta": delta, "lower": bounds.lower, "upper": bounds.upper}
     return GateCheck(
         kind=kind,  # type: ignore[arg-type]
         name=name,
@@ -149,12 +176,13 @@ def _check(
         lower_points=bounds.lower,
         upper_points=bounds.upper,
         margin_points=margin,
-        noise_floor_points=noise,
-        reason=Sentence(key, {**values, **seen}),
+        shift_points=shift,
+        reason=Sentence(key, {**seen, "shift": shift, **values}),
     )
 
 
-def _verdict(checks: Sequence[GateCheck], config: GateConfig) -> tuple[State, list[Sentence]]:
+def verdict(checks: Sequence[GateCheck], config: GateConfig) -> tuple[State, list[Sentence]]:
+    """What all checks together say, and why."""
     failed = [check.reason for check in checks if check.state == "fail"]
     undecided = [check.reason for check in checks if check.state == "not_enough_evidence"]
     gated_groups = [check for check in checks if check.kind == "group" and check.state != "described"]

@@ -110,7 +110,9 @@ def ask_judge(
     settings = settings or Settings()
     if base.meta.samples_sha256 != tuned.meta.samples_sha256:
         raise ConfigError(f"task {base.meta.task!r}: base and tuned answered different samples", "evaluate both again")
-    answered = [(b, t) for b, t in zip(base.samples, tuned.samples, strict=True) if b.status == t.status == "ok"]
+    # Tuned may have been asked a part only: see `eval.compare.blocks`.
+    answers = {sample.id: sample for sample in tuned.samples if sample.status == "ok"}
+    answered = [(b, answers[b.id]) for b in base.samples if b.status == "ok" and b.id in answers]
     preferences = asyncio.run(_ask(endpoint, answered, settings, max_tokens))
     pairs = [_pair(b, preferences.get((b.id, False)), preferences.get((b.id, True))) for b, _ in answered]
     outcomes = [pair.outcome for pair in pairs]

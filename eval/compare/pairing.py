@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,11 @@ class PairedTask:
         """What both have in common."""
         return self.tuned_result.meta
 
+    def only(self, ids: Collection[str]) -> PairedTask:
+        """The pairs with these ids."""
+        kept = [(b, t) for b, t in zip(self.base, self.tuned, strict=True) if b.id in ids]
+        return replace(self, base=tuple(b for b, _ in kept), tuned=tuple(t for _, t in kept))
+
     def scored(self, metric: str) -> list[tuple[Sample, Sample]]:
         """The pairs that `metric` can be compared on."""
         if metric in ZERO_WHEN_MISSING:
@@ -69,8 +74,15 @@ def cluster_labels(samples: Iterable[tuple[str, str | None]]) -> list[str] | Non
     return labels if len(set(labels)) < len(labels) else None
 
 
-def pair_tasks(base: Mapping[str, TaskResult], tuned: Mapping[str, TaskResult]) -> dict[str, PairedTask]:
+def pair_tasks(
+    base: Mapping[str, TaskResult],
+    tuned: Mapping[str, TaskResult],
+    asked: Mapping[str, Collection[str]] | None = None,
+) -> dict[str, PairedTask]:
     """Pair every task of two result sets, targets first.
+
+    Args:
+        asked: ids by task, where tuned was asked in blocks and only these count; None where everything does.
 
     Raises:
         MismatchError: when tasks, samples, prompts, settings, thinking mode or method differ, naming the difference.
@@ -85,7 +97,17 @@ def pair_tasks(base: Mapping[str, TaskResult], tuned: Mapping[str, TaskResult]) 
             "evaluate the missing tasks, or leave them out with --tasks",
         )
     order = sorted(base, key=lambda name: base[name].meta.role != "target")
-    return {name: _pair(name, base[name], tuned[name]) for name in order}
+    return {
+        name: _pair(name, _only(base[name], asked[name]), _only(tuned[name], asked[name]))
+        if asked is not None
+        else _pair(name, base[name], tuned[name])
+        for name in order
+    }
+
+
+def _only(result: TaskResult, ids: Collection[str]) -> TaskResult:
+    """The samples with these ids, as if no others had been asked for."""
+    return TaskResult(replace(result.meta, n=len(ids)), [sample for sample in result.samples if sample.id in ids])
 
 
 def _pair(name: str, base: TaskResult, tuned: TaskResult) -> PairedTask:

@@ -82,6 +82,10 @@ class _Page(Rows):
         return {
             "comparison": comparison,
             "summary": self.summary(),
+            "verdict": self.verdict(),
+            "notes": self.notes(),
+            "looks": self.looks(),
+            "advice_lead": self.advice_lead(),
             "tiles": self.tiles(),
             "gained": self.forest(charts.forest(comparison.targets)),
             "forgotten": self.forest(charts.forest(_retained(comparison), comparison.gate.margin_points)),
@@ -116,8 +120,8 @@ class _Page(Rows):
         if comparison.forgetting:
             kept = comparison.forgetting
             note = say("tile.retention.note", tasks=kept.tasks)
-            percent = figures.points(kept.retention_percent)
-            tiles.append(_Tile(say("tile.retention"), percent, "%", note, ""))
+            if (percent := self.kept()) is not None:
+                tiles.append(_Tile(say("tile.retention"), figures.points(percent), "%", note, ""))
             change = figures.signed(kept.backward_transfer_points)
             note = figures.bounds(kept.interval)
             tiles.append(_Tile(say("tile.change"), change, points, note, _tone(kept.interval)))

@@ -23,7 +23,8 @@ def render_junit(comparison: Comparison, words: ReportWords = ENGLISH) -> str:
     suite = ElementTree.Element("testsuite", name=_clean(f"tuneserve gate: {comparison.tuned}"))
     for check in gate.checks:
         _case(suite, f"{check.kind} {check.name}", check.state, words.sentence(check.reason))
-    _case(suite, "verdict", gate.verdict, "\n".join(words.sentence(reason) for reason in gate.reasons))
+    said = [*gate.reasons, *gate.reservations, *([gate.remedy] if gate.remedy else [])]
+    _case(suite, "verdict", gate.verdict, "\n".join(map(words.sentence, said)))
     for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(attribute, str(sum(case.find(tag) is not None for case in suite)))
     suite.set("tests", str(len(suite)))

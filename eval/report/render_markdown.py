@@ -17,11 +17,13 @@ def render_markdown(comparison: Comparison, words: ReportWords = ENGLISH) -> str
     rows, say, gate = Rows(comparison, words), words.say, comparison.gate
     versus = say("versus", tuned=_cell(comparison.tuned), base=_cell(comparison.base))
     lines = [f"# {say('title')}: {versus}", ""]
-    lines += [f"## {_MARKS[gate.verdict]} {say(f'verdict.{gate.verdict}')}", ""]
+    lines += [f"## {_MARKS[gate.verdict]} {rows.verdict()}", ""]
     lines += [_cell(rows.summary()), ""]
     lines += [f"- {_cell(words.sentence(reason))}" for reason in gate.reasons] + [""]
+    lines += [line for note in rows.notes() for line in (_cell(note), "")]
     if comparison.advice:
         lines += [f"## {say('advice')}", ""]
+        lines += [lead, ""] if (lead := rows.advice_lead()) else []
         lines += [f"- {words.sentence(item.text)}" for item in comparison.advice] + [""]
     if found := scale_facts(comparison.facts):
         lines += _table(scale_table(found, words))
@@ -29,6 +31,7 @@ def render_markdown(comparison: Comparison, words: ReportWords = ENGLISH) -> str
     for table in (rows.tasks(), rows.retention(), rows.gate(), rows.behaviour(), rows.judged(), rows.others()):
         if table is not None:
             lines += _table(table)
+    lines += [looks, ""] if (looks := rows.looks()) else []
     lines += [f"## {say('facts')}", ""]
     lines += [f"- {fact.label}: {_cell(fact.value)}" for fact in rows.facts()]
     lines += [f"- {say('board.blind')}: {vote}"] if (vote := rows.vote()) else []
@@ -44,7 +47,7 @@ def render_markdown(comparison: Comparison, words: ReportWords = ENGLISH) -> str
     lines += [f"## {say('meanings')}", ""]
     lines += [f"- {_cell(name)}: {meaning}" for name, meaning in rows.meanings()] + [""]
     lines += [f"## {say('method')}", ""]
-    lines += [say(f"method.{key}") + "\n" for key in ("paired", "intervals", "mdd", "noise")]
+    lines += [say(f"method.{key}") + "\n" for key in ("paired", "intervals", "looks", "mdd", "noise")]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -28,9 +28,10 @@ def print_comparison(comparison: Comparison, console: Console, words: ReportWord
     """Print one comparison."""
     rows, verdict = Rows(comparison, words), comparison.gate.verdict
     style = _STYLES[verdict]
-    title = f"{_MARKS[verdict]} {words.say(f'verdict.{verdict}')}"
+    title = f"{_MARKS[verdict]} {rows.verdict()}"
     body = [plain(rows.summary())]
     body += [plain(f"· {words.sentence(reason)}", style="dim") for reason in comparison.gate.reasons]
+    body += [plain(note, style="yellow") for note in rows.notes()]
     heading = plain(title, style=f"bold {style}")
     console.print(Panel(Group(*body), title=heading, title_align="left", border_style=style))
     for table in (rows.tasks(), rows.retention(), rows.gate(), rows.judged()):
@@ -39,6 +40,8 @@ def print_comparison(comparison: Comparison, console: Console, words: ReportWord
     if found := scale_facts(comparison.facts):
         _print(scale_table(found, words), console)
         console.print(plain(scale_sentence(found, words)))
+    if looks := rows.looks():
+        console.print(plain(f"  {looks}", style="dim"))
     for fact in rows.facts():
         console.print(mark(fact.good), paint("{}: {}", fact.label, fact.value))
     if vote := rows.vote():
@@ -47,6 +50,8 @@ def print_comparison(comparison: Comparison, console: Console, words: ReportWord
         console.print(plain(f"  {drift}"))
     if comparison.advice:
         console.print(plain(f"\n{words.say('advice')}", style="bold"))
+        if lead := rows.advice_lead():
+            console.print(plain(lead))
         for item in comparison.advice:
             console.print(plain(f"→ {words.sentence(item.text)}"))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eval.compare.comparison import Behaviour, Comparison, GateCheck, GroupComparison, TaskComparison
+from eval.compare.reservations import signs
 from eval.compare.tradeoff import RunPoint
 from eval.report import figures
 from eval.report.charts import tone
@@ -53,7 +54,7 @@ class Rows:
         )
 
     def tasks(self) -> Table:
-        """One row a task, targets first. The noise floor has a column where it was measured."""
+        """One row a task, targets first. The base asked again has a column where it was."""
         noisy = any(task.noise for task in self.comparison.tasks)
         keys = ["task", "metric", "n", "base", "tuned", "delta", "interval", "p", "mdd", "discordance"]
         keys += ["noise"] if noisy else []
@@ -72,7 +73,7 @@ class Rows:
                 figures.percent(task.discordance_percent),
             ]
             rows.append(
-                tuple(row + ([figures.points(task.noise.floor_points if task.noise else None)] if noisy else []))
+                tuple(row + ([figures.signed(task.noise.delta_points if task.noise else None)] if noisy else []))
             )
         tones = tuple(_tone(task) for task in self.comparison.tasks)
         titles = self._titles(keys)
@@ -220,16 +221,49 @@ class Rows:
         size = self.words.say("drift.size", documents=seen.documents, characters=seen.characters)
         return f"{self.words.say('drift')}: {change}; {self.words.say('drift.kl')} {seen.kl_per_token:.4f} ({size})"
 
+    def verdict(self) -> str:
+        """The verdict in words."""
+        gate = self.comparison.gate
+        return self.words.say(f"verdict.{gate.verdict}{'.reservations' if gate.reservations else ''}")
+
+    def kept(self) -> float | None:
+        """Percent of the base's scores that were kept; None where nothing large enough to say so was asked."""
+        gated = any(check.kind == "group" and check.state != "described" for check in self.comparison.gate.checks)
+        return self.comparison.forgetting.retention_percent if gated and self.comparison.forgetting else None
+
+    def looks(self) -> str | None:
+        """How much was asked for the verdict; None where it was asked all at once."""
+        looks = self.comparison.gate.looks
+        if not looks:
+            return None
+        asked = sum(looks[-1].items.values())
+        return self.words.say("gate.looks", looks=len(looks), used=asked, whole=self.comparison.gate.whole_items)
+
+    def notes(self) -> list[str]:
+        """What is said below the reasons: what decides an open verdict, and what speaks against one that passed."""
+        gate = self.comparison.gate
+        found = [self.words.sentence(gate.remedy)] if gate.remedy else []
+        if gate.reservations:
+            found.append(self.words.say("reservations"))
+            found += [self.words.sentence(sentence) for sentence in gate.reservations]
+        return found
+
+    def advice_lead(self) -> str | None:
+        """Why there is advice though the gate passed."""
+        passed = self.comparison.gate.verdict == "pass" and self.comparison.advice
+        return self.words.say("advice.passed") if passed else None
+
     def summary(self) -> str:
         """The result in one sentence."""
         deltas = [task.delta_points for task in self.comparison.targets]
-        kept = self.comparison.forgetting.retention_percent if self.comparison.forgetting else None
+        kept = self.kept()
         values = {"base": self.comparison.base, "tuned": self.comparison.tuned}
         if deltas:
             gain = sum(deltas) / len(deltas)
             if kept is not None:
                 return self.words.say("summary.both", gain=gain, kept=kept, **values)
-            return self.words.say("summary.gain", gain=gain, **values)
+            key = "summary.ungated" if self.comparison.groups else "summary.gain"
+            return self.words.say(key, gain=gain, **values)
         if kept is not None:
             return self.words.say("summary.kept", kept=kept, **values)
         return self.words.say("summary.none", **values)
@@ -245,21 +279,13 @@ class Rows:
                 found.append(Fact(self.words.say(f"fact.{key}"), answer + _measured(known), passed))
         if scale := self.comparison.facts.get("scale"):
             found.append(Fact(self.words.say("fact.scale"), f"{scale:g}", None))
-        base, tuned = ([getattr(t, f"{side}_behaviour") for t in self.comparison.tasks] for side in ("base", "tuned"))
-        stops = [_stopped(side) for side in (base, tuned)]
-        if stops[0] is not None and stops[1] is not None:
-            value = f"{figures.percent(stops[0])} → {figures.percent(stops[1])}"
-            found.append(Fact(self.words.say("fact.stop"), value, stops[1] >= min(stops[0], 99.0)))
-        for key, name in (("leaks", "thinking_leak"), ("errors", "errors"), ("empty", "empty")):
-            before, after = (sum(getattr(seen, name) for seen in side) for side in (base, tuned))
-            good = {"leaks": after == 0, "errors": before + after == 0, "empty": after <= before}[key]
-            found.append(Fact(self.words.say(f"fact.{key}"), f"{before} → {after}", good))
-        # Small groups have a high floor for want of items, and gate nothing.
-        gated = [group for group in self.comparison.groups if group.n >= self.comparison.gate.min_items]
-        floors = [item.noise.floor_points for item in gated or self.comparison.tasks if item.noise]
-        noise = (
-            self.words.say("fact.noise.most", floor=max(floors)) if floors else self.words.say("fact.noise.unmeasured")
-        )
+        for sign in signs(self.comparison.tasks):
+            write = figures.percent if sign.name == "stop" else "{:g}".format
+            value = f"{write(sign.base)} → {write(sign.tuned)}"
+            found.append(Fact(self.words.say(f"fact.{sign.name}"), value, sign.good))
+        shifts = [item.noise.shift_points for item in self.comparison.groups or self.comparison.tasks if item.noise]
+        state = "unmeasured" if not shifts else "most" if max(shifts) else "none"
+        noise = self.words.say(f"fact.noise.{state}", shift=max(shifts, default=0.0))
         return (*found, Fact(self.words.say("fact.noise"), noise, None))
 
     def training(self) -> tuple[tuple[str, str], ...]:
@@ -326,10 +352,3 @@ def _measured(known: Mapping[str, Any]) -> str:
         off = 100 * known["mean_gap"] / known["mean_effect"]
         return f" ({off:.2f} % ≤ {100 * known['tolerance']:g} %, n = {known['rows']})"
     return f" ({known['equal']} / {known['rows']})" if "equal" in known else ""
-
-
-def _stopped(behaviours: Sequence[Behaviour]) -> float | None:
-    """Percent of the generated answers that ended by themselves, over all tasks."""
-    known = [(seen.stop_percent, seen.samples - seen.errors) for seen in behaviours]
-    weights = [(percent * n, n) for percent, n in known if percent is not None]
-    return sum(w for w, _ in weights) / sum(n for _, n in weights) if weights else None

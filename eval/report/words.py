@@ -16,8 +16,7 @@ _WRITTEN: dict[str, Callable[[Any], str]] = {
     "lower": figures.signed,
     "upper": figures.signed,
     "kept": figures.percent,
-    "noise": figures.points,
-    "floor": figures.points,
+    "shift": figures.points,
     "scored": figures.points,
     "chance": figures.points,
     "p": lambda p: figures.p_value(p) if p < 0.001 else f"= {figures.p_value(p)}",
@@ -26,6 +25,10 @@ _WRITTEN: dict[str, Callable[[Any], str]] = {
     "n": lambda value: f"{value:,}",
     "min_items": lambda value: f"{value:,}",
     "largest": lambda value: f"{value:,}",
+    "needed": lambda value: f"{value:,}",
+    "used": lambda value: f"{value:,}",
+    "whole": lambda value: f"{value:,}",
+    "power": figures.confidence,
     "characters": lambda value: f"{value:,}",
 }
 
@@ -44,10 +47,13 @@ class ReportWords(Words):
             written["fall"] = figures.points(abs(values["delta"]))
         if "margin" in values:
             written["margin_points"] = f"{values['margin']:g} point{'' if values['margin'] == 1 else 's'}"
-        if "tasks" in values:
-            written["gated"] = f"{values['tasks']} gated task{'' if values['tasks'] == 1 else 's'}"
-        if key.startswith("gate.") and "name" in values:
-            written["group"] = self.group(values["name"])
+        if key == "reservation.stop":
+            written |= {f"{side}_percent": figures.percent(values[side]) for side in ("before", "after")}
+        if key.startswith(("gate.", "remedy.")) and "name" in values:
+            mean = values["name"] == "mean" and key.startswith("remedy.")
+            written["group"] = self.say("check.mean") if mean else self.group(values["name"])
+        if key == "reservation.group":
+            written["group"] = self.group(values["group"])
         return super().say(key, **written)
 
     def sentence(self, sentence: Sentence) -> str:

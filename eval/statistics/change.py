@@ -89,7 +89,11 @@ def change_interval(
         z = two_sided_z(confidence)
         width = max(width, z**2 / (size + z**2))
     mean = float(differences.mean())
-    return Interval(mean - width, mean + width, confidence, "paired_t" if clusters is None else "clustered_t")
+    # Scores within 0..1 cannot differ by more than 1, however wide the spread of two or three of them is.
+    bounded = before.min() >= 0 and after.min() >= 0 and before.max() <= 1 and after.max() <= 1
+    most = 1.0 if bounded else float("inf")
+    method = "paired_t" if clusters is None else "clustered_t"
+    return Interval(max(-most, mean - width), min(most, mean + width), confidence, method)
 
 
 def measure_change(base: ArrayLike, tuned: ArrayLike, clusters: Clusters | None = None, *, seed: int = 0) -> Change:

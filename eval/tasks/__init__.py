@@ -10,6 +10,7 @@ from configs.errors import ConfigError
 from configs.schema import TaskConfig
 from configs.tables import read_rows
 from eval.tasks import builtin, csl, exam, gsm8k, lcsts, squad
+from eval.tasks.builtin import MADE_GROUPS
 from eval.tasks.custom import items_from_rows
 from eval.tasks.exam import EXAMS
 from eval.tasks.heldout import heldout_task
@@ -17,7 +18,7 @@ from eval.tasks.scoring import SCORING
 from eval.tasks.source import find_table, located
 from eval.tasks.task import Item, Kind, Task
 
-__all__ = ["Item", "Kind", "Task", "heldout_task", "load_task", "load_tasks"]
+__all__ = ["MADE_GROUPS", "Item", "Kind", "Task", "group_of", "heldout_task", "load_task", "load_tasks"]
 
 _KIND: dict[str, Kind] = {
     **{kind: kind for kind in SCORING},
@@ -35,6 +36,11 @@ _GROUP = {
     "mmlu": "english",
     "instruction": "instruction",
 }
+
+
+def group_of(config: TaskConfig) -> str:
+    """The group that an entry's items are pooled into; not that of the built-in suite, which has several."""
+    return config.group or _GROUP.get(config.type, "general")
 
 
 def load_tasks(
@@ -98,5 +104,4 @@ def _load(config: TaskConfig, root: Path, seed: int) -> Task:
             items = exam.load(asked, root, shots, config.subjects, system)
         case _:
             items = items_from_rows(read_rows(find_table(root, ("test", "dev"))), kind, str(root), system)
-    group = _GROUP.get(config.type, "general")
-    return Task(config.name, kind, items, group=group, shots=shots, macro=macro)
+    return Task(config.name, kind, items, group=group_of(config), shots=shots, macro=macro)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -45,7 +46,9 @@ _MADE = {
     # Names and figures in two languages: what surrounds them in punctuation is no part of the answer.
     "passages": _Made(passages, "qa", 128, "zh_em"),
 }
-MADE_ITEMS = 4500
+MADE_GROUPS = frozenset(_GROUPS[part.kind] for part in _MADE.values())
+"""Groups of which the suite has as many items as wanted."""
+MADE_ITEMS = 6000
 """Items of each made part unless `limit` says otherwise: the most that is asked for a verdict."""
 
 
@@ -65,14 +68,16 @@ def load(name: str = "builtin", only: str | None = None, limit: int | None = Non
     tasks: list[Task] = []
     for part in parts if only is None else [only]:
         if part in _MADE:
-            tasks.append(_made(f"{name}_{part}", _MADE[part], part, limit or MADE_ITEMS))
+            tasks.append(_made(f"{name}_{part}", part, limit or MADE_ITEMS))
             continue
         rows = [json.loads(line) for line in found[part].read_text(encoding="utf-8").split("\n") if line.strip()]
         tasks += _written(name, part, rows)
     return tasks
 
 
-def _made(name: str, part: _Made, title: str, count: int) -> Task:
+@cache
+def _made(name: str, title: str, count: int) -> Task:
+    part = _MADE[title]
     rows = part.rows(count)
     asked = [{key: value for key, value in row.items() if key not in ("stratum", "steps")} for row in rows]
     items = items_from_rows(asked, part.kind, f"the suite's {title}")

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from configs.console import asked_for, console, visible
+from configs.console import asked_for, console, note, visible
 from configs.errors import ConfigError
 from configs.handover import Family, HeldoutRow, read_rows
+from configs.model_shape import ModelShape, UnknownShape
 from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.schema import GateConfig, RunConfig, TaskConfig
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.evaluate import OnProgress, Progress, evaluate
 from eval.ask.results import TaskResult
+from eval.compare.blocks import Blocks, note_looks, read_looks
+from eval.compare.compare import open_groups
 from eval.tasks import Task, heldout_task, load_tasks
+from serve.launch.target import base_folder
+
+SMALLEST_PARAMETERS = 100_000_000
+"""Smaller models answer nothing of the built-in suite: there is nothing that they could forget."""
 
 
 def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
@@ -31,7 +39,7 @@ def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
     heldout = run.data / "heldout.jsonl"
     if config.eval.heldout and heldout.is_file() and (rows := read_rows(heldout, HeldoutRow, "data")):
         tasks.append(heldout_task(rows, limit=config.data.max_heldout, seed=config.eval_seed))
-    tasks += recipe_tasks(config)
+    tasks += recipe_tasks(config, base_folder(run, config))
     if not tasks:
         raise ConfigError(
             f"{run.path}: nothing to evaluate: no held-out rows and no tasks", "set data.eval_split or eval.tasks"
@@ -39,9 +47,34 @@ def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
     return tasks
 
 
-def recipe_tasks(config: RunConfig) -> list[Task]:
-    """The tasks that a recipe names."""
-    return load_tasks(config.eval.tasks, config.eval_seed, config.hub, config.offline)
+def recipe_tasks(config: RunConfig, base: Path | None = None) -> list[Task]:
+    """The tasks that a recipe names, and for a base that can answer it the built-in suite where none is to be kept."""
+    return load_tasks(task_configs(config, base), config.eval_seed, config.hub, config.offline)
+
+
+def task_configs(config: RunConfig, base: Path | None = None) -> list[TaskConfig]:
+    """The entries of `recipe_tasks`.
+
+    Args:
+        base: folder of the base; None adds nothing to what is named.
+    """
+    named = [
+        task.model_copy(update={"limit": config.eval.suite}) if task.type == "builtin" and not task.limit else task
+        for task in config.eval.tasks
+        if task.type != "builtin" or task.limit or config.eval.suite
+    ]
+    kept = any(task.role == "retention" for task in named)
+    if kept or base is None or not config.eval.suite or not _can_answer(base):
+        return named
+    return [*named, TaskConfig(name="builtin", type="builtin", limit=config.eval.suite)]
+
+
+def _can_answer(base: Path) -> bool:
+    """Whether a model is large enough to answer the suite at all; one that is not here, or unknown, is taken to be."""
+    try:
+        return not base.is_dir() or ModelShape.load(base).parameters >= SMALLEST_PARAMETERS
+    except UnknownShape:
+        return True
 
 
 def run_settings(config: RunConfig, family: Family) -> Settings:
@@ -75,19 +108,57 @@ def tasks_fingerprint(tasks: Sequence[Task]) -> str:
 
 
 def ask(
-    endpoint: Endpoint, tasks: Sequence[Task], out_dir: Path, settings: Settings, *, shows: bool = True
+    endpoint: Endpoint,
+    tasks: Sequence[Task],
+    out_dir: Path,
+    settings: Settings,
+    only: Mapping[str, Collection[str]] | None = None,
+    *,
+    shows: bool = True,
 ) -> dict[str, TaskResult]:
-    """Asks and scores all tasks at one endpoint; goes on where an earlier call stopped.
+    """Asks and scores tasks at one endpoint; goes on where an earlier call stopped.
 
     Args:
         endpoint: whom to ask.
         tasks: what to ask.
         out_dir: where the answers go.
         settings: how to ask.
+        only: ids by task that are asked; all where it is None.
         shows: whether there is a progress bar.
     """
     with _progress(endpoint.label, shows=shows) as show:
-        return evaluate(endpoint, tasks, out_dir, settings=settings, on_progress=show)
+        return evaluate(endpoint, tasks, out_dir, settings=settings, only=only, on_progress=show)
+
+
+def ask_in_blocks(
+    endpoint: Endpoint,
+    tasks: Sequence[Task],
+    out_dir: Path,
+    settings: Settings,
+    base: Mapping[str, TaskResult],
+    gate: GateConfig,
+    repeat: Mapping[str, TaskResult] | None = None,
+) -> dict[str, TaskResult]:
+    """Asks a tuned model block by block, until the verdict stands; see `eval.compare.blocks`.
+
+    Looks that were taken before are taken again as they were, so that a run that was killed ends as it would have.
+
+    Args:
+        base: the base's answers to everything. repeat: the same of the base asked again, if it was.
+    """
+    blocks = Blocks(base, gate)
+    taken = [*takewhile(blocks.holds, read_looks(out_dir))]
+    # A look that was noted holds though its answers were lost since: what is missing is asked again.
+    upcoming = taken.pop() if taken else blocks.after(None, blocks.whole)
+    while True:
+        results = ask(endpoint, tasks, out_dir, settings, blocks.ids(upcoming))
+        taken.append(upcoming)
+        note_looks(out_dir, taken)
+        still = open_groups(base, results, gate, taken, repeat)
+        if not still:
+            return results
+        note(f"look {len(taken)}: open for {', '.join(sorted(still))}")
+        upcoming = blocks.after(taken[-1], still)
 
 
 def _retries(now: Progress) -> str:

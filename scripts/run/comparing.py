@@ -14,14 +14,15 @@ from configs.names import file_name_from
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from eval.ask.endpoint import Endpoint
-from eval.ask.results import read_results
+from eval.ask.results import TaskResult, read_results
 from eval.compare.baseline import require_baseline
+from eval.compare.blocks import read_looks
 from eval.compare.compare import Results, compare_several
 from eval.compare.comparison import Comparison
 from eval.compare.judge import Judgement, ask_judge, can_be_judged
 from eval.compare.logprobs import read_drift, record_logprobs
-from scripts.run.asking import ask, endpoints_settings, recipe_tasks
-from scripts.run.facts import compare_run, report_facts, run_drift, run_facts
+from scripts.run.asking import ask, ask_in_blocks, endpoints_settings, recipe_tasks
+from scripts.run.facts import base_repeat, compare_run, report_facts, run_drift, run_facts
 
 JUDGE_KEY = "TUNESERVE_JUDGE_API_KEY"
 """Environment variable that holds the judge's API key."""
@@ -89,10 +90,11 @@ def compare_runs(runs: Sequence[tuple[RunDir, RunConfig]], judge: Endpoint | Non
             read_results(first.eval / "base"),
             {name: read_results(run.eval / "tuned") for name, (run, _) in named.items()},
             config.eval.gate,
-            base_repeat=read_results(first.eval / "base_repeat") if config.eval.repeat_base else None,
+            base_repeat=base_repeat(first, config),
             drift={name: moved for name, (run, one) in named.items() if (moved := run_drift(run, one))},
             facts={name: run_facts(run) for name, (run, _) in named.items()},
             judgements=dict(zip(names, judgements, strict=True)),
+            looks={name: read_looks(run.eval / "tuned") for name, (run, _) in named.items()},
         )
     )
 
@@ -115,13 +117,21 @@ def compare_endpoints(
     folder.mkdir(parents=True, exist_ok=True)
     busy = TuneserveError(f"{folder}: another comparison is writing there", "wait for it, or give another --out")
     with locked(folder, busy):
-        results = {}
-        for endpoint in (base, *repeat, *tuned):
+        results: dict[str, dict[str, TaskResult]] = {}
+        for endpoint in (base, *repeat):
             results[endpoint.label] = ask(endpoint, tasks, answers / endpoint.label, settings)
             if endpoint is base:
                 require_baseline(results["base"], f"the base {base.model}")
-            if asked.drift and endpoint not in repeat:
-                record_logprobs(endpoint, answers / endpoint.label, settings=settings)
+                if asked.drift:
+                    record_logprobs(endpoint, answers / endpoint.label, settings=settings)
+        again = results.get("base_repeat")
+        for endpoint in tuned:
+            place = answers / endpoint.label
+            results[endpoint.label] = ask_in_blocks(
+                endpoint, tasks, place, settings, results["base"], asked.gate, again
+            )
+            if asked.drift:
+                record_logprobs(endpoint, place, settings=settings)
         # One tuned model goes by its served name, where that is not the base's too.
         alone = len(tuned) == 1 and base.model != tuned[0].model
         names = {endpoint.label: endpoint.model if alone else endpoint.label for endpoint in tuned}
@@ -131,12 +141,13 @@ def compare_endpoints(
                 results["base"],
                 {name: results[label] for label, name in names.items()},
                 asked.gate,
-                base_repeat=results.get("base_repeat"),
+                base_repeat=again,
                 base_name="base" if base.model in {*names.values(), *(one.model for one in tuned)} else base.model,
                 facts=dict.fromkeys(names.values(), report_facts({"command": command})),
                 drift={name: read_drift(answers / "base", answers / label) for label, name in names.items()}
                 if asked.drift
                 else None,
+                looks={name: read_looks(answers / label) for label, name in names.items()},
                 judgements={
                     name: _judged(judge, results["base"], results[label], judging[label])
                     for label, name in names.items()

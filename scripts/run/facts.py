@@ -12,7 +12,8 @@ from configs.handover import ServedFigures
 from configs.pins import installed
 from configs.rundir import RunDir
 from configs.schema import RunConfig
-from eval.ask.results import read_results
+from eval.ask.results import TaskResult, read_results
+from eval.compare.blocks import read_looks
 from eval.compare.compare import compare
 from eval.compare.comparison import Comparison, Drift
 from eval.compare.judge import Judgement
@@ -57,17 +58,22 @@ def run_facts(run: RunDir) -> dict[str, Any]:
 
 def compare_run(run: RunDir, config: RunConfig, judgements: Sequence[Judgement] = ()) -> Comparison:
     """Base against tuned, from what is on disk, gated as the config says."""
-    repeat = run.eval / "base_repeat"
     return compare(
         read_results(run.eval / "base"),
         read_results(run.eval / "tuned"),
         config.eval.gate,
-        base_repeat=read_results(repeat) if config.eval.repeat_base else None,
+        base_repeat=base_repeat(run, config),
         names=(base_name(config), config.served_name),
         facts=run_facts(run),
         drift=run_drift(run, config),
         judgements=judgements,
+        looks=read_looks(run.eval / "tuned"),
     )
+
+
+def base_repeat(run: RunDir, config: RunConfig) -> dict[str, TaskResult] | None:
+    """What the base answered when it was asked again; None where the config does not ask for it."""
+    return read_results(run.eval / "base_repeat") if config.eval.repeat_base else None
 
 
 def run_drift(run: RunDir, config: RunConfig) -> Drift | None:

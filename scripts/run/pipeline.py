@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,20 +22,23 @@ from configs.gpus import Card
 from configs.rundir import Inputs, RunDir
 from configs.schema import RunConfig
 from eval.ask.endpoint import Endpoint
-from eval.ask.results import TaskResult
+from eval.ask.results import TaskResult, read_results
 from eval.compare.baseline import require_baseline
+from eval.compare.blocks import read_looks
+from eval.compare.compare import open_groups
 from eval.compare.comparison import Comparison
 from eval.compare.logprobs import record_logprobs
 from eval.report.render_terminal import print_comparison
 from eval.report.words import ReportWords
 from eval.report.write import write_reports
 from eval.tasks import Task
-from scripts.run.asking import ask, run_settings, tasks_fingerprint
+from scripts.run.asking import ask, ask_in_blocks, run_settings, tasks_fingerprint
 from scripts.run.beside import cards_apart, meanwhile, server_gpus
-from scripts.run.facts import compare_run
+from scripts.run.facts import base_repeat, compare_run
 from scripts.run.scaling import choose_scale
 from scripts.run.serving import OnDemand, private_command, start_server
 from scripts.run.stages import forget_other_outputs, run_stage
+from scripts.run.verdict import deciding_command
 from serve.launch.cards import only
 from serve.launch.job import prepare
 from serve.launch.target import base_folder, base_target, merged_target
@@ -157,12 +160,12 @@ def ask_base(run: RunDir, config: RunConfig, tasks: list[Task], server: OnDemand
         shows: whether its start and the asking are shown on the terminal.
     """
     inputs, folders = base_inputs(run, config, tasks), _base_folders(run, config)
-    forget_other_outputs(run, "base", inputs, folders)
+    _keep_what_holds(run, "base", inputs, folders, tasks)
     with run.stage("base", inputs, folders) as record:
         up = server.up(shows=shows)
         record.figures["ready_s"] = up.ready_s
         for folder in folders:
-            results = _ask(up, folder, run, config, tasks, shows=shows)
+            results = _ask(up, folder, run, config, tasks, None, shows=shows)
             require_baseline(results, f"the base {base_folder(run, config)}")
             record.figures[folder.name] = _scores(results)
 
@@ -190,10 +193,12 @@ def evaluate_tuned(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool
     inputs = tuned_inputs(run, config, tasks)
     why = run.changed_since("tuned", inputs)
     folder = run.eval / "tuned"
+    if why is None and _undecided(run, config):
+        why = "the verdict that is asked for needs more answers"
     if why is None:
         skipped("tuned")
         return None
-    forget_other_outputs(run, "tuned", inputs, [folder])
+    _keep_what_holds(run, "tuned", inputs, [folder], tasks)
     starting("tuned", f"{why}; serving {run.merged}")
     command = prepare(run.path).command if keep else private_command(merged_target(run, config), config.serve)
     server = None
@@ -206,7 +211,7 @@ def evaluate_tuned(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool
             for passed, name, sentence in checks.lines():
                 note(f"{name:<9} {sentence}", passed)
             checks.require()
-            results = _ask(server, folder, run, config, tasks)
+            results = _ask(server, folder, run, config, tasks, read_results(run.eval / "base"))
             record.figures["tuned"] = _scores(results)
     except BaseException:
         if server is not None:
@@ -231,19 +236,48 @@ def report(run: RunDir, config: RunConfig, words: ReportWords) -> Comparison:
     console.print()
     print_comparison(comparison, tables, words)
     _stage_line(run, "report", str(_near(files["report.html"])))
+    if command := deciding_command(comparison, config, _near(run.config_file)):
+        note(f"to decide it: {command}")
     return comparison
 
 
 def _ask(
-    server: VllmServer, folder: Path, run: RunDir, config: RunConfig, tasks: list[Task], *, shows: bool = True
+    server: VllmServer,
+    folder: Path,
+    run: RunDir,
+    config: RunConfig,
+    tasks: list[Task],
+    base: Mapping[str, TaskResult] | None,
+    *,
+    shows: bool = True,
 ) -> dict[str, TaskResult]:
+    """Asks everything, or against a base's answers what a verdict takes."""
     target = server.command.target
     endpoint = Endpoint(server.command.base_url, target.name, folder.name, config.serve.api_key_env)
     settings = run_settings(config, target.family)
-    results = ask(endpoint, tasks, folder, settings, shows=shows)
+    if base is None:
+        results = ask(endpoint, tasks, folder, settings, shows=shows)
+    else:
+        results = ask_in_blocks(endpoint, tasks, folder, settings, base, config.eval.gate, base_repeat(run, config))
     if config.eval.drift:
         record_logprobs(endpoint, folder, settings=settings)
     return results
+
+
+def _undecided(run: RunDir, config: RunConfig) -> bool:
+    """Whether the gate as it is asked for now would have more asked than was: with another margin or power."""
+    looks = read_looks(run.eval / "tuned")
+    if not looks:
+        return False
+    base, tuned = read_results(run.eval / "base"), read_results(run.eval / "tuned")
+    return bool(open_groups(base, tuned, config.eval.gate, looks, base_repeat(run, config)))
+
+
+def _keep_what_holds(run: RunDir, stage: str, inputs: Inputs, folders: list[Path], tasks: list[Task]) -> None:
+    """Removes answers that hold no longer; further questions of the same tasks leave the others as they are."""
+    names = {task.name for task in tasks}
+    asked = {path.name.removesuffix(".meta.json") for folder in folders for path in folder.glob("*.meta.json")}
+    forget_other_outputs(run, stage, inputs, folders, but=["tasks"] if asked <= names else [])
 
 
 def base_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
@@ -311,7 +345,7 @@ def _file_hash(file: Path) -> str | None:
 
 def _scores(results: dict[str, TaskResult]) -> dict[str, dict[str, Any]]:
     return {
-        name: {"metric": result.meta.primary, "points": round(100 * result.mean(), 2), "n": result.meta.n}
+        name: {"metric": result.meta.primary, "points": round(100 * result.mean(), 2), "n": len(result.samples)}
         for name, result in results.items()
     }
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -43,13 +43,19 @@ def run_stage(
     run_child(stage, [sys.executable, "-m", "trainer", stage, str(run.path), *options], environment)
 
 
-def forget_other_outputs(run: RunDir, stage: str, inputs: Inputs, folders: Sequence[Path]) -> None:
+def forget_other_outputs(
+    run: RunDir, stage: str, inputs: Inputs, folders: Sequence[Path], but: Collection[str] = ()
+) -> None:
     """Removes what a stage wrote under other inputs; what an interrupted one wrote under the same ones stays.
 
     Files that are not as they were written are put out of the way, so that they are made again.
+
+    Args:
+        but: inputs of which another value leaves what was written.
     """
     record = run.read().stages.get(stage)
-    if record is None or record.inputs != as_json(inputs):
+    before = {key: value for key, value in (record.inputs if record else {}).items() if key not in but}
+    if record is None or before != {key: value for key, value in as_json(inputs).items() if key not in but}:
         for folder in folders:
             if folder.exists():
                 shutil.rmtree(folder)

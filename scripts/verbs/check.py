@@ -11,6 +11,7 @@ import typer
 
 from configs.load import dump_config, load_config
 from configs.rundir import RunDir
+from configs.schema import RunConfig
 from scripts.run.stages import run_child
 
 
@@ -38,6 +39,7 @@ def check(
         file.write_text(dump_config(resolved), encoding="utf-8")
         command = [sys.executable, "-m", "trainer.check", str(file), "--rows", str(rows)]
         run_child("check", [*command, *(["--gpu", gpu] if gpu else []), *(["--all"] if every else [])])
+    _say_verdict(resolved)
     if resolved.measures_unseen:
         from configs.console import tables
         from eval.report.render_terminal import print_selfmade
@@ -46,3 +48,11 @@ def check(
         made = selfmade_report(RunDir(Path(resolved.output_dir) / resolved.name).selfmade)
         if made is not None:
             print_selfmade(made, tables)
+
+
+def _say_verdict(config: RunConfig) -> None:
+    """How many items a verdict on forgetting takes, or what the recipe lacks for one."""
+    from scripts.run.asking import task_configs
+    from scripts.run.verdict import say_verdict
+
+    say_verdict(config, task_configs(config, Path(config.model)))

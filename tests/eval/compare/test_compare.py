@@ -78,14 +78,19 @@ def test_above_chance_is_refused_near_chance() -> None:
     assert comparison.tasks[0].retention.percent == pytest.approx(100 * 25 / 27)
 
 
-def test_noise_floor_of_the_base_against_itself() -> None:
+def test_the_base_against_itself_shifts_only_where_it_is_no_chance() -> None:
     base, tuned = sides(pair("a", 1000, 600, 30, 10))
     _, repeat = sides(pair("a", 1000, 600, 6, 4))
     noise = compare(base, tuned, GATE, base_repeat=repeat).tasks[0].noise
     assert noise is not None
     assert (noise.changed, noise.n) == (10, 1000)
     assert noise.delta_points == pytest.approx(-0.2)
-    assert noise.floor_points == pytest.approx(-100 * tango_interval(6, 4, 1000, confidence=0.9).lower)
+    assert noise.shift_points == 0.0
+    assert noise.interval.lower == pytest.approx(100 * tango_interval(6, 4, 1000).lower)
+    _, repeat = sides(pair("a", 1000, 600, 30, 2))
+    noise = compare(base, tuned, GATE, base_repeat=repeat).tasks[0].noise
+    assert noise is not None
+    assert noise.shift_points == pytest.approx(2.8)
 
 
 def test_errors_count_zero_only_where_the_official_metric_says_so() -> None:

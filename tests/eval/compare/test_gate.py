@@ -1,13 +1,18 @@
 """The three states of the gate, and what it must not decide."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from configs.schema import GateConfig
+from eval.ask.results import TaskResult
 from eval.compare.compare import compare
-from eval.compare.gate import non_inferiority
+from eval.compare.comparison import Gate
+from eval.compare.gate import Evidence, group_check, mean_bounds, mean_check, mean_margin, non_inferiority
 from eval.statistics.change import change_interval
-from tests.eval.synthetic import pair, scored, sides
+from tests.eval.synthetic import flipped, pair, scored, sides
 
 GATE = GateConfig()
 
@@ -31,7 +36,8 @@ def test_rule(lower: float, upper: float, state: str) -> None:
 def test_passes_on_a_large_group_that_stayed() -> None:
     decided = gate(pair("ceval", 4000, 2500, 100, 100))
     assert (decided.verdict, decided.exit_code) == ("pass", 0)
-    assert states(decided) == {"knowledge": "pass", "mean": "pass"}
+    # One group is its own mean: a margin of half the size would gate it twice.
+    assert states(decided) == {"knowledge": "pass"}
 
 
 def test_fails_on_a_large_group_that_fell() -> None:
@@ -74,7 +80,7 @@ def test_small_groups_are_described_and_decide_nothing() -> None:
 def test_a_proven_fall_in_a_small_group_is_no_ground_for_a_pass() -> None:
     large = pair("ceval", 4000, 2500, 60, 60)
     decided = gate(large, pair("math", 100, 80, 40, 0, group="reasoning"))
-    assert states(decided) == {"knowledge": "pass", "reasoning": "described", "mean": "pass"}
+    assert states(decided) == {"knowledge": "pass", "reasoning": "described"}
     assert decided.verdict == "not_enough_evidence"
     assert [reason.key for reason in decided.reasons] == ["gate.group.described.fell"]
 
@@ -83,12 +89,24 @@ def test_pooling_makes_a_group_large_enough() -> None:
     assert states(gate(pair("a", 350, 200, 2, 2), pair("b", 350, 200, 2, 2)))["knowledge"] == "pass"
 
 
-def test_the_mean_has_a_margin_of_its_own() -> None:
-    decided = gate(pair("ceval", 4000, 2500, 90, 60))
-    assert states(decided) == {"knowledge": "pass", "mean": "not_enough_evidence"}
-    decided = gate(pair("ceval", 20000, 12500, 500, 240))
-    assert states(decided) == {"knowledge": "pass", "mean": "fail"}
-    assert decided.verdict == "fail"
+def test_the_mean_of_several_groups_has_a_margin_of_its_own() -> None:
+    """Each group may lose 2 points, two together 2 / sqrt(2) on average: many small losses add up."""
+
+    def fallen(lost: int) -> list[tuple[TaskResult, TaskResult]]:
+        return [pair(f"t{k}", 8000, 5000, lost, 100, group=f"g{k}") for k in range(2)]
+
+    decided = gate(*fallen(205))
+    assert states(decided) == {"g0": "pass", "g1": "pass", "mean": "not_enough_evidence"}
+    assert decided.checks[-1].margin_points == pytest.approx(2 / math.sqrt(2))
+    several = [Evidence(f"g{k}", *flipped(40000, 25000, 1125, 500)) for k in range(2)]
+    assert all(group_check(group, group.bounds(0.9), GATE).state == "pass" for group in several)
+    assert mean_check(several, mean_bounds(several, 0.9), GATE).state == "fail"
+
+
+def test_the_margin_of_the_mean_does_not_go_below_its_own() -> None:
+    assert mean_margin(GATE, 1) == 2.0
+    assert mean_margin(GATE, 3) == pytest.approx(1.1547, abs=1e-4)
+    assert mean_margin(GATE, 9) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -105,21 +123,31 @@ def test_targets_must_not_fall(lost: int, gained: int, state: str) -> None:
 @pytest.mark.parametrize(
     ("flips", "repeat", "state", "key"),
     [
-        # A fall within what the base does to itself is none; beyond it, it is.
-        ((40, 10), (60, 20), "not_enough_evidence", "noise"),
-        ((40, 10), (1, 1), "fail", "fail"),
-        # Nor is standing still; a rise that the interval proves needs no floor.
-        ((10, 12), (60, 20), "not_enough_evidence", "noise"),
-        ((10, 12), (3, 3), "pass", "pass"),
-        ((0, 40), (60, 20), "pass", "pass"),
+        # A shift in one direction is counted; as many flips in both directions are what intervals hold already.
+        ((40, 10), (60, 20), "not_enough_evidence", "shift"),
+        ((40, 10), (40, 40), "fail", "fail"),
+        ((10, 12), (60, 20), "not_enough_evidence", "shift"),
+        ((10, 12), (40, 40), "pass", "pass"),
+        ((0, 80), (60, 20), "pass", "pass"),
         ((12, 10), (3, 3), "not_enough_evidence", "not_enough_evidence"),
     ],
 )
-def test_a_target_is_judged_beside_the_noise_floor(flips, repeat, state: str, key: str) -> None:
+def test_a_target_is_judged_beside_a_shift_of_the_base(flips, repeat, state: str, key: str) -> None:
     base, tuned = pair("mine", 1000, 500, *flips, role="target")
     _, again = pair("mine", 1000, 500, *repeat, role="target")
     check = gate((base, tuned), repeat={"mine": again}).checks[0]
     assert (check.state, check.reason.key) == (state, f"gate.target.{key}")
+
+
+def test_of_many_targets_one_may_seem_to_fall() -> None:
+    """16 lost against 6 gained: p is 0.026 one-sided, too little for one of ten."""
+    still = [pair(f"t{k}", 400, 200, 8, 9, role="target") for k in range(9)]
+    fell = pair("fell", 400, 200, 16, 6, role="target")
+    assert states(gate(fell))["fell"] == "fail"
+    decided = gate(fell, *still)
+    check = next(check for check in decided.checks if check.name == "fell")
+    assert (check.state, check.reason.key) == ("not_enough_evidence", "gate.target.corrected")
+    assert states(gate(pair("fell", 400, 200, 40, 6, role="target"), *still))["fell"] == "fail"
 
 
 def test_without_retention_tasks_there_is_nothing_to_pass() -> None:
@@ -128,23 +156,23 @@ def test_without_retention_tasks_there_is_nothing_to_pass() -> None:
     assert decided.reasons[0].key == "gate.no_retention"
 
 
-def test_a_margin_under_the_noise_floor_passes_nothing_and_fails_only_what_fell_beyond_the_floor() -> None:
-    base, fell = pair("ceval", 4000, 2500, 200, 60)
-    _, rose = pair("ceval", 4000, 2500, 0, 300)
-    _, collapsed = pair("ceval", 4000, 2500, 900, 60)
-    _, noisy = pair("ceval", 4000, 2500, 300, 150)
+def test_what_an_endpoint_answers_otherwise_each_time_is_counted_once() -> None:
+    """Flips in both directions are in the interval of the difference; only a shift moves its bounds."""
+    base, tuned = pair("ceval", 4000, 2500, 100, 100)
+    noisy = pair("ceval", 4000, 2500, 200, 190)[1]
+    shifted = pair("ceval", 4000, 2500, 200, 100)[1]
 
-    def gated(tuned, repeat):
+    def gated(tuned: TaskResult, repeat: TaskResult) -> Gate:
         return compare({"ceval": base}, {"ceval": tuned}, GATE, base_repeat={"ceval": repeat}).gate
 
-    for within in (fell, rose):
-        decided = gated(within, noisy)
-        assert states(decided) == {"knowledge": "not_enough_evidence", "mean": "not_enough_evidence"}
-        assert [reason.key for reason in decided.reasons] == ["gate.noise", "gate.noise.mean"]
-    assert gated(fell, base).verdict == "fail"
-    beyond = gated(collapsed, noisy)
-    assert states(beyond) == {"knowledge": "fail", "mean": "fail"}
-    assert [reason.key for reason in beyond.reasons] == ["gate.group.fail", "gate.mean.fail"]
+    assert gated(tuned, noisy).verdict == "pass"
+    moved = gated(tuned, shifted)
+    assert (moved.verdict, moved.reasons[0].key) == ("not_enough_evidence", "gate.shift")
+    assert moved.checks[0].shift_points == pytest.approx(2.5)
+    fell = pair("ceval", 4000, 2500, 260, 60)[1]
+    assert gated(fell, noisy).verdict == "fail"
+    assert gated(fell, shifted).verdict == "not_enough_evidence"
+    assert gated(pair("ceval", 4000, 2500, 400, 60)[1], shifted).verdict == "fail"
 
 
 def test_a_base_that_guesses_hides_no_loss_elsewhere() -> None:
@@ -152,7 +180,7 @@ def test_a_base_that_guesses_hides_no_loss_elsewhere() -> None:
     guessed = pair("cmmlu", 2000, 520, 100, 300, chance=0.25)
     lost = pair("gsm8k", 1500, 750, 150, 30, group="reasoning")
     compared = compare(*sides(guessed, lost), GATE)
-    assert states(compared.gate) == {"knowledge": "described", "reasoning": "fail", "mean": "fail"}
+    assert states(compared.gate) == {"knowledge": "described", "reasoning": "fail"}
     assert compared.forgetting.backward_transfer_points == pytest.approx(-8.0)
     alone = compare(*sides(guessed), GATE)
     assert (alone.gate.verdict, alone.forgetting) == ("not_enough_evidence", None)
@@ -178,6 +206,35 @@ def test_error_rates_are_those_it_promises() -> None:
     assert passing(700, 0.06, 0.04) < 0.085
     assert passing(700, 0.02, 0.0) < 0.085
     assert passing(1600, 0.06, 0.04, passage=4) < 0.085
+
+
+def test_a_pass_names_what_fell_within_the_margin() -> None:
+    decided = gate(pair("ceval", 8000, 5000, 160, 80), pair("math", 4000, 2500, 60, 60, group="reasoning"))
+    assert decided.verdict == "pass"
+    (fell,) = decided.reservations
+    assert (fell.key, fell.values["task"], fell.values["delta"]) == ("reservation.fell", "ceval", -1.0)
+    assert gate(pair("ceval", 8000, 5000, 80, 80)).reservations == ()
+
+
+def test_a_pass_names_thinking_left_in_answers() -> None:
+    base, tuned = pair("ceval", 4000, 2500, 60, 60)
+    leaking = replace(tuned, samples=[replace(tuned.samples[0], flags=["thinking_leak"]), *tuned.samples[1:]])
+    decided = gate((base, leaking))
+    assert (decided.verdict, decided.exit_code) == ("pass", 0)
+    assert [(one.key, one.values["after"]) for one in decided.reservations] == [("reservation.leaks", 1)]
+
+
+def test_an_open_verdict_says_what_decides_it() -> None:
+    decided = gate(pair("ceval", 800, 500, 80, 80))
+    assert decided.remedy is not None
+    assert decided.remedy.key == "remedy.items"
+    # 20 % of the answers changed: about 5,400 items pass an unchanged model with 95 %.
+    assert decided.remedy.values["needed"] == pytest.approx(5411, rel=0.03)
+    assert gate(pair("tiny", 150, 90, 1, 1)).remedy.key == "remedy.suite"
+    assert gate(pair("ceval", 8000, 5000, 500, 340)).remedy.key == "remedy.near"
+    held = pair("mine", 100, 50, 5, 5, role="target")
+    assert gate(pair("ceval", 4000, 2500, 60, 60), held).remedy.key == "remedy.target"
+    assert gate(pair("ceval", 4000, 2500, 60, 60)).remedy is None
 
 
 def test_margins_are_configurable() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import shutil
+import zlib
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -253,3 +254,55 @@ def test_letters_are_not_judged(tmp_path: Path) -> None:
         )  # fmt: skip
     assert "no task has texts to compare" in output
     assert not judging.bodies
+
+
+class Otherwise(MockServer):
+    """Adds the question mark to other answers: as many are lost as are gained, one in fifteen together."""
+
+    async def _answer(self, request: web.Request, body: dict) -> web.StreamResponse:
+        reply = await super()._answer(request, body)
+        assert isinstance(reply, web.Response)
+        tree = json.loads(str(reply.text))
+        message = tree["choices"][0]["message"]
+        text, place = message["content"], zlib.crc32(body["messages"][-1]["content"].encode())
+        if text.endswith("？") and place % 10 == 0:
+            message["content"] = text.removesuffix("？")
+        elif place % 20 == 0:
+            message["content"] = f"{text}？"
+        return web.json_response(tree)
+
+
+def test_a_tuned_model_is_asked_in_blocks_and_a_killed_one_takes_the_same_looks(tmp_path: Path) -> None:
+    rows = tmp_path / "kept.jsonl"
+    lines = [
+        {"messages": [{"role": "user", "content": f"第{n}题：城市{n}"}], "answers": [f"城市{n}"]} for n in range(2600)
+    ]
+    rows.write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines), encoding="utf-8")
+    base_server, tuned_server, out = MockServer(), Otherwise(), tmp_path / "report"
+    with serving(base_server) as base, serving(tuned_server) as tuned:
+        asked = ("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned.base_url, "--model", MODEL)
+        args = (*asked, "--tasks", f"kept:exact={rows}", "--out", out, "--lang", "en")
+        output = compare(*args)
+        looks = (out / "eval" / "tuned" / "looks.jsonl").read_text()
+        report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        taken = len(looks.splitlines())
+        assert len(base_server.asked) == 2600
+        assert len(tuned_server.asked) == 750 * taken == report["gate"]["looks"][-1]["items"]["general"]
+        assert 1 < taken < 4
+        assert report["groups"][0]["interval"]["method"] == "repeated_tango"
+        assert f"{taken} looks, {750 * taken:,} of 2,600 items" in " ".join(output.split())
+        # Killed while the last block was answered: its look was not noted, and a part of its answers is missing.
+        (out / "eval" / "tuned" / "looks.jsonl").write_text("".join(looks.splitlines(keepends=True)[:-1]))
+        answers = out / "eval" / "tuned" / "kept.jsonl"
+        answers.write_text(
+            "".join(answers.read_text(encoding="utf-8").splitlines(keepends=True)[:-300]), encoding="utf-8"
+        )
+        compare(*args)
+        assert len(tuned_server.asked) == 750 * taken + 300
+    again = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert again["gate"]["checks"] == report["gate"]["checks"]
+    before, after = (
+        [json.loads(line) for line in text.splitlines()]
+        for text in (looks, (out / "eval" / "tuned" / "looks.jsonl").read_text())
+    )
+    assert [(look["items"], look["digest"]) for look in after] == [(look["items"], look["digest"]) for look in before]

@@ -1,0 +1,151 @@
+"""What the tuned model is asked before the next look at the verdict, and the record of the looks taken.
+
+The base has answered everything before the first block, so what there is, and in which order it is asked, is known from
+its answers. `looks.jsonl` beside the tuned model's answers holds a line a look: items of every task by then, and the
+time. It is written after a block was answered and before it is looked at, so that a run that was killed takes the same
+looks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from configs.errors import DataError
+from configs.files import write_jsonl
+from configs.schema import GateConfig
+from eval.ask.order import asking_order, first
+from eval.ask.results import TaskResult
+from eval.compare.pairing import ZERO_WHEN_MISSING, cluster_labels
+from eval.statistics.clustered import standard_error
+from eval.statistics.forgetting import retention_above_chance_percent
+
+FILE = "looks.jsonl"
+MOST_BLOCKS = 12
+"""Larger groups are asked in larger blocks: a look costs the time in which the server runs empty."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A look that was taken.
+
+    Attributes:
+        items: asked of each task by then. digest: of their prompts, since a count says nothing of other questions.
+        at: when, UTC.
+    """
+
+    items: Mapping[str, int]
+    digest: str = ""
+    at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+class Blocks:
+    """The blocks of a comparison, from the base's answers."""
+
+    def __init__(self, base: Mapping[str, TaskResult], config: GateConfig) -> None:
+        self._base, self._config = base, config
+        self._groups: dict[str, list[str]] = {}
+        for name, result in base.items():
+            if result.meta.role == "retention":
+                self._groups.setdefault(result.meta.group, []).append(name)
+
+    @cached_property
+    def whole(self) -> dict[str, int]:
+        """Items of every group that is gated: large enough, and not one at which the base guesses."""
+        sizes = {name: self._size(tasks) for name, tasks in self._groups.items()}
+        return {n: size for n, size in sizes.items() if size >= self._config.min_items and n not in self.guessed}
+
+    @cached_property
+    def guessed(self) -> dict[str, tuple[float, float]]:
+        """Large enough groups at which the base is at chance: its score and that of guessing, in points."""
+        found = {}
+        for name, tasks in self._groups.items():
+            if self._size(tasks) < self._config.min_items:
+                continue
+            scored = [(result, sample, score) for task in tasks for result in [self._base[task]]
+                      for sample, score in zip(result.samples, result.scores(), strict=True)
+                      if sample.status == "ok" or result.meta.primary in ZERO_WHEN_MISSING]  # fmt: skip
+            scores = np.array([score for _, _, score in scored])
+            chance = sum(result.meta.chance for result, _, _ in scored) / max(len(scored), 1)
+            labels = cluster_labels(
+                (f"{r.meta.task}/{s.id}", s.cluster and f"{r.meta.task}/{s.cluster}") for r, s, _ in scored
+            )
+            mean = float(scores.mean()) if len(scores) > 1 else 0.0
+            error = standard_error(scores, labels) if len(scores) > 1 else math.inf
+            if retention_above_chance_percent(mean, mean, chance, error) is None:
+                found[name] = (100 * mean, 100 * chance)
+        return found
+
+    def _size(self, tasks: Sequence[str]) -> int:
+        return sum(len(self._base[task].samples) for task in tasks)
+
+    def after(self, before: Taken | None, more_of: Collection[str]) -> Taken:
+        """The next look: everything that is not gated at the first one, and a block more of these groups.
+
+        A group at which the base only guesses is described, and a block of it does for that.
+        """
+        items = dict(before.items) if before else {}
+        for name, tasks in self._groups.items():
+            if name not in more_of and before:
+                continue
+            size = self._size(tasks)
+            block = self._config.block_items and max(self._config.block_items, math.ceil(size / MOST_BLOCKS))
+            if not block or not (name in self.whole or name in self.guessed):
+                block = size
+            share = min(1.0, (sum(items.get(task, 0) for task in tasks) + block) / size)
+            for task in tasks:
+                wanted = math.ceil(share * len(self._base[task].samples) - 1e-9)
+                items[task] = max(items.get(task, 0), len(first(self._order[task], wanted)))
+        for task, result in self._base.items():
+            if result.meta.role != "retention":
+                items[task] = len(result.samples)
+        return Taken(items, self._digest(items))
+
+    def holds(self, taken: Taken) -> bool:
+        """Whether a look was taken at these questions."""
+        same = taken.items.keys() == self._base.keys()
+        return same and self._digest(taken.items) == taken.digest
+
+    def _digest(self, items: Mapping[str, int]) -> str:
+        hashed = hashlib.sha256()
+        for task in sorted(items):
+            asked = set(first(self._order[task], items[task]))
+            prompts = [s.prompt_sha256 for s in self._base[task].samples if s.id in asked]
+            hashed.update(f"{task} {' '.join(prompts)}\n".encode())
+        return hashed.hexdigest()[:16]
+
+    def ids(self, taken: Taken) -> dict[str, set[str]]:
+        """What has been asked by a look, by task."""
+        return {task: set(first(self._order[task], count)) for task, count in taken.items.items()}
+
+    @cached_property
+    def _order(self) -> dict[str, list[list[str]]]:
+        return {name: asking_order(result.samples, result.meta.seed) for name, result in self._base.items()}
+
+
+def read_looks(folder: Path) -> list[Taken]:
+    """The looks that were taken at an endpoint's answers; none where it was asked everything at once.
+
+    Raises:
+        DataError: a line is not a look.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return []
+    try:
+        return [Taken(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: not the looks of an evaluation ({error})", "delete it and compare again") from error
+
+
+def note_looks(folder: Path, taken: Sequence[Taken]) -> None:
+    """Writes the record, whole and at once."""
+    write_jsonl(folder / FILE, map(asdict, taken))

@@ -1,0 +1,81 @@
+"""What a verdict takes, said before training; and the command that decides one that stayed open."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from configs.console import note, warn
+from configs.schema import RunConfig, TaskConfig
+from eval.compare.comparison import Comparison
+from eval.compare.looks import items_for_a_verdict
+from eval.tasks import MADE_GROUPS, group_of, load_task
+
+DISCORDANCES = (0.10, 0.20, 0.30)
+"""Shares of the answers that a training changes: a gentle one, a usual one, and one on short answers alone."""
+_ON_HUBS = {"ceval": 1346, "cmmlu": 11582, "mmlu": 14042, "gsm8k": 1319, "cmrc": 3219}
+"""Items of official sets, where they are not on this machine yet."""
+
+
+def say_verdict(config: RunConfig, tasks: Sequence[TaskConfig]) -> None:
+    """Says how many items of each group there are and how many a verdict takes, or what is missing for one."""
+    sizes: dict[str, int] = {}
+    for task in tasks:
+        if task.role == "retention":
+            for group, count in _sizes(task, config).items():
+                sizes[group] = sizes.get(group, 0) + count
+    gate = config.eval.gate
+    gated = {group: size for group, size in sizes.items() if size >= gate.min_items}
+    needed = {share: items_for_a_verdict(share, gate) for share in DISCORDANCES}
+    takes = ", ".join(f"{count:,} at {share:.0%}" for share, count in needed.items())
+    if not gated:
+        largest = f"; the largest has {max(sizes.values()):,}" if sizes else ""
+        warn(
+            f"the run will end without a verdict on forgetting: no group of retention tasks has {gate.min_items} items"
+            f"{largest}. Set eval.suite above {gate.min_items} (with no retention task of your own, or with "
+            "{name: builtin, type: builtin} among them)"
+        )
+        return
+    listed = ", ".join(f"{group} {size:,} items" for group, size in gated.items())
+    note(f"verdict: {listed}; needed of each about, by the share of answers that change: {takes}")
+    blocks = f"in blocks of {gate.block_items}" if gate.block_items else "all at once"
+    note(f"the base is asked all of them once; the tuned model {blocks}, and no more once the verdict stands")
+    least = needed[DISCORDANCES[0]]
+    for group, size in gated.items():
+        if size < least:
+            warn(
+                f"{group}: {size:,} items pass an unchanged model in fewer than {gate.power:.0%} of cases, even where "
+                f"only {DISCORDANCES[0]:.0%} of the answers change; {least:,} would do. Add items of this group"
+            )
+
+
+def _sizes(task: TaskConfig, config: RunConfig) -> dict[str, int]:
+    """Items by group; of a set that lies on a hub what its authors published."""
+    if task.type in _ON_HUBS and (task.path is None or not Path(task.path).exists()):
+        return {group_of(task): min(_ON_HUBS[task.type], task.limit or _ON_HUBS[task.type])}
+    found: dict[str, int] = {}
+    for loaded in load_task(task, config.eval_seed, config.hub, config.offline):
+        found[loaded.group] = found.get(loaded.group, 0) + len(loaded.items)
+    return found
+
+
+def deciding_command(comparison: Comparison, config: RunConfig, file: Path) -> str | None:
+    """The command that decides an open verdict; None where there is none, or no command can."""
+    remedy = comparison.gate.remedy
+    if remedy is None:
+        return None
+    run = f"tuneserve run {shlex.quote(str(file))}"
+    suite = config.eval.suite
+    match remedy.key:
+        case "remedy.suite":
+            return f"{run} eval.suite=6000" if not suite else None
+        case "remedy.items":
+            group, needed = str(remedy.values["name"]), int(remedy.values["needed"])
+            if group in MADE_GROUPS:
+                return f"{run} eval.suite={max(needed, suite)}"
+            limited = [n for n, task in enumerate(config.eval.tasks) if task.limit and group_of(task) == group]
+            return f"{run} eval.tasks.{limited[0]}.limit={needed}" if limited else None
+        case "remedy.near":
+            return f"{run} eval.gate.power=0.999 eval.suite={2 * suite}"
+    return None
