@@ -50,7 +50,9 @@ def scale_table(found: ScaleFacts, words: ReportWords) -> Table:
     )
     rows = []
     for point in found.points:
-        limits = ", ".join(words.say(f"scale.beyond.{limit}") for limit in point.beyond)
+        limits = ("、" if words.language == "zh" else ", ").join(
+            words.say(f"scale.beyond.{limit}") for limit in point.beyond
+        )
         kept = words.say("scale.beyond", limits=limits) if limits else words.say("scale.kept")
         rows.append(
             (
