@@ -20,6 +20,7 @@ from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.handover import MeasuredScale, ProofAnswer, ScaleFacts, ScalePoint, SelfMadeRow, read_rows
 from configs.rundir import RunDir
 from configs.schema import RunConfig
+from configs.unseen import for_choice
 from eval.ask.completions import answer_logprobs, ends_within, read_answers
 from eval.ask.endpoint import Endpoint, Settings
 from eval.compare import scales
@@ -135,7 +136,8 @@ def what_is_asked(run: RunDir, config: RunConfig, general: Sequence[SelfMadeRow]
     table = read_token_rows(run.data / "heldout", ["id", "input_ids", "labels"])
     heldout = chosen_answers(table.to_pylist(), HELDOUT_ROWS, config.seed)
     unseen = run.selfmade / "unseen.jsonl"
-    general = (read_rows(unseen, SelfMadeRow, "selfmade") if general is None else general)[:GENERAL_ROWS]
+    own = read_rows(unseen, SelfMadeRow, "selfmade") if general is None else general
+    general = for_choice(own)[:GENERAL_ROWS]
     if not heldout:
         raise TuneserveError(
             f"{run.path}: merge.scale: auto chooses by held-out rows, and there are none",

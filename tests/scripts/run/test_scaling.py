@@ -45,7 +45,7 @@ def trained(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
             base_logprob=-1.0,
             use="unseen",
         )
-        for number, row in enumerate(proof[:6])
+        for number, row in enumerate(proof[:12])
     ]
     run.selfmade.mkdir(exist_ok=True)
     write_rows(run.selfmade / "unseen.jsonl", rows)
