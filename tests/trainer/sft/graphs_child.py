@@ -1,6 +1,6 @@
 """Run by the tests of graphs in a process of its own: steps through `GraphedSteps` beside the trainer's own.
 
-`python tests/trainer/sft/graphs_child.py MODEL OUT [cuda [4bit]]`
+`python tests/trainer/sft/graphs_child.py MODEL OUT [cuda [8bit|4bit] [own]]`
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ import torch  # noqa: E402
 from unsloth import FastLanguageModel  # noqa: E402
 
 from trainer.plan.sizes import PassSize  # noqa: E402
+from trainer.sft.fp8_linear import Fp8Config  # noqa: E402
 from trainer.sft.graphs import TRAINED, CudaRecorder, Fixed, GraphedSteps, UnslothDecoder, cosine  # noqa: E402
+from trainer.sft.own_lora import put_in_place  # noqa: E402
+from trainer.sft.unsloth import loaded_by  # noqa: E402
 
 ROWS = 3
 LENGTHS = [(60, 50, 40), (70, 90, 5), (33, 80, 64), (100, 101, 10), (30, 20, 10), (40, 9, 8)]
@@ -108,11 +111,13 @@ class AsOneRow(ByPositions):
 
 
 def main(folder: str, out: str, *how: str) -> None:
-    on_gpu, four = "cuda" in how, "4bit" in how
-    model, _ = FastLanguageModel.from_pretrained(
-        model_name=folder, max_seq_length=128, dtype=torch.bfloat16 if on_gpu else torch.float32,
-        load_in_16bit=not four, load_in_4bit=four, local_files_only=True,
-    )  # fmt: skip
+    on_gpu, eight, four = "cuda" in how, "8bit" in how, "4bit" in how
+    fp8 = {"quantization_config": Fp8Config()} if eight else {}
+    with loaded_by(**fp8) if eight else nullcontext():
+        model, _ = FastLanguageModel.from_pretrained(
+            model_name=folder, max_seq_length=128, dtype=torch.bfloat16 if on_gpu else torch.float32,
+            load_in_16bit=not four and not eight, load_in_4bit=four, local_files_only=True, **fp8,
+        )  # fmt: skip
     model = FastLanguageModel.get_peft_model(
         model, r=8, lora_alpha=8, use_gradient_checkpointing=False, random_state=1,
         target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
@@ -149,9 +154,20 @@ def main(folder: str, out: str, *how: str) -> None:
             "lengths": inputs["packed_seq_lengths"].tolist(),
         }
 
+    found: dict[str, Any] = {}
+    if eight or "own" in how:
+        inputs = batch(LENGTHS[0], 0)
+        del inputs[TRAINED]
+        library = (
+            None if eight else (own(model, inputs, trained_tokens(inputs)).item(), [p.grad.clone() for p in trained])
+        )
+        found["in_place"] = dict(put_in_place(model, turned_copy=False))
+        if library:
+            loss = own(model, inputs, trained_tokens(inputs)).item()
+            found["library"] = {"loss": [loss, library[0]], "cosine": cosine([p.grad for p in trained], library[1])}
     decoder = UnslothDecoder() if on_gpu else ByPositions()
     graphs = GraphedSteps(own, model, ROWS, 101, SIZES, CudaRecorder() if on_gpu else Again(), decoder)
-    found: dict[str, Any] = {"steps": [alike(batch(n, i), graphs) for i, n in enumerate(LENGTHS)]}
+    found["steps"] = [alike(batch(n, i), graphs) for i, n in enumerate(LENGTHS)]
     found["facts"] = graphs.figures("").model_dump()
     before = graphs.not_replayed
     short = alike(batch((90, 80), 9), graphs)

@@ -30,11 +30,17 @@ def run_to_end(command: list[str], folder: Path, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("precision", ["16bit", "4bit"])
-def test_recorded_steps_are_the_trainers_own(precision: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["16bit", "16bit own", "8bit own", "4bit", "4bit own"])
+def test_recorded_steps_are_the_trainers_own_and_our_functions_the_librarys(how: str, tmp_path: Path) -> None:
     out = tmp_path / "found.json"
-    run_to_end([sys.executable, str(CHILD), str(MODEL), str(out), "cuda", precision], tmp_path)
+    run_to_end([sys.executable, str(CHILD), str(MODEL), str(out), "cuda", *how.split()], tmp_path)
     found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    if "own" in how:
+        assert len(set(found["in_place"].values())) == 1
+        assert set(found["in_place"]) == {"qkv", "o", "mlp"}
+    if "library" in found:
+        assert found["library"]["loss"][0] == pytest.approx(found["library"]["loss"][1], rel=5e-3)
+        assert found["library"]["cosine"] > 0.999
     assert [s["replayed"] for s in found["steps"]] == [1, 2, 3, 4, 5, 6]
     assert found["facts"]["sizes"] == [128, 256]
     for step in found["steps"]:
@@ -51,7 +57,7 @@ def test_recorded_steps_are_the_trainers_own(precision: str, tmp_path: Path) -> 
 
 
 @needs_real_model
-@pytest.mark.parametrize("precision", ["16bit", "4bit"])
+@pytest.mark.parametrize("precision", ["16bit", "8bit", "4bit"])
 def test_a_step_is_that_of_transformers_and_peft(precision: str, tmp_path: Path) -> None:
     rows = tmp_path / "rows.json"
     rows.write_text(json.dumps(shop_rows(16), ensure_ascii=False), encoding="utf-8")
