@@ -1,0 +1,66 @@
+"""The tutorial's script does what the page says, and what the page quotes is what it prints."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "scripts" / "tutorial.sh"
+FIGURE = re.compile(r"[-+]?\d[\d,.]*")
+WHOLE = os.environ.get("TUNESERVE_TUTORIAL") == "1"
+
+
+def quoted(page: str, part: str) -> list[str]:
+    """The lines of the output that a page quotes, in its block that begins with `$ tuneserve PART`."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    for block in re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL):
+        first, *lines = block.splitlines()
+        if first.startswith(f"$ tuneserve {part}"):
+            return [" ".join(line.split()) for line in lines if line.strip() and line.strip() != "..."]
+    raise AssertionError(f"{page} quotes no `tuneserve {part}`")
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the script prints; up to `check` unless TUNESERVE_TUTORIAL=1 asks for the whole way (four minutes)."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    env = os.environ | {
+        "TUNESERVE": f"{sys.executable} -m scripts.cli",
+        "TUNESERVE_CACHE": str(folder / "cache"),
+        "XDG_STATE_HOME": str(folder / "state"),
+        "PYTHONPATH": str(ROOT),
+        "COLUMNS": "100",
+        "LANG": "C.UTF-8",
+    }
+    until = [] if WHOLE else ["--until", "check"]
+    command = ["bash", str(SCRIPT), str(folder / "客服 数据"), *until]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("page", ["tutorial.md", "tutorial.zh-CN.md"])
+@pytest.mark.parametrize("part", ["init", "check"])
+def test_what_is_quoted_is_printed(output: str, page: str, part: str) -> None:
+    for line in quoted(page, part):
+        assert line in output, line
+
+
+@pytest.mark.parametrize("part", ["run", "runs", "board export"])
+def test_both_pages_quote_the_same(part: str) -> None:
+    assert quoted("tutorial.md", part) == quoted("tutorial.zh-CN.md", part)
+
+
+@pytest.mark.skipif(not WHOLE, reason="four minutes: TUNESERVE_TUTORIAL=1 runs it")
+@pytest.mark.parametrize("part", ["run", "runs", "board export"])
+def test_the_whole_way_prints_what_is_quoted_figures_aside(output: str, part: str) -> None:
+    """Figures move with the machine; words and their order do not."""
+    printed = FIGURE.sub("#", output)
+    for line in quoted("tutorial.md", part):
+        assert FIGURE.sub("#", line) in printed, line
