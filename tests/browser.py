@@ -92,6 +92,7 @@ def chromium(folder: Path) -> Iterator[Tab]:
         pytest.skip("no Chromium is installed")
     profile = folder / "chromium"
     command = [program, *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
+    (profile / "DevToolsActivePort").unlink(missing_ok=True)
     browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         note, end = profile / "DevToolsActivePort", time.monotonic() + 30

@@ -108,6 +108,8 @@ class Board:
             "run",
             {"run": _row(seen), "models": _models()},
             run=seen,
+            # A hub id as it is; of a folder what tells it apart.
+            model="/".join(Path(seen.model).parts[-2:]),
             reports=reports,
             ballots=ballots_of(run),
             answered=answered,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from configs.console import shell
 from configs.handover import ServedFigures
 from configs.pins import installed
 from configs.rundir import RunDir
@@ -51,7 +52,7 @@ def run_facts(run: RunDir) -> dict[str, Any]:
         "scale": run.scale(),
         **({"scaled": scaled.model_dump(mode="json")} if scaled else {}),
         "hashes": manifest.hashes,
-        "command": f"tuneserve run {run.config_file}",
+        "command": shell("tuneserve", "run", run.config_file),
     }
     return report_facts(facts)
 

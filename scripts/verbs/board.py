@@ -78,7 +78,7 @@ def export(
     ballot = make_ballot(where, answered_pairs(where), questions)
     out.write_text(vote_file(ballot, Pages(Words.chosen(lang).language)), encoding="utf-8")
     console.print(f"wrote {out} with {len(ballot.items)} questions; what comes back is counted by")
-    console.print(f"  {shell('tuneserve', 'board', 'count', run, 'votes-*.json')}")
+    console.print(f"  {shell('tuneserve', 'board', 'count', run)} votes-*.json")
 
 
 @app.command("count")

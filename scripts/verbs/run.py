@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from configs.console import console
+from configs.console import console, shell
 from configs.errors import EXIT_OK
 from configs.load import load_config
 from configs.rundir import RunDir
@@ -61,7 +61,7 @@ def run(
                 server.stop()
             raise
     if not serve:
-        console.print(f"\nServe it: tuneserve serve {run_dir.path}")
+        console.print(f"\nServe it: {shell('tuneserve', 'serve', run_dir.path)}")
     elif server is None:
         # The answers are up to date, so the server was not needed for them; it is checked again when it comes up.
         (serve_detached if detach else serve_foreground)(prepare(run_dir.path), console)
