@@ -74,6 +74,19 @@ class ProofAnswer(HandedOver):
     """Index of the answer's first token; the answer runs from there to the end."""
 
 
+class ServedAnswer(HandedOver):
+    """A line of RUN/eval/proof_served.jsonl: the same answer, read through the server that was asked afterwards.
+
+    With RUN/data/proof.jsonl it makes the figure of the proof: the mean of |served - adapter| over the mean of
+    |base - adapter|.
+    """
+
+    id: str
+    """Id of the row."""
+    served_logprob: float
+    """Log-likelihood of the answer in nats under the served weights, summed over its tokens."""
+
+
 class ProofRow(ProofAnswer):
     """A line of RUN/data/proof.jsonl: what the trainer's model gave for a held-out answer."""
 

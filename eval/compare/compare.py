@@ -28,6 +28,7 @@ from eval.compare.comparison import (
     GroupComparison,
     MetricChange,
     NoiseFloor,
+    OwnAnswers,
     Retention,
     TaskComparison,
 )
@@ -35,6 +36,7 @@ from eval.compare.flips import behaviour, largest_flips
 from eval.compare.gate import Evidence, described_check, target_checks, verdict
 from eval.compare.judge import Judgement, weigh
 from eval.compare.looks import Looks
+from eval.compare.own_answers import OwnAnswer, measure_own_answers, own_answers_check
 from eval.compare.pairing import MismatchError, PairedTask, pair_tasks
 from eval.compare.reservations import remedy, reservations
 from eval.statistics.change import Change, change_interval, measure_change
@@ -62,6 +64,7 @@ def compare(
     drift: Drift | None = None,
     judgements: Sequence[Judgement] = (),
     looks: Sequence[Taken] = (),
+    own_answers: Sequence[OwnAnswer] = (),
     max_flips: int = 50,
 ) -> Comparison:
     """Compare one tuned endpoint with its base.
@@ -75,6 +78,7 @@ def compare(
         drift: on general text, where it was measured.
         judgements: of a third model, where one was asked.
         looks: that were taken while tuned was asked, see `eval.compare.blocks`; none where it was asked all at once.
+        own_answers: of the base to unseen questions, as likely as both find them.
         max_flips: changed answers kept for each task and direction, the largest changes first.
 
     Raises:
@@ -92,6 +96,7 @@ def compare(
         drift={name: drift} if drift else None,
         judgements={name: judgements},
         looks={name: looks},
+        own_answers={name: own_answers},
         max_flips=max_flips,
     )[0]
 
@@ -107,11 +112,13 @@ def compare_several(
     drift: Mapping[str, Drift] | None = None,
     judgements: Mapping[str, Sequence[Judgement]] | None = None,
     looks: Mapping[str, Sequence[Taken]] | None = None,
+    own_answers: Mapping[str, Sequence[OwnAnswer]] | None = None,
     max_flips: int = 50,
 ) -> tuple[Comparison, ...]:
     """Compare several endpoints with one base; Holm's correction covers all tasks of all of them.
 
-    Args are those of `compare`, with `tunings`, `facts`, `drift`, `judgements` and `looks` by endpoint name.
+    Args are those of `compare`, with `tunings`, `facts`, `drift`, `judgements`, `looks` and `own_answers` by endpoint
+    name.
     """
     require_baseline(base, base_name)
     noise = pair_tasks(base, base_repeat) if base_repeat is not None else {}
@@ -138,6 +145,7 @@ def compare_several(
         known = dict((facts or {}).get(name, {}))
         any_pair = next(iter(paired[name].values()))
         groups = pooled[name].groups()
+        own = measure_own_answers((own_answers or {}).get(name, ()), gate.confidence)
         comparisons.append(
             Comparison(
                 base=base_name,
@@ -148,9 +156,10 @@ def compare_several(
                 tasks=final,
                 groups=groups,
                 forgetting=_forgetting(final),
-                gate=pooled[name].gate(final, groups),
+                gate=pooled[name].gate(final, groups, own),
                 advice=advise(final, known.get("recipe", {}), gate.confidence),
                 drift=(drift or {}).get(name),
+                own_answers=own,
                 judged=tuple(w for j in (judgements or {}).get(name, ()) if (w := weigh(j, gate.confidence))),
                 facts=known,
             )
@@ -345,7 +354,7 @@ class _Pooled:
             for name, members in self._members.items()
         )
 
-    def gate(self, tasks: Sequence[TaskComparison], groups: Sequence[GroupComparison]) -> Gate:
+    def gate(self, tasks: Sequence[TaskComparison], groups: Sequence[GroupComparison], own: OwnAnswers | None) -> Gate:
         """The verdict, from the looks, from what is described only, and from the targets."""
         config, level = self._gate, one_sided(self._gate.confidence)
         checks = list(self.walk.checks)
@@ -354,6 +363,7 @@ class _Pooled:
                 group = self._evidence(name, None)
                 checks.append(described_check(group, config, group.bounds(level), self._blocks.guessed.get(name)))
         checks += target_checks([task for task in tasks if task.role == "target"], config)
+        checks += [own_answers_check(own, config)] if own else []
         state, reasons = verdict(checks, config)
         taken = [replace(look, at=taken.at) for look, taken in zip(self.walk.looks, self._taken, strict=False)]
         return Gate(

@@ -240,7 +240,7 @@ class GateCheck:
     """One condition of the gate.
 
     Attributes:
-        kind: a pooled `group`, the `mean` over the gated groups, or a `target` task.
+        kind: a pooled `group`, the `mean` over the gated groups, a `target` task, or the base's `own_answers`.
         state: `described` where the items are too few to be gated.
         margin_points: how much may be lost; 0 for targets, which must not fall.
         n, delta_points: at the look that decided it, else at the last one.
@@ -249,9 +249,10 @@ class GateCheck:
         reason: why this state.
         look: number of that look; None for what is looked at once.
         information: share of the planned information that was in by then.
+        unit: of delta, bounds and margin: `points`, or `nats` a token for `own_answers`.
     """
 
-    kind: Literal["group", "mean", "target"]
+    kind: Literal["group", "mean", "target", "own_answers"]
     name: str
     state: State
     n: int
@@ -263,6 +264,7 @@ class GateCheck:
     reason: Sentence
     look: int | None = None
     information: float | None = None
+    unit: Literal["points", "nats"] = "points"
 
 
 @dataclass(frozen=True)
@@ -350,6 +352,25 @@ class Drift:
 
 
 @dataclass(frozen=True)
+class OwnAnswers:
+    """How likely the tuned model finds the base's own answers to unseen questions. See `eval.compare.own_answers`.
+
+    Attributes:
+        answers, tokens: that were measured.
+        base_per_token, tuned_per_token: log-likelihood in nats.
+        change_per_token: tuned minus base; interval: of it, by answer; one_sided: bounds that each hold alone.
+    """
+
+    answers: int
+    tokens: int
+    base_per_token: float
+    tuned_per_token: float
+    change_per_token: float
+    interval: Interval
+    one_sided: Interval
+
+
+@dataclass(frozen=True)
 class Judged:
     """One task as a third model judged it, pair by pair in both orders. See `eval.compare.judge`.
 
@@ -385,7 +406,7 @@ class Comparison:
         base, tuned: names of the endpoints in the report; base_model, tuned_model: the served models asked.
         confidence: of every two-sided interval.
         tasks: targets first. groups: retention tasks pooled. forgetting: None without retention tasks.
-        drift, judged: where they were measured.
+        drift, own_answers, judged: where they were measured.
         facts: what the run knows beside its answers (recipe, proof, parity, versions, ...), shown as it is.
     """
 
@@ -400,6 +421,7 @@ class Comparison:
     gate: Gate
     advice: tuple[Advice, ...]
     drift: Drift | None
+    own_answers: OwnAnswers | None
     judged: tuple[Judged, ...]
     facts: Mapping[str, Any]
 

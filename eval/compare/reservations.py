@@ -83,6 +83,9 @@ def remedy(checks: Sequence[GateCheck], config: GateConfig) -> Sentence | None:
         worst = min(short, key=lambda check: check.information or 1.0)
         needed = math.ceil(worst.n / max(worst.information or 1.0, 1e-3) / 100) * 100
         return Sentence("remedy.items", {"name": worst.name, "n": worst.n, "needed": needed})
+    own = next((check for check in still if check.kind == "own_answers"), None)
+    if own is not None:
+        return Sentence("remedy.own_answers", {"n": own.n, "needed": 4 * own.n})
     asked = [check for check in still if check.kind != "target"]
     if asked:
         return Sentence("remedy.near", {"name": asked[0].name, "delta": asked[0].delta_points, "power": config.power})

@@ -20,6 +20,11 @@ def signed(value: float | None) -> str:
     return f"{rounded:+.1f}" if rounded else "0.0"
 
 
+def nats(value: float) -> str:
+    """A change of log-likelihood per token: `-0.0312`."""
+    return f"{value:+.4f}"
+
+
 def percent(value: float | None) -> str:
     """A percentage: `97.5 %`."""
     return MISSING if value is None else f"{_no_minus_zero(value, 1):.1f} %"

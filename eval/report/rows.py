@@ -110,8 +110,8 @@ class Rows:
 
     def _check_name(self, check: GateCheck) -> str:
         """What a check of the gate is about."""
-        if check.kind == "mean":
-            return self.words.say("check.mean")
+        if check.kind in ("mean", "own_answers"):
+            return self.words.say(f"check.{check.kind}")
         return self.words.group(check.name) if check.kind == "group" else check.name
 
     def gate(self) -> Table:
@@ -123,9 +123,10 @@ class Rows:
                 self.words.say(f"verdict.{check.state}"),
                 f"{check.n:,}",
                 f"{check.margin_points:g}",
-                figures.signed(check.delta_points),
-                figures.signed(check.lower_points),
-                figures.signed(check.upper_points),
+                *map(
+                    figures.nats if check.unit == "nats" else figures.signed,
+                    (check.delta_points, check.lower_points, check.upper_points),
+                ),
             )
             for check in self.comparison.gate.checks
         )

@@ -21,7 +21,7 @@ from scipy import optimize, special, stats
 
 FARTHEST_Z = 8.0
 """Bounds beyond this are this: nothing crosses them."""
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(120)
 """Where the density of the paths is followed, between a bound and what no path is below."""
 
 
@@ -102,7 +102,7 @@ class _Path:
         reach = FARTHEST_Z * np.sqrt(size)
         if step <= self.crossed(reach, size):
             return FARTHEST_Z
-        height = optimize.brentq(lambda h: self.crossed(h, size) - step, -reach, reach, xtol=1e-9 * reach)
+        height = optimize.brentq(lambda h: self.crossed(h, size) - step, -reach, reach, xtol=1e-8 * reach)
         return float(height / np.sqrt(size))
 
     def follow(self, size: float, z: float) -> None:

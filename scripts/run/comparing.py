@@ -21,6 +21,7 @@ from eval.compare.compare import Results, compare_several
 from eval.compare.comparison import Comparison
 from eval.compare.judge import Judgement, ask_judge, can_be_judged
 from eval.compare.logprobs import read_drift, record_logprobs
+from eval.compare.own_answers import read_own_answers
 from scripts.run.asking import ask, ask_in_blocks, endpoints_settings, recipe_tasks
 from scripts.run.facts import base_repeat, compare_run, report_facts, run_drift, run_facts
 
@@ -95,6 +96,7 @@ def compare_runs(runs: Sequence[tuple[RunDir, RunConfig]], judge: Endpoint | Non
             facts={name: run_facts(run) for name, (run, _) in named.items()},
             judgements=dict(zip(names, judgements, strict=True)),
             looks={name: read_looks(run.eval / "tuned") for name, (run, _) in named.items()},
+            own_answers={name: read_own_answers(run.eval / "tuned") for name, (run, _) in named.items()},
         )
     )
 

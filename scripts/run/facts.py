@@ -19,6 +19,7 @@ from eval.compare.compare import compare
 from eval.compare.comparison import Comparison, Drift
 from eval.compare.judge import Judgement
 from eval.compare.logprobs import read_drift
+from eval.compare.own_answers import read_own_answers
 from eval.compare.votes import read_votes, tally
 from eval.metrics.rouge import jieba_version
 from eval.report.selfmade import selfmade_report
@@ -69,6 +70,7 @@ def compare_run(run: RunDir, config: RunConfig, judgements: Sequence[Judgement] 
         drift=run_drift(run, config),
         judgements=judgements,
         looks=read_looks(run.eval / "tuned"),
+        own_answers=read_own_answers(run.eval / "tuned"),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from configs.console import console, done, note, skipped, starting, tables
 from configs.errors import TuneserveError
 from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.gpus import Card
+from configs.handover import SelfMadeRow, read_rows
 from configs.rundir import Inputs, RunDir
 from configs.schema import RunConfig
+from configs.unseen import for_verdict
 from eval.ask.endpoint import Endpoint
 from eval.ask.results import TaskResult, read_results
 from eval.compare.baseline import require_baseline
@@ -28,6 +30,7 @@ from eval.compare.blocks import read_looks
 from eval.compare.compare import open_groups
 from eval.compare.comparison import Comparison
 from eval.compare.logprobs import record_logprobs
+from eval.compare.own_answers import record_own_answers
 from eval.report.render_terminal import print_comparison
 from eval.report.words import ReportWords
 from eval.report.write import write_reports
@@ -258,10 +261,21 @@ def _ask(
     if base is None:
         results = ask(endpoint, tasks, folder, settings, shows=shows)
     else:
+        if rows := _unseen(run, config):
+            own = [(row.id, row.prompt_ids, row.answer_ids, row.base_logprob or 0.0) for row in rows]
+            record_own_answers(endpoint, folder, own, settings)
         results = ask_in_blocks(endpoint, tasks, folder, settings, base, config.eval.gate, base_repeat(run, config))
     if config.eval.drift:
         record_logprobs(endpoint, folder, settings=settings)
     return results
+
+
+def _unseen(run: RunDir, config: RunConfig) -> Sequence[SelfMadeRow]:
+    """The base's own answers that the verdict may rest on; none where the base wrote none."""
+    file = run.selfmade / "unseen.jsonl"
+    if not config.measures_unseen or not file.is_file():
+        return ()
+    return for_verdict(read_rows(file, SelfMadeRow, "selfmade"), chosen=config.merge.scale == "auto")
 
 
 def _undecided(run: RunDir, config: RunConfig) -> bool:
@@ -297,6 +311,7 @@ def tuned_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str,
         "merged_files": _files_beside(run.merged),
         "proof_rows": _file_hash(run.data / "proof.jsonl"),
         "parity_rows": _file_hash(run.data / "parity.jsonl"),
+        "own_answers": _file_hash(run.selfmade / "unseen.jsonl") if config.measures_unseen else None,
         "proof": config.proof.model_dump(mode="json"),
         **_eval_inputs(config, tasks),
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 
 from configs.errors import TuneserveError
-from configs.handover import ProofFigures, ProofRow, read_rows
+from configs.handover import ProofFigures, ProofRow, ServedAnswer, read_rows, write_rows
 from configs.prompt_logprobs import answer_logprob, answer_request
 from configs.schema import ProofConfig
 from serve.api.client import ServerClient, in_parallel
@@ -50,7 +50,13 @@ class Proof(ProofFigures):
 
 
 def check_proof(
-    client: ServerClient, model: str, file: Path, config: ProofConfig, scale: float = 1.0, rounded: bool = False
+    client: ServerClient,
+    model: str,
+    file: Path,
+    config: ProofConfig,
+    scale: float = 1.0,
+    rounded: bool = False,
+    record: Path | None = None,
 ) -> Proof:
     """Reads the answers' likelihoods through the server and compares them with the stored ones.
 
@@ -61,6 +67,7 @@ def check_proof(
         config: the bounds.
         scale: how much the adapter is meant to count.
         rounded: whether what is served was rounded to fewer bits; it has a wider bound.
+        record: where the server's likelihoods are written, so that the figure can be made again.
 
     Raises:
         TuneserveError: the file is missing, has no rows or none of this scale, or the server gives no likelihoods.
@@ -69,6 +76,10 @@ def check_proof(
     if not rows:
         raise TuneserveError(f"{file}: no rows in it, so nothing can be proved", "train again with data held out")
     served = in_parallel(lambda row: served_logprob(client, model, row.input_ids, row.answer_start), rows)
+    if record is not None:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        answers = zip(rows, served, strict=True)
+        write_rows(record, [ServedAnswer(id=row.id, served_logprob=likelihood) for row, likelihood in answers])
     return proof_of(rows, served, config, scale, rounded)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from configs.errors import TuneserveError
 from configs.handover import ServedFigures
@@ -92,11 +93,17 @@ def verify(
     rounded = rounded or server.command.rounds
     heldout = run.data / "heldout.jsonl"
     behaviour = check_behaviour(server.client, target, name, heldout, max_tokens=config.eval.max_tokens)
-    return replace(verify_weights(run, config, server.client, name, rounded), behaviour=behaviour)
+    record = run.eval / "proof_served.jsonl"
+    return replace(verify_weights(run, config, server.client, name, rounded, record), behaviour=behaviour)
 
 
 def verify_weights(
-    run: RunDir, config: RunConfig, client: ServerClient, name: str, rounded: bool = False
+    run: RunDir,
+    config: RunConfig,
+    client: ServerClient,
+    name: str,
+    rounded: bool = False,
+    record: Path | None = None,
 ) -> ServedChecks:
     """Parity and proof of one name of a running server against the run that trained it; seconds.
 
@@ -106,10 +113,11 @@ def verify_weights(
         client: a server that is ready.
         name: the name to ask for.
         rounded: whether the weights are a copy of the run's in fewer bits.
+        record: where the likelihoods that the server gives are written.
     """
     proof_file = run.data / "proof.jsonl"
     has_proof = proof_file.is_file() or config.train.method == "lora"
     return ServedChecks(
         parity=check_parity(client, name, run.data / "parity.jsonl"),
-        proof=check_proof(client, name, proof_file, config.proof, run.scale(), rounded) if has_proof else None,
+        proof=check_proof(client, name, proof_file, config.proof, run.scale(), rounded, record) if has_proof else None,
     )

@@ -100,9 +100,15 @@ def test_gsm8k_with_and_without_examples(tmp_path: Path) -> None:
         (tmp_path / f"{split}.jsonl").write_text("\n".join(lines), encoding="utf-8")
     task = load("gsm8k", tmp_path)
     assert (task.kind, task.group, list(task.items[0].references)) == ("number", "reasoning", ["1,000"])
+    # Of a folder the training file is asked too, of the test file alone it is not.
+    assert [item.id for item in task.items][2:4] == ["gsm8k-00003", "gsm8k-train-00001"]
+    assert (len(task.items), task.max_tokens) == (6, 800)
+    assert len(load("gsm8k", tmp_path / "test.jsonl").items) == 3
     shown = load("gsm8k", tmp_path, shots=2)
     assert prompt(shown).count("####") == 3
     assert "<<" not in prompt(shown)
+    # What was shown is not asked.
+    assert len(shown.items) == 4
     (tmp_path / "train.jsonl").unlink()
     with pytest.raises(DataError, match="no training file"):
         load("gsm8k", tmp_path, shots=2)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from configs.errors import TuneserveError
-from configs.handover import ProofRow, Switched
+from configs.handover import ProofRow, ServedAnswer, Switched, read_rows, write_rows
 from configs.schema import ProofConfig
-from serve.proof.likelihood import proof_of
+from serve.proof import likelihood
+from serve.proof.likelihood import check_proof, proof_of
 
 TEN_TOKENS: dict[str, Any] = {"input_ids": list(range(15)), "answer_start": 5}
 ROWS = [ProofRow(id=f"r{i}", base_logprob=-20.0 - i, adapter_logprob=-10.0 + i, **TEN_TOKENS) for i in range(4)]
@@ -131,3 +133,17 @@ def test_a_scale_that_training_did_not_store_is_refused_with_those_that_it_did()
 def test_a_switched_answer_that_ended_must_have_content(content: bool, reasoning: bool, reason: str, passed: bool):
     seen = Switched(thinking=True, content=content, reasoning=reasoning, finish_reason=reason)
     assert seen.passed is passed
+
+
+def test_what_the_server_gave_is_kept_and_makes_the_figure_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rows(tmp_path / "proof.jsonl", ROWS)
+    served = iter([a - 0.125 for a in ADAPTER])
+    monkeypatch.setattr(likelihood, "in_parallel", lambda ask, rows: [next(served) for _ in rows])
+    record = tmp_path / "eval" / "proof_served.jsonl"
+    proof = check_proof(None, "m", tmp_path / "proof.jsonl", ProofConfig(), record=record)  # type: ignore[arg-type]
+    rows, kept = read_rows(tmp_path / "proof.jsonl", ProofRow, "train"), read_rows(record, ServedAnswer, "tuned")
+    assert [one.id for one in kept] == [row.id for row in rows]
+    gaps = [abs(one.served_logprob - row.adapter_logprob) for row, one in zip(rows, kept, strict=True)]
+    assert sum(gaps) / len(gaps) == pytest.approx(proof.mean_gap) == 0.125
