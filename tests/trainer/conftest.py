@@ -61,8 +61,8 @@ def stage_command(stage: str, run: RunDir, *options: str) -> list[str]:
 
 
 def stage_environment(folder: Path) -> dict[str, str]:
-    """No network is named, and nothing is written outside `folder`."""
-    return os.environ | {"TUNESERVE_CACHE": str(folder / "cache"), "CUDA_VISIBLE_DEVICES": ""}
+    """No GPU is seen, nothing is written outside `folder`. A second thread costs a tiny model more than it gives."""
+    return os.environ | {"TUNESERVE_CACHE": str(folder / "cache"), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
 
 
 _LOADED: list[Preloaded] = []
@@ -80,12 +80,21 @@ def run_stage(
     stage: str, run: RunDir, *options: str, folder: Path, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
     """One stage as the command line runs it, in a process of its own that has the imports behind it."""
-    if not _LOADED:
-        _LOADED.append(Preloaded(stage_environment(folder)))
-    done = _LOADED[0].run([stage, str(run.path), *options], folder, stage_environment(folder))
+    done = _loaded(folder).run([stage, str(run.path), *options], folder, stage_environment(folder))
     if check and done.returncode:
         raise AssertionError(f"{stage} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
     return done
+
+
+def run_script(script: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`python -c script` in a process of its own in which unsloth and the trainer are imported already."""
+    return _loaded(folder).run(list(arguments), folder, stage_environment(folder), script)
+
+
+def _loaded(folder: Path) -> Preloaded:
+    if not _LOADED:
+        _LOADED.append(Preloaded(stage_environment(folder)))
+    return _LOADED[0]
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 """The training stack loaded once: a process that forks for every stage which a test asks for.
 
 `python -m trainer STAGE RUN` spends most of a small run on its imports. Here each stage still has a process, an
-environment and a working directory of its own, and runs the same `main`; only the imports are shared. Run as a
-script it is the process that forks.
+environment and a working directory of its own, and runs the same `main`; only the imports are shared. A test that
+must look inside, or break something there, gives a script that runs in the place of `main`. Run as a script it is
+the process that forks.
 """
 
 from __future__ import annotations
@@ -40,10 +41,15 @@ class Preloaded:
         self._process.communicate(timeout=30)
         self._scratch.cleanup()
 
-    def run(self, arguments: list[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-        """What `python -m trainer *arguments` gives there."""
+    def run(
+        self, arguments: list[str], cwd: Path, environment: Mapping[str, str], script: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """What `python -m trainer *arguments` gives there, or `python -c script *arguments`."""
         out, err = self._folder / "stage.out", self._folder / "stage.err"
-        job = {"arguments": arguments, "cwd": str(cwd), "env": dict(environment), "out": str(out), "err": str(err)}
+        job = {
+            "arguments": arguments, "cwd": str(cwd), "env": dict(environment), "out": str(out), "err": str(err),
+            "script": script,
+        }  # fmt: skip
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(job) + "\n")
@@ -51,7 +57,8 @@ class Preloaded:
         answer = self._process.stdout.readline()
         assert answer, "the process with the training stack ended"
         texts = (file.read_text(encoding="utf-8", errors="replace") for file in (out, err))
-        return subprocess.CompletedProcess(["python", "-m", "trainer", *arguments], int(answer), *texts)
+        program = ["-m", "trainer"] if script is None else ["-c", script]
+        return subprocess.CompletedProcess(["python", *program, *arguments], int(answer), *texts)
 
 
 def fork_stages() -> None:
@@ -76,7 +83,14 @@ def fork_stages() -> None:
             for descriptor, file in ((1, job["out"]), (2, job["err"])):
                 os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
             try:
-                code = main(job["arguments"])
+                if job["script"] is None:
+                    code = main(job["arguments"])
+                else:
+                    sys.argv = ["-c", *job["arguments"]]
+                    exec(compile(job["script"], "<script>", "exec", dont_inherit=True), {"__name__": "__main__"})
+                    code = 0
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else bool(end.code)
             except BaseException:  # noqa: BLE001 - shown, as Python itself would
                 traceback.print_exc()
                 code = 1

@@ -1,34 +1,62 @@
-"""What stands before Unsloth is imported: the server's package is out of its reach."""
+"""What stands before Unsloth is imported: nothing that it patches, and the server's package out of its reach."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.trainer.conftest import stage_environment
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
-def test_a_vllm_that_this_processor_cannot_run_does_not_end_the_trainer(tmp_path: Path) -> None:
-    """Unsloth force-loads `vllm._C`, which vLLM itself picks by processor: here it ends whoever loads it."""
-    (tmp_path / "vllm").mkdir()
-    (tmp_path / "vllm" / "__init__.py").write_text("", encoding="utf-8")
-    (tmp_path / "vllm" / "_C.py").write_text(
-        "import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n", encoding="utf-8"
-    )
-    code = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-        "from pathlib import Path\n"
-        "from trainer import environment\n"
-        f"environment.settle(Path({str(tmp_path / 'cache')!r}))\n"
-        "import unsloth, trl\n"
-        "print(sorted(name for name, module in sys.modules.items() if name.partition('.')[0] == 'vllm' and module))"
-    )
+PATCHED = ("transformers", "trl", "peft")
+LOOK = f"""
+import json, sys
+from pathlib import Path
+folder = sys.argv[1]
+sys.path.insert(0, folder)
+import trainer.sft.stage
+early = [name for name in ("torch", *{PATCHED}) if name in sys.modules]
+from trainer import environment
+environment.settle(Path(folder) / "cache")
+order = []
+class Watch:
+    def find_spec(self, name, path=None, target=None): order.append(name)
+sys.meta_path.insert(0, Watch())
+import trainer.sft.loop
+found = [name for name, module in sys.modules.items() if name.partition(".")[0] == "vllm" and module]
+print(json.dumps({{"early": early, "order": order, "vllm": found}}))
+"""
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a process that imports the trainer sees, beside a vLLM that ends whoever loads it.
+
+    Unsloth force-loads `vllm._C`, which vLLM itself picks by processor.
+    """
+    folder = tmp_path_factory.mktemp("environment")
+    (folder / "vllm").mkdir()
+    (folder / "vllm" / "__init__.py").write_text("", encoding="utf-8")
+    (folder / "vllm" / "_C.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n", encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=stage_environment(tmp_path), check=False
-    )
+        [sys.executable, "-c", LOOK, str(folder)],
+        capture_output=True, text=True, env=stage_environment(folder), check=False,
+    )  # fmt: skip
     assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
-    assert done.stdout.splitlines()[-1] == "[]"
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_a_vllm_that_this_processor_cannot_run_does_not_end_the_trainer(seen: dict[str, Any]) -> None:
+    assert seen["vllm"] == []
+
+
+def test_unsloth_is_imported_before_what_it_patches(seen: dict[str, Any]) -> None:
+    assert not seen["early"], "imported too early"
+    order = seen["order"]
+    assert order.index("unsloth") < min(order.index(name) for name in PATCHED), order[:20]

@@ -2,14 +2,12 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
-from tests.trainer.conftest import DEMO_MODEL, Train, make_run, run_stage, shop_rows, stage_environment, write_jsonl
+from tests.trainer.conftest import DEMO_MODEL, Train, make_run, run_script, run_stage, shop_rows, write_jsonl
 from trainer import environment
 from trainer.sft.checkpoints import TuneserveError, find_checkpoint
 from trainer.sft.progress import read_log
@@ -17,12 +15,9 @@ from trainer.sft.stage import train_inputs
 
 pytestmark = pytest.mark.slow
 
-# In a process of its own, since unsloth patches what it is imported before.
 LOOK = """
 import json, sys
 from pathlib import Path
-from trainer import environment
-environment.settle(Path(sys.argv[2]))
 from trainer.sft import loop
 from torch.nn import Module, ModuleList
 from unsloth.models.llama import apply_lora_qkv, original_apply_qkv
@@ -47,9 +42,7 @@ print(json.dumps([evaluation, pad_is_end, patched_layers(layers), made.did.patch
 def test_evaluation_is_small_pad_is_no_end_and_a_slow_path_is_seen(workshop: Path) -> None:
     run = make_run(workshop, "looked-at", train={"plan": "manual", "micro_batch": 32, "rows_per_step": 32})
     run_stage("data", run, folder=workshop)
-    command = [sys.executable, "-c", LOOK, str(run.path), str(workshop / "cache")]
-    env = stage_environment(workshop)
-    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=Path(__file__).parents[2], check=False)
+    done = run_script(LOOK, str(run.path), folder=workshop)
     assert done.returncode == 0, done.stderr[-3000:]
     evaluation, pad_is_end, patched, on_cpu = json.loads(done.stdout.splitlines()[-1])
     assert evaluation == [3, 8, True]

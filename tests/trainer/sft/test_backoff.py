@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from configs.gpus import GPUS
 from configs.handover import Plan
 from configs.rundir import RunDir
 from configs.schema import LoraConfig, TrainConfig
-from tests.trainer.conftest import make_run, run_stage, stage_environment
+from tests.trainer.conftest import make_run, run_script, run_stage
 from trainer.plan.layout import make_plan
 from trainer.sft.backoff import halved, train_with_back_off
 from trainer.sft.progress import read_log
@@ -64,17 +62,11 @@ def test_what_halving_does_not_cure_is_an_error_with_the_next_step(micro_batch: 
     assert "train.precision=4bit" in caught.value.next_step
 
 
-@pytest.mark.slow
-def test_a_real_run_backs_off_and_keeps_its_curve(workshop: Path, trained: RunDir) -> None:
-    """Step 15 runs out of memory: the run goes on from checkpoint-10 in halves, along the curve of one that did not."""
-    run = make_run(workshop, "oom", train=trained.config().train.model_dump(mode="json"))
-    run_stage("data", run, folder=workshop)
-    code = f"""
+RUNS_OUT_ONCE = """
 import sys
-from pathlib import Path
-from trainer import environment
-environment.settle(Path({str(workshop / "cache")!r}))
-import trainer.sft.loop as loop, torch
+import torch
+import trainer.sft.loop as loop
+from trainer.__main__ import main
 step, failed = loop.SFTTrainer.training_step, []
 def full(self, *args, **kwargs):
     if self.state.global_step == 15 and not failed:
@@ -82,13 +74,16 @@ def full(self, *args, **kwargs):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
     return step(self, *args, **kwargs)
 loop.SFTTrainer.training_step = full
-from trainer.__main__ import main
-sys.exit(main(["train", {str(run.path)!r}]))
+sys.exit(main(sys.argv[1:]))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=stage_environment(workshop), cwd=workshop, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_real_run_backs_off_and_keeps_its_curve(workshop: Path, trained: RunDir) -> None:
+    """Step 15 runs out of memory: the run goes on from checkpoint-10 in halves, along the curve of one that did not."""
+    run = make_run(workshop, "oom", train=trained.config().train.model_dump(mode="json"))
+    run_stage("data", run, folder=workshop)
+    done = run_script(RUNS_OUT_ONCE, "train", str(run.path), folder=workshop)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "4 x 2 rows instead of 8 x 1, the same optimizer step, from checkpoint-10" in done.stdout
     manifest = run.read()

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from configs.errors import TuneserveError
 from configs.rundir import RunDir
-from tests.trainer.conftest import make_run, run_stage, stage_environment
+from tests.trainer.conftest import make_run, run_script, run_stage
 from trainer.sft.checkpoints import full_disk_said, last_checkpoint
 
 
@@ -56,31 +53,39 @@ def test_other_errors_are_left_as_they_are(tmp_path: Path) -> None:
         raise RuntimeError("shapes differ")
 
 
+ON_A_SMALL_DISK = """
+import ctypes, os, shutil, subprocess, sys
+from pathlib import Path
+from trainer.__main__ import main
+run, place = map(Path, sys.argv[1:])
+ids = {"uid_map": f"0 {os.getuid()} 1", "gid_map": f"0 {os.getgid()} 1"}
+NEW_USER, NEW_MOUNTS = 0x10000000, 0x00020000
+if ctypes.CDLL(None).unshare(NEW_USER | NEW_MOUNTS):
+    sys.exit(77)
+for file, text in {"setgroups": "deny", **ids}.items():
+    Path("/proc/self", file).write_text(text)
+shutil.copytree(run, place / "copy")
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", run], check=True)
+shutil.copytree(place / "copy", run, dirs_exist_ok=True)
+code = main(["train", str(run)])
+shutil.copy(run / "run.json", place)
+sys.exit(code)
+"""
+
+
 @pytest.mark.slow
 def test_a_training_whose_disk_fills_up_ends_with_the_next_step_and_goes_on(workshop: Path, tmp_path: Path) -> None:
     few = {"max_steps": 6, "save_steps": 2, "eval_steps": 0, "save_total_limit": 9}
     run = make_run(workshop, "full-disk", train=few)
     run_stage("data", run, folder=workshop)
-    small = (
-        f'cp -r {run.path}/. copy && mount -t tmpfs -o size=3m none {run.path} && cp -r copy/. {run.path} && exec "$@"'
-    )
-    prefix = ["unshare", "--map-root-user", "--mount", "sh", "-c", small, "sh"]
-    if subprocess.run([*prefix[:3], "true"], capture_output=True, check=False).returncode or not shutil.which(
-        "unshare"
-    ):
+    done = run_script(ON_A_SMALL_DISK, str(run.path), str(tmp_path), folder=workshop)
+    if done.returncode == 77:
         pytest.skip("this kernel does not let us mount a small disk")
-    look = f"python -m trainer train {run.path}; cat {run.path}/run.json > run.json".replace("python", sys.executable)
-    place = tmp_path / "place"
-    place.mkdir()
-    done = subprocess.run(
-        [*prefix, "sh", "-c", look], cwd=place, capture_output=True, text=True, check=False,
-        env=stage_environment(workshop) | {"PYTHONPATH": str(Path(__file__).parents[3])},
-    )  # fmt: skip
     assert "error: " in done.stderr
     assert "the disk is full" in done.stderr
     assert "free space and run the same command: it goes on from" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
-    stage = json.loads((place / "run.json").read_text(encoding="utf-8"))["stages"]["train"]
+    stage = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))["stages"]["train"]
     assert stage["state"] in ("failed", "running")
     # With room it is trained.
     run_stage("train", run, folder=workshop)

@@ -7,15 +7,12 @@ which finds the rows by their positions; layout, labels, gradients and the check
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.trainer.conftest import DEMO_MODEL
+from tests.trainer.conftest import DEMO_MODEL, run_script
 
 pytestmark = pytest.mark.slow
 
@@ -23,18 +20,10 @@ CHILD = Path(__file__).with_name("graphs_child.py")
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def found(workshop: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the child found: Unsloth patches the process that imports it, so that it gets one of its own."""
-    if not (DEMO_MODEL / "model.safetensors").is_file():
-        pytest.skip("the embedded model is not built")
     out = tmp_path_factory.mktemp("graphs") / "found.json"
-    done = subprocess.run(
-        [sys.executable, str(CHILD), str(DEMO_MODEL), str(out)],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_script(CHILD.read_text(encoding="utf-8"), str(DEMO_MODEL), str(out), folder=workshop)
     assert done.returncode == 0, done.stderr[-3000:]
     loaded: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
     return loaded

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.trainer.conftest import make_run, run_stage, stage_environment
+from tests.trainer.conftest import make_run, run_script, run_stage
 
 pytestmark = pytest.mark.slow
 
 CHILD = """
 import json, sys
-from pathlib import Path
 
-from trainer import environment
-
-environment.settle(Path(sys.argv[1]) / "cache")
 import trainer.sft.loop as loop
 from configs.rundir import RunDir
 from trainer.data.prepare import read_rows
@@ -50,10 +44,7 @@ def test_tokens_of_every_step_are_known_before_training(workshop: Path, options:
     name = f"known-{len(options)}"
     run = make_run(workshop, name, train={"rows_per_step": 16, "eval_steps": 0, "save_steps": 0, **options})
     run_stage("data", run, folder=workshop)
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(run.path)],
-        env=stage_environment(workshop), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_script(CHILD, str(run.path), folder=workshop)
     assert done.returncode == 0, done.stderr[-3000:]
     known, seen = json.loads(done.stdout.splitlines()[-1])
     # 120 rows are seven steps of 16 and one of 8 an epoch.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ import pytest
 from safetensors import safe_open
 
 from configs.rundir import RunDir
-from tests.trainer.conftest import DEMO_MODEL, Train, make_run, run_stage, stage_environment
+from tests.trainer.conftest import DEMO_MODEL, Train, make_run, run_stage
 from trainer.sft.progress import read_log
 
 pytestmark = pytest.mark.slow
@@ -88,22 +86,3 @@ def test_early_stopping_stops_and_keeps_the_best(train_run: Train) -> None:
 def test_checkpoints_beyond_the_limit_are_removed(trained: RunDir) -> None:
     names = {f.name for f in trained.checkpoints.glob("checkpoint-*")}
     assert names == {"checkpoint-20", "checkpoint-30"}
-
-
-def test_unsloth_is_imported_before_what_it_patches(workshop: Path) -> None:
-    code = (
-        "import sys, trainer.sft.stage\n"
-        "assert not {'torch', 'transformers', 'trl', 'peft'} & sys.modules.keys(), 'imported too early'\n"
-        "from trainer import environment; from pathlib import Path\n"
-        f"environment.settle(Path({str(workshop)!r}))\n"
-        "order = []\n"
-        "class Watch:\n"
-        "    def find_spec(self, name, path=None, target=None): order.append(name)\n"
-        "sys.meta_path.insert(0, Watch())\n"
-        "import trainer.sft.loop\n"
-        "assert order.index('unsloth') < min(order.index(n) for n in ('transformers', 'trl', 'peft')), order[:20]\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=stage_environment(workshop), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]

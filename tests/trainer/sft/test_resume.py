@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from configs.rundir import RunDir
-from tests.trainer.conftest import make_run, run_stage, stage_command, stage_environment
+from tests.trainer.conftest import make_run, run_script, run_stage
 from trainer.sft.progress import read_log
 
 pytestmark = pytest.mark.slow
 
 
-def train_until_killed(run: RunDir, folder: Path, steps: int) -> None:
-    """Starts the stage and kills it once so many steps are logged."""
-    process = subprocess.Popen(
-        stage_command("train", run),
-        env=stage_environment(folder),
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        while len(read_log(run.logs / "train.jsonl")) < steps:
-            assert process.poll() is None, "the training ended before it could be killed"
-            time.sleep(0.02)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+KILLED_AT_16 = """
+import os, signal, sys, threading, time
+from configs.rundir import RunDir
+from trainer.__main__ import main
+from trainer.sft.progress import read_log
+log = RunDir.open(sys.argv[2]).logs / "train.jsonl"
+def watch():
+    while len(read_log(log)) < 16:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+threading.Thread(target=watch, daemon=True).start()
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def losses(run: RunDir) -> dict[int, float]:
@@ -46,7 +39,8 @@ def killed(workshop: Path, trained: RunDir) -> RunDir:
     """A run like the shared one, killed behind its first checkpoint."""
     run = make_run(workshop, "killed", train=trained.config().train.model_dump(mode="json"))
     run_stage("data", run, folder=workshop)
-    train_until_killed(run, workshop, steps=16)
+    done = run_script(KILLED_AT_16, "train", str(run.path), folder=workshop)
+    assert done.returncode == -signal.SIGKILL, "the training ended before it could be killed"
     return run
 
 
