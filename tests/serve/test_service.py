@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import configparser
 import io
+import os
 import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from openai import OpenAI
 from rich.console import Console
 
 import serve
@@ -29,9 +34,13 @@ DEPLOY = Path(serve.__file__).parent / "deploy"
 
 
 @pytest.mark.slow
-def test_a_run_is_served_in_the_background_and_checked(tiny_run: TinyRun):
+def test_a_run_is_served_in_the_background_checked_and_stopped_in_order(
+    tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch
+):
     if installed_device() != "cpu":
         pytest.skip("starts the CPU build of vLLM")
+    folder = tempfile.mkdtemp(prefix="t-", dir="/tmp")  # pytest's own is too long for the name of a socket
+    monkeypatch.setenv("TMPDIR", folder)
     port = free_port()
     console = Console(record=True, width=200, file=io.StringIO())
     job = prepare(tiny_run.run.path, adapter=True, overrides=[f"serve.port={port}"], extra=["--seed", "1"])
@@ -47,8 +56,21 @@ def test_a_run_is_served_in_the_background_and_checked(tiny_run: TinyRun):
         checks = tiny_run.run.read().facts.served
         assert checks.parity.equal == 6
         assert checks.proof.passed
+        # A client that streams when the server is told to stop gets its whole answer.
+        stream = OpenAI(base_url=state.base_url, api_key="none", max_retries=0).completions.create(
+            model="tiny-base", prompt=[1, 2, 3], max_tokens=400, stream=True, extra_body={"ignore_eos": True}
+        )
+        pieces = [next(stream)]
+        with ThreadPoolExecutor(1) as pool:
+            stopping = pool.submit(service.stop, port)
+            pieces += list(stream)
+            assert stopping.result().state == "stopped"
+        assert pieces[-1].choices[0].finish_reason == "length"
+        assert len(pieces) > 100
     finally:
-        assert service.stop(port).state == "stopped"
+        with suppress(ConfigError):  # it is stopped, unless something failed before
+            service.stop(port)
+    os.rmdir(folder)  # fails where anything is left in it, such as vLLM's sockets
 
 
 def test_a_run_without_merged_weights_says_what_to_do(tiny_run: TinyRun):

@@ -19,6 +19,7 @@ from serve.bench.blank_adapter import write_blank_adapter
 from serve.bench.running import BenchPoint, Load, measured_before, table
 from serve.bench.started import bench_started
 from serve.launch.command import build_command, installed_device
+from serve.launch.job import prepare
 from serve.launch.preflight import check_adapter, preflight
 from serve.launch.target import folder_target, read_adapter
 from tests.serve.conftest import TinyRun
@@ -84,6 +85,7 @@ def test_made_up_weights_need_no_files(shape_only: Path) -> None:
         files = next(f for f in preflight(command, ServeConfig()) if f.name == "files")
         assert files.level == "ok"
         assert "makes up the weights" in files.message
+    assert prepare(shape_only, extra=["--load-format", "dummy"]).command.dummy
 
 
 def test_a_running_server_is_measured_as_it_is() -> None:
@@ -99,17 +101,26 @@ def test_a_running_server_is_measured_as_it_is() -> None:
 def test_servers_are_started_measured_and_gone(shape_only: Path, tmp_path: Path) -> None:
     if installed_device() != "cpu":
         pytest.skip("starts the CPU build of vLLM")
-    load = Load((2,), prompts=4, input_tokens=16, output_tokens=4)
+    load = Load((1, 4), prompts=12, input_tokens=32, output_tokens=8)
     console = Console(width=200, file=io.StringIO(), record=True)
     dummy = ["--load-format", "dummy"]
-    merged = bench_started(str(shape_only), load, tmp_path / "out", console, cold=True, extra=dummy)
-    assert [start.cache for start in merged.starts] == ["cold", "warm"]
-    for start in merged.starts:
+    # Merged weights that were measured before.
+    before = tmp_path / "out" / "merged" / "bench.json"
+    before.parent.mkdir(parents=True)
+    before.write_text(json.dumps({"model": "x", "load": asdict(load), "points": [asdict(point(4, 5))]}))
+    beside = bench_started(
+        str(shape_only), load, tmp_path / "out", console, adapter=True, rank=8, cold=True, extra=dummy
+    )
+    assert [start.cache for start in beside.starts] == ["cold", "warm"]
+    for start in beside.starts:
         assert sum(start.phases.values()) == pytest.approx(start.seconds, abs=0.5)
         assert "importing" in start.sentence()
-    beside = bench_started(str(shape_only), load, tmp_path / "out", console, adapter=True, rank=8, extra=dummy)
     assert json.loads((beside.folder / "bench.json").read_text())["model"] == "blank"
     text = console.export_text()
     assert "compile cache cold: ready after" in text
     assert "/ merged" in text
-    assert all(p.failed == 0 for p in (*merged.points, *beside.points))
+    assert [p.concurrency for p in beside.points] == [1, 4]
+    assert all(p.failed == 0 and p.output_tokens_per_s > 0 for p in beside.points)
+    assert (beside.folder / "bench.png").stat().st_size > 10_000
+    assert measured_before(beside.folder / "bench.json", load) == {p.concurrency: p for p in beside.points}
+    assert measured_before(beside.folder / "bench.json", replace(load, output_tokens=9)) == {}
