@@ -8,5 +8,7 @@ bash scripts/setup.sh --dev
 .venv/bin/ruff format --check .
 .venv/bin/mypy
 .venv/bin/lint-imports --no-cache
+# Tests start Python some hundred times; what it compiled once is read again.
+unset PYTHONDONTWRITEBYTECODE
 # Two processes: most of the time goes into imports of vLLM and Unsloth, which use one core.
 exec .venv/bin/python -m pytest -n 2 --no-loadscope-reorder "$@"
