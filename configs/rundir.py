@@ -19,7 +19,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from configs.console import NOT_DONE, note
+from configs.console import NOT_DONE, warn
 from configs.errors import ConfigError, TuneserveError
 from configs.files import write_atomically
 from configs.fingerprint import content_hash
@@ -330,7 +330,7 @@ class RunDir:
         if self.manifest_file.exists():
             self.manifest_file.replace(self.path / "run.json.damaged")
         shutil.copyfile(self._before, self.manifest_file)
-        note(f"{fault.message}; the copy before its last change takes its place", good=False)
+        warn(f"{fault.message}; the copy before its last change takes its place")
 
     def _seen(self, outputs: Sequence[Path]) -> dict[str, Output]:
         found = {}

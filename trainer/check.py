@@ -106,7 +106,7 @@ def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = Fals
     found = ", ".join(f"{name} {version}" for name, version in environment.versions().items())
     note(f"versions: {found}" + ("" if differing else "; all as pinned"))
     for package in differing:
-        note(str(package), good=False)
+        warn(str(package))
     lengths = read_rows(prepared.folder / "train", ["length"])["length"].to_pylist()
     written = planned(config, prepared.folder)
     if written.train or written.unseen:
@@ -117,7 +117,7 @@ def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = Fals
     try:
         shape = ModelShape.load(model)
     except UnknownShape as unknown:
-        note(f"{unknown.message}; the plan, disk and serving are not predicted", good=False)
+        warn(f"{unknown.message}; the plan, disk and serving are not predicted")
         _raise(refusals)
         return
     refusals += _plan(config, model, shape, lengths, device, every_layout)
@@ -183,7 +183,7 @@ def _look_at_driver() -> None:
     """Says what is wrong with driver and cards; raises where nothing could be trained on them."""
     check_driver()
     for problem in driver.advice(driver.look(), pins.made_for()):
-        note(f"{problem.message}; next: {problem.next_step}", good=False)
+        warn(f"{problem.message}; next: {problem.next_step}")
 
 
 def with_rows(report: DataReport, rows: int, model: Path, folder: Path) -> DataReport:
@@ -316,7 +316,7 @@ def _serving(config: RunConfig, shape: ModelShape, longest: int, gpu: Device) ->
         return [Refusal(message, f"set serve.precision={possible[0]}")]
     size = gguf_gb(shape, config.merge.gguf_quant)
     if "gguf" in config.merge.formats:
-        note(f"{message}; the GGUF file of {size:.1f} GB is for llama.cpp, vLLM needs a larger card", good=False)
+        warn(f"{message}; the GGUF file of {size:.1f} GB is for llama.cpp, vLLM needs a larger card")
         return []
     return [
         Refusal(

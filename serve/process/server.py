@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from configs.console import detail
 from configs.errors import EXIT_FAILED, EXIT_USAGE, TuneserveError
 from serve.api.adapters import served_models
 from serve.api.client import Refused, ServerClient
@@ -124,6 +125,7 @@ class VllmServer:
         with self.log.open("a", encoding="utf-8") as log:
             log.write(f"$ {self.command.shown()}\n")
         self._log_start = self.log.stat().st_size  # after our own line, whose words are no cause
+        detail(f"$ {self.command.shown()}")
         self._process = GuardedProcess.start(self.command.argv, self._environment(), self.log, self.lock)
 
     def wait_ready(self) -> float:
