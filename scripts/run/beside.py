@@ -17,9 +17,6 @@ from configs.gpus import Card, visible_cards
 from configs.schema import RunConfig
 from serve.launch.cards import choose_cards, is_free
 
-FREE = 0.9
-"""Share of a GPU's memory that must be free for it to train or to serve."""
-
 
 def server_gpus(config: RunConfig) -> int:
     """GPUs that a server of the recipe takes."""
@@ -39,9 +36,10 @@ def cards_apart(config: RunConfig, others: int, cards: Sequence[Card] | None = N
     serving = server_gpus(config)
     if len(cards) < others + serving:
         return list(cards), []
-    taken = choose_cards(cards, others, FREE)
-    rest = [card for card in cards if card not in taken and is_free(card, FREE)]
-    return taken, choose_cards(rest, serving, FREE) if len(rest) >= serving else []
+    share = config.serve.gpu_memory_utilization
+    taken = choose_cards(cards, others, share)
+    rest = [card for card in cards if card not in taken and is_free(card, share)]
+    return taken, choose_cards(rest, serving, share) if len(rest) >= serving else []
 
 
 @contextmanager

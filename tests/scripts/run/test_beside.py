@@ -36,6 +36,7 @@ def test_one_after_the_other_where_there_are_too_few_free_ones() -> None:
     assert apart(cards(0)) == ([0], [])
     assert apart(cards(0, 0), 2) == ([0, 1], [])
     assert apart(cards(0, 60))[1] == []
+    assert apart(cards(0, 50), gpu_memory_utilization=0.3) == ([0], [1])
 
 
 def test_both_run_at_once_and_the_block_waits(capsys: pytest.CaptureFixture[str]) -> None:
