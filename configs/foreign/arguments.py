@@ -151,11 +151,15 @@ def _calls(file: Path, code: str) -> dict[str, Any]:
             continue
         if call.args and name in ("from_pretrained", "load_dataset"):
             found["model_name" if name == "from_pretrained" else "dataset"] = _literal(call.args[0], constants)
+        if len(call.args) > 1 and name == "load_dataset":
+            found["name"] = _literal(call.args[1], constants)
         for argument in call.keywords:
             # `args=SFTConfig(...)` is a call of its own, `**options` has no name.
             if argument.arg and argument.arg != "args":
                 key = {"split": "dataset_split"}.get(argument.arg, argument.arg)
                 found[key] = _literal(argument.value, constants)
+    # TRL takes the loss on prompts too unless the script masks them.
+    found["train_on_prompt"] = "train_on_responses_only" not in code and not found.get("completion_only_loss")
     if not {"model_name", "learning_rate", "r"} & set(found):
         raise ConfigError(
             f"{file}: no call of FastLanguageModel.from_pretrained, get_peft_model or SFTConfig is in it",

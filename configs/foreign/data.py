@@ -51,7 +51,9 @@ def _llama_factory(arguments: Mapping[str, Any]) -> Found:
     first = arguments.get("max_samples")
     path = f"{folder}#:{int(first)}" if first else folder
     for name in _listed(arguments.get("dataset")):
-        found.sources.append({"path": _local(path), "subset": name})
+        # `dataset_dir: ONLINE` names data sets of a hub.
+        online = {"path": f"{name}#:{int(first)}" if first else name}
+        found.sources.append(online if folder == "ONLINE" else {"path": _local(path), "subset": name})
     if arguments.get("eval_dataset"):
         found.used.add("eval_dataset")
         found.left.append(("eval_dataset", f"set data.heldout to a file: {arguments['eval_dataset']}"))

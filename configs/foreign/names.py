@@ -155,7 +155,7 @@ NAMES: Mapping[Tool, Mapping[str, Name]] = {
 NOT_NEEDED = {
     r"(flash_attn|attn_impl|flash_attention|sdp_attention|xformers_attention|enable_liger_kernel|use_liger_kernel|"
     r"liger_.*|plugins|use_unsloth.*|lora_(mlp|qkv|o)_kernel)": "fast kernels are on by themselves",
-    r"(bf16|fp16|tf32|pure_bf16|torch_dtype|dtype|compute_dtype|bnb_4bit_.*|upcast_.*)":
+    r"(quantization_method|quant_method|double_quantization|quantization_type|bf16|fp16|tf32|pure_bf16|torch_dtype|dtype|compute_dtype|bnb_4bit_.*|upcast_.*)":
         "the number format follows from the GPU",
     r"(gradient_checkpointing.*|use_gradient_checkpointing|deepspeed|fsdp.*|offload_.*|low_cpu_mem_usage|use_cache)":
         "`plan: auto` picks checkpointing for the memory at hand",

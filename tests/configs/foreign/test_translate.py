@@ -156,7 +156,7 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
                 "train.warmup_ratio": 0.1667, "lora.target_modules": ["q_proj", "k_proj"], "seed": 3407,
                 "train.optimizer": "adamw_8bit", "train.scheduler": "linear",
             },
-            {"model", "the data's preparation"},
+            {"model", "the data's preparation", "train_on_prompt"},
         ),
     ],
     ids=["LLaMA-Factory", "ms-swift", "Axolotl", "Unsloth"],
@@ -188,6 +188,27 @@ def test_a_notebook_is_read_without_its_shell_commands(tmp_path: Path) -> None:
     file = tmp_path / "Qwen3_(14B).ipynb"
     file.write_text(json.dumps({"cells": cells}), encoding="utf-8")
     assert translate(file).recipe["lora"]["r"] == 32
+
+
+def test_a_script_that_masks_prompts_and_names_a_subset(tmp_path: Path) -> None:
+    text = (
+        UNSLOTH.replace('"mlabonne/FineTome-100k", split', '"owner/rows", "zh", split')
+        + "train_on_responses_only(trainer)\n"
+    )
+    found = translated(tmp_path, "train.py", text)
+    assert found.recipe["data"]["sources"] == [{"path": "owner/rows", "subset": "zh"}]
+    assert "train_on_prompt" not in {key for key, _ in found.left}
+
+
+def test_data_sets_of_a_hub_in_llama_factory(tmp_path: Path) -> None:
+    text = LLAMA_FACTORY.replace("dataset: identity,alpaca_zh_demo", "dataset: owner/rows\ndataset_dir: ONLINE")
+    text += "quantization_bit: 4\nquantization_method: bnb\nlora_target: q_proj,v_proj\n"
+    text = text.replace("lora_target: all\n", "")
+    found = translated(tmp_path, "sft.yaml", text)
+    assert found.recipe["data"]["sources"] == [{"path": "owner/rows#:1000"}]
+    assert found.recipe["train"]["precision"] == "4bit"
+    assert found.recipe["lora"]["target_modules"] == ["q_proj", "v_proj"]
+    assert "quantization_method" in {key for key, _ in found.not_needed}
 
 
 def test_nothing_of_a_script_is_run(tmp_path: Path) -> None:
