@@ -100,3 +100,15 @@ def test_too_much_and_nonsense_are_refused(known: TestClient, run: RunDir) -> No
     assert known.post(f"/api/vote/{ballot.id}", json={"voter": "a", "votes": [mark]}, headers=OWN).status_code == 400
     nameless = {"voter": " ", "votes": [{**mark, "item": ballot.items[0].id}]}
     assert "name" in known.post(f"/api/vote/{ballot.id}", json=nameless, headers=OWN).json()["error"]
+
+
+def test_votes_of_saved_files_are_counted_through_the_page(known: TestClient, run: RunDir) -> None:
+    ballot = make_ballot(run, answered_pairs(run), 2)
+    marks = [{"item": item.id, "choice": "tie", "left": "x", "comment": ""} for item in ballot.items]
+    saved = {"ballot": ballot.id, "voter": "Li", "votes": marks}
+    assert known.post("/api/votes", json={"file": saved}, headers=OWN).json() == {"counted": 2}
+    said = known.post("/api/votes", json={"file": {"hello": 1}}, headers=OWN)
+    assert said.status_code == 400
+    assert "no votes of a blind vote" in said.json()["error"]
+    gone = known.post("/api/votes", json={"file": {**saved, "ballot": "0" * 16}}, headers=OWN)
+    assert "no ballot" in gone.json()["error"]
