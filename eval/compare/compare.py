@@ -322,11 +322,18 @@ class _Pooled:
             for name, members in self._members.items()
             if (repeats := [noise[pair.meta.task] for pair in members if pair.meta.task in noise])
         }
-        looks = Looks(blocks.whole, gate)
-        rounds: list[Mapping[str, Collection[str]] | None] = [blocks.ids(look) for look in taken]
-        for ids in rounds or [None]:
-            looks.look({name: self._evidence(name, ids) for name in blocks.whole})
+        looks = self._looked(None)
+        if looks.overrun:
+            looks = self._looked(looks.overrun)
         self.walk = looks.walk()
+
+    def _looked(self, overrun: Mapping[str, float] | None) -> Looks:
+        """All looks."""
+        looks = Looks(self._blocks.whole, self._gate, overrun)
+        rounds: list[Mapping[str, Collection[str]] | None] = [self._blocks.ids(look) for look in self._taken]
+        for ids in rounds or [None]:
+            looks.look({name: self._evidence(name, ids) for name in self._blocks.whole})
+        return looks
 
     def _evidence(self, name: str, ids: Mapping[str, Collection[str]] | None) -> Evidence:
         members = self._members[name]

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from scipy import stats
+from scipy import special
 
 from configs.schema import GateConfig
 from eval.compare.comparison import GateCheck, Look
@@ -44,7 +44,7 @@ class Walk:
 
 def planned_information(config: GateConfig) -> float:
     """(z_confidence + z_power)^2: the information, in squared margins, at which a check is over."""
-    return float((stats.norm.ppf(config.confidence) + stats.norm.ppf(config.power)) ** 2)
+    return float((special.ndtri(config.confidence) + special.ndtri(config.power)) ** 2)
 
 
 def items_for_a_verdict(discordance: float, config: GateConfig) -> int:
@@ -57,16 +57,18 @@ def items_for_a_verdict(discordance: float, config: GateConfig) -> int:
 
 def confidence_of(z: float) -> float:
     """Two-sided confidence of bounds at this z."""
-    return float(1 - 2 * stats.norm.sf(z))
+    return float(1 - 2 * special.ndtr(-z))
 
 
 class _Monitor:
     """One check over its looks."""
 
-    def __init__(self, config: GateConfig) -> None:
+    def __init__(self, config: GateConfig, least: float) -> None:
+        self._planned = planned_information(config) * max(1.0, least)
         self.spending = Spending(1 - config.confidence)
         self.check: GateCheck | None = None
         self.information = 0.0
+        self.overrun = False
 
     @property
     def share(self) -> float:
@@ -81,13 +83,18 @@ class _Monitor:
     def look(self, size: float, nominal: Interval, margin_points: float, config: GateConfig, last: bool) -> float:
         """The two-sided confidence whose bounds this look may use, from an interval at the gate's own."""
         error = (nominal.upper - nominal.lower) / (2 * two_sided_z(nominal.confidence))
-        self.information = (margin_points / error) ** 2 / planned_information(config)
-        share = 1.0 if last else min(1.0, self.information)
+        found = (margin_points / error) ** 2
+        self.information = found / planned_information(config)
+        share = 1.0 if last else min(1.0, found / self._planned)
         return confidence_of(self.spending.look(max(share, self.share), size))
 
     def grown(self, size: float) -> bool:
-        """Whether this is more than at the last look."""
-        return not self.spending.looks or size > self.spending.looks[-1][1]
+        """Whether this is more than at the last look, of a check for which that can matter."""
+        if not self.spending.looks or size <= self.spending.looks[-1][1]:
+            return not self.spending.looks
+        over = self.share >= 1
+        self.overrun |= over and self.state == "not_enough_evidence"
+        return not over or self.overrun
 
     def settle(self, check: GateCheck, number: int) -> None:
         """Takes what a look found; what has been decided stays."""
@@ -103,11 +110,12 @@ class _Monitor:
 class Looks:
     """The gated groups, look by look."""
 
-    def __init__(self, groups: Iterable[str], config: GateConfig) -> None:
-        """`groups` names the gated ones."""
+    def __init__(self, groups: Iterable[str], config: GateConfig, overrun: Mapping[str, float] | None = None) -> None:
+        """Args: the gated groups; and what `overrun` said of the same looks when they were gone through before."""
+        known = overrun or {}
         self._config = config
-        self._monitors = {name: _Monitor(config) for name in groups}
-        self._mean = _Monitor(config)
+        self._monitors = {name: _Monitor(config, known.get(name, 0.0)) for name in groups}
+        self._mean = _Monitor(config, known.get("mean", 0.0))
         self._one_sided: dict[str, float] = {}
         self.taken: list[Look] = []
 
@@ -143,6 +151,16 @@ class Looks:
         if any(one.state != "pass" and one.share >= 1 for one in checked):
             return frozenset()
         return frozenset(name for name, monitor in self._monitors.items() if monitor.share < 1)
+
+    @property
+    def overrun(self) -> dict[str, float]:
+        """Of open checks that were looked at beyond the planned information: what there is, as a share of it.
+
+        That happens where looks were taken for another margin. A check that spent its error can say nothing more, so
+        the looks are gone through again with the error spent over all of them.
+        """
+        checks = {**self._monitors, "mean": self._mean}
+        return {name: monitor.information for name, monitor in checks.items() if monitor.overrun}
 
     def walk(self) -> Walk:
         """All looks so far, and what they allow to be said."""

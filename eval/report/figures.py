@@ -20,6 +20,11 @@ def signed(value: float | None) -> str:
     return f"{rounded:+.1f}" if rounded else "0.0"
 
 
+def margin(value: float) -> str:
+    """A margin: `2`, `1.15`, `0.1`."""
+    return f"{round(value, 2):g}"
+
+
 def nats(value: float) -> str:
     """A change of log-likelihood per token: `-0.0312`."""
     return f"{value:+.4f}"

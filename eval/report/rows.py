@@ -122,7 +122,7 @@ class Rows:
                 self._check_name(check),
                 self.words.say(f"verdict.{check.state}"),
                 f"{check.n:,}",
-                f"{check.margin_points:g}",
+                figures.margin(check.margin_points),
                 *map(
                     figures.nats if check.unit == "nats" else figures.signed,
                     (check.delta_points, check.lower_points, check.upper_points),

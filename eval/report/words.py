@@ -23,7 +23,7 @@ _WRITTEN: dict[str, Callable[[Any], str]] = {
     "scored": figures.points,
     "chance": figures.points,
     "p": lambda p: figures.p_value(p) if p < 0.001 else f"= {figures.p_value(p)}",
-    "margin": lambda value: f"{value:g}",
+    "margin": figures.margin,
     "confidence": figures.confidence,
     "n": lambda value: f"{value:,}",
     "min_items": lambda value: f"{value:,}",
@@ -49,7 +49,7 @@ class ReportWords(Words):
         if "delta" in values:
             written["fall"] = figures.points(abs(values["delta"]))
         if "margin" in values:
-            written["margin_points"] = f"{values['margin']:g} point{'' if values['margin'] == 1 else 's'}"
+            written["margin_points"] = f"{written['margin']} point{'' if values['margin'] == 1 else 's'}"
         if key == "reservation.stop":
             written |= {f"{side}_percent": figures.percent(values[side]) for side in ("before", "after")}
         if key.startswith(("gate.", "remedy.")) and "name" in values:

@@ -60,7 +60,8 @@ class Change:
 
 def right_or_wrong(*scores: ArrayLike) -> bool:
     """True when every score is 0 or 1."""
-    return all(bool(np.isin(np.asarray(values), (0.0, 1.0)).all()) for values in scores)
+    arrays = [np.asarray(values) for values in scores]
+    return all(bool(((values == 0) | (values == 1)).all()) for values in arrays)
 
 
 def change_interval(

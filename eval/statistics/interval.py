@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scipy import stats
+from scipy import special, stats
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def two_sided_z(confidence: float) -> float:
     """The normal quantile of a two-sided interval: 0.95 gives 1.959964."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, not {confidence}")
-    return float(stats.norm.ppf(0.5 + confidence / 2))
+    return float(special.ndtri(0.5 + confidence / 2))
 
 
 def two_sided_t(confidence: float, degrees_of_freedom: float) -> float:

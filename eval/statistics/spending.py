@@ -14,10 +14,11 @@ whatever made one stop.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 FARTHEST_Z = 8.0
 """Bounds beyond this are this: nothing crosses them."""
@@ -34,7 +35,7 @@ def spent(fraction: float, alpha: float) -> float:
         raise ValueError(f"needs an error within 0..1 and a share of at least 0, not {alpha} and {fraction}")
     if fraction == 0:
         return 0.0
-    return float(2 * stats.norm.sf(stats.norm.isf(alpha / 2) / np.sqrt(min(fraction, 1.0))))
+    return float(2 * special.ndtr(special.ndtri(alpha / 2) / math.sqrt(min(fraction, 1.0))))
 
 
 class Spending:

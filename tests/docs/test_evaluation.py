@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import configs
 from configs.schema import EvalConfig, GateConfig, TaskConfig
 from eval.ask.mock_server import MockServer
+from eval.compare.looks import items_for_a_verdict
 from eval.tasks.custom import items_from_rows
 from eval.tasks.scoring import SCORING, Kind
 from scripts.cli import app
@@ -57,7 +58,13 @@ def test_every_type_and_metric_is_named() -> None:
 def test_figures_of_the_gate_are_the_defaults() -> None:
     gate = GateConfig()
     assert f"a margin of {gate.margin_points:g} points" in PAGE
-    assert f"a margin of its own, {gate.mean_margin_points:g} point:" in PAGE
+    assert f"never under `mean_margin_points`, {gate.mean_margin_points:g}." in PAGE
+    assert f"`margin_nats`, {gate.margin_nats:g} nats" in PAGE
+    assert f"in blocks of {gate.block_items} items" in PAGE
+    assert f"with {100 * gate.power:g} % (`power`)" in PAGE
+    needed = [items_for_a_verdict(share, gate) for share in (0.1, 0.2, 0.3)]
+    assert [round(n, -2) for n in needed] == [2700, 5400, 8100]
+    assert "about 2,700 where 10 % of the answers\nchange, 5,400 at 20 %, 8,100 at 30 %" in PAGE
     assert f"fewer than {gate.min_items} items" in PAGE
     assert f"one-sided {100 * gate.confidence:g} % bounds" in PAGE
 

@@ -5,7 +5,7 @@ import pytest
 
 from configs.schema import GateConfig
 from eval.compare.gate import Evidence
-from eval.compare.looks import Looks, items_for_a_verdict
+from eval.compare.looks import Looks, confidence_of, items_for_a_verdict
 from eval.statistics.spending import bounds
 
 GATE = GateConfig()
@@ -56,8 +56,6 @@ def test_bounds_are_those_of_the_spending_function() -> None:
     shares = [min(1.0, look.checks[0].information) for look in looks.taken]
     z = bounds(shares, [look.items["g"] for look in looks.taken], 0.05)
     last = looks.taken[-1].checks[0]
-    from eval.compare.looks import confidence_of
-
     whole = grown(last.n, 0.06, 0.04)
     assert last.lower_points == pytest.approx(whole.bounds(confidence_of(z[-1])).lower)
     assert looks.walk().one_sided["g"] == pytest.approx(confidence_of(z[-1]))
@@ -70,6 +68,25 @@ def test_a_single_look_is_the_ordinary_test() -> None:
     looks.look({"g": grown(6000, 0.05, 0.05)})
     assert looks.walk().one_sided["g"] == pytest.approx(0.90)
     assert looks.walk().two_sided["g"] == pytest.approx(0.95)
+
+
+def test_looks_that_were_taken_for_a_tighter_margin_are_gone_through_again() -> None:
+    """A margin of 4 points is over after a quarter of the items; the later looks would have no error left to spend."""
+    wide = GateConfig(margin_points=4)
+    rounds = [{"g": grown(n, 0.13, 0.09)} for n in range(750, 6001, 750)]
+
+    def gone_through(overrun: dict[str, float] | None) -> Looks:
+        looks = Looks(["g"], wide, overrun)
+        for groups in rounds:
+            looks.look(groups)
+        return looks
+
+    first = gone_through(None)
+    assert first.overrun["g"] > 2
+    assert first.walk().one_sided["g"] > 0.999
+    again = gone_through(first.overrun)
+    assert again.overrun == {}
+    assert 0.90 <= again.walk().one_sided["g"] < 0.93
 
 
 def test_what_passed_has_passed_while_others_are_asked_on() -> None:
