@@ -15,6 +15,7 @@ import yaml
 from configs.errors import EXIT_FAILED, EXIT_USAGE
 from scripts.cli import main
 from serve.launch.command import installed_device
+from tests.scripts import forked
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "configs" / "demo" / "model"
@@ -129,28 +130,32 @@ def test_a_missing_data_file_is_refused(recipe: Path) -> None:
     refused(result, EXIT_USAGE, "gone.jsonl")
 
 
-def test_an_empty_data_set_is_refused(recipe: Path) -> None:
+def test_an_empty_data_set_is_refused(recipe: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (recipe.parent / "rows.jsonl").write_text("", encoding="utf-8")
-    refused(tuneserve("train", recipe), EXIT_USAGE, "rows.jsonl")
+    refused(forked.tuneserve(capfd, "train", recipe), EXIT_USAGE, "rows.jsonl")
 
 
-def test_a_broken_row_is_named_with_its_line(recipe: Path) -> None:
+def test_a_broken_row_is_named_with_its_line(recipe: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with (recipe.parent / "rows.jsonl").open("a", encoding="utf-8") as rows:
         rows.write('\n{"messages": [{"role": "user", "content": ')
-    result = tuneserve("train", recipe)
+    result = forked.tuneserve(capfd, "train", recipe)
     refused(result, EXIT_USAGE, "rows.jsonl", "13")
 
 
-def test_rows_without_an_answer_stop_the_run_with_the_key_to_change(recipe: Path) -> None:
+def test_rows_without_an_answer_stop_the_run_with_the_key_to_change(
+    recipe: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with (recipe.parent / "rows.jsonl").open("a", encoding="utf-8") as rows:
         for i in range(6):
             row = {"messages": [{"role": "user", "content": f"问题{i}"}, {"role": "assistant", "content": ""}]}
             rows.write("\n" + json.dumps(row, ensure_ascii=False))
-    refused(tuneserve("train", recipe), EXIT_USAGE, "data.max_dropped")
+    refused(forked.tuneserve(capfd, "train", recipe), EXIT_USAGE, "data.max_dropped")
 
 
-def test_a_base_model_that_does_not_exist_is_refused(recipe: Path) -> None:
-    refused(tuneserve("run", recipe, "model=/nowhere/qwen3"), EXIT_USAGE, "/nowhere/qwen3", "no such folder")
+def test_a_base_model_that_does_not_exist_is_refused(recipe: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    refused(
+        forked.tuneserve(capfd, "run", recipe, "model=/nowhere/qwen3"), EXIT_USAGE, "/nowhere/qwen3", "no such folder"
+    )
 
 
 def test_a_busy_port_is_found_before_anything_is_trained(recipe: Path) -> None:

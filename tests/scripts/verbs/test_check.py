@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.scripts.conftest import ROOT
+from tests.scripts.conftest import CLI, ROOT
+from tests.scripts.forked import tuneserve
 
 MODEL = ROOT / "configs" / "demo" / "model"
 BIG = {
@@ -49,16 +49,17 @@ def big_model(tmp_path: Path) -> Path:
     return folder
 
 
-def run(*args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    env = {
-        **os.environ,
-        "TUNESERVE_CACHE": str(cwd / "cache"),
-        "HOME": str(cwd),
-        "COLUMNS": "120",
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-m", "scripts.cli", "check", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, timeout=300, check=False)
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """`tuneserve check ARGS` in a home and with a cache of its own."""
+    own = {"TUNESERVE_CACHE": str(tmp_path / "cache"), "HOME": str(tmp_path), "COLUMNS": "120", "OMP_NUM_THREADS": "1"}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(ROOT)
+    return lambda *args: tuneserve(capfd, "check", *args)
 
 
 def refused(result: subprocess.CompletedProcess[str], *parts: str) -> None:
@@ -68,8 +69,8 @@ def refused(result: subprocess.CompletedProcess[str], *parts: str) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_shows_data_masks_template_plan_and_warns_of_few_steps(write: Any, tmp_path: Path) -> None:
-    first = run(write(), "--rows", "2", "--gpu", "t4", cwd=tmp_path)
+def test_shows_data_masks_template_plan_and_warns_of_few_steps(run: Run, write: Any, tmp_path: Path) -> None:
+    first = run(write(), "--rows", "2", "--gpu", "t4")
     assert first.returncode == 0, first.stderr
     shown = first.stdout
     for part in (
@@ -83,101 +84,99 @@ def test_shows_data_masks_template_plan_and_warns_of_few_steps(write: Any, tmp_p
 
 
 def test_the_mask_preview_shows_long_answers_to_their_end_and_what_the_base_will_write(
-    write: Any, tmp_path: Path
+    run: Run, write: Any, tmp_path: Path
 ) -> None:
     rows = [{"instruction": f"第{i}号？", "output": f"{i}" + "，很好" * 60 + "，完" + "毕"} for i in range(60)]
     (tmp_path / "long.jsonl").write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in rows), encoding="utf-8")
-    shown = run(write(data="long.jsonl"), "data.replay=self", "--rows", "1", cwd=tmp_path).stdout
+    shown = run(write(data="long.jsonl"), "data.replay=self", "--rows", "1").stdout
     assert "before training the base writes 256 rows to train (0.25 for each of 57 conversations" in shown
     assert shown.count("很") == 60
     assert "毕" in shown
 
 
 def test_a_gpu_that_is_too_small_is_refused_with_the_keys_to_change(
-    write: Any, big_model: Path, tmp_path: Path
+    run: Run, write: Any, big_model: Path, tmp_path: Path
 ) -> None:
-    result = run(write(model=str(big_model)), "--gpu", "rtx4090", cwd=tmp_path)
-    refused(result, "predicted not to fit rtx4090", "train.precision=4bit", "serve.precision=fp8")
+    result = run(write(model=str(big_model)), "--gpu", "rtx4090")
+    refused(result, "predicted not to fit rtx4090", "train.precision=8bit", "serve.precision=fp8")
     assert "too large" in result.stdout
 
 
-def test_what_would_train_but_not_serve_is_refused(write: Any, big_model: Path, tmp_path: Path) -> None:
+def test_what_would_train_but_not_serve_is_refused(run: Run, write: Any, big_model: Path, tmp_path: Path) -> None:
     recipe = write(model=str(big_model), train={"precision": "4bit"})
-    refused(
-        run(recipe, "--gpu", "rtx4090", cwd=tmp_path), "could not serve the merged model in bf16", "serve.precision=fp8"
-    )
-    served = run(recipe, "serve.precision=fp8", "--gpu", "rtx4090", "--num-gpus", "2", cwd=tmp_path)
+    refused(run(recipe, "--gpu", "rtx4090"), "could not serve the merged model in bf16", "serve.precision=fp8")
+    served = run(recipe, "serve.precision=fp8", "--gpu", "rtx4090", "--num-gpus", "2")
     assert served.returncode == 0, served.stderr
     assert "Memory and time on 2 x rtx4090" in served.stdout
     assert "2 GPUs are predicted to be 1." in served.stdout
 
 
-def test_what_no_precision_can_serve_needs_gguf(write: Any, big_model: Path, tmp_path: Path) -> None:
+def test_what_no_precision_can_serve_needs_gguf(run: Run, write: Any, big_model: Path, tmp_path: Path) -> None:
     recipe = write(model=str(big_model), train={"precision": "4bit"})
-    refused(run(recipe, "--gpu", "t4", cwd=tmp_path), "merge.formats=[vllm,gguf]")
-    allowed = run(recipe, "merge.formats=[vllm,gguf]", "--gpu", "t4", cwd=tmp_path)
+    refused(run(recipe, "--gpu", "t4"), "merge.formats=[vllm,gguf]")
+    allowed = run(recipe, "merge.formats=[vllm,gguf]", "--gpu", "t4")
     assert allowed.returncode == 0, allowed.stderr
     assert "llama.cpp" in allowed.stdout
     # What cannot be served here cannot write here either.
-    writes = run(recipe, "merge.formats=[vllm,gguf]", "data.replay=self", "--gpu", "t4", cwd=tmp_path)
+    writes = run(recipe, "merge.formats=[vllm,gguf]", "data.replay=self", "--gpu", "t4")
     refused(writes, "the base is to write rows itself before training, and t4 cannot serve it", "./general.jsonl")
 
 
 def test_a_k_quant_without_the_quantizer_is_refused(
-    write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     recipe = write(merge={"formats": ["vllm", "gguf"], "gguf_quant": "q5_k_m"})
-    refused(run(recipe, cwd=tmp_path), "GGUF in q5_k_m", "llama-quantize", "install llama.cpp", "q8_0")
+    refused(run(recipe), "GGUF in q5_k_m", "llama-quantize", "install llama.cpp", "q8_0")
     (tmp_path / "llama-quantize").write_text("#!/bin/sh\n")
     (tmp_path / "llama-quantize").chmod(0o755)
-    assert run(recipe, cwd=tmp_path).returncode == 0
+    assert run(recipe).returncode == 0
 
 
-def test_a_tracker_without_its_package_is_refused(write: Any, tmp_path: Path) -> None:
+def test_a_tracker_without_its_package_is_refused(run: Run, write: Any, tmp_path: Path) -> None:
     recipe = write(train={"report_to": ["swanlab"]})
-    refused(run(recipe, cwd=tmp_path), "swanlab needs the package swanlab", "pip install swanlab")
+    refused(run(recipe), "swanlab needs the package swanlab", "pip install swanlab")
 
 
-def test_unknown_gpu(write: Any, tmp_path: Path) -> None:
-    refused(run(write(), "--gpu", "nonsense", cwd=tmp_path), "--gpu nonsense", "h100-80gb", "t4")
+def test_unknown_gpu(run: Run, write: Any, tmp_path: Path) -> None:
+    refused(run(write(), "--gpu", "nonsense"), "--gpu nonsense", "h100-80gb", "t4")
 
 
 def test_a_known_model_is_planned_where_no_hub_can_be_reached(
-    write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     write()  # the rows
-    planned = run(
-        "qwen3-14b-12gb", f"data={tmp_path / 'rows.jsonl'}", f"output_dir={tmp_path}", "--gpu", "RTX 4090", cwd=tmp_path
-    )
+    given = (f"data={tmp_path / 'rows.jsonl'}", f"output_dir={tmp_path}", "--gpu", "RTX 4090")
+    # A process of its own: the hub's library looks once, when it is imported, whether it may ask.
+    planned = subprocess.run([*CLI, "check", "qwen3-14b-12gb", *given], capture_output=True, text=True, check=False)
     assert planned.returncode == 0, planned.stderr
     for part in ("Its shape is known", "Plan for rtx4090", "layouts; --all shows", "planned to train and to be served"):
         assert part in planned.stdout
     assert "✗" not in planned.stdout
 
 
-def test_a_card_that_the_pinned_packages_have_no_code_for_is_refused(write: Any, tmp_path: Path) -> None:
-    refused(run(write(), "--gpu", "v100-32gb", cwd=tmp_path), "compute capability 7.0", "take another card")
+def test_a_card_that_the_pinned_packages_have_no_code_for_is_refused(run: Run, write: Any, tmp_path: Path) -> None:
+    refused(run(write(), "--gpu", "v100-32gb"), "compute capability 7.0", "take another card")
 
 
-def test_missing_data_file(write: Any, tmp_path: Path) -> None:
-    refused(run(write(data="nowhere.jsonl"), cwd=tmp_path), "nowhere.jsonl")
+def test_missing_data_file(run: Run, write: Any, tmp_path: Path) -> None:
+    refused(run(write(data="nowhere.jsonl")), "nowhere.jsonl")
 
 
-def test_empty_dataset(write: Any, tmp_path: Path) -> None:
+def test_empty_dataset(run: Run, write: Any, tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").touch()
-    refused(run(write(data="empty.jsonl"), cwd=tmp_path), "empty.jsonl")
+    refused(run(write(data="empty.jsonl")), "empty.jsonl")
 
 
-def test_misspelt_key(write: Any, tmp_path: Path) -> None:
-    refused(run(write(train={"learning_rat": 1e-4}), cwd=tmp_path), "learning_rat", "learning_rate")
+def test_misspelt_key(run: Run, write: Any, tmp_path: Path) -> None:
+    refused(run(write(train={"learning_rat": 1e-4})), "learning_rat", "learning_rate")
 
 
-def test_missing_recipe(tmp_path: Path) -> None:
-    refused(run(tmp_path / "none.yaml", cwd=tmp_path), "none.yaml")
+def test_missing_recipe(run: Run, tmp_path: Path) -> None:
+    refused(run(tmp_path / "none.yaml"), "none.yaml")
 
 
-def test_model_folder_that_does_not_exist(write: Any, tmp_path: Path) -> None:
-    refused(run(write(model=str(tmp_path / "no-model")), cwd=tmp_path), "no-model")
+def test_model_folder_that_does_not_exist(run: Run, write: Any, tmp_path: Path) -> None:
+    refused(run(write(model=str(tmp_path / "no-model"))), "no-model")

@@ -15,6 +15,7 @@ from configs import pins
 from scripts import environment
 from scripts.verbs import doctor
 from tests.configs.nvidia_smi import A100, V100, fake_smi
+from tests.scripts import forked
 from tests.scripts.conftest import CLI, ROOT
 
 CPU_ONLY = pytest.mark.skipif(pins.made_for() != "cpu", reason="this environment is for a GPU")
@@ -90,18 +91,28 @@ def test_check_refuses_what_could_not_be_trained_here(tmp_path: Path) -> None:
 
 
 @CPU_ONLY
-def test_check_in_an_environment_for_the_cpu_plans_for_the_cpu(tmp_path: Path) -> None:
-    environ = fake_smi(tmp_path, V100) | {"TUNESERVE_CACHE": str(tmp_path / "cache")}
-    done = tuneserve(environ, "check", ROOT / "configs" / "demo.yaml")
+def test_check_in_an_environment_for_the_cpu_plans_for_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"TUNESERVE_CACHE": str(tmp_path / "cache"), "COLUMNS": "200"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", fake_smi(tmp_path, V100)["PATH"])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    done = forked.tuneserve(capfd, "check", ROOT / "configs" / "demo.yaml")
     assert done.returncode == 0, done.stderr
     assert "Tesla V100" in done.stdout
     assert "TUNESERVE_DEVICE=cpu" in done.stdout
     assert "this is the CPU's plan" in done.stdout
 
 
-def test_check_for_another_machine_does_not_look_at_this_ones_driver(tmp_path: Path) -> None:
-    environ = fake_smi(tmp_path, V100) | {"TUNESERVE_CACHE": str(tmp_path / "cache")}
-    done = tuneserve(environ, "check", ROOT / "configs" / "demo.yaml", "--gpu", "t4")
+def test_check_for_another_machine_does_not_look_at_this_ones_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"TUNESERVE_CACHE": str(tmp_path / "cache"), "COLUMNS": "200"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", fake_smi(tmp_path, V100)["PATH"])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    done = forked.tuneserve(capfd, "check", ROOT / "configs" / "demo.yaml", "--gpu", "t4")
     assert done.returncode == 0, done.stderr
     assert "V100" not in done.stdout
 
