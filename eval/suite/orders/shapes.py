@@ -12,10 +12,12 @@ from eval.suite.orders.topics import RECORDS, SEPARATORS, THINGS, Topic
 Shape = Callable[[Draft, Topic], Order]
 
 
-def _text(draft: Draft, topic: Topic) -> str:
-    """A request for a text."""
+def _text(draft: Draft, topic: Topic, long: bool = False) -> str:
+    """A request for a text, in Chinese for one paragraph unless it is long."""
+    size = "一篇" if long else "一段"
+    what = "短文" if long else "话"
     return draft.either(
-        draft.pick([f"请写一段关于{topic.zh}的短文", f"请介绍一下{topic.zh}", f"请以“{topic.zh}”为题写一段话"]),
+        draft.pick([f"请写{size}关于{topic.zh}的短文", f"请介绍一下{topic.zh}", f"请以“{topic.zh}”为题写{size}{what}"]),
         draft.pick(
             [
                 f"Write a short text about {topic.en}",
@@ -71,7 +73,7 @@ def bullets(draft: Draft, topic: Topic) -> Order:
 
 def paragraphs(draft: Draft, topic: Topic) -> Order:
     """Paragraphs with a blank line between them."""
-    order = Order("paragraphs", _text(draft, topic), draft.number(2, 3 + draft.level // 2))
+    order = Order("paragraphs", _text(draft, topic, long=True), draft.number(2, 3 + draft.level // 2))
     order.demand(
         draft.either(
             f"正好{order.count}个自然段，段与段之间空一行",
@@ -162,7 +164,7 @@ def names(draft: Draft, topic: Topic) -> Order:
 
 def titled(draft: Draft, topic: Topic) -> Order:
     """A title in double angle brackets on the first line, then so many sentences."""
-    order = Order("titled", _text(draft, topic), draft.number(2, 5), banned=frozenset({"opening"}))
+    order = Order("titled", _text(draft, topic, long=True), draft.number(2, 5), banned=frozenset({"opening"}))
     order.demand(
         draft.either(
             "第一行只写标题，并用双尖括号括起来，如<<标题>>",
@@ -176,7 +178,7 @@ def titled(draft: Draft, topic: Topic) -> Order:
 def postscript(draft: Draft, topic: Topic) -> Order:
     """A text that closes with a postscript on a line of its own."""
     mark = draft.either(draft.pick(["附言：", "又及：", "备注："]), draft.pick(["P.S.", "P.P.S.", "Note:"]))
-    order = Order("postscript", _text(draft, topic), draft.number(2, 5), banned=frozenset({"closing"}))
+    order = Order("postscript", _text(draft, topic, long=True), draft.number(2, 5), banned=frozenset({"closing"}))
     order.demand(
         draft.either(
             f"最后另起一行，以“{mark}”开头补充一句话",
@@ -234,7 +236,10 @@ def parts(draft: Draft, topic: Topic) -> Order:
     ordinals = draft.either("一二三四五", "12345")
     heads = [label.format(ordinals[k]) for k in range(count)]
     order = Order(
-        "parts", _text(draft, topic), count, banned=frozenset({"opening"} if draft.zh else {"opening", "no_digits"})
+        "parts",
+        _text(draft, topic, long=True),
+        count,
+        banned=frozenset({"opening"} if draft.zh else {"opening", "no_digits"}),
     )
     order.demand(
         draft.either(
