@@ -298,6 +298,7 @@ def _row(seen: RunSummary) -> dict[str, Any]:
         "stage": seen.stage,
         "stage_shown": seen.state in ("working", "failed", "stopped") and bool(seen.stage),
         "verdict": seen.verdict,
+        "reserved": bool(seen.reservations),
         "gain": f"{seen.gain_points:+.1f}" if seen.gain_points is not None else "",
         "kept": f"{seen.kept_percent:.1f} %" if seen.kept_percent is not None else "",
         "size": shown_size(seen.size_bytes),

@@ -41,6 +41,8 @@ class RunSummary:
     """Base model."""
     verdict: str
     """Of the gate: pass, fail, not_enough_evidence; empty without a report."""
+    reservations: int
+    """What speaks against a run that passed."""
     gain_points: float | None
     """Mean change on the targets."""
     kept_percent: float | None
@@ -69,13 +71,25 @@ def summarize(run: RunDir) -> RunSummary:
         manifest = run.read()
     except (TuneserveError, OSError) as error:
         said = error.message if isinstance(error, TuneserveError) else str(error)
-        return RunSummary(name, path, "damaged", "", said, "", "", "", None, None, size, served)
+        return RunSummary(name, path, "damaged", "", said, "", "", "", 0, None, None, size, served)
     state, stage, why = _where(manifest, working=is_held(run))
-    verdict, gain, kept = _scores(run)
+    verdict, reservations, gain, kept = _scores(run)
     if state == "ready" and verdict:
         state = "judged"
     return RunSummary(
-        name, path, state, stage, why, manifest.created, manifest.config.model, verdict, gain, kept, size, served
+        name,
+        path,
+        state,
+        stage,
+        why,
+        manifest.created,
+        manifest.config.model,
+        verdict,
+        reservations,
+        gain,
+        kept,
+        size,
+        served,
     )
 
 
@@ -184,15 +198,16 @@ def _where(manifest: Manifest, working: bool) -> tuple[State, str, str]:
     return ("ready" if "merge" in done else "stopped"), done[-1], ""
 
 
-def _scores(run: RunDir) -> tuple[str, float | None, float | None]:
-    """(verdict, mean gain on targets, share kept) of the run's report."""
+def _scores(run: RunDir) -> tuple[str, int, float | None, float | None]:
+    """(verdict, reservations, mean gain on targets, share kept) of the run's report."""
     try:
         report = json.loads((run.report / "report.json").read_text(encoding="utf-8"))
         gains = [task["delta_points"] for task in report["tasks"] if task["role"] == "target"]
         kept = (report.get("forgetting") or {}).get("retention_percent")
-        return report["gate"]["verdict"], sum(gains) / len(gains) if gains else None, kept
+        gate = report["gate"]
+        return gate["verdict"], len(gate.get("reservations") or ()), sum(gains) / len(gains) if gains else None, kept
     except (OSError, ValueError, KeyError, TypeError):
-        return "", None, None  # none was written, or not by this version: the list goes on without it
+        return "", 0, None, None  # none was written, or not by this version: the list goes on without it
 
 
 def _under(word: object, folder: Path) -> bool:

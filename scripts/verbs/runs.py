@@ -54,7 +54,10 @@ def list_runs(
         table.add_row(
             plain(run.name),
             plain(f"{run.state}: {run.stage}" if run.state in ("working", "stopped", "failed") else run.state),
-            plain(run.verdict.replace("_", " "), _STYLES.get(run.verdict, "")),
+            plain(
+                run.verdict.replace("_", " ") + (", with reservations" if run.reservations else ""),
+                _STYLES.get(run.verdict, ""),
+            ),
             f"{run.gain_points:+.1f}" if run.gain_points is not None else "",
             f"{run.kept_percent:.1f} %" if run.kept_percent is not None else "",
             shown_size(run.size_bytes),

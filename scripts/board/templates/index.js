@@ -6,7 +6,7 @@ function draw(runs) {
     link.href = "/runs/" + encodeURIComponent(run.name);
     name.append(link);
     row.append(name, made("td", data.words["state." + run.state] + (run.stage_shown ? " · " + run.stage : "")),
-      made("td", run.verdict ? data.words["verdict." + run.verdict] : "", run.verdict),
+      made("td", run.verdict ? data.words["verdict." + run.verdict] + (run.reserved ? data.words.reserved : "") : "", run.verdict),
       made("td", run.gain, "figure"), made("td", run.kept, "figure"), made("td", run.size, "figure"),
       made("td", run.served_as.join(", ")));
     return row;

@@ -22,7 +22,7 @@ from tests.serve.fakes import free_port
 from tests.serve.state.test_servers import known
 
 REPORT = {
-    "gate": {"verdict": "pass"},
+    "gate": {"verdict": "pass", "reservations": [{"key": "reservation.fell"}]},
     "tasks": [
         {"role": "target", "delta_points": 30.0},
         {"role": "target", "delta_points": 10.0},
@@ -99,7 +99,7 @@ def test_the_list_and_its_json(make: Callable[..., RunDir], tmp_path: Path, caps
     make("shop")
     assert tuneserve("runs", "--folder", tmp_path / "runs") == 0
     shown = capsys.readouterr().out
-    for word in ("shop", "judged", "pass", "+20.0", "97.5 %", "kB"):
+    for word in ("shop", "judged", "reservations", "+20.0", "97.5 %", "kB"):
         assert word in shown
     assert tuneserve("runs", "--folder", tmp_path / "runs", "--json") == 0
     said = json.loads(capsys.readouterr().out)
