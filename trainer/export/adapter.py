@@ -36,6 +36,7 @@ from trainer.export.gguf import export_gguf
 from trainer.export.int4 import export_4bit
 from trainer.export.int8_fp8 import export_8bit
 from trainer.export.merge import check_sources, merge_adapter, pick_device
+from trainer.export.modelfile import modelfile, own_rows, write_modelfile
 from trainer.export.new_folder import Export, shown_progress
 from trainer.export.tensors import MergedTensors
 
@@ -157,11 +158,22 @@ def _write(adapter: Path, export: Export, fmt: Format, quant: str, device: str, 
     tensors.device = pick_device(device, max(spec.nbytes for spec in tensors.specs()))
     tensors.refuse_unchanged(adapter)
     if fmt == "gguf":
-        export_gguf(tensors, export, export.out.name, quant)
+        result = export_gguf(tensors, export, export.out.name, quant)
+        write_modelfile(export.out, _modelfile(export, result.file.name))
     elif fmt == "int4":
         export_4bit(tensors, export)
     else:
         export_8bit(tensors, export, fmt)
+
+
+def _modelfile(export: Export, gguf_name: str) -> str | None:
+    """The Modelfile of a model whose training rows are not at hand: its template's own default mode."""
+    if export.end_token_id is None:
+        return None  # it has no chat template
+    codec = ChatCodec.load(export.model)
+    thinking = codec.facts.family != "none"
+    rows = own_rows(codec, thinking)
+    return modelfile(export.model, gguf_name, codec, rows, thinking=thinking, system=None)
 
 
 def main(arguments: list[str] | None = None) -> int:

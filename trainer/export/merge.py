@@ -20,12 +20,14 @@ from configs.adapter_scale import check_scale, require_stored
 from configs.console import again, done, skipped
 from configs.errors import ConfigError, TuneserveError
 from configs.fingerprint import files_fingerprint, weights_fingerprint
-from configs.handover import PreparedFacts
+from configs.handover import ParityRow, PreparedFacts, read_rows
 from configs.model_files import weight_files
 from configs.rundir import RunDir
 from configs.schema import RunConfig
+from trainer.data.template import ChatCodec
 from trainer.export.changes import index_weights, plan_merge
 from trainer.export.gguf import export_gguf
+from trainer.export.modelfile import modelfile, write_modelfile
 from trainer.export.new_folder import Export, new_folder, shown_progress
 from trainer.export.safetensors import write_weights
 from trainer.export.side_files import Diff, copy_side_files, side_files, write_generation_config, write_model_config
@@ -141,6 +143,9 @@ def gguf_run(run: RunDir, config: RunConfig, facts: PreparedFacts, force: bool =
         "merged.files": files_fingerprint([run.merged / name for name in side_files(run.merged)]),
         "end_token_id": facts.end_token_id,
         "quant": quant,
+        "thinking": facts.thinking,
+        "system": facts.system,
+        "parity_rows": files_fingerprint([run.data / "parity.jsonl"]),
     }
     if not force and run.changed_since("gguf", inputs) is None:
         skipped("gguf")
@@ -148,6 +153,16 @@ def gguf_run(run: RunDir, config: RunConfig, facts: PreparedFacts, force: bool =
     with run.stage("gguf", inputs, [run.gguf]) as record, shown_progress("gguf") as on_progress:
         export = Export(run.merged, run.gguf, facts.end_token_id, on_progress=on_progress, redo=True)
         result = export_gguf(TensorReader(index_weights(weight_files(run.merged))), export, config.name, quant)
+        rows = read_rows(run.data / "parity.jsonl", ParityRow, "data")
+        text = modelfile(
+            run.merged,
+            result.file.name,
+            ChatCodec.load(run.merged),
+            rows,
+            thinking=facts.thinking,
+            system=facts.system,
+        )
+        write_modelfile(run.gguf, text)
         record.figures = {"file": result.file.name, "size_gb": result.size_gb, "tensors": result.tensors}
     done("gguf", run.read().stages["gguf"].seconds or 0.0, f"{result.file} ({result.size_gb:.2f} GB)")
 
