@@ -619,6 +619,61 @@ class ScaleFacts(HandedOver):
         return any(point.gain > 0 for point in self.points)
 
 
+class Finding(HandedOver):
+    """Something that was found out about a model of another trainer."""
+
+    key: str
+    """Key of its text in `configs/texts`; the text of a fault ends with the next step."""
+    values: dict[str, str | int | float] = {}
+    """What is put into the text."""
+    fault: bool
+    """Whether it makes the verdict `failed`, or is only told."""
+
+
+def fault(key: str, **values: str | int | float) -> Finding:
+    """A finding that makes the verdict `failed`."""
+    return Finding(key=key, values=values, fault=True)
+
+
+def told(key: str, **values: str | int | float) -> Finding:
+    """A finding that is only told."""
+    return Finding(key=key, values=values, fault=False)
+
+
+class RenderingScore(HandedOver):
+    """How likely a model finds the answers of its rows under one way of rendering them."""
+
+    names: list[str]
+    """Every way that gives these ids, and who renders so."""
+    rows: int
+    """Conversations."""
+    nats: float
+    """Mean over them of the answer's log-likelihood in nats, without its end-of-turn token."""
+    likelier: int
+    """Conversations whose answer is likelier under the first of all renderings than under this one."""
+
+
+class ForeignFacts(HandedOver):
+    """What was found out about a model of another trainer before it was served."""
+
+    kind: Literal["adapter", "merged", "merged with adapter"]
+    """What was given."""
+    trainer: str | None
+    """Who made it, where its files tell."""
+    rendering: str
+    """How it was trained to be asked: what parity holds the server to."""
+    renderings: list[RenderingScore]
+    """All that were looked at, the likeliest first; empty where its rows are not known."""
+    end_probability: float | None
+    """Geometric mean of the probability of the end-of-turn token behind the rows' answers; None without rows."""
+    thinking: bool
+    """Thinking mode of the served template that comes nearest to it."""
+    longest_answer: int
+    """Longest answer of the rows, in tokens."""
+    findings: list[Finding]
+    """Faults first."""
+
+
 class Facts(HandedOver):
     """What one part learned and another needs; each part fills in its own field."""
 
@@ -628,6 +683,8 @@ class Facts(HandedOver):
     """The layout that training began under; a resumed training keeps its rows a step and its rate."""
     trained: TrainedFacts | None = None
     """Training's."""
+    foreign: ForeignFacts | None = None
+    """What was found of a model that another trainer made."""
     served: ServedFigures | None = None
     """What the last server of this run was found to be."""
     exported: dict[str, ServedFigures] = {}

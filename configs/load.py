@@ -201,11 +201,19 @@ def _absolute_paths(config: RunConfig, beside: Path) -> RunConfig:
     if data.replay and data.replay.given:
         changes["replay"] = data.replay.model_copy(update={"source": source(data.replay.given)})
     tasks = [t.model_copy(update={"path": resolve_path(t.path, beside)}) if t.path else t for t in config.eval.tasks]
+    train, foreign = config.train, config.foreign
+    if train.continue_from:
+        train = train.model_copy(update={"continue_from": resolve_path(train.continue_from, beside)})
+    if foreign:
+        named = {key: getattr(foreign, key) for key in ("model", "adapter", "template")}
+        foreign = foreign.model_copy(update={k: resolve_path(path, beside) for k, path in named.items() if path})
     return config.model_copy(
         update={
             "model": resolve_path(config.model, beside),
             "output_dir": str(Path(config.output_dir).absolute()),
             "data": data.model_copy(update=changes),
+            "foreign": foreign,
+            "train": train,
             "eval": config.eval.model_copy(update={"tasks": tasks}),
         }
     )

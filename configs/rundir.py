@@ -23,7 +23,7 @@ from configs.console import NOT_DONE, warn
 from configs.errors import ConfigError, TuneserveError
 from configs.files import write_atomically
 from configs.fingerprint import content_hash
-from configs.handover import Facts, Plan, PreparedFacts, ServedFigures, TrainedFacts
+from configs.handover import Facts, ForeignFacts, Plan, PreparedFacts, ServedFigures, TrainedFacts
 from configs.load import dump_config, validate
 from configs.locks import locked
 from configs.manifest import SCHEMA_VERSION, Damaged, Manifest, Output, Stage, read_manifest
@@ -203,6 +203,7 @@ class RunDir:
         prepared: PreparedFacts | None = None,
         planned: Plan | None = None,
         trained: TrainedFacts | None = None,
+        foreign: ForeignFacts | None = None,
         served: ServedFigures | None = None,
         exported: Mapping[str, ServedFigures] | None = None,
         hashes: Mapping[str, str] | None = None,
@@ -216,6 +217,7 @@ class RunDir:
                 prepared=prepared or known.prepared,
                 planned=planned or known.planned,
                 trained=trained or known.trained,
+                foreign=foreign or known.foreign,
                 served=served or known.served,
                 exported={**known.exported, **(exported or {})},
             )

@@ -181,6 +181,8 @@ class TrainConfig(Section):
 
     method: Literal["lora", "full"] = "lora"
     """LoRA, or every weight."""
+    continue_from: str | None = None
+    """Earlier run to go on from: its merged weights take the place of `model`; the gate holds the result to both."""
     precision: Literal["16bit", "8bit", "4bit"] = "16bit"
     """How the base is held in training: bf16 (fp16 where the GPU has no bf16), FP8 (Ada, Hopper and later), or NF4."""
     plan: Literal["auto", "manual"] = "auto"
@@ -383,6 +385,21 @@ class EvalConfig(Section):
     """Refuse to score when more of the requests than this failed for good."""
 
 
+class ForeignConfig(Section):
+    """A model that another trainer made; a run that has one judges it and trains nothing."""
+
+    model: str
+    """Folder or hub id of its merged 16-bit weights, or the folder of its PEFT adapter."""
+    adapter: str | None = None
+    """The adapter that merged weights were made with; they are then proved to be base and adapter."""
+    template: str | None = None
+    """How it was trained to be asked: a trainer's template name or a Jinja file. Found by likelihood otherwise."""
+    thinking: bool | None = None
+    """Thinking mode of the training; by default on where most rows hold reasoning."""
+    rows_known: bool = True
+    """Whether `data.sources` are the rows it was trained on; otherwise they are no evidence of how it was trained."""
+
+
 class RunConfig(Section):
     """A whole run: data, training, merge, server, evaluation."""
 
@@ -402,6 +419,8 @@ class RunConfig(Section):
     """Thinking mode that is trained, and that the server then uses by default."""
     data: DataConfig
     """What is learned."""
+    foreign: ForeignConfig | None = None
+    """A model of another trainer, judged in place of training one; written by `tuneserve judge`."""
     lora: LoraConfig = LoraConfig()
     """The adapter."""
     train: TrainConfig = TrainConfig()

@@ -27,6 +27,7 @@ from scripts.verbs import (
     doctor,
     evaluate,
     init,
+    judge,
     merge,
     run,
     runs,
@@ -82,6 +83,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("chat")(chat.chat)
 app.command("run")(run.run)
+app.command("judge")(judge.judge)
 app.add_typer(runs.app, name="runs")
 app.add_typer(board.app, name="board")
 app.command("bench", context_settings=PASS_THROUGH)(bench.bench)

@@ -1,4 +1,4 @@
-"""One stage of a run, in a process of its own: `python -m trainer data|train|merge RUN [--force] [--debug]`."""
+"""One stage of a run, in a process of its own: `python -m trainer data|train|foreign|merge RUN [--force] [--debug]`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trainer.terminal import chatter_to
 def main(arguments: list[str] | None = None) -> int:
     """Runs the stage and returns the exit code; errors of the user's go to stderr without a traceback."""
     parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
-    parser.add_argument("stage", choices=["data", "train", "merge"])
+    parser.add_argument("stage", choices=list(_STAGES))
     parser.add_argument("run", help="the run directory")
     parser.add_argument("--force", action="store_true", help="do it again although nothing changed")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
@@ -88,6 +88,20 @@ def _recorded(figures: TrainFigures) -> str:
     return f", {figures.recorded.share:.0%} of the passes recorded{f' (recording failed: {why})' if why else ''}"
 
 
+def _foreign(run: RunDir, config: RunConfig, force: bool) -> None:
+    environment.settle(cache_root())
+    with chatter_to(run.logs / "tune.log"):
+        from trainer.foreign.stage import foreign_stage
+
+        facts = foreign_stage(run, config, force=force)
+    if facts is None:
+        skipped("foreign")
+        return
+    faults = sum(finding.fault for finding in facts.findings)
+    found = f"{faults} fault{'' if faults == 1 else 's'} found before serving"
+    done("foreign", _seconds(run, "foreign"), f"{facts.kind}; asked as {facts.rendering}; {found}")
+
+
 def _merge(run: RunDir, config: RunConfig, force: bool) -> None:
     environment.settle(cache_root())
     with chatter_to(run.logs / "tune.log"):
@@ -100,7 +114,7 @@ def _seconds(run: RunDir, stage: str) -> float:
     return run.read().stages[stage].seconds or 0.0
 
 
-_STAGES = {"data": _data, "train": _train, "merge": _merge}
+_STAGES = {"data": _data, "train": _train, "foreign": _foreign, "merge": _merge}
 
 if __name__ == "__main__":
     end_with_parent()

@@ -25,11 +25,11 @@ from configs.console import console, guarded, note, tables, warn
 from configs.errors import ConfigError, TuneserveError
 from configs.gpus import Device, device_at_hand, named_gpu
 from configs.handover import Plan
-from configs.hub import resolve_model
 from configs.known_shapes import known_config
 from configs.load import load_config
 from configs.model_shape import ModelShape, UnknownShape
 from configs.pins import cuda_version
+from configs.predecessor import trained_base
 from configs.schema import RunConfig
 from configs.serving_memory import served_precision
 from trainer import environment
@@ -82,7 +82,7 @@ def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = Fals
         device = named_gpu(gpu_name)
         _refuse_too_old(device)
     try:
-        model = resolve_model(config.model, config.hub, config.offline, weights=False)
+        model = trained_base(config, weights=False)
     except ConfigError:
         raise
     except TuneserveError as unreachable:

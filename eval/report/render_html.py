@@ -90,6 +90,7 @@ class _Page(Rows):
             "gained": self.forest(charts.forest(comparison.targets)),
             "forgotten": self.forest(charts.forest(_retained(comparison), comparison.gate.margin_points)),
             "facts": self.facts(),
+            "renderings": self.renderings(),
             "tasks": self.tasks(),
             "retention": self.retention(),
             "meanings": self.meanings(),

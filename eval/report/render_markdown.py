@@ -28,7 +28,16 @@ def render_markdown(comparison: Comparison, words: ReportWords = ENGLISH) -> str
     if found := scale_facts(comparison.facts):
         lines += _table(scale_table(found, words))
         lines += [scale_sentence(found, words), "", scale_lead(found, words), ""]
-    for table in (rows.tasks(), rows.retention(), rows.gate(), rows.behaviour(), rows.judged(), rows.others()):
+    shown = (
+        rows.renderings(),
+        rows.tasks(),
+        rows.retention(),
+        rows.gate(),
+        rows.behaviour(),
+        rows.judged(),
+        rows.others(),
+    )
+    for table in shown:
         if table is not None:
             lines += _table(table)
     lines += [looks, ""] if (looks := rows.looks()) else []

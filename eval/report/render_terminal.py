@@ -34,7 +34,7 @@ def print_comparison(comparison: Comparison, console: Console, words: ReportWord
     body += [plain(note, style="yellow") for note in rows.notes()]
     heading = plain(title, style=f"bold {style}")
     console.print(Panel(Group(*body), title=heading, title_align="left", border_style=style))
-    for table in (rows.tasks(), rows.retention(), rows.gate(), rows.judged()):
+    for table in (rows.renderings(), rows.tasks(), rows.retention(), rows.gate(), rows.judged()):
         if table is not None:
             _print(table, console)
     if found := scale_facts(comparison.facts):

@@ -287,7 +287,25 @@ class Rows:
         shifts = [item.noise.shift_points for item in self.comparison.groups or self.comparison.tasks if item.noise]
         state = "unmeasured" if not shifts else "most" if max(shifts) else "none"
         noise = self.words.say(f"fact.noise.{state}", shift=max(shifts, default=0.0))
-        return (*found, Fact(self.words.say("fact.noise"), noise, None))
+        found.append(Fact(self.words.say("fact.noise"), noise, None))
+        foreign = self.comparison.facts.get("foreign") or {}
+        told = [seen for seen in foreign.get("findings", ()) if not seen["fault"]]
+        return (
+            *found,
+            *(Fact(self.words.say("fact.found"), self.words.say(s["key"], **s["values"]), None) for s in told),
+        )
+
+    def renderings(self) -> Table | None:
+        """How likely a model of another trainer finds its answers, by the rendering; None for a run of our own."""
+        foreign = self.comparison.facts.get("foreign") or {}
+        rows = tuple(
+            ("; ".join(seen["names"]), f"{seen['rows']:,}", f"{seen['nats']:.2f}", f"{seen['likelier']:,}")
+            for seen in foreign.get("renderings", ())
+        )
+        if not rows:
+            return None
+        titles = self._titles(["rendering", "n", "nats", "likelier"])
+        return Table(self.words.say("renderings"), titles, rows, ("flat",) * len(rows))
 
     def training(self) -> tuple[tuple[str, str], ...]:
         """How the tuned model was trained: names and values; empty where nothing is known of it."""

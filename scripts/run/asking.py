@@ -78,7 +78,12 @@ def _can_answer(base: Path) -> bool:
 
 
 def run_settings(config: RunConfig, family: Family) -> Settings:
-    """How base and tuned are asked: the run's sampling, and the thinking mode that was trained."""
+    """How base and tuned are asked: the run's sampling, and the thinking mode that was trained.
+
+    A model of another trainer may have another template than its base; both are asked in one mode all the same.
+    """
+    if config.foreign is not None:
+        return _settings(config, config.thinking)
     return _settings(config, {"switchable": config.thinking, "always": True}.get(family))
 
 

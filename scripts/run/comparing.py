@@ -19,11 +19,13 @@ from eval.compare.baseline import require_baseline
 from eval.compare.blocks import read_looks
 from eval.compare.compare import Results, compare_several
 from eval.compare.comparison import Comparison
+from eval.compare.faults import with_faults
 from eval.compare.judge import Judgement, ask_judge, can_be_judged
 from eval.compare.logprobs import read_drift, record_logprobs
 from eval.compare.own_answers import read_own_answers
 from scripts.run.asking import ask, ask_in_blocks, endpoints_settings, recipe_tasks
 from scripts.run.facts import base_repeat, compare_run, report_facts, run_drift, run_facts
+from scripts.run.faults import faults
 
 JUDGE_KEY = "TUNESERVE_JUDGE_API_KEY"
 """Environment variable that holds the judge's API key."""
@@ -86,19 +88,18 @@ def compare_runs(runs: Sequence[tuple[RunDir, RunConfig]], judge: Endpoint | Non
     if twice:
         raise ConfigError(f"two runs are served as {twice[0]!r}", "give each run a `name` of its own")
     named = {name: (run, one) for name, (run, one) in zip(names, runs, strict=True)}
-    return list(
-        compare_several(
-            read_results(first.eval / "base"),
-            {name: read_results(run.eval / "tuned") for name, (run, _) in named.items()},
-            config.eval.gate,
-            base_repeat=base_repeat(first, config),
-            drift={name: moved for name, (run, one) in named.items() if (moved := run_drift(run, one))},
-            facts={name: run_facts(run) for name, (run, _) in named.items()},
-            judgements=dict(zip(names, judgements, strict=True)),
-            looks={name: read_looks(run.eval / "tuned") for name, (run, _) in named.items()},
-            own_answers={name: read_own_answers(run.eval / "tuned") for name, (run, _) in named.items()},
-        )
+    compared = compare_several(
+        read_results(first.eval / "base"),
+        {name: read_results(run.eval / "tuned") for name, (run, _) in named.items()},
+        config.eval.gate,
+        base_repeat=base_repeat(first, config),
+        drift={name: moved for name, (run, one) in named.items() if (moved := run_drift(run, one))},
+        facts={name: run_facts(run) for name, (run, _) in named.items()},
+        judgements=dict(zip(names, judgements, strict=True)),
+        looks={name: read_looks(run.eval / "tuned") for name, (run, _) in named.items()},
+        own_answers={name: read_own_answers(run.eval / "tuned") for name, (run, _) in named.items()},
     )
+    return [with_faults(one, faults(run.read())) for one, (run, _) in zip(compared, named.values(), strict=True)]
 
 
 def compare_endpoints(

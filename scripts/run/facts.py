@@ -17,12 +17,14 @@ from eval.ask.results import TaskResult, read_results
 from eval.compare.blocks import read_looks
 from eval.compare.compare import compare
 from eval.compare.comparison import Comparison, Drift
+from eval.compare.faults import with_faults
 from eval.compare.judge import Judgement
 from eval.compare.logprobs import read_drift
 from eval.compare.own_answers import read_own_answers
 from eval.compare.votes import read_votes, tally
 from eval.metrics.rouge import jieba_version
 from eval.report.selfmade import selfmade_report
+from scripts.run.faults import faults
 from serve.launch.target import base_name
 
 
@@ -42,25 +44,29 @@ def run_facts(run: RunDir) -> dict[str, Any]:
     checks = served.model_dump(mode="json") if served else dict.fromkeys(ServedFigures.model_fields)
     loss = run.report / "loss.png"
     counted = tally(read_votes(run.path / "votes" / "votes.jsonl"))
+    again = ("judge", run.path) if manifest.config.foreign else ("run", run.config_file)
     facts = {
         "vote": counted.as_json() if counted else None,
         "loss_png": base64.b64encode(loss.read_bytes()).decode() if loss.is_file() else None,
         **checks,
         **({"selfmade": made.model_dump(mode="json")} if made else {}),
+        "foreign": manifest.facts.foreign.model_dump(mode="json") if manifest.facts.foreign else None,
         "training": trained.model_dump(mode="json") if trained else {},
         "recipe": manifest.config.model_dump(mode="json"),
         "versions": manifest.versions,
         "scale": run.scale(),
         **({"scaled": scaled.model_dump(mode="json")} if scaled else {}),
         "hashes": manifest.hashes,
-        "command": shell("tuneserve", "run", run.config_file),
+        "command": shell("tuneserve", "judge", run.path)
+        if manifest.config.foreign
+        else shell("tuneserve", "run", run.config_file),
     }
     return report_facts(facts)
 
 
 def compare_run(run: RunDir, config: RunConfig, judgements: Sequence[Judgement] = ()) -> Comparison:
-    """Base against tuned, from what is on disk, gated as the config says."""
-    return compare(
+    """Base against tuned, from what is on disk, gated as the config says; with any fault of the model it fails."""
+    compared = compare(
         read_results(run.eval / "base"),
         read_results(run.eval / "tuned"),
         config.eval.gate,
@@ -72,6 +78,7 @@ def compare_run(run: RunDir, config: RunConfig, judgements: Sequence[Judgement] 
         looks=read_looks(run.eval / "tuned"),
         own_answers=read_own_answers(run.eval / "tuned"),
     )
+    return with_faults(compared, faults(run.read()))
 
 
 def base_repeat(run: RunDir, config: RunConfig) -> dict[str, TaskResult] | None:

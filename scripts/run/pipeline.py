@@ -141,7 +141,7 @@ def base_to_ask(run: RunDir, config: RunConfig, tasks: list[Task]) -> str | None
         skipped("base")
         return None
     folders = _base_folders(run, config)
-    sibling = _same_answers(run, inputs, folders)
+    sibling = same_answers(run, inputs, folders)
     if sibling is None:
         return why
     for folder in folders:
@@ -168,7 +168,7 @@ def ask_base(run: RunDir, config: RunConfig, tasks: list[Task], server: OnDemand
         up = server.up(shows=shows)
         record.figures["ready_s"] = up.ready_s
         for folder in folders:
-            results = _ask(up, folder, run, config, tasks, None, shows=shows)
+            results = ask_at(up, folder, run, config, tasks, None, shows=shows)
             require_baseline(results, f"the base {base_folder(run, config)}")
             record.figures[folder.name] = _scores(results)
 
@@ -191,7 +191,8 @@ def evaluate_tuned(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool
         The server that was left up; None without `keep`, and where the stage was skipped.
 
     Raises:
-        TuneserveError: what is served is not what was trained (parity or proof failed).
+        TuneserveError: what is served is not what was trained (parity or proof failed). A model of another trainer is
+            asked all the same: that is what its users would meet, and its verdict says what failed.
     """
     inputs = tuned_inputs(run, config, tasks)
     why = run.changed_since("tuned", inputs)
@@ -213,8 +214,9 @@ def evaluate_tuned(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool
             record.figures.update(checks.figures().model_dump(mode="json"))
             for passed, name, sentence in checks.lines():
                 note(f"{name:<9} {sentence}", passed)
-            checks.require()
-            results = _ask(server, folder, run, config, tasks, read_results(run.eval / "base"))
+            if config.foreign is None:
+                checks.require()
+            results = ask_at(server, folder, run, config, tasks, read_results(run.eval / "base"))
             record.figures["tuned"] = _scores(results)
     except BaseException:
         if server is not None:
@@ -235,7 +237,8 @@ def report(run: RunDir, config: RunConfig, words: ReportWords) -> Comparison:
         comparison = compare_run(run, config)
         files = write_reports([comparison], run.report, words)
         record.figures = {"verdict": comparison.gate.verdict, "exit_code": comparison.gate.exit_code}
-    write_model_card(run)
+    if config.foreign is None:
+        write_model_card(run)
     console.print()
     print_comparison(comparison, tables, words)
     _stage_line(run, "report", str(_near(files["report.html"])))
@@ -244,7 +247,7 @@ def report(run: RunDir, config: RunConfig, words: ReportWords) -> Comparison:
     return comparison
 
 
-def _ask(
+def ask_at(
     server: VllmServer,
     folder: Path,
     run: RunDir,
@@ -296,10 +299,14 @@ def _keep_what_holds(run: RunDir, stage: str, inputs: Inputs, folders: list[Path
 
 def base_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
     """What the base's answers depend on."""
-    base = base_folder(run, config)
+    return asked_inputs(base_folder(run, config), config, tasks)
+
+
+def asked_inputs(model: Path, config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
+    """What the answers of a model that nothing was trained into depend on."""
     return {
-        "base_weights": weights_fingerprint(base),
-        "base_files": _files_beside(base),
+        "base_weights": weights_fingerprint(model),
+        "base_files": _files_beside(model),
         **_eval_inputs(config, tasks),
     }
 
@@ -330,7 +337,7 @@ def _eval_inputs(config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
     }
 
 
-def _same_answers(run: RunDir, inputs: Inputs, folders: list[Path]) -> RunDir | None:
+def same_answers(run: RunDir, inputs: Inputs, folders: list[Path]) -> RunDir | None:
     """Another run beside this one whose base gave these answers already."""
     for manifest in sorted(run.path.parent.glob("*/run.json")):
         other = RunDir(manifest.parent)

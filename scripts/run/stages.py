@@ -24,7 +24,7 @@ class StageFailed(SystemExit):
 
 
 def run_stage(
-    stage: Literal["data", "train", "merge"],
+    stage: Literal["data", "train", "foreign", "merge"],
     run: RunDir,
     *options: str,
     environment: Mapping[str, str] = MappingProxyType({}),

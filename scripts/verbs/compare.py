@@ -61,8 +61,9 @@ def compare(
     from eval.report.words import ReportWords
     from eval.report.write import write_reports
     from scripts.run.comparing import compare_endpoints, compare_runs, endpoints, judge_endpoint
+    from scripts.run.continuing import report_origin, worst_exit_code
 
-    words = ReportWords.chosen(lang)
+    words, continued = ReportWords.chosen(lang), []
     judge = judge_endpoint(judge_url, judge_model)
     # A folder may be called anything: only what is none can be an override.
     overrides = [word for word in what or [] if "=" in word and not Path(word).exists()]
@@ -78,6 +79,7 @@ def compare(
             for run, config in configured:
                 _ask_run(run, config)
         comparisons = compare_runs(configured, judge)
+        continued = configured
         folder = out or (runs[0].report if len(runs) == 1 else Path("comparison"))
     elif base_url and not runs:
         folder = out or Path("comparison")
@@ -97,7 +99,7 @@ def compare(
     files = write_reports(comparisons, folder, words)
     print_runs(comparisons, tables, words)
     console.print(f"\nreport: {files['report.html']}")
-    code = max((c.gate.exit_code for c in comparisons), default=EXIT_OK)
+    code = worst_exit_code(*comparisons, *(report_origin(run, config, words) for run, config in continued))
     raise typer.Exit(code if gate else EXIT_OK)
 
 
@@ -105,9 +107,11 @@ def _ask_run(run: RunDir, config: RunConfig) -> None:
     """Asks what was not asked yet; up-to-date answers stay."""
     from scripts.run import pipeline
     from scripts.run.asking import run_tasks
+    from scripts.run.continuing import evaluate_origin
 
     with run.exclusively():
         tasks = run_tasks(run, config)
+        evaluate_origin(run, config, tasks)
         if pipeline.base_to_ask(run, config, tasks) is None:
             pipeline.evaluate_tuned(run, config, tasks, keep=False)
             return

@@ -33,7 +33,7 @@ def run(
     resolved = load_config(config, overrides or [])
     require_alone()
     from eval.report.words import ReportWords
-    from scripts.run import pipeline
+    from scripts.run import continuing, pipeline
     from scripts.run.asking import run_tasks
     from scripts.run.selfmade import make_selfmade
     from serve.launch.command import check_device, installed_device
@@ -53,9 +53,11 @@ def run(
             make_selfmade(run_dir, resolved, base)
             pipeline.train_and_ask_base(run_dir, resolved, tasks, base, force)
         pipeline.scale_and_merge(run_dir)
+        continuing.evaluate_origin(run_dir, resolved, tasks)
         server = pipeline.evaluate(run_dir, resolved, tasks, keep=serve)
         try:
             comparison = pipeline.report(run_dir, resolved, words)
+            code = continuing.worst_exit_code(comparison, continuing.report_origin(run_dir, resolved, words))
         except BaseException:
             if server is not None:
                 server.stop()
@@ -67,4 +69,4 @@ def run(
         (serve_detached if detach else serve_foreground)(prepare(run_dir.path), console)
     else:
         (detach_running if detach else keep_running)(prepare(run_dir.path, check=False), server, console)
-    raise typer.Exit(comparison.gate.exit_code if gate else EXIT_OK)
+    raise typer.Exit(code if gate else EXIT_OK)

@@ -16,6 +16,7 @@ from configs.hub import resolve_model
 from configs.manifest import Manifest
 from configs.model_files import check_model_folder, read_json, safetensors_shapes
 from configs.names import model_name_from, require_model_name
+from configs.predecessor import trained_base
 from configs.rundir import RunDir
 from configs.schema import LINEAR_LAYERS, RunConfig
 from serve.launch.template import template_traits
@@ -209,7 +210,17 @@ def base_folder(run: RunDir, config: RunConfig) -> Path:
     known = run.read().facts.prepared
     if known and known.base_model.is_dir():
         return known.base_model
-    return resolve_model(config.model, config.hub, config.offline)
+    return trained_base(config)
+
+
+def origin_name(config: RunConfig) -> str:
+    """Model name of what the earlier run of a run that goes on from one was trained on."""
+    return f"{config.served_name}-origin"
+
+
+def origin_target(run: RunDir, config: RunConfig) -> Target:
+    """That model, in the thinking mode of the run."""
+    return _target(run, resolve_model(config.model, config.hub, config.offline), (origin_name(config),))
 
 
 def run_adapter(name: str, run: RunDir) -> Adapter:
@@ -256,7 +267,7 @@ def _target(run: RunDir, weights: Path, names: tuple[str, ...], adapters: tuple[
         weights=weights,
         names=names,
         adapters=adapters,
-        family=manifest.facts.prepared.family if manifest.facts.prepared else traits.family,
+        family=traits.family,
         thinking=manifest.thinking,
         tool_parser=traits.tool_parser,
         system=_system(manifest),

@@ -25,9 +25,10 @@ from filelock import FileLock
 from configs import handover
 from configs.cache_folder import cache_root
 from configs.console import again, warn
+from configs.errors import ConfigError
 from configs.fingerprint import files_fingerprint
 from configs.handover import HeldoutRow, ParityRow, PreparedFacts, write_rows
-from configs.hub import resolve_model
+from configs.predecessor import trained_base
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from configs.tables import CODE as CODE_OF_TABLES
@@ -92,7 +93,9 @@ def data_stage(
     run: RunDir, config: RunConfig, *, force: bool = False, progress: Progress | None = None
 ) -> DataReport | None:
     """Fills RUN/data and the manifest's facts about the data; None when nothing changed since the last time."""
-    model = resolve_model(config.model, config.hub, config.offline, weights=False)
+    if config.foreign is not None:
+        raise ConfigError(f"{run.path}: judges a model and trains none", f"tuneserve judge {run.path}")
+    model = trained_base(config, weights=False)
     warning = check_architecture(model)
     trained = run.read().stages.get("train")
     if trained is None or trained.state != "done":
@@ -100,8 +103,8 @@ def data_stage(
         check_needs(config)
         check_model_needs(config, model)
     # Only now the weights, which take long to download.
-    model = resolve_model(config.model, config.hub, config.offline)
-    inputs = data_inputs(config, model)
+    model = trained_base(config)
+    inputs = data_inputs(config, model) | {"base_model": str(model)}
     why = run.changed_since("data", inputs)
     if why is None and not force:
         return None
@@ -111,9 +114,7 @@ def data_stage(
         warn(warning)
     with run.stage("data", inputs, outputs) as record:
         prepared = prepare(config, model, progress)
-        run.data.mkdir(exist_ok=True)
-        for name in FILES:
-            _replace(prepared.folder / name, run.data / name)
+        put_in_place(prepared, run.data)
         report = prepared.report
         if warning := thinking_warning(report, config.thinking):
             warn(warning)
@@ -279,6 +280,13 @@ def _sources_fingerprint(config: RunConfig) -> str:
     sources = [*data.sources, *(one for one in (data.heldout, general) if one)]
     found = [fingerprint(source, hub=config.hub, offline=config.offline) for source in sources]
     return hashlib.sha256("".join(found).encode()).hexdigest()
+
+
+def put_in_place(prepared: Prepared, folder: Path) -> None:
+    """Copies prepared data to where a run keeps them."""
+    folder.mkdir(exist_ok=True)
+    for name in FILES:
+        _replace(prepared.folder / name, folder / name)
 
 
 def _replace(source: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ from configs.adapter_weights import ADAPTER_WEIGHTS
 from configs.errors import ConfigError, TuneserveError, first_line
 from configs.model_files import read_json, read_model_config, safetensors_shapes, text_config, weight_files
 
-_TOKENIZER_FILES = (
+TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "merges.txt", "tokenizer.model",
 )  # fmt: skip
@@ -35,7 +35,7 @@ def new_tokens(adapter: Path, base: Path) -> list[str]:
         ConfigError: the adapter's tokenizer is another one, its new tokens have no rows in the base, or it is not all
             there.
     """
-    own, known = _tokens(adapter), _tokens(base)
+    own, known = tokens_of(adapter), tokens_of(base)
     if not own or not known:
         return []
     moved = next((token for token, place in own.items() if token in known and known[token] != place), None)
@@ -70,19 +70,23 @@ def new_tokens(adapter: Path, base: Path) -> list[str]:
 
 @contextmanager
 def with_tokenizer_of(adapter: Path, base: Path) -> Iterator[Path]:
-    """For the time of the block, the base's folder as links, with the adapter's tokenizer and the base's template."""
+    """For the time of the block, a folder as `link_with_tokenizer_of` makes it."""
     with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        for file in base.iterdir():
-            (folder / file.name).symlink_to(file.resolve())
-        for name in _TOKENIZER_FILES:
-            (folder / name).unlink(missing_ok=True)
-            if (adapter / name).is_file():
-                shutil.copyfile(adapter / name, folder / name)
-        template = template_of(base)
-        if template is not None and not (folder / "chat_template.jinja").exists():
-            (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
-        yield folder
+        link_with_tokenizer_of(adapter, base, Path(made))
+        yield Path(made)
+
+
+def link_with_tokenizer_of(adapter: Path, base: Path, folder: Path) -> None:
+    """Fills an empty folder with the base's files as links, the adapter's tokenizer and the base's template."""
+    for file in base.iterdir():
+        (folder / file.name).symlink_to(file.resolve())
+    for name in TOKENIZER_FILES:
+        (folder / name).unlink(missing_ok=True)
+        if (adapter / name).is_file():
+            shutil.copyfile(adapter / name, folder / name)
+    template = template_of(base)
+    if template is not None and not (folder / "chat_template.jinja").exists():
+        (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
 
 
 def tokens_note(adapter: Path, fresh: list[str]) -> str:
@@ -95,25 +99,40 @@ def tokens_note(adapter: Path, fresh: list[str]) -> str:
 
 def template_note(adapter: Path, base: Path) -> str | None:
     """Says that an adapter has a chat template that renders otherwise than the base's; None where it does not."""
-    from transformers import AutoTokenizer
-
-    own, copied = template_of(adapter), template_of(base)
-    if own is None or own == copied:
-        return None
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(base), local_files_only=True)
+        if template_difference(adapter, base) is None:
+            return None
     except (OSError, ValueError) as error:
         return f"the adapter's chat template could not be compared with the base's: {first_line(error)}"
+    return (
+        f"the chat template of {adapter} differs from the base's template, and the base's is the one that was copied; "
+        "if the training used its own, serve with `-- --chat-template FILE`"
+    )
+
+
+def template_difference(folder: Path, base: Path) -> tuple[str, str] | None:
+    """The first conversation that a folder's chat template renders otherwise than the base's: what each makes of it.
+
+    None where they render alike, or the folder has none.
+
+    Raises:
+        OSError, ValueError: the base's tokenizer cannot be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    own, copied = template_of(folder), template_of(base)
+    if own is None or own == copied:
+        return None
+    tokenizer = AutoTokenizer.from_pretrained(str(base), local_files_only=True)
     for messages in _CONVERSATIONS:
         for options in ({}, {"enable_thinking": False}, {"enable_thinking": True}, {"tools": [_TOOL]}):
             for opens in (True, False):
-                if _rendered(tokenizer, own, messages, opens, options) != _rendered(
-                    tokenizer, copied, messages, opens, options
-                ):
-                    return (
-                        f"the chat template of {adapter} differs from the base's template, and the base's is the one "
-                        "that was copied; if the training used its own, serve with `-- --chat-template FILE`"
-                    )
+                pair = (
+                    _rendered(tokenizer, own, messages, opens, options),
+                    _rendered(tokenizer, copied, messages, opens, options),
+                )
+                if pair[0] != pair[1]:
+                    return pair
     return None
 
 
@@ -150,7 +169,7 @@ def template_of(folder: Path) -> str | None:
     return None
 
 
-def _tokens(folder: Path) -> dict[str, int]:
+def tokens_of(folder: Path) -> dict[str, int]:
     """Every token that a folder's files name, and its id."""
     spec = read_json(folder / "tokenizer.json")
     vocabulary = spec.get("model", {}).get("vocab", {})

@@ -16,9 +16,6 @@ from configs.handover import ProofAnswer, ProofRow
 def answer_logprobs(model: Any, rows: Sequence[ProofAnswer], scale: float = 1.0) -> list[float]:
     """Sum of the answer tokens' log-probabilities (nats) of each row, its end-of-turn token included.
 
-    One row at a time and unpadded, which is what a server computes; the softmax in fp32. Not under `inference_mode`:
-    what a model caches there could not be trained through afterwards.
-
     Args:
         model: with its adapter, or without one where `scale` is 1.
         rows: whose answers are scored.
@@ -26,16 +23,28 @@ def answer_logprobs(model: Any, rows: Sequence[ProofAnswer], scale: float = 1.0)
     """
     was_training = model.training
     model.eval()
-    scores = []
     with _counting(model, scale):
-        for row in rows:
-            ids = torch.tensor([row.input_ids], device=model.device)
-            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0]
-            start = row.answer_start
-            logprobs = torch.log_softmax(logits[start - 1 : -1].float(), dim=-1)
-            scores.append(logprobs.gather(1, ids[0, start:, None]).sum().item())
+        scores = [of_answer(row, log_softmax_of_answer(model, row)).sum().item() for row in rows]
     model.train(was_training)
     return scores
+
+
+@torch.no_grad()
+def log_softmax_of_answer(model: Any, row: ProofAnswer) -> torch.Tensor:
+    """Log-probabilities of every token at each place of the answer: (tokens of the answer, vocabulary), in fp32.
+
+    One row at a time and unpadded, which is what a server computes. Not under `inference_mode`: what a model caches
+    there could not be trained through afterwards.
+    """
+    ids = torch.tensor([row.input_ids], device=model.device)
+    logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0]
+    return torch.log_softmax(logits[row.answer_start - 1 : -1].float(), dim=-1)
+
+
+def of_answer(row: ProofAnswer, log_softmax: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities of the answer's own tokens, (tokens of the answer,)."""
+    answer = torch.tensor(row.input_ids[row.answer_start :], device=log_softmax.device)
+    return log_softmax.gather(1, answer[:, None])[:, 0]
 
 
 def _counting(model: Any, scale: float) -> AbstractContextManager[Any]:

@@ -1,0 +1,53 @@
+"""`train.continue_from`: the earlier run whose merged weights a run goes on from, in the place of `model`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from configs.errors import ConfigError
+from configs.hub import resolve_model
+from configs.rundir import RunDir
+from configs.schema import RunConfig
+
+
+def predecessor(config: RunConfig) -> RunDir | None:
+    """The run that a recipe goes on from; None where it starts from its model.
+
+    Raises:
+        ConfigError: it is this run itself or of another model, or its merged weights are missing or changed.
+    """
+    if config.train.continue_from is None:
+        return None
+    before = RunDir.open(config.train.continue_from)
+    if before.path == (Path(config.output_dir) / config.name).resolve():
+        raise ConfigError(f"train.continue_from: {before.path} is this run itself", "give this run another `name`")
+    trained = before.config()
+    if trained.model != config.model:
+        raise ConfigError(
+            f"train.continue_from: {before.path} was trained on {trained.model}, `model` is {config.model}",
+            f"set model={trained.model}: the result is held to it, too",
+        )
+    if not (before.merged / "config.json").is_file():
+        raise ConfigError(
+            f"train.continue_from: {before.path}: no merged weights in it", f"tuneserve merge {before.path}"
+        )
+    if damage := next(before.changed_outputs("merge", contents=False), None):
+        raise ConfigError(
+            f"train.continue_from: {before.path}: {' '.join(damage)}", f"merge again: tuneserve merge {before.path}"
+        )
+    return before
+
+
+def trained_base(config: RunConfig, *, weights: bool = True) -> Path:
+    """The folder that training starts from: a predecessor's merged weights, else the model.
+
+    Args:
+        weights: whether the weights of a hub's model are needed, too, or its small files alone.
+
+    Raises:
+        ConfigError, TuneserveError: as of `predecessor` and `resolve_model`.
+    """
+    before = predecessor(config)
+    if before is not None:
+        return before.merged.resolve()
+    return resolve_model(config.model, config.hub, config.offline, weights=weights)

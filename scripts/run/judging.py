@@ -1,0 +1,116 @@
+"""What `tuneserve judge` does: a run whose training was someone else's, served, held to its rows and to its base."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from configs import pins
+from configs.errors import ConfigError
+from configs.files import write_jsonl
+from configs.load import apply_override, load_config, validate
+from configs.names import file_name_from
+from configs.rundir import RunDir
+from configs.schema import RunConfig
+from configs.yaml_text import KeyPath
+from eval.compare.comparison import Comparison
+from eval.report.words import ReportWords
+from eval.tasks import builtin
+from scripts.run import pipeline
+from scripts.run.asking import run_tasks
+from scripts.run.stages import run_stage
+
+GENERAL = "general.jsonl"
+"""Questions of the built-in suite with their answers, in the place of rows that are not known."""
+_TEXT_KINDS = ("qa", "summary", "number", "exact")
+_ROOM = 1.25
+"""Room for an answer, over the longest of the rows."""
+
+
+def judge_recipe(
+    model: str,
+    base: str,
+    *,
+    data: Sequence[str] = (),
+    heldout: str | None = None,
+    adapter: str | None = None,
+    template: str | None = None,
+    thinking: bool | None = None,
+    name: str | None = None,
+    overrides: Sequence[str] = (),
+) -> RunConfig:
+    """The recipe of a judgement: every key of a run that means something without training can be overridden.
+
+    Raises:
+        ConfigError: a key or a value is wrong.
+    """
+    foreign = {"model": model, "adapter": adapter, "template": template, "thinking": thinking, "rows_known": bool(data)}
+    called = name or file_name_from(f"judge-{Path(model).resolve().name if Path(model).is_dir() else model}", "judge")
+    raw: dict[str, Any] = {
+        "name": called,
+        "model": base,
+        "foreign": foreign,
+        "data": {"sources": list(data), **({"heldout": heldout} if heldout else {})},
+        "eval": {"tasks": [{"name": "builtin", "type": "builtin"}], "heldout": bool(data)},
+    }
+    lines: dict[KeyPath, int | str] = {}
+    for override in overrides:
+        lines[apply_override(raw, override)] = f"override {override!r}"
+    if not data:
+        folder = Path(str(raw.get("output_dir", "runs"))) / str(raw["name"])
+        raw["data"] |= {"sources": [str(folder.absolute() / GENERAL)], "eval_split": 0.0}
+    return validate(raw, Path("judge"), lines)
+
+
+def judged_again(run: Path, overrides: Sequence[str]) -> RunConfig:
+    """The recipe of an earlier judgement.
+
+    Raises:
+        ConfigError: the run trained a model itself.
+    """
+    config = load_config(RunDir.open(run).config_file, overrides)
+    if config.foreign is None:
+        raise ConfigError(f"{run}: this run trained its model itself", f"tuneserve compare {run} --gate")
+    return config
+
+
+def judge(config: RunConfig, words: ReportWords, *, own_length: bool, force: bool = False) -> Comparison:
+    """Looks at the model, merges an adapter, serves it, and compares it with its base.
+
+    Args:
+        config: of `judge_recipe` or `judged_again`.
+        words: language of the report.
+        own_length: whether the longest answer was given, and not to be taken from the rows.
+        force: look again although nothing changed.
+    """
+    with RunDir.claim(config) as run:
+        run.update(versions={"python": platform.python_version(), "system": platform.platform(), **pins.versions()})
+        if not (config.foreign and config.foreign.rows_known):
+            write_jsonl(run.path / GENERAL, general_rows())
+        run_stage("foreign", run, *(["--force"] if force else []))
+        found = run.read().facts.foreign
+        assert found is not None
+        config = config.model_copy(update={"thinking": found.thinking})
+        if not own_length:
+            longest = max(config.eval.max_tokens, math.ceil(_ROOM * found.longest_answer))
+            config = config.model_copy(update={"eval": config.eval.model_copy(update={"max_tokens": longest})})
+        run.configure(config)
+        if found.kind == "adapter":
+            run_stage("merge", run)
+        tasks = run_tasks(run, config)
+        pipeline.evaluate(run, config, tasks, keep=False)
+        return pipeline.report(run, config, words)
+
+
+def general_rows() -> list[dict[str, Any]]:
+    """The built-in suite's questions whose answer is a text, as conversations."""
+    return [
+        {"messages": [*map(dict, item.messages), {"role": "assistant", "content": item.references[0]}]}
+        for task in builtin.load()
+        if task.kind in _TEXT_KINDS
+        for item in task.items
+        if item.references
+    ]

@@ -1,0 +1,55 @@
+"""Going on from an earlier run: its merged weights are the base, and what cannot be gone on from says why."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from configs.errors import ConfigError
+from configs.load import load_config
+from configs.predecessor import predecessor, trained_base
+from configs.rundir import RunDir
+from configs.schema import RunConfig
+from tests.trainer.conftest import DEMO_MODEL
+
+
+def recipe(folder: Path, name: str, **train: object) -> RunConfig:
+    raw = {"name": name, "model": str(DEMO_MODEL), "output_dir": str(folder), "data": {"sources": "rows"}}
+    return RunConfig.model_validate(raw | {"train": train})
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> RunDir:
+    """A run with something merged."""
+    run = RunDir.create(recipe(tmp_path, "first"))
+    with run.stage("merge", {}, [run.merged]):
+        run.merged.mkdir()
+        (run.merged / "config.json").write_text(json.dumps({"model_type": "qwen3"}), encoding="utf-8")
+    return run
+
+
+def test_the_merged_weights_take_the_place_of_the_model(first: RunDir, tmp_path: Path) -> None:
+    second = recipe(tmp_path, "second", continue_from=str(first.path))
+    found = predecessor(second)
+    assert found is not None
+    assert found.path == first.path.resolve()
+    assert trained_base(second) == first.merged.resolve()
+    assert predecessor(recipe(tmp_path, "second")) is None
+    assert trained_base(recipe(tmp_path, "second")) == DEMO_MODEL.resolve()
+
+
+def test_it_is_looked_up_beside_the_recipe(first: RunDir, tmp_path: Path) -> None:
+    file = tmp_path / "second.yaml"
+    file.write_text(f"name: second\nmodel: {DEMO_MODEL}\ndata: rows.jsonl\ntrain: {{continue_from: first}}\n")
+    assert load_config(file).train.continue_from == str(first.path)
+
+
+def test_what_cannot_be_gone_on_from_says_why(first: RunDir, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"is this run itself\n.*another `name`"):
+        predecessor(recipe(tmp_path, "first", continue_from=str(first.path)))
+    other = recipe(tmp_path, "second", continue_from=str(first.path)).model_copy(update={"model": "Qwen/Qwen3-8B"})
+    with pytest.raises(ConfigError, match=r"was trained on .*, `model` is Qwen/Qwen3-8B\n.*set model="):
+        predecessor(other)
+    (first.merged / "config.json").unlink()
+    with pytest.raises(ConfigError, match=r"no merged weights in it\n.*tuneserve merge"):
+        predecessor(recipe(tmp_path, "second", continue_from=str(first.path)))

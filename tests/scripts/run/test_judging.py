@@ -1,0 +1,74 @@
+"""`tuneserve judge`: the recipe that it makes, and one judgement of a planted fault from adapter to verdict."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from configs.errors import ConfigError
+from configs.rundir import RunDir
+from scripts.run.judging import GENERAL, general_rows, judge_recipe, judged_again
+from tests.scripts.conftest import CLI, ROOT, environment
+from tests.trainer.conftest import DEMO_MODEL
+from tests.trainer.foreign.made import train_adapter, write_facts
+
+
+def test_the_recipe_names_the_rows_and_what_is_judged(tmp_path: Path) -> None:
+    rows = write_facts(tmp_path)
+    config = judge_recipe("out/lora", str(DEMO_MODEL), data=[str(rows)], overrides=["eval.gate.margin_points=3"])
+    assert config.name == "judge-out_lora"
+    assert config.foreign is not None
+    assert config.foreign.rows_known
+    assert config.eval.heldout
+    assert config.eval.gate.margin_points == 3
+    assert [source.path for source in config.data.sources] == [str(rows)]
+
+
+def test_without_rows_questions_of_the_suite_stand_in_their_place(tmp_path: Path) -> None:
+    config = judge_recipe("out/lora", str(DEMO_MODEL), overrides=[f"output_dir={tmp_path}"], name="mine")
+    assert config.foreign is not None
+    assert not config.foreign.rows_known
+    assert not config.eval.heldout
+    assert config.data.sources[0].path == str(tmp_path / "mine" / GENERAL)
+    assert all(row["messages"][-1]["content"] for row in general_rows())
+    assert len(general_rows()) > 300
+
+
+def test_a_run_that_trained_its_model_is_compared_and_not_judged(tmp_path: Path) -> None:
+    config = judge_recipe("x", str(DEMO_MODEL), data=["y"], overrides=[f"output_dir={tmp_path}"])
+    run = RunDir.create(config.model_copy(update={"foreign": None}))
+    with pytest.raises(ConfigError, match=r"trained its model itself\n.*tuneserve compare .* --gate"):
+        judged_again(run.path, [])
+
+
+@pytest.mark.slow
+def test_a_drifted_template_is_caught_from_adapter_to_exit_code(tmp_path: Path) -> None:
+    rows = write_facts(tmp_path)
+    train_adapter(rows, "alpaca", tmp_path / "lora")
+    settings = ["eval.tasks=[]", "eval.drift=false", "eval.max_tokens=16", "data.eval_split=0.2", "proof.parity_rows=8"]
+    command = [*CLI, "judge", str(tmp_path / "lora"), "--base", str(DEMO_MODEL), "--data", str(rows), "--name", "it"]
+    done = subprocess.run(
+        [*command, *settings, f"output_dir={tmp_path / 'runs'}"],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 3, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    run = RunDir.open(tmp_path / "runs" / "it")
+    report = json.loads((run.report / "report.json").read_text(encoding="utf-8"))
+    assert report["gate"]["verdict"] == "fail"
+    reasons = {reason["key"]: reason["text"] for reason in report["gate"]["reasons"]}
+    assert next(iter(reasons)) == "finding.template_drift"
+    assert "LLaMA-Factory alpaca" in reasons["finding.template_drift"]
+    assert "Next: serve with `-- --chat-template" in reasons["finding.template_drift"]
+    assert "finding.parity" in reasons
+    assert "How it was trained to be asked" in (run.report / "report.md").read_text(encoding="utf-8")
+    assert not (run.merged / "README.md").exists()
+    served = run.read().served()
+    assert served is not None
+    assert served.proof is not None
+    assert served.proof.passed

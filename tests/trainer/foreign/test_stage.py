@@ -1,0 +1,96 @@
+"""The stage `foreign` on adapters that were really trained, in the form of other trainers' templates."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from configs.errors import ConfigError
+from configs.handover import ForeignFacts, ParityRow, ProofRow, read_rows
+from configs.rundir import RunDir
+from tests.trainer.conftest import DEMO_MODEL
+from trainer.export.merge import merge_adapter
+from trainer.export.new_folder import Export
+from trainer.foreign.stage import foreign_stage
+
+Judged = Callable[..., RunDir]
+EOS = {"eos_token": "<|endoftext|>"}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESERVE_CACHE", str(tmp_path / "cache"))
+
+
+def look(run: RunDir) -> tuple[ForeignFacts, dict[str, dict]]:
+    found = foreign_stage(run, run.config())
+    assert found is not None
+    return found, {finding.key: finding.values for finding in found.findings if finding.fault}
+
+
+def test_an_adapter_that_is_served_as_it_was_trained_has_no_fault(foreign, judged: Judged) -> None:
+    run = judged(foreign("base"))
+    found, faults = look(run)
+    assert faults == {}
+    assert (found.kind, found.rendering, found.thinking) == ("adapter", "base", False)
+    assert found.renderings[0].names[0] == "base"
+    assert found.renderings[-1].nats < found.renderings[0].nats - 1
+    assert found.end_probability is not None
+    assert found.end_probability > 0.9
+    proof = read_rows(run.data / "proof.jsonl", ProofRow, "foreign")
+    assert sum(row.adapter_logprob - row.base_logprob for row in proof) > 0
+    assert foreign_stage(run, run.config()) is None  # nothing changed since
+
+
+def test_a_drifted_template_is_named_with_what_to_serve_instead(foreign, judged: Judged) -> None:
+    run = judged(foreign("alpaca"))
+    found, faults = look(run)
+    assert list(faults) == ["finding.template_drift"]
+    drift = faults["finding.template_drift"]
+    assert "alpaca (LLaMA-Factory alpaca" in drift["best"]
+    assert drift["served"] == "base"
+    assert "### Instruction" in drift["trained_text"] or "Below is" in drift["trained_text"]
+    # The template that would serve it right stands where the fault says, and is what parity holds the server to.
+    assert "### Instruction" in Path(drift["file"]).read_text(encoding="utf-8")
+    prompt = read_rows(run.data / "parity.jsonl", ParityRow, "foreign")[0]
+    assert found.rendering.startswith("alpaca")
+    assert found.longest_answer > 1
+    assert len(prompt.prompt_ids) > 10
+
+
+def test_an_end_of_turn_that_was_never_trained_is_found_behind_the_answers(foreign, judged: Judged) -> None:
+    _, faults = look(judged(foreign("base", end_trained=False)))
+    assert "finding.end_untrained" in faults
+    assert faults["finding.end_untrained"]["token"] == "<|im_end|>"
+    assert faults["finding.end_untrained"]["percent"] < 50
+
+
+def test_merged_weights_are_proved_against_the_adapter_that_they_were_made_with(foreign, judged, tmp_path) -> None:
+    adapter = foreign("base")
+    merged = tmp_path / "merged"
+    merge_adapter(adapter, Export(DEMO_MODEL, merged))
+    generation = json.loads((merged / "generation_config.json").read_text(encoding="utf-8"))
+    settings = json.loads((merged / "tokenizer_config.json").read_text(encoding="utf-8"))
+    (merged / "generation_config.json").write_text(json.dumps(generation | {"eos_token_id": 3558}), encoding="utf-8")
+    (merged / "tokenizer_config.json").write_text(
+        json.dumps(settings | {"eos_token": "<|endoftext|>"}), encoding="utf-8"
+    )
+    run = judged(merged, adapter=str(adapter))
+    found, faults = look(run)
+    assert found.kind == "merged with adapter"
+    assert list(faults) == ["finding.does_not_stop"]
+    assert faults["finding.does_not_stop"]["stops"] == "3558"
+    assert (run.merged / "model.safetensors").is_symlink()
+    assert (run.adapter / "adapter_model.safetensors").is_symlink()
+
+
+def test_quantized_weights_are_refused_with_what_to_judge_instead(judged: Judged, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(DEMO_MODEL, tmp_path / "quantized"))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    quantized = config | {"quantization_config": {"quant_method": "bitsandbytes"}}
+    (folder / "config.json").write_text(json.dumps(quantized), encoding="utf-8")
+    run = judged(folder)
+    with pytest.raises(ConfigError, match=r"weights are quantized \(bitsandbytes\).*\n.*judge the 16-bit weights"):
+        foreign_stage(run, run.config())
