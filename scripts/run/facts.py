@@ -57,9 +57,7 @@ def run_facts(run: RunDir) -> dict[str, Any]:
         "scale": run.scale(),
         **({"scaled": scaled.model_dump(mode="json")} if scaled else {}),
         "hashes": manifest.hashes,
-        "command": shell("tuneserve", "judge", run.path)
-        if manifest.config.foreign
-        else shell("tuneserve", "run", run.config_file),
+        "command": shell("tuneserve", *again),
     }
     return report_facts(facts)
 

@@ -2,11 +2,11 @@
 
 from eval.compare.comparison import Sentence
 from eval.compare.faults import with_faults
-from tests.eval.report.pages import comparison
+from tests.eval.report.pages import build
 
 
 def test_any_fault_fails_the_verdict_and_stands_first() -> None:
-    plain = comparison()
+    plain = build()
     fault = Sentence("finding.untouched", {"count": 3})
     failed = with_faults(plain, [fault])
     assert failed.gate.verdict == "fail"
