@@ -84,6 +84,8 @@ def choose_scale(run: RunDir, config: RunConfig) -> None:
     if config.merge.scale != "auto":
         return
     check_scale(config)
+    if not run.adapter.is_dir():
+        raise TuneserveError(f"{run.path}: has no adapter yet", f"tuneserve train {run.config_file}")
     inputs = scale_inputs(run, config)
     why = run.changed_since("scale", inputs)
     if why is None:

@@ -135,6 +135,13 @@ def test_what_was_measured_before_a_kill_is_not_measured_again(
         assert asked[1:] == [[0.0, 0.3, 0.5, 0.7, 0.85, 1.0]]
 
 
+def test_a_run_without_an_adapter_is_told_to_train(trained: RunDir, tmp_path: Path) -> None:
+    run = RunDir.create(recipe(trained, "auto").model_copy(update={"output_dir": str(tmp_path)}))
+    with pytest.raises(TuneserveError, match="has no adapter yet") as error:
+        choose_scale(run, run.config())
+    assert error.value.next_step == f"tuneserve train {run.config_file}"
+
+
 def test_without_unseen_questions_the_file_is_named(trained: RunDir, tmp_path: Path) -> None:
     run = RunDir(tmp_path / "demo")
     shutil.copytree(trained.path, run.path, symlinks=True)
