@@ -21,11 +21,11 @@ LEAST_ACCURACY_GAIN = 0.02
 """Below this gain in accuracy its shares are noise, and the likelihood alone tells."""
 MOST_DRIFT = 0.05
 """Nats a token by which the base's own answers may become less likely: half of what the gate allows by default
-(`eval.gate.margin_nats`), so that a choice on some answers leaves room for a verdict on others. Not calibrated on scores
-of real runs yet; `python -m scripts.bench.scales` measures what that takes."""
+(`eval.gate.margin_nats`), so that a choice on some answers leaves room for a verdict on others. Not calibrated on the
+scores of real runs yet; `python -m scripts.bench.scales` measures what that takes."""
 MOST_SHORT_SHARE = 0.05
-"""Share of the general answers, beyond the base's own, that may end suddenly early: two or three of fifty answers, which
-is what chance makes of them. Runs that stopped working word problems out gave 27 to 58 % at once (docs/results.md)."""
+"""Share of the general answers, beyond the base's own, that may end suddenly early: two or three of fifty, which chance
+makes of them. Runs that stopped working word problems out gave 27 to 58 % at once (docs/results.md)."""
 EARLY = 4
 """An answer ends early where it is complete within the base's tokens divided by this."""
 
