@@ -24,7 +24,7 @@ ORDER = {
         "qwen3-14b-h100",
         "qwen3-14b-sharegpt-zh",
     ),
-    "a task": ("knowledge-qa", "summarization", "customer-service", "tool-calls", "thinking"),
+    "a task": ("knowledge-qa", "summarization", "customer-service", "tool-calls", "thinking", "continued"),
 }
 """Names by what they are for; a recipe that stands in none of the groups is not listed."""
 
