@@ -45,7 +45,7 @@ class Tab:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def until(self, script: str, timeout_s: float = 15) -> None:
+    def until(self, script: str, timeout_s: float = 60) -> None:
         """Waits until an expression is true."""
         end = time.monotonic() + timeout_s
         while not self.run(script):
@@ -74,7 +74,7 @@ class Tab:
         number = next(self._numbers)
         self.socket.send(json.dumps({"id": number, "method": method, "params": params}))
         while True:
-            said = json.loads(self.socket.recv(timeout=30))
+            said = json.loads(self.socket.recv(timeout=120))
             if said.get("method") == "Runtime.exceptionThrown":
                 self.logged.append(str(said["params"]["exceptionDetails"]))
             if said.get("method") == "Log.entryAdded" and said["params"]["entry"]["level"] == "error":
@@ -95,7 +95,7 @@ def chromium(folder: Path) -> Iterator[Tab]:
     (profile / "DevToolsActivePort").unlink(missing_ok=True)
     browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        note, end = profile / "DevToolsActivePort", time.monotonic() + 30
+        note, end = profile / "DevToolsActivePort", time.monotonic() + 120
         while not note.is_file() or len(note.read_text().split()) < 2:
             assert browser.poll() is None, "Chromium did not start"
             assert time.monotonic() < end, "Chromium opened no debugging port"

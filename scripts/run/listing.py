@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from configs.errors import TuneserveError
+from configs.errors import ConfigError, TuneserveError
 from configs.manifest import Manifest
 from configs.rundir import RunDir
 from serve.state.adapters import changes
@@ -20,6 +20,8 @@ from serve.state.servers import damaged, status
 State = Literal["working", "stopped", "failed", "ready", "judged", "damaged"]
 STAGES = ("data", "selfmade", "base", "train", "scale", "merge", "tuned", "report")
 """The stages of a whole run, in their order."""
+UNKNOWN = "unknown: a server's state is damaged"
+"""Stands for the names under which a run is served, where nobody can tell."""
 SORTS = ("created", "name", "gain", "kept", "size")
 
 
@@ -65,7 +67,10 @@ def find_runs(folder: Path) -> list[RunDir]:
 
 def summarize(run: RunDir) -> RunSummary:
     """What a list shows of a run."""
-    served = served_from(run.path)
+    try:
+        served = served_from(run.path)
+    except ConfigError:  # a list shows what it can; `rm` and `prune` stop there
+        served = (UNKNOWN,)
     name, path, size = run.path.name, str(run.path), size_of(run.path)
     try:
         manifest = run.read()

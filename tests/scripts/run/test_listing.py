@@ -141,6 +141,7 @@ def test_a_server_that_cannot_be_read_stops_every_removal(make: Callable[..., Ru
     assert lock is not None
     with pytest.raises(ConfigError, match="damaged"):
         why_kept(run)
+    assert "damaged" in summarize(run).served_as[0]
     lock.release()
 
 
