@@ -4,7 +4,8 @@ A table under a heading whose section names a GPU has a line above it such as
 
     <!-- measured: torch 2.13.0, unsloth 2026.10.9, vllm 0.32.0 -->
 
-with the packages that its figures depend on. A pin that moves fails here until the table is measured again.
+with the packages that its figures depend on. A pin that moves fails here until the table is measured again. Where a
+table only names a GPU, or gives what its maker publishes, `<!-- nothing measured -->` says so.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from tests.scripts.conftest import ROOT
 
 PAGES = sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md")])
 CARD = re.compile(r"\b(?:[HAB][12]00|H20|L20|L40S?|T4|V100|RTX ?\d{4})s?\b")
-MARKER = re.compile(r"<!-- measured: ([^>]+?) -->")
+MARKER = re.compile(r"<!-- (?:measured: ([^>]+?)|nothing measured) -->")
+NOTHING = "nothing"
 
 OLDER = {
     ("README.md", "Your own data"),
@@ -71,7 +73,7 @@ def tables(page: Path, text: str | None = None) -> list[Table]:
             heading, marker = line.lstrip("# ").strip(), None
         sections[heading] = sections.get(heading, "") + line + "\n"
         if match := MARKER.search(line):
-            marker = match[1]
+            marker = match[1] or NOTHING
         starts, inside = not fenced and line.startswith("|") and not inside, not fenced and line.startswith("|")
         if starts:
             found.append((heading, marker))
@@ -81,6 +83,8 @@ def tables(page: Path, text: str | None = None) -> list[Table]:
 
 def wrong(table: Table) -> list[str]:
     """What a marker says that the pinned list does not; None of it where they agree."""
+    if table.marker == NOTHING:
+        return []
     pinned = pins("cuda")
     said = [entry.split() for entry in (table.marker or "").split(",")]
     return [" ".join(entry) for entry in said if len(entry) != 2 or pinned.get(normal(entry[0])) != entry[1]]
