@@ -27,7 +27,7 @@ OWN_LORA = {"16bit": False, "8bit": True, "4bit": False}
 """Whether the adapters run by our own functions on a GPU, by how the base is held; else by Unsloth's.
 
 With a base in 16 bits a recorded step of 8 short rows of a 14B model takes 0.139 s by ours and 0.142 s by Unsloth's, on
-an H100: too little to leave the library for. A base in FP8 has ours alone.
+an H100 (ours on a card that was shared): no sign that leaving the library pays. A base in FP8 has ours alone.
 """
 
 
