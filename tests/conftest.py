@@ -10,10 +10,17 @@ from typing import Any
 
 import pytest
 
-GROUPS = {"scripts": "scripts", "serve": "serve", "docs": "serve", "trainer": "trainer"}
-"""Folder of tests to the group that shares; in the order in which they are begun. The rest goes by file."""
-ALONE = "tests/scripts/run/test_kills.py"
-"""Long, and shares nothing with its folder: begun when the groups are handed out."""
+GROUPS = {
+    "scripts/test_demo.py": "demo",
+    "scripts/run/test_scaling.py": "demo",
+    "serve": "serve",
+    "docs": "serve",
+    "trainer": "trainer",
+    "scripts/demo_model": "demo_model",
+}
+"""File or folder of tests to the group that shares; in the order in which they are begun. The rest goes by file."""
+ALONE = ("tests/scripts/run/test_kills.py",)
+"""Long, and shares nothing with its neighbours: begun when the groups are handed out."""
 ON_GPU = "test_on_gpu.py"
 """Files of tests that need a GPU, which are no part of the groups: each of their tests is handed out by itself."""
 
@@ -23,9 +30,11 @@ def group_of(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
     if file.endswith(ON_GPU):
         return nodeid
-    if file == ALONE:
-        return ALONE
-    return GROUPS.get(file.removeprefix("tests/").partition("/")[0], file)
+    for alone in ALONE:
+        if alone in (file, nodeid):
+            return alone
+    place = file.removeprefix("tests/")
+    return next((group for start, group in GROUPS.items() if f"{place}/".startswith(f"{start}/")), file)
 
 
 def has_gpu() -> bool:
@@ -45,8 +54,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if gpu and not has_gpu():
         for item in gpu:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
-    rank = {group: number for number, group in enumerate([*dict.fromkeys(GROUPS.values()), ALONE])}
-    items.sort(key=lambda item: rank.get(group_of(item.nodeid), len(rank)))
+    rank = {group: number for number, group in enumerate([*dict.fromkeys(GROUPS.values()), *ALONE])}
+    slow = {group_of(item.nodeid) for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (rank.get(group_of(item.nodeid), len(rank)), group_of(item.nodeid) not in slow))
     # What needs the GPU's shared run waits for the test that makes it, and others go on meanwhile.
     sharing = [item for item in gpu if "gpu_demo" in getattr(item, "fixturenames", ())]
     for item in sharing[1:]:

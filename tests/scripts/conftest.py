@@ -47,7 +47,9 @@ class Demo:
 
 
 def environment(folder: Path) -> dict[str, str]:
+    """Nothing outside `folder` is written. A second thread costs such small models more than it gives."""
     return os.environ | {
+        "OMP_NUM_THREADS": "1",
         "TUNESERVE_CACHE": str(folder / "cache"),
         "XDG_STATE_HOME": str(folder / "state"),
         "PYTHONUNBUFFERED": "1",
