@@ -47,6 +47,15 @@ OLDER = {
 """(page, heading) of sections whose tables were measured with other versions than the pinned ones."""
 
 
+PUBLISHED = {
+    ("docs/reference.md", "Cards that a plan can be made for"),
+    ("docs/reference.md", "Recipes"),
+    ("docs/reference.zh-CN.md", "可以规划的显卡"),
+    ("docs/reference.zh-CN.md", "配方"),
+}
+"""(page, heading) of sections written from the code: makers' figures and first lines of recipes, nothing measured."""
+
+
 @dataclass(frozen=True)
 class Table:
     """One table of a page."""
@@ -105,7 +114,7 @@ def test_what_was_measured_was_measured_on_the_pins(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_table_of_a_gpu_says_what_it_was_measured_with(page: Path) -> None:
-    silent = {(t.page, t.heading) for t in tables(page) if t.on_gpu and not t.marker} - OLDER
+    silent = {(t.page, t.heading) for t in tables(page) if t.on_gpu and not t.marker} - OLDER - PUBLISHED
     assert not silent, "put `<!-- measured: torch ..., unsloth ..., vllm ... -->` above these tables"
 
 
