@@ -19,7 +19,10 @@ GROUPS = {
     "scripts/demo_model": "demo_model",
 }
 """File or folder of tests to the group that shares; in the order in which they are begun. The rest goes by file."""
-ALONE = ("tests/scripts/run/test_kills.py",)
+ALONE = (
+    "tests/scripts/run/test_kills.py",
+    "tests/scripts/test_demo.py::test_a_run_that_is_killed_at_any_stage_goes_on_where_it_stopped",
+)
 """Long, and shares nothing with its neighbours: begun when the groups are handed out."""
 ON_GPU = "test_on_gpu.py"
 """Files of tests that need a GPU, which are no part of the groups: each of their tests is handed out by itself."""

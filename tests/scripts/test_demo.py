@@ -1,4 +1,7 @@
-"""The main job, end to end, on the embedded model: what the README promises of it holds."""
+"""The main job, end to end, on the embedded model: what the README promises of it holds.
+
+`TUNESERVE_KILLS=4` kills a run while it trains and while its base is asked, too.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,20 @@ from trainer.data.selfmade import training_rows
 pytestmark = pytest.mark.slow
 
 RETENTION_TASKS = ("facts", "arithmetic", "choice", "extract", "summary")
-STAGES = ("data", "train", "merge", "base", "tuned")
+STAGES = ("data", "base", "train", "merge", "tuned")
+KILLS = int(os.environ.get("TUNESERVE_KILLS", "2"))
 
 
-def tuneserve(demo: Demo, *args: str) -> subprocess.CompletedProcess[str]:
+def folder_of(demo: Demo) -> Path:
+    """Where the demo's run keeps its cache and state."""
+    return demo.run.path.parents[1]
+
+
+def tuneserve(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*CLI, *args],
         cwd=ROOT,
-        env=environment(demo.run.path.parents[1]),
+        env=environment(folder),
         capture_output=True,
         text=True,
         timeout=600,
@@ -101,17 +110,9 @@ def test_the_report_page_needs_nothing_from_elsewhere(demo: Demo) -> None:
         assert outside not in page
 
 
-def test_a_second_run_skips_every_finished_stage_and_says_so(demo: Demo) -> None:
-    before = seconds_of(demo.run)
-    again = tuneserve(demo, "run", str(demo.run.config_file), "--no-serve")
-    assert again.returncode == 0, again.stderr
-    assert again.stdout.count("skipped") == len(STAGES)
-    assert seconds_of(demo.run) == before
-
-
 def test_a_changed_key_redoes_what_depends_on_it_and_nothing_else(demo: Demo) -> None:
     before = seconds_of(demo.run)
-    changed = tuneserve(demo, "run", str(demo.run.config_file), "--no-serve", "merge.shard_gb=2.0")
+    changed = tuneserve(folder_of(demo), "run", str(demo.run.config_file), "--no-serve", "merge.shard_gb=2.0")
     assert changed.returncode == 0, changed.stderr
     after = seconds_of(demo.run)
     # Merged anew into the same weights, so what was asked of them still holds.
@@ -128,11 +129,9 @@ def test_a_looser_proof_is_proved_again_without_training_again(demo: Demo) -> No
 
 
 @contextmanager
-def started(demo: Demo, log: Path, *args: str) -> Iterator[subprocess.Popen[bytes]]:
+def started(folder: Path, log: Path, *args: str) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            [*CLI, *args], cwd=ROOT, env=environment(demo.run.path.parents[1]), stdout=out, stderr=out
-        )
+        process = subprocess.Popen([*CLI, *args], cwd=ROOT, env=environment(folder), stdout=out, stderr=out)
     try:
         yield process
     finally:
@@ -141,7 +140,7 @@ def started(demo: Demo, log: Path, *args: str) -> Iterator[subprocess.Popen[byte
         process.wait()
 
 
-def wait_for(log: Path, text: str, process: subprocess.Popen[bytes], timeout_s: float = 240) -> None:
+def wait_for(log: Path, text: str, process: subprocess.Popen[bytes], timeout_s: float = 480) -> None:
     """Waits until a text stands in the log, or until a file that `text` is the path of holds something."""
     deadline = time.monotonic() + timeout_s
     while text not in (said := log.read_text(encoding="utf-8", errors="replace")):
@@ -177,13 +176,13 @@ def runs(process: psutil.Process) -> bool:
         return False
 
 
-def test_an_openai_client_gets_answers_and_ctrl_c_ends_everything(demo: Demo, tmp_path: Path) -> None:
+def test_a_second_run_skips_every_finished_stage_and_serves_until_ctrl_c(demo: Demo, tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = tmp_path / "serve.log"
+    log, before = tmp_path / "serve.log", seconds_of(demo.run)
     # The run is finished, so the same command only serves; the port is the one thing that is set anew.
-    with started(demo, log, "run", str(demo.run.config_file), f"serve.port={port}") as process:
+    with started(folder_of(demo), log, "run", str(demo.run.config_file), f"serve.port={port}") as process:
         wait_for(log, "Base URL", process)
         client = OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none")
         question = [{"role": "user", "content": "栖禾电器的客服电话是多少？"}]
@@ -198,16 +197,20 @@ def test_an_openai_client_gets_answers_and_ctrl_c_ends_everything(demo: Demo, tm
         assert process.wait(90) == 0
     assert gone(demo.run)
     shown = log.read_text(encoding="utf-8")
+    assert shown.count("skipped") == len(STAGES)
+    assert seconds_of(demo.run) == before
     assert f"http://127.0.0.1:{port}/v1" in shown
     assert "curl " in shown
     assert "from openai import OpenAI" in shown
     assert "Traceback" not in shown
 
 
-def test_a_run_that_is_killed_at_any_stage_goes_on_where_it_stopped(demo: Demo, tmp_path: Path) -> None:
+@pytest.mark.timeout(1200)
+def test_a_run_that_is_killed_at_any_stage_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    data = ROOT / "configs" / "demo" / "data"
     tasks = (
-        f"eval.tasks=[{{name: taught_qa, type: qa, role: target, path: {ROOT}/configs/demo/data/test_qa.jsonl}}, "
-        f"{{name: facts, type: qa, path: {ROOT}/configs/demo/data/heldout_facts.jsonl}}]"
+        f"eval.tasks=[{{name: taught_qa, type: qa, role: target, path: {data}/test_qa.jsonl, limit: 60}}, "
+        f"{{name: facts, type: qa, path: {data}/heldout_facts.jsonl, limit: 60}}]"
     )
     args = (
         *("run", "configs/demo.yaml", "--no-serve", "name=killed", f"output_dir={tmp_path}", "eval.concurrency=2"),
@@ -215,23 +218,23 @@ def test_a_run_that_is_killed_at_any_stage_goes_on_where_it_stopped(demo: Demo, 
         *("data.replay=self", "data.selfmade.min_rows=40", "data.selfmade.unseen=10", "data.replay.ratio=0.01"),
     )
     run = RunDir(tmp_path / "killed")
-    written = demo.run.path.parents[1] / "cache" / "selfmade" / "*"
+    written = tmp_path / "cache" / "selfmade" / "*"
     moments = (f"{written}/questions.jsonl", "asking base: ", "train  step", "asking tuned: ")
-    for number, moment in enumerate(moments):
+    for number, moment in enumerate(moments[place] for place in sorted((0, 3, 2, 1)[:KILLS])):
         log = tmp_path / f"{number}.log"
-        with started(demo, log, *args) as process:
+        with started(tmp_path, log, *args) as process:
             wait_for(log, moment, process)
             children = psutil.Process(process.pid).children(recursive=True)
             os.kill(process.pid, signal.SIGKILL)
             assert not alive(children), f"a child survived the kill at {moment!r}"
         assert gone(run), f"a server survived the kill at {moment!r}"
-    last = tuneserve(demo, *args)
+    last = tuneserve(tmp_path, *args)
     assert last.returncode == 0, last.stderr
     assert last.stdout.count("skipped") >= 4
     assert (run.report / "report.html").is_file()
     stages = run.read().stages
     assert all(stages[name].state == "done" for name in STAGES)
-    assert stages["base"].figures["base"]["taught_qa"]["n"] == 192
+    assert stages["base"].figures["base"]["taught_qa"]["n"] == 60
     # What the base wrote before it was killed was not written again, and what it wrote is trained.
     for name in ("questions", "answers", "likelihoods"):
         (journal,) = Path("/").glob(f"{written}/{name}.jsonl"[1:])
@@ -244,7 +247,8 @@ def test_a_run_that_is_killed_at_any_stage_goes_on_where_it_stopped(demo: Demo, 
 def test_forgetting_is_seen_and_fails_the_gate(demo: Demo) -> None:
     output_dir = f"output_dir={demo.run.path.parent}"
     # One pass is enough to forget, and half a minute to train; the recipe makes six.
-    done = tuneserve(demo, "run", "configs/demo-forgets.yaml", "--no-serve", "--gate", output_dir, "train.epochs=1")
+    recipe = ("configs/demo-forgets.yaml", output_dir, "train.epochs=1")
+    done = tuneserve(folder_of(demo), "run", *recipe, "--no-serve", "--gate")
     assert done.returncode == EXIT_GATE_FAILED, done.stderr
     assert "was asked the same questions" in done.stdout
     forgets = Demo(RunDir.open(demo.run.path.parent / "demo-forgets"), done.stdout, False)
