@@ -213,19 +213,19 @@ class Look:
             as_given = next((one for one in scored if one.group.named(given.name)), None)
             if as_given is not None and _worse(as_given, best):
                 self._tell(
-                    "finding.template_unlikely", given=given.name, best=_names(best), **_compared(best, as_given)
+                    "finding.template_unlikely", given=given.name, likeliest=_names(best), **_compared(best, as_given)
                 )
             return given, scored
         if best is as_served:
             return served, scored
         if not _worse(as_served, best):
-            self._tell("finding.undecided", served=served.name, best=_names(best), **_compared(best, as_served))
+            self._tell("finding.undecided", served=served.name, likeliest=_names(best), **_compared(best, as_served))
             return served, scored
         at = next(i for i, (a, b) in enumerate(zip(best.group.rows, as_served.group.rows, strict=True)) if a != b)
         theirs, ours = _apart(*(self.codec.tokenizer.decode(one.group.rows[at].input_ids) for one in (best, as_served)))
         self._fault(
             "finding.template_drift",
-            best=_names(best),
+            likeliest=_names(best),
             served=served.name,
             trained_text=theirs,
             served_text=ours,

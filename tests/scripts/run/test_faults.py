@@ -1,8 +1,13 @@
 """What the server shows of a foreign model becomes a fault with a next step; a run of our own has none."""
 
+import string
+
+import pytest
+
 from configs.handover import BehaviourFigures, ForeignFacts, ParityFigures, ProofFigures, ServedFigures, fault, told
 from configs.manifest import Manifest, Stage
-from configs.words import LANGUAGES, Words
+from configs.words import LANGUAGES, Words, table
+from eval.report.words import ReportWords
 from scripts.run.faults import faults
 from tests.scripts.run.test_judging import DEMO_MODEL, judge_recipe
 
@@ -39,6 +44,14 @@ def manifest(served: ServedFigures, foreign: ForeignFacts | None = LOOKED) -> Ma
 def test_what_was_only_told_is_no_fault_and_a_good_server_adds_none() -> None:
     assert [sentence.key for sentence in faults(manifest(GOOD))] == ["finding.untouched"]
     assert faults(manifest(GOOD, None)) == []
+
+
+@pytest.mark.parametrize("key", [key for key in table() if key.startswith("finding.")])
+def test_a_report_can_say_every_finding_with_words_as_values(key: str) -> None:
+    for language in LANGUAGES:
+        names = {name for _, name, _, _ in string.Formatter().parse(table()[key][language]) if name}
+        text = ReportWords(language).say(key, **dict.fromkeys(names, "such a value"))
+        assert text.count("such a value") >= len(names)
 
 
 def test_every_way_to_serve_it_wrong_is_named_with_a_next_step_in_both_languages() -> None:

@@ -49,7 +49,7 @@ def test_a_drifted_template_is_named_with_what_to_serve_instead(foreign, judged:
     found, faults = look(run)
     assert list(faults) == ["finding.template_drift"]
     drift = faults["finding.template_drift"]
-    assert "alpaca (LLaMA-Factory alpaca" in drift["best"]
+    assert "alpaca (LLaMA-Factory alpaca" in drift["likeliest"]
     assert drift["served"] == "base"
     assert "### Instruction" in drift["trained_text"] or "Below is" in drift["trained_text"]
     # The template that would serve it right stands where the fault says, and is what parity holds the server to.
