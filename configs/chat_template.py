@@ -40,13 +40,7 @@ def rendered(render: Callable[[], Any], where: str | Path) -> str:
         TemplateTooCostly: it took too long, or too much memory.
     """
     try:
-        try:
-            with limits(SECONDS, BYTES):
-                text = render()
-        except MemoryError:
-            limits.measure_anew()
-            with limits(SECONDS, BYTES):
-                text = render()
+        text = limits.run(render, SECONDS, BYTES)
     except (OutOfTime, MemoryError) as error:
         spent = f"{SECONDS:g} s of processor time" if isinstance(error, OutOfTime) else f"{BYTES >> 30} GiB of memory"
         raise TemplateTooCostly(

@@ -8,7 +8,11 @@ from __future__ import annotations
 import resource
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 # A teaching set is rendered two hundred thousand times, and what the limits add must stay small: the handler of the
 # signal is set once, and the memory in use is measured every so many times.
@@ -62,9 +66,22 @@ class _Limits:
                 resource.setrlimit(resource.RLIMIT_AS, self._before)
                 self._before = None
 
-    def measure_anew(self) -> None:
-        """The process may have grown by much since its memory was measured."""
-        self._times = 0
+    def run(self, work: Callable[[], Result], seconds: float, extra_bytes: int) -> Result:
+        """What `work` gives within these limits; once more where memory ran out, measured anew.
+
+        The process may have grown by much since its memory was measured. Some C code tells of memory that it did not
+        get by a SystemError ("error return without exception set").
+        """
+        try:
+            with self(seconds, extra_bytes):
+                return work()
+        except (MemoryError, SystemError):
+            self._times = 0
+            try:
+                with self(seconds, extra_bytes):
+                    return work()
+            except SystemError as lost:
+                raise MemoryError from lost
 
     def _limit_memory(self) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -88,4 +105,4 @@ def _is_main_thread() -> bool:
 
 
 limits = _Limits()
-"""`with limits(10, 1 << 30): ...`"""
+"""`limits.run(render, 10, 1 << 30)`."""

@@ -316,8 +316,7 @@ def _lora_update(
 def _matched(config: LoraConfig, module: str, match: Callable[[], _Found]) -> _Found:
     """What PEFT finds when it matches patterns of adapter_config.json, which are a stranger's, with a layer's name."""
     try:
-        with limits(PATTERN_SECONDS, PATTERN_BYTES):
-            return match()
+        return limits.run(match, PATTERN_SECONDS, PATTERN_BYTES)
     except (OutOfTime, MemoryError) as error:
         patterns = [config.target_modules, *config.rank_pattern, *config.alpha_pattern]
         shown = ", ".join(pattern for pattern in patterns if isinstance(pattern, str))
