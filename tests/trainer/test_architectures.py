@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from configs import predecessor
 from configs.errors import ConfigError
 from tests.trainer.conftest import DEMO_MODEL, make_run, run_stage
 from trainer.architectures import DROPPED_BY_VLLM, FAST, GENERAL, OWN_CODE, architecture_of, check_architecture
@@ -96,7 +97,7 @@ def test_no_weights_are_fetched_for_a_refused_model(tmp_path: Path, monkeypatch:
         fetched.append(weights)
         return folder(tmp_path, architectures=["BaichuanForCausalLM"])
 
-    monkeypatch.setattr(prepare, "resolve_model", resolve)
+    monkeypatch.setattr(predecessor, "resolve_model", resolve)
     run = make_run(tmp_path, "refused")
     with pytest.raises(ConfigError, match="BaichuanForCausalLM"):
         prepare.data_stage(run, run.config())

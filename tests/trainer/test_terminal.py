@@ -62,7 +62,7 @@ def test_training_shows_one_plan_line_and_its_progress(workshop: Path) -> None:
     train = run_stage("train", terse, folder=workshop)
     merge = run_stage("merge", terse, folder=workshop)
     starts = [line.split()[0] for line in train.stdout.splitlines()]
-    assert starts == ["8", "warning:", "train", "train", "✓"], train.stdout
+    assert starts == ["8", "!", "!", "train", "train", "✓"], train.stdout
     assert [len(stage.stdout.splitlines()) for stage in (data, merge)] == [1, 1]
     assert "".join(stage.stderr for stage in (data, train, merge)) == ""
     assert "Unsloth" in (terse.logs / "tune.log").read_text(encoding="utf-8")

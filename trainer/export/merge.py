@@ -27,7 +27,7 @@ from configs.schema import RunConfig
 from trainer.data.template import ChatCodec
 from trainer.export.changes import index_weights, plan_merge
 from trainer.export.gguf import export_gguf
-from trainer.export.modelfile import modelfile, write_modelfile
+from trainer.export.modelfile import modelfile, own_rows, write_modelfile
 from trainer.export.new_folder import Export, new_folder, shown_progress
 from trainer.export.safetensors import write_weights
 from trainer.export.side_files import Diff, copy_side_files, side_files, write_generation_config, write_model_config
@@ -138,6 +138,7 @@ def gguf_run(run: RunDir, config: RunConfig, facts: PreparedFacts, force: bool =
     quant = config.merge.gguf_quant
     if not (run.merged / "config.json").is_file():
         raise TuneserveError(f"{run.path}: has no merged weights yet", f"tuneserve merge {run.path}")
+    trained = run.data / "parity.jsonl"
     inputs = {
         "merged.weights": weights_fingerprint(run.merged),
         "merged.files": files_fingerprint([run.merged / name for name in side_files(run.merged)]),
@@ -145,7 +146,7 @@ def gguf_run(run: RunDir, config: RunConfig, facts: PreparedFacts, force: bool =
         "quant": quant,
         "thinking": facts.thinking,
         "system": facts.system,
-        "parity_rows": files_fingerprint([run.data / "parity.jsonl"]),
+        "parity_rows": files_fingerprint([trained] if trained.is_file() else []),
     }
     if not force and run.changed_since("gguf", inputs) is None:
         skipped("gguf")
@@ -153,11 +154,12 @@ def gguf_run(run: RunDir, config: RunConfig, facts: PreparedFacts, force: bool =
     with run.stage("gguf", inputs, [run.gguf]) as record, shown_progress("gguf") as on_progress:
         export = Export(run.merged, run.gguf, facts.end_token_id, on_progress=on_progress, redo=True)
         result = export_gguf(TensorReader(index_weights(weight_files(run.merged))), export, config.name, quant)
-        rows = read_rows(run.data / "parity.jsonl", ParityRow, "data")
+        codec = ChatCodec.load(run.merged)
+        rows = read_rows(trained, ParityRow, "data") if trained.is_file() else own_rows(codec, facts.thinking)
         text = modelfile(
             run.merged,
             result.file.name,
-            ChatCodec.load(run.merged),
+            codec,
             rows,
             thinking=facts.thinking,
             system=facts.system,

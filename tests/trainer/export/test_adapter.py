@@ -93,7 +93,7 @@ def test_a_scale_that_none_is_is_refused(adapter: Path, tmp_path: Path, scale: f
 def test_any_adapter_goes_straight_to_gguf(base: Path, adapter: Path, tmp_path: Path) -> None:
     """Without merged weights on the disk in between."""
     merge_any(adapter, tmp_path / "phone", "gguf", quant="bf16")
-    assert [p.name for p in (tmp_path / "phone").iterdir()] == ["phone-BF16.gguf"]
+    assert {p.name for p in (tmp_path / "phone").iterdir()} == {"phone-BF16.gguf", "Modelfile"}
     merge_any(adapter, tmp_path / "merged")
     torch.testing.assert_close(
         logits(tmp_path / "phone", "phone-BF16.gguf"), logits(tmp_path / "merged"), atol=1e-3, rtol=1e-3
@@ -222,7 +222,7 @@ def test_a_run_can_ask_for_a_k_quant(
     monkeypatch.setenv("PATH", str(tmp_path))
     run = make_run(tmp_path, base, adapter, formats=["vllm", "gguf"], gguf_quant="q6_k")
     merge_run(run, run.config())
-    assert [p.name for p in run.gguf.iterdir()] == ["tiny-Q6_K.gguf"]
+    assert {p.name for p in run.gguf.iterdir()} == {"tiny-Q6_K.gguf", "Modelfile"}
     assert run.read().stages["gguf"].inputs["quant"] == "q6_k"
 
 
@@ -236,7 +236,7 @@ def test_asking_for_gguf_later_does_not_merge_again(
     merge_run(run, run.config())
     printed = capsys.readouterr().out
     assert re.search("merge.*skipped", printed)
-    assert [p.name for p in run.gguf.iterdir()] == ["tiny-F16.gguf"]
+    assert {p.name for p in run.gguf.iterdir()} == {"tiny-F16.gguf", "Modelfile"}
     merge_run(run, run.config())
     assert re.search("gguf.*skipped", capsys.readouterr().out)
 
