@@ -93,8 +93,7 @@ def adapter_server(tiny_run: TinyRun) -> Iterator[VllmServer]:
     config = tiny_run.run.config().serve
     # A model this weak, allowed any white space in JSON, writes nothing else.
     compact = ["--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}']
-    # Tests load adapters of their own, and on a CPU the last place must never have held one.
-    command = build_command(target, config, [*compact, "--max-loras", "8"], drain_s=20)
+    command = build_command(target, config, compact, drain_s=20)
     with VllmServer(command, tiny_run.run.logs / "serve.log", 300) as server:
         yield server
 
