@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Annotated
 
 import typer
@@ -38,6 +40,8 @@ def check(
         file = Path(folder) / f"{resolved.name}.yaml"
         file.write_text(dump_config(resolved), encoding="utf-8")
         command = [sys.executable, "-m", "trainer.check", str(file), "--rows", str(rows)]
+        # What the last line takes is imported while the child looks at the data.
+        Thread(target=import_module, args=("scripts.run.verdict",), daemon=True).start()
         run_child("check", [*command, *(["--gpu", gpu] if gpu else []), *(["--all"] if every else [])])
     _say_verdict(resolved)
     if resolved.measures_unseen:
