@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from eval.tasks.scoring import SCORING
 from eval.tasks.source import find_table, located
 from eval.tasks.task import Item, Kind, Task
 
-__all__ = ["MADE_GROUPS", "Item", "Kind", "Task", "group_of", "heldout_task", "load_task", "load_tasks"]
+__all__ = ["MADE_GROUPS", "Item", "Kind", "Task", "group_of", "heldout_task", "load_task", "load_tasks", "sizes"]
 
 _KIND: dict[str, Kind] = {
     **{kind: kind for kind in SCORING},
@@ -83,6 +84,19 @@ def load_task(config: TaskConfig, seed: int = 42, hub: str = "huggingface", offl
         ).sampled(config.limit, seed)
         for task in tasks
     ]
+
+
+def sizes(config: TaskConfig, seed: int = 42, hub: str = "huggingface", offline: bool = False) -> Mapping[str, int]:
+    """Items by group of what `load_task` gives; what the built-in suite makes is counted without being made.
+
+    Raises: as `load_task`.
+    """
+    if config.type != "builtin":
+        return {task.group: len(task.items) for task in load_task(config, seed, hub, offline)}
+    found: Counter[str] = Counter()
+    for group, count in builtin.sizes(config.path, config.limit):
+        found[config.group or group] += min(count, config.limit or count)
+    return found
 
 
 def _load(config: TaskConfig, root: Path, seed: int) -> Task:

@@ -7,7 +7,7 @@ languages and levels from the first to any other, so that more of them only cont
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -60,19 +60,31 @@ def load(name: str = "builtin", only: str | None = None, limit: int | None = Non
     Args:
         limit: so many items of each made part; files are returned whole.
     """
+    tasks: list[Task] = []
+    for part in _parts(only):
+        tasks += [_made(f"{name}_{part}", part, limit or MADE_ITEMS)] if part in _MADE else _written(name, part)
+    return tasks
+
+
+def sizes(only: str | None = None, limit: int | None = None) -> list[tuple[str, int]]:
+    """Group and number of items of each task that `load` gives, without the seconds that making them takes."""
+    found = []
+    for part in _parts(only):
+        if part in _MADE:
+            found.append((_GROUPS[_MADE[part].kind], limit or MADE_ITEMS))
+        else:
+            found += [(task.group, len(task.items)) for task in _written("builtin", part)]
+    return found
+
+
+def _parts(only: str | None) -> list[str]:
+    """Names of all parts, or of the one that is asked for."""
     suite = files("eval").joinpath("suite")
-    found = {path.name.removesuffix(".jsonl"): path for path in suite.iterdir() if path.name.endswith(".jsonl")}
-    parts = sorted([*found, *_MADE])
+    written = [path.name.removesuffix(".jsonl") for path in suite.iterdir() if path.name.endswith(".jsonl")]
+    parts = sorted([*written, *_MADE])
     if only is not None and only not in parts:
         raise ConfigError(f"the built-in suite has no part {only!r}", f"it has: {', '.join(parts)}")
-    tasks: list[Task] = []
-    for part in parts if only is None else [only]:
-        if part in _MADE:
-            tasks.append(_made(f"{name}_{part}", part, limit or MADE_ITEMS))
-            continue
-        rows = [json.loads(line) for line in found[part].read_text(encoding="utf-8").split("\n") if line.strip()]
-        tasks += _written(name, part, rows)
-    return tasks
+    return parts if only is None else [only]
 
 
 @cache
@@ -87,7 +99,9 @@ def _made(name: str, title: str, count: int) -> Task:
     return Task(name, part.kind, detailed, group=_GROUPS[part.kind], max_tokens=part.max_tokens, primary=part.primary)
 
 
-def _written(name: str, stem: str, rows: Sequence[Mapping[str, Any]]) -> list[Task]:
+def _written(name: str, stem: str) -> list[Task]:
+    text = files("eval").joinpath("suite", f"{stem}.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in text.split("\n") if line.strip()]
     by_kind: dict[Kind, list[Mapping[str, Any]]] = {}
     for row in rows:
         by_kind.setdefault(row_kind(row, stem), []).append(row)

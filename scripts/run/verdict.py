@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from configs.console import note, warn
 from configs.schema import RunConfig, TaskConfig
 from eval.compare.comparison import Comparison
 from eval.compare.looks import items_for_a_verdict
-from eval.tasks import MADE_GROUPS, group_of, load_task
+from eval.tasks import MADE_GROUPS, group_of, sizes
 
 DISCORDANCES = (0.10, 0.20, 0.30)
 """Shares of the answers that a training changes: a gentle one, a usual one, and one on short answers alone."""
@@ -20,17 +21,16 @@ _ON_HUBS = {"ceval": 1346, "cmmlu": 11582, "mmlu": 14042, "gsm8k": 1319, "cmrc":
 
 def say_verdict(config: RunConfig, tasks: Sequence[TaskConfig]) -> None:
     """Says how many items of each group there are and how many a verdict takes, or what is missing for one."""
-    sizes: dict[str, int] = {}
+    found: Counter[str] = Counter()
     for task in tasks:
         if task.role == "retention":
-            for group, count in _sizes(task, config).items():
-                sizes[group] = sizes.get(group, 0) + count
+            found.update(_sizes(task, config))
     gate = config.eval.gate
-    gated = {group: size for group, size in sizes.items() if size >= gate.min_items}
+    gated = {group: size for group, size in found.items() if size >= gate.min_items}
     needed = {share: items_for_a_verdict(share, gate) for share in DISCORDANCES}
     takes = ", ".join(f"{count:,} at {share:.0%}" for share, count in needed.items())
     if not gated:
-        largest = f"; the largest has {max(sizes.values()):,}" if sizes else ""
+        largest = f"; the largest has {max(found.values()):,}" if found else ""
         warn(
             f"the run will end without a verdict on forgetting: no group of retention tasks has {gate.min_items} items"
             f"{largest}. Set eval.suite above {gate.min_items} (with no retention task of your own, or with "
@@ -50,14 +50,11 @@ def say_verdict(config: RunConfig, tasks: Sequence[TaskConfig]) -> None:
             )
 
 
-def _sizes(task: TaskConfig, config: RunConfig) -> dict[str, int]:
+def _sizes(task: TaskConfig, config: RunConfig) -> Mapping[str, int]:
     """Items by group; of a set that lies on a hub what its authors published."""
     if task.type in _ON_HUBS and (task.path is None or not Path(task.path).exists()):
         return {group_of(task): min(_ON_HUBS[task.type], task.limit or _ON_HUBS[task.type])}
-    found: dict[str, int] = {}
-    for loaded in load_task(task, config.eval_seed, config.hub, config.offline):
-        found[loaded.group] = found.get(loaded.group, 0) + len(loaded.items)
-    return found
+    return sizes(task, config.eval_seed, config.hub, config.offline)
 
 
 def deciding_command(comparison: Comparison, config: RunConfig, file: Path) -> str | None:

@@ -1,10 +1,13 @@
 """The built-in suite becomes tasks of the promised sizes, each in its group."""
 
+from collections import Counter
+from typing import Any
+
 import pytest
 
 from configs.errors import ConfigError
 from configs.schema import TaskConfig
-from eval.tasks import load_task
+from eval.tasks import load_task, sizes
 from eval.tasks.builtin import MADE_ITEMS
 from eval.tasks.scoring import SCORING, primary_metric
 
@@ -32,6 +35,17 @@ def test_one_part() -> None:
         ConfigError, match="it has: choice, english, instruction, number, orders, passages, problems, qa, summary"
     ):
         load_task(TaskConfig(name="mine", type="builtin", path="poems"))
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"limit": 40}, {"limit": 260}, {"path": "orders", "limit": 40}, {"group": "g"}]
+)
+def test_sizes_are_those_of_what_is_loaded(changes: dict[str, Any]) -> None:
+    config = TaskConfig(name="suite", type="builtin", **changes)
+    loaded: Counter[str] = Counter()
+    for task in load_task(config):
+        loaded[task.group] += len(task.items)
+    assert sizes(config) == loaded
 
 
 def test_english_answers_are_compared_without_their_punctuation() -> None:
