@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from eval.statistics.clustered import Clusters, cluster_index
 from eval.statistics.interval import Interval
@@ -82,10 +82,10 @@ def _corrected_levels(
     estimate = sums.sum() / sizes.sum()
     # Ties count half: right-or-wrong scores give many.
     below = np.mean(means < estimate) + 0.5 * np.mean(means == estimate)
-    bias = stats.norm.ppf(np.clip(below, 0.5 / len(means), 1 - 0.5 / len(means)))
+    bias = special.ndtri(np.clip(below, 0.5 / len(means), 1 - 0.5 / len(means)))
     left_out = (sums.sum() - sums) / np.maximum(sizes.sum() - sizes, 1)
     spread = left_out.mean() - left_out
     squares = float(np.sum(spread**2))
     acceleration = float(np.sum(spread**3)) / (6 * squares**1.5) if squares > 0 else 0.0
-    z = bias + stats.norm.ppf(levels)
-    return stats.norm.cdf(bias + z / (1 - acceleration * z))
+    z = bias + special.ndtri(levels)
+    return special.ndtr(bias + z / (1 - acceleration * z))

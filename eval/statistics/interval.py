@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scipy import special, stats
+from scipy import special
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def two_sided_t(confidence: float, degrees_of_freedom: float) -> float:
     """Student's quantile of a two-sided interval."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, not {confidence}")
-    return float(stats.t.ppf(0.5 + confidence / 2, degrees_of_freedom))
+    return float(special.stdtrit(degrees_of_freedom, 0.5 + confidence / 2))
 
 
 def one_sided(confidence: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 
 def mcnemar_exact(lost: int, gained: int) -> float:
@@ -19,7 +19,7 @@ def mcnemar_exact(lost: int, gained: int) -> float:
     """
     if lost < 0 or gained < 0:
         raise ValueError(f"counts of flips cannot be negative: lost {lost}, gained {gained}")
-    return min(1.0, 2 * float(stats.binom.cdf(min(lost, gained), lost + gained, 0.5))) if lost + gained else 1.0
+    return min(1.0, 2 * float(special.bdtr(min(lost, gained), lost + gained, 0.5))) if lost + gained else 1.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
