@@ -19,6 +19,7 @@ from scipy import special
 from configs.schema import GateConfig
 from eval.compare.comparison import GateCheck, Look
 from eval.compare.gate import Evidence, group_check, mean_bounds, mean_check, mean_margin
+from eval.compare.planned import planned_information
 from eval.statistics.interval import Interval, one_sided, two_sided_z
 from eval.statistics.spending import Spending, bounds
 
@@ -40,19 +41,6 @@ class Walk:
     one_sided: Mapping[str, float]
     two_sided: Mapping[str, float]
     open: frozenset[str]
-
-
-def planned_information(config: GateConfig) -> float:
-    """(z_confidence + z_power)^2: the information, in squared margins, at which a check is over."""
-    return float((special.ndtri(config.confidence) + special.ndtri(config.power)) ** 2)
-
-
-def items_for_a_verdict(discordance: float, config: GateConfig) -> int:
-    """Items of a group at which its check is over, for right-or-wrong scores of which this share changes.
-
-    Example: 2,706 at 10 % with the usual margin of 2 points, 5,411 at 20 %.
-    """
-    return round(planned_information(config) * discordance / (config.margin_points / 100) ** 2)
 
 
 def confidence_of(z: float) -> float:

@@ -8,14 +8,8 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
-
+from eval.statistics.information import needed_information
 from eval.statistics.p_values import mcnemar_exact
-
-
-def _quantiles(alpha: float, power: float) -> float:
-    """(z_{1 - alpha / 2} + z_power)^2: 7.848880 at the usual .05 and .80."""
-    return float((stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)) ** 2)
 
 
 def minimum_detectable_drop(n: float, discordance: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
@@ -28,7 +22,7 @@ def minimum_detectable_drop(n: float, discordance: float, *, alpha: float = 0.05
     """
     if n <= 0 or not 0 <= discordance <= 1:
         raise ValueError(f"needs samples and a discordance within 0..1, not n={n}, discordance={discordance}")
-    factor = _quantiles(alpha, power)
+    factor = needed_information(1 - alpha / 2, power)
     fewest = 1
     while mcnemar_exact(fewest, 0) > alpha:
         fewest += 1
@@ -37,4 +31,4 @@ def minimum_detectable_drop(n: float, discordance: float, *, alpha: float = 0.05
 
 def minimum_detectable_change(standard_error: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
     """The smallest change that shows with this power, for scores of any kind: (z_a + z_b) * standard error."""
-    return math.sqrt(_quantiles(alpha, power)) * standard_error
+    return math.sqrt(needed_information(1 - alpha / 2, power)) * standard_error

@@ -6,12 +6,16 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from configs.console import note, warn
 from configs.schema import RunConfig, TaskConfig
-from eval.compare.comparison import Comparison
-from eval.compare.looks import items_for_a_verdict
+from eval.compare.planned import items_for_a_verdict
 from eval.tasks import MADE_GROUPS, group_of, sizes
+
+if TYPE_CHECKING:
+    # It takes numpy and scipy, which what is said before training does without.
+    from eval.compare.comparison import Comparison
 
 DISCORDANCES = (0.10, 0.20, 0.30)
 """Shares of the answers that a training changes: a gentle one, a usual one, and one on short answers alone."""

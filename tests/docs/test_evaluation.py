@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import configs
 from configs.schema import EvalConfig, GateConfig, TaskConfig
 from eval.ask.mock_server import MockServer
-from eval.compare.looks import items_for_a_verdict
+from eval.compare.planned import items_for_a_verdict
 from eval.tasks.custom import items_from_rows
 from eval.tasks.scoring import SCORING, Kind
 from scripts.cli import app

@@ -5,7 +5,8 @@ import pytest
 
 from configs.schema import GateConfig
 from eval.compare.gate import Evidence
-from eval.compare.looks import Looks, confidence_of, items_for_a_verdict
+from eval.compare.looks import Looks, confidence_of
+from eval.compare.planned import items_for_a_verdict
 from eval.statistics.spending import bounds
 
 GATE = GateConfig()
