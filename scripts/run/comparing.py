@@ -23,9 +23,10 @@ from eval.compare.faults import with_faults
 from eval.compare.judge import Judgement, ask_judge, can_be_judged
 from eval.compare.logprobs import read_drift, record_logprobs
 from eval.compare.own_answers import read_own_answers
-from scripts.run.asking import ask, ask_in_blocks, endpoints_settings, recipe_tasks
+from scripts.run.asking import ask, ask_in_blocks, endpoints_settings
 from scripts.run.facts import base_repeat, compare_run, report_facts, run_drift, run_facts
 from scripts.run.faults import faults
+from scripts.run.tasks import recipe_tasks
 
 JUDGE_KEY = "TUNESERVE_JUDGE_API_KEY"
 """Environment variable that holds the judge's API key."""

@@ -20,8 +20,8 @@ from eval.compare.comparison import Comparison
 from eval.report.words import ReportWords
 from eval.tasks import builtin
 from scripts.run import pipeline
-from scripts.run.asking import run_tasks
 from scripts.run.stages import run_stage
+from scripts.run.tasks import run_tasks
 
 GENERAL = "general.jsonl"
 """Questions of the built-in suite with their answers, in the place of rows that are not known."""

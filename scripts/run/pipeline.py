@@ -35,12 +35,13 @@ from eval.report.render_terminal import print_comparison
 from eval.report.words import ReportWords
 from eval.report.write import write_reports
 from eval.tasks import Task
-from scripts.run.asking import ask, ask_in_blocks, run_settings, tasks_fingerprint
+from scripts.run.asking import ask, ask_in_blocks, run_settings
 from scripts.run.beside import cards_apart, meanwhile, server_gpus
 from scripts.run.facts import base_repeat, compare_run
 from scripts.run.scaling import choose_scale
 from scripts.run.serving import OnDemand, private_command, start_server
 from scripts.run.stages import forget_other_outputs, run_stage
+from scripts.run.tasks import tasks_fingerprint
 from scripts.run.verdict import deciding_command
 from serve.launch.cards import only
 from serve.launch.job import prepare

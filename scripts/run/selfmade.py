@@ -36,8 +36,9 @@ from eval.selfmade.pool import Pool
 from eval.selfmade.steering import KINDS
 from eval.selfmade.writer import Base, Lengths, Progress, Writer
 from eval.tasks import Task
-from scripts.run.asking import recipe_tasks, run_settings, tasks_fingerprint
+from scripts.run.asking import run_settings
 from scripts.run.serving import OnDemand
+from scripts.run.tasks import recipe_tasks, tasks_fingerprint
 from serve.api.adapters import served_models
 from serve.api.prompts import prompt_ids, user_header
 from serve.launch.target import base_folder

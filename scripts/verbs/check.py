@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import Annotated
 
 import typer
@@ -40,8 +38,6 @@ def check(
         file = Path(folder) / f"{resolved.name}.yaml"
         file.write_text(dump_config(resolved), encoding="utf-8")
         command = [sys.executable, "-m", "trainer.check", str(file), "--rows", str(rows)]
-        # What the last line takes is imported while the child looks at the data.
-        Thread(target=import_module, args=("scripts.run.verdict",), daemon=True).start()
         run_child("check", [*command, *(["--gpu", gpu] if gpu else []), *(["--all"] if every else [])])
     _say_verdict(resolved)
     if resolved.measures_unseen:
@@ -56,7 +52,7 @@ def check(
 
 def _say_verdict(config: RunConfig) -> None:
     """How many items a verdict on forgetting takes, or what the recipe lacks for one."""
-    from scripts.run.asking import task_configs
+    from scripts.run.tasks import task_configs
     from scripts.run.verdict import say_verdict
 
     say_verdict(config, task_configs(config, Path(config.model)))

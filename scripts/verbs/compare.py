@@ -106,8 +106,8 @@ def compare(
 def _ask_run(run: RunDir, config: RunConfig) -> None:
     """Asks what was not asked yet; up-to-date answers stay."""
     from scripts.run import pipeline
-    from scripts.run.asking import run_tasks
     from scripts.run.continuing import evaluate_origin
+    from scripts.run.tasks import run_tasks
 
     with run.exclusively():
         tasks = run_tasks(run, config)

@@ -28,7 +28,8 @@ def evaluate(
     """
     config = endpoints_config(overrides or [], tasks, limit=limit)
     from eval.ask.endpoint import Endpoint
-    from scripts.run.asking import ask, endpoints_settings, recipe_tasks
+    from scripts.run.asking import ask, endpoints_settings
+    from scripts.run.tasks import recipe_tasks
 
     results = ask(Endpoint(base_url, model, model), recipe_tasks(config), out, endpoints_settings(config))
     table = Table("task", "metric", "score", "n", "errors", "empty", box=None)

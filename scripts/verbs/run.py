@@ -34,8 +34,8 @@ def run(
     require_alone()
     from eval.report.words import ReportWords
     from scripts.run import continuing, pipeline
-    from scripts.run.asking import run_tasks
     from scripts.run.selfmade import make_selfmade
+    from scripts.run.tasks import run_tasks
     from serve.launch.command import check_device, installed_device
     from serve.launch.job import prepare
     from serve.launch.ports import require_free_port

@@ -23,8 +23,8 @@ from openai import OpenAI
 from configs.errors import EXIT_GATE_FAILED
 from configs.files import read_jsonl
 from configs.rundir import RunDir
-from scripts.run.asking import run_tasks
 from scripts.run.pipeline import base_inputs, tuned_inputs
+from scripts.run.tasks import run_tasks
 from tests.scripts.conftest import CLI, ROOT, Demo, environment
 from trainer.data.selfmade import training_rows
 

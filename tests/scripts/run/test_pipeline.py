@@ -13,9 +13,10 @@ from configs.load import load_config
 from configs.rundir import RunDir
 from eval.tasks import Task
 from scripts.run import beside, pipeline
-from scripts.run.asking import run_settings, run_tasks
+from scripts.run.asking import run_settings
 from scripts.run.pipeline import base_inputs, base_server, evaluate, evaluate_base, train_and_ask_base
 from scripts.run.serving import OnDemand
+from scripts.run.tasks import run_tasks
 from serve.process.server import VllmServer
 from tests.facts import prepared
 from tests.scripts.conftest import ROOT

@@ -1,5 +1,7 @@
 """What a verdict takes is said before training, and an open one ends in the command that decides it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from configs.load import load_config
 from configs.schema import GateConfig, RunConfig, TaskConfig
 from eval.compare.compare import compare
 from eval.compare.comparison import Comparison
-from scripts.run.asking import recipe_tasks, task_configs
+from scripts.run.tasks import recipe_tasks, task_configs
 from scripts.run.verdict import deciding_command, say_verdict
 from tests.eval.synthetic import pair, sides
 from tests.scripts.conftest import ROOT
@@ -55,6 +57,11 @@ def test_the_suite_is_asked_where_no_task_is_to_be_kept_and_the_model_can_answer
     assert [task.type for task in task_configs(target, tmp_path / "not-here")] == ["gsm8k", "builtin"]
     named = recipe(tmp_path, "eval.tasks=[{name: b, type: builtin}]", "eval.suite=130")
     assert {len(task.items) for task in recipe_tasks(named) if task.name in ("b_problems", "b_orders")} == {130}
+
+
+def test_what_check_says_of_a_verdict_imports_no_statistics() -> None:
+    code = "import sys, scripts.run.tasks, scripts.run.verdict; assert not {'numpy', 'scipy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 def open_verdict(n: int, changed: int, group: str = "reasoning") -> Comparison:

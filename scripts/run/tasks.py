@@ -1,0 +1,74 @@
+"""What a run is asked: its own held-out rows, the tasks of its recipe, and the built-in suite."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from configs.errors import ConfigError
+from configs.handover import HeldoutRow, read_rows
+from configs.model_shape import ModelShape, UnknownShape
+from configs.rundir import RunDir
+from configs.schema import RunConfig, TaskConfig
+from eval.tasks import Task, heldout_task, load_tasks
+from serve.launch.target import base_folder
+
+SMALLEST_PARAMETERS = 100_000_000
+"""Smaller models answer nothing of the built-in suite: there is nothing that they could forget."""
+
+
+def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
+    """The tasks of a run: its own held-out rows first, unless the recipe says otherwise, then the recipe's tasks.
+
+    Raises:
+        ConfigError: there is nothing to ask.
+    """
+    tasks = []
+    heldout = run.data / "heldout.jsonl"
+    if config.eval.heldout and heldout.is_file() and (rows := read_rows(heldout, HeldoutRow, "data")):
+        tasks.append(heldout_task(rows, limit=config.data.max_heldout, seed=config.eval_seed))
+    tasks += recipe_tasks(config, base_folder(run, config))
+    if not tasks:
+        raise ConfigError(
+            f"{run.path}: nothing to evaluate: no held-out rows and no tasks", "set data.eval_split or eval.tasks"
+        )
+    return tasks
+
+
+def recipe_tasks(config: RunConfig, base: Path | None = None) -> list[Task]:
+    """The tasks that a recipe names, and for a base that can answer it the built-in suite where none is to be kept."""
+    return load_tasks(task_configs(config, base), config.eval_seed, config.hub, config.offline)
+
+
+def task_configs(config: RunConfig, base: Path | None = None) -> list[TaskConfig]:
+    """The entries of `recipe_tasks`.
+
+    Args:
+        base: folder of the base; None adds nothing to what is named.
+    """
+    named = [
+        task.model_copy(update={"limit": config.eval.suite}) if task.type == "builtin" and not task.limit else task
+        for task in config.eval.tasks
+        if task.type != "builtin" or task.limit or config.eval.suite
+    ]
+    kept = any(task.role == "retention" for task in named)
+    if kept or base is None or not config.eval.suite or not _can_answer(base):
+        return named
+    return [*named, TaskConfig(name="builtin", type="builtin", limit=config.eval.suite)]
+
+
+def _can_answer(base: Path) -> bool:
+    """Whether a model is large enough to answer the suite at all; one that is not here, or unknown, is taken to be."""
+    try:
+        return not base.is_dir() or ModelShape.load(base).parameters >= SMALLEST_PARAMETERS
+    except UnknownShape:
+        return True
+
+
+def tasks_fingerprint(tasks: Sequence[Task]) -> str:
+    """A hash of every prompt, reference and setting that the tasks hold."""
+    digest = hashlib.sha256()
+    for task in tasks:
+        digest.update(repr(task).encode())
+    return digest.hexdigest()
