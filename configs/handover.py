@@ -708,7 +708,8 @@ def read_rows(file: Path, kind: type[Row], stage: str) -> list[Row]:
     Raises:
         TuneserveError: the file is missing, or a line is not such a row; line, field and value are named.
     """
-    again = f"run the {stage} stage again: `tuneserve train {file.parent.parent}/config.yaml`"
+    run = next((folder for folder in file.parents if (folder / "config.yaml").is_file()), file.parent.parent)
+    again = f"run the {stage} stage again: `tuneserve train {run}/config.yaml`"
     if not file.is_file():
         raise TuneserveError(f"{file}: missing; the {stage} stage writes it", again)
     rows = []

@@ -73,6 +73,13 @@ def test_a_missing_file_names_the_stage_that_writes_it(tmp_path: Path) -> None:
         read_rows(tmp_path / "data" / "heldout.jsonl", HeldoutRow, "data")
 
 
+def test_the_next_step_names_the_recipe_of_the_run_wherever_in_it_the_file_lies(run: RunDir) -> None:
+    for file in (run.data / "heldout.jsonl", run.selfmade / "unseen.jsonl"):
+        with pytest.raises(TuneserveError) as failed:
+            read_rows(file, HeldoutRow, "data")
+        assert f"`tuneserve train {run.config_file}`" in str(failed.value.next_step)
+
+
 def test_facts_survive_the_manifest_and_each_part_keeps_the_others(run: RunDir) -> None:
     facts = prepared("/models/base", system="你是客服。")
     run.update(prepared=facts, hashes={"data": "1"})
