@@ -109,7 +109,7 @@ def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = Fals
         warn(str(package))
     lengths = read_rows(prepared.folder / "train", ["length"])["length"].to_pylist()
     written = planned(config, prepared.folder)
-    if written.train or written.unseen:
+    if written.rows:
         note(plan_in_words(written, config))
     lengths += [min(ASSUMED_TOKENS, config.data.max_length)] * written.train
     refusals = _evaluation(config, prepared.folder)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from configs.errors import DataError
 from configs.handover import SelfMadeExample, SelfMadeReport, SelfMadeRow, Spread
 from configs.languages import language_of
+from configs.wanted_rows import WantedRows
 from configs.words import Words
 from eval.selfmade.draws import BLOCK, Draw, draw_block
 from eval.selfmade.judging import Judge
@@ -36,28 +37,6 @@ _SHOWN = 600
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be made."""
-
-    train: int
-    """Rows to train."""
-    unseen: int
-    """Further rows to measure on."""
-    languages: Mapping[str, float]
-    """Languages of the user's rows, with their shares."""
-    other_languages: float
-    """Share of the rows in other languages."""
-    min_usable: float
-    """Least share of the questions that are asked which must have a usable answer."""
-    seed: int
-
-    @property
-    def rows(self) -> int:
-        """All rows."""
-        return self.train + self.unseen
-
-
-@dataclass(frozen=True)
 class Made:
     """What was made."""
 
@@ -70,7 +49,7 @@ class Made:
 class _Progress:
     """How far the making is."""
 
-    wanted: Wanted
+    wanted: WantedRows
     judge: Judge
     writer: Writer
     draws: dict[int, Draw] = field(default_factory=dict)
@@ -212,7 +191,7 @@ class _Progress:
         )
 
 
-def make(wanted: Wanted, judge: Judge, writer: Writer) -> Made:
+def make(wanted: WantedRows, judge: Judge, writer: Writer) -> Made:
     """Makes the rows.
 
     Raises:

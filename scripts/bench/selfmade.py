@@ -22,10 +22,11 @@ from configs.console import console, guarded
 from configs.handover import SelfMadeReport
 from configs.load import config_without_recipe
 from configs.schema import SelfMadeConfig, ServeConfig
+from configs.wanted_rows import WantedRows
 from eval.ask.endpoint import Settings
 from eval.selfmade.draws import Draw, draw_block
 from eval.selfmade.judging import Judge
-from eval.selfmade.make import Wanted, make
+from eval.selfmade.make import make
 from eval.selfmade.overlap import Asked
 from eval.selfmade.pool import Pool
 from eval.selfmade.steering import system_prompt
@@ -74,7 +75,7 @@ def measure(model: Path, rows: int, languages: dict[str, float], dummy: int, ser
                 else:
                     judge = Judge(Asked(), thinking=False, end_token_id=lengths.end_token_id)
                     unseen = min(200, rows // 2)
-                    wanted = Wanted(rows - unseen, unseen, languages, made_by.other_languages, 0.0, seed)
+                    wanted = WantedRows(rows - unseen, unseen, languages, made_by.other_languages, 0.0, seed)
                     _show(make(wanted, judge, writer).report)
             _times(writer)
         finally:

@@ -28,9 +28,10 @@ from configs.handover import HeldoutRow, SelfMadeReport, read_rows, write_rows
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from configs.template_family import QUESTION
+from configs.wanted_rows import WantedRows
 from eval.ask.endpoint import Endpoint
 from eval.selfmade.judging import Judge
-from eval.selfmade.make import Made, Wanted, make
+from eval.selfmade.make import Made, make
 from eval.selfmade.overlap import Asked
 from eval.selfmade.pool import Pool
 from eval.selfmade.steering import KINDS
@@ -63,7 +64,7 @@ def make_selfmade(run: RunDir, config: RunConfig, server: OnDemand) -> None:
     if not config.measures_unseen:
         return
     tasks = recipe_tasks(config, base_folder(run, config))
-    wanted = _wanted(run, config)
+    wanted = planned(config, run.data)
     inputs = _inputs(run, config, wanted, tasks)
     why = run.changed_since("selfmade", inputs)
     if why is None:
@@ -94,7 +95,7 @@ def selfmade_summary(report: SelfMadeReport) -> str:
 
 
 def _make(
-    run: RunDir, config: RunConfig, wanted: Wanted, tasks: Sequence[Task], pool: str, server: OnDemand
+    run: RunDir, config: RunConfig, wanted: WantedRows, tasks: Sequence[Task], pool: str, server: OnDemand
 ) -> tuple[Made, bool]:
     """The rows, and whether the base had to be served for them."""
     facts, made_by = run.prepared(), config.data.selfmade
@@ -125,19 +126,7 @@ def _make(
     return made, writer.base is not None
 
 
-def _wanted(run: RunDir, config: RunConfig) -> Wanted:
-    plan = planned(config, run.data)
-    return Wanted(
-        train=plan.train,
-        unseen=plan.unseen,
-        languages=plan.languages,
-        other_languages=config.data.selfmade.other_languages,
-        min_usable=config.data.selfmade.min_usable,
-        seed=config.seed,
-    )
-
-
-def _inputs(run: RunDir, config: RunConfig, wanted: Wanted, tasks: Sequence[Task]) -> dict[str, Any]:
+def _inputs(run: RunDir, config: RunConfig, wanted: WantedRows, tasks: Sequence[Task]) -> dict[str, Any]:
     """What the rows depend on: what the base writes, how many are taken, and what they may not ask."""
     base, facts = base_folder(run, config), run.prepared()
     writes = {

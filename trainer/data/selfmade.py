@@ -6,7 +6,6 @@ Their token ids are those that the base was given and wrote, so nothing is rende
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from configs.handover import HeldoutRow, ParityRow, SelfMadeRow, read_rows
 from configs.languages import language_shares
 from configs.rundir import RunDir
 from configs.schema import RunConfig
+from configs.wanted_rows import WantedRows
 from trainer.data import prepare
 from trainer.data.report import DataReport
 from trainer.data.template import IGNORED, said
@@ -24,25 +24,11 @@ ASSUMED_TOKENS = 400
 """Length of a self-made row before it is written, for plans."""
 
 
-@dataclass(frozen=True)
-class SelfMadePlan:
-    """What the base is to write."""
-
-    train: int
-    """Rows that are trained."""
-    unseen: int
-    """Rows that are kept out of training, to measure on."""
-    languages: dict[str, float]
-    """Languages of the user's rows, with their shares."""
-    conversations: int
-    """Conversations of the user's that are trained, repetitions counted."""
-
-
-def planned(config: RunConfig, folder: Path) -> SelfMadePlan:
-    """What the base is to write for a recipe, from its prepared data in `folder`; zero where it is to write nothing."""
-    if not config.measures_unseen:
-        return SelfMadePlan(0, 0, {}, 0)
+def planned(config: RunConfig, folder: Path) -> WantedRows:
+    """What the base is to write for a recipe, from its prepared data in `folder`; no rows where it writes nothing."""
     made_by, train = config.data.selfmade, 0
+    if not config.measures_unseen:
+        return WantedRows(0, 0, {}, made_by.other_languages, made_by.min_usable, config.seed)
     report = DataReport.load(folder / "data_report.json")
     conversations = sum(int(str(source["used"])) for source in report.sources)
     if config.data.replay is not None and config.replays_itself:
@@ -50,10 +36,18 @@ def planned(config: RunConfig, folder: Path) -> SelfMadePlan:
     parity = read_rows(folder / "parity.jsonl", ParityRow, "data")
     heldout = read_rows(folder / "heldout.jsonl", HeldoutRow, "data")
     texts = [str(row.messages[-1]["content"]) for row in parity or heldout]
-    return SelfMadePlan(train, made_by.unseen, language_shares(texts), conversations)
+    return WantedRows(
+        train=train,
+        unseen=made_by.unseen,
+        languages=language_shares(texts),
+        other_languages=made_by.other_languages,
+        min_usable=made_by.min_usable,
+        seed=config.seed,
+        conversations=conversations,
+    )
 
 
-def plan_in_words(plan: SelfMadePlan, config: RunConfig) -> str:
+def plan_in_words(plan: WantedRows, config: RunConfig) -> str:
     """What will be written, for `check`."""
     made_by, replay = config.data.selfmade, config.data.replay
     trained = ""

@@ -10,10 +10,11 @@ import pytest
 
 from configs.errors import DataError
 from configs.handover import SelfMadeRow
+from configs.wanted_rows import WantedRows
 from eval.ask.endpoint import Settings
 from eval.selfmade.draws import BLOCK, Draw, draw_block
 from eval.selfmade.judging import Judge
-from eval.selfmade.make import DRAWS_A_ROW, Made, Wanted, make
+from eval.selfmade.make import DRAWS_A_ROW, Made, make
 from eval.selfmade.overlap import Asked, Earlier
 from eval.selfmade.pool import Answer, Likelihood, Pool, Question
 from eval.selfmade.steering import KINDS, OTHERS, system_prompt
@@ -78,15 +79,15 @@ def obedient(draw: Draw) -> str:
     return say("zh" if draw.language == "zh" else "en", draw.number)
 
 
-def wanted(train: int = 300, unseen: int = 100, **more: object) -> Wanted:
+def wanted(train: int = 300, unseen: int = 100, **more: object) -> WantedRows:
     known = {"languages": {"zh": 1.0}, "other_languages": 0.25, "min_usable": 0.6, "seed": 7}
-    return Wanted(train=train, unseen=unseen, **{**known, **more})  # type: ignore[arg-type]
+    return WantedRows(train=train, unseen=unseen, **{**known, **more})  # type: ignore[arg-type]
 
 
 SMALL = wanted(train=60, unseen=20)
 
 
-def made(writer: Fake, want: Wanted | None = None, asked: Asked | None = None, thinking: bool = False) -> Made:
+def made(writer: Fake, want: WantedRows | None = None, asked: Asked | None = None, thinking: bool = False) -> Made:
     return make(want or wanted(), Judge(asked or Asked(), thinking, END), writer)
 
 
