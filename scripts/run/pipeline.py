@@ -17,7 +17,7 @@ from typing import Any
 from configs import pins
 from configs.console import console, done, note, skipped, starting, tables
 from configs.errors import TuneserveError
-from configs.fingerprint import files_fingerprint, weights_fingerprint
+from configs.fingerprint import files_fingerprint
 from configs.gpus import Card
 from configs.handover import SelfMadeRow, read_rows
 from configs.rundir import Inputs, RunDir
@@ -38,6 +38,7 @@ from eval.tasks import Task
 from scripts.run.asking import ask, ask_in_blocks, run_settings
 from scripts.run.beside import cards_apart, meanwhile, server_gpus
 from scripts.run.facts import base_repeat, compare_run
+from scripts.run.inputs import model_inputs, serving_inputs
 from scripts.run.scaling import choose_scale
 from scripts.run.serving import OnDemand, private_command, start_server
 from scripts.run.stages import forget_other_outputs, run_stage
@@ -49,7 +50,6 @@ from serve.launch.target import base_folder, base_target, merged_target
 from serve.process.server import VllmServer
 from serve.proof.verify import verify
 from trainer.export.model_card import write_model_card
-from trainer.export.side_files import side_files
 
 
 def prepare_data(run: RunDir) -> None:
@@ -305,18 +305,13 @@ def base_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, 
 
 def asked_inputs(model: Path, config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
     """What the answers of a model that nothing was trained into depend on."""
-    return {
-        "base_weights": weights_fingerprint(model),
-        "base_files": _files_beside(model),
-        **_eval_inputs(config, tasks),
-    }
+    return model_inputs("base", model) | _eval_inputs(config, tasks)
 
 
 def tuned_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
     """What proof, parity and the tuned model's answers depend on."""
     return {
-        "merged_weights": weights_fingerprint(run.merged),
-        "merged_files": _files_beside(run.merged),
+        **model_inputs("merged", run.merged),
         "proof_rows": _file_hash(run.data / "proof.jsonl"),
         "parity_rows": _file_hash(run.data / "parity.jsonl"),
         "own_answers": _file_hash(run.selfmade / "unseen.jsonl") if config.measures_unseen else None,
@@ -328,13 +323,12 @@ def tuned_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str,
 def _eval_inputs(config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
     """What answers depend on beside the weights: the questions, how they are asked, and how they are served."""
     asked = config.eval.model_dump(mode="json", include={"temperature", "max_tokens", "repeat_base", "drift"})
-    served = config.serve.model_dump(mode="json", include={"precision", "batch_invariant", "max_model_len", "args"})
     return {
         "tasks": tasks_fingerprint(tasks),
         "seed": config.eval_seed,
         "thinking": config.thinking,
         **{f"eval.{key}": value for key, value in asked.items()},
-        **{f"serve.{key}": value for key, value in served.items()},
+        **{f"serve.{key}": value for key, value in serving_inputs(config.serve).items()},
     }
 
 
@@ -355,11 +349,6 @@ def _answered(other: RunDir, inputs: Inputs) -> bool:
     except TuneserveError as error:
         note(f"{error.message}; looking elsewhere for the base's answers")
         return False
-
-
-def _files_beside(model: Path) -> str:
-    """What answers depend on beside the weights: tokenizer, chat template, generation settings."""
-    return files_fingerprint([model / name for name in side_files(model)])
 
 
 def _file_hash(file: Path) -> str | None:

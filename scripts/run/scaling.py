@@ -16,7 +16,7 @@ from configs.adapter_scale import SCALES, check_scale, write_scaled
 from configs.console import done, note, skipped, starting
 from configs.errors import TuneserveError
 from configs.files import write_atomically
-from configs.fingerprint import files_fingerprint, weights_fingerprint
+from configs.fingerprint import files_fingerprint
 from configs.handover import MeasuredScale, ProofAnswer, ScaleFacts, ScalePoint, SelfMadeRow, read_rows
 from configs.rundir import RunDir
 from configs.schema import RunConfig
@@ -24,12 +24,12 @@ from configs.unseen import for_choice
 from eval.ask.completions import answer_logprobs, ends_within, read_answers
 from eval.ask.endpoint import Endpoint, Settings
 from eval.compare import scales
+from scripts.run.inputs import model_inputs, serving_inputs
 from scripts.run.serving import OnDemand
 from scripts.run.stages import forget_other_outputs
 from serve.launch.target import base_folder, scales_target
 from trainer.data.answers import chosen_answers
 from trainer.data.prepare import read_rows as read_token_rows
-from trainer.export.side_files import side_files
 
 HELDOUT_ROWS = 256
 """At most this many held-out answers are scored at every scale."""
@@ -106,21 +106,18 @@ def choose_scale(run: RunDir, config: RunConfig) -> None:
 
 def scale_inputs(run: RunDir, config: RunConfig) -> dict[str, Any]:
     """What the choice depends on."""
-    base = base_folder(run, config)
-    served = config.serve.model_dump(mode="json", include={"precision", "batch_invariant", "max_model_len", "args"})
     files = {
         "adapter": sorted(f for f in run.adapter.iterdir() if f.suffix in (".json", ".safetensors")),
         "heldout": [run.data / "heldout" / "rows.parquet"],
         "unseen": [run.selfmade / "unseen.jsonl"],
     }
     return {
-        "base_weights": weights_fingerprint(base),
-        "base_files": files_fingerprint([base / name for name in side_files(base)]),
+        **model_inputs("base", base_folder(run, config)),
         **{name: files_fingerprint([f for f in found if f.is_file()]) for name, found in files.items()},
         "seed": config.eval_seed,
         "scales": list(SCALES),
         "limits": [scales.LEAST_KEPT, scales.MOST_DRIFT, scales.MOST_SHORT_SHARE, scales.EARLY],
-        **{f"serve.{key}": value for key, value in served.items()},
+        **{f"serve.{key}": value for key, value in serving_inputs(config.serve).items()},
     }
 
 

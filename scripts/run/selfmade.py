@@ -38,6 +38,7 @@ from eval.selfmade.steering import KINDS
 from eval.selfmade.writer import Base, Lengths, Progress, Writer
 from eval.tasks import Task
 from scripts.run.asking import run_settings
+from scripts.run.inputs import serving_inputs
 from scripts.run.serving import OnDemand
 from scripts.run.tasks import recipe_tasks, tasks_fingerprint
 from serve.api.adapters import served_models
@@ -45,7 +46,7 @@ from serve.api.prompts import prompt_ids, user_header
 from serve.launch.target import base_folder
 from serve.process.server import VllmServer
 from trainer.data.selfmade import planned
-from trainer.export.side_files import side_files
+from trainer.export.side_files import side_files_fingerprint
 
 _CACHE_ENTRIES = 8
 _THOUGHT_TOKENS = 4096
@@ -132,7 +133,7 @@ def _inputs(run: RunDir, config: RunConfig, wanted: WantedRows, tasks: Sequence[
     writes = {
         "layout": _LAYOUT,
         "weights": weights_fingerprint(base),
-        "files": files_fingerprint([base / name for name in side_files(base)]),
+        "files": side_files_fingerprint(base),
         "seed": config.seed,
         "thinking": config.thinking,
         "end": facts.end_token_id,
@@ -140,7 +141,7 @@ def _inputs(run: RunDir, config: RunConfig, wanted: WantedRows, tasks: Sequence[
         "languages": dict(wanted.languages),
         "steering": KINDS,
         **config.data.selfmade.model_dump(exclude={"min_rows", "unseen", "min_usable"}),
-        **config.serve.model_dump(mode="json", include={"precision", "batch_invariant", "max_model_len", "args"}),
+        **serving_inputs(config.serve),
     }
     return {
         "pool": hashlib.sha256(json.dumps(writes, sort_keys=True).encode()).hexdigest()[:32],

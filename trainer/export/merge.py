@@ -30,7 +30,14 @@ from trainer.export.gguf import export_gguf
 from trainer.export.modelfile import modelfile, own_rows, write_modelfile
 from trainer.export.new_folder import Export, new_folder, shown_progress
 from trainer.export.safetensors import write_weights
-from trainer.export.side_files import Diff, copy_side_files, side_files, write_generation_config, write_model_config
+from trainer.export.side_files import (
+    Diff,
+    copy_side_files,
+    side_files,
+    side_files_fingerprint,
+    write_generation_config,
+    write_model_config,
+)
 from trainer.export.tensors import MergedTensors, TensorReader
 
 
@@ -114,7 +121,7 @@ def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
     inputs = {
         "adapter": files_fingerprint(sorted(f for f in run.adapter.iterdir() if f.suffix in (".json", ".safetensors"))),
         "base.weights": weights_fingerprint(base),
-        "base.files": files_fingerprint([base / name for name in side_files(base)]),
+        "base.files": side_files_fingerprint(base),
         "end_token_id": facts.end_token_id,
         "merge.shard_gb": config.merge.shard_gb,
         "merge.scale": scale,
@@ -141,7 +148,7 @@ def gguf_run(run: RunDir, config: RunConfig, facts: PreparedFacts, force: bool =
     trained = run.data / "parity.jsonl"
     inputs = {
         "merged.weights": weights_fingerprint(run.merged),
-        "merged.files": files_fingerprint([run.merged / name for name in side_files(run.merged)]),
+        "merged.files": side_files_fingerprint(run.merged),
         "end_token_id": facts.end_token_id,
         "quant": quant,
         "thinking": facts.thinking,

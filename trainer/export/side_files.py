@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from configs.fingerprint import files_fingerprint
 from configs.model_files import read_json, text_config
 
 Diff = dict[str, list[Any]]
@@ -24,6 +25,11 @@ def side_files(base: Path) -> list[Path]:
     for folder in COPIED_FOLDERS:
         found += [f for f in (base / folder).glob("*") if f.is_file()]
     return sorted(f.relative_to(base) for f in found)
+
+
+def side_files_fingerprint(model: Path) -> str:
+    """A hash of their names and contents."""
+    return files_fingerprint([model / name for name in side_files(model)])
 
 
 def copy_side_files(base: Path, out: Path) -> None:

@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM
 
 from configs.console import again, note, warn
 from configs.errors import DataError
-from configs.fingerprint import content_hash, files_fingerprint, weights_fingerprint
+from configs.fingerprint import content_hash, weights_fingerprint
 from configs.handover import Finding, ForeignFacts, ParityRow, ProofAnswer, ProofRow, fault, read_rows, told, write_rows
 from configs.hub import resolve_model
 from configs.model_files import read_json, weight_bytes
@@ -43,7 +43,7 @@ from trainer.export.foreign import (
     template_difference,
     tokens_of,
 )
-from trainer.export.side_files import side_files
+from trainer.export.side_files import side_files_fingerprint
 from trainer.foreign.folder import Given, given, link_adapter, link_merged, made_by
 from trainer.foreign.likely import SURE, Group, Scored, group, likelier, score, table
 from trainer.foreign.renderings import FOLDER, Rendering, candidates, modes, named
@@ -349,7 +349,7 @@ def _inputs(config: RunConfig, base: Path, what: Given) -> dict[str, Any]:
     }
     for name, folder in (("merged", what.merged), ("adapter", what.adapter)):
         if folder is not None:
-            inputs[f"{name}.files"] = files_fingerprint([folder / file for file in side_files(folder)])
+            inputs[f"{name}.files"] = side_files_fingerprint(folder)
             inputs[f"{name}.weights"] = [content_hash(file) for file in sorted(folder.glob("*.safetensors"))]
     return inputs
 
