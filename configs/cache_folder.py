@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
 from configs.errors import ConfigError
+
+_ENTRIES = 8
+"""Folders that `forget_old` keeps."""
 
 
 def cache_root() -> Path:
@@ -40,3 +44,11 @@ def private_cache(name: str) -> Path:
         if found.st_mode & 0o022 and found.st_uid == os.getuid():
             place.chmod(found.st_mode & ~0o022 & 0o7777)
     return folder
+
+
+def forget_old(root: Path, keep: Path) -> None:
+    """Keeps the folders in `root` that were used last, and `keep`; a cache is no archive."""
+    entries = sorted((f for f in root.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime, reverse=True)
+    for entry in entries[_ENTRIES:]:
+        if entry != keep:
+            shutil.rmtree(entry, ignore_errors=True)

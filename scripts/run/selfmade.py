@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from filelock import FileLock, Timeout
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from configs.cache_folder import cache_root
+from configs.cache_folder import cache_root, forget_old
 from configs.console import console, done, note, skipped, starting
 from configs.files import write_atomically
 from configs.fingerprint import files_fingerprint, weights_fingerprint
@@ -48,7 +47,6 @@ from serve.process.server import VllmServer
 from trainer.data.selfmade import planned
 from trainer.export.side_files import side_files_fingerprint
 
-_CACHE_ENTRIES = 8
 _THOUGHT_TOKENS = 4096
 """Added to the longest answer where the model thinks first."""
 _PLAIN_EVERY_S = 15.0
@@ -123,7 +121,7 @@ def _make(
         with writer:
             made = make(wanted, judge, writer)
         os.utime(root / pool)
-    _forget_old(root, keep=root / pool)
+    forget_old(root, keep=root / pool)
     return made, writer.base is not None
 
 
@@ -227,11 +225,3 @@ def _progress() -> Iterator[Progress]:
     with Bar(*columns, console=console, transient=True) as bar:
         row = bar.add_task("", total=None)
         yield lambda what, done, total: bar.update(row, completed=done, total=total, description=what)
-
-
-def _forget_old(root: Path, keep: Path) -> None:
-    """Keeps the pools that were used last; a cache is no archive."""
-    entries = sorted((f for f in root.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime, reverse=True)
-    for entry in entries[_CACHE_ENTRIES:]:
-        if entry != keep:
-            shutil.rmtree(entry, ignore_errors=True)

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from configs import handover
-from configs.cache_folder import cache_root
+from configs.cache_folder import cache_root, forget_old
 from configs.console import again, warn
 from configs.errors import ConfigError
 from configs.fingerprint import files_fingerprint
@@ -48,7 +48,6 @@ FILES = ("train", "heldout", "parity.jsonl", "heldout.jsonl", "data_report.json"
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
 _CODE = [*Path(__file__).parent.glob("*.py"), *CODE_OF_TABLES]
-_CACHE_ENTRIES = 8
 _PREVIEW_ROWS = 8
 
 
@@ -83,7 +82,7 @@ def prepare(config: RunConfig, model: Path, progress: Progress | None = None) ->
                 shutil.rmtree(folder, ignore_errors=True)
                 entry.rename(folder)
         os.utime(folder)
-    _forget_old(root, keep=folder)
+    forget_old(root, keep=folder)
     report = DataReport.load(folder / "data_report.json")
     check_usable(report, config.data)
     return Prepared(folder, report, cached)
@@ -296,11 +295,3 @@ def _replace(source: Path, target: Path) -> None:
         shutil.copytree(source, target)
     else:
         shutil.copyfile(source, target)
-
-
-def _forget_old(root: Path, keep: Path) -> None:
-    """Keeps the entries that were used last; a cache is no archive."""
-    entries = sorted((f for f in root.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime, reverse=True)
-    for entry in entries[_CACHE_ENTRIES:]:
-        if entry != keep:
-            shutil.rmtree(entry, ignore_errors=True)
