@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from configs import pins
 from configs.errors import ConfigError
 from configs.files import write_jsonl
 from configs.load import apply_override, load_config, validate
@@ -87,7 +85,7 @@ def judge(config: RunConfig, words: ReportWords, *, own_length: bool, force: boo
         force: look again although nothing changed.
     """
     with RunDir.claim(config) as run:
-        run.update(versions={"python": platform.python_version(), "system": platform.platform(), **pins.versions()})
+        pipeline.note_versions(run)
         if not (config.foreign and config.foreign.rows_known):
             write_jsonl(run.path / GENERAL, general_rows())
         run_stage("foreign", run, *(["--force"] if force else []))

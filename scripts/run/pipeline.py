@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from configs import pins
-from configs.console import console, done, note, skipped, starting, tables
+from configs.console import console, note, skipped, starting, tables
 from configs.errors import TuneserveError
 from configs.fingerprint import files_fingerprint
 from configs.gpus import Card
@@ -41,7 +41,7 @@ from scripts.run.facts import base_repeat, compare_run
 from scripts.run.inputs import model_inputs, serving_inputs
 from scripts.run.scaling import choose_scale
 from scripts.run.serving import OnDemand, private_command, start_server
-from scripts.run.stages import forget_other_outputs, run_stage
+from scripts.run.stages import forget_other_outputs, run_stage, stage_done
 from scripts.run.tasks import tasks_fingerprint
 from scripts.run.verdict import deciding_command
 from serve.launch.cards import only
@@ -54,8 +54,13 @@ from trainer.export.model_card import write_model_card
 
 def prepare_data(run: RunDir) -> None:
     """The data stage, in a process of its own."""
-    run.update(versions={"python": platform.python_version(), "system": platform.platform(), **pins.versions()})
+    note_versions(run)
     run_stage("data", run)
+
+
+def note_versions(run: RunDir) -> None:
+    """Writes down what the run works with."""
+    run.update(versions={"python": platform.python_version(), "system": platform.platform(), **pins.versions()})
 
 
 def train_and_ask_base(
@@ -179,7 +184,7 @@ def _base_folders(run: RunDir, config: RunConfig) -> list[Path]:
 
 
 def _base_line(run: RunDir) -> None:
-    _stage_line(run, "base", _shown(run.read().stages["base"].figures["base"]))
+    stage_done(run, "base", _shown(run.read().stages["base"].figures["base"]))
 
 
 def evaluate_tuned(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool) -> VllmServer | None:
@@ -223,7 +228,7 @@ def evaluate_tuned(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool
         if server is not None:
             server.stop()
         raise
-    _stage_line(run, "tuned", _shown(run.read().stages["tuned"].figures["tuned"]))
+    stage_done(run, "tuned", _shown(run.read().stages["tuned"].figures["tuned"]))
     if keep:
         return server
     server.stop()
@@ -242,7 +247,7 @@ def report(run: RunDir, config: RunConfig, words: ReportWords) -> Comparison:
         write_model_card(run)
     console.print()
     print_comparison(comparison, tables, words)
-    _stage_line(run, "report", str(_near(files["report.html"])))
+    stage_done(run, "report", str(_near(files["report.html"])))
     if command := deciding_command(comparison, config, _near(run.config_file)):
         note(f"to decide it: {command}")
     return comparison
@@ -364,10 +369,6 @@ def _scores(results: dict[str, TaskResult]) -> dict[str, dict[str, Any]]:
 
 def _shown(scores: dict[str, dict[str, Any]]) -> str:
     return "  ".join(f"{name} {score['points']:.1f}" for name, score in scores.items())
-
-
-def _stage_line(run: RunDir, stage: str, text: str) -> None:
-    done(stage, run.read().stages[stage].seconds or 0.0, text)
 
 
 def _near(file: Path) -> Path:

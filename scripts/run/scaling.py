@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.adapter_scale import SCALES, check_scale, write_scaled
-from configs.console import done, note, skipped, starting
+from configs.console import note, skipped, starting
 from configs.errors import TuneserveError
 from configs.files import write_atomically
 from configs.fingerprint import files_fingerprint
@@ -26,7 +26,7 @@ from eval.ask.endpoint import Endpoint, Settings
 from eval.compare import scales
 from scripts.run.inputs import model_inputs, serving_inputs
 from scripts.run.serving import OnDemand
-from scripts.run.stages import forget_other_outputs
+from scripts.run.stages import forget_other_outputs, stage_done
 from serve.launch.target import base_folder, scales_target
 from trainer.data.answers import chosen_answers
 from trainer.data.prepare import read_rows as read_token_rows
@@ -101,7 +101,7 @@ def choose_scale(run: RunDir, config: RunConfig) -> None:
     for point in facts.points:
         taken = point.scale == facts.scale
         note(f"{point.scale:<4g} {_figures(point)}", good=taken or None)
-    done("scale", run.read().stages["scale"].seconds or 0.0, _sentence(facts))
+    stage_done(run, "scale", _sentence(facts))
 
 
 def scale_inputs(run: RunDir, config: RunConfig) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from configs.cache_folder import cache_root, forget_old
-from configs.console import console, done, note, skipped, starting
+from configs.console import asked_for, console, note, skipped, starting
 from configs.files import write_atomically
 from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.handover import HeldoutRow, SelfMadeReport, read_rows, write_rows
@@ -39,6 +39,7 @@ from eval.tasks import Task
 from scripts.run.asking import run_settings
 from scripts.run.inputs import serving_inputs
 from scripts.run.serving import OnDemand
+from scripts.run.stages import stage_done
 from scripts.run.tasks import recipe_tasks, tasks_fingerprint
 from serve.api.adapters import served_models
 from serve.api.prompts import prompt_ids, user_header
@@ -70,7 +71,6 @@ def make_selfmade(run: RunDir, config: RunConfig, server: OnDemand) -> None:
         skipped("selfmade")
         return
     starting("selfmade", f"{why}; {wanted.train} rows to train and {wanted.unseen} to measure on")
-    began = time.monotonic()
     files = [run.selfmade / name for name in ("train.jsonl", "unseen.jsonl", "report.json")]
     with run.stage("selfmade", inputs, files) as record:
         made, written = _make(run, config, wanted, tasks, str(inputs["pool"]), server)
@@ -79,7 +79,7 @@ def make_selfmade(run: RunDir, config: RunConfig, server: OnDemand) -> None:
         write_rows(files[1], made.unseen)
         write_atomically(files[2], made.report.model_dump_json(indent=1) + "\n")
         record.figures |= made.report.model_dump(mode="json", exclude={"examples"}) | {"from_cache": not written}
-    done("selfmade", time.monotonic() - began, selfmade_summary(made.report) + ("" if written else " (from the cache)"))
+    stage_done(run, "selfmade", selfmade_summary(made.report) + ("" if written else " (from the cache)"))
 
 
 def selfmade_summary(report: SelfMadeReport) -> str:
@@ -205,6 +205,9 @@ def connect(server: VllmServer, thinking: bool | None, model: str | None = None)
 @contextmanager
 def _progress() -> Iterator[Progress]:
     """A progress bar on a terminal; elsewhere a line for each batch that takes long enough to be wondered about."""
+    if asked_for("quiet"):
+        yield lambda what, done, total: None
+        return
     if not console.is_terminal:
         said = time.monotonic()
 

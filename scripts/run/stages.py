@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from configs import child
-from configs.console import INSTALL, detail, shell
+from configs.console import INSTALL, detail, done, shell
 from configs.errors import TuneserveError
 from configs.rundir import Inputs, RunDir, as_json
 from scripts.debugging import debugging
@@ -63,6 +63,11 @@ def forget_other_outputs(
         file = run.path / path
         if file.is_file():
             file.replace(file.with_name(f"{file.name}.old"))
+
+
+def stage_done(run: RunDir, stage: str, text: str) -> None:
+    """The line of a stage that is finished, with the seconds that the manifest has of it."""
+    done(stage, run.read().stages[stage].seconds or 0.0, text)
 
 
 def run_child(stage: str, command: Sequence[str], environment: Mapping[str, str] = MappingProxyType({})) -> None:
