@@ -14,7 +14,6 @@ from configs.errors import ConfigError
 from configs.fingerprint import weights_fingerprint
 from configs.model_files import read_json, safetensors_shapes
 from configs.model_shape import DecoderShape
-from configs.pins import server_device
 from configs.rundir import RunDir
 from serve.api.adapters import ServedModel, load_adapter, served_models, unload_adapter
 from serve.api.client import ServerClient
@@ -158,7 +157,6 @@ def require_fit(host: Host, source: Source) -> None:
     refuse_unservable(source.adapter.folder, weights if (weights / "config.json").is_file() else None)
     if host.argv:
         _require_room(host.argv, source.adapter)
-        _require_empty_place(host.argv, sum(model.parent is not None for model in models))
         _require_same_thinking(host.argv, source)
 
 
@@ -201,17 +199,6 @@ def _require_room(argv: Sequence[str], adapter: Adapter) -> None:
         raise ConfigError(
             f"{adapter.folder} adapts {', '.join(missing)}; the server takes {', '.join(taken)} only",
             "start the server with this adapter among `--adapters`",
-        )
-
-
-def _require_empty_place(argv: Sequence[str], loaded: int) -> None:
-    """Raises a ConfigError where one more adapter would take the last place on a CPU (see `CPU_SPARE_LORAS`)."""
-    places = flag_number(argv, "--max-loras", 1)
-    if server_device() == "cpu" and loaded + 1 >= places:
-        raise ConfigError(
-            f"the server has {places} places for adapters, {loaded} of them are taken, and on a CPU the last "
-            "stays empty, for the base would answer with what lies there",
-            f"unload one, or start the server with `-- --max-loras {loaded + 4}`",
         )
 
 

@@ -36,13 +36,6 @@ DRAIN_S = 30
 SMALL_MODEL_BYTES = 200_000_000
 """Below this size of the weights, a second thread waits longer than it helps (measured on two cores)."""
 
-CPU_SPARE_LORAS = 4
-"""Places for adapters on a CPU beyond those of the start: three for adapters that are loaded later, and an empty one.
-
-vLLM's CPU build takes -1, its mark for no adapter, for the last place: where base and adapters are asked at the same
-time, the base would answer with what lies there (vllm/lora/ops/torch_ops/lora_ops.py). Places are filled from the first
-one on, so that an empty one, which is all zeros, stays the last."""
-
 PRECISION_FLAGS: dict[str, list[str]] = {
     "auto": [],
     "bf16": ["--dtype", "bfloat16"],
@@ -166,8 +159,7 @@ def build_command(
     if adapters_later:
         flags["--lora-target-modules"] = sorted(LORA_LAYERS)  # as in _model_flags, for adapters that are not known yet
     if device == "cpu" and (target.adapters or adapters_later):
-        flags["--max-loras"] = [str(len(target.adapters) + CPU_SPARE_LORAS)]
-        _require_empty_place(user, len(target.adapters))
+        flags["--worker-extension-cls"] = ["serve.launch.no_adapter.BaseRows"]
     if key_env:
         flags["--middleware"] = ["serve.launch.api_key.Gate"]
     # vLLM takes several --middleware; every other flag of ours gives way to the user's.
@@ -378,17 +370,6 @@ def _cpu_kv_gib(weights: Path, config: ServeConfig, available_ram: int) -> int:
     if context == "auto":
         context = text_config(read_model_config(weights)).get("max_position_embeddings") or LEAST_CONTEXT
     return max(1, min(-(-16 * int(context) * token_bytes // GIB), most))
-
-
-def _require_empty_place(user: Sequence[str], adapters: int) -> None:
-    """Raises a ConfigError where the user's own flags leave no empty place for adapters on a CPU."""
-    places = flag_number(user, "--max-loras", adapters + CPU_SPARE_LORAS)
-    if places <= adapters:
-        raise ConfigError(
-            f"--max-loras {places} leaves no empty place beside {adapters} adapters: in vLLM's CPU build the base, "
-            "asked at the same time, would answer with the last of them",
-            f"give --max-loras {adapters + 1} or more, or leave it out",
-        )
 
 
 def _names(target: Target, user: Sequence[str]) -> tuple[str, ...]:

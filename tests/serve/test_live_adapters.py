@@ -142,7 +142,6 @@ def edited(adapter: Path, to: Path, **changes: object) -> Path:
         ({"target_modules": ["lm_head"]}, (), "adapts lm_head, which vLLM cannot do"),
         ({}, ("--lora-target-modules", "q_proj", "k_proj"), "the server takes q_proj, k_proj only"),
         ({}, ("--no-enable-lora",), "started without adapters"),
-        ({}, ("--max-loras", "5"), "5 places for adapters, 4 of them are taken, and on a CPU the last stays empty"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_the_server_is_asked(

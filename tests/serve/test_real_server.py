@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 
@@ -24,15 +23,14 @@ from configs.handover import ParityRow, ProofRow, read_rows, write_rows
 from serve.api.adapters import load_adapter, served_models, unload_adapter
 from serve.api.client import in_parallel
 from serve.chat import ChatModel, converse, model_at
-from serve.launch.command import build_command
+from serve.launch.command import flag_number
 from serve.launch.usage import curl_line, python_snippet
 from serve.process.server import VllmServer
 from serve.proof.behaviour import ask, check_behaviour
 from serve.proof.likelihood import check_proof, proof_of, served_logprob
 from serve.proof.parity import check_parity
 from serve.proof.verify import verify
-from tests.serve.conftest import QUESTIONS, TinyRun, prompt, with_mistakes
-from tests.serve.fakes import free_port
+from tests.serve.conftest import QUESTIONS, TinyRun, prompt
 
 pytestmark = pytest.mark.slow
 
@@ -73,23 +71,18 @@ def test_the_proof_names_the_scale_that_is_served_instead(
     assert found in proof.sentence()
 
 
-@pytest.fixture
-def fresh_server(tiny_run: TinyRun) -> Iterator[VllmServer]:
-    """A server that never loaded an adapter but those that it was started with."""
-    config = tiny_run.run.config().serve.model_copy(update={"port": free_port()})
-    with VllmServer(build_command(with_mistakes(tiny_run), config), tiny_run.run.logs / "fresh.log", 300) as server:
-        yield server
-
-
-def test_base_and_adapters_asked_at_the_same_time_answer_each_as_alone(fresh_server: VllmServer, tiny_run: TinyRun):
-    """vLLM's CPU build takes "no adapter" for the last place of adapters, which must never have held one."""
+def test_base_and_adapters_asked_at_the_same_time_answer_each_as_alone(adapter_server: VllmServer, tiny_run: TinyRun):
+    """vLLM's CPU build takes "no adapter" for the last place, and an adapter that was unloaded stays in its place."""
+    for i in range(flag_number(adapter_server.command.argv, "--max-loras", 1)):
+        load_adapter(adapter_server.client, f"passing-{i}", tiny_run.run.adapter)
+        unload_adapter(adapter_server.client, f"passing-{i}")
     rows = read_rows(tiny_run.run.data / "proof.jsonl", ProofRow, "train")
     scales = ("tiny-base", "half", "tiny")
     jobs = [(name, row) for row in rows for name in scales]
 
     def found(job: tuple[str, ProofRow]) -> float:
         name, row = job
-        return served_logprob(fresh_server.client, name, row.input_ids, row.answer_start)
+        return served_logprob(adapter_server.client, name, row.input_ids, row.answer_start)
 
     alone = [found(job) for job in jobs]
     together = in_parallel(found, jobs)

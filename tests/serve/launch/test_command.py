@@ -302,16 +302,18 @@ def test_a_base_can_be_made_to_take_adapters_later(target: Target):
     assert flag_values(without.argv, "--lora-target-modules") == ()
 
 
-def test_on_a_cpu_a_place_for_adapters_stays_empty_for_the_base(target: Target):
+def test_on_a_cpu_the_base_is_kept_apart_from_the_places_of_adapters(target: Target):
     adapters = tuple(Adapter(name, Path(f"/{name}"), 8) for name in "ab")
     two = replace(target, adapters=adapters)
-    assert flag_values(build_command(two, ServeConfig(), device="cpu", environ={}).argv, "--max-loras") == ("6",)
-    assert flag_values(build_command(two, ServeConfig(), device="cuda", environ={}).argv, "--max-loras") == ("2",)
-    own = build_command(two, ServeConfig(), ["--max-loras", "3"], device="cpu", environ={})
-    assert flag_values(own.argv, "--max-loras") == ("3",)
-    with pytest.raises(ConfigError, match="--max-loras 2 leaves no empty place beside 2 adapters") as error:
-        build_command(two, ServeConfig(), ["--max-loras", "2"], device="cpu", environ={})
-    assert "give --max-loras 3 or more" in error.value.next_step
+    base = replace(target, adapters=()), ["--enable-lora"]
+    for asked, extra in ((two, []), base):
+        on_cpu = build_command(asked, ServeConfig(), extra, device="cpu", environ={})
+        assert flag_value(on_cpu.argv, "--worker-extension-cls") == "serve.launch.no_adapter.BaseRows"
+        on_gpu = build_command(asked, ServeConfig(), extra, device="cuda", environ={})
+        assert flag_value(on_gpu.argv, "--worker-extension-cls") is None
+    assert flag_values(build_command(two, ServeConfig(), device="cpu", environ={}).argv, "--max-loras") == ("2",)
+    without = build_command(replace(target, adapters=()), ServeConfig(), device="cpu", environ={})
+    assert flag_value(without.argv, "--worker-extension-cls") is None
 
 
 @pytest.mark.parametrize(("systems", "shown"), [("甲乙", ["a: '甲'", "b: '乙'"]), ("甲甲", ["'甲'"]), ([None], [])])
