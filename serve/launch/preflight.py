@@ -26,7 +26,7 @@ from configs.serving_memory import (
     served_precision,
     weights_gb,
 )
-from serve.launch.cards import count, gpus_here
+from serve.launch.cards import count, gpus_here, is_free
 from serve.launch.command import (
     FP8,
     GIB,
@@ -293,7 +293,7 @@ def _gpu_memory(command: ServerCommand, config: ServeConfig, cards: Sequence[Car
     share = flag_number(command.argv, "--gpu-memory-utilization", config.gpu_memory_utilization, least=0, most=1)
     for card in cards[:wanted]:
         total, free = card.device.memory_gb, card.free / 1e9
-        if free < share * total:
+        if not is_free(card, share):
             raise ConfigError(
                 f"GPU {card.index} ({card.name}): {free:.1f} of {total:.1f} GB are free, "
                 f"{share * total:.1f} are asked for; in use by {card.users()}",
