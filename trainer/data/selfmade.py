@@ -65,16 +65,19 @@ def plan_in_words(plan: WantedRows, config: RunConfig) -> str:
     )
 
 
-def training_rows(run: RunDir, config: RunConfig) -> pa.Table:
+def training_rows(run: RunDir, config: RunConfig, columns: Sequence[str] | None = None) -> pa.Table:
     """The rows that are trained: the user's, and behind them those of the base where it replays itself.
+
+    `columns` are those that are wanted, as of `prepare.read_rows`.
 
     Raises:
         TuneserveError: they were not made yet.
     """
-    rows = prepare.read_rows(run.data / "train")
+    rows = prepare.read_rows(run.data / "train", columns)
     if not config.replays_itself:
         return rows
-    return pa.concat_tables([rows, token_rows(read_rows(run.selfmade / "train.jsonl", SelfMadeRow, "selfmade"))])
+    own = token_rows(read_rows(run.selfmade / "train.jsonl", SelfMadeRow, "selfmade"))
+    return pa.concat_tables([rows, own.select(rows.column_names)])
 
 
 def training_files(run: RunDir, config: RunConfig) -> list[Path]:

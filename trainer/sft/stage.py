@@ -100,7 +100,9 @@ def train_inputs(run: RunDir, config: RunConfig, facts: PreparedFacts) -> dict[s
 
 def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Path | None) -> TrainFigures:
     environment.settle(cache_root())
-    rows, heldout = training_rows(run, config), read_rows(run.data / "heldout", ["length"])
+    # Only their lengths: the process that trains reads them, and each of several does.
+    lengths = training_rows(run, config, ["length"])["length"].to_pylist()
+    heldout = read_rows(run.data / "heldout", ["length"])
     if not heldout.num_rows and (config.train.early_stopping or config.train.keep_best):
         raise ConfigError(
             "train.early_stopping and train.keep_best compare losses on held-out rows, and there are none",
@@ -112,14 +114,14 @@ def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Pat
     if refused := no_fp8(config.train, device):
         raise refused
     before = run.read().facts.planned if checkpoint else None
-    plan = _plan(config, facts, rows["length"].to_pylist(), device, gpus, before)
+    plan = _plan(config, facts, lengths, device, gpus, before)
     run.update(planned=plan)
     note(plan.summary())
     if warning := precision_warning(config.train, device):
         warn(warning)
-    steps = count_steps(rows.num_rows, plan, config.train)
+    steps = count_steps(len(lengths), plan, config.train)
     if steps < FEW_STEPS:
-        warn(few_steps_warning(steps, rows.num_rows, plan, config.train.max_steps))
+        warn(few_steps_warning(steps, len(lengths), plan, config.train.max_steps))
     if warning := model_rate_warning(config.train, facts.base_model, plan.rows_per_step):
         warn(warning)
 
