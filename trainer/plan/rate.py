@@ -12,6 +12,7 @@ from pathlib import Path
 
 from configs.model_shape import ModelShape, UnknownShape
 from configs.schema import TrainConfig
+from trainer.plan.layout import RATE_ROWS
 
 FAR = 8.0
 """A rate this many times above or below the usual one is taken for a slip."""
@@ -27,7 +28,9 @@ def rate_warning(train: TrainConfig, shape: ModelShape, rows_per_step: int) -> s
     """What to say about a rate that is far from the usual one; None where it is near, or nothing is known."""
     if train.optimizer != "auto" and "adam" not in train.optimizer:
         return None
-    usual = usual_rate(train, shape) * math.sqrt(max(rows_per_step, 8) / 8)
+    # Under `auto` the recipe's rate is meant for 8 rows a step, and the plan itself raises it for more.
+    rows = RATE_ROWS if train.rows_per_step == "auto" else max(rows_per_step, RATE_ROWS)
+    usual = usual_rate(train, shape) * math.sqrt(rows / RATE_ROWS)
     times = train.learning_rate / usual
     if 1 / FAR < times < FAR:
         return None

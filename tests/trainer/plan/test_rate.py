@@ -52,3 +52,10 @@ def test_more_rows_a_step_take_a_higher_rate_and_other_optimizers_have_no_rule()
     assert rate_warning(train, SHAPE["14B"], 8)
     assert rate_warning(train, SHAPE["14B"], 64) is None
     assert rate_warning(TrainConfig(learning_rate=0.1, optimizer="sgd"), SHAPE["14B"], 8) is None
+
+
+def test_a_rate_that_the_plan_raises_for_more_rows_is_judged_before_that() -> None:
+    half = TrainConfig(learning_rate=1e-5, rows_per_step="auto")
+    assert rate_warning(half, SHAPE["14B"], 128) is None
+    low = TrainConfig(learning_rate=1e-6, rows_per_step="auto")
+    assert rate_warning(low, SHAPE["14B"], 128) == rate_warning(low, SHAPE["14B"], 8)
