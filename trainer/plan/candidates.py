@@ -131,12 +131,15 @@ def candidates(
         else:
             batches = draw_dealt(lengths, micro_batch, count, rows_per_step, gpus, padding_free=train.padding_free)
         useful = rows_per_step * sum(lengths) / len(lengths)
+        tokens = useful / count / gpus
+        recorded = [c for c in _CHECKPOINTING if gpu.bf16 and not why_not_recorded(train, lora, c, tokens)]
+        filled_up = filled(batches, steps) if recorded else batches
         for precision in precisions:
             for checkpointing in _CHECKPOINTING:
-                setup = setup_for(train, lora, shape, precision, checkpointing)
-                laid = batches
-                if gpu.bf16 and not why_not_recorded(train, lora, precision, checkpointing, useful / count / gpus):
-                    setup, laid = replace(setup, recorded=True), filled(batches, steps)
+                setup = replace(
+                    setup_for(train, lora, shape, precision, checkpointing), recorded=checkpointing in recorded
+                )
+                laid = filled_up if setup.recorded else batches
                 held = [
                     replace(setup, turned_copy=twice) for twice in ((False, True) if precision == "8bit" else (False,))
                 ]
@@ -205,15 +208,12 @@ def fastest(among: Sequence[Candidate]) -> Candidate | None:
     return min((c for c in fitting if c.step_s <= limit), key=lambda c: c.memory.needed_gb)
 
 
-def why_not_recorded(
-    train: TrainConfig, lora: LoraConfig, precision: Precision, checkpointing: Checkpointing, tokens: float
-) -> str:
+def why_not_recorded(train: TrainConfig, lora: LoraConfig, checkpointing: Checkpointing, tokens: float) -> str:
     """Why passes of this layout are not recorded as CUDA graphs; empty where they can be.
 
     Args:
         train: the recipe's section.
         lora: the adapter.
-        precision: how the base is held.
         checkpointing: whether activations are recomputed.
         tokens: mean tokens of a pass, padding left out.
     """
@@ -256,11 +256,11 @@ def draw_dealt(
 
     `tokens` and `pairs` are those of the GPU that has the most to do in its step, which the others wait for.
     """
-    generator = np.random.default_rng(0)
+    every, generator = np.asarray(lengths), np.random.default_rng(0)
     steps = max(1, _DEALT_ROWS // rows_per_step)
     costs, squares = [], []
     for _ in range(steps):
-        rows = [int(n) for n in generator.choice(np.asarray(lengths), rows_per_step, replace=False)]
+        rows = [int(n) for n in generator.choice(every, rows_per_step, replace=False)]
         for passes in deal(rows, gpus, count, micro_batch, padded=not padding_free):
             for each in passes:
                 found = [rows[i] for i in each] or [0]

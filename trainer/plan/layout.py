@@ -216,7 +216,7 @@ def choose_graphs(
         return False, "a CPU has none"
     if not device.bf16:
         return False, "fp16 scales the loss step by step"
-    if why := why_not_recorded(train, lora, train.precision, checkpointing, tokens):
+    if why := why_not_recorded(train, lora, checkpointing, tokens):
         return False, why
     return True, f"launched at once: {tokens:.0f} tokens a pass leave the GPU waiting for the host otherwise"
 
