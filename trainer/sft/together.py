@@ -45,7 +45,7 @@ class Together:
         self._flat = torch.empty(0)
         self._graphs: GraphedSteps | None = None
         self._loss = torch.zeros((), device=trainer.args.device)
-        self._tokens: list[torch.Tensor] = []
+        self._tokens = torch.zeros((), dtype=torch.long, device=trainer.args.device)
         passes_by(trainer, self.batches)
         save_by(trainer, self._save)
         evaluate_by(trainer, self._evaluated)
@@ -75,8 +75,8 @@ class Together:
 
     def tokens_since(self) -> int:
         """Tokens that went through the models of all processes since this was asked last."""
-        found = sum(int(count) for count in self._tokens)
-        self._tokens.clear()
+        found = int(self._tokens)
+        self._tokens.zero_()
         return found
 
     def require_alike(self, when: str) -> None:
@@ -104,7 +104,7 @@ class Together:
         device = self._loss.device
         counted = torch.stack([torch.as_tensor(items, device=device).long(), torch.tensor(tokens, device=device)])
         items, tokens = self._world.add_up(counted)
-        self._tokens.append(tokens)
+        self._tokens += tokens
         return items
 
     def _step(
