@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from trainer.data.template import IGNORED
 from trainer.gpus.dealing import DealtBatches
 
 Attend = Callable[..., torch.Tensor]
@@ -140,7 +141,7 @@ NO_ROWS = "no_rows"
 def no_rows() -> dict[str, Any]:
     """The batch of a pass without rows: one token that trains nothing, and never goes through the model."""
     one = torch.zeros(1, 1, dtype=torch.long)
-    return {"input_ids": one, "labels": torch.full_like(one, -100), NO_ROWS: True}
+    return {"input_ids": one, "labels": torch.full_like(one, IGNORED), NO_ROWS: True}
 
 
 def watch_batches(trainer: Any, seen: Callable[[dict[str, Any]], None]) -> None:
