@@ -89,6 +89,17 @@ class Draft:
         return self.either("", " ").join(self.sentences)
 
 
+def problem(draft: Draft, zh: str, en: str, answer: int) -> dict[str, Any]:
+    """The row of a problem that ends in this question, with a number for its answer."""
+    draft.say(zh, en)
+    return {"question": draft.text, "answer": str(answer)}
+
+
+def passage(draft: Draft, zh: str, en: str, answers: list[str]) -> dict[str, Any]:
+    """The row of a passage with a question on it, and the answers that count."""
+    return {"context": draft.text, "question": draft.either(zh, en), "answers": answers}
+
+
 Program = Callable[[Draft], dict[str, Any]]
 """Writes one item: the fields of its row but `id`, `stratum` and `steps`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from eval.suite.draft import Draft
+from eval.suite.draft import Draft, passage
 from eval.suite.words import FULL_NAMES, WEEKDAYS
 
 _TALKS = [
@@ -37,11 +37,7 @@ def programme(draft: Draft) -> dict[str, Any]:
         )
     if draft.level == 1:
         who = draft.number(0, count - 1)
-        return {
-            "context": draft.text,
-            "question": draft.either(f"{events[who]}由谁负责？", f"Who leads the {events[who]}?"),
-            "answers": [hosts[who]],
-        }
+        return passage(draft, f"{events[who]}由谁负责？", f"Who leads the {events[who]}?", [hosts[who]])
     changed = draft.some(range(count), draft.by_level(0, 1, 2, 3, 4))
     free = [pair[i] for pair in _ROOMS if pair[i] not in rooms] or [draft.either("北侧车间", "the north workshop")]
     moved_to: dict[int, str] = {}
@@ -64,32 +60,27 @@ def programme(draft: Draft) -> dict[str, Any]:
             rooms[who] = moved_to[who] = new
     if draft.level in (2, 3):
         who = changed[0]
-        return {
-            "context": draft.text,
-            "question": draft.either(
-                f"{events[who]}最终在星期几举行？", f"On which day does the {events[who]} take place in the end?"
-            ),
-            "answers": [days[who], days[who].replace("周", "星期")] if draft.zh else [days[who]],
-        }
+        return passage(
+            draft,
+            f"{events[who]}最终在星期几举行？",
+            f"On which day does the {events[who]} take place in the end?",
+            [days[who], days[who].replace("周", "星期")] if draft.zh else [days[who]],
+        )
     if draft.level == 4:
         who = changed[1]
-        return {
-            "context": draft.text,
-            "question": draft.either(
-                f"{hosts[who]}负责的活动最终在哪里举行？",
-                f"Where does the event led by {hosts[who]} take place in the end?",
-            ),
-            "answers": _place(rooms[who]),
-        }
+        return passage(
+            draft,
+            f"{hosts[who]}负责的活动最终在哪里举行？",
+            f"Where does the event led by {hosts[who]} take place in the end?",
+            _place(rooms[who]),
+        )
     who = draft.pick([changed[0], changed[2]])
-    return {
-        "context": draft.text,
-        "question": draft.either(
-            f"{hosts[who]}负责的活动最终在星期几举行？",
-            f"On which day does the event led by {hosts[who]} take place in the end?",
-        ),
-        "answers": [days[who], days[who].replace("周", "星期")] if draft.zh else [days[who]],
-    }
+    return passage(
+        draft,
+        f"{hosts[who]}负责的活动最终在星期几举行？",
+        f"On which day does the event led by {hosts[who]} take place in the end?",
+        [days[who], days[who].replace("周", "星期")] if draft.zh else [days[who]],
+    )
 
 
 def _place(room: str) -> list[str]:
@@ -158,29 +149,25 @@ def fees(draft: Draft) -> dict[str, Any]:
     when_zh, when_en = ("晚上8点", "8 in the evening") if dark else ("上午10点", "10 in the morning")
     table = evening if dark else end if weekend else week
     if draft.level == 4:
-        return {
-            "context": draft.text,
-            "question": draft.either(
-                f"{zh}{when_zh}去，付{price}元的是哪一类人？",
-                f"Which visitors pay {price} dollars on a {en} at {when_en}?",
-            ),
-            "answers": [kinds[who]],
-        }
+        return passage(
+            draft,
+            f"{zh}{when_zh}去，付{price}元的是哪一类人？",
+            f"Which visitors pay {price} dollars on a {en} at {when_en}?",
+            [kinds[who]],
+        )
     ranked = sorted(range(count), key=lambda k: table[k])
     second = draft.pick([True, False])
-    return {
-        "context": draft.text,
-        "question": draft.either(
-            f"{zh}{when_zh}去，票价{'第二低' if second else '最高'}的是哪一类人？",
-            f"Which visitors pay the {'second lowest' if second else 'highest'} fee on a {en} at {when_en}?",
-        ),
-        "answers": [kinds[ranked[1] if second else ranked[-1]]],
-    }
+    return passage(
+        draft,
+        f"{zh}{when_zh}去，票价{'第二低' if second else '最高'}的是哪一类人？",
+        f"Which visitors pay the {'second lowest' if second else 'highest'} fee on a {en} at {when_en}?",
+        [kinds[ranked[1] if second else ranked[-1]]],
+    )
 
 
 def _fee(draft: Draft, zh: str, en: str, price: int) -> dict[str, Any]:
     answers = [f"{price}元", str(price)] if draft.zh else [f"{price} dollars", str(price), f"${price}"]
-    return {"context": draft.text, "question": draft.either(zh, en), "answers": answers}
+    return passage(draft, zh, en, answers)
 
 
 _TASKS = [
@@ -215,20 +202,13 @@ def duties(draft: Draft) -> dict[str, Any]:
         touched += [first, second]
     day = draft.pick(touched) if touched else draft.number(0, count - 1)
     if draft.level <= 2:
-        return {
-            "context": draft.text,
-            "question": draft.either(f"{days[day]}最后由谁值日？", f"Who is on duty on {days[day]} in the end?"),
-            "answers": [who[day]],
-        }
+        return passage(draft, f"{days[day]}最后由谁值日？", f"Who is on duty on {days[day]} in the end?", [who[day]])
     if draft.level == 3:
         task = tasks[day]
-        return {
-            "context": draft.text,
-            "question": draft.either(f"最后由谁{task}？", f"In the end, who {task}?"),
-            "answers": [who[day]],
-        }
-    return {
-        "context": draft.text,
-        "question": draft.either(f"{who[day]}最后在哪一天值日？", f"On which day is {who[day]} on duty in the end?"),
-        "answers": [days[day], days[day].replace("周", "星期")] if draft.zh else [days[day], f"on {days[day]}"],
-    }
+        return passage(draft, f"最后由谁{task}？", f"In the end, who {task}?", [who[day]])
+    return passage(
+        draft,
+        f"{who[day]}最后在哪一天值日？",
+        f"On which day is {who[day]} on duty in the end?",
+        [days[day], days[day].replace("周", "星期")] if draft.zh else [days[day], f"on {days[day]}"],
+    )

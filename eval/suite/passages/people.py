@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from eval.suite.draft import Draft
+from eval.suite.draft import Draft, passage
 from eval.suite.words import FULL_NAMES, NAMES
 
 _JOBS = [
@@ -43,18 +43,18 @@ def staff(draft: Draft) -> dict[str, Any]:
         )
     who = draft.pick(order)
     if draft.level == 1:
-        return _staff_answer(draft, f"{names[who]}来自哪里？", f"Which town does {names[who]} come from?", [towns[who]])
+        return passage(draft, f"{names[who]}来自哪里？", f"Which town does {names[who]} come from?", [towns[who]])
     if draft.level == 2:
-        return _staff_answer(draft, f"喜欢{hobbies[who]}的人是谁？", f"Who likes {hobbies[who]}?", [names[who]])
+        return passage(draft, f"喜欢{hobbies[who]}的人是谁？", f"Who likes {hobbies[who]}?", [names[who]])
     if draft.level == 3:
-        return _staff_answer(
+        return passage(
             draft,
             f"喜欢{hobbies[who]}的人是哪一年进入公司的？",
             f"In which year did the person who likes {hobbies[who]} join the company?",
             [f"{years[who]}年", str(years[who])] if draft.zh else [str(years[who])],
         )
     if draft.level == 4:
-        return _staff_answer(
+        return passage(
             draft,
             f"和{jobs[0]}来自同一个地方的另一个人是谁？",
             f"Which other person comes from the same town as the {jobs[0]}?",
@@ -63,16 +63,12 @@ def staff(draft: Draft) -> dict[str, Any]:
     ranked = sorted(range(count), key=lambda i: years[i])
     place = draft.number(2, count - 1)
     before = ranked[place - 1]
-    return _staff_answer(
+    return passage(
         draft,
         f"紧接在{jobs[before]}之后进入公司的人喜欢什么？",
         f"What does the person who joined the company next after the {jobs[before]} like?",
         [hobbies[ranked[place]]],
     )
-
-
-def _staff_answer(draft: Draft, zh: str, en: str, answers: list[str]) -> dict[str, Any]:
-    return {"context": draft.text, "question": draft.either(zh, en), "answers": answers}
 
 
 _OBJECTS = [
@@ -111,7 +107,7 @@ def handing_over(draft: Draft) -> dict[str, Any]:
     else:
         answer = story[asked][-1]
         question = (f"最后{asked[0]}在谁手里？", f"Who has the {asked[1]} at the end?")
-    return {"context": draft.text, "question": draft.either(*question), "answers": [answer]}
+    return passage(draft, *question, [answer])
 
 
 def queue(draft: Draft) -> dict[str, Any]:
@@ -149,4 +145,4 @@ def queue(draft: Draft) -> dict[str, Any]:
         case _:
             asked = (f"{line[0]}后面第{count - 2}位是谁？", f"Who stands {count - 2} places behind {line[0]}?")
             answer = line[count - 2]
-    return {"context": draft.text, "question": draft.either(*asked), "answers": [answer]}
+    return passage(draft, *asked, [answer])

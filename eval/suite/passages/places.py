@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from eval.suite.draft import Draft
+from eval.suite.draft import Draft, passage
 
 _BUILDINGS = [
     ("老水塔", "old water tower"),
@@ -51,20 +51,19 @@ def chronicle(draft: Draft) -> dict[str, Any]:
     who = draft.number(0, count - 2)
     if draft.level <= 2:
         year = years[who + 1]
-        return {
-            "context": draft.text,
-            "question": draft.either(f"在哪一年，{events[who]}？", f"What is the year in which {events[who]}?"),
-            "answers": [f"{year}年", str(year)] if draft.zh else [str(year)],
-        }
+        return passage(
+            draft,
+            f"在哪一年，{events[who]}？",
+            f"What is the year in which {events[who]}?",
+            [f"{year}年", str(year)] if draft.zh else [str(year)],
+        )
     if draft.level == 3:
-        return {
-            "context": draft.text,
-            "question": draft.either(
-                f"{years[who + 1]}年之后的下一件事发生在哪一年？",
-                f"In which year did the next event after {years[who + 1]} happen?",
-            ),
-            "answers": [f"{years[who + 2]}年", str(years[who + 2])] if draft.zh else [str(years[who + 2])],
-        }
+        return passage(
+            draft,
+            f"{years[who + 1]}年之后的下一件事发生在哪一年？",
+            f"In which year did the next event after {years[who + 1]} happen?",
+            [f"{years[who + 2]}年", str(years[who + 2])] if draft.zh else [str(years[who + 2])],
+        )
     step = draft.by_level(0, 0, 0, 1, 2)
     who = draft.number(0, count - 1 - step)
     asked = events[who]
@@ -72,14 +71,12 @@ def chronicle(draft: Draft) -> dict[str, Any]:
         {1: "紧接着的下一件事", 2: "之后的第二件事"}[step], {1: "the next event", 2: "the second event"}[step]
     )
     year = years[who + 1 + step]
-    return {
-        "context": draft.text,
-        "question": draft.either(
-            f"按时间顺序，“{asked}”{ordinal}发生在哪一年？",
-            f"In order of time, in which year did {ordinal} after “{asked}” happen?",
-        ),
-        "answers": [f"{year}年", str(year)] if draft.zh else [str(year)],
-    }
+    return passage(
+        draft,
+        f"按时间顺序，“{asked}”{ordinal}发生在哪一年？",
+        f"In order of time, in which year did {ordinal} after “{asked}” happen?",
+        [f"{year}年", str(year)] if draft.zh else [str(year)],
+    )
 
 
 _STOPS = [
@@ -125,13 +122,12 @@ def route(draft: Draft) -> dict[str, Any]:
     )
     where = draft.either("本月返程时，" if back else "本月去程时，" if draft.level == 3 else "", "")
     when_en = " on the way back this month" if back else " this month on the way out" if draft.level == 3 else ""
-    return {
-        "context": draft.text,
-        "question": draft.either(
-            f"{where}{way[start]}{counted}是哪里？", f"Which is the {counted} after {way[start]}{when_en}?"
-        ),
-        "answers": [way[start + gap], f"{way[start + gap]}站"] if draft.zh else [way[start + gap]],
-    }
+    return passage(
+        draft,
+        f"{where}{way[start]}{counted}是哪里？",
+        f"Which is the {counted} after {way[start]}{when_en}?",
+        [way[start + gap], f"{way[start + gap]}站"] if draft.zh else [way[start + gap]],
+    )
 
 
 _VILLAGES = [
@@ -155,44 +151,39 @@ def survey(draft: Draft) -> dict[str, Any]:
         )
     who = draft.number(0, count - 1)
     if draft.level == 1:
-        return {
-            "context": draft.text,
-            "question": draft.either(f"{names[who]}有多少头牛？", f"How many cows does {names[who]} have?"),
-            "answers": [f"{cows[who]}头", f"{cows[who]}头牛", str(cows[who])]
+        return passage(
+            draft,
+            f"{names[who]}有多少头牛？",
+            f"How many cows does {names[who]} have?",
+            [f"{cows[who]}头", f"{cows[who]}头牛", str(cows[who])]
             if draft.zh
             else [str(cows[who]), f"{cows[who]} cows"],
-        }
+        )
     most = draft.pick([True, False])
     choose = max if most else min
     if draft.level in (2, 3):
         values, zh, en = draft.pick([(houses, "人家", "houses"), (cows, "牛", "cows")])
         best = choose(range(count), key=lambda k: values[k])
-        return {
-            "context": draft.text,
-            "question": draft.either(
-                f"{zh}最{'多' if most else '少'}的是哪个村？",
-                f"Which village has the {'most' if most else 'fewest'} {en}?",
-            ),
-            "answers": [names[best]],
-        }
+        return passage(
+            draft,
+            f"{zh}最{'多' if most else '少'}的是哪个村？",
+            f"Which village has the {'most' if most else 'fewest'} {en}?",
+            [names[best]],
+        )
     some = [k for k in range(count) if school[k]]
     if draft.level == 4:
         best = choose(some, key=lambda k: rise[k])
-        return {
-            "context": draft.text,
-            "question": draft.either(
-                f"在有小学的村子中，海拔最{'高' if most else '低'}的是哪个村？",
-                f"Of the villages with a primary school, which lies {'highest' if most else 'lowest'}?",
-            ),
-            "answers": [names[best]],
-        }
+        return passage(
+            draft,
+            f"在有小学的村子中，海拔最{'高' if most else '低'}的是哪个村？",
+            f"Of the villages with a primary school, which lies {'highest' if most else 'lowest'}?",
+            [names[best]],
+        )
     ranked = sorted(range(count), key=lambda k: -cows[k])
     best = ranked[1]
-    return {
-        "context": draft.text,
-        "question": draft.either(
-            "牛的数量排第二的村子海拔多少米？",
-            "How many metres above the sea is the village with the second most cows?",
-        ),
-        "answers": [f"{rise[best]}米", str(rise[best])] if draft.zh else [str(rise[best]), f"{rise[best]} metres"],
-    }
+    return passage(
+        draft,
+        "牛的数量排第二的村子海拔多少米？",
+        "How many metres above the sea is the village with the second most cows?",
+        [f"{rise[best]}米", str(rise[best])] if draft.zh else [str(rise[best]), f"{rise[best]} metres"],
+    )

@@ -5,13 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from eval.suite.draft import Draft
+from eval.suite.draft import Draft, problem
 from eval.suite.words import COLLECTED, MADE, NAMES, STORED, WEEKDAYS, Good
-
-
-def _asked(draft: Draft, zh: str, en: str, answer: int) -> dict[str, Any]:
-    draft.say(zh, en)
-    return {"question": draft.text, "answer": str(answer)}
 
 
 def stock(draft: Draft) -> dict[str, Any]:
@@ -32,7 +27,7 @@ def stock(draft: Draft) -> dict[str, Any]:
                 f"这一周共有{visitors}位客户来参观过仓库。", f"In that week {visitors} customers visit the place."
             ),
         )
-    return _asked(
+    return problem(
         draft,
         f"最后仓库里还有多少{good.measure}{good.zh}？",
         f"How many {good.en} are in the warehouse at the end?",
@@ -85,14 +80,14 @@ def comparison(draft: Draft) -> dict[str, Any]:
         difference = abs(amounts[-1] - amounts[0])
         if difference:
             high, low = max(amounts[-1], amounts[0]), min(amounts[-1], amounts[0])
-            return _asked(
+            return problem(
                 draft,
                 f"{people[0]}和{people[-1]}的{thing.zh}相差多少{thing.measure}？",
                 f"By how many {thing.en} do {people[0]} and {people[-1]} differ?",
                 draft.step(f"{high}-{low}", difference),
             )
     total = draft.step("+".join(map(str, amounts)), sum(amounts))
-    return _asked(
+    return problem(
         draft,
         f"{'两人' if len(people) == 2 else f'{len(people)}个人'}一共有多少{thing.measure}{thing.zh}？",
         f"How many {thing.en} do {'the two' if len(people) == 2 else f'the {len(people)}'} of them have together?",
@@ -162,7 +157,7 @@ def packing(draft: Draft) -> dict[str, Any]:
     draft.say(f"每个箱子最多装{each}{thing.measure}。", f"A box holds at most {each}.")
     boxes = _ceil(draft, total, each)
     if draft.level <= 3:
-        return _asked(
+        return problem(
             draft,
             f"要把{'合格的' if draft.level == 3 else ''}{thing.zh}全部装箱，至少需要多少个箱子？",
             f"How many boxes are needed at least to pack all the {thing.en}{' that passed' if draft.level == 3 else ''}?",
@@ -172,12 +167,12 @@ def packing(draft: Draft) -> dict[str, Any]:
     draft.say(f"一辆小货车一次最多运{load}个箱子。", f"A van carries at most {load} boxes at a time.")
     trips = _ceil(draft, boxes, load)
     if draft.level == 4:
-        return _asked(
+        return problem(
             draft, "至少要运多少次才能运完？", "How many trips are needed at least to carry all the boxes?", trips
         )
     box_price, trip_price = draft.number(2, 9), draft.number(25, 80)
     draft.say(f"每个箱子{box_price}元，每运一次{trip_price}元。", f"A box costs ${box_price} and a trip ${trip_price}.")
-    return _asked(
+    return problem(
         draft,
         "按最少的箱子和最少的次数计算，一共要花多少元？",
         "How many dollars does it cost in all, with as few boxes and trips as possible?",
@@ -204,7 +199,7 @@ def production(draft: Draft) -> dict[str, Any]:
     hourly = draft.step(f"{machines}*{rate}", machines * rate)
     daily = draft.step(f"{hourly}*{hours}", hourly * hours)
     if draft.level == 1:
-        return _asked(
+        return problem(
             draft,
             f"工厂一天生产多少{thing.measure}{thing.zh}？",
             f"How many {thing.en} does the factory make in a day?",
@@ -221,7 +216,7 @@ def production(draft: Draft) -> dict[str, Any]:
         draft.say(
             f"{days}天后，工厂卖出了其中的{sold}{thing.measure}。", f"After {days} days {sold} of them have been sold."
         )
-        return _asked(
+        return problem(
             draft,
             f"还剩多少{thing.measure}{thing.zh}没有卖出？",
             f"How many {thing.en} are still unsold?",
@@ -242,13 +237,13 @@ def production(draft: Draft) -> dict[str, Any]:
     missing = draft.step(f"{order}-{made}", order - made)
     needed = draft.step(f"{missing}/{faster}", later)
     if draft.level == 3:
-        return _asked(
+        return problem(
             draft, "增加机器后还要多少天才能完成订单？", "How many more days does the order take from then on?", needed
         )
     total_days = draft.step(f"{days}+{needed}", days + needed)
     wage = draft.number(60, 200, 10)
     draft.say(f"每个工作日的电费是{wage}元。", f"Power costs ${wage} a day.")
-    return _asked(
+    return problem(
         draft,
         "从开始到完成订单，电费一共是多少元？",
         "How many dollars of power does the order take from beginning to end?",

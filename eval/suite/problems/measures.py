@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from eval.suite.draft import Draft
+from eval.suite.draft import Draft, problem
 from eval.suite.words import NAMES
-
-
-def _asked(draft: Draft, zh: str, en: str, answer: int) -> dict[str, Any]:
-    draft.say(zh, en)
-    return {"question": draft.text, "answer": str(answer)}
-
 
 _VEHICLES = [("一辆货车", "A truck"), ("一辆客车", "A coach"), ("一列火车", "A train"), ("一辆轿车", "A car")]
 
@@ -44,10 +38,10 @@ def travel(draft: Draft) -> dict[str, Any]:
         ways.append(draft.step(f"{speed}*{hours}", speed * hours))
     total = draft.step("+".join(map(str, ways)), sum(ways)) if legs > 1 else ways[0]
     if draft.level == 2:
-        return _asked(draft, "一共行驶了多少千米？", "How many kilometres is that in all?", total)
+        return problem(draft, "一共行驶了多少千米？", "How many kilometres is that in all?", total)
     if draft.level in (1, 3):
         whole = total + draft.number(20, 300)
-        return _asked(
+        return problem(
             draft,
             f"全程{whole}千米，还剩多少千米？",
             f"The whole way is {whole} km long. How many kilometres are left?",
@@ -59,7 +53,7 @@ def travel(draft: Draft) -> dict[str, Any]:
     )
     driven = [hours for _, hours in parts]
     time = draft.step(f"{'+'.join(map(str, driven))}+{rest}", sum(driven) + rest)
-    return _asked(
+    return problem(
         draft,
         "把休息时间也算在内，全程平均每小时行驶多少千米？",
         "With the rest counted, how many kilometres an hour is that on average?",
@@ -82,7 +76,7 @@ def _meeting(draft: Draft) -> dict[str, Any]:
     rate = draft.step(f"{first}+{second}", first + second)
     hours = draft.step(f"{closing}/{rate}", met)
     way = draft.step(f"{second}*{hours}", second * hours)
-    return _asked(
+    return problem(
         draft,
         f"当两车还没有相遇、相距{break_km}千米时，客车离甲城还有多少千米？",
         f"When they have not met yet and are {break_km} km apart, how many kilometres is the coach from the first town?",
@@ -112,7 +106,7 @@ def timetable(draft: Draft) -> dict[str, Any]:
     breaks = draft.step(f"{parts}-1", parts - 1)
     total = draft.step(f"{run}+{breaks}*{gap}", run + breaks * gap)
     if draft.level == 1:
-        return _asked(
+        return problem(
             draft,
             "从第一节开始到最后一节结束一共多少分钟？",
             "How many minutes pass from the beginning of the first part to the end of the last?",
@@ -144,7 +138,7 @@ def timetable(draft: Draft) -> dict[str, Any]:
             mark -= 1
         begun = draft.step(f"{hour}*60+{minute}", hour * 60 + minute)
         end = draft.step(f"{begun}+{total}", begun + total)
-        return _asked(
+        return problem(
             draft,
             f"结束时，距离{_clock_zh(mark)}已经过了多少分钟？",
             f"How many minutes after {_clock_en(mark)} does it end?",
@@ -160,7 +154,7 @@ def timetable(draft: Draft) -> dict[str, Any]:
     )
     home = draft.step(f"{end}+{way}", end + way)
     if draft.level == 4:
-        return _asked(
+        return problem(
             draft,
             f"到家时，距离{_clock_zh(night)}还有多少分钟？",
             f"How many minutes are then left until {_clock_en(night)}?",
@@ -184,13 +178,13 @@ def timetable(draft: Draft) -> dict[str, Any]:
             .replace("，到达后一直等到真正开始", "")
             .replace(", and waited there until it really began", "")
         )
-        return _asked(
+        return problem(
             draft,
             "从出门到回到家一共过了多少分钟？",
             "How many minutes passed from leaving home to being back?",
             draft.step(f"{home}-{left}", home - left),
         )
-    return _asked(
+    return problem(
         draft,
         "等待的时间和从起床到回到家的时间，相差多少分钟？",
         "By how many minutes does the waiting differ from the time between getting up and being back home?",
@@ -226,7 +220,7 @@ def garden(draft: Draft) -> dict[str, Any]:
     if draft.level == 1:
         around = draft.step(f"2*({length}+{width})", 2 * (length + width))
         price = draft.number(6, 30)
-        return _asked(
+        return problem(
             draft,
             f"沿四周围一圈篱笆，每米{price}元，一共要多少元？",
             f"A fence all around it costs ${price} a metre. How many dollars is that?",
@@ -239,7 +233,7 @@ def garden(draft: Draft) -> dict[str, Any]:
     soil = draft.step(f"{area}-{pool}", area - pool)
     kilos = draft.number(2, 7)
     if draft.level == 2:
-        return _asked(
+        return problem(
             draft,
             f"水池以外的地每平方米收{kilos}千克菜，一共收多少千克？",
             f"Outside the pond every square metre gives {kilos} kg of vegetables. How many kilograms is that?",
@@ -255,14 +249,14 @@ def garden(draft: Draft) -> dict[str, Any]:
     outer = draft.step(f"{outer_l}*{outer_w}", outer_l * outer_w)
     paved = draft.step(f"{outer}-{area}", outer - area)
     if draft.level == 3:
-        return _asked(draft, "小路的面积是多少平方米？", "How many square metres does the path cover?", paved)
+        return problem(draft, "小路的面积是多少平方米？", "How many square metres does the path cover?", paved)
     stone, seed = draft.number(12, 60), draft.number(3, 11)
     draft.say(
         f"铺小路每平方米{stone}元，水池以外的地播种每平方米{seed}元。",
         f"Paving the path costs ${stone} a square metre, and sowing the garden outside the pond ${seed} a square metre.",
     )
     if draft.level == 4:
-        return _asked(
+        return problem(
             draft,
             "铺路和播种一共要多少元？",
             "How many dollars do paving and sowing cost together?",
@@ -274,7 +268,7 @@ def garden(draft: Draft) -> dict[str, Any]:
         f"A fence stands along the outer edge of the path, with an opening of {gate} m, and costs ${fence} a metre.",
     )
     edge = draft.step(f"2*({outer_l}+{outer_w})-{gate}", 2 * (outer_l + outer_w) - gate)
-    return _asked(
+    return problem(
         draft,
         "铺路、播种和栅栏一共要多少元？",
         "How many dollars do paving, sowing and the fence cost together?",
@@ -295,7 +289,7 @@ def average(draft: Draft) -> dict[str, Any]:
     plus = "+".join(map(str, scores))
     if draft.level <= 2:
         total = draft.step(plus, sum(scores))
-        return _asked(
+        return problem(
             draft, "平均每次多少分？", "What is the average score?", draft.step(f"{total}/{count}", total // count)
         )
     if draft.level in (3, 4):
@@ -310,13 +304,13 @@ def average(draft: Draft) -> dict[str, Any]:
         wanted = draft.step(f"{goal}*{tests}", goal * tests)
         missing = draft.step(f"{wanted}-{total}", wanted - total)
         if more == 1:
-            return _asked(
+            return problem(
                 draft,
                 f"如果全部{tests}次的平均分正好是{goal}分，下一次应该考多少分？",
                 f"What must the next test score for the average of all {tests} to be exactly {goal}?",
                 missing,
             )
-        return _asked(
+        return problem(
             draft,
             f"后面还有{more}次测验，两次的成绩相同。如果全部{tests}次的平均分正好是{goal}分，后面每次应该考多少分？",
             f"{more} more tests follow, with the same score in both. What must that score be for the average of all {tests} to be exactly {goal}?",
@@ -338,7 +332,7 @@ def average(draft: Draft) -> dict[str, Any]:
     added = draft.step(f"{others}*{extra}", others * extra)
     every = draft.step(f"{left}+{added}+{last}", whole + last)
     tests = draft.step(f"{count}-2+{others}+1", kept + others + 1)
-    return _asked(
+    return problem(
         draft,
         "这样算下来，平均每次多少分？",
         "What is the average of all the tests that count?",
@@ -357,7 +351,7 @@ def ages(draft: Draft) -> dict[str, Any]:
         )
         second = draft.step(f"{young}+{older}", young + older)
         if draft.level == 1:
-            return _asked(
+            return problem(
                 draft,
                 f"{years}年后{b}多少岁？",
                 f"How old will {b} be in {years} years?",
@@ -367,7 +361,7 @@ def ages(draft: Draft) -> dict[str, Any]:
         draft.say(f"{c}的年龄是{b}的{times}倍。", f"{c} is {'twice' if times == 2 else '3 times'} as old as {b}.")
         third = draft.step(f"{second}*{times}", second * times)
         then = draft.step(f"{young}+{second}+{third}", young + second + third)
-        return _asked(
+        return problem(
             draft,
             f"{years}年后三个人的年龄和是多少？",
             f"What will their three ages add up to in {years} years?",
@@ -385,7 +379,7 @@ def ages(draft: Draft) -> dict[str, Any]:
         b_past = draft.step(f"{past}*{times}", past * times)
         b_now = draft.step(f"{b_past}+{ago}", b_past + ago)
         b_later = draft.step(f"{b_now}+{years}", b_now + years)
-        return _asked(draft, f"{years}年后{b}多少岁？", f"How old will {b} be in {years} years?", b_later)
+        return problem(draft, f"{years}年后{b}多少岁？", f"How old will {b} be in {years} years?", b_later)
     wait, times = draft.number(3, 12), draft.number(2, 3)
     child, gap = draft.number(5, 14), draft.number(2, 6)
     parent = times * (child + wait) - wait
@@ -404,7 +398,7 @@ def ages(draft: Draft) -> dict[str, Any]:
     if draft.level == 4:
         back = draft.number(1, 4)
         both = draft.step(f"{child}+{c_now}", child + c_now)
-        return _asked(
+        return problem(
             draft,
             f"{back}年前两人的年龄和是多少？",
             f"What did their two ages add up to {back} {'year' if back == 1 else 'years'} ago?",
@@ -414,7 +408,7 @@ def ages(draft: Draft) -> dict[str, Any]:
     total = draft.step(f"{child}+{b_now}+{c_now}", child + b_now + c_now)
     ahead = draft.number(2, 20)
     goal = total + 3 * ahead
-    return _asked(
+    return problem(
         draft,
         f"再过多少年，三个人的年龄和是{goal}？",
         f"In how many years will their three ages add up to {goal}?",

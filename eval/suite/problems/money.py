@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from eval.suite.draft import Draft
+from eval.suite.draft import Draft, problem
 from eval.suite.words import GOODS, NAMES, Good
 
 
 def _money(draft: Draft, amount: int) -> str:
     return draft.either(f"{amount}元", f"${amount}")
-
-
-def _asked(draft: Draft, zh: str, en: str, answer: int) -> dict[str, Any]:
-    draft.say(zh, en)
-    return {"question": draft.text, "answer": str(answer)}
 
 
 def shopping(draft: Draft) -> dict[str, Any]:
@@ -71,7 +66,7 @@ def shopping(draft: Draft) -> dict[str, Any]:
         paid = draft.step(f"{paid}-{off}", paid - off)
     if shared:
         each = draft.step(f"{paid}/{friends}", paid // friends)
-        return _asked(
+        return problem(
             draft,
             f"这笔钱由{friends}位朋友平均分摊，每人要付多少元？",
             f"{friends} friends share the bill equally. How many dollars does each of them pay?",
@@ -79,7 +74,7 @@ def shopping(draft: Draft) -> dict[str, Any]:
         )
     note = next(n for n in (50, 100, 200, 300, 500, 1000, 2000, 5000) if n > paid)
     change = draft.step(f"{note}-{paid}", note - paid)
-    return _asked(
+    return problem(
         draft,
         f"{buyer}付了{note}元，应找回多少元？",
         f"{buyer} pays with ${note}. How many dollars of change are due?",
@@ -129,7 +124,7 @@ def prices(draft: Draft) -> dict[str, Any]:
         )
         value = draft.step(f"{value}*{100 + percent}/100", value * (100 + percent) // 100)
     if draft.level < 3:
-        return _asked(draft, "现在的价格是多少元？", "How many dollars does it cost now?", value)
+        return problem(draft, "现在的价格是多少元？", "How many dollars does it cost now?", value)
     fee, count = draft.number(15, 90), draft.number(2, 2 + draft.level)
     draft.say(
         f"现在有人按这个价格买了{count}件，并且每件另付{fee}元运费。",
@@ -138,10 +133,10 @@ def prices(draft: Draft) -> dict[str, Any]:
     one = draft.step(f"{value}+{fee}", value + fee)
     paid = draft.step(f"{one}*{count}", one * count)
     if draft.level == 3:
-        return _asked(draft, "一共要付多少元？", "How many dollars is that in all?", paid)
+        return problem(draft, "一共要付多少元？", "How many dollars is that in all?", paid)
     before = draft.step(f"{start}*{count}", start * count)
     change = draft.step(f"{max(paid, before)}-{min(paid, before)}", abs(paid - before))
-    return _asked(
+    return problem(
         draft,
         "这笔总花费与按最初的原价购买同样多件（不付运费）相比，相差多少元？",
         "By how many dollars does this total differ from what as many of them would have cost at first, without delivery?",
@@ -168,7 +163,7 @@ def _price_before(draft: Draft, thing_zh: str, thing_en: str, start: int, change
         f"经过这些变动，现在的价格是{last}元。",
         f"After these changes it costs ${last}.",
     )
-    return _asked(
+    return problem(
         draft,
         f"如果在所有变动之前购买，并另付{fee}元安装费，一共要付多少元？",
         f"How many dollars would it have cost before all the changes, with ${fee} for installing it on top?",
@@ -189,7 +184,7 @@ def savings(draft: Draft) -> dict[str, Any]:
             spent = draft.number(15, total - 5)
             draft.say(f"之后花{spent}元买了一份礼物。", f"After that ${spent} go into a present.")
             total = draft.step(f"{total}-{spent}", total - spent)
-        return _asked(draft, f"{a}现在有多少元？", f"How many dollars does {a} have now?", total)
+        return problem(draft, f"{a}现在有多少元？", f"How many dollars does {a} have now?", total)
     if draft.level == 3:
         net_cost = draft.number(3, weekly - 5)
         net = draft.step(f"{weekly}-{net_cost}", weekly - net_cost)
@@ -199,7 +194,7 @@ def savings(draft: Draft) -> dict[str, Any]:
             f"But ${net_cost} of it go to bus tickets each week, and the goal is to own ${goal}.",
         )
         missing = draft.step(f"{goal}-{start}", goal - start)
-        return _asked(
+        return problem(
             draft,
             f"{a}还需要多少周才能攒够？",
             f"How many weeks does it take {a} to reach the goal?",
@@ -229,7 +224,7 @@ def _overtaking(draft: Draft, a: str, b: str, start: int, weekly: int, weeks: in
     rate = draft.step(f"{faster}-{weekly}", faster - weekly)
     met = draft.step(f"{gap}/{rate}", weeks)
     if draft.level == 4:
-        return _asked(
+        return problem(
             draft,
             f"从{b}开始存钱算起，多少周后两人的钱一样多？",
             f"How many weeks after {b} begins do they own the same?",
@@ -246,7 +241,7 @@ def _overtaking(draft: Draft, a: str, b: str, start: int, weekly: int, weeks: in
     new_rate = draft.step(f"{weekly}+{raised}", weekly + raised)
     together = draft.step(f"{new_rate}+{faster}", new_rate + faster)
     later = draft.step(f"{together}*{more}", together * more)
-    return _asked(
+    return problem(
         draft,
         f"那一周之后再过{more}周，两人一共有多少元？",
         f"How many dollars do they own together {more} weeks after that?",
