@@ -9,7 +9,6 @@ looks.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from configs.errors import DataError
-from configs.files import write_jsonl
+from configs.files import read_jsonl, write_jsonl
 from configs.schema import GateConfig
 from eval.ask.order import asking_order, first
 from eval.ask.results import TaskResult
@@ -141,8 +140,8 @@ def read_looks(folder: Path) -> list[Taken]:
     if not path.is_file():
         return []
     try:
-        return [Taken(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (ValueError, TypeError) as error:
+        return [Taken(**row) for _, row in read_jsonl(path)]
+    except TypeError as error:
         raise DataError(f"{path}: not the looks of an evaluation ({error})", "delete it and compare again") from error
 
 

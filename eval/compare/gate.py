@@ -65,15 +65,17 @@ class Evidence:
         return change_interval(self.before, self.after, self.clusters, confidence=confidence).scaled(100)
 
 
-def non_inferiority(lower_points: float, upper_points: float, margin_points: float, shift_points: float = 0.0) -> State:
+def non_inferiority(lower: float, upper: float, margin: float, shift: float = 0.0) -> State:
     """The three-state rule on one-sided bounds of tuned minus base, moved by a shift of the base against itself.
+
+    All in one unit, points or nats.
 
     Example: bounds (-1.5, 0.5) pass a margin of 2, (-4, -2.5) fail it, (-3, 0) leave it open; beside a shift of 1 the
     first and the second are open, too.
     """
-    if upper_points + shift_points < -margin_points:
+    if upper + shift < -margin:
         return "fail"
-    return "pass" if lower_points - shift_points > -margin_points else "not_enough_evidence"
+    return "pass" if lower - shift > -margin else "not_enough_evidence"
 
 
 def mean_margin(config: GateConfig, groups: int) -> float:

@@ -19,6 +19,7 @@ from configs.schema import GateConfig
 from eval.ask.completions import TokenIds, answer_logprobs
 from eval.ask.endpoint import Endpoint, Settings
 from eval.compare.comparison import GateCheck, OwnAnswers, Sentence, State
+from eval.compare.gate import non_inferiority
 from eval.statistics.clustered import standard_error
 from eval.statistics.interval import Interval, one_sided, two_sided_t
 
@@ -110,9 +111,7 @@ def measure_own_answers(answers: Sequence[OwnAnswer], confidence: float) -> OwnA
 def own_answers_check(seen: OwnAnswers, config: GateConfig) -> GateCheck:
     """The three-state rule on the change per token; its figures are in nats, not in points."""
     lower, upper, margin = seen.one_sided.lower, seen.one_sided.upper, config.margin_nats
-    state: State = "fail" if upper < -margin else "pass" if lower > -margin else "not_enough_evidence"
-    if seen.answers < LEAST_ANSWERS:
-        state = "described"
+    state: State = "described" if seen.answers < LEAST_ANSWERS else non_inferiority(lower, upper, margin)
     values = {"n": seen.answers, "nats": seen.change_per_token, "worst": lower, "best": upper, "margin_nats": margin}
     return GateCheck(
         kind="own_answers",

@@ -12,6 +12,7 @@ from eval.compare.tradeoff import RunPoint
 from eval.report import figures
 from eval.report.charts import tone
 from eval.report.words import ENGLISH, ReportWords
+from eval.statistics.interval import Interval
 
 _TRAINING: tuple[tuple[str, Callable[[float], str]], ...] = (
     ("steps", lambda value: f"{value:,.0f}"),
@@ -192,7 +193,7 @@ class Rows:
         if not isinstance(seen, Mapping):
             return None
         counts = {name: seen[name] for name in ("wins", "losses", "ties", "voters", "questions", "p")}
-        bounds = f"[{figures.signed(seen['interval']['lower'])}, {figures.signed(seen['interval']['upper'])}]"
+        bounds = figures.bounds(Interval(**seen["interval"]))
         return self.words.say("board.tally", **counts, net=figures.signed(seen["net_points"]), bounds=bounds)
 
     def meanings(self) -> list[tuple[str, str]]:
