@@ -25,7 +25,7 @@ from configs.files import write_atomically
 from configs.fingerprint import content_hash
 from configs.handover import Facts, ForeignFacts, Plan, PreparedFacts, ServedFigures, TrainedFacts
 from configs.load import dump_config, validate
-from configs.locks import locked
+from configs.locks import is_locked, locked
 from configs.manifest import SCHEMA_VERSION, Damaged, Manifest, Output, Stage, read_manifest
 from configs.schema import RunConfig
 from configs.yaml_text import read_yaml
@@ -300,10 +300,19 @@ class RunDir:
             f"{self.path}: another tuneserve command is working in this run directory",
             "wait for it, stop it, or give this run another `name`",
         )
-        with locked(self.path / ".run.lock", refusal):
+        with locked(self._held_by, refusal):
             with self._lock():
                 self._mend()
             yield
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a command, or a child of it, works in the run now."""
+        return is_locked(self._held_by)
+
+    @property
+    def _held_by(self) -> Path:
+        return self.path / ".run.lock"
 
     @property
     def _before(self) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Sequence
@@ -77,7 +76,7 @@ def summarize(run: RunDir) -> RunSummary:
     except (TuneserveError, OSError) as error:
         said = error.message if isinstance(error, TuneserveError) else str(error)
         return RunSummary(name, path, "damaged", "", said, "", "", "", 0, None, None, size, served)
-    state, stage, why = _where(manifest, working=is_held(run))
+    state, stage, why = _where(manifest, working=run.is_held)
     verdict, reservations, gain, kept = _scores(run)
     if state == "ready" and verdict:
         state = "judged"
@@ -110,22 +109,6 @@ def ordered(runs: Sequence[RunSummary], by: str) -> list[RunSummary]:
     }[by]
     known = [run for run in runs if figure(run) not in (None, "")]
     return sorted(known, key=figure, reverse=True) + [run for run in runs if run not in known]
-
-
-def is_held(run: RunDir) -> bool:
-    """Whether a command, or a child of it, works in the run now."""
-    lock = run.path / ".run.lock"
-    if not lock.is_file():
-        return False
-    descriptor = os.open(lock, os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(descriptor)
 
 
 def served_from(folder: Path) -> tuple[str, ...]:

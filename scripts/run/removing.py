@@ -9,7 +9,7 @@ from pathlib import Path
 
 from configs.errors import ConfigError, TuneserveError
 from configs.rundir import RunDir
-from scripts.run.listing import RunSummary, age_days, is_held, needed_by, served_from, size_of
+from scripts.run.listing import RunSummary, age_days, needed_by, served_from, size_of
 
 REMADE = {"checkpoints": "only of use to a training that goes on", "merged": "`tuneserve merge RUN` makes it again"}
 """Folders of a run that can be done without, and what that costs."""
@@ -37,7 +37,7 @@ def why_kept(run: RunDir, others: Sequence[RunDir] = ()) -> str:
         return "is not a run directory"
     if names := served_from(run.path):
         return f"is served as {', '.join(names)}; stop that server first: tuneserve serve stop {names[0]}"
-    if is_held(run):
+    if run.is_held:
         return "is worked in by another tuneserve command; wait for it, or stop it"
     if needers := needed_by(run, others):
         return f"is named by the recipe of {', '.join(needers)}; remove that first, or give --force"

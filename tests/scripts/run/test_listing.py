@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -84,6 +85,15 @@ def test_a_run_is_told_by_its_stages_and_report(make: Callable[..., RunDir], tmp
     (open_.manifest_file).write_text("{")
     assert summarize(open_).state == "damaged"
     assert [run.path.name for run in find_runs(tmp_path / "runs")] == ["done", "failed", "open"]
+
+
+def test_who_only_looks_is_not_taken_for_work(make: Callable[..., RunDir]) -> None:
+    run = make("shop")
+    with run.exclusively():
+        pass  # the lock's file is there from now on
+    with (run.path / ".run.lock").open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert not run.is_held
 
 
 def test_runs_are_ordered_by_what_is_asked(make: Callable[..., RunDir]) -> None:
