@@ -100,6 +100,15 @@ class RunDir:
     def report(self) -> Path:
         return self.path / "report"
 
+    @property
+    def votes(self) -> Path:
+        return self.path / "votes"
+
+    @property
+    def votes_file(self) -> Path:
+        """What people preferred who did not know which model was which (`eval.compare.votes.Vote`)."""
+        return self.votes / "votes.jsonl"
+
     @classmethod
     @contextmanager
     def claim(cls, config: RunConfig) -> Iterator[RunDir]:

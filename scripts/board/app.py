@@ -140,7 +140,7 @@ class Board:
 
     async def tally(self, request: Request) -> Response:
         run, ballot = self._ballot(request)
-        votes = [vote for vote in read_votes(run.path / "votes" / "votes.jsonl") if vote.ballot == ballot.id]
+        votes = [vote for vote in read_votes(run.votes_file) if vote.ballot == ballot.id]
         words = self._pages(request).words
         counted = tally(votes)
         comments = [vote for vote in votes if vote.comment.strip()]
@@ -250,7 +250,7 @@ class Board:
         return page
 
     def _failed(self, request: Request, error: TuneserveError) -> Response:
-        return JSONResponse({"error": error.message, "next": error.next_step}, 404)
+        return _refused(error, 404)
 
 
 def vote_file(ballot: Ballot, pages: Pages) -> str:
@@ -284,11 +284,15 @@ def _answered(work: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], 
         try:
             return JSONResponse(await work(request))
         except TuneserveError as error:
-            return JSONResponse({"error": error.message, "next": error.next_step}, 400)
+            return _refused(error, 400)
         except (ValueError, TypeError, AttributeError) as error:
             return JSONResponse({"error": f"not what was expected: {error}", "next": "reload the page"}, 400)
 
     return answer
+
+
+def _refused(error: TuneserveError, status: int) -> JSONResponse:
+    return JSONResponse({"error": error.message, "next": error.next_step}, status)
 
 
 def _row(seen: RunSummary) -> dict[str, Any]:
@@ -325,7 +329,7 @@ def _event(name: str, value: Any) -> str:
 
 
 def _tally_of(run: RunDir) -> Tally | None:
-    return tally(read_votes(run.path / "votes" / "votes.jsonl"))
+    return tally(read_votes(run.votes_file))
 
 
 def _counts(words: Any, counted: Tally | None) -> list[tuple[str, str]]:

@@ -127,10 +127,9 @@ def make_ballot(run: RunDir, pairs: Sequence[Pair], questions: int = QUESTIONS) 
         items.append(Item(number, pair.question[:LONGEST_TEXT], texts["x"][:LONGEST_TEXT], texts["y"][:LONGEST_TEXT]))
         key[number] = {"tuned": tuned, "cluster": pair.cluster}
     ballot = Ballot(secrets.token_hex(8), items)
-    folder = run.path / "votes"
-    folder.mkdir(exist_ok=True)
-    _write(folder / f"{ballot.id}.json", ballot.as_json())
-    _write(folder / f"{ballot.id}.key.json", {"run": str(run.path), "key": key})
+    run.votes.mkdir(exist_ok=True)
+    _write(run.votes / f"{ballot.id}.json", ballot.as_json())
+    _write(run.votes / f"{ballot.id}.key.json", {"run": str(run.path), "key": key})
     return ballot
 
 
@@ -142,7 +141,7 @@ def find_ballot(runs: Iterable[RunDir], number: str) -> tuple[RunDir, Ballot]:
     """
     if re.fullmatch(r"[0-9a-f]{16}", number):
         for run in runs:
-            file = run.path / "votes" / f"{number}.json"
+            file = run.votes / f"{number}.json"
             if file.is_file():
                 raw = json.loads(file.read_text(encoding="utf-8"))
                 return run, Ballot(raw["id"], [Item(**item) for item in raw["items"]])
@@ -151,7 +150,7 @@ def find_ballot(runs: Iterable[RunDir], number: str) -> tuple[RunDir, Ballot]:
 
 def ballots_of(run: RunDir) -> list[str]:
     """Numbers of a run's ballots, the newest first."""
-    files = (run.path / "votes").glob("*.key.json")
+    files = run.votes.glob("*.key.json")
     return [f.name.removesuffix(".key.json") for f in sorted(files, key=lambda f: f.stat().st_mtime, reverse=True)]
 
 
@@ -161,10 +160,10 @@ def count_votes(run: RunDir, ballot: Ballot, voter: str, marks: Sequence[Marked]
     Raises:
         DataError: a vote on a question that the ballot has not, or no voter.
     """
-    voter = " ".join(voter.split())[:60]
+    voter = _named(voter)
     if not voter:
         raise DataError("a vote needs a name, so that one person counts once", "write any name")
-    key = json.loads((run.path / "votes" / f"{ballot.id}.key.json").read_text(encoding="utf-8"))["key"]
+    key = json.loads((run.votes / f"{ballot.id}.key.json").read_text(encoding="utf-8"))["key"]
     votes, now = [], datetime.now(UTC).isoformat(timespec="seconds")
     for mark in marks:
         if mark.item not in key:
@@ -177,16 +176,21 @@ def count_votes(run: RunDir, ballot: Ballot, voter: str, marks: Sequence[Marked]
                 mark.choice == "neither", sides[mark.left], mark.comment, now,
             )
         )  # fmt: skip
-    with (run.path / "votes" / "votes.jsonl").open("a", encoding="utf-8") as file:
+    with run.votes_file.open("a", encoding="utf-8") as file:
         file.write("".join(json_line(asdict(vote)) for vote in votes))
     return len(votes)
 
 
 def voted_on(run: RunDir, ballot: Ballot, voter: str) -> list[str]:
     """The questions of a ballot that somebody voted on already."""
-    voter = " ".join(voter.split())[:60]
-    votes = read_votes(run.path / "votes" / "votes.jsonl")
+    voter = _named(voter)
+    votes = read_votes(run.votes_file)
     return [vote.item for vote in votes if vote.ballot == ballot.id and vote.voter == voter]
+
+
+def _named(voter: str) -> str:
+    """A voter's name as votes keep it."""
+    return " ".join(voter.split())[:60]
 
 
 def _other(slot: Slot) -> Slot:

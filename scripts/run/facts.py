@@ -43,7 +43,7 @@ def run_facts(run: RunDir) -> dict[str, Any]:
     made = selfmade_report(run.selfmade) if manifest.config.measures_unseen else None
     checks = served.model_dump(mode="json") if served else dict.fromkeys(ServedFigures.model_fields)
     loss = run.report / "loss.png"
-    counted = tally(read_votes(run.path / "votes" / "votes.jsonl"))
+    counted = tally(read_votes(run.votes_file))
     again = ("judge", run.path) if manifest.config.foreign else ("run", run.config_file)
     facts = {
         "vote": counted.as_json() if counted else None,

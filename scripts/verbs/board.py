@@ -101,6 +101,6 @@ def count(
         except (OSError, ValueError) as error:
             raise ConfigError(f"{file}: not a file of votes: {error}", "take the file that the page saved") from error
         console.print(f"{file}: {read_back(said, [where])} votes")
-    counted = tally(read_votes(where.path / "votes" / "votes.jsonl"))
+    counted = tally(read_votes(where.votes_file))
     console.print(Pages("en").sentence(counted))
     console.print(f"`{shell('tuneserve', 'compare', run)}` puts it into the report")

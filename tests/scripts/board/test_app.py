@@ -83,7 +83,7 @@ def test_a_vote_is_blind_survives_a_reload_and_is_counted(tab: Tab, board: Board
     tab.until("document.getElementById('progress').textContent.startsWith('2')")
     assert given_away(tab.run("document.documentElement.outerHTML")) == []
     vote_on(tab)
-    votes = [vote for vote in read_votes(run.path / "votes" / "votes.jsonl") if vote.voter == f"Anna {language}"]
+    votes = [vote for vote in read_votes(run.votes_file) if vote.voter == f"Anna {language}"]
     assert [vote.winner for vote in votes] == ["tuned"] * (QUESTIONS - 1)
     assert [vote.comment for vote in votes].count("<b>clear</b>") == 1
     tab.run("document.getElementById('result').click()")
@@ -118,7 +118,7 @@ def test_a_vote_in_one_file_is_blind_and_read_back(
     tab.until("!document.getElementById('end').hidden")
     shown = tuneserve("board", "count", run.path, tmp_path / "votes-li.json", tmp_path / "votes-li.json")
     assert "Tuned preferred 0 times, base 5" in shown
-    assert {vote.voter for vote in read_votes(run.path / "votes" / "votes.jsonl")} == {"老李"}
+    assert {vote.voter for vote in read_votes(run.votes_file)} == {"老李"}
     assert tab.logged == []
 
 
@@ -174,7 +174,7 @@ def test_pasted_questions_become_a_blind_ballot(tab: Tab, board: Board, run: Run
     assert all(text in page for text in ("甲：一？", "乙：一？", "甲：二？", "乙：二？"))
     begin(tab, "Paste")
     vote_on(tab)
-    votes = [vote for vote in read_votes(run.path / "votes" / "votes.jsonl") if vote.voter == "Paste"]
+    votes = [vote for vote in read_votes(run.votes_file) if vote.voter == "Paste"]
     assert [(vote.winner, vote.cluster) for vote in votes] in (
         [("tuned", "pasted/一？"), ("tuned", "pasted/二？")], [("tuned", "pasted/二？"), ("tuned", "pasted/一？")],
     )  # fmt: skip

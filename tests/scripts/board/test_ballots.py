@@ -26,12 +26,12 @@ def test_what_is_shown_says_nothing_of_whose_answer_it_is(tmp_path: Path) -> Non
     slots = []
     for _ in range(40):
         ballot = make_ballot(run, answered_pairs(run))
-        shown = (run.path / "votes" / f"{ballot.id}.json").read_text(encoding="utf-8")
+        shown = (run.votes / f"{ballot.id}.json").read_text(encoding="utf-8")
         assert not [word for word in ("tuned", "base", "secret", "heldout", "passage", "q1") if word in shown]
         slots += ["x" if item.x.startswith("乙") else "y" for item in ballot.items]
     # Drawn for each question: neither side is preferred (200 draws, 5 standard deviations).
     assert 65 < slots.count("x") < 135
-    assert stat.S_IMODE((run.path / "votes" / f"{ballot.id}.key.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE((run.votes / f"{ballot.id}.key.json").stat().st_mode) == 0o600
 
 
 def test_votes_get_their_names_back(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_votes_get_their_names_back(tmp_path: Path) -> None:
         Marked(third.id, "neither", "x"),
     ]
     assert count_votes(run, ballot, "  Anna   Li ", marks) == 3
-    votes = read_votes(run.path / "votes" / "votes.jsonl")
+    votes = read_votes(run.votes_file)
     assert [vote.winner for vote in votes] == ["tuned", "base", "tie"]
     assert [vote.neither for vote in votes] == [False, False, True]
     assert {vote.voter for vote in votes} == {"Anna Li"}
