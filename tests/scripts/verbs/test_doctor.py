@@ -90,14 +90,18 @@ def test_check_refuses_what_could_not_be_trained_here(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
-@CPU_ONLY
-def test_check_in_an_environment_for_the_cpu_plans_for_the_cpu(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def beside_v100(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process from here on finds a card that is too old."""
     for name, value in {"TUNESERVE_CACHE": str(tmp_path / "cache"), "COLUMNS": "200"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PATH", fake_smi(tmp_path, V100)["PATH"])
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@CPU_ONLY
+@pytest.mark.usefixtures("beside_v100")
+def test_check_in_an_environment_for_the_cpu_plans_for_the_cpu(capfd: pytest.CaptureFixture[str]) -> None:
     done = forked.tuneserve(capfd, "check", ROOT / "configs" / "demo.yaml")
     assert done.returncode == 0, done.stderr
     assert "Tesla V100" in done.stdout
@@ -105,13 +109,8 @@ def test_check_in_an_environment_for_the_cpu_plans_for_the_cpu(
     assert "this is the CPU's plan" in done.stdout
 
 
-def test_check_for_another_machine_does_not_look_at_this_ones_driver(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in {"TUNESERVE_CACHE": str(tmp_path / "cache"), "COLUMNS": "200"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("PATH", fake_smi(tmp_path, V100)["PATH"])
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+@pytest.mark.usefixtures("beside_v100")
+def test_check_for_another_machine_does_not_look_at_this_ones_driver(capfd: pytest.CaptureFixture[str]) -> None:
     done = forked.tuneserve(capfd, "check", ROOT / "configs" / "demo.yaml", "--gpu", "t4")
     assert done.returncode == 0, done.stderr
     assert "V100" not in done.stdout
