@@ -15,7 +15,7 @@ import typer
 from configs import pins
 from configs.console import OUTPUT, console, guarded
 from scripts.debugging import debugging
-from scripts.group import Verbs
+from scripts.group import group
 from scripts.verbs import (
     adapters,
     bench,
@@ -42,16 +42,13 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-app = typer.Typer(
+app = group(
     name="tuneserve",
-    cls=Verbs,
     epilog="Start with `tuneserve init`, or see it work: `tuneserve run demo`.",
     no_args_is_help=True,
     # `tuneserve --install-completion` sets up completion for the shell that it is called in.
     add_completion=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import typer
 from typer.core import TyperGroup
 
 from configs.console import shell
@@ -28,3 +29,9 @@ class Verbs(TyperGroup):
             near = did_you_mean(word, self.list_commands(ctx))
             raise ConfigError(f"{path} {word}: no such command", near or f"`{path} --help` lists the commands")
         return super().resolve_command(ctx, args)
+
+
+def group(**options: Any) -> typer.Typer:
+    """A group of verbs with its help in Markdown; `options` are those of `typer.Typer`."""
+    names = {"help_option_names": ["-h", "--help"]}
+    return typer.Typer(cls=Verbs, rich_markup_mode="markdown", context_settings=names, **options)

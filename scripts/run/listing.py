@@ -21,7 +21,7 @@ STAGES = ("data", "selfmade", "base", "train", "scale", "merge", "tuned", "repor
 """The stages of a whole run, in their order."""
 UNKNOWN = "unknown: a server's state is damaged"
 """Stands for the names under which a run is served, where nobody can tell."""
-SORTS = ("created", "name", "gain", "kept", "size")
+Sort = Literal["created", "name", "gain", "kept", "size"]
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def summarize(run: RunDir) -> RunSummary:
     )
 
 
-def ordered(runs: Sequence[RunSummary], by: str) -> list[RunSummary]:
-    """The runs by one of SORTS, best, newest or largest first; those without a figure come last."""
+def ordered(runs: Sequence[RunSummary], by: Sort) -> list[RunSummary]:
+    """The runs by one figure of theirs, best, newest or largest first; those without a figure come last."""
     if by == "name":
         return sorted(runs, key=lambda run: run.name)
     figure = {

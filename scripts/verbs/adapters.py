@@ -11,14 +11,11 @@ from rich.table import Table
 
 from configs.console import console, mark, paint, tables
 from configs.errors import ConfigError
-from scripts.group import Verbs
+from scripts.group import group
 
-app = typer.Typer(
-    cls=Verbs,
+app = group(
     help="Adapters of a running server: list, load, unload, without a restart.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Server = Annotated[

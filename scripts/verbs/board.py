@@ -13,14 +13,11 @@ from configs.console import console, shell
 from configs.errors import ConfigError
 from configs.rundir import RunDir
 from configs.words import Words
-from scripts.group import Verbs
+from scripts.group import group
 
-app = typer.Typer(
-    cls=Verbs,
+app = group(
     help="A local page: runs, live loss, reports, two models side by side, and a blind vote.",
     invoke_without_command=True,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Folder = Annotated[Path, typer.Option("--folder", help="Where the runs are.")]

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from configs.console import console, paint, plain, show, visible
 from configs.errors import ConfigError
+from configs.nearest import did_you_mean
 from configs.rundir import RunDir
-from scripts.group import Verbs
+from scripts.group import group
+from scripts.run.listing import Sort, find_runs, ordered, shown_size, size_of, summarize
+from scripts.run.removing import Removal, removals, remove, why_kept
 
-app = typer.Typer(
-    cls=Verbs,
+app = group(
     help="All runs: state, scores, size; `rm` and `prune` remove what no server uses.",
     invoke_without_command=True,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Folder = Annotated[Path, typer.Option("--folder", help="Where the runs are.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Sort = Literal["created", "name", "gain", "kept", "size"]
 _STYLES = {"pass": "green", "fail": "red", "not_enough_evidence": "yellow"}
 
 
@@ -40,8 +39,6 @@ def list_runs(
     """
     if context.invoked_subcommand is not None:
         return
-    from scripts.run.listing import find_runs, ordered, shown_size, summarize
-
     found = ordered([summarize(run) for run in find_runs(folder)], sort)
     table = Table(box=None)
     for title in ("run", "state", "verdict"):
@@ -83,9 +80,6 @@ def rm(
 
     `tuneserve runs rm shop-2 shop-3`
     """
-    from scripts.run.listing import find_runs, shown_size, size_of
-    from scripts.run.removing import Removal, remove, why_kept
-
     runs = [_run(name, folder) for name in dict.fromkeys(names)]
     others = find_runs(folder)
     staying = [other for other in others if other.path not in {run.path for run in runs}]
@@ -118,9 +112,6 @@ def prune(
 
     `tuneserve runs prune --weights --older-than 14`
     """
-    from scripts.run.listing import find_runs, shown_size, summarize
-    from scripts.run.removing import removals, remove
-
     runs = [(run, summarize(run)) for run in find_runs(folder)]
     going = removals(runs, weights=weights, failed=failed, older_than_days=older_than)
     table = Table("what", "size", "why", box=None)
@@ -139,22 +130,16 @@ def prune(
 
 
 def _run(name: str, folder: Path) -> RunDir:
-    from scripts.run.listing import find_runs
-
     for place in (folder / name, Path(name)):
         if (place / "run.json").is_file():
             return RunDir(place if place.is_symlink() else place.resolve())
     known = [run.path.name for run in find_runs(folder)]
-    from configs.nearest import did_you_mean
-
     raise ConfigError(
         f"{name}: no run of that name in {folder}", did_you_mean(name, known) or "`tuneserve runs` lists them"
     )
 
 
-def _confirm(going: list, yes: bool) -> None:
-    from scripts.run.listing import shown_size
-
+def _confirm(going: list[Removal], yes: bool) -> None:
     total = shown_size(sum(each.size_bytes for each in going))
     if yes:
         return
