@@ -152,6 +152,11 @@ _KEYS: dict[str, type[_Keys]] = {
 _Parsed = TypeVar("_Parsed")
 
 
+def as_list(ids: int | list[int] | None) -> list[int]:
+    """Token ids of a key that holds one, several or none, such as `eos_token_id`."""
+    return ids if isinstance(ids, list) else [] if ids is None else [ids]
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """What a JSON file says; empty where there is no such file.
 

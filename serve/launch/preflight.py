@@ -13,7 +13,7 @@ import psutil
 
 from configs.errors import ConfigError
 from configs.gpus import Card, Device, this_cpu, visible_cards
-from configs.model_files import check_model_folder, read_json, read_model_config, text_config, weight_bytes
+from configs.model_files import as_list, check_model_folder, read_json, read_model_config, text_config, weight_bytes
 from configs.model_shape import DecoderShape, ModelShape, UnknownShape
 from configs.schema import ServeConfig
 from configs.serving_memory import (
@@ -158,8 +158,7 @@ def _tokenizer(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]
 def _end_tokens(folder: Path, tokenizer: Tokenizer) -> Iterator[Finding]:
     """The ids at which a generation ends, and the sampling that requests get when they send none."""
     settings = read_json(folder / "generation_config.json") | {}
-    eos = settings.get("eos_token_id", read_json(folder / "config.json").get("eos_token_id"))
-    ids = eos if isinstance(eos, list) else [] if eos is None else [eos]
+    ids = as_list(settings.get("eos_token_id", read_json(folder / "config.json").get("eos_token_id")))
     named = read_json(folder / "tokenizer_config.json").get("eos_token")
     own = tokenizer.token_to_id(named["content"] if isinstance(named, dict) else named) if named else None
     ends = {own, *(number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special)} - {None}

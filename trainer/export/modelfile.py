@@ -15,7 +15,7 @@ from typing import Any
 
 from configs.console import warn
 from configs.handover import ParityRow
-from configs.model_files import read_json
+from configs.model_files import as_list, read_json
 from trainer.data.template import ChatCodec, Message, Unrenderable
 
 CHECKED = 20
@@ -158,9 +158,7 @@ def _plain(messages: Sequence[Message]) -> bool:
 
 
 def _stops(codec: ChatCodec, generation: dict[str, Any]) -> list[str]:
-    listed = generation.get("eos_token_id")
-    ids = listed if isinstance(listed, list) else [] if listed is None else [listed]
-    named = [str(codec.tokenizer.convert_ids_to_tokens(place)) for place in ids]
+    named = [str(codec.tokenizer.convert_ids_to_tokens(place)) for place in as_list(generation.get("eos_token_id"))]
     return list(dict.fromkeys([codec.facts.end_token, *named]))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.fingerprint import files_fingerprint
-from configs.model_files import read_json, text_config
+from configs.model_files import as_list, read_json, text_config
 
 Diff = dict[str, list[Any]]
 """Changed keys: name to [before, after], None where there was nothing or is nothing now."""
@@ -55,8 +55,7 @@ def write_generation_config(base: Path, out: Path, end_token_id: int | None) -> 
         model = text_config(model)
         after = {k: model[k] for k in ("bos_token_id", "eos_token_id", "pad_token_id") if model.get(k) is not None}
     after.pop("max_new_tokens", None)
-    ends = after.get("eos_token_id")
-    listed = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    listed = as_list(after.get("eos_token_id"))
     if end_token_id is not None and end_token_id not in listed:
         after["eos_token_id"] = [*listed, end_token_id] if listed else end_token_id
     return _write_changes(out / "generation_config.json", before, after)
