@@ -56,20 +56,24 @@ def weight_findings(merged: Path, base: Path) -> list[Finding]:
     """
     theirs, ours = (index_weights(weight_files(folder)) for folder in (merged, base))
     _require_same_model(merged, base, theirs, ours)
-    findings = []
     common = [name for name in ours if name in theirs and theirs[name].shape == ours[name].shape]
     tuned, original = TensorReader(theirs), TensorReader(ours)
-    changed = [n for n in common if not torch.equal(tuned.tensor(n).float(), original.tensor(n).float())]
-    broken = [name for name in changed if not torch.isfinite(tuned.tensor(name).float().sum())]
+    changed, broken = [], []
+    for name in common:
+        after = tuned.tensor(name).float()
+        if not torch.equal(after, original.tensor(name).float()):
+            changed.append(name)
+            if not torch.isfinite(after.sum()):
+                broken.append(name)
     if broken:
-        findings.append(fault("finding.not_finite", count=len(broken), name=broken[0]))
-        return findings
+        return [fault("finding.not_finite", count=len(broken), name=broken[0])]
     if not changed:
         return [fault("finding.untouched", count=len(common))]
-    matrices = [name for name in changed if len(ours[name].shape) == 2 and not name.endswith(("embed_tokens.weight",))]
+    matrices = [name for name in changed if len(ours[name].shape) == 2 and not name.endswith("embed_tokens.weight")]
     looks = {
         name: look(tuned.tensor(name), original.tensor(name), theirs[name].dtype) for name in evenly(matrices, SAMPLE)
     }
+    findings = []
     if looks:
         seen = list(looks.values())
         rank = max(one.rank for one in seen)
