@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -142,6 +143,16 @@ class ChatCodec:
                 "copy tokenizer.json and tokenizer_config.json from the model again",
             ) from error
         return cls(tokenizer)
+
+    def with_template(self, template: str) -> ChatCodec:
+        """The same tokenizer under another chat template.
+
+        Raises:
+            ConfigError: the template cannot be used.
+        """
+        tokenizer = copy(self.tokenizer)
+        tokenizer.chat_template = template
+        return ChatCodec(tokenizer)
 
     @cached_property
     def added_tokens(self) -> dict[str, int]:

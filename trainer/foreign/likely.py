@@ -23,6 +23,9 @@ from trainer.sft.proof_rows import log_softmax_of_answer, of_answer
 
 SURE = 0.01
 """Two renderings are told apart when a sign test over the rows gives less than this."""
+DRIFT_NATS = 0.1
+"""Nats an answer by which another rendering must be likelier than the served one: a tenth of an answer's probability.
+A model that is sure of its answers either way is served well either way."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,11 @@ def likelier(one: Scored, other: Scored) -> tuple[int, float]:
     wins, losses = sum(a > b for a, b in pairs), sum(a < b for a, b in pairs)
     p = float(binomtest(wins, wins + losses, alternative="greater").pvalue) if wins + losses else 1.0
     return wins, p
+
+
+def worse(one: Scored, best: Scored) -> bool:
+    """Whether answers are less likely under `one`, by more than chance and by enough to matter."""
+    return best.mean - one.mean >= DRIFT_NATS and likelier(best, one)[1] < SURE
 
 
 def table(scored: Sequence[Scored]) -> list[RenderingScore]:

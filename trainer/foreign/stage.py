@@ -25,7 +25,7 @@ from configs.errors import DataError
 from configs.fingerprint import content_hash, weights_fingerprint
 from configs.handover import Finding, ForeignFacts, ParityRow, ProofAnswer, ProofRow, fault, read_rows, told, write_rows
 from configs.hub import resolve_model
-from configs.model_files import read_json, weight_bytes
+from configs.model_files import as_list, read_json, weight_bytes
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from configs.words import Words
@@ -45,7 +45,7 @@ from trainer.export.foreign import (
 )
 from trainer.export.side_files import side_files_fingerprint
 from trainer.foreign.folder import Given, given, link_adapter, link_merged, made_by
-from trainer.foreign.likely import SURE, Group, Scored, group, likelier, score, table
+from trainer.foreign.likely import Group, Scored, group, likelier, score, table, worse
 from trainer.foreign.renderings import FOLDER, Rendering, candidates, modes, named
 from trainer.foreign.tokens import tokenizer_findings
 from trainer.foreign.weights import weight_findings
@@ -53,9 +53,6 @@ from trainer.sft.proof_rows import answer_logprobs
 
 ROWS = 32
 """Conversations by which renderings are told apart."""
-DRIFT_NATS = 0.1
-"""Nats an answer by which another rendering must be likelier than the served one: a tenth of an answer's probability.
-A model that is sure of its answers either way is served well either way."""
 END_TRAINED = 0.5
 """Below this probability of the end-of-turn token behind an answer it was hardly trained; a trained one gives 0.99."""
 
@@ -90,8 +87,10 @@ class Look:
     def __init__(self, run: RunDir, config: RunConfig, base: Path, what: Given) -> None:
         assert config.foreign is not None
         self.run, self.config, self.foreign, self.what = run, config, config.foreign, what
+        self.maker = made_by(what.folder)
         self.findings: list[Finding] = []
         self.model: Any = None
+        self.own_base = base
         self.base = self._base_with_new_tokens(base)
         self.codec = ChatCodec.load(self.base)
         conversations = gather(config, Tally()).train
@@ -109,12 +108,13 @@ class Look:
         self.model = self._tuned()
         trained, scored = self._rendering()
         end = self._end(trained, scored)
-        longest = self._prepare(trained)
+        self._write_trained_as(trained)
+        longest = self._prepare()
         self._prove()
         served_thinking = self._served_mode()
         facts = ForeignFacts(
             kind=self.what.kind,  # type: ignore[arg-type]
-            trainer=(found[0] if (found := made_by(self.what.folder)) else None),
+            trainer=self.maker[0] if self.maker else None,
             rendering=trained.described(),
             renderings=table(scored),
             end_probability=end,
@@ -166,12 +166,10 @@ class Look:
 
     def _files(self) -> None:
         """What the files beside the weights tell."""
-        maker = made_by(self.what.folder)
-        if maker is not None:
-            self._tell("finding.made_by", trainer=maker[0], template=maker[1] or "?")
+        if self.maker is not None:
+            self._tell("finding.made_by", trainer=self.maker[0], template=self.maker[1] or "?")
         texts = [str(m.get("content") or "") for row in self.rows for m in row.messages]
-        folder = self.what.folder
-        base = resolve_model(self.config.model, self.config.hub, self.config.offline)
+        folder, base = self.what.folder, self.own_base
         self._found(*tokenizer_findings(folder, base, texts, has_weights=self.what.merged is not None))
         if self.foreign.rows_known and self.config.data.heldout is None:
             self._tell("finding.heldout_seen")
@@ -196,7 +194,7 @@ class Look:
             known.append(given)
         if not self.foreign.rows_known:
             return given or served, []
-        codecs = {rendering.name: self._codec(rendering) for rendering in known}
+        codecs = {rendering.name: self.codec.with_template(rendering.template) for rendering in known}
         if self.thinking:  # a format that leaves the reasoning out would be asked for shorter answers than the others
             known = [rendering for rendering in known if codecs[rendering.name].facts.family != "none"]
         groups = group(known, codecs, self.rows, self.thinking)
@@ -211,14 +209,14 @@ class Look:
         as_served = next(one for one in scored if one.group.named(served.name))
         if given is not None:
             as_given = next((one for one in scored if one.group.named(given.name)), None)
-            if as_given is not None and _worse(as_given, best):
+            if as_given is not None and worse(as_given, best):
                 self._tell(
                     "finding.template_unlikely", given=given.name, likeliest=_names(best), **_compared(best, as_given)
                 )
             return given, scored
         if best is as_served:
             return served, scored
-        if not _worse(as_served, best):
+        if not worse(as_served, best):
             self._tell("finding.undecided", served=served.name, likeliest=_names(best), **_compared(best, as_served))
             return served, scored
         at = next(i for i, (a, b) in enumerate(zip(best.group.rows, as_served.group.rows, strict=True)) if a != b)
@@ -229,36 +227,37 @@ class Look:
             served=served.name,
             trained_text=theirs,
             served_text=ours,
-            file=str(self.run.data / "trained_as" / "chat_template.jinja"),
+            file=str(self.trained_as / "chat_template.jinja"),
             **_compared(best, as_served),
         )
         return best.group.members[0], scored
 
     def _files_say(self, groups: Sequence[Group], served: Rendering) -> None:
         """Tells where the files name a template that gives other prompts than the served one."""
-        maker = made_by(self.what.folder)
-        if maker is None or maker[1] is None:
+        if self.maker is None or self.maker[1] is None:
             return
-        wanted = f"{maker[0]} {maker[1]}"
+        wanted = f"{self.maker[0]} {self.maker[1]}"
         for one in groups:
             users = {user for member in one.members for user in member.users}
             if wanted in users and not one.named(served.name):
                 self._tell("finding.files_say", template=wanted, rendering=one.members[0].name, served=served.name)
 
-    def _codec(self, rendering: Rendering) -> ChatCodec:
-        """The base's tokenizer with the template of a rendering."""
-        folder = self.run.path / "data" / "trained_as"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+    @property
+    def trained_as(self) -> Path:
+        """The folder with the base's tokenizer and the template of the training."""
+        return self.run.data / "trained_as"
+
+    def _write_trained_as(self, trained: Rendering) -> None:
+        shutil.rmtree(self.trained_as, ignore_errors=True)
+        self.trained_as.mkdir(parents=True)
         for name in (*TOKENIZER_FILES, "config.json"):
             if (self.base / name).is_file():
-                shutil.copyfile(self.base / name, folder / name)
-        (folder / "chat_template.jinja").write_text(rendering.template, encoding="utf-8")
-        return ChatCodec.load(folder)
+                shutil.copyfile(self.base / name, self.trained_as / name)
+        (self.trained_as / "chat_template.jinja").write_text(trained.template, encoding="utf-8")
 
     def _end(self, trained: Rendering, scored: Sequence[Scored]) -> float | None:
         """How sure the model is of the end-of-turn token; looks at whether a server would stop at it."""
-        facts, stops = self._codec(trained).facts, _stops(self.served)
+        facts, stops = self.codec.with_template(trained.template).facts, _stops(self.served)
         if self.what.merged is not None and facts.end_token_id not in stops:
             self._fault(
                 "finding.does_not_stop",
@@ -284,13 +283,12 @@ class Look:
                 self._fault("finding.end_untrained", **values)
         return probability
 
-    def _prepare(self, trained: Rendering) -> int:
+    def _prepare(self) -> int:
         """The rows as that trainer rendered them, in RUN/data; returns their longest answer in tokens."""
-        self._codec(trained)
         config = self.config.model_copy(update={"thinking": self.thinking})
-        prepared = prepare(config, self.run.data / "trained_as")
+        prepared = prepare(config, self.trained_as)
         put_in_place(prepared, self.run.data)
-        self._data_hash = prepared_data.data_inputs(config, self.run.data / "trained_as")["data"]
+        self._data_hash = prepared_data.data_inputs(config, self.trained_as)["data"]
         served = ChatCodec.load(self.served)
         facts = prepared_facts(config, self.base, prepared.report)
         self.run.update(
@@ -371,16 +369,11 @@ def _proof(answers: Sequence[ProofAnswer], base: Sequence[float], tuned: Sequenc
 
 def _stops(folder: Path) -> set[int]:
     """Token ids at which a server ends an answer by itself: the tokenizer's eos and those of generation_config.json."""
-    listed = read_json(folder / "generation_config.json").get("eos_token_id")
+    found = set(as_list(read_json(folder / "generation_config.json").get("eos_token_id")))
     eos = read_json(folder / "tokenizer_config.json").get("eos_token")
     name = eos["content"] if isinstance(eos, dict) else eos
-    found = set(listed if isinstance(listed, list) else [] if listed is None else [listed])
-    return found | ({tokens_of(folder)[name]} if name in tokens_of(folder) else set())
-
-
-def _worse(one: Scored, best: Scored) -> bool:
-    """Whether answers are less likely under `one`, by more than chance and by enough to matter."""
-    return best.mean - one.mean >= DRIFT_NATS and likelier(best, one)[1] < SURE
+    known = tokens_of(folder)
+    return found | ({known[name]} if name in known else set())
 
 
 def _names(scored: Scored) -> str:
