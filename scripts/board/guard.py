@@ -12,11 +12,11 @@ It listens on loopback only. That alone would let any page in a browser here rea
 from __future__ import annotations
 
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -85,11 +85,8 @@ class Guard:
         return f"tuneserve_board_{self.port}"
 
     def _known(self, headers: Headers) -> bool:
-        try:
-            cookies = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            return False
-        kept = cookies[self.cookie].value if self.cookie in cookies else ""
+        # Not Python's own SimpleCookie, which gives up at the first cookie of another server here that it finds odd.
+        kept = cookie_parser(headers.get("cookie", "")).get(self.cookie, "")
         return secrets.compare_digest(kept.encode(), self.token.encode())
 
     def _own_page(self, headers: Headers) -> bool:

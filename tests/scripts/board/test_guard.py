@@ -37,6 +37,11 @@ def test_the_printed_address_hands_out_a_cookie_that_no_script_reads(client: Tes
     assert TOKEN not in str(client.get("/").url)
 
 
+def test_cookies_of_other_servers_here_are_in_nobodys_way(client: TestClient) -> None:
+    cookies = f'other={{"a": 1}}; od[d]=1; tuneserve_board_{PORT}={TOKEN}'
+    assert client.get("/", headers={"cookie": cookies}).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/", "/runs/secret-run", "/vote/0123456789abcdef", "/ask", "/events", "/tally/x"])
 def test_nothing_is_shown_without_the_cookie(client: TestClient, path: str) -> None:
     said = client.get(path)
