@@ -85,7 +85,7 @@ def read_yaml(file: Path) -> tuple[Any, Lines]:
     size = file.stat().st_size
     if size > LARGEST_BYTES:
         raise ConfigError(f"{file}: {size:,} bytes, far more than a recipe has", "name the recipe, not its data")
-    text = _decoded(file, file.read_bytes())
+    text = read_text(file)
     try:
         loader = _Loader(text)
         try:
@@ -109,7 +109,13 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(_why(error)) from error
 
 
-def _decoded(file: Path, content: bytes) -> str:
+def read_text(file: Path) -> str:
+    """The text of a file in UTF-8, with or without a byte-order mark, or in UTF-16 with one.
+
+    Raises:
+        ConfigError: it is neither; says in which line, and what converts it.
+    """
+    content = file.read_bytes()
     encoding = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}.get(content[:2], "utf-8-sig")
     try:
         return content.decode(encoding)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from configs.errors import ConfigError
-from configs.yaml_text import parse_yaml, read_yaml
+from configs.yaml_text import parse_yaml, read_text, read_yaml
 
 Tool = Literal["LLaMA-Factory", "ms-swift", "Axolotl", "Unsloth"]
 _SIGNS: dict[Tool, tuple[str, ...]] = {
@@ -60,7 +60,7 @@ def read_foreign(file: Path) -> Source:
         raise ConfigError(f"{file}: no such file", "give a recipe, a shell script, a Python script or a notebook")
     match file.suffix.lower():
         case ".py":
-            return Source("Unsloth", _calls(file, _text(file)))
+            return Source("Unsloth", _calls(file, read_text(file)))
         case ".ipynb":
             return Source("Unsloth", _calls(file, _cells(file)))
         case ".sh" | ".bash":
@@ -81,16 +81,9 @@ def read_foreign(file: Path) -> Source:
     return Source(tool, arguments)
 
 
-def _text(file: Path) -> str:
-    try:
-        return file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: not UTF-8 (byte {error.start})", "save it as UTF-8") from error
-
-
 def _command_line(file: Path) -> dict[str, Any]:
     """The options of the last command of a shell script that has some; `--flag` alone is true."""
-    text = re.sub(r"\\\s*\n", " ", _text(file))
+    text = re.sub(r"\\\s*\n", " ", read_text(file))
     arguments: dict[str, Any] = {}
     for line in text.splitlines():
         try:
@@ -123,7 +116,7 @@ def _value(text: str) -> Any:
 def _cells(file: Path) -> str:
     """The code of a notebook, without its shell commands."""
     try:
-        notebook = json.loads(_text(file))
+        notebook = json.loads(read_text(file))
         cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell.get("cell_type") == "code"]
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{file}: not a notebook: {error}", "save it again, or give a .py script") from error
