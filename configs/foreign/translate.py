@@ -201,7 +201,7 @@ class _Translator:
             self.result.taken.append(("bias", "lora.bias"))
             lora["bias"] = bias
         for what in ("rslora", "dora"):
-            if what in NAMES[self.tool] and _true(self._take(what, f"lora.{what}")):
+            if _true(self._take(what, f"lora.{what}")):
                 lora[what] = True
         saved = _names(self._take("saved_modules", "lora.modules_to_save"))
         if saved and set(saved) <= {"lm_head", "embed_tokens"}:
@@ -228,18 +228,18 @@ class _Translator:
         if (rate := self._number("rate", "train.learning_rate")) is not None:
             train["learning_rate"] = rate
         train |= self._schedule(steps)
-        for what, ours in (("weight_decay", "weight_decay"), ("max_grad_norm", "max_grad_norm")):
-            if (value := self._number(what, f"train.{ours}")) is not None and (value or ours == "weight_decay"):
-                train[ours] = value
+        for what in ("weight_decay", "max_grad_norm"):
+            if (value := self._number(what, f"train.{what}")) is not None and (value or what == "weight_decay"):
+                train[what] = value
         if noise := self._number("neftune", "train.neftune_noise_alpha"):
             train["neftune_noise_alpha"] = noise
         train["optimizer"] = self._optimizer()
         for what in ("save_steps", "eval_steps"):
             if (value := self._number(what, f"train.{what}")) is not None and value > 0:
                 train[what] = value
-        for what, ours in (("save_total_limit", "save_total_limit"), ("early_stopping", "early_stopping")):
-            if what in NAMES[self.tool] and (value := self._number(what, f"train.{ours}", int)):
-                train[ours] = value
+        for what in ("save_total_limit", "early_stopping"):
+            if value := self._number(what, f"train.{what}", int):
+                train[what] = value
         trackers = [t for t in _names(self._take("report_to", "train.report_to")) if t not in ("none", "all")]
         known = get_args(get_args(TrainConfig.model_fields["report_to"].annotation)[0])
         if trackers and set(trackers) <= set(known):
