@@ -236,7 +236,7 @@ class Rows:
     def looks(self) -> str | None:
         """How much was asked for the verdict; None where it was asked all at once."""
         looks = self.comparison.gate.looks
-        if not looks:
+        if not looks or (len(looks) == 1 and sum(looks[0].items.values()) == self.comparison.gate.whole_items):
             return None
         asked = sum(looks[-1].items.values())
         return self.words.say("gate.looks", looks=len(looks), used=asked, whole=self.comparison.gate.whole_items)
