@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,9 @@ from configs.nearest import nearest
 from configs.recipes import FOLDER, did_you_mean_recipe, recipes
 from configs.schema import SHORTHANDS, RunConfig
 from configs.yaml_text import KeyPath, parse_yaml, read_yaml
+
+_BRANCH = re.compile(r"(constrained-|function-|literal\[|list\[|dict\[)|(int|float|str|bool)$")
+"""What pydantic calls a branch of a union."""
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -153,9 +157,7 @@ def _is_section(name: str) -> bool:
 
 def _report(error: ValidationError, file: Path, lines: dict[KeyPath, int | str]) -> str:
     found = []
-    for problem in error.errors():
-        # pydantic puts the chosen branch of a union into the path; only keys that exist in the file mean something.
-        loc: KeyPath = tuple(problem["loc"])
+    for loc, problem in _by_key(error).items():
         line = next((lines[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in lines), None)
         where = f"{file}:{line}" if isinstance(line, int) else f"{file}" if line is None else str(line)
         key = ".".join(str(part) for part in loc)
@@ -163,6 +165,19 @@ def _report(error: ValidationError, file: Path, lines: dict[KeyPath, int | str])
     unique = list(dict.fromkeys(found))
     count = f"{len(unique)} error{'s' if len(unique) > 1 else ''} in the configuration"
     return "\n".join([count, *(f"  {line}" for line in unique)])
+
+
+def _by_key(error: ValidationError) -> dict[KeyPath, dict[str, Any]]:
+    """The problem of each key; of a union, what every branch of it would have taken."""
+    found: dict[KeyPath, dict[str, Any]] = {}
+    for problem in error.errors():
+        # pydantic puts the branch that it tried into the path; only keys that exist in the file mean something.
+        loc: KeyPath = tuple(part for part in problem["loc"] if not _BRANCH.match(str(part)))
+        if loc in found:
+            found[loc]["msg"] += f" or {problem['msg'].removeprefix('Input should be ')}"
+        else:
+            found[loc] = dict(problem)
+    return found
 
 
 def _explain(problem: Any, key: str, loc: KeyPath) -> str:

@@ -6,7 +6,6 @@ report with file, line, key and the nearest known key. Nothing here imports torc
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -14,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from configs.columns import COLUMNS, part_of
 from configs.model_shape import ATTENTION, MLP
 from configs.names import FileName, ModelName
+from configs.nearest import did_you_mean, nearest
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0, lt=2**31)]
@@ -73,7 +73,7 @@ class SourceConfig(Section):
     def _known_targets(cls, columns: dict[str, str]) -> dict[str, str]:
         for target, column in columns.items():
             if part_of(target) is None and target not in ("role", "content"):
-                near = difflib.get_close_matches(target, [*COLUMNS, "output", "prompt", "role", "content"], 1, 0.5)
+                near = nearest(target, [*COLUMNS, "output", "prompt", "role", "content"], 1, 0.5)
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise ValueError(
                     f"{{{target}: {column}}}: no layout reads a {target!r}{hint} It maps a layout's name to your "
@@ -96,6 +96,14 @@ class ReplayConfig(Section):
     """Where the general conversations come from; `self` lets the base write them before training."""
     ratio: Annotated[float, Field(gt=0)] = 0.25
     """Replayed rows for each row of the user's data (0.25: one to four)."""
+
+    @field_validator("source")
+    @classmethod
+    def _is_no_misspelt_self(cls, source: SourceConfig) -> SourceConfig:
+        path = source.path
+        if path != SELF and path.isalpha() and (meant := did_you_mean(path, [SELF])):
+            raise ValueError(f"{meant} (A folder of this name is written ./{path}.)")
+        return source
 
     @property
     def given(self) -> SourceConfig | None:

@@ -149,3 +149,20 @@ def test_every_recipe_loads_and_says_what_it_is_for(file: Path) -> None:
     assert config.name == file.stem
     assert file.read_text(encoding="utf-8").startswith("# ")
     assert yaml.safe_load(file.read_text(encoding="utf-8"))["data"]["sources"]
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("merge.scale=3", "`merge.scale`: Input should be less than or equal to 2 or 'auto', got 3"),
+        ("train.rows_per_step=0", "`train.rows_per_step`: Input should be greater than 0 or 'auto', got 0"),
+        ("data.replay=selff", "did you mean self?"),
+    ],
+)
+def test_a_key_that_takes_several_kinds_says_them_in_one_line(tmp_path: Path, override: str, said: str) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("name: a\nmodel: x/y\ndata: {sources: a.jsonl}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, [override])
+    assert said in caught.value.message
+    assert caught.value.message.startswith("1 error in the configuration\n")
