@@ -23,6 +23,8 @@ from scripts.run.tasks import run_tasks
 
 GENERAL = "general.jsonl"
 """Questions of the built-in suite with their answers, in the place of rows that are not known."""
+MADE_ROWS = 200
+"""Of each part of the suite that a program makes."""
 _TEXT_KINDS = ("qa", "summary", "number", "exact")
 _ROOM = 1.25
 """Room for an answer, over the longest of the rows."""
@@ -107,7 +109,7 @@ def general_rows() -> list[dict[str, Any]]:
     """The built-in suite's questions whose answer is a text, as conversations."""
     return [
         {"messages": [*map(dict, item.messages), {"role": "assistant", "content": item.references[0]}]}
-        for task in builtin.load()
+        for task in builtin.load(limit=MADE_ROWS)
         if task.kind in _TEXT_KINDS
         for item in task.items
         if item.references
