@@ -178,9 +178,14 @@ def _plan(
     if gpus > 1 and layout is not None and (refused := does_not_fit_each(layout[0], config.train, device)):
         raise refused
     plan = make_plan(config.train, config.lora, lengths, device, layout, gpus)
-    if before is not None and before.gpus > 1:
-        plan = plan.model_copy(update={"group_by_length": before.group_by_length})
-    return plan
+    if before is None:
+        return plan
+    if before.group_by_length and gpus > 1:
+        raise ConfigError(
+            f"the training was begun with rows of like length together, ordered for one GPU; on {gpus} it differs",
+            "go on with train.num_gpus=1, or begin anew with --force",
+        )
+    return plan.model_copy(update={"group_by_length": before.group_by_length})
 
 
 def _attempt(run: RunDir, config: RunConfig, job: Job) -> Outcome:

@@ -12,9 +12,12 @@ from peft import PeftModel
 from peft.helpers import rescale_adapter_scale
 from transformers import AutoModelForCausalLM
 
+from configs.errors import ConfigError
+from configs.gpus import device_at_hand
 from configs.rundir import RunDir
 from tests.trainer.conftest import DEMO_MODEL, Train, make_run, run_stage
 from trainer.data.prepare import read_rows
+from trainer.sft import stage
 from trainer.sft.progress import read_log
 
 pytestmark = pytest.mark.slow
@@ -101,6 +104,15 @@ def test_second_call_skips_and_one_changed_key_trains_again(workshop: Path, trai
     run = make_run(workshop, "skips", train=few | {"learning_rate": 1e-3})
     assert "skipped" in run_stage("data", run, folder=workshop).stdout
     assert "skipped" not in run_stage("train", run, folder=workshop).stdout
+
+
+def test_a_training_of_padded_rows_does_not_go_on_with_more_gpus(trained: RunDir) -> None:
+    config, facts, before = trained.config(), trained.prepared(), trained.read().facts.planned
+    assert before.group_by_length
+    device = device_at_hand()
+    assert stage._plan(config, facts, [40] * 200, device, 1, before).group_by_length
+    with pytest.raises(ConfigError, match=r"ordered for one GPU; on 2 it differs\n.*train.num_gpus=1, or begin anew"):
+        stage._plan(config, facts, [40] * 200, device, 2, before)
 
 
 def test_first_batch_with_a_planted_mask_error_stops_before_step_1(workshop: Path, train_run: Train) -> None:
