@@ -15,14 +15,19 @@ from typing import Any
 from configs.errors import DataError
 
 
-def write_atomically(file: Path, text: str) -> None:
+def write_atomically(file: Path, text: str, mode: int = 0o666) -> None:
     """Writes a text file so that a reader, or a kill, finds the old content or the new one, never a part.
 
     An error (a full disk) leaves the old content and no partial file; a kill may leave `.NAME.PID.partial` beside it.
+
+    Args:
+        mode: who may read it from its first byte on, less what the process's umask takes away.
     """
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
-        with partial.open("w", encoding="utf-8", newline="\n") as out:
+        with os.fdopen(
+            os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8", newline="\n"
+        ) as out:
             out.write(text)
             out.flush()
             os.fsync(out.fileno())

@@ -24,8 +24,6 @@ class Served:
     id: str
     """`PORT/NAME`, as the pages name it."""
     name: str
-    folder: str
-    """Run directory or model folder that is served."""
     endpoint: Endpoint
 
 
@@ -38,7 +36,7 @@ def served_here() -> list[Served]:
         for name in server.all_names:
             key = server.api_key_env or "TUNESERVE_API_KEY"
             endpoint = Endpoint(server.base_url, name, f"{server.port}", key)
-            found.append(Served(f"{server.port}/{name}", name, server.served, endpoint))
+            found.append(Served(f"{server.port}/{name}", name, endpoint))
     return found
 
 

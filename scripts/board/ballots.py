@@ -7,7 +7,6 @@ the tuned model's and is never sent anywhere; and `votes.jsonl`, all votes with 
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -198,5 +197,4 @@ def _other(slot: Slot) -> Slot:
 
 
 def _write(file: Path, value: Any) -> None:
-    write_atomically(file, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
-    os.chmod(file, 0o600)
+    write_atomically(file, json.dumps(value, ensure_ascii=False, indent=1) + "\n", mode=0o600)
