@@ -166,3 +166,15 @@ class ModelShape(DecoderShape):
     def attention_flops(self) -> int:
         """Operations of one (query, key) pair in one forward pass: scores and values, 2 each a unit of width."""
         return 4 * self.queries * self.layers
+
+
+SMALLEST_PARAMETERS = 100_000_000
+"""Smaller models answer nothing of the built-in suite: there is nothing that they could forget."""
+
+
+def answers_the_suite(base: Path) -> bool:
+    """Whether a model is large enough to answer the suite at all; one that is not here, or unknown, is taken to be."""
+    try:
+        return not base.is_dir() or ModelShape.load(base).parameters >= SMALLEST_PARAMETERS
+    except UnknownShape:
+        return True

@@ -27,7 +27,7 @@ from configs.gpus import Device, device_at_hand, named_gpu
 from configs.handover import Plan
 from configs.known_shapes import known_config
 from configs.load import load_config
-from configs.model_shape import ModelShape, UnknownShape
+from configs.model_shape import ModelShape, UnknownShape, answers_the_suite
 from configs.pins import cuda_version
 from configs.predecessor import trained_base
 from configs.schema import RunConfig
@@ -112,7 +112,7 @@ def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = Fals
     if written.rows:
         note(plan_in_words(written, config))
     lengths += [min(ASSUMED_TOKENS, config.data.max_length)] * written.train
-    refusals = _evaluation(config, prepared.folder)
+    refusals = _evaluation(config, model, prepared.folder)
     refusals += _precision(config, device)
     try:
         shape = ModelShape.load(model)
@@ -198,10 +198,10 @@ def with_rows(report: DataReport, rows: int, model: Path, folder: Path) -> DataR
     return replace(report, preview=preview)
 
 
-def _evaluation(config: RunConfig, folder: Path) -> list[Refusal]:
+def _evaluation(config: RunConfig, model: Path, folder: Path) -> list[Refusal]:
     """A refusal when `run` would train and merge, and then have nothing to ask."""
     asked = config.eval.heldout and (folder / "heldout.jsonl").stat().st_size > 0
-    if asked or config.eval.tasks:
+    if asked or config.eval.tasks or (config.eval.suite and answers_the_suite(model)):
         return []
     return [
         Refusal(

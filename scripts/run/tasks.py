@@ -8,14 +8,11 @@ from pathlib import Path
 
 from configs.errors import ConfigError
 from configs.handover import HeldoutRow, read_rows
-from configs.model_shape import ModelShape, UnknownShape
+from configs.model_shape import answers_the_suite
 from configs.rundir import RunDir
 from configs.schema import RunConfig, TaskConfig
 from eval.tasks import Task, heldout_task, load_tasks
 from serve.launch.target import base_folder
-
-SMALLEST_PARAMETERS = 100_000_000
-"""Smaller models answer nothing of the built-in suite: there is nothing that they could forget."""
 
 
 def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
@@ -53,17 +50,9 @@ def task_configs(config: RunConfig, base: Path | None = None) -> list[TaskConfig
         if task.type != "builtin" or task.limit or config.eval.suite
     ]
     kept = any(task.role == "retention" for task in named)
-    if kept or base is None or not config.eval.suite or not _can_answer(base):
+    if kept or base is None or not config.eval.suite or not answers_the_suite(base):
         return named
     return [*named, TaskConfig(name="builtin", type="builtin", limit=config.eval.suite)]
-
-
-def _can_answer(base: Path) -> bool:
-    """Whether a model is large enough to answer the suite at all; one that is not here, or unknown, is taken to be."""
-    try:
-        return not base.is_dir() or ModelShape.load(base).parameters >= SMALLEST_PARAMETERS
-    except UnknownShape:
-        return True
 
 
 def tasks_fingerprint(tasks: Sequence[Task]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -108,4 +110,10 @@ def test_a_run_that_would_have_nothing_to_ask_is_refused_before_training(
     assert check.main([str(tmp_path / "x.yaml"), "--gpu", "t4"]) == 2
     assert "nothing to evaluate" in capsys.readouterr().err
     (tmp_path / "x.yaml").write_text(keys + "eval: {tasks: [{name: builtin, type: builtin}]}\n", encoding="utf-8")
+    assert check.main([str(tmp_path / "x.yaml"), "--gpu", "t4"]) == 0
+    # A model that is large enough is asked the built-in suite without a word in the recipe.
+    large = shutil.copytree(DEMO_MODEL, tmp_path / "large")
+    config = json.loads((large / "config.json").read_text(encoding="utf-8"))
+    (large / "config.json").write_text(json.dumps(config | {"intermediate_size": 50_000}), encoding="utf-8")
+    (tmp_path / "x.yaml").write_text(keys.replace(str(DEMO_MODEL), str(large)), encoding="utf-8")
     assert check.main([str(tmp_path / "x.yaml"), "--gpu", "t4"]) == 0
