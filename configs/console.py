@@ -4,6 +4,10 @@ What a terminal is shown may have been written by anyone: a model's answer, a fi
 that reaches these consoles is therefore text and nothing else: `[bold]` and `:smile:` stay as they were written, and
 control characters, with which a text could move the cursor or write the clipboard, are shown as escapes. Style comes
 from `paint`, whose template is ours and whose values are not.
+
+Here too what is said in English becomes the user's language (`configs/messages.py`): every string that is printed or
+stands in a table, the template and the values of `paint`, titles, and what `ours` is given. `plain` leaves a text as
+it is.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from rich.text import Span, Text
 
 from configs.child import Ended, ending_in_order
 from configs.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, TuneserveError
+from configs.messages import markup, translated
 
 # C0 and C1 controls but tab and newline; marks that reorder what is read (Unicode's bidirectional controls); line and
 # paragraph separators; tag characters, which carry hidden text; lone surrogates, which no terminal can be sent.
@@ -61,9 +66,9 @@ def paint(template: str, *values: object) -> Text:
 
     Example: `paint("[green]✓[/green] {}: [dim]{}[/dim]", name, path)`.
     """
-    text = Text.from_markup(template, emoji=False)
+    text = Text.from_markup(markup(template), emoji=False)
     *before, last = text.plain.split("{}")
-    shown = [visible(value) for value in values]
+    shown = [value.plain if isinstance(value, Text) else visible(translated(str(value))) for value in values]
     if len(before) != len(shown):
         raise ValueError(f"{template!r} has room for {len(before)} values, {len(shown)} were given")
     starts, at = [], 0  # where each `{}` stood, and by how much what follows it has moved
@@ -84,6 +89,19 @@ def plain(value: object, style: str = "") -> Text:
     return Text(visible(value), style=style)
 
 
+class Ours(Text):
+    """A text of ours in the user's language; `english` is what `--json` says."""
+
+    english: str
+
+
+def ours(text: str, style: str = "") -> Ours:
+    """A text that is ours to the last word but its values, in the user's language and in one style."""
+    shown = Ours(visible(translated(text, ours=True)), style=style)
+    shown.english = text
+    return shown
+
+
 def asked_for(how: Literal["json", "quiet", "verbose"]) -> bool:
     """Whether the command has `--json` (tables as JSON on stdout, all else on stderr), `--quiet` or `--verbose`."""
     return how in os.environ.get(OUTPUT, "").split(",")
@@ -98,6 +116,8 @@ class Terminal(Console):
     def print(self, *objects: Any, **options: Any) -> None:
         """Prints; with `--json` a table becomes a line of JSON on stdout, and everything else goes to stderr."""
         if not asked_for("json") or self._file is not None:
+            for table in (table for each in objects for table in _tables_in(each)):
+                _translate_titles(table)
             super().print(*objects, **options)
             return
         for table in (table for each in objects for table in _tables_in(each)):
@@ -110,7 +130,7 @@ class Terminal(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Turns a string that is printed, or stands in a table, into text; rich calls this for every one."""
-        return super().render_str(visible(text), **{**options, "markup": False, "emoji": False})
+        return super().render_str(visible(translated(text)), **{**options, "markup": False, "emoji": False})
 
 
 console = Terminal(soft_wrap=True)
@@ -154,6 +174,15 @@ def _tables_in(shown: Any) -> Iterator[Table]:
             yield from _tables_in(each)
 
 
+def _translate_titles(table: Table) -> None:
+    """Title and headers are ours, so that one word is enough to tell what they are."""
+    if isinstance(table.title, str):
+        table.title = translated(table.title, ours=True)
+    for column in table.columns:
+        if isinstance(column.header, str):
+            column.header = translated(column.header, ours=True)
+
+
 def _title(table: Table) -> str:
     return str(table.title or "").strip()
 
@@ -164,8 +193,12 @@ def _records(table: Table) -> list[dict[str, Any]]:
     for number, column in enumerate(table.columns):
         name = str(column.header) or f"column_{number + 1}"
         names.append(name if name not in names else f"{name}_{number + 1}")
-    cells = [[_figure(str(cell)) for cell in column._cells] for column in table.columns]
+    cells = [[_figure(_english(cell)) for cell in column._cells] for column in table.columns]
     return [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
+
+
+def _english(cell: Any) -> str:
+    return cell.english if isinstance(cell, Ours) else str(cell)
 
 
 def _figure(cell: str) -> Any:
@@ -189,19 +222,19 @@ def done(stage: str, seconds: float, text: str = "") -> None:
     if asked_for("quiet"):
         return
     figures = f"{seconds:7.1f} s"
-    console.print(paint("[green]✓[/green] [bold]{}[/bold][cyan]{}[/cyan]  {}", f"{stage:<7}", figures, text))
+    console.print(paint("[green]✓[/green] [bold]{}[/bold][cyan]{}[/cyan]  {}", f"{stage:<7}", figures, ours(text)))
 
 
 def skipped(stage: str, text: str = "nothing that it depends on changed") -> None:
     """The line of a stage whose result is still good."""
     if not asked_for("quiet"):
-        console.print(paint("[dim]✓ {}  skipped  {}[/dim]", f"{stage:<7}", text))
+        console.print(paint("[dim]✓ {}  skipped  {}[/dim]", f"{stage:<7}", ours(text)))
 
 
 def starting(stage: str, text: str) -> None:
     """The line of a stage that begins, with why or what."""
     if not asked_for("quiet"):
-        console.print(paint("[blue]→[/blue] [bold]{}[/bold]           [dim]{}[/dim]", f"{stage:<7}", text))
+        console.print(paint("[blue]→[/blue] [bold]{}[/bold]           [dim]{}[/dim]", f"{stage:<7}", ours(text)))
 
 
 def again(stage: str, why: str | None) -> None:
@@ -213,19 +246,19 @@ def again(stage: str, why: str | None) -> None:
 def note(text: str, good: bool | None = None) -> None:
     """A line that belongs to the stage above it."""
     if good is False or not asked_for("quiet"):
-        console.print(paint(f"  {_MARKS[good]} {{}}", text))
+        console.print(paint(f"  {_MARKS[good]} {{}}", ours(text)))
 
 
 def warn(text: str) -> None:
     """A line about something that may end badly, and does not stop anything."""
-    console.print(paint("  [yellow]![/yellow] [yellow]warning:[/yellow] {}", text))
+    console.print(paint("  [yellow]![/yellow] [yellow]warning:[/yellow] {}", ours(text)))
 
 
 def print_error(error: TuneserveError) -> None:
     """An error and its next step, on standard error."""
-    errors.print(paint("[bold red]error:[/bold red] {}", error.message))
+    errors.print(paint("[bold red]error:[/bold red] {}", ours(error.message)))
     if error.next_step:
-        errors.print(paint("  [bold]next:[/bold] {}", error.next_step))
+        errors.print(paint("  [bold]next:[/bold] {}", ours(error.next_step)))
 
 
 def guarded(action: Callable[[], object], debug: bool) -> int:

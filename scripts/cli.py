@@ -11,9 +11,12 @@ import sys
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from configs import pins
 from configs.console import OUTPUT, console, guarded
+from configs.errors import ConfigError
+from configs.language import LANG, LANGUAGES, choose, language
 from scripts.debugging import debugging
 from scripts.group import group
 from scripts.verbs import (
@@ -66,6 +69,10 @@ def options(
     quiet: Annotated[bool, typer.Option("--quiet", help="Results, warnings and errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Also what is run, and how.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Tracebacks with errors.")] = False,
+    lang: Annotated[
+        str | None,
+        typer.Option("--lang", help="Language of terminal and reports: en or zh; else TUNESERVE_LANG or LANG."),
+    ] = None,
 ) -> None:
     """Fine-tune Qwen3 with Unsloth, merge it, serve it in vLLM, and prove what it gained and what it forgot."""
 
@@ -100,7 +107,41 @@ def main(args: list[str] | None = None) -> None:
         args.remove(f"--{how}")
     if asked:
         os.environ[OUTPUT] = ",".join(asked)
-    sys.exit(guarded(lambda: app(args=args, prog_name="tuneserve"), debugging()))
+    sys.exit(guarded(lambda: _run(args), debugging()))
+
+
+def _run(args: list[str]) -> None:
+    """Runs one command in the language that was asked for."""
+    if wanted := os.environ.get(LANG):
+        choose(wanted, f"{LANG}=")
+    _take_language(args)
+    command = get_command(app)
+    if language() != "en":
+        from scripts import help_texts
+
+        help_texts.translate(command)
+    command(args=args, prog_name="tuneserve")
+
+
+def _take_language(args: list[str]) -> None:
+    """Takes `--lang zh` or `--lang=zh` out of the arguments, wherever it stands before `--`, and chooses it.
+
+    Raises:
+        ConfigError: no language follows, or one without texts.
+    """
+    end = args.index("--") if "--" in args else len(args)
+    for at in range(end - 1, -1, -1):
+        word, _, value = args[at].partition("=")
+        if word != "--lang":
+            continue
+        taken = 1 if "=" in args[at] else 2
+        if taken == 2:
+            value = args[at + 1] if at + 1 < end else ""
+        if not value:
+            raise ConfigError("--lang names no language", f"one of: {', '.join(LANGUAGES)}")
+        del args[at : at + taken]
+        end -= taken
+        choose(value, "--lang ")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,15 @@ first, so that neither process is left waiting for the other at the end.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
+
+from configs.language import LANG
+
+os.environ[LANG] = "en"
+"""Tests read what is said in English, whatever the locale of the machine; those of the Chinese set their own."""
 
 GROUPS = {
     "scripts/test_demo.py": "demo",

@@ -22,8 +22,8 @@ from starlette.routing import Route
 
 from configs.errors import DataError, TuneserveError
 from configs.files import read_jsonl
+from configs.language import LANGUAGES, Language
 from configs.rundir import RunDir
-from configs.words import LANGUAGES, Language
 from eval.compare.votes import Tally, read_votes, tally
 from scripts.board.asking import ask_all_both, ask_both, served_as, served_here
 from scripts.board.ballots import (

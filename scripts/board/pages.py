@@ -13,7 +13,8 @@ import jinja2
 from markupsafe import Markup
 
 from configs.console import visible
-from configs.words import Language, Words, table
+from configs.language import Language
+from configs.words import Words, table
 from eval.compare.votes import Tally
 
 _TEMPLATES = Path(__file__).parent / "templates"

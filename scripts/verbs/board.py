@@ -11,8 +11,8 @@ import typer
 
 from configs.console import console, shell
 from configs.errors import ConfigError
+from configs.language import language
 from configs.rundir import RunDir
-from configs.words import Words
 from scripts.group import group
 
 app = group(
@@ -21,7 +21,6 @@ app = group(
 )
 
 Folder = Annotated[Path, typer.Option("--folder", help="Where the runs are.")]
-Lang = Annotated[str | None, typer.Option("--lang", help="Language of the pages: en or zh.")]
 PORT = 7860
 
 
@@ -30,7 +29,6 @@ def board(
     context: typer.Context,
     folder: Folder = Path("runs"),
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = PORT,
-    lang: Lang = None,
 ) -> None:
     """Serve the board on 127.0.0.1 until Ctrl-C; the printed address opens it.
 
@@ -38,14 +36,13 @@ def board(
     """
     if context.invoked_subcommand is not None:
         return
-    language = Words.chosen(lang).language
     import uvicorn
 
     from scripts.board.app import Board
     from serve.launch.ports import require_free_port
 
     require_free_port("127.0.0.1", port)
-    started = Board(folder.resolve(), port, language, secrets.token_urlsafe(24))
+    started = Board(folder.resolve(), port, language(), secrets.token_urlsafe(24))
     console.print(f"the board is at {started.address}")
     console.print("it answers to this browser only; Ctrl-C ends it")
     uvicorn.run(
@@ -59,7 +56,6 @@ def export(
     run: Annotated[Path, typer.Argument(help="Run directory with the answers of base and tuned model.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")] = Path("vote.html"),
     questions: Annotated[int, typer.Option("--questions", min=1, help="Questions to draw.")] = 30,
-    lang: Lang = None,
 ) -> None:
     """Write a blind vote as one HTML file, for people who cannot reach the board.
 
@@ -73,7 +69,7 @@ def export(
     if out.exists():
         raise ConfigError(f"{out} exists", "name another file with --out")
     ballot = make_ballot(where, answered_pairs(where), questions)
-    out.write_text(vote_file(ballot, Pages(Words.chosen(lang).language)), encoding="utf-8")
+    out.write_text(vote_file(ballot, Pages(language())), encoding="utf-8")
     console.print(f"wrote {out} with {len(ballot.items)} questions; what comes back is counted by")
     console.print(f"  {shell('tuneserve', 'board', 'count', run)} votes-*.json")
 
@@ -99,5 +95,5 @@ def count(
             raise ConfigError(f"{file}: not a file of votes: {error}", "take the file that the page saved") from error
         console.print(f"{file}: {read_back(said, [where])} votes")
     counted = tally(read_votes(where.votes_file))
-    console.print(Pages("en").sentence(counted))
+    console.print(Pages(language()).sentence(counted))
     console.print(f"`{shell('tuneserve', 'compare', run)}` puts it into the report")

@@ -47,7 +47,6 @@ def compare(
         bool, typer.Option("--answers/--no-answers", help="Quote answers that changed, with their questions.")
     ] = True,
     gate: Annotated[bool, typer.Option("--gate", help="Exit with 3 (failed) or 4 (not enough evidence).")] = False,
-    lang: Annotated[str | None, typer.Option("--lang", help="Language of the report: en or zh.")] = None,
 ) -> None:
     """Compare base and tuned: what was gained, what was forgotten, and how sure that is.
 
@@ -63,7 +62,7 @@ def compare(
     from scripts.run.comparing import compare_endpoints, compare_runs, endpoints, judge_endpoint
     from scripts.run.continuing import report_origin, worst_exit_code
 
-    words, continued = ReportWords.chosen(lang), []
+    words, continued = ReportWords.chosen(), []
     judge = judge_endpoint(judge_url, judge_model)
     # A folder may be called anything: only what is none can be an override.
     overrides = [word for word in what or [] if "=" in word and not Path(word).exists()]

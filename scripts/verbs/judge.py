@@ -33,7 +33,6 @@ def judge(
         bool | None, typer.Option("--thinking/--no-thinking", help="Thinking mode of the training; else by the rows.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the run; judge-FOLDER by default.")] = None,
-    lang: Annotated[str | None, typer.Option("--lang", help="Language of the report: en or zh.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Look again even where nothing changed.")] = False,
 ) -> None:
     """Judge a model of LLaMA-Factory, ms-swift, Axolotl, Unsloth or anyone: is it served as it was trained, and better?
@@ -46,7 +45,7 @@ def judge(
     from scripts.run import judging
     from serve.launch.command import check_device, installed_device
 
-    words, more = ReportWords.chosen(lang), overrides or []
+    words, more = ReportWords.chosen(), overrides or []
     if (Path(model) / "run.json").is_file():
         if base or data or heldout or adapter or template or name or thinking is not None:
             raise ConfigError(

@@ -22,7 +22,6 @@ def run(
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Leave the tuned model served at the end.")] = True,
     detach: Annotated[bool, typer.Option("--detach", help="Serve in the background and return.")] = False,
     gate: Annotated[bool, typer.Option("--gate", help="Exit with 3 or 4 when the gate does not pass.")] = False,
-    lang: Annotated[str | None, typer.Option("--lang", help="Language of the report: en or zh.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Resume training even where its inputs changed.")] = False,
 ) -> None:
     """Train, merge, prove, compare, report, then serve.
@@ -41,7 +40,7 @@ def run(
     from serve.launch.ports import require_free_port
     from serve.service import detach_running, keep_running, serve_detached, serve_foreground
 
-    words = ReportWords.chosen(lang)
+    words = ReportWords.chosen()
     # Found out now, not after an hour of training.
     check_device(resolved.serve, installed_device())
     if serve:

@@ -1,4 +1,4 @@
-"""The user is spoken to in their language; what is said has a text in each, and every text is said somewhere."""
+"""What reports and pages say has a text in each language, and every text is said somewhere."""
 
 import ast
 import re
@@ -7,34 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import ConfigError
-from configs.words import LANGUAGES, Words, table
+from configs.language import LANGUAGES
+from configs.words import Words, table
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("configs", "trainer", "serve", "eval", "scripts")
 IN_TEMPLATES = re.compile(r"""say\((["'])([\w.]+)\1(\s*~)?""")
-
-
-@pytest.mark.parametrize(
-    ("environ", "language"),
-    [
-        ({"LANG": "zh_CN.UTF-8"}, "zh"),
-        ({"LANG": "en_US.UTF-8"}, "en"),
-        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, "en"),
-        ({"LC_ALL": "", "LC_MESSAGES": "zh_TW", "LANG": "en_US"}, "zh"),
-        ({}, "en"),
-    ],
-)
-def test_language_follows_the_locale_unless_told(environ, language, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        monkeypatch.setenv(name, environ.get(name, ""))
-    assert Words.chosen(None).language == language
-    assert [Words.chosen(name).language for name in ("zh", "en")] == ["zh", "en"]
-
-
-def test_a_language_without_texts_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"--lang fr: no such language\n.*one of: en, zh"):
-        Words.chosen("fr")
 
 
 def said() -> tuple[set[str], set[str], set[str]]:

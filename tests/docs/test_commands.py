@@ -16,7 +16,7 @@ from scripts.cli import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-GLOBAL = {"--json", "--quiet", "--verbose", "--debug", "--help", "-h", "--version", "--install-completion"}
+GLOBAL = {"--json", "--quiet", "--verbose", "--debug", "--lang", "--help", "-h", "--version", "--install-completion"}
 KEYS = {key.name.split(".*")[0] for key in keys_of(RunConfig)}
 
 

@@ -129,7 +129,7 @@ class Look:
     def _found(self, *findings: Finding) -> None:
         for finding in findings:
             self.findings.append(finding)
-            note(Words().say(finding.key, **finding.values), good=False if finding.fault else None)
+            note(Words.chosen().say(finding.key, **finding.values), good=False if finding.fault else None)
 
     def _fault(self, key: str, **values: str | int | float) -> None:
         self._found(fault(key, **values))

@@ -5,8 +5,9 @@ import string
 import pytest
 
 from configs.handover import BehaviourFigures, ForeignFacts, ParityFigures, ProofFigures, ServedFigures, fault, told
+from configs.language import LANGUAGES
 from configs.manifest import Manifest, Stage
-from configs.words import LANGUAGES, Words, table
+from configs.words import Words, table
 from eval.report.words import ReportWords
 from scripts.run.faults import faults
 from tests.scripts.run.test_judging import DEMO_MODEL, judge_recipe

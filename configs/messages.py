@@ -1,0 +1,253 @@
+"""What the terminal says, in the user's language: written in English where it is said, translated where it is shown.
+
+A message is a plain f-string in the code. `configs/texts/zh/*.yaml` has for each the English, its values named in
+braces, and the Chinese with the same values:
+
+    - en: '{path} has no {key}'
+      zh: '{path} 中没有 {key}'
+
+`translated` finds the English template that a finished text was made from and writes its values into the Chinese one.
+Values that are messages themselves are translated too, as are texts of several lines and messages that were joined by
+`: ` or `; `. What no template matches stays as it is: names, paths, commands, and what users and models wrote.
+
+A template that is mostly values could match what somebody else wrote. Templates of fewer than two words therefore count
+only where the text is known to be ours, or where all their values are figures. Single words that stand for a state are
+translated by the name of the value that they are: `configs/texts/zh/values.yaml`.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from configs.language import language
+
+_WORD = re.compile(r"[A-Za-z]{2,}")
+_FIGURE = r"[\d.,:+%x~-]*(?:s|es)?"
+"""A figure, or the ending of a plural."""
+_JOINTS = ("; ", ": ")
+_OURS = frozenset(["hint", "how", "meant", "message", "more", "next_step", "problem", "reason", "said", "step", "why"])
+"""Names of values that are messages of ours, of which one word is enough."""
+_LONGEST = 6_000
+"""Characters; a longer text is a file or an answer, and no message."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A message: `literals` with a value between each two of them, and what it is in Chinese."""
+
+    literals: tuple[str, ...]
+    names: tuple[str, ...]
+    chinese: str
+
+    @classmethod
+    def of(cls, english: str, chinese: str) -> Template:
+        """Parses `{name}` out of the English; a doubled brace is a brace."""
+        literals, names = [""], []
+        for literal, name, _, _ in string.Formatter().parse(english):
+            literals[-1] += literal
+            if name is not None:
+                names.append(name)
+                literals.append("")
+        return cls(tuple(literals), tuple(names), chinese)
+
+    @property
+    def skeleton(self) -> str:
+        """The English with its values cut out: what is the same however the values are named."""
+        return "{}".join(self.literals)
+
+    @cached_property
+    def words(self) -> int:
+        """Words that every text of this template has."""
+        return sum(len(_WORD.findall(literal)) for literal in self.literals)
+
+    @cached_property
+    def weight(self) -> int:
+        """Characters that every text of this template has."""
+        return sum(map(len, self.literals))
+
+    @cached_property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """The names of the values by group: values with nothing between them are found together."""
+        groups: list[tuple[str, ...]] = []
+        for number, name in enumerate(self.names):
+            if number and not self.literals[number]:
+                groups[-1] += (name,)
+            else:
+                groups.append((name,))
+        return tuple(groups)
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Matches a whole text that was made from this template, with a group for each group of values."""
+        return self._pattern("(.*?)")
+
+    @cached_property
+    def careful(self) -> re.Pattern[str]:
+        """The same for a text that may be somebody else's: a template of one word takes figures only."""
+        return self.pattern if self.words > 1 else self._pattern(f"({_FIGURE})")
+
+    def _pattern(self, value: str) -> re.Pattern[str]:
+        parts = [self.literals[0], *(part for part in self.literals[1:-1] if part), *self.literals[1:][-1:]]
+        return re.compile(value.join(map(re.escape, parts)), re.DOTALL)
+
+    @cached_property
+    def is_ending(self) -> bool:
+        """Whether this is the end of a sentence that not every text has: `, and 3 more`."""
+        return bool(re.match(r"[,;.(]| \S", self.literals[0])) and self.words > 0
+
+    def could_be(self, text: str) -> bool:
+        """Whether the literals stand in the text in this order; quick, and right in most cases."""
+        at = 0
+        for literal in self.literals:
+            if literal:
+                at = text.find(literal, at)
+                if at < 0:
+                    return False
+                at += len(literal)
+        return True
+
+
+class Catalogue:
+    """All templates of one language."""
+
+    def __init__(self, templates: list[Template], values: Mapping[str, Mapping[str, str]]) -> None:
+        self.by_skeleton = {template.skeleton: template for template in templates}
+        """Templates by their English with `{}` for each value."""
+        ranked = sorted(templates, key=lambda template: -template.weight)
+        self._with_values = [template for template in ranked if template.names and template.words]
+        self._endings = [template for template in ranked if template.is_ending]
+        self._values = values
+
+    def find(self, text: str, ours: bool = False) -> str | None:
+        """The translation of a text that one template matches wholly; None when none does.
+
+        Args:
+            text: a finished text.
+            ours: whether the text is known to be ours, so that one word is enough.
+        """
+        exact = self.by_skeleton.get(text)
+        if exact is not None and not exact.names and (ours or exact.words > 1):
+            return exact.chinese
+        for template in self._with_values:
+            pattern = template.pattern if ours else template.careful
+            if template.could_be(text) and (found := pattern.fullmatch(text)):
+                return template.chinese.format(**self._filled(template, found.groups()))
+        return None
+
+    def _filled(self, template: Template, found: tuple[str, ...]) -> dict[str, str]:
+        """The values of a match by name, each translated where it is a message itself."""
+        values: dict[str, str] = {}
+        for names, text in zip(template.groups, found, strict=True):
+            endings: list[str] = []
+            while len(endings) < len(names) - 1 and (split := self._ending(text)):
+                text, ending = split
+                endings.insert(0, ending)
+            first, *rest = names
+            values[first] = self._value(first, text)
+            # As many of the last values as were found; those in between were empty.
+            values |= dict.fromkeys(rest, "")
+            values |= dict(zip(rest[len(rest) - len(endings) :], endings, strict=True))
+        return values
+
+    def _value(self, name: str, text: str) -> str:
+        name = re.sub(r"_\d+$", "", name)
+        words = self._values.get(name, {})
+        if text in words:
+            return words[text]
+        whole = self.translate(text, ours=name in _OURS)
+        if whole != text:
+            return whole
+        head_and_ending = self._ending(text)
+        return self._value(name, head_and_ending[0]) + head_and_ending[1] if head_and_ending else text
+
+    def _ending(self, text: str) -> tuple[str, str] | None:
+        """A text without the ending of ours that it has, and that ending translated."""
+        for template in self._endings:
+            if template.could_be(text) and (found := re.fullmatch(f"(.*?){template.pattern.pattern}", text, re.DOTALL)):
+                return found[1], template.chinese.format(**self._filled(template, found.groups()[1:]))
+        return None
+
+    def translate(self, text: str, ours: bool = False) -> str:
+        """The text with all in it translated that is a message: as a whole, line by line, or part by part."""
+        if not _WORD.search(text):
+            return text
+        core = text.strip("\n")
+        core = core.lstrip(" ") if core.startswith("  ") else core
+        start = text.index(core)
+        before, after = text[:start], text[start + len(core) :]
+        if len(core) <= _LONGEST and (whole := self.find(core, ours)) is not None:
+            return before + whole + after
+        if "\n" in core:
+            return before + "\n".join(self.translate(line, ours) for line in core.split("\n")) + after
+        if len(core) > _LONGEST:
+            return text
+        return before + self._parts(core, ours) + after
+
+    def _parts(self, text: str, ours: bool) -> str:
+        """Messages that were joined, or that follow the name of what they are about; the text where it is neither."""
+        for head, joint, tail in _splits(text):
+            first = self.find(head, ours)
+            rest = self.find(tail, ours)
+            if first is None and rest is None:
+                continue
+            if joint == "; " and first is None:
+                continue  # half of a sentence that has a semicolon of its own
+            rest = self._parts(tail, ours) if rest is None else rest
+            chinese = (first or head)[-1:] > "\u2e80"
+            return (first or head) + ({"; ": "；", ": ": "："}[joint] if chinese else joint) + rest
+        return text
+
+
+def _splits(text: str) -> Iterator[tuple[str, str, str]]:
+    """The ways to part a text at a joint, the longest head first for `; `, the shortest for `: `."""
+    for joint in _JOINTS:
+        places = [found.start() for found in re.finditer(re.escape(joint), text)][:12]
+        for at in reversed(places) if joint == "; " else places:
+            yield text[:at], joint, text[at + len(joint) :]
+
+
+@cache
+def catalogue() -> Catalogue:
+    """The Chinese catalogue; read once, and only where it is needed."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    templates: list[Template] = []
+    values: Mapping[str, Mapping[str, str]] = {}
+    for file in sorted(files("configs").joinpath("texts", "zh").iterdir(), key=lambda file: file.name):
+        read: Any = yaml.load(file.read_text(encoding="utf-8"), loader) or []
+        if file.name == "values.yaml":
+            values = read
+        elif isinstance(read, list):
+            templates += [Template.of(entry["en"], entry["zh"]) for entry in read]
+    return Catalogue(templates, values)
+
+
+def translated(text: str, *, ours: bool = False) -> str:
+    """A text as the user reads it: what is a message of ours in their language, the rest as it is.
+
+    Args:
+        text: a finished text, whose values are written in.
+        ours: whether all of it is known to be ours, such as the title of a column, so that one word is enough.
+    """
+    return text if language() == "en" else _in_chinese(text, ours)
+
+
+@lru_cache(maxsize=2048)
+def _in_chinese(text: str, ours: bool) -> str:
+    return catalogue().translate(text, ours)
+
+
+def markup(template: str) -> str:
+    """A template of `paint`, in the user's language; its `{}` stay in their order."""
+    if language() == "en":
+        return template
+    core = template.strip("\n ")
+    found = catalogue().by_skeleton.get(core)
+    return template if found is None else template.replace(core, found.chinese)

@@ -1,0 +1,119 @@
+"""The help of the command line and its usage errors in the user's language: all that reaches into typer stands here.
+
+Texts of commands and options are ours and are translated in the tree of commands before it runs. The words of typer
+itself (titles of panels, `Missing argument`, ...) are few and are named here, so that the catalogue can have them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from typer import core, rich_utils
+
+from configs.messages import Template, catalogue, translated
+
+TITLES = (
+    "DEFAULT_STRING",
+    "ENVVAR_STRING",
+    "REQUIRED_LONG_STRING",
+    "ARGUMENTS_PANEL_TITLE",
+    "OPTIONS_PANEL_TITLE",
+    "COMMANDS_PANEL_TITLE",
+    "ERRORS_PANEL_TITLE",
+    "ABORTED_TEXT",
+    "RICH_HELP",
+)
+"""Constants of `typer.rich_utils` that are shown."""
+
+SAID_BY_TYPER = (
+    "Usage: ",
+    "Aborted.",
+    "Show this message and exit.",
+    "Install completion for the current shell.",
+    "Show completion for the current shell, to copy it or customize the installation.",
+    "Try [blue]'{command_path} {help_option}'[/] for help.",
+    "[default: {value}]",
+    "[env var: {name}]",
+    "[required]",
+    "Arguments",
+    "Options",
+    "Commands",
+    "Error",
+    "Missing command.",
+    "Missing argument {hint}.",
+    "Missing option {hint}.",
+    "Missing {kind} {hint}. {more}",
+    "No such option: {name}",
+    "No such option: {name} (Possible options: {names})",
+    "Option {name} does not take a value.",
+    "Option {name} requires an argument.",
+    "Option {name} requires {number} arguments.",
+    "Argument {name} takes {number} values.",
+    "Got unexpected extra argument(s) ({words})",
+    "Invalid value for {hint}: {problem}",
+    "Value {value} is not a valid {kind}.",
+    "{value} is not in the range {range}.",
+    "{value} is not one of {choices}.",
+    "{label} {path} does not exist.",
+    "{label} {path} is a directory.",
+    "{label} {path} is not readable.",
+)
+"""What typer says that a user of ours can meet."""
+
+CODE = re.compile(r"(`[^`]*`[,;]?\s*)+")
+
+
+def paragraphs(text: str) -> list[str]:
+    """The paragraphs of a help text, each on one line."""
+    return [" ".join(part.split()) for part in re.split(r"\n\s*\n", inspect.cleandoc(text))]
+
+
+def help_texts(command: Any) -> Iterator[str]:
+    """Every text of the tree of commands: help and epilogs of commands by paragraph, help of their options."""
+    for text in (command.help, command.epilog, command.short_help):
+        yield from (part for part in paragraphs(text or "") if part and not CODE.fullmatch(part))
+    yield from (option.help for option in command.params if getattr(option, "help", None))
+    for under in getattr(command, "commands", {}).values():
+        yield from help_texts(under)
+
+
+def translate(command: Any) -> None:
+    """Puts the tree of commands, and what typer says around it, into the user's language."""
+    _translate_commands(command)
+    for name in TITLES:
+        setattr(rich_utils, name, _template(getattr(rich_utils, name)))
+    formatting: Any = core._click.formatting.HelpFormatter
+    shown: Any = rich_utils
+    show, usage = shown.rich_format_error, formatting.write_usage
+
+    def show_translated(error: Any) -> None:
+        message = translated(error.format_message(), ours=True)
+        error.format_message = lambda: message
+        show(error)
+
+    def write_usage(formatter: Any, prog: str, args: str = "", prefix: str | None = None) -> None:
+        usage(formatter, prog, args, translated("Usage: ", ours=True) if prefix is None else prefix)
+
+    shown.rich_format_error = show_translated
+    formatting.write_usage = write_usage
+
+
+def _template(text: str) -> str:
+    """One of typer's own templates; its values keep the names that typer fills."""
+    found = catalogue().by_skeleton.get(Template.of(text, "").skeleton)
+    return text if found is None else found.chinese
+
+
+def _translate_commands(command: Any) -> None:
+    for attribute in ("help", "epilog", "short_help"):
+        if text := getattr(command, attribute):
+            parts = [part if CODE.fullmatch(part) else translated(part, ours=True) for part in paragraphs(text)]
+            setattr(command, attribute, "\n\n".join(parts))
+    for option in command.params:
+        if getattr(option, "help", None):
+            option.help = translated(option.help, ours=True)
+    for under in getattr(command, "commands", {}).values():
+        _translate_commands(under)

@@ -1,0 +1,164 @@
+"""The terminal speaks the user's language: what is ours is translated, however it is put together; the rest is not."""
+
+from __future__ import annotations
+
+import re
+import string
+import time
+
+import pytest
+from rich.table import Table
+
+from configs.console import OUTPUT, note, ours, paint, plain, print_error, tables
+from configs.errors import TuneserveError
+from configs.language import LANG
+from configs.messages import Catalogue, Template, catalogue, markup, translated
+from tests import messages
+from tests.configs.test_console import HOSTILE, shown
+
+COMPLETE: tuple[str, ...] = ()
+"""The wings whose messages all have a translation."""
+
+
+def of(*pairs: tuple[str, str], **values: dict[str, str]) -> Catalogue:
+    return Catalogue([Template.of(english, chinese) for english, chinese in pairs], values)
+
+
+SMALL = of(
+    ("{path}: no such recipe", "{path}：没有这个配方"),
+    ("{path}: no such {kind}", "{path}：没有这样的 {kind}"),
+    ("stage {name} ended: {why}", "阶段 {name} 结束：{why}"),
+    ("the disk is full", "磁盘已满"),
+    ("{rows} rows of {total}{more}", "{total} 行中的 {rows} 行{more}"),
+    (", and {n} were left out", "，另有 {n} 行未用"),
+    ("a job is {state} on {host}", "{host} 上的任务{state}"),
+    ("gone", "不在了"),
+    ("{n} rows", "{n} 行"),
+    state={"failed": "失败了"},
+)
+
+
+@pytest.mark.parametrize(
+    ("english", "chinese"),
+    [
+        (
+            "a.yaml: no such recipe",
+            "a.yaml：没有这个配方",
+        ),  # the template with the most of its own, not `no such {kind}`
+        ("a.yaml: no such model", "a.yaml：没有这样的 model"),
+        ("stage train ended: the disk is full", "阶段 train 结束：磁盘已满"),
+        ("stage train ended: gone", "阶段 train 结束：不在了"),  # what stands for `why` is ours, so one word is enough
+        ("the disk is full; a.yaml: no such recipe", "磁盘已满；a.yaml：没有这个配方"),
+        ("/data/x: the disk is full", "/data/x: 磁盘已满"),
+        ("  the disk is full\nelse\n  a.yaml: no such recipe", "  磁盘已满\nelse\n  a.yaml：没有这个配方"),
+        ("3 rows of 5, and 2 were left out", "5 行中的 3 行，另有 2 行未用"),
+        ("3 rows of 5", "5 行中的 3 行"),
+        ("a job is failed on h", "h 上的任务失败了"),
+        ("stage failed ended: the disk is full", "阶段 failed 结束：磁盘已满"),  # a name, not a state
+        ("12 rows", "12 行"),
+        ("\n12 rows", "\n12 行"),
+    ],
+)
+def test_a_message_is_translated_with_the_messages_in_it(english: str, chinese: str) -> None:
+    assert SMALL.translate(english) == chinese
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gone",  # one word, which may be a name
+        "my rows",
+        "She said the disk is full of songs",
+        "whether the disk is full",
+        "data/train.jsonl",
+        "no such recipe",
+        "磁盘已满",
+        "",
+    ],
+)
+def test_what_is_not_wholly_a_message_stays(text: str) -> None:
+    assert SMALL.translate(text) == text
+
+
+def test_one_word_is_enough_where_a_text_is_known_to_be_ours() -> None:
+    assert SMALL.translate("gone", ours=True) == "不在了"
+    assert SMALL.translate("some rows", ours=True) == "some 行"
+
+
+@pytest.fixture
+def chinese(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LANG, "zh")
+    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.setenv(variable, "en_US.UTF-8")
+
+
+@pytest.mark.usefixtures("chinese")
+def test_errors_and_notes_are_in_chinese_and_what_is_quoted_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    print_error(TuneserveError("/x: no such recipe", "mend that and run the command again; it goes on"))
+    said = capsys.readouterr().err
+    assert said.splitlines()[0].startswith("错误")
+    assert "处理后重新运行该命令" in said
+    note("nothing that it depends on changed")
+    assert "没有变化" in capsys.readouterr().out
+    assert plain("nothing that it depends on changed").plain == "nothing that it depends on changed"
+
+
+@pytest.mark.usefixtures("chinese")
+@pytest.mark.parametrize("text", HOSTILE)
+def test_control_characters_in_a_value_are_shown_in_chinese_too(text: str) -> None:
+    line = shown(paint("[bold red]error:[/bold red] {}", f"{text} is not installed here, and this command needs it"))
+    assert "错误" in line
+    assert "这里没有安装" in line
+    assert not [c for c in line if (ord(c) < 32 and c != "\n") or 0x7F <= ord(c) < 0xA0]
+
+
+@pytest.mark.usefixtures("chinese")
+def test_json_is_in_english(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("package", title="This machine")
+    table.add_row(ours("not done yet"))
+    monkeypatch.setenv(OUTPUT, "json")
+    tables.print(table)
+    assert capsys.readouterr().out == '{"table": "This machine", "rows": [{"package": "not done yet"}]}\n'
+
+
+def test_in_english_nothing_is_read_or_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LANG, "en")
+    catalogue.cache_clear()
+    assert translated("the disk is full", ours=True) == "the disk is full"
+    assert markup("[bold red]error:[/bold red] {}") == "[bold red]error:[/bold red] {}"
+    assert catalogue.cache_info().currsize == 0
+
+
+def test_a_message_costs_little() -> None:
+    found = catalogue()
+    texts = [
+        f"runs/shop-{n}: the merge of row {n} was {n} % slower than the one before; next: wait" for n in range(200)
+    ]
+    before = time.process_time()
+    for text in texts:
+        found.translate(text)
+    assert (time.process_time() - before) / len(texts) < 0.005
+
+
+@pytest.mark.parametrize("wing", COMPLETE)
+def test_every_message_has_a_translation(wing: str) -> None:
+    assert [f"{found.file}:{found.line}: {found.english}" for found in messages.missing([wing])] == []
+
+
+def test_translations_are_of_messages_that_are_said_and_have_their_values() -> None:
+    said = {message.skeleton for message in messages.messages()}
+    seen: dict[str, str] = {}
+    for file, pairs in messages.translations().items():
+        for english, chinese in pairs:
+            template = Template.of(english, chinese)
+            where = f"{file}.yaml: {english}"
+            assert template.skeleton in said, f"{where}: nobody says this"
+            assert template.skeleton not in seen, f"{where}: stands in {seen[template.skeleton]}.yaml already"
+            seen[template.skeleton] = file
+            assert re.search(r"[\u3001-\u9fff]", chinese), where
+            names = [name for _, name, _, _ in string.Formatter().parse(chinese) if name is not None]
+            assert set(names) <= set(template.names), where
+            # The ending of an English plural has no counterpart; a template of `paint` keeps all of its values.
+            assert all(name in names for name in template.names if not re.fullmatch(r"s(_\d+)?", name)), where
+            if "" in template.names:
+                assert len(names) == len(template.names), where

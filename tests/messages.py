@@ -1,0 +1,272 @@
+"""What the terminal can say, read from the sources: `python -m tests.messages [configs trainer ...]` lists what has no
+translation.
+
+Every string with two words in it is taken for a message, unless it stands where no message can stand (a docstring, a
+pattern, an error that only a programmer meets) or is named below as none, with the reason. Single words count where
+they are known to be shown: titles and headers of tables, templates of `paint`, what `ours` is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+from typer.main import get_command
+
+from configs.messages import Template
+from scripts import help_texts
+
+ROOT = Path(__file__).parents[1]
+ZH = ROOT / "configs" / "texts" / "zh"
+WINGS = ("configs", "trainer", "serve", "eval", "scripts")
+
+NO_MESSAGES = {
+    "scripts/bench/": "measures and writes the docs; not part of the command line",
+    "scripts/demo_model/": "makes the demo's model; not part of the command line",
+    "scripts/install": "set-up, before anything is installed; its words are its own",
+    "scripts/board/": "pages, whose words are configs/texts/board.yaml",
+    "scripts/help_texts.py": "what typer says: taken from its list",
+    "configs/columns.py": "names of columns and speakers in data sets",
+    "configs/languages.py": "words by which a language is told",
+    "eval/suite/": "questions that models are asked",
+    "eval/metrics/": "definitions of scores",
+    "eval/selfmade/steering.py": "what the base is told to write",
+}
+"""Modules that say nothing on the terminal, with the reason."""
+
+NOT_SHOWN: dict[str, str] = {
+    r"[\w /-]*(data sheet|paper)|GeForce .* page, \w+ paper": "where a figure of a GPU was published",
+    r"Hugging Face": "a name",
+    r"Value error, |Input should be ": "pydantic's beginnings, which are cut off",
+    r"'?\{.*\}? has room for \{before\} values.*": "a fault of ours, which only a programmer meets",
+    r"\{message\}\n  next: \{next_step\}": "an error as one text, for logs",
+    r"# .*": "a comment in a file that is written",
+}
+"""Patterns of strings that look like messages and are none, with the reason."""
+
+PROGRAMMERS = {"RuntimeError", "AssertionError", "KeyError", "TypeError", "NotImplementedError", "IndexError"}
+PATTERNS = re.compile(r"^(re\.\w+|\w+\.(sub|match|fullmatch|search|encode)|logging\.\w+|log\.\w+|getLogger|ast\.\w+)$")
+TITLES = {"Table", "add_column", "ours", "Column"}
+MARKUP = re.compile(r"\[/?[a-z #_0-9.]*\]")
+COMMAND = re.compile(
+    r"([A-Z_]+=\S+ )*(bash|python|uv|tuneserve|import|export|torchrun|sbatch|sky|ray|pip|\{executable\}|\) ray) "
+)
+WORD = re.compile(r"[A-Za-z]{2,}")
+TWO_WORDS = re.compile(r"[A-Za-z]{2,}[^A-Za-z\n]* [^A-Za-z\n]*([A-Za-z]{2,}|\{)|\} [^A-Za-z\n]*[A-Za-z]{2,}")
+
+
+@dataclass(frozen=True, order=True)
+class Message:
+    """A message and where it is said."""
+
+    wing: str
+    file: str
+    line: int
+    english: str
+
+    @property
+    def skeleton(self) -> str:
+        """The English without the names of its values."""
+        return Template.of(self.english, "").skeleton
+
+
+def bare(text: str) -> str:
+    """A template without the indentation and the empty lines around it, as the catalogue has it."""
+    text = text.strip("\n")
+    return text.lstrip(" ") if text.startswith("  ") else text
+
+
+def messages(wings: Iterable[str] = WINGS) -> list[Message]:
+    """All messages of some wings, in the order of the sources, each once."""
+    unique: dict[str, Message] = {}
+    for message in (message for wing in wings for message in messages_of(wing)):
+        unique.setdefault(message.skeleton, message)
+    return list(unique.values())
+
+
+@cache
+def messages_of(wing: str) -> list[Message]:
+    """All messages of one wing."""
+    found: list[Message] = []
+    for file in sorted((ROOT / wing).rglob("*.py")):
+        path = str(file.relative_to(ROOT))
+        if not any(path.startswith(part) for part in NO_MESSAGES):
+            found += _Reader(wing, path).read(file.read_text(encoding="utf-8"))
+    if wing == "scripts":
+        from scripts.cli import app
+
+        command = get_command(app)
+        found += [Message("scripts", "help", 0, text) for text in help_texts.help_texts(command)]
+        found += [Message("scripts", "typer", 0, text) for text in help_texts.SAID_BY_TYPER]
+    none = re.compile("|".join(f"(?:{pattern})" for pattern in NOT_SHOWN), re.DOTALL)
+    return [message for message in found if not none.fullmatch(message.english)]
+
+
+class _Reader:
+    """Reads the messages of one module."""
+
+    def __init__(self, wing: str, file: str) -> None:
+        self.wing, self.file = wing, file
+        self.found: list[Message] = []
+
+    def read(self, source: str) -> list[Message]:
+        self._walk(ast.parse(source))
+        return self.found
+
+    def _walk(self, node: ast.AST) -> None:
+        if _is_text(node):
+            self._take(node)
+            return
+        for child in self._spoken(node):
+            self._walk(child)
+
+    def _spoken(self, node: ast.AST) -> Iterator[ast.AST]:
+        """The parts of a node where messages can stand."""
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            return  # a docstring
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and _called(node.exc) in PROGRAMMERS:
+            return
+        if isinstance(node, ast.Assert):
+            return
+        if isinstance(node, ast.Call):
+            name = _called(node)
+            if PATTERNS.match(ast.unparse(node.func)) or name in ("ArgumentParser", "add_argument", "Field"):
+                return
+            if name in TITLES or name == "paint":
+                for argument in [*node.args[: 1 if name == "paint" else None], *self._titles(node)]:
+                    if _is_text(argument):
+                        self._take(argument, short=True, paint=name == "paint")
+                    else:
+                        self._walk(argument)
+                yield from node.args[1:] if name == "paint" else ()
+                return
+            # help= is read from the tree of commands, with everything that typer makes of it
+            keywords = [word.value for word in node.keywords if word.arg not in ("help", "epilog")]
+            yield from (node.func, *node.args, *keywords)
+            return
+        yield from ast.iter_child_nodes(node)
+
+    def _titles(self, node: ast.Call) -> list[ast.expr]:
+        return [word.value for word in node.keywords if word.arg in ("title", "header", "caption")]
+
+    def _take(self, node: ast.AST, short: bool = False, paint: bool = False) -> None:
+        names: dict[str, int] = {}
+        english = _template(node, names)
+        english = bare(english).strip(" ") if paint else bare(english)
+        words = WORD.findall(MARKUP.sub("", re.sub(r"\{\w*\}", "", english)))
+        if words and (short or TWO_WORDS.search(MARKUP.sub("", english))) and not _is_code(english):
+            self.found.append(Message(self.wing, self.file, getattr(node, "lineno", 0), english))
+        for value in _values(node):
+            self._walk(value)
+
+
+def _called(node: ast.Call) -> str:
+    return ast.unparse(node.func).rpartition(".")[2]
+
+
+def _is_text(node: ast.AST) -> bool:
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, str)
+    if isinstance(node, ast.JoinedStr):
+        return True
+    return (
+        isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and (_is_text(node.left) or _is_text(node.right))
+    )
+
+
+def _parts(node: ast.AST) -> Iterator[ast.AST]:
+    """A text's constants and values in their order."""
+    if isinstance(node, ast.JoinedStr):
+        for part in node.values:
+            yield part.value if isinstance(part, ast.FormattedValue) else part
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        yield from _parts(node.left)
+        yield from _parts(node.right)
+    else:
+        yield node
+
+
+def _values(node: ast.AST) -> Iterator[ast.AST]:
+    return (part for part in _parts(node) if not isinstance(part, ast.Constant))
+
+
+def _template(node: ast.AST, names: dict[str, int]) -> str:
+    text = ""
+    for part in _parts(node):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            # `paint` is given its own `{}`; a brace of the text's is doubled.
+            text += part.value if part.value.count("{}") else part.value.replace("{", "{{").replace("}", "}}")
+        else:
+            name = _name(part)
+            names[name] = names.get(name, 0) + 1
+            text += f"{{{name}_{names[name]}}}" if names[name] > 1 else f"{{{name}}}"
+    return text
+
+
+def _name(node: ast.AST) -> str:
+    """A name for a value: the last identifier of its expression."""
+    if isinstance(node, ast.IfExp):
+        sides = [side.value for side in (node.body, node.orelse) if isinstance(side, ast.Constant)]
+        if len(sides) == 2 and all(re.fullmatch("[a-z]{0,3}", str(side)) for side in sides):
+            return "s"  # the ending of a plural, which Chinese does without
+        inner = [_name(side) for side in (node.body, node.orelse) if not isinstance(side, ast.Constant)]
+        return inner[0] if inner else "more"
+    if isinstance(node, ast.Call):
+        inside = [argument for argument in node.args if not isinstance(argument, ast.Constant)]
+        return _name(inside[-1]) if inside else _name(node.func)
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Subscript):
+        return _name(node.slice if isinstance(node.slice, ast.Name) else node.value)
+    found = [child for child in ast.walk(node) if isinstance(child, ast.Name | ast.Attribute) and child is not node]
+    return _name(found[-1]) if found else "value"
+
+
+def _is_code(text: str) -> bool:
+    """Whether a string is a command, a path, a list of columns or a piece of code."""
+    return bool(COMMAND.match(text))
+
+
+@cache
+def translations() -> dict[str, list[tuple[str, str]]]:
+    """English and Chinese by file of the catalogue."""
+    return {
+        file.stem: [(entry["en"], entry["zh"]) for entry in yaml.safe_load(file.read_text(encoding="utf-8")) or []]
+        for file in sorted(ZH.glob("*.yaml"))
+        if file.stem in WINGS
+    }
+
+
+def missing(wings: Iterable[str] = WINGS) -> list[Message]:
+    """Messages of these wings without a translation."""
+    known = {Template.of(english, "").skeleton for pairs in translations().values() for english, _ in pairs}
+    return [message for message in messages(wings) if message.skeleton not in known]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Prints what is missing, in the shape of the catalogue; 1 when something is."""
+    parser = argparse.ArgumentParser(prog="python -m tests.messages", description=__doc__)
+    parser.add_argument("wings", nargs="*", default=WINGS)
+    found = missing(parser.parse_args(arguments).wings)
+    file = ""
+    for message in found:
+        if message.file != file:
+            file = message.file
+            print(f"\n# {file}")
+        text = yaml.safe_dump({"en": message.english, "zh": ""}, allow_unicode=True, width=118, sort_keys=False)
+        print("- " + text.rstrip("\n").replace("\n", "\n  ") + f"  # line {message.line}")
+    print(f"\n# {len(found)} messages without a translation", file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
