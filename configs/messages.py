@@ -103,6 +103,11 @@ class Template:
         """Whether this is the end of a sentence that not every text has: `, and 3 more`."""
         return bool(re.match(r"[,;.(]| \S", self.literals[0])) and self.words > 0
 
+    @cached_property
+    def is_predicate(self) -> bool:
+        """Whether this says something of a name that stands before it: `is gone`."""
+        return bool(re.match(r"(is|has|had|was|did|takes|cannot|holds|lies|means) ", self.literals[0]))
+
     def could_be(self, text: str) -> bool:
         """Whether the literals stand in the text in this order; quick, and right in most cases."""
         at = 0
@@ -124,6 +129,7 @@ class Catalogue:
         ranked = sorted(templates, key=lambda template: -template.weight)
         self._with_values = [template for template in ranked if template.names and template.words]
         self._endings = [template for template in ranked if template.is_ending]
+        self._predicates = [template for template in ranked if template.is_predicate]
         self._values = values
 
     def find(self, text: str, ours: bool = False) -> str | None:
@@ -140,6 +146,15 @@ class Catalogue:
             pattern = template.pattern if ours else template.careful
             if template.could_be(text) and (found := pattern.fullmatch(text)):
                 return template.chinese.format(**self._filled(template, found.groups()))
+        return self._of_something(text) if ours else None
+
+    def _of_something(self, text: str) -> str | None:
+        """The translation of a sentence whose subject is a name and whose rest is a message: `merged/a is gone`."""
+        for template in self._predicates:
+            if template.could_be(text) and (
+                found := re.fullmatch(f"(.+?) {template.pattern.pattern}", text, re.DOTALL)
+            ):
+                return f"{found[1]} {template.chinese.format(**self._filled(template, found.groups()[1:]))}"
         return None
 
     def _filled(self, template: Template, found: tuple[str, ...]) -> dict[str, str]:
@@ -147,7 +162,7 @@ class Catalogue:
         values: dict[str, str] = {}
         for names, text in zip(template.groups, found, strict=True):
             endings: list[str] = []
-            while len(endings) < len(names) - 1 and (split := self._ending(text)):
+            while len(endings) < len(names) - 1 and (split := self._ending(text, ours=True)):
                 text, ending = split
                 endings.insert(0, ending)
             first, *rest = names
@@ -165,13 +180,17 @@ class Catalogue:
         whole = self.translate(text, ours=name in _OURS)
         if whole != text:
             return whole
-        head_and_ending = self._ending(text)
+        head_and_ending = self._ending(text, ours=name in _OURS)
         return self._value(name, head_and_ending[0]) + head_and_ending[1] if head_and_ending else text
 
-    def _ending(self, text: str) -> tuple[str, str] | None:
+    def _ending(self, text: str, ours: bool) -> tuple[str, str] | None:
         """A text without the ending of ours that it has, and that ending translated."""
         for template in self._endings:
-            if template.could_be(text) and (found := re.fullmatch(f"(.*?){template.pattern.pattern}", text, re.DOTALL)):
+            if (
+                (ours or template.words > 1)
+                and template.could_be(text)
+                and (found := re.fullmatch(f"(.*?){template.pattern.pattern}", text, re.DOTALL))
+            ):
                 return found[1], template.chinese.format(**self._filled(template, found.groups()[1:]))
         return None
 

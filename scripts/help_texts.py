@@ -1,7 +1,7 @@
 """The help of the command line and its usage errors in the user's language: all that reaches into typer stands here.
 
-Texts of commands and options are ours and are translated in the tree of commands before it runs. The words of typer
-itself (titles of panels, `Missing argument`, ...) are few and are named here, so that the catalogue can have them.
+Texts of commands and options are ours and are translated in the tree of commands before it runs. What typer says
+itself (titles of panels, `Missing argument`, ...) is in the catalogue with what else libraries say that a user meets.
 """
 
 from __future__ import annotations
@@ -27,41 +27,6 @@ TITLES = (
     "RICH_HELP",
 )
 """Constants of `typer.rich_utils` that are shown."""
-
-SAID_BY_TYPER = (
-    "Usage: ",
-    "Aborted.",
-    "Show this message and exit.",
-    "Install completion for the current shell.",
-    "Show completion for the current shell, to copy it or customize the installation.",
-    "Try [blue]'{command_path} {help_option}'[/] for help.",
-    "[default: {value}]",
-    "[env var: {name}]",
-    "[required]",
-    "Arguments",
-    "Options",
-    "Commands",
-    "Error",
-    "Missing command.",
-    "Missing argument {hint}.",
-    "Missing option {hint}.",
-    "Missing {kind} {hint}. {more}",
-    "No such option: {name}",
-    "No such option: {name} (Possible options: {names})",
-    "Option {name} does not take a value.",
-    "Option {name} requires an argument.",
-    "Option {name} requires {number} arguments.",
-    "Argument {name} takes {number} values.",
-    "Got unexpected extra argument(s) ({words})",
-    "Invalid value for {hint}: {problem}",
-    "Value {value} is not a valid {kind}.",
-    "{value} is not in the range {range}.",
-    "{value} is not one of {choices}.",
-    "{label} {path} does not exist.",
-    "{label} {path} is a directory.",
-    "{label} {path} is not readable.",
-)
-"""What typer says that a user of ours can meet."""
 
 CODE = re.compile(r"(`[^`]*`[,;]?\s*)+")
 

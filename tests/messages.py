@@ -32,7 +32,6 @@ NO_MESSAGES = {
     "scripts/demo_model/": "makes the demo's model; not part of the command line",
     "scripts/install": "set-up, before anything is installed; its words are its own",
     "scripts/board/": "pages, whose words are configs/texts/board.yaml",
-    "scripts/help_texts.py": "what typer says: taken from its list",
     "configs/columns.py": "names of columns and speakers in data sets",
     "configs/languages.py": "words by which a language is told",
     "eval/suite/": "questions that models are asked",
@@ -50,6 +49,90 @@ NOT_SHOWN: dict[str, str] = {
     r"# .*": "a comment in a file that is written",
 }
 """Patterns of strings that look like messages and are none, with the reason."""
+
+SAID_BY_LIBRARIES: dict[str, tuple[str, ...]] = {
+    "typer": (
+        "Usage: ",
+        "Aborted.",
+        "Show this message and exit.",
+        "Install completion for the current shell.",
+        "Show completion for the current shell, to copy it or customize the installation.",
+        "Try [blue]'{command_path} {help_option}'[/] for help.",
+        "[default: {value}]",
+        "[env var: {name}]",
+        "[required]",
+        "Arguments",
+        "Options",
+        "Commands",
+        "Error",
+        "Missing command.",
+        "Missing argument {hint}.",
+        "Missing option {hint}.",
+        "Missing {kind} {hint}. {more}",
+        "No such option: {name}",
+        "No such option: {name} (Possible options: {names})",
+        "Option {name} does not take a value.",
+        "Option {name} requires an argument.",
+        "Option {name} requires {number} arguments.",
+        "Argument {name} takes {number} values.",
+        "Got unexpected extra argument(s) ({words})",
+        "Invalid value for {hint}: {problem}",
+        "Value {value} is not a valid {kind}.",
+        "{value} is not in the range {range}.",
+        "{value} is not one of {choices}.",
+        "{label} {path} does not exist.",
+        "{label} {path} is a directory.",
+        "{label} {path} is not readable.",
+    ),
+    "pydantic": (
+        "Input should be a valid {kind}",
+        "Input should be a valid number, unable to parse string as a number",
+        "Input should be a valid integer, unable to parse string as an integer",
+        "Input should be a valid integer, got a number with a fractional part",
+        "Input should be a valid boolean, unable to interpret input",
+        "Input should be a valid dictionary or instance of {kind}",
+        "Input should be greater than {bound}",
+        "Input should be greater than or equal to {bound}",
+        "Input should be less than {bound}",
+        "Input should be less than or equal to {bound}",
+        "Input should be a finite number",
+        "Input should be {choices}",
+        "List should have at least {n} item after validation, not {found}",
+        "String should have at least {n} character",
+        "String should match pattern {pattern}",
+        "a valid string",
+        "a valid number",
+        "a valid integer",
+        "a valid boolean",
+        "a valid list",
+        "a valid dictionary",
+    ),
+    "json": (
+        "Expecting value",
+        "Expecting property name enclosed in double quotes",
+        "Expecting {what} delimiter",
+        "Illegal trailing comma before end of {what}",
+        "Extra data",
+        "Unterminated string starting at",
+        "Invalid control character at",
+        "Invalid \\escape",
+    ),
+    "the operating system": (
+        "No such file or directory",
+        "Permission denied",
+        "No space left on device",
+        "Is a directory",
+        "Not a directory",
+        "File exists",
+        "Read-only file system",
+        "Disk quota exceeded",
+        "Too many open files",
+        "Connection refused",
+        "Input/output error",
+        "File name too long",
+    ),
+}
+"""What libraries say and a user meets in a message of ours."""
 
 PROGRAMMERS = {"RuntimeError", "AssertionError", "KeyError", "TypeError", "NotImplementedError", "IndexError"}
 PATTERNS = re.compile(r"^(re\.\w+|\w+\.(sub|match|fullmatch|search|encode)|logging\.\w+|log\.\w+|getLogger|ast\.\w+)$")
@@ -104,7 +187,7 @@ def messages_of(wing: str) -> list[Message]:
 
         command = get_command(app)
         found += [Message("scripts", "help", 0, text) for text in help_texts.help_texts(command)]
-        found += [Message("scripts", "typer", 0, text) for text in help_texts.SAID_BY_TYPER]
+        found += [Message("scripts", who, 0, text) for who, texts in SAID_BY_LIBRARIES.items() for text in texts]
     none = re.compile("|".join(f"(?:{pattern})" for pattern in NOT_SHOWN), re.DOTALL)
     return [message for message in found if not none.fullmatch(message.english)]
 

@@ -16,7 +16,7 @@ from configs.messages import Catalogue, Template, catalogue, markup, translated
 from tests import messages
 from tests.configs.test_console import HOSTILE, shown
 
-COMPLETE: tuple[str, ...] = ()
+COMPLETE: tuple[str, ...] = ("configs",)
 """The wings whose messages all have a translation."""
 
 
@@ -155,7 +155,7 @@ def test_translations_are_of_messages_that_are_said_and_have_their_values() -> N
             assert template.skeleton in said, f"{where}: nobody says this"
             assert template.skeleton not in seen, f"{where}: stands in {seen[template.skeleton]}.yaml already"
             seen[template.skeleton] = file
-            assert re.search(r"[\u3001-\u9fff]", chinese), where
+            assert re.search(r"[\u3001-\u9fff\uff00-\uffef]", chinese), where
             names = [name for _, name, _, _ in string.Formatter().parse(chinese) if name is not None]
             assert set(names) <= set(template.names), where
             # The ending of an English plural has no counterpart; a template of `paint` keeps all of its values.
