@@ -68,7 +68,7 @@ def check_scale(config: RunConfig) -> None:
         raise ConfigError(f"merge.scale is {scale}: {why}", "leave merge.scale at 1.0, or train a plain LoRA adapter")
     if scale != "auto":
         return
-    others = [name for name in config.lora.target_modules if name.rpartition(".")[2] not in LINEAR_LAYERS]
+    others = [name for name in config.lora.named_modules if name.rpartition(".")[2] not in LINEAR_LAYERS]
     if others:
         raise ConfigError(
             f"merge.scale is auto: it serves adapters beside the base, and vLLM adds none to {', '.join(others)}",

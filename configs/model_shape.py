@@ -13,10 +13,25 @@ from configs.model_files import read_model_config, text_config
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")
 
+_STATES = (
+    "linear_conv_kernel_dim", "full_attention_interval", "linear_attn_config", "mamba_d_state", "mamba_num_heads",
+    "ssm_state_size", "state_size", "conv_L_cache", "lru_width", "mamba_d_ssm", "attn_layer_period",
+)  # fmt: skip
+"""Keys that only configurations of models with linear attention, Mamba and their like have."""
+_ATTENTION_KINDS = frozenset({"full_attention", "sliding_attention", "chunked_attention", "attention"})
+"""Kinds of layers whose tokens see those of their own row only, where a mask says so."""
+
 
 def is_mixture(text: Mapping[str, Any]) -> bool:
     """Whether a language model's configuration is one of a mixture of experts."""
     return any(text.get(key) for key in ("num_experts", "num_local_experts", "n_routed_experts"))
+
+
+def keeps_state(text: Mapping[str, Any]) -> bool:
+    """Whether layers of a language model hand a state from token to token: linear attention, Mamba and their like."""
+    if kinds := text.get("layer_types") or text.get("layers_block_type"):
+        return not set(map(str, kinds)) <= _ATTENTION_KINDS
+    return any(text.get(key) is not None for key in _STATES)
 
 
 class UnknownShape(ConfigError):
@@ -105,6 +120,12 @@ class ModelShape(DecoderShape):
             raise UnknownShape(
                 f"{text.get('model_type', 'this model')} is a mixture of experts: memory and time are not predicted",
                 "take a dense model, such as Qwen/Qwen3-14B",
+            )
+        if keeps_state(text):
+            raise UnknownShape(
+                f"{text.get('model_type', 'this model')} has layers of linear attention or its like: memory and time "
+                "are not predicted",
+                "take a model whose layers all are attention, such as Qwen/Qwen3-14B",
             )
         return super().of(config)
 

@@ -174,14 +174,19 @@ class LoraConfig(Section):
     """Anything but 0 turns Unsloth's fast kernels off."""
     bias: Literal["none", "all", "lora_only"] = "none"
     """Anything but `none` turns Unsloth's fast kernels off."""
-    target_modules: Annotated[list[str], Field(min_length=1)] = LINEAR_LAYERS
-    """Layers that get an adapter; all seven linear layers by default."""
+    target_modules: Annotated[list[str], Field(min_length=1)] | Literal["auto"] = "auto"
+    """Layers that get an adapter; `auto` takes every linear layer, of a mixture of experts those before the experts."""
     rslora: bool = False
     """Rank-stabilized scaling (Kalajdzievski 2023)."""
     dora: bool = False
     """Weight-decomposed adapters (Liu et al. 2024); vLLM serves them merged only."""
     modules_to_save: list[Literal["lm_head", "embed_tokens"]] = []
     """Whole layers trained beside the adapter; vLLM serves them merged only."""
+
+    @property
+    def named_modules(self) -> list[str]:
+        """The layers by name; `auto`, where no model is at hand, stands for the usual seven."""
+        return LINEAR_LAYERS if self.target_modules == "auto" else self.target_modules
 
 
 class TrainConfig(Section):

@@ -33,7 +33,7 @@ from configs.predecessor import trained_base
 from configs.schema import RunConfig
 from configs.serving_memory import served_precision
 from trainer import environment
-from trainer.architectures import check_architecture
+from trainer.architectures import check_architecture, paths_of, with_layers
 from trainer.data.corpus import gather
 from trainer.data.guess import guess_lengths
 from trainer.data.prepare import prepare, read_rows
@@ -93,6 +93,7 @@ def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = Fals
     if warning := check_architecture(model):
         warn(warning)
     check_model_needs(config, model)
+    config = config.model_copy(update={"lora": with_layers(config.lora, model)})
     with tokenizing_progress(console) as progress:
         prepared = prepare(config, model, progress)
     report = with_rows(prepared.report, rows, model, prepared.folder)
@@ -243,7 +244,7 @@ def _plan(
     train = config.train
     gpus = train.num_gpus
     layout = predicted_layout(config, model, lengths, device, gpus)
-    plan = make_plan(train, config.lora, lengths, device, layout, gpus)
+    plan = make_plan(train, config.lora, lengths, device, layout, gpus, paths_of(model))
     if warning := precision_warning(train, device):
         warn(warning)
     steps = count_steps(len(lengths), plan, train)
@@ -257,7 +258,8 @@ def _plan(
         note(f"{why}; `--gpu h100-80gb` plans for another machine")
         return []
     precisions = ["16bit"] if train.method == "full" else ["16bit", *(["8bit"] if device.fp8 else []), "4bit"]
-    table = candidates(train, config.lora, shape, lengths, device, precisions, plan.rows_per_step, gpus)  # type: ignore[arg-type]
+    can = paths_of(model).possible(train)
+    table = candidates(can, config.lora, shape, lengths, device, precisions, plan.rows_per_step, gpus)  # type: ignore[arg-type]
     taken = next((c for c in table if _is(c, plan, config)), None)
     tables.print(render_table(table, taken, device, every_layout))
     if gpus > 1 and taken is not None and taken.fits:
@@ -353,7 +355,7 @@ def disk_gb(config: RunConfig, shape: ModelShape) -> dict[str, float]:
         trained, weight_bytes = shape.parameters, 2
     else:
         whole = shape.vocabulary * shape.hidden * len({"lm_head", "embed_tokens"} & set(lora.modules_to_save))
-        trained, weight_bytes = shape.adapter_parameters(lora.r, lora.target_modules) + whole, 4
+        trained, weight_bytes = shape.adapter_parameters(lora.r, lora.named_modules) + whole, 4
     saved = trained * weight_bytes / 1e9
     state = trained * state_bytes(choose_optimizer(train, "cuda")[0]) / 1e9
     # One checkpoint more than are kept: the new one is written before the oldest goes.

@@ -17,7 +17,7 @@ from configs.errors import ConfigError
 from configs.gpus import visible_cards
 from configs.model_files import read_json, read_model_config
 from configs.schema import GgufQuant, LoraConfig, MergeConfig, RunConfig
-from trainer.architectures import linear_layers
+from trainer.architectures import Model, paths_of
 
 K_QUANTS: tuple[str, ...] = tuple(name for name in get_args(GgufQuant) if "_k" in name)
 """Number formats of a GGUF file that only llama.cpp's `llama-quantize` writes."""
@@ -74,6 +74,18 @@ def check_model_needs(config: RunConfig, model: Path) -> None:
     """Raises a ConfigError for what the model cannot do; config.json and tokenizer.json are enough."""
     if config.train.method == "lora":
         check_layers(config.lora, model)
+    found = Model.of(read_model_config(model))
+    if config.train.method == "full" and (found.sees or found.mixture):
+        what = "has more than a text part" if found.sees else "is a mixture of experts"
+        raise ConfigError(
+            f"train.method=full: {model.name} {what}, whose weights the merge takes from an adapter only",
+            "set train.method=lora",
+        )
+    if config.train.method == "lora" and config.train.precision == "8bit" and (why := paths_of(model).own_functions):
+        raise ConfigError(
+            f"train.precision=8bit: the FP8 functions stand in Unsloth's fused layers, and {why}",
+            "set train.precision=16bit, or 4bit where that does not fit",
+        )
     if "gguf" in config.merge.formats:
         check_gguf_model(model)
 
@@ -93,6 +105,8 @@ def check_heldout(config: RunConfig) -> None:
 
 def check_layers(lora: LoraConfig, model: Path) -> None:
     """Raises a ConfigError for layers that cannot take an adapter."""
+    if lora.target_modules == "auto":
+        return
     whole = [name for name in lora.target_modules if name in ("lm_head", "embed_tokens")]
     if whole:
         raise ConfigError(
@@ -100,11 +114,16 @@ def check_layers(lora: LoraConfig, model: Path) -> None:
             "the weights of the output layer, past any adapter on it",
             f"leave it out of lora.target_modules; lora.modules_to_save=[{', '.join(whole)}] trains the whole layer",
         )
-    known = linear_layers(model)
-    if missing := [name for name in lora.target_modules if name not in known]:
+    found = Model.of(read_model_config(model))
+    if missing := [name for name in lora.target_modules if name not in found.layers]:
+        why = f"{model.name} has no layers named {', '.join(missing)}"
+        if found.mixture:
+            why += (
+                " outside its experts, which transformers holds as one tensor: neither PEFT's names nor the merge reach"
+            )
+            why += " into it"
         raise ConfigError(
-            f"lora.target_modules: {model.name} has no layers named {', '.join(missing)}",
-            "name layers of this model: " + ", ".join(known),
+            f"lora.target_modules: {why}", "set lora.target_modules=auto, or name some of " + ", ".join(found.layers)
         )
 
 

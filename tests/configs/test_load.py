@@ -27,7 +27,8 @@ def write(file: Path, text: str) -> Path:
 def test_a_minimal_recipe_gets_the_articles_defaults(recipe: Path) -> None:
     config = load_config(recipe)
     assert config.lora.r == 16
-    assert config.lora.target_modules == LINEAR_LAYERS
+    assert config.lora.target_modules == "auto"
+    assert config.lora.named_modules == LINEAR_LAYERS
     assert (config.train.learning_rate, config.train.rows_per_step, config.train.epochs) == (2e-5, 8, 2)
     assert config.served_name == "shop"
 

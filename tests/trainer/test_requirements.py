@@ -14,7 +14,7 @@ from configs.gpus import GPUS, Card
 from configs.schema import Optimizer, RunConfig
 from scripts.verbs.merge import merge
 from trainer import requirements
-from trainer.architectures import FAST, GENERAL, linear_layers
+from trainer.architectures import Model
 from trainer.requirements import K_QUANTS, check_cards, check_model_needs, check_needs, check_trackers, find_quantizer
 
 TRACKERS = ("tensorboard", "wandb", "swanlab", "trackio", "mlflow")
@@ -77,12 +77,18 @@ def test_k_quants_are_those_that_the_schema_names() -> None:
     assert "q8_0" not in K_QUANTS
 
 
-def model(folder: Path, architecture: str) -> Path:
-    config = {"architectures": [architecture], "model_type": (FAST | GENERAL)[architecture]}
+TYPES = {
+    "Qwen3": "qwen3", "Phi3": "phi3", "Gemma3": "gemma3_text", "Qwen3Moe": "qwen3_moe", "Qwen3_5": "qwen3_5_text",
+}  # fmt: skip
+
+
+def model(folder: Path, architecture: str, **keys: Any) -> Path:
+    config = {"architectures": [f"{architecture}ForCausalLM"], "model_type": TYPES[architecture], **keys}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return folder
 
 
+MIXTURE = {"Qwen3Moe": {"num_experts": 8}}
 GGUF = {"merge": {"formats": ["vllm", "gguf"]}}
 
 
@@ -91,7 +97,16 @@ GGUF = {"merge": {"formats": ["vllm", "gguf"]}}
     [
         ("Qwen3", {"lora": {"target_modules": ["foo"]}}, "no layers named foo", "q_proj, k_proj"),
         ("Qwen3", {"lora": {"target_modules": ["lm_head"]}}, "cannot take an adapter", "modules_to_save=[lm_head]"),
-        ("Phi3", {}, "no layers named q_proj", "qkv_proj, o_proj"),
+        ("Phi3", {"lora": {"target_modules": ["q_proj"]}}, "no layers named q_proj", "o_proj, qkv_proj"),
+        ("Qwen3_5", {"lora": {"target_modules": ["in_proj"]}}, "no layers named in_proj", "in_proj_qkv, in_proj_z"),
+        ("Qwen3Moe", {"lora": {"target_modules": ["up_proj"]}}, "no layers named up_proj outside its exp", "auto, or"),
+        ("Qwen3Moe", {"train": {"method": "full"}}, "is a mixture of experts", "train.method=lora"),
+        (
+            "Qwen3_5",
+            {"train": {"precision": "8bit"}},
+            "no fused layers for Qwen3_5ForCausalLM",
+            "train.precision=16bit",
+        ),
         ("Gemma3", GGUF, "'gemma3_text' is not among those written as GGUF", "--format vllm"),
     ],
 )
@@ -99,21 +114,36 @@ def test_what_a_model_cannot_do_is_refused_before_it_is_trained(
     tmp_path: Path, architecture: str, sections: dict[str, Any], message: str, next_step: str
 ) -> None:
     with pytest.raises(ConfigError, match=message) as error:
-        check_model_needs(recipe(**sections), model(tmp_path, f"{architecture}ForCausalLM"))
+        check_model_needs(recipe(**sections), model(tmp_path, architecture, **MIXTURE.get(architecture, {})))
     assert next_step in error.value.next_step
 
 
-@pytest.mark.parametrize("architecture", [*FAST, *GENERAL])
-def test_an_architecture_has_the_layers_that_transformers_builds(tmp_path: Path, architecture: str) -> None:
+def test_what_is_named_auto_fits_every_model(tmp_path: Path) -> None:
+    for architecture in TYPES:
+        check_model_needs(recipe(), model(tmp_path, architecture, **MIXTURE.get(architecture, {})))
+
+
+KINDS = (
+    "qwen3", "qwen2", "llama", "mistral", "gemma", "gemma2", "gemma3_text", "phi3", "granite", "cohere", "cohere2",
+    "glm4", "olmo2", "olmo3", "smollm3", "seed_oss", "ernie4_5", "falcon", "qwen3_5_text", "qwen3_moe", "mixtral",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_layers_read_from_the_source_are_those_that_transformers_builds(kind: str) -> None:
     import torch
     import transformers
 
-    small = {"num_hidden_layers": 1, "hidden_size": 64, "vocab_size": 64, "pad_token_id": 0, "num_attention_heads": 4}
-    config = transformers.AutoConfig.for_model((FAST | GENERAL)[architecture], **small, num_key_value_heads=4)
+    config = transformers.AutoConfig.for_model(kind)
+    config.num_hidden_layers, config.pad_token_id = min(8, config.num_hidden_layers), 0
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:8]
     with torch.device("meta"):
         built = transformers.AutoModelForCausalLM.from_config(config)
     linear = {n.rpartition(".")[2] for n, m in built.named_modules() if isinstance(m, torch.nn.Linear)}
-    assert set(linear_layers(model(tmp_path, architecture))) == linear - {"lm_head"}
+    found = Model.of(config.to_dict() | {"architectures": [type(built).__name__]})
+    in_experts = {"gate_proj", "up_proj", "down_proj", "router"} if found.mixture else set()
+    assert set(found.layers) == linear - {"lm_head"} - in_experts
 
 
 def test_early_stopping_needs_held_out_rows() -> None:

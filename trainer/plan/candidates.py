@@ -242,7 +242,7 @@ def setup_for(
         "16bit" if train.method == "full" else precision,
         checkpointing,
         rank=lora.r,
-        modules=lora.target_modules,
+        modules=lora.named_modules,
         saved_modules=whole,
         full=train.method == "full",
         optimizer=choose_optimizer(train, "cuda")[0],

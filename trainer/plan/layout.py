@@ -12,10 +12,12 @@ from configs.gpus import Device
 from configs.handover import Plan
 from configs.model_shape import ModelShape, UnknownShape
 from configs.schema import LoraConfig, RunConfig, TrainConfig
+from trainer.architectures import Paths, paths_of
 from trainer.plan.candidates import ENOUGH_STEPS, Candidate, choose, divisors, optimizer_steps, why_not_recorded
 from trainer.plan.estimate import Checkpointing
 from trainer.plan.optimizers import choose_optimizer
 
+ALL_PATHS = Paths()
 CPU_TOKENS = 4096
 """Tokens of one padded forward pass on a CPU: more does not run faster, it only takes memory."""
 
@@ -37,7 +39,7 @@ def predicted_layout(
         shape = ModelShape.load(model)
     except UnknownShape:
         return None
-    return choose(config.train, config.lora, shape, lengths, device, gpus)
+    return choose(paths_of(model).possible(config.train), config.lora, shape, lengths, device, gpus)
 
 
 def make_plan(
@@ -47,8 +49,11 @@ def make_plan(
     device: Device,
     layout: tuple[Candidate, str] | None = None,
     gpus: int = 1,
+    paths: Paths = ALL_PATHS,
 ) -> Plan:
     """The layout for these row lengths (tokens) on this device; `layout` is what `predicted_layout` gave.
+
+    `paths` says which of the quicker ways the model cannot take.
 
     `rows_per_step` is kept exactly: the micro-batch is a divisor of each GPU's share. The loss is normalized over the
     trained tokens of the whole step, so the layout changes speed and memory, never the gradient.
@@ -68,7 +73,7 @@ def make_plan(
         rows_per_step, rows_why = min(train.rows_per_step, len(lengths)), "train.rows_per_step"
     learning_rate, rate_why = choose_learning_rate(train, rows_per_step)
     share = math.ceil(rows_per_step / gpus)
-    padding_free, padding_why = choose_padding_free(train.padding_free, device)
+    padding_free, padding_why = choose_padding_free(train.padding_free, device, paths)
     checkpointing: Checkpointing = train.gradient_checkpointing
     if train.plan == "manual":
         micro_batch = math.gcd(share, train.micro_batch)
@@ -89,7 +94,7 @@ def make_plan(
         micro_why = f"{micro_batch} rows of at most {longest} tokens within {budget_why}"
         checkpointing, checkpointing_why = choose_checkpointing(device, micro_batch * longest)
     accumulation = share // micro_batch
-    graphs, graphs_why = choose_graphs(train, lora, device, checkpointing, micro_batch * mean)
+    graphs, graphs_why = choose_graphs(train, lora, device, checkpointing, micro_batch * mean, paths)
     return Plan(
         rows_per_step=rows_per_step,
         micro_batch=micro_batch,
@@ -195,10 +200,12 @@ def no_fp8(train: TrainConfig, device: Device) -> ConfigError | None:
     )
 
 
-def choose_padding_free(wanted: bool, device: Device) -> tuple[bool, str]:
+def choose_padding_free(wanted: bool, device: Device, paths: Paths = ALL_PATHS) -> tuple[bool, str]:
     """Whether rows are laid end to end, and why."""
     if not wanted:
         return False, "train.padding_free"
+    if paths.padding_free:
+        return False, paths.padding_free
     if device.kind == "cpu":
         return False, "no variable-length attention on a CPU: rows of like length are padded together instead"
     return True, "train.padding_free"
@@ -210,12 +217,15 @@ def choose_graphs(
     device: Device,
     checkpointing: Checkpointing,
     tokens: float,
+    paths: Paths = ALL_PATHS,
 ) -> tuple[bool, str]:
     """Whether steps are recorded as CUDA graphs, and why."""
     if device.kind == "cpu":
         return False, "a CPU has none"
     if not device.bf16:
         return False, "fp16 scales the loss step by step"
+    if paths.own_functions:
+        return False, paths.own_functions
     if why := why_not_recorded(train, lora, checkpointing, tokens):
         return False, why
     return True, f"launched at once: {tokens:.0f} tokens a pass leave the GPU waiting for the host otherwise"

@@ -17,7 +17,9 @@ from transformers.utils import logging
 from unsloth import FastLanguageModel
 
 from configs.handover import Plan, UnslothFacts
+from configs.model_files import read_model_config
 from configs.schema import RunConfig
+from trainer.architectures import Model
 from trainer.plan.estimate import Checkpointing
 from trainer.sft.fp8_linear import Fp8Config, Fp8Linear
 from trainer.sft.own_lora import put_in_place
@@ -57,6 +59,8 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
             use_gradient_checkpointing=checkpointing,
             local_files_only=True,
             trust_remote_code=False,
+            # On a CPU Unsloth loads the text part alone, and does not know the word.
+            **({"text_only": True} if torch.cuda.is_available() and Model.of(read_model_config(folder)).sees else {}),
             **fp8,
         )
     if full:
@@ -68,7 +72,7 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         bias=lora.bias,
-        target_modules=list(lora.target_modules),
+        target_modules=list(lora.named_modules),
         modules_to_save=list(lora.modules_to_save) or None,
         use_rslora=lora.rslora,
         use_dora=lora.dora,

@@ -16,6 +16,7 @@ from configs.handover import Plan, PreparedFacts, TrainedFacts, TrainFigures
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer import environment
+from trainer.architectures import paths_of, with_layers
 from trainer.data.prepare import read_rows
 from trainer.data.selfmade import training_files, training_rows
 from trainer.gpus.job import Job, Outcome
@@ -49,6 +50,7 @@ def train_stage(run: RunDir, config: RunConfig, *, force: bool = False) -> Train
         TuneserveError: a checkpoint belongs to another recipe, data set or version, or the first batch is wrong.
     """
     facts = run.prepared()
+    config = config.model_copy(update={"lora": with_layers(config.lora, facts.base_model)})
     inputs = train_inputs(run, config, facts)
     why = run.changed_since("train", inputs)
     if why is None and not force:
@@ -136,7 +138,7 @@ def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Pat
     run.update(
         trained=TrainedFacts(
             lora_rank=config.lora.r,
-            lora_modules=config.lora.target_modules,
+            lora_modules=config.lora.named_modules,
             precision_asked=config.train.precision,
             unsloth=outcome.unsloth,
             plan=used,
@@ -177,7 +179,7 @@ def _plan(
     layout = predicted_layout(config, facts.base_model, lengths, device, gpus)
     if gpus > 1 and layout is not None and (refused := does_not_fit_each(layout[0], config.train, device)):
         raise refused
-    plan = make_plan(config.train, config.lora, lengths, device, layout, gpus)
+    plan = make_plan(config.train, config.lora, lengths, device, layout, gpus, paths_of(facts.base_model))
     if before is None:
         return plan
     if before.group_by_length and gpus > 1:
