@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any
 
 import yaml
@@ -30,8 +31,11 @@ import yaml
 from configs.language import language
 
 _WORD = re.compile(r"[A-Za-z]{2,}")
+_ANYTHING = r".*?"
 _FIGURE = r"[\d.,:+%x~-]*(?:s|es)?"
 """A figure, or the ending of a plural."""
+_SHORT = r"""(?:'[^']*'|"[^"]*"|\S*(?:, \S+)*|\S*(?: \S+){0,2}?)"""
+"""Something quoted, a list, or up to three words."""
 _JOINTS = ("; ", ": ")
 _OURS = frozenset(["hint", "how", "meant", "message", "more", "next_step", "problem", "reason", "said", "step", "why"])
 """Names of values that are messages of ours, of which one word is enough."""
@@ -86,17 +90,24 @@ class Template:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """Matches a whole text that was made from this template, with a group for each group of values."""
-        return self._pattern("(.*?)")
+        """Matches a whole text that was made from this template, with a group for each group of values.
+
+        A template of one or two words would match much: its values are short, where no colon sets them off.
+        """
+        return self._pattern(_ANYTHING if self.words > 2 else _SHORT)
 
     @cached_property
     def careful(self) -> re.Pattern[str]:
         """The same for a text that may be somebody else's: a template of one word takes figures only."""
-        return self.pattern if self.words > 1 else self._pattern(f"({_FIGURE})")
+        return self.pattern if self.words > 1 else self._pattern(_FIGURE)
 
     def _pattern(self, value: str) -> re.Pattern[str]:
-        parts = [self.literals[0], *(part for part in self.literals[1:-1] if part), *self.literals[1:][-1:]]
-        return re.compile(value.join(map(re.escape, parts)), re.DOTALL)
+        first, *more = [self.literals[0], *(part for part in self.literals[1:-1] if part), *self.literals[1:][-1:]]
+        written = re.escape(first)
+        for (before, after), names in zip(pairwise([first, *more]), self.groups, strict=True):
+            set_off = before.endswith(": ") or after.startswith(":") or len(names) > 1
+            written += f"({_ANYTHING if set_off and value == _SHORT else value}){re.escape(after)}"
+        return re.compile(written, re.DOTALL)
 
     @cached_property
     def is_ending(self) -> bool:
@@ -141,7 +152,7 @@ class Catalogue:
         """
         exact = self.by_skeleton.get(text)
         if exact is not None and not exact.names and (ours or exact.words > 1):
-            return exact.chinese
+            return exact.chinese.format()
         for template in self._with_values:
             pattern = template.pattern if ours else template.careful
             if template.could_be(text) and (found := pattern.fullmatch(text)):
@@ -189,7 +200,7 @@ class Catalogue:
             if (
                 (ours or template.words > 1)
                 and template.could_be(text)
-                and (found := re.fullmatch(f"(.*?){template.pattern.pattern}", text, re.DOTALL))
+                and (found := re.fullmatch(f"(.*){template.pattern.pattern}", text, re.DOTALL))
             ):
                 return found[1], template.chinese.format(**self._filled(template, found.groups()[1:]))
         return None
@@ -208,7 +219,10 @@ class Catalogue:
             return before + "\n".join(self.translate(line, ours) for line in core.split("\n")) + after
         if len(core) > _LONGEST:
             return text
-        return before + self._parts(core, ours) + after
+        whole = self._parts(core, ours)
+        if ours and whole == core and (split := self._ending(core, ours)):
+            whole = self.translate(split[0], ours) + split[1]
+        return before + whole + after
 
     def _parts(self, text: str, ours: bool) -> str:
         """Messages that were joined, or that follow the name of what they are about; the text where it is neither."""

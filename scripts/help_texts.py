@@ -47,7 +47,7 @@ def help_texts(command: Any) -> Iterator[str]:
 
 def translate(command: Any) -> None:
     """Puts the tree of commands, and what typer says around it, into the user's language."""
-    _translate_commands(command)
+    _translate_commands(command, None)
     for name in TITLES:
         setattr(rich_utils, name, _template(getattr(rich_utils, name)))
     formatting: Any = core._click.formatting.HelpFormatter
@@ -68,17 +68,23 @@ def translate(command: Any) -> None:
 
 def _template(text: str) -> str:
     """One of typer's own templates; its values keep the names that typer fills."""
-    found = catalogue().by_skeleton.get(Template.of(text, "").skeleton)
-    return text if found is None else found.chinese
+    template = Template.of(text, "")
+    found = catalogue().by_skeleton.get(template.skeleton)
+    if found is None:
+        return text
+    named = dict(zip(found.names, template.names, strict=True))
+    return found.chinese.format(**{name: f"{{{named[name]}}}" for name in found.names})
 
 
-def _translate_commands(command: Any) -> None:
+def _translate_commands(command: Any, parent: Any) -> None:
     for attribute in ("help", "epilog", "short_help"):
         if text := getattr(command, attribute):
             parts = [part if CODE.fullmatch(part) else translated(part, ours=True) for part in paragraphs(text)]
             setattr(command, attribute, "\n\n".join(parts))
-    for option in command.params:
+    context = command.context_class(command, parent=parent, **command.context_settings)
+    # `--help` is made when it is first asked for, by the names that the parents give it.
+    for option in (*command.params, command.get_help_option(context)):
         if getattr(option, "help", None):
             option.help = translated(option.help, ours=True)
     for under in getattr(command, "commands", {}).values():
-        _translate_commands(under)
+        _translate_commands(under, context)

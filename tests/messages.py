@@ -20,7 +20,10 @@ from pathlib import Path
 import yaml
 from typer.main import get_command
 
+from configs.keys import keys_of
 from configs.messages import Template
+from configs.recipes import recipes, summary
+from configs.schema import RunConfig
 from scripts import help_texts
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +49,9 @@ NOT_SHOWN: dict[str, str] = {
     r"Value error, |Input should be ": "pydantic's beginnings, which are cut off",
     r"'?\{.*\}? has room for \{before\} values.*": "a fault of ours, which only a programmer meets",
     r"\{message\}\n  next: \{next_step\}": "an error as one text, for logs",
+    r"not installed: .*all three": "said by `python -m configs.libraries --write`",
     r"# .*": "a comment in a file that is written",
+    r"\{run\} [\w.{}]+=.*|\{run\} votes.*|sbatch --test-only|Value error, |torchrun --.*": "a piece of a command",
 }
 """Patterns of strings that look like messages and are none, with the reason."""
 
@@ -117,6 +122,11 @@ SAID_BY_LIBRARIES: dict[str, tuple[str, ...]] = {
         "Invalid control character at",
         "Invalid \\escape",
     ),
+    "states, kinds and groups of ours that stand alone in a table": (
+        *("working", "stopped", "failed", "ready", "judged", "damaged", "starting", "pass", "fail"),
+        *("run", "state", "verdict", "gain", "kept", "size"),
+        *("text", "number {bounds}", "whole number {bounds}", "anything", "section", "required", "a task"),
+    ),
     "the operating system": (
         "No such file or directory",
         "Permission denied",
@@ -139,10 +149,10 @@ PATTERNS = re.compile(r"^(re\.\w+|\w+\.(sub|match|fullmatch|search|encode)|loggi
 TITLES = {"Table", "add_column", "ours", "Column"}
 MARKUP = re.compile(r"\[/?[a-z #_0-9.]*\]")
 COMMAND = re.compile(
-    r"([A-Z_]+=\S+ )*(bash|python|uv|tuneserve|import|export|torchrun|sbatch|sky|ray|pip|\{executable\}|\) ray) "
+    r"([A-Z_]+=\S+ )*(bash|python|uv|tuneserve|import|export|pip|(torchrun|sbatch) --|\{executable\}|\) ray) "
 )
 WORD = re.compile(r"[A-Za-z]{2,}")
-TWO_WORDS = re.compile(r"[A-Za-z]{2,}[^A-Za-z\n]* [^A-Za-z\n]*([A-Za-z]{2,}|\{)|\} [^A-Za-z\n]*[A-Za-z]{2,}")
+TWO_WORDS = re.compile(r"[A-Za-z]{2,}[^A-Za-z\n]* [^A-Za-z\n]*([A-Za-z]{2,}|\{)|\} [^{}\n]*[A-Za-z]{2,}")
 
 
 @dataclass(frozen=True, order=True)
@@ -188,8 +198,15 @@ def messages_of(wing: str) -> list[Message]:
         command = get_command(app)
         found += [Message("scripts", "help", 0, text) for text in help_texts.help_texts(command)]
         found += [Message("scripts", who, 0, text) for who, texts in SAID_BY_LIBRARIES.items() for text in texts]
+    if wing == "configs":
+        found += [Message(wing, "recipes", 0, _escaped(summary(file))) for file in recipes().values()]
+        found += [Message(wing, "keys", 0, _escaped(key.meaning)) for key in keys_of(RunConfig) if key.meaning]
     none = re.compile("|".join(f"(?:{pattern})" for pattern in NOT_SHOWN), re.DOTALL)
     return [message for message in found if not none.fullmatch(message.english)]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 class _Reader:
@@ -325,7 +342,7 @@ def translations() -> dict[str, list[tuple[str, str]]]:
     return {
         file.stem: [(entry["en"], entry["zh"]) for entry in yaml.safe_load(file.read_text(encoding="utf-8")) or []]
         for file in sorted(ZH.glob("*.yaml"))
-        if file.stem in WINGS
+        if file.stem != "values"
     }
 
 

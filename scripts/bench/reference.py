@@ -1,7 +1,7 @@
 """Writes docs/reference.md and its Chinese sister: `python -m scripts.bench.reference [--write]`.
 
 Keys come from the schema, commands from the command line, cards and recipes from their tables; nothing is typed twice
-but the Chinese meanings of keys (docs/keys.zh-CN.yaml) and of commands (docs/reference.yaml).
+but the titles (docs/reference.yaml); the Chinese of the rest is the terminal's.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel
 from typer.main import get_command
 
 from configs.gpus import GPUS
-from configs.keys import keys_of, sections
+from configs.keys import keys_of
+from configs.messages import catalogue
 from configs.recipes import recipes, summary
 from configs.schema import RunConfig
+from scripts import help_texts
 from scripts.cli import app
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -27,20 +28,20 @@ PAGES: dict[Literal["en", "zh"], Path] = {"en": DOCS / "reference.md", "zh": DOC
 
 
 def words() -> dict[str, dict[str, Any]]:
-    """Titles by language (`pages`), and what each command does in Chinese (`commands`)."""
+    """Titles by language."""
     return yaml.safe_load((DOCS / "reference.yaml").read_text(encoding="utf-8"))
 
 
 def page(language: Literal["en", "zh"]) -> str:
     """The text of the page."""
-    text = words()["pages"][language]
+    text = words()[language]
     lines = [text["title"], "", text["other"], "", text["made"], "", text["keys"], "", text["keys.lead"], ""]
     lines += _table((text["key"], text["type"], text["default"], text["meaning"]), _keys(language))
     lines += [text["verbs"], "", text["global"], ""]
     for name, help_text, options in _commands(language):
         lines += [f"### `tuneserve {name}`", "", help_text, ""]
         lines += _table((text["option"], text["does"]), options) if options else []
-    lines += [text["recipes"], "", *_table((text["recipe"], text["for"]), _recipes())]
+    lines += [text["recipes"], "", *_table((text["recipe"], text["for"]), _recipes(language))]
     columns = ("card", "memory", "tflops", "bandwidth", "capability", "source")
     lines += [text["cards"], "", text["cards.lead"], "", *_table(tuple(text[c] for c in columns), _cards())]
     lines += [text["codes"], "", text["codes.text"]]
@@ -48,43 +49,40 @@ def page(language: Literal["en", "zh"]) -> str:
 
 
 def _keys(language: Literal["en", "zh"]) -> Iterator[tuple[str, ...]]:
-    chinese = yaml.safe_load((DOCS / "keys.zh-CN.yaml").read_text(encoding="utf-8"))
-    for key, owner in zip(keys_of(RunConfig), owners(RunConfig), strict=True):
-        meaning = key.meaning if language == "en" else chinese.get(owner, key.meaning)
-        default = f"`{key.default}`" if key.default and key.default != "required" else key.default
-        yield f"`{key.name}`", key.kind, default, meaning
+    for key in keys_of(RunConfig):
+        required = key.default == "required"
+        default = f"`{key.default}`" if key.default and not required else said(key.default, language)
+        yield f"`{key.name}`", said(key.kind, language), default, said(key.meaning, language)
 
 
-def owners(model: type[BaseModel]) -> Iterator[str]:
-    """`Section.field` of every key that `keys_of` yields, in its order."""
-    for name, field in model.model_fields.items():
-        yield f"{model.__name__}.{name}"
-        for nested in sections(field.annotation):
-            yield from owners(nested)
+def said(text: str, language: Literal["en", "zh"]) -> str:
+    """A text of ours as the terminal says it in a language."""
+    return text if language == "en" else catalogue().translate(text, ours=True)
 
 
 def _commands(language: Literal["en", "zh"]) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
-    chinese = words()["commands"]
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
-        yield from _command(name, command, chinese.get(name, "") if language == "zh" else "")
+        yield from _command(name, command, language)
         for under, each in getattr(command, "commands", {}).items():
-            yield from _command(f"{name} {under}", each, "")
+            yield from _command(f"{name} {under}", each, language)
 
 
-def _command(name: str, command: Any, chinese: str) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
+def _command(
+    name: str, command: Any, language: Literal["en", "zh"]
+) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
     options = []
     for parameter in command.params:
         if parameter.name == "help":
             continue
         shown = " ".join(parameter.opts) if parameter.param_type_name == "option" else str(parameter.name).upper()
-        options.append((f"`{shown}`", str(getattr(parameter, "help", None) or "")))
-    paragraphs = " ".join((chinese or command.help or "").split())
-    yield name, paragraphs, options
+        options.append((f"`{shown}`", said(getattr(parameter, "help", None) or "", language)))
+    parts = [said(part, language) for part in help_texts.paragraphs(command.help or "")]
+    yield name, " ".join(parts), options
 
 
-def _recipes() -> Iterator[tuple[str, str]]:
+def _recipes(language: Literal["en", "zh"]) -> Iterator[tuple[str, str]]:
     for name, file in recipes().items():
-        yield f"`{name}`", summary(file)
+        yield f"`{name}`", said(summary(file), language)
 
 
 def _cards() -> Iterator[tuple[str, ...]]:

@@ -12,6 +12,7 @@ from rich.progress import Progress as Bar
 
 from configs.console import asked_for, console, note, visible
 from configs.handover import Family
+from configs.messages import translated
 from configs.schema import GateConfig, RunConfig
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.evaluate import OnProgress, Progress, evaluate
@@ -124,7 +125,7 @@ def _progress(label: str, *, shows: bool) -> Iterator[OnProgress]:
         yield plain
         return
     columns = (
-        TextColumn("asking {task.description}", markup=False),
+        TextColumn(translated("asking {task.description}", ours=True), markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}", style="cyan", markup=False),
@@ -137,6 +138,12 @@ def _progress(label: str, *, shows: bool) -> Iterator[OnProgress]:
             eta = f", {now.eta_s:.0f} s left" if now.eta_s is not None else ""
             errors = f", {now.errors} errors" if now.errors else ""
             rate = f"{now.requests_per_s:.1f} requests/s{eta}{errors}{_retries(now)}"
-            bar.update(row, completed=now.done, total=now.total, description=visible(f"{label} {now.task}"), rate=rate)
+            bar.update(
+                row,
+                completed=now.done,
+                total=now.total,
+                description=visible(f"{label} {now.task}"),
+                rate=translated(rate, ours=True),
+            )
 
         yield show

@@ -24,6 +24,7 @@ from configs.console import asked_for, console, note, skipped, starting
 from configs.files import write_atomically
 from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.handover import HeldoutRow, SelfMadeReport, read_rows, write_rows
+from configs.messages import translated
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from configs.template_family import QUESTION
@@ -220,11 +221,13 @@ def _progress() -> Iterator[Progress]:
         yield plain
         return
     columns = (
-        TextColumn("selfmade writing {task.description}"),
+        TextColumn(translated("selfmade writing {task.description}", ours=True)),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
     with Bar(*columns, console=console, transient=True) as bar:
         row = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(row, completed=done, total=total, description=what)
+        yield lambda what, done, total: bar.update(
+            row, completed=done, total=total, description=translated(what, ours=True)
+        )

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from configs import driver, pins
-from configs.console import asked_for, console, mark, paint, plain, print_json, shell, tables
+from configs.console import asked_for, console, mark, ours, paint, plain, print_json, shell, tables
 from configs.errors import EXIT_FAILED, without_credentials
 from configs.gpus import visible_cards
 from scripts import environment
@@ -75,17 +75,17 @@ def _machine_table(machine: driver.Machine, made_for: pins.Kind | None, folder: 
     """What this machine has, with a mark where it can be right or wrong."""
     table = Table("what", "found", "", box=None, title="This machine", title_justify="left")
     table.add_row("Python", platform.python_version(), "")
-    table.add_row("Made for", made_for or "neither cpu nor cuda: no trainer and no server is installed", "")
+    table.add_row(ours("Made for"), made_for or "neither cpu nor cuda: no trainer and no server is installed", "")
     free = {gpu.index: gpu.free for gpu in visible_cards()} if machine.cards else {}
     broken = any(problem.blocks for problem in driver.problems(machine))
     for card in machine.cards:
         memory = f", {card.memory_gb:.0f} GB" if card.memory_gb else ""
         left = f", {free[card.index] / 1e9:.0f} GB free" if card.index in free else ""
-        table.add_row("GPU", plain(f"{card}{memory}{left}, driver {card.driver}"), mark(not broken))
+        table.add_row("GPU", ours(f"{card}{memory}{left}, driver {card.driver}"), mark(not broken))
     if not machine.cards:
         table.add_row("GPU", "none is seen; an environment for the CPU runs the demo and small models", "")
-    table.add_row("Memory", f"{environment.memory_gb():.0f} GB, {os.cpu_count()} cores", "")
-    table.add_row("Disk", f"{environment.free_disk_gb(folder):.0f} GB free for {folder}", "")
+    table.add_row(ours("Memory"), f"{environment.memory_gb():.0f} GB, {os.cpu_count()} cores", "")
+    table.add_row(ours("Disk"), f"{environment.free_disk_gb(folder):.0f} GB free for {folder}", "")
     for variable in ("HF_ENDPOINT", "HF_HOME", "HF_HUB_OFFLINE", "MODELSCOPE_CACHE", "CUDA_VISIBLE_DEVICES"):
         if variable in os.environ:
             table.add_row(variable, plain(without_credentials(os.environ[variable])), "")

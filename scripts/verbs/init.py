@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from configs.console import console, detail, note, shell, show, warn
+from configs.console import console, detail, note, ours, shell, show, warn
 from configs.errors import ConfigError
 from configs.foreign.translate import translate
 from configs.keys import keys_of
@@ -76,9 +76,9 @@ def _list_recipes() -> None:
     known = recipes()
     for group, names in ORDER.items():
         table.add_section()
-        table.add_row("", group, style="bold")
+        table.add_row("", ours(group), style="bold")
         for name in names:
-            table.add_row(name, summary(known[name]))
+            table.add_row(name, ours(summary(known[name])))
     show(table, [{"recipe": n, "group": g, "for": summary(known[n])} for g, names in ORDER.items() for n in names])
     console.print("\n`tuneserve init RECIPE` writes one here; `tuneserve init --keys` lists every key.")
 
@@ -96,5 +96,5 @@ def _list_keys(part: str) -> None:
     table.add_column("default", overflow="fold", ratio=2)
     table.add_column("meaning", overflow="fold", ratio=5)
     for key in wanted:
-        table.add_row(key.name, key.kind, key.default, key.meaning)
+        table.add_row(key.name, ours(key.kind), key.default, ours(key.meaning))
     show(table, [asdict(key) for key in wanted])

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from configs.console import console, paint, plain, show, visible
+from configs.console import console, ours, paint, plain, show
 from configs.errors import ConfigError
 from configs.nearest import did_you_mean
 from configs.rundir import RunDir
 from scripts.group import group
-from scripts.run.listing import Sort, find_runs, ordered, shown_size, size_of, summarize
+from scripts.run.listing import UNKNOWN, Sort, find_runs, ordered, shown_size, size_of, summarize
 from scripts.run.removing import Removal, removals, remove, why_kept
 
 app = group(
@@ -50,8 +50,8 @@ def list_runs(
     for run in found:
         table.add_row(
             plain(run.name),
-            plain(f"{run.state}: {run.stage}" if run.state in ("working", "stopped", "failed") else run.state),
-            plain(
+            ours(f"{run.state}: {run.stage}" if run.state in ("working", "stopped", "failed") else run.state),
+            ours(
                 run.verdict.replace("_", " ") + (", with reservations" if run.reservations else ""),
                 _STYLES.get(run.verdict, ""),
             ),
@@ -59,7 +59,7 @@ def list_runs(
             f"{run.kept_percent:.1f} %" if run.kept_percent is not None else "",
             shown_size(run.size_bytes),
             run.created[:16].replace("T", " "),
-            plain(", ".join(run.served_as)),
+            ours(", ".join(run.served_as)) if UNKNOWN in run.served_as else plain(", ".join(run.served_as)),
         )
     show(table, [run.as_json() for run in found])
     for run in found:
@@ -116,7 +116,7 @@ def prune(
     going = removals(runs, weights=weights, failed=failed, older_than_days=older_than)
     table = Table("what", "size", "why", box=None)
     for each in going:
-        table.add_row(plain(each.path), shown_size(each.size_bytes), plain(each.why))
+        table.add_row(plain(each.path), shown_size(each.size_bytes), ours(each.why))
     show(table, [{"path": str(g.path), "size_bytes": g.size_bytes, "why": g.why} for g in going])
     if not going:
         console.print("nothing to remove")
@@ -146,5 +146,5 @@ def _confirm(going: list[Removal], yes: bool) -> None:
     if not sys.stdin.isatty():
         raise ConfigError(f"{total} would be removed, and nobody is there to say yes", "give --yes")
     named = ", ".join(str(each.path) for each in going[:5]) + (" ..." if len(going) > 5 else "")
-    if not typer.confirm(visible(f"remove {named} ({total})?"), default=False):
+    if not typer.confirm(ours(f"remove {named} ({total})?").plain, default=False):
         raise typer.Exit(1)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from configs.console import asked_for, console, print_error, show, visible
+from configs.console import asked_for, console, ours, print_error, show
 from configs.errors import ConfigError
 from configs.rundir import RunDir
 from serve.state.servers import ServerState
@@ -133,7 +133,7 @@ def _pairs(named: list[str]) -> dict[str, str]:
 def _ask(state: ServerState) -> bool:
     """Whether a server of another folder is meant."""
     names = ", ".join(state.names)
-    return typer.confirm(visible(f"stop {names} on port {state.port}, which serves {state.served}?"), default=False)
+    return typer.confirm(ours(f"stop {names} on port {state.port}, which serves {state.served}?").plain, default=False)
 
 
 def _print_status(states: list[ServerState]) -> None:
@@ -144,5 +144,5 @@ def _print_status(states: list[ServerState]) -> None:
     table = Table("names", "state", "address", "pid", "served", box=None)
     for state in states:
         shown = state.state if not state.message or state.state == "ready" else f"{state.state}: {state.message}"
-        table.add_row(", ".join(state.all_names), shown, state.base_url, str(state.supervisor_pid), state.served)
+        table.add_row(", ".join(state.all_names), ours(shown), state.base_url, str(state.supervisor_pid), state.served)
     show(table, [{**state.model_dump(), "names": state.all_names} for state in states])
