@@ -15,6 +15,7 @@ from aiohttp import web
 from typer.testing import CliRunner
 
 from configs.errors import ConfigError
+from configs.language import LANG
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from eval.ask.mock_server import MODEL, MockServer
@@ -55,8 +56,8 @@ class Elsewhere(MockServer):
         return web.json_response(json.loads(str(reply.text).replace("\\u57ce\\u5e02", "\\u6751\\u5e84")))
 
 
-def compare(*args: str | Path) -> str:
-    result = CliRunner().invoke(app, ["compare", *map(str, args)], catch_exceptions=False)
+def compare(*args: str | Path, language: str = "en") -> str:
+    result = CliRunner().invoke(app, ["compare", *map(str, args)], catch_exceptions=False, env={LANG: language})
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -65,7 +66,7 @@ def test_endpoints_with_noise_floor_and_drift(rows: Path, tmp_path: Path) -> Non
     base_server, tuned_server, out = MockServer(), Certain(), tmp_path / "report"
     with serving(base_server) as base, serving(tuned_server) as tuned:
         asked = ("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned.base_url, "--model", MODEL)
-        settings = ("eval.repeat_base=true", "eval.drift=true", "--lang", "en")
+        settings = ("eval.repeat_base=true", "eval.drift=true")
         args = (*asked, "--tasks", f"mine:qa={rows}", "--out", out, *settings)
         compare(*args)
         assert (len(base_server.asked), len(tuned_server.asked)) == (40, 20)
@@ -94,7 +95,7 @@ def test_several_tuned_models_share_one_base(rows: Path, tmp_path: Path) -> None
         *asked, third = [running.enter_context(serving(server)).base_url for server in (*servers, judging)]
         output = compare(
             *(word for url in asked for word in ("--base-url", url, "--model", MODEL)),
-            *("--targets", f"mine:qa={rows}", "--tasks", f"kept:qa={rows}", "--out", tmp_path, "--lang", "en"),
+            *("--targets", f"mine:qa={rows}", "--tasks", f"kept:qa={rows}", "--out", tmp_path),
             *("--judge-url", third, "--judge-model", MODEL, "eval.drift=true"),
         )
     reports = [json.loads((tmp_path / f"report.{n}.json").read_text(encoding="utf-8")) for n in ("mock", "mock-2")]
@@ -218,8 +219,9 @@ def test_a_judge_reads_both_answers(rows: Path, tmp_path: Path, monkeypatch: pyt
     with serving(base_server) as base, serving(Certain()) as tuned, serving(judging) as third:
         output = compare(
             *("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned.base_url, "--model", MODEL),
-            *("--tasks", f"mine:qa={rows}", "--out", out, "--lang", "zh"),
+            *("--tasks", f"mine:qa={rows}", "--out", out),
             *("--judge-url", third.base_url, "--judge-model", MODEL),
+            language="zh",
         )
     pairs = [json.loads(line) for line in (out / "eval" / "judge" / "mine.jsonl").read_text().splitlines()]
     wins = sum(pair["outcome"] == "tuned" for pair in pairs)
@@ -281,7 +283,7 @@ def test_a_tuned_model_is_asked_in_blocks_and_a_killed_one_takes_the_same_looks(
     base_server, tuned_server, out = MockServer(), Otherwise(), tmp_path / "report"
     with serving(base_server) as base, serving(tuned_server) as tuned:
         asked = ("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned.base_url, "--model", MODEL)
-        args = (*asked, "--tasks", f"kept:exact={rows}", "--out", out, "--lang", "en")
+        args = (*asked, "--tasks", f"kept:exact={rows}", "--out", out)
         output = compare(*args)
         looks = (out / "eval" / "tuned" / "looks.jsonl").read_text()
         report = json.loads((out / "report.json").read_text(encoding="utf-8"))
