@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Resolve scripts/requirements/*.txt anew from pyproject.toml. Run it after changing a dependency; needs uv.
+# KEEP=1 leaves every version as it is pinned and adds what is new: what was measured stays what is installed.
 #
 # Two things do not resolve by themselves (docs/install.md says why): unsloth asks for a newer certifi than there is
 # everywhere, and packages that no text model imports are left out, since their builds break beside another torch.
@@ -12,10 +13,15 @@ pins() { grep -E '^[A-Za-z0-9]' "$1" | sed 's/ *#.*//'; }
 
 resolve() { # resolve EXTRAS OVERRIDES... > list
   local extras=() extra
-  for extra in $1; do extras+=(--extra "$extra"); done
+  : > "$work/kept.txt"
+  for extra in $1; do
+    extras+=(--extra "$extra")
+    [ -z "${KEEP:-}" ] || pins "$extra.txt" >> "$work/kept.txt"
+  done
   shift
   printf '%s\n' "certifi==$certifi" "$@" > "$work/overrides.txt"
-  uv pip compile -q "$root/pyproject.toml" "${extras[@]}" --override "$work/overrides.txt" --python-version 3.11 \
+  uv pip compile -q "$root/pyproject.toml" "${extras[@]}" --override "$work/overrides.txt" \
+    --constraint "$work/kept.txt" --python-version 3.11 \
     --python-platform x86_64-manylinux_2_39 --no-annotate | pins /dev/stdin
 }
 
