@@ -151,7 +151,7 @@ class SelfMadeRow(HandedOver):
 
 
 class Spread(HandedOver):
-    """Lengths in tokens."""
+    """Lengths of several texts, in tokens or in characters."""
 
     p10: int
     """A tenth of them is this short or shorter."""
@@ -161,6 +161,13 @@ class Spread(HandedOver):
     """A tenth of them is this long or longer."""
     longest: int
     """The longest."""
+
+    @classmethod
+    def of(cls, lengths: Iterable[int]) -> Spread:
+        """The spread of some lengths, of which there is at least one."""
+        ordered = sorted(lengths)
+        p10, p50, p90 = (ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.1, 0.5, 0.9))
+        return cls(p10=p10, p50=p50, p90=p90, longest=ordered[-1])
 
 
 class SelfMadeExample(HandedOver):

@@ -31,14 +31,7 @@ _LONGEST_QUESTION = 1200
 
 def render_html(comparisons: Sequence[Comparison], words: ReportWords = ENGLISH) -> str:
     """The text of report.html, for one comparison, or for several runs against one base."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        # Half of a surrogate pair cannot be written, a mark that turns the direction would hide what an answer says.
-        finalize=lambda value: visible(value) if type(value) is str else value,
-    )
+    environment = page_environment()
     environment.filters["code"] = _code
     points = tradeoff(comparisons)
     first = comparisons[0]
@@ -55,6 +48,18 @@ def render_html(comparisons: Sequence[Comparison], words: ReportWords = ENGLISH)
         scatter_view=charts.scatter(points),
         runs=run_table(points, words),
         views=[_Page(comparison, words).view() for comparison in comparisons],
+    )
+
+
+def page_environment() -> jinja2.Environment:
+    """Templates of pages that may hold what anyone wrote: all of it is escaped, and shown as it is."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        # Half of a surrogate pair cannot be written, a mark that turns the direction would hide what an answer says.
+        finalize=lambda value: visible(value) if type(value) is str else value,
     )
 
 

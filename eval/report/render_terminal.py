@@ -36,9 +36,9 @@ def print_comparison(comparison: Comparison, console: Console, words: ReportWord
     console.print(Panel(Group(*body), title=heading, title_align="left", border_style=style))
     for table in (rows.renderings(), rows.tasks(), rows.retention(), rows.gate(), rows.judged()):
         if table is not None:
-            _print(table, console)
+            print_table(table, console)
     if found := scale_facts(comparison.facts):
-        _print(scale_table(found, words), console)
+        print_table(scale_table(found, words), console)
         console.print(plain(scale_sentence(found, words)))
     if looks := rows.looks():
         console.print(plain(f"  {looks}", style="dim"))
@@ -61,7 +61,7 @@ def print_selfmade(report: SelfMadeReport, console: Console, words: ReportWords 
     console.print(plain(f"\n{words.say('selfmade')}", style="bold"))
     console.print(plain(selfmade.lead(report, words)))
     for table in (*selfmade.tables(report, words), selfmade.examples(report, words)):
-        _print(table, console)
+        print_table(table, console)
 
 
 def print_runs(comparisons: Sequence[Comparison], console: Console, words: ReportWords = ENGLISH) -> None:
@@ -70,10 +70,10 @@ def print_runs(comparisons: Sequence[Comparison], console: Console, words: Repor
         print_comparison(comparison, console, words)
     points = tradeoff(comparisons)
     if points:
-        _print(run_table(points, words), console)
+        print_table(run_table(points, words), console)
 
 
-def _print(table: Table, console: Console) -> None:
+def print_table(table: Table, console: Console) -> None:
     """Prints a table, without as many of its spare columns as the terminal is too narrow for."""
     hidden: set[int] = set()
     for column in (*table.spare, None):

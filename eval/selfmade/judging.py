@@ -22,8 +22,9 @@ ANSWER_FAULTS = (
 )  # fmt: skip
 """Why an answer is not used."""
 
-_TAGS = re.compile(r"<\|[^<>|\n]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?(?:start|end)_of_turn>|\ufffd")
-_THINK = re.compile(r"</?think>")
+SPECIAL_TEXT = re.compile(r"<\|[^<>|\n]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?(?:start|end)_of_turn>|\ufffd")
+"""Tags of chat templates, and what is left of a broken character."""
+THINK_TAG = re.compile(r"</?think>")
 _SHORTEST = 3 * WORD
 _LONG_ANSWER = 30
 """From so many units on two answers are compared: `yes` may be right twice."""
@@ -53,9 +54,9 @@ class Judge:
             return "failed"
         if not question.ended:
             return "question_not_ended"
-        if _weight(text) < _SHORTEST:
+        if weight(text) < _SHORTEST:
             return "too_short"
-        if _TAGS.search(text) or _THINK.search(text):
+        if SPECIAL_TEXT.search(text) or THINK_TAG.search(text):
             return "special_text"
         if loops(text):
             return "loop"
@@ -79,9 +80,9 @@ class Judge:
         if self.thinking and not (answer.reasoning or "").strip():
             return "no_reasoning"
         whole = f"{answer.reasoning or ''}\n{text}"
-        if _THINK.search(whole):
+        if THINK_TAG.search(whole):
             return "reasoning_left"
-        if _TAGS.search(whole):
+        if SPECIAL_TEXT.search(whole):
             return "special_text"
         if loops(text) or (answer.reasoning and loops(answer.reasoning)):
             return "loop"
@@ -91,6 +92,6 @@ class Judge:
         return None if new else "near_duplicate"
 
 
-def _weight(text: str) -> int:
+def weight(text: str) -> int:
     """Weight of a text in the measure of `units`; a lone letter or digit weighs as little as a character."""
     return sum(CHARACTER if len(unit) == 1 else WORD for unit in units(text))

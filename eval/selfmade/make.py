@@ -232,8 +232,8 @@ def _made(progress: _Progress, taken: list[int]) -> Made:
         wanted_languages=dict(wanted.languages),
         languages=dict(Counter(row.language for row in rows).most_common()),
         kinds=dict(kinds.most_common()),
-        question_tokens=_spread([len(row.prompt_ids) for row in rows]),
-        answer_tokens=_spread([len(row.answer_ids) for row in rows]),
+        question_tokens=Spread.of(len(row.prompt_ids) for row in rows),
+        answer_tokens=Spread.of(len(row.answer_ids) for row in rows),
         written_tokens=sum(pool.questions[number].tokens for number in progress.draws)
         + sum(len(pool.answers[number].answer_ids) for number in progress.draws if number in pool.answers),
         trained_tokens=sum(len(row.answer_ids) for row in trained),
@@ -270,12 +270,6 @@ def _example(row: SelfMadeRow) -> SelfMadeExample:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-
-
-def _spread(lengths: list[int]) -> Spread:
-    ordered = sorted(lengths)
-    p10, p50, p90 = (ordered[min(len(ordered) - 1, math.floor(share * len(ordered)))] for share in (0.1, 0.5, 0.9))
-    return Spread(p10=p10, p50=p50, p90=p90, longest=ordered[-1])
 
 
 def _said(faults: Counter[str]) -> str:

@@ -9,22 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 
 from configs.cache_folder import cache_root, forget_old
-from configs.console import asked_for, console, note, skipped, starting
+from configs.console import note, skipped, starting
 from configs.files import write_atomically
 from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.handover import HeldoutRow, SelfMadeReport, read_rows, write_rows
-from configs.messages import translated
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from configs.template_family import QUESTION
@@ -35,13 +31,14 @@ from eval.selfmade.make import Made, make
 from eval.selfmade.overlap import Asked
 from eval.selfmade.pool import Pool
 from eval.selfmade.steering import KINDS
-from eval.selfmade.writer import Base, Lengths, Progress, Writer
+from eval.selfmade.writer import Base, Lengths, Writer
 from eval.tasks import Task
 from scripts.run.asking import run_settings
 from scripts.run.inputs import serving_inputs
 from scripts.run.serving import OnDemand
 from scripts.run.stages import stage_done
 from scripts.run.tasks import recipe_tasks, tasks_fingerprint
+from scripts.run.writing import writing_progress
 from serve.api.adapters import served_models
 from serve.api.prompts import prompt_ids, user_header
 from serve.launch.target import base_folder
@@ -51,7 +48,6 @@ from trainer.export.side_files import side_files_fingerprint
 
 _THOUGHT_TOKENS = 4096
 """Added to the longest answer where the model thinks first."""
-_PLAIN_EVERY_S = 15.0
 _LAYOUT = 1
 """Of the pool; another number leaves older ones alone."""
 
@@ -104,7 +100,7 @@ def _make(
     settings = run_settings(config, facts.family)
     thinks = config.thinking and facts.family != "none"
     judge = Judge(_asked(run, tasks), thinks, facts.end_token_id)
-    with _alone(root / f".{pool}.lock"), _progress() as show:
+    with _alone(root / f".{pool}.lock"), writing_progress("selfmade") as show:
         writer = Writer(
             connect=lambda: connect(server.up(), settings.thinking),
             pool=Pool(root / pool),
@@ -201,33 +197,3 @@ def connect(server: VllmServer, thinking: bool | None, model: str | None = None)
         overhead=len(prompt_ids(client, model, question, thinking)),
         context=served.get(model),
     )
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A progress bar on a terminal; elsewhere a line for each batch that takes long enough to be wondered about."""
-    if asked_for("quiet"):
-        yield lambda what, done, total: None
-        return
-    if not console.is_terminal:
-        said = time.monotonic()
-
-        def plain(what: str, done: int, total: int) -> None:
-            nonlocal said
-            if time.monotonic() - said >= _PLAIN_EVERY_S:
-                said = time.monotonic()
-                console.print(f"  writing {what}: {done}/{total}", style="dim")
-
-        yield plain
-        return
-    columns = (
-        TextColumn(translated("selfmade writing {task.description}", ours=True)),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Bar(*columns, console=console, transient=True) as bar:
-        row = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(
-            row, completed=done, total=total, description=translated(what, ours=True)
-        )

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from configs.console import OUTPUT
 from configs.handover import SelfMadeRow, read_rows
 from configs.load import load_config
 from configs.rundir import RunDir
-from scripts.run import selfmade
 from scripts.run.selfmade import make_selfmade
 from tests.eval.selfmade.test_make import END, Fake, obedient
 from tests.scripts.conftest import ROOT
@@ -157,12 +155,3 @@ def test_check_says_how_many_rows_from_what(tmp_path: Path, writers: list[Fake])
     assert "370 rows to train (0.5 for each of 740 conversations, 256 at least" in said
     assert "200 rows to measure on" in said
     assert "25% of them in other languages than yours (zh)" in said
-
-
-def test_quiet_shows_no_progress(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selfmade, "_PLAIN_EVERY_S", 0.0)
-    for asked, said in (("", "writing answers: 1/2"), ("quiet", "")):
-        monkeypatch.setenv(OUTPUT, asked)
-        with selfmade._progress() as show:
-            show("answers", 1, 2)
-        assert capsys.readouterr().out.strip() == said
