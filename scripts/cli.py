@@ -27,6 +27,7 @@ from scripts.verbs import (
     check,
     cluster,
     compare,
+    data,
     doctor,
     evaluate,
     init,
@@ -78,6 +79,7 @@ def options(
 
 
 app.command("init")(init.init)
+app.add_typer(data.app, name="data")
 app.command("check")(check.check)
 app.command("train")(train.train)
 app.command("merge")(merge.merge)

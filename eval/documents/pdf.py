@@ -1,0 +1,189 @@
+"""PDF as blocks, page by page, by pypdf: the text that its fonts declare, never a picture of it.
+
+A PDF knows lines, not paragraphs. Lines become one paragraph up to one that ends early and ends a sentence; what stands
+at the head or foot of most pages is left out; the file's own outline, and numbers such as `2.3`, tell headings.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from pypdf import PdfReader
+from pypdf.errors import PyPdfError
+
+from eval.documents.blocks import Block, Read
+
+MOST_PAGES = 3000
+_LEAST_LETTERS = 8
+"""A page with fewer has no text."""
+_SCANNED = 0.8
+_GARBLED = 0.1
+_REPEATED = 0.5
+_ENDS = re.compile(r"[。！？；：.!?:;]['\"”’）)]*$")
+_BEGINS = re.compile(r"(?:[-•·●○■□◆▪*]|[(（]?\d{1,3}[.)、）．]|[(（][一二三四五六七八九十]{1,3}[)）]|[①-⑳])\s*")
+_NUMBERED = re.compile(
+    r"(?:(?P<dots>\d{1,2}(?:\.\d{1,2}){1,4})\.?\s+\S"
+    r"|第[一二三四五六七八九十百零〇\d]{1,5}(?P<part>[章节篇部])\s*\S|(?:chapter|appendix) \w+\b)",
+    re.IGNORECASE,
+)
+_LONGEST_HEADING = 60
+_NO_SPACE = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]")
+_STRANGE = re.compile("[\ufffd\ue000-\uf8ff\x00-\x08\x0e-\x1f]")
+
+logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it mends without a loss is nobody's business
+
+
+class NoText(ValueError):
+    """A PDF without text that could be read: its pages are pictures, or it is locked."""
+
+    def __init__(self, message: str, next_step: str) -> None:
+        super().__init__(message)
+        self.next_step = next_step
+
+
+def read_pdf(data: bytes) -> Read:
+    """The blocks of a PDF, with the page of each.
+
+    Raises:
+        NoText: it is encrypted, scanned, or its fonts do not say which letters they draw.
+        PyPdfError: it is no PDF, or damaged beyond reading.
+    """
+    reader = PdfReader(io.BytesIO(data), strict=False)
+    if reader.is_encrypted and not reader.decrypt(""):
+        raise NoText("it is locked by a password", "save it without one: qpdf --password=... --decrypt IN.pdf OUT.pdf")
+    count = len(reader.pages)
+    if count > MOST_PAGES:
+        raise NoText(f"it has {count:,} pages, at most {MOST_PAGES:,} are read", "split it into chapters")
+    texts = [page.extract_text() for page in reader.pages]
+    _refuse_unreadable(texts)
+    pages = [[line.strip() for line in text.split("\n") if line.strip()] for text in texts]
+    repeated = _repeated_lines(pages)
+    outline = _outline(reader)
+    blocks = [
+        block
+        for number, lines in enumerate(pages, 1)
+        for block in _blocks([line for line in lines if _shape(line) not in repeated], number, outline)
+    ]
+    empty = [number for number, text in enumerate(texts, 1) if _letters(text) < _LEAST_LETTERS]
+    notes = [f"no text on {len(empty)} of {count} pages ({_some(empty)})"] if empty else []
+    return Read(_over_pages(blocks), notes)
+
+
+def _refuse_unreadable(texts: Sequence[str]) -> None:
+    empty = sum(_letters(text) < _LEAST_LETTERS for text in texts)
+    ocr = "have its text recognized first, such as by `ocrmypdf -l chi_sim+eng IN.pdf OUT.pdf`"
+    if not texts or empty == len(texts) or empty > _SCANNED * len(texts):
+        raise NoText(f"{empty} of its {len(texts)} pages have no text: they are scanned pictures", ocr)
+    whole = "".join(texts)
+    strange = len(_STRANGE.findall(whole))
+    if strange > _GARBLED * max(1, _letters(whole)):
+        raise NoText("its fonts do not say which letters they draw", ocr)
+
+
+def _letters(text: str) -> int:
+    return sum(char.isalnum() for char in text)
+
+
+def _some(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:6])) + (", …" if len(numbers) > 6 else "")
+
+
+def _shape(line: str) -> str:
+    """A line with its numbers taken for any number, so that page numbers look alike."""
+    return re.sub(r"\d+", "#", line)
+
+
+def _repeated_lines(pages: Sequence[Sequence[str]]) -> set[str]:
+    """Running heads and feet: shapes of the first or last two lines that most pages share."""
+    at_edges = Counter(shape for lines in pages for shape in {_shape(line) for line in (*lines[:2], *lines[-2:])})
+    return {shape for shape, times in at_edges.items() if times >= 3 and times > _REPEATED * len(pages)}
+
+
+def _outline(reader: PdfReader) -> Mapping[str, int]:
+    """Titles of the file's own table of contents with their levels; empty where it has none, or a broken one."""
+    found: dict[str, int] = {}
+
+    def walk(entries: Any, level: int) -> None:
+        for entry in entries:
+            if isinstance(entry, list):
+                walk(entry, level + 1)
+            elif isinstance(title := getattr(entry, "title", None), str) and title.strip():
+                found.setdefault(_key(title), min(level, 6))
+
+    try:
+        walk(reader.outline, 1)
+    except (PyPdfError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {}  # the text is there without it
+    return found
+
+
+def _key(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text).casefold()
+
+
+def _blocks(lines: Sequence[str], page: int, outline: Mapping[str, int]) -> Iterator[Block]:
+    usual = median(map(len, lines)) if lines else 0
+    paragraph: list[str] = []
+    for line in lines:
+        level = _heading_level(line, outline)
+        if level or _BEGINS.match(line):
+            yield from _paragraph(paragraph, page)
+            paragraph = []
+        if level:
+            yield Block("heading", line, level, page)
+            continue
+        paragraph.append(line)
+        if _ENDS.search(line) and len(line) < 0.75 * usual:
+            yield from _paragraph(paragraph, page)
+            paragraph = []
+    yield from _paragraph(paragraph, page)
+
+
+def _heading_level(line: str, outline: Mapping[str, int]) -> int:
+    if level := outline.get(_key(line)):
+        return level
+    if len(line) > _LONGEST_HEADING or _ENDS.search(line) or not (match := _NUMBERED.match(line)):
+        return 0
+    if dots := match["dots"]:
+        return 1 + dots.count(".")
+    return 2 if match["part"] == "节" else 1
+
+
+def _paragraph(lines: Sequence[str], page: int) -> Iterator[Block]:
+    text = ""
+    for line in lines:
+        text = _continued(text, line)
+    if text:
+        yield Block("text", text, page=page)
+
+
+def _continued(text: str, line: str) -> str:
+    """A text and its next line: no space inside Chinese, none where a word was parted by a hyphen."""
+    if not text:
+        return line
+    if text.endswith("-") and text[-2:-1].isalpha() and line[:1].islower():
+        return text[:-1] + line
+    if _NO_SPACE.match(text[-1]) or _NO_SPACE.match(line[0]):
+        return text + line
+    return f"{text} {line}"
+
+
+def _over_pages(blocks: Sequence[Block]) -> list[Block]:
+    """Joins a paragraph that goes on over the end of a page; it counts as the first page's."""
+    found: list[Block] = []
+    for block in blocks:
+        last = found[-1] if found else None
+        if (
+            last and last.kind == block.kind == "text" and last.page != block.page
+            and not _ENDS.search(last.text) and not _BEGINS.match(block.text)
+        ):  # fmt: skip
+            found[-1] = Block("text", _continued(last.text, block.text), page=last.page)
+        else:
+            found.append(block)
+    return found

@@ -1,0 +1,125 @@
+"""Text and Markdown files as blocks, whatever encoding they were saved in."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from markdown_it import MarkdownIt
+
+from eval.documents.blocks import Block
+from eval.documents.web import blocks_of_html
+
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?\n(?:---|\.\.\.)[ \t]*\n", re.DOTALL)
+_DECLARED = re.compile(rb"""<(?:meta|\?xml)[^>]{0,200}?(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
+_LEGACY = ("gb18030", "big5", "shift_jis", "euc_kr")
+_FREQUENT = {"gb18030": (b"\xb0", b"\xd7", "gb2312"), "big5": (b"\xa4", b"\xc6", "big5")}
+"""First bytes of the characters in use, and the encoding that sorts them so."""
+_WRITTEN = 0.9
+_LIKELY = 0.5
+_CHAPTER = re.compile(
+    r"第[一二三四五六七八九十百零〇\d]{1,5}[章节篇部条][ \u3000:：]?|chapter \d+\b|[一二三四五六七八九十]{1,3}、",
+    re.IGNORECASE,
+)
+_LONGEST_HEADING = 40
+
+
+class NotText(ValueError):
+    """The bytes of a file are no text that can be told."""
+
+
+def decoded(data: bytes, *, html: bool = False) -> tuple[str, str]:
+    """(text, encoding): UTF-8, UTF-16, what a page declares, or an older encoding of East Asia that fits.
+
+    Raises:
+        NotText: none of them fits.
+    """
+    for mark, encoding in (
+        (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+    ):  # fmt: skip
+        if data.startswith(mark):
+            return _lines(_strictly(data, encoding)), encoding.removesuffix("-sig")
+    if b"\0" in data[: 1 << 16]:
+        # Of two bytes of a Latin letter one is zero, as is one of a few Chinese characters; the wrong order shows.
+        for encoding in ("utf-16-le", "utf-16-be"):
+            if _fits(data, encoding) and any(_is_likely(data.decode(encoding), table) for table in _FREQUENT):
+                return _lines(data.decode(encoding)), encoding
+        raise NotText("it holds zero bytes")
+    if _fits(data, "utf-8"):
+        return _lines(data.decode()), "utf-8"
+    declared = _DECLARED.search(data[:4096]) if html else None
+    named = [declared[1].decode("ascii")] if declared else []
+    for encoding in (*named, *_LEGACY):
+        if _fits(data, encoding) and (encoding in named or _is_likely(data.decode(encoding), encoding)):
+            return _lines(data.decode(encoding)), encoding.lower()
+    raise NotText("its bytes are neither UTF-8, UTF-16 nor an encoding of Chinese, Japanese or Korean")
+
+
+def blocks_of_markdown(text: str) -> list[Block]:
+    """The blocks of a Markdown text: CommonMark with tables; front matter is left out."""
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    return blocks_of_html(parser.render(_FRONT_MATTER.sub("", text, count=1)))
+
+
+def blocks_of_text(text: str) -> list[Block]:
+    """Paragraphs of a plain text, parted by blank lines; where it has none, every line is one.
+
+    A short line that begins as chapters do is a heading.
+    """
+    parts = re.split(r"\n[ \t\u3000]*\n", text)
+    if len(parts) == 1:
+        parts = text.split("\n")
+    found = []
+    for part in parts:
+        first, _, rest = part.strip().partition("\n")
+        first = first.strip()
+        if len(first) <= _LONGEST_HEADING and _CHAPTER.match(first):
+            found.append(Block("heading", first, 1 if first.startswith("第") or first[:1].isalpha() else 2))
+            part = rest
+        if part.strip():
+            found.append(Block("text", "\n".join(line.rstrip() for line in part.strip("\n").split("\n"))))
+    return found
+
+
+def _strictly(data: bytes, encoding: str) -> str:
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise NotText(f"it begins as {encoding.removesuffix('-sig')} and is not, from byte {error.start} on") from error
+
+
+def _fits(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except (UnicodeDecodeError, LookupError):
+        return False
+    return True
+
+
+def _is_written(text: str) -> bool:
+    """Whether a text is made of what is written in East Asia: ASCII, Chinese characters, kana, Hangul, their marks."""
+    usual = sum(
+        " " <= c <= "~" or c in "\t\r\n\f“”‘’…—·×°" or "\u3000" <= c <= "\u30ff" or "\u4e00" <= c <= "\u9fff"
+        or "\uac00" <= c <= "\ud7a3" or "\uff00" <= c <= "\uff60"
+        for c in text
+    )  # fmt: skip
+    return usual >= _WRITTEN * len(text)
+
+
+def _is_likely(text: str, encoding: str) -> bool:
+    """Whether a text that can be read in an encoding was written in it, and not bytes of Western letters in pairs.
+
+    Both Chinese encodings put the characters in use before the rare ones; Japanese has kana, Korean Hangul.
+    """
+    beyond = [char for char in text if char > "\x7f"]
+    han = [char for char in beyond if "\u4e00" <= char <= "\u9fff"]
+    if encoding in _FREQUENT:
+        first, last, table = _FREQUENT[encoding]
+        frequent = sum(first <= char.encode(table, "ignore")[:1] <= last for char in han)
+        return _is_written(text) and frequent >= _LIKELY * max(1, len(han))
+    low, high = ("\u3041", "\u30fe") if encoding == "shift_jis" else ("\uac00", "\ud7a3")
+    return sum(low <= char <= high for char in beyond) >= (1 - _LIKELY) * _WRITTEN * len(beyond) / 2
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,0 +1,166 @@
+"""The documents of a folder: which files are read, and why the others are not.
+
+Each file is read within bounds of size, processor time and memory, whatever it holds: a broken or hostile one is named
+and left out, and the others go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from configs.errors import DataError, first_line
+from configs.limits import OutOfTime, limits
+from eval.documents.blocks import Document, Read, placed
+
+LARGEST_BYTES = 64 << 20
+LARGEST_TEXT = 20_000_000
+"""Characters of one document."""
+SECONDS = 120
+MEMORY = 2 << 30
+MOST_FILES = 100_000
+_MARKDOWN = (".md", ".markdown", ".mdown", ".mkd")
+_HTML = (".html", ".htm", ".xhtml")
+READ = (*_MARKDOWN, ".txt", ".text", *_HTML, ".docx", ".pdf")
+"""Suffixes that are read."""
+_OTHERS = {
+    ".doc": "an old Word file; save it as DOCX",
+    ".wps": "a WPS file; save it as DOCX",
+    ".rtf": "rich text; save it as DOCX",
+    ".odt": "an OpenDocument text; save it as DOCX",
+    ".epub": "an e-book; convert it to HTML",
+    ".mhtml": "a web archive; save the page as HTML",
+    ".mht": "a web archive; save the page as HTML",
+}
+NOT_READ = f"not a kind that is read ({', '.join(READ)})"
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file that was not read."""
+
+    name: str
+    """Path below the folder."""
+    why: str
+    """What is wrong with it, and what helps."""
+
+
+@dataclass
+class Folder:
+    """What a folder holds."""
+
+    documents: list[Document] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of each document's text, by its name."""
+
+
+def read_folder(place: Path, on_progress: Callable[[str], None] = lambda name: None) -> Folder:
+    """The documents of a folder and everything below it, sorted by path; or one document.
+
+    Hidden files and folders are passed by. Links are followed to files inside the folder only.
+
+    Args:
+        on_progress: called with the name of each file before it is read.
+
+    Raises:
+        DataError: there is nothing there that can be read; every file is named with its reason.
+    """
+    if not place.exists():
+        raise DataError(f"{place}: no such file or folder", "name a folder with documents")
+    found = Folder()
+    for file, name in _files(place, found.unread):
+        on_progress(name)
+        document = _document(file, name)
+        if isinstance(document, Unread):
+            found.unread.append(document)
+        else:
+            found.documents.append(document)
+            found.digests[name] = hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).hexdigest()
+    if not found.documents:
+        listed = "; ".join(f"{one.name}: {one.why}" for one in found.unread[:6])
+        more = f"; and {len(found.unread) - 6} more" if len(found.unread) > 6 else ""
+        raise DataError(f"{place}: no document that can be read{': ' if listed else ''}{listed}{more}",
+                        f"put {', '.join(READ)} files into it")  # fmt: skip
+    return found
+
+
+def _files(place: Path, unread: list[Unread]) -> Iterator[tuple[Path, str]]:
+    """(file, name) in the order of the names; what is no candidate goes into `unread`."""
+    if place.is_file():
+        yield place, place.name
+        return
+    root = place.resolve()
+    listed: list[tuple[tuple[str, ...], Path]] = []
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in list(folders):
+            if (Path(folder) / name).is_symlink():
+                unread.append(Unread((Path(folder) / name).relative_to(root).as_posix(), "a link to a folder"))
+                folders.remove(name)
+        listed += [((Path(folder) / f).relative_to(root).parts, Path(folder) / f) for f in files if f[:1] not in ".~"]
+        if len(listed) > MOST_FILES:
+            raise DataError(f"{place}: more than {MOST_FILES:,} files in it", "name the folder of the documents alone")
+    for parts, file in sorted(listed):
+        name = "/".join(parts)
+        if file.is_symlink() and not file.resolve().is_relative_to(root):
+            unread.append(Unread(name, "a link that leads out of the folder"))
+        elif not file.is_file():
+            unread.append(Unread(name, "no regular file"))
+        else:
+            yield file, name
+
+
+def _document(file: Path, name: str) -> Document | Unread:
+    suffix = file.suffix.lower()
+    if suffix not in READ:
+        return Unread(name, _OTHERS.get(suffix, NOT_READ))
+    try:
+        size = file.stat().st_size
+        if size > LARGEST_BYTES:
+            return Unread(name, f"{size / 1e6:,.0f} MB, at most {LARGEST_BYTES / 1e6:.0f} MB are read; split it")
+        data = file.read_bytes()
+        if not data.strip():
+            return Unread(name, "it is empty")
+        read = limits.run(lambda: _read(data, suffix), SECONDS, MEMORY)
+    except OutOfTime:
+        return Unread(name, f"reading it took longer than {SECONDS} s; split it, or save it anew")
+    except MemoryError:
+        return Unread(name, f"reading it took more than {MEMORY >> 30} GiB of memory; split it, or save it anew")
+    except RecursionError:
+        return Unread(name, "it is nested too deeply; save it anew")
+    except zipfile.BadZipFile:
+        return Unread(name, "damaged, or no DOCX: it is no zip file; save it as DOCX again")
+    except Exception as error:  # noqa: BLE001 - readers of foreign formats raise anything; the file is named, the rest goes on
+        step = getattr(error, "next_step", "")
+        return Unread(name, f"{first_line(error)}{f'; {step}' if step else ''}")
+    text, blocks = placed(read.blocks)
+    if len(text) > LARGEST_TEXT:
+        return Unread(name, f"{len(text):,} characters, at most {LARGEST_TEXT:,} are read; split it")
+    if not any(placed.block.kind != "heading" for placed in blocks):
+        return Unread(name, "no text in it")
+    return Document(name, suffix.removeprefix("."), text, blocks, tuple(read.notes))
+
+
+def _read(data: bytes, suffix: str) -> Read:
+    """The blocks of a file; libraries are imported for the formats that come."""
+    if suffix == ".pdf":
+        from eval.documents.pdf import read_pdf
+
+        return read_pdf(data)
+    if suffix == ".docx":
+        from eval.documents.word import blocks_of_docx
+
+        return Read(blocks_of_docx(data))
+    from eval.documents.plain import blocks_of_markdown, blocks_of_text, decoded
+    from eval.documents.web import blocks_of_html
+
+    text, encoding = decoded(data, html=suffix in _HTML)
+    notes = [] if encoding in ("utf-8", "utf-16") else [f"read as {encoding}"]
+    if suffix in _HTML:
+        return Read(blocks_of_html(text), notes)
+    return Read(blocks_of_markdown(text) if suffix in _MARKDOWN else blocks_of_text(text), notes)

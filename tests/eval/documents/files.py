@@ -1,0 +1,69 @@
+"""Real documents, written by other libraries than those that read them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import docx
+import fpdf
+import pytest
+
+FONT = Path("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc")
+"""A font with Chinese characters, where there is one."""
+
+
+def word(file: Path) -> None:
+    """A manual with a title, headings, a list, a table and a picture's caption."""
+    document = docx.Document()
+    document.add_heading("Lumos 台灯手册", 0)
+    document.add_heading("充电", 1)
+    document.add_paragraph("充电请使用 65W 的充电器，充满约需 1.5 小时。")
+    document.add_heading("步骤", 2)
+    document.add_paragraph("插上电缆。", style="List Bullet")
+    document.add_paragraph("等待指示灯变绿。", style="List Bullet")
+    document.add_heading("规格", 1)
+    table = document.add_table(rows=2, cols=3)
+    for row, cells in zip(table.rows, (("型号", "功率", "质保"), ("L1", "12 W", "两年")), strict=True):
+        for cell, text in zip(row.cells, cells, strict=True):
+            cell.text = text
+    document.save(str(file))
+
+
+def pdf(file: Path, pages: list[list[str]], *, chinese: bool = False, outline: bool = True) -> None:
+    """Pages of lines, with a running head and page numbers; the first line of a page is a heading of the outline."""
+    if chinese and not FONT.is_file():
+        pytest.skip("no font with Chinese characters is installed")
+
+    class Manual(fpdf.FPDF):
+        def header(self) -> None:
+            self.cell(0, 8, "Lumos manual", new_x="LMARGIN", new_y="NEXT")
+
+        def footer(self) -> None:
+            self.set_y(-15)
+            self.cell(0, 8, f"page {self.page_no()}")
+
+    made = Manual()
+    if chinese:
+        made.add_font("wqy", fname=str(FONT))
+    made.set_font("wqy" if chinese else "helvetica", size=12)
+    for lines in pages:
+        made.add_page()
+        if outline:
+            made.start_section(lines[0])
+        for line in lines:
+            made.cell(0, 8, line, new_x="LMARGIN", new_y="NEXT")
+    made.output(str(file))
+
+
+def scanned(file: Path, pages: int = 2) -> None:
+    """A PDF whose pages are pictures."""
+    from PIL import Image
+
+    picture = io.BytesIO()
+    Image.new("RGB", (60, 80), "white").save(picture, "PNG")
+    made = fpdf.FPDF()
+    for _ in range(pages):
+        made.add_page()
+        made.image(picture, x=0, y=0, w=100)
+    made.output(str(file))
