@@ -40,6 +40,9 @@ NO_MESSAGES = {
     "eval/suite/": "questions that models are asked",
     "eval/metrics/": "definitions of scores",
     "eval/selfmade/steering.py": "what the base is told to write",
+    "eval/documents/prompts.py": "what a model is told to write",
+    "eval/documents/recipe.py": "a recipe that is written",
+    "eval/documents/standing.py": "words that every text has",
 }
 """Modules that say nothing on the terminal, with the reason."""
 
@@ -51,6 +54,7 @@ NOT_SHOWN: dict[str, str] = {
     r"\{message\}\n  next: \{next_step\}": "an error as one text, for logs",
     r"not installed: .*all three": "said by `python -m configs.libraries --write`",
     r"# .*": "a comment in a file that is written",
+    r"p\[style-name=.*": "a rule by which mammoth takes styles",
     r"\{run\} [\w.{}]+=.*|\{run\} votes.*|sbatch --test-only|Value error, |torchrun --.*": "a piece of a command",
 }
 """Patterns of strings that look like messages and are none, with the reason."""

@@ -183,7 +183,7 @@ class _State:
             ConfigError: the replies that are there were asked for with other settings, or rows were changed since.
         """
         old, out = self.before.get("asked", {}), self.file.parent.parent
-        differing = [f"{k} {old.get(k)!r}, now {value!r}" for k, value in self.asked.items() if old.get(k) != value]
+        differing = [f"{k} was {old.get(k)!r}, now {value!r}" for k, value in self.asked.items() if old.get(k) != value]
         if differing:
             raise ConfigError(
                 f"{out} was made with other settings: {'; '.join(differing)}", "give the same ones, or another --out"
@@ -229,7 +229,7 @@ def _say_plan(folder: Folder, planned: Plan, missing: int) -> None:
     for group in planned.split.copies:
         note(f"nearly the same, and kept on one side: {', '.join(group)}")
     for reason, count in planned.not_asked.items():
-        note(f"{count} passages are not asked about: {Words().say(f'documents.not_asked.{reason}')}")
+        note(f"{count} passages are not asked about: {Words.chosen().say(f'documents.not_asked.{reason}')}")
     if planned.split.by == "section":
         note("one document only, or copies of one: its sections are held out, not whole documents")
     done = len(planned.passages) - missing
@@ -320,7 +320,7 @@ def _write(
 
 
 def _no_row(made: Made, out: Path) -> DataError:
-    report, say = made.report, Words().say
+    report, say = made.report, Words.chosen().say
     why = [
         *(f"{count} {say(f'documents.reply.{name}')}" for name, count in report.replies.items()),
         *(f"{count} {say(f'documents.fault.{name}')}" for name, count in report.rejected.items()),

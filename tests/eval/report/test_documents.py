@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from configs.handover import Spread
-from configs.words import LANGUAGES, Language
+from configs.language import LANGUAGES, Language
 from eval.documents.judging import PAIR_FAULTS, REPLY_FAULTS
 from eval.documents.report import DocumentCounts, DocumentsReport, SampleRow, UnreadFile
 from eval.report.documents import print_documents, render_documents
@@ -32,7 +32,8 @@ def report(documents: int = 4, *, rows: bool = True) -> DocumentsReport:
         documents=[
             DocumentCounts(
                 name=f"zh/产品手册 {number} with a long name.pdf", kind="pdf", characters=9000,
-                passages=12, answered=11, pairs=33, train=20 if number and rows else 0, held_out=0 if number or not rows else 21,
+                passages=12, answered=11, pairs=33, train=20 if number and rows else 0,
+                held_out=0 if number or not rows else 21,
                 use="train" if number and rows else "held_out" if rows else "none", notes=["no text on 2 of 9 pages"],
                 samples=[sample] * 3 if rows else [],
             )

@@ -111,7 +111,7 @@ def test_rows_of_every_kind_of_document_with_a_report_and_a_recipe(
 ) -> None:
     out = tmp_path / "rows"
     given = ("--endpoint", endpoint, "--model", "scribe", "--held-out", "0.25")
-    said = from_docs(manuals, out, *given, "--lang", "zh")
+    said = from_docs(manuals, out, *given)
     assert "warning: not read: old.doc: an old Word file; save it as DOCX" in said
     assert "zh/质保.txt: read as gb18030" in said
     train, held_out = rows(out / "train.jsonl"), rows(out / "held_out.jsonl")
@@ -122,11 +122,11 @@ def test_rows_of_every_kind_of_document_with_a_report_and_a_recipe(
     page = next(row for row in (*train, *held_out) if row["metadata"]["document"] == "guide.pdf")
     assert (page["metadata"]["page"], page["metadata"]["heading"]) == (1, "Bulbs")
     assert (out / "texts" / "zh" / "质保.txt.txt").read_text(encoding="utf-8").startswith("台灯的电池质保一年")
-    assert "由文档生成的样本" in (out / "report.html").read_text(encoding="utf-8")
+    assert "Rows from documents" in (out / "report.html").read_text(encoding="utf-8")
     # Nothing is asked twice, and nothing changes where nothing changed.
     before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
     already = len(asked(endpoint))
-    assert "0 passages to ask about" in from_docs(manuals, out, *given, "--lang", "zh")
+    assert "0 passages to ask about" in from_docs(manuals, out, *given)
     assert len(asked(endpoint)) == already
     assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
     # A document that changed is asked about anew, the others are not; one that is gone takes its rows along.
@@ -171,7 +171,7 @@ def test_what_is_not_ours_is_never_written_over(endpoint: str, manuals: Path, tm
     assert "limit was 4, now None" in said
     assert "recipe.yaml was changed by you, and stays as it is" in said
     assert "seed: 7" in (out / "recipe.yaml").read_text(encoding="utf-8")
-    assert "per_passage 3, now 2" in from_docs(manuals, out, *given, "--per-passage", "2", code=2)
+    assert "per_passage was 3, now 2" in from_docs(manuals, out, *given, "--per-passage", "2", code=2)
     (out / "train.jsonl").write_text((out / "train.jsonl").read_text(encoding="utf-8") + "\n", encoding="utf-8")
     assert "train.jsonl was changed since it was written" in from_docs(manuals, out, *given, code=2)
 
