@@ -54,7 +54,8 @@ def judge_recipe(
         "model": base,
         "foreign": foreign,
         "data": {"sources": list(data), **({"heldout": heldout} if heldout else {})},
-        "eval": {"tasks": [{"name": "builtin", "type": "builtin"}], "heldout": bool(data)},
+        # Beside rows the suite is asked as in a run: where the base is large enough to answer it.
+        "eval": {"tasks": [] if data else [{"name": "builtin", "type": "builtin"}], "heldout": bool(data)},
     }
     lines: dict[KeyPath, int | str] = {}
     for override in overrides:

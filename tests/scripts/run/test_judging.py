@@ -21,6 +21,7 @@ def test_the_recipe_names_the_rows_and_what_is_judged(tmp_path: Path) -> None:
     assert config.foreign is not None
     assert config.foreign.rows_known
     assert config.eval.heldout
+    assert config.eval.tasks == []
     assert config.eval.gate.margin_points == 3
     assert [source.path for source in config.data.sources] == [str(rows)]
 
@@ -30,6 +31,7 @@ def test_without_rows_questions_of_the_suite_stand_in_their_place(tmp_path: Path
     assert config.foreign is not None
     assert not config.foreign.rows_known
     assert not config.eval.heldout
+    assert [task.type for task in config.eval.tasks] == ["builtin"]
     assert config.data.sources[0].path == str(tmp_path / "mine" / GENERAL)
     assert all(row["messages"][-1]["content"] for row in general_rows())
     assert len(general_rows()) > 300
@@ -46,7 +48,7 @@ def test_a_run_that_trained_its_model_is_compared_and_not_judged(tmp_path: Path)
 def test_a_drifted_template_is_caught_from_adapter_to_exit_code(tmp_path: Path) -> None:
     rows = write_facts(tmp_path)
     train_adapter(rows, "alpaca", tmp_path / "lora")
-    settings = ["eval.tasks=[]", "eval.drift=false", "eval.max_tokens=16", "data.eval_split=0.2", "proof.parity_rows=8"]
+    settings = ["eval.drift=false", "eval.max_tokens=16", "data.eval_split=0.2", "proof.parity_rows=8"]
     command = [*CLI, "judge", str(tmp_path / "lora"), "--base", str(DEMO_MODEL), "--data", str(rows), "--name", "it"]
     done = subprocess.run(
         [*command, *settings, f"output_dir={tmp_path / 'runs'}"],
