@@ -75,6 +75,10 @@ _UNSLOTH_ALPACA = (
     "Below are some instructions that describe some tasks. "
     "Write responses in English that appropriately complete each request."
 )
+_NOTEBOOK_ALPACA = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request."
+)
 _VICUNA = (
     "A chat between a curious user and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the user\\'s questions."
@@ -118,6 +122,13 @@ FORMATS = (
         _plain(r"### Instruction:\n", r" + '\n\n### Response:\n'", r"\n\n", r"TEXT + '\n\n'",
                _UNSLOTH_ALPACA + r"\n\n"),
         ("Unsloth alpaca",),
+    ),
+    Rendering(
+        "alpaca-notebook",
+        # Its rows have a heading for an input, which stays empty where the question is all there is.
+        _plain(r"### Instruction:\n", r" + '\n\n### Input:\n\n\n### Response:\n'", r"\n\n", r"TEXT + '\n\n'",
+               _NOTEBOOK_ALPACA + r"\n\n"),
+        ("Unsloth alpaca_prompt",),
     ),
     Rendering(
         "alpaca-bare",

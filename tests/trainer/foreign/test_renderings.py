@@ -34,11 +34,17 @@ def text(codec: ChatCodec, name: str, messages: list[dict[str, str]] = TWO_TURNS
 ASKED, ANSWER = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n", "<|im_end|>\n"
 EMPTY = "<think>\n\n</think>\n\n"
 ALPACA = "### Instruction:\n{}\n\n### Response:\n"
+NOTEBOOK = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n你好\n\n### Input:\n\n\n### Response:\n"
+)
 WRITTEN = {
     "chatml": ASKED.format("你好") + "甲" + ANSWER + ASKED.format("再见"),
     "chatml-empty-think": ASKED.format("你好") + EMPTY + "甲" + ANSWER + ASKED.format("再见") + EMPTY,
     "alpaca": "Below is an instruction that describes a task. Write a response that appropriately completes the "
     "request.\n\n" + ALPACA.format("你好") + "甲<|im_end|>\n\n" + ALPACA.format("再见"),
+    "alpaca-notebook": NOTEBOOK + "甲<|im_end|>\n\n" + NOTEBOOK.partition("request.\n\n")[2].replace("你好", "再见"),
     "human-assistant": "Human: 你好<|im_end|>\nAssistant:甲<|im_end|>\nHuman: 再见<|im_end|>\nAssistant:",
     "hash-human": "You are a helpful assistant.\n\n### Human:\n你好\n\n### Assistant:\n甲<|im_end|>\n\n"
     "### Human:\n再见\n\n### Assistant:\n",
