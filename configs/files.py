@@ -37,6 +37,18 @@ def write_atomically(file: Path, text: str, mode: int = 0o666) -> None:
         raise
 
 
+def parse_json(text: str | bytes) -> Any:
+    """What somebody else's JSON says.
+
+    Raises:
+        ValueError: it is none: not UTF-8, numbers of thousands of digits and lists in lists without end among it.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def json_line(row: Mapping[str, Any]) -> str:
     """A row as one line of JSONL, its "\\n" included; half a surrogate pair, which UTF-8 cannot hold, is escaped."""
     line = json.dumps(row, ensure_ascii=False) + "\n"
@@ -66,7 +78,7 @@ def read_jsonl(file: Path, *, torn: bool = False) -> Iterator[tuple[int, dict[st
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError as error:
             raise DataError(
                 f"{file}, line {number}: not JSON ({error})", "mend the line, or have it made again"

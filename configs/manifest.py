@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from configs.errors import TuneserveError
+from configs.files import parse_json
 from configs.handover import Facts, ScaleFacts, ServedFigures, TrainFigures, what_is_wrong
 from configs.schema import RunConfig
 
@@ -104,7 +104,7 @@ def read_manifest(file: Path) -> Manifest:
     """
     aside = "move it away and run the recipe again: the stages are then done anew"
     try:
-        raw = json.loads(file.read_bytes())
+        raw = parse_json(file.read_bytes())
     except ValueError as error:
         raise Damaged(f"{file}: damaged: not JSON ({error})", aside) from error
     if not isinstance(raw, dict):

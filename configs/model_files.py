@@ -6,7 +6,6 @@ and what a key holds is checked here once, so that no later reader meets a list 
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import stat
@@ -19,6 +18,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from configs.errors import ConfigError
+from configs.files import parse_json
 
 INDEX = "model.safetensors.index.json"
 WEIGHTS = ("*.safetensors", "*.bin")
@@ -370,10 +370,9 @@ def _text_bytes(file: Path) -> bytes:
 
 def _parsed(file: Path, content: bytes) -> Any:
     try:
-        return json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:  # also bytes that are no text, numbers without end, lists in lists
-        why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ConfigError(f"{file}: not readable as JSON: {why}", f"mend it, or {_AGAIN}") from error
+        return parse_json(content.decode("utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{file}: not readable as JSON: {error}", f"mend it, or {_AGAIN}") from error
 
 
 def _short(value: Any) -> str:

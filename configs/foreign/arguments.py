@@ -7,7 +7,6 @@ kept as its source text, so that it can be named.
 from __future__ import annotations
 
 import ast
-import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from configs.errors import ConfigError
+from configs.files import parse_json
 from configs.yaml_text import parse_yaml, read_text, read_yaml
 
 Tool = Literal["LLaMA-Factory", "ms-swift", "Axolotl", "Unsloth"]
@@ -116,7 +116,7 @@ def _value(text: str) -> Any:
 def _cells(file: Path) -> str:
     """The code of a notebook, without its shell commands."""
     try:
-        notebook = json.loads(read_text(file))
+        notebook = parse_json(read_text(file))
         cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell.get("cell_type") == "code"]
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{file}: not a notebook: {error}", "save it again, or give a .py script") from error
@@ -132,6 +132,9 @@ def _calls(file: Path, code: str) -> dict[str, Any]:
         raise ConfigError(
             f"{file}: not Python that can be read: line {error.lineno}: {error.msg}", "mend it"
         ) from error
+    except (ValueError, RecursionError, MemoryError) as error:  # no text, or expressions in expressions without end
+        why = str(error) or "nested too deeply"
+        raise ConfigError(f"{file}: not Python that can be read: {why}", "give the script that trains") from error
     constants: dict[str, Any] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
@@ -166,5 +169,5 @@ def _literal(node: ast.expr, constants: Mapping[str, Any]) -> Any:
         return constants.get(node.id, node.id)
     try:
         return ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, RecursionError):
         return ast.unparse(node)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-import json
 from typing import Any
+
+from configs.files import parse_json
 
 _MISSING = {"nan", "none", "null", "<noinput>", "noinput", "<na>", "n/a"}
 
@@ -19,8 +20,8 @@ def unpacked(value: Any) -> Any:
     if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return parse_json(value)
+    except ValueError:
         pass
     try:
         read = ast.literal_eval(value.strip())

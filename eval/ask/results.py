@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from configs.errors import DataError
+from configs.files import parse_json
 
 Status = Literal["ok", "error"]
 
@@ -170,7 +171,7 @@ def read_samples(path: Path) -> dict[str, Sample]:
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            sample = sample_from_row(json.loads(line))
+            sample = sample_from_row(parse_json(line))
         except (ValueError, TypeError, KeyError) as error:
             raise DataError(
                 f"{path}, line {number}: not a sample of this evaluation ({type(error).__name__}: {error})",
@@ -190,8 +191,8 @@ def write_meta(meta: TaskMeta, path: Path) -> None:
 def read_meta(path: Path) -> TaskMeta:
     """A task's meta file; raises `DataError` when it has another layout, or is that of another task."""
     try:
-        meta = TaskMeta(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, RecursionError) as error:
+        meta = TaskMeta(**parse_json(path.read_bytes()))
+    except (ValueError, TypeError) as error:
         raise DataError(f"{path}: not a meta file of this version ({error})", "evaluate the endpoint again") from error
     if f"{meta.task}.meta.json" != path.name:
         # The task names the file of the answers, which must lie beside this one.

@@ -50,6 +50,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from configs.errors import DataError
+from configs.files import parse_json
 from eval.metrics.text import han_count, is_han, is_punctuation, latin_words, traditional_share
 
 Constraint = Mapping[str, Any]
@@ -133,8 +134,8 @@ def _exact_parts(text: str, constraint: Constraint) -> bool:
 
 def _json(text: str, constraint: Constraint) -> bool:
     try:
-        value = json.loads(text.strip())
-    except (ValueError, RecursionError):  # brackets in brackets without end
+        value = parse_json(text.strip())
+    except ValueError:
         return False
     kind = constraint.get("kind", "any")
     if kind not in {"any", "object", "array"}:

@@ -9,19 +9,20 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from configs.errors import ConfigError, DataError
-from configs.files import json_line, write_atomically
+from configs.files import json_line, parse_json, write_atomically
 from configs.rundir import RunDir
 from eval.ask.results import TaskResult, read_results
 from eval.compare.judge import can_be_judged
 from eval.compare.votes import Vote, Winner, read_votes
 
+Made = TypeVar("Made")
 Slot = Literal["x", "y"]
 Choice = Literal["x", "y", "tie", "neither"]
 CHOICES: tuple[Choice, ...] = ("x", "y", "tie", "neither")
@@ -142,8 +143,7 @@ def find_ballot(runs: Iterable[RunDir], number: str) -> tuple[RunDir, Ballot]:
         for run in runs:
             file = run.votes / f"{number}.json"
             if file.is_file():
-                raw = json.loads(file.read_text(encoding="utf-8"))
-                return run, Ballot(raw["id"], [Item(**item) for item in raw["items"]])
+                return run, _read(file, lambda raw: Ballot(raw["id"], [Item(**item) for item in raw["items"]]))
     raise DataError(f"no ballot {number!r} in these runs", "open the run's page and start a vote")
 
 
@@ -162,7 +162,7 @@ def count_votes(run: RunDir, ballot: Ballot, voter: str, marks: Sequence[Marked]
     voter = _named(voter)
     if not voter:
         raise DataError("a vote needs a name, so that one person counts once", "write any name")
-    key = json.loads((run.votes / f"{ballot.id}.key.json").read_text(encoding="utf-8"))["key"]
+    key = _read(run.votes / f"{ballot.id}.key.json", lambda raw: dict(raw["key"]))
     votes, now = [], datetime.now(UTC).isoformat(timespec="seconds")
     for mark in marks:
         if mark.item not in key:
@@ -194,6 +194,13 @@ def _named(voter: str) -> str:
 
 def _other(slot: Slot) -> Slot:
     return "y" if slot == "x" else "x"
+
+
+def _read(file: Path, made: Callable[[Any], Made]) -> Made:
+    try:
+        return made(parse_json(file.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file}: damaged: {error}", "its votes cannot be counted; start another vote") from error
 
 
 def _write(file: Path, value: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from configs.errors import ConfigError, TuneserveError
+from configs.files import parse_json
 from configs.manifest import Manifest
 from configs.rundir import RunDir
 from serve.state.adapters import changes
@@ -189,7 +189,7 @@ def _where(manifest: Manifest, working: bool) -> tuple[State, str, str]:
 def _scores(run: RunDir) -> tuple[str, int, float | None, float | None]:
     """(verdict, reservations, mean gain on targets, share kept) of the run's report."""
     try:
-        report = json.loads((run.report / "report.json").read_text(encoding="utf-8"))
+        report = parse_json((run.report / "report.json").read_bytes())
         gains = [task["delta_points"] for task in report["tasks"] if task["role"] == "target"]
         kept = (report.get("forgetting") or {}).get("retention_percent")
         gate = report["gate"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from configs.console import console, shell
 from configs.errors import ConfigError
+from configs.files import parse_json
 from configs.language import language
 from configs.rundir import RunDir
 from scripts.group import group
@@ -89,8 +89,10 @@ def count(
 
     where = RunDir.open(run)
     for file in files:
+        if not file.is_file():
+            raise ConfigError(f"{file}: no such file", "name the files that voters sent back")
         try:
-            said = json.loads(file.read_text(encoding="utf-8-sig"))
+            said = parse_json(file.read_bytes())
         except (OSError, ValueError) as error:
             raise ConfigError(f"{file}: not a file of votes: {error}", "take the file that the page saved") from error
         console.print(f"{file}: {read_back(said, [where])} votes")

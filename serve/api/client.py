@@ -12,6 +12,7 @@ from http.client import HTTPException
 from typing import Any, TypeVar
 
 from configs.errors import TuneserveError, first_line
+from configs.files import parse_json
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -88,8 +89,8 @@ class ServerClient:
         try:
             text = data.decode()
             # Some routes, such as the one that loads an adapter, answer with a sentence.
-            return json.loads(text) if kind == "application/json" and text else text or None
-        except (ValueError, RecursionError) as error:
+            return parse_json(text) if kind == "application/json" and text else text or None
+        except ValueError as error:
             raise Refused(f"{where} answered with something that is no JSON: {first_line(error)}") from error
 
 
@@ -101,8 +102,8 @@ def in_parallel(ask: Callable[[Item], Answer], items: Iterable[Item]) -> list[An
 
 def _error_text(body: str) -> str:
     try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
+        parsed = parse_json(body)
+    except ValueError:
         return body
     error = parsed.get("error", parsed) if isinstance(parsed, dict) else parsed
     return str(error.get("message", body)) if isinstance(error, dict) else str(error)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import DataError
-from configs.files import read_jsonl, write_atomically, write_jsonl
+from configs.files import parse_json, read_jsonl, write_atomically, write_jsonl
 
 
 def test_jsonl_splits_at_line_feeds_only(tmp_path: Path) -> None:
@@ -36,3 +36,13 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: 
         write_atomically(file, "\ud800")
     assert file.read_text(encoding="utf-8") == "old"
     assert [f.name for f in tmp_path.iterdir()] == ["f.json"]
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 100_000, "9" * 5000, b"\xff\x00", "", "\x00"])
+def test_json_of_anybody_is_read_or_refused_in_one_way(text: str | bytes, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"nested too deeply|Expecting|Exceeds|decode"):
+        parse_json(text)
+    file = tmp_path / "a.jsonl"
+    file.write_bytes((text if isinstance(text, bytes) else text.encode()) + b"!\n")
+    with pytest.raises(DataError, match=r"a\.jsonl, line 1: not JSON"):
+        list(read_jsonl(file))

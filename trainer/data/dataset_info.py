@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import DataError
+from configs.files import parse_json
 from configs.schema import SourceConfig
 from configs.tables.file_bytes import whole_text
 
@@ -90,9 +91,11 @@ def _info(folder: Path) -> dict[str, dict[str, Any]]:
     if not file.is_file():
         return {}
     try:
-        value = json.loads(whole_text(file))
+        value = parse_json(whole_text(file))
     except json.JSONDecodeError as error:
         raise DataError(f"{file}:{error.lineno}: not valid JSON: {error.msg}", "mend that line") from error
+    except ValueError as error:
+        raise DataError(f"{file}: not valid JSON: {error}", "write it again") from error
     # `datasets` leaves a file of this name with other contents.
     entries = value if isinstance(value, dict) else {}
     return {name: entry for name, entry in entries.items() if isinstance(entry, dict) and _SOURCES & entry.keys()}

@@ -229,6 +229,10 @@ def test_nothing_of_a_script_is_run(tmp_path: Path) -> None:
         ("broken.py", "def f(:\n", "not Python"),
         ("broken.ipynb", "{", "not a notebook"),
         ("list.yaml", "- a\n", "a recipe is a mapping"),
+        ("nul.py", "a\0b", "not Python"),
+        ("deep.py", f"x = {'-' * 100_000}1", "not Python"),
+        ("sums.py", f"x = {'1 + ' * 100_000}1", "not Python"),
+        ("deep.ipynb", '{"cells":' + "[" * 100_000, "not a notebook"),
     ],
 )
 def test_what_is_no_recipe_is_refused(name: str, text: str, said: str, tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from configs.errors import ConfigError, DataError
 from eval.compare.votes import read_votes
+from scripts.board.app import read_back
 from scripts.board.ballots import Marked, answered_pairs, count_votes, find_ballot, make_ballot, voted_on
+from scripts.cli import main
 from tests.scripts.board.conftest import QUESTIONS, make_run
 
 
@@ -72,3 +74,44 @@ def test_a_run_without_answers_says_what_to_do(tmp_path: Path) -> None:
         )
     with pytest.raises(ConfigError, match="answers are texts and differ"):
         answered_pairs(run)
+
+
+@pytest.mark.parametrize(
+    "votes",
+    [
+        "[" * 200_000,
+        "[]",
+        "",
+        '{"ballot": {}, "votes": []}',
+        '{"ballot": "../../x", "votes": []}',
+        '{"ballot": "BALLOT", "voter": "v", "votes": [1e999]}',
+        '{"ballot": "BALLOT", "voter": "v", "votes": [{"item": [1], "choice": ["x"], "left": {}}]}',
+        '{"ballot": "BALLOT", "voter": "v", "votes": [{"item": {}, "choice": "x", "left": "x"}]}',
+        '{"ballot": "BALLOT", "voter": "\\u001b[2J", "votes": [{"item": "0", "choice": "x", "left": "x"}]}',
+    ],
+)
+def test_a_file_that_holds_no_votes_is_refused_in_a_sentence(
+    votes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path)
+    ballot = make_ballot(run, answered_pairs(run))
+    (tmp_path / "votes.json").write_text(votes.replace("BALLOT", ballot.id), encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        main(["board", "count", str(run.path), str(tmp_path / "votes.json")])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert "\x1b" not in said
+    assert not run.votes_file.exists()
+
+
+@pytest.mark.parametrize("file", ["BALLOT.json", "BALLOT.key.json"])
+@pytest.mark.parametrize("damaged", ["{", "{}", "[]", "[" * 100_000])
+def test_a_damaged_ballot_is_said_and_counts_nothing(file: str, damaged: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    ballot = make_ballot(run, answered_pairs(run))
+    said = {"ballot": ballot.id, "voter": "v", "votes": [{"item": ballot.items[0].id, "choice": "x", "left": "x"}]}
+    (run.votes / file.replace("BALLOT", ballot.id)).write_text(damaged, encoding="utf-8")
+    with pytest.raises(DataError, match=r"damaged: .*\n.*start another vote"):
+        read_back(said, [run])
+    assert not run.votes_file.exists()
