@@ -118,11 +118,13 @@ def _run(args: list[str]) -> None:
         choose(wanted, f"{LANG}=")
     _take_language(args)
     command = get_command(app)
-    if language() != "en":
-        from scripts import help_texts
+    if language() == "en":
+        command(args=args, prog_name="tuneserve")
+        return
+    from scripts.help_texts import translated_help
 
-        help_texts.translate(command)
-    command(args=args, prog_name="tuneserve")
+    with translated_help(command):
+        command(args=args, prog_name="tuneserve")
 
 
 def _take_language(args: list[str]) -> None:

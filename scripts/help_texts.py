@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from typer import core, rich_utils
@@ -45,25 +46,32 @@ def help_texts(command: Any) -> Iterator[str]:
         yield from help_texts(under)
 
 
-def translate(command: Any) -> None:
+@contextmanager
+def translated_help(command: Any) -> Iterator[None]:
     """Puts the tree of commands, and what typer says around it, into the user's language."""
     _translate_commands(command, None)
-    for name in TITLES:
-        setattr(rich_utils, name, _template(getattr(rich_utils, name)))
-    formatting: Any = core._click.formatting.HelpFormatter
-    shown: Any = rich_utils
-    show, usage = shown.rich_format_error, formatting.write_usage
+    helped: Any = rich_utils
+    formatter: Any = core._click.formatting.HelpFormatter
+    show, usage = helped.rich_format_error, formatter.write_usage
 
     def show_translated(error: Any) -> None:
         message = translated(error.format_message(), ours=True)
         error.format_message = lambda: message
         show(error)
 
-    def write_usage(formatter: Any, prog: str, args: str = "", prefix: str | None = None) -> None:
-        usage(formatter, prog, args, translated("Usage: ", ours=True) if prefix is None else prefix)
+    def write_usage(self: Any, prog: str, args: str = "", prefix: str | None = None) -> None:
+        usage(self, prog, args, translated("Usage: ", ours=True) if prefix is None else prefix)
 
-    shown.rich_format_error = show_translated
-    formatting.write_usage = write_usage
+    titles = {name: _template(getattr(helped, name)) for name in TITLES}
+    with ExitStack() as stack:
+        for owner, changes in (
+            (helped, {**titles, "rich_format_error": show_translated}),
+            (formatter, {"write_usage": write_usage}),
+        ):
+            for name, changed in changes.items():
+                stack.callback(setattr, owner, name, getattr(owner, name))
+                setattr(owner, name, changed)
+        yield
 
 
 def _template(text: str) -> str:
