@@ -226,6 +226,10 @@ class Catalogue:
 
     def _parts(self, text: str, ours: bool) -> str:
         """Messages that were joined, or that follow the name of what they are about; the text where it is neither."""
+        if ours and ", " in text:
+            items = [self.find(item, ours) for item in text.split(", ")]
+            if all(items):
+                return "、".join(filter(None, items))
         for head, joint, tail in _splits(text):
             first = self.find(head, ours)
             rest = self.find(tail, ours)

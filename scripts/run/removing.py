@@ -63,7 +63,9 @@ def removals(
             continue
         has_adapter = (run.adapter / "adapter_config.json").is_file()
         if failed and seen.state in ("failed", "stopped") and not has_adapter:
-            found.append(Removal(run, run.path, seen.size_bytes, f"{seen.state} at {seen.stage or 'its beginning'}"))
+            found.append(
+                Removal(run, run.path, seen.size_bytes, f"the run {seen.state} at {seen.stage or 'its beginning'}")
+            )
             continue
         names = ["checkpoints"] if _trained(run) else []
         names += ["merged"] if weights and has_adapter else []

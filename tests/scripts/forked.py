@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from configs import locks
+from configs.console import OUTPUT
 from configs.language import LANG
 from scripts.cli import main
 from trainer import __main__ as stages
@@ -53,7 +54,8 @@ def tuneserve(capture: pytest.CaptureFixture[str], *args: str | Path) -> subproc
     words = [str(arg) for arg in args]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("configs.child.run_child", run_forked)
-        patch.setenv(LANG, os.environ[LANG])  # put back afterwards, whatever `--lang` made of it
+        for name in (LANG, OUTPUT):  # put back afterwards, whatever options made of them
+            patch.setenv(name, os.environ.get(name, ""))
         with pytest.raises(SystemExit) as end:
             main(list(words))
     said = capture.readouterr()
