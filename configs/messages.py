@@ -39,6 +39,8 @@ _SHORT = r"""(?:'[^']*'|"[^"]*"|\S*(?:, \S+)*|\S*(?: \S+){0,2}?)"""
 _JOINTS = ("; ", ": ")
 _OURS = frozenset(["hint", "how", "meant", "message", "more", "next_step", "problem", "reason", "said", "step", "why"])
 """Names of values that are messages of ours, of which one word is enough."""
+_LONGEST_LINE = 600
+"""Characters of a sentence that endings are looked for in."""
 _LONGEST = 6_000
 """Characters; a longer text is a file or an answer, and no message."""
 
@@ -138,7 +140,8 @@ class Catalogue:
         self.by_skeleton = {template.skeleton: template for template in templates}
         """Templates by their English with `{}` for each value."""
         ranked = sorted(templates, key=lambda template: -template.weight)
-        self._with_values = [template for template in ranked if template.names and template.words]
+        # With the longest literal of each, by which most are ruled out.
+        self._with_values = [(max(t.literals, key=len), t) for t in ranked if t.names and t.words]
         self._endings = [template for template in ranked if template.is_ending]
         self._predicates = [template for template in ranked if template.is_predicate]
         self._values = values
@@ -153,9 +156,10 @@ class Catalogue:
         exact = self.by_skeleton.get(text)
         if exact is not None and not exact.names and (ours or exact.words > 1):
             return exact.chinese.format()
-        for template in self._with_values:
-            pattern = template.pattern if ours else template.careful
-            if template.could_be(text) and (found := pattern.fullmatch(text)):
+        for longest, template in self._with_values:
+            if longest not in text or not template.could_be(text):
+                continue
+            if found := (template.pattern if ours else template.careful).fullmatch(text):
                 return template.chinese.format(**self._filled(template, found.groups()))
         return self._of_something(text) if ours else None
 
@@ -196,6 +200,8 @@ class Catalogue:
 
     def _ending(self, text: str, ours: bool) -> tuple[str, str] | None:
         """A text without the ending of ours that it has, and that ending translated."""
+        if len(text) > _LONGEST_LINE:
+            return None
         for template in self._endings:
             if (
                 (ours or template.words > 1)
