@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
+from configs.messages import translated
 from configs.nearest import did_you_mean
 
 FOLDER = Path(__file__).parent
+_COMMENT = re.compile(r"(^|\s)(#[ ]*)([^\s#].*)$", re.MULTILINE)
 ORDER = {
     "see it work": ("demo", "tutorial", "demo-forgets"),
     "a model on a card": (
@@ -42,6 +45,16 @@ def did_you_mean_recipe(name: str) -> str:
 def summary(recipe: Path) -> str:
     """The first comment line of a recipe: what it is for."""
     return recipe.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+
+
+def comments(text: str) -> Iterator[str]:
+    """The comments of a recipe, line by line."""
+    return (found[3] for found in _COMMENT.finditer(text))
+
+
+def in_the_users_language(text: str) -> str:
+    """A recipe with its comments in the user's language; keys, values and layout stay as they are."""
+    return _COMMENT.sub(lambda found: found[1] + found[2] + translated(found[3], ours=True), text)
 
 
 def standing_alone(recipe: Path) -> str:

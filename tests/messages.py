@@ -22,7 +22,7 @@ from typer.main import get_command
 
 from configs.keys import keys_of
 from configs.messages import Template
-from configs.recipes import recipes, summary
+from configs.recipes import comments, recipes
 from configs.schema import RunConfig
 from scripts import help_texts
 
@@ -53,7 +53,6 @@ NOT_SHOWN: dict[str, str] = {
     r"'?\{.*\}? has room for \{before\} values.*": "a fault of ours, which only a programmer meets",
     r"\{message\}\n  next: \{next_step\}": "an error as one text, for logs",
     r"not installed: .*all three": "said by `python -m configs.libraries --write`",
-    r"# .*": "a comment in a file that is written",
     r"p\[style-name=.*": "a rule by which mammoth takes styles",
     r"\{run\} [\w.{}]+=.*|\{run\} votes.*|sbatch --test-only|Value error, |torchrun --.*": "a piece of a command",
 }
@@ -148,6 +147,17 @@ SAID_BY_LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 """What libraries say and a user meets in a message of ours."""
 
+PLANNED = tuple(
+    f"Planned for {{gpu}}: {{rows}} rows of {{tokens}} tokens{replay} train in {{time}} and {{gb}} GB; {{disk}} GB of "
+    f"disk beside the base's {{base}} GB; {served}."
+    for replay in ("", " and {replayed} of replay")
+    for served in ("serves there in {precision}", "serves in {precision} on a larger card")
+)
+"""The line that `python -m scripts.bench.recipe_plans --write` puts into a recipe."""
+
+EXAMPLE = re.compile(r"Planned for |(- )?\{|\w+: \{")
+"""A comment that is YAML to be switched on, or follows from the plan."""
+
 PROGRAMMERS = {"RuntimeError", "AssertionError", "KeyError", "TypeError", "NotImplementedError", "IndexError"}
 PATTERNS = re.compile(r"^(re\.\w+|\w+\.(sub|match|fullmatch|search|encode)|logging\.\w+|log\.\w+|getLogger|ast\.\w+)$")
 TITLES = {"Table", "add_column", "ours", "Column"}
@@ -203,7 +213,9 @@ def messages_of(wing: str) -> list[Message]:
         found += [Message("scripts", "help", 0, text) for text in help_texts.help_texts(command)]
         found += [Message("scripts", who, 0, text) for who, texts in SAID_BY_LIBRARIES.items() for text in texts]
     if wing == "configs":
-        found += [Message(wing, "recipes", 0, _escaped(summary(file))) for file in recipes().values()]
+        written = (text for file in recipes().values() for text in comments(file.read_text(encoding="utf-8")))
+        found += [Message(wing, "recipes", 0, _escaped(text)) for text in written if not EXAMPLE.match(text)]
+        found += [Message(wing, "recipes", 0, text) for text in PLANNED]
         found += [Message(wing, "keys", 0, _escaped(key.meaning)) for key in keys_of(RunConfig) if key.meaning]
     none = re.compile("|".join(f"(?:{pattern})" for pattern in NOT_SHOWN), re.DOTALL)
     return [message for message in found if not none.fullmatch(message.english)]

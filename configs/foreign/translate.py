@@ -45,15 +45,15 @@ class Translation:
 
     def text(self, file: Path) -> str:
         """The recipe as commented YAML."""
-        lines = [f"# Translated from {file.name} ({self.tool}) by `tuneserve init --from`.", "#"]
+        lines = [f"Translated from {file.name} ({self.tool}) by `tuneserve init --from`.", ""]
         if self.left:
-            lines += ["# Could not be translated; look at each:"]
-            lines += [f"#   {key}: {why}" for key, why in self.left]
+            lines += ["Could not be translated; look at each:"]
+            lines += [f"  {key}: {why}" for key, why in self.left]
         if self.assumed:
-            lines += [f"# Not written there, so the defaults of {self.tool}:"]
-            lines += [f"#   {key}: {why}" for key, why in self.assumed]
+            lines += [f"Not written there, so the defaults of {self.tool}:"]
+            lines += [f"  {key}: {why}" for key, why in self.assumed]
         body = yaml.safe_dump(self.recipe, allow_unicode=True, sort_keys=False, width=120)
-        return "\n".join(lines).rstrip("#\n ") + "\n\n" + body
+        return "\n".join(f"# {line}".rstrip() for line in lines).rstrip("#\n ") + "\n\n" + body
 
 
 def translate(file: Path) -> Translation:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from configs.language import LANG
 from configs.load import load_config
-from configs.recipes import FOLDER, recipes, standing_alone
+from configs.recipes import FOLDER, comments, in_the_users_language, recipes, standing_alone
 
 
 def test_all_are_listed_and_the_demo_comes_first() -> None:
@@ -43,3 +46,14 @@ def test_a_path_with_a_space_or_chinese_is_quoted(tmp_path: Path) -> None:
     assert "name: demo\nmodel: demo/none" in text
     (tmp_path / "r.yaml").write_text(text, encoding="utf-8")
     assert load_config(tmp_path / "r.yaml").data.sources[0].path == f"{folder / 'demo' / 'rows.jsonl'}#5"
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_a_recipe_is_commented_in_the_users_language(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = recipes()[name].read_text(encoding="utf-8")
+    assert in_the_users_language(text) == text
+    monkeypatch.setenv(LANG, "zh")
+    chinese = in_the_users_language(text)
+    assert yaml.safe_load(chinese) == yaml.safe_load(text)
+    said = [line for line in comments(chinese) if not re.match(r"(- )?\{|\w+: \{", line.removeprefix("- "))]
+    assert [line for line in said if not re.search(r"[\u3400-\u9fff]", line)] == []
