@@ -22,15 +22,13 @@ PAIR_FAULTS = (
     "words_not_there", "near_duplicate",
 )  # fmt: skip
 """Why a pair is no row."""
-REPLY_FAULTS = ("unreadable", "incomplete", "none_written")
+REPLY_FAULTS = ("unreadable", "cut", "incomplete", "none_written")
 """Why a passage, or a part of a reply, gives no pair."""
 
 SHORTEST_QUESTION = 3 * WORD
 """In the measure of `units`: three words, or five characters of Chinese."""
 LONGEST_QUESTION = 60 * WORD
 LONGEST_ANSWER = {"full": 150 * WORD, "short": 30 * WORD}
-_LEAST_SHARED = 0.15
-"""A question shares at least so much of its content with the passage and its headings."""
 _TELLING_LETTERS = 12
 """Shorter answers, such as names and numbers, have no language."""
 
@@ -118,7 +116,7 @@ class Judge:
         if flat and flat in normalize(question):
             return Verdict("answer_in_question")
         shared, missing = coverage(question, passage.context)
-        if shared < _LEAST_SHARED:
+        if not shared:
             return Verdict("off_topic", " ".join(missing[:6]))
         how = standing(answer, passage.context)
         if how.fault:

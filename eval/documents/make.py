@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from configs.handover import Spread
-from eval.documents.asked import Replies
+from eval.documents.asked import Replies, Reply
 from eval.documents.blocks import Document
 from eval.documents.judging import Judge, Verdict
 from eval.documents.passages import Passage, passages_of
@@ -117,7 +117,7 @@ def make(
     for passage in planned.passages:
         reply = replies.by_passage.get(passage.key)
         if reply is not None:
-            taking.take(passage, reply.content, reply.model)
+            taking.take(passage, reply)
     rows = [*taking.train, *taking.held_out]
     report = DocumentsReport(
         folder=place,
@@ -160,11 +160,11 @@ class _Taking:
     rejected_samples: dict[str, list[SampleRow]] = field(default_factory=lambda: defaultdict(list))
     _samples: dict[str, list[tuple[str, SampleRow]]] = field(default_factory=lambda: defaultdict(list))
 
-    def take(self, passage: Passage, content: str, model: str) -> None:
+    def take(self, passage: Passage, reply: Reply) -> None:
         """Judges what was written about a passage."""
-        parsed = pairs_of(content)
+        parsed = pairs_of(reply.content)
         self.answered[passage.document] += 1
-        self.replies["unreadable"] += parsed.unreadable
+        self.replies["unreadable" if reply.ended else "cut"] += parsed.unreadable
         self.replies["incomplete"] += parsed.incomplete
         self.replies["none_written"] += not (parsed.pairs or parsed.unreadable or parsed.incomplete)
         self.replies += Counter()  # reasons that counted nothing go
@@ -172,7 +172,7 @@ class _Taking:
         for pair in parsed.pairs[: self.settings.per_passage]:
             self.pairs[passage.document] += 1
             verdict = self.judge.verdict(pair, passage, spoken)
-            about = _metadata(passage, model, spoken)
+            about = _metadata(passage, reply.model, spoken)
             if verdict.fault:
                 self._leave(pair, passage, verdict, about)
             else:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from configs.console import plain
 from configs.handover import Spread
+from configs.messages import catalogue
 from eval.documents.report import DocumentCounts, DocumentsReport, SampleRow
 from eval.report.render_html import page_environment
 from eval.report.render_terminal import print_table
@@ -34,7 +35,7 @@ def render_documents(report: DocumentsReport, words: ReportWords = ENGLISH) -> s
         fates=fates_table(report, words),
         kinds=_kinds(report, words),
         lengths=_lengths(report, words),
-        unread=[(one.name, one.why) for one in report.unread],
+        unread=[(one.name, _ours(one.why, words)) for one in report.unread],
         documents=[_shown(document, words) for document in report.documents if document.name in shown],
         more=max(0, len(with_rows) - _SHOWN_DOCUMENTS),
         rejected=[_pair(sample, words) for sample in report.rejected_samples],
@@ -74,6 +75,7 @@ def notes(report: DocumentsReport, words: ReportWords = ENGLISH) -> list[str]:
     say = words.say
     return [
         say(f"documents.split.{report.split_by}"),
+        *(say("documents.copies", names=", ".join(group)) for group in report.copies),
         say(f"documents.measures.{'open' if report.with_passage else 'closed'}"),
     ]
 
@@ -138,6 +140,11 @@ def _lengths(report: DocumentsReport, words: ReportWords) -> Table | None:
     return Table(say("documents.lengths"), titles, rows, ("flat",) * len(rows))
 
 
+def _ours(said: str, words: ReportWords) -> str:
+    """What a reader of documents said, in the language of the report."""
+    return said if words.language == "en" else catalogue().translate(said, ours=True)
+
+
 def _language(name: str, words: ReportWords) -> str:
     key = f"selfmade.lang.{name}"
     return words.say(key) if key in words else name
@@ -165,7 +172,7 @@ def _shown(document: DocumentCounts, words: ReportWords) -> dict[str, Any]:
         "use": words.say(f"documents.use.{document.use}"),
         "tone": "gain" if document.use == "train" else "flat",
         "rows": document.train + document.held_out,
-        "notes": document.notes,
+        "notes": [_ours(note, words) for note in document.notes],
         "pairs": [_pair(sample, words) for sample in document.samples],
     }
 

@@ -45,6 +45,8 @@ _CURATED = ("train.jsonl", "held_out.jsonl")
 """What a person may have worked on: never written over once it was changed."""
 _PROMPT_TOKENS = 450
 """Of the system prompt, headings and the chat template around a passage."""
+_COMPACT = ("--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}')
+"""Held to JSON, a model may write spaces until its reply is full; this way there are none between the parts."""
 _SHOWN = 5
 
 
@@ -256,7 +258,8 @@ def _asked(writer: Writer, settings: Settings, config: RunConfig, out: Path) -> 
     assert writer.base is not None
     weights = resolve_model(writer.base, config.hub, config.offline)
     needed = settings.passage_tokens + _PROMPT_TOKENS + longest_reply(settings.style, settings.per_passage)
-    with OnDemand(lambda: folder_target(weights, writer.model, False), config.serve, out / "serve.log") as server:
+    serve = config.serve.model_copy(update={"args": [*_COMPACT, *config.serve.args]})
+    with OnDemand(lambda: folder_target(weights, writer.model, False), serve, out / "serve.log") as server:
         served = server.up()
         key = served.command.api_key_env
         context = next((one.context for one in served_models(served.client) if one.name == writer.model), None)

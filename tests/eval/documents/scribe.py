@@ -39,6 +39,7 @@ REPLIES = {
     "unreadable": "I am sorry, I cannot help with that.",
     "incomplete": '{"pairs": [{"question": "What is it?"}, {"answer": "a lamp"}, 7]}',
     "none_written": '{"pairs": []}',
+    "cut": '{"pairs": [{"question": "What does the lamp',
 }
 
 
@@ -100,7 +101,8 @@ class Scribe:
             return web.json_response({"error": {"message": "planted"}}, status=400)
         replaced = re.search(r"\[reply:(\w+)\]", message)
         content = REPLIES[replaced[1]] if replaced else json.dumps({"pairs": written(message)}, ensure_ascii=False)
-        choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
+        ended = "length" if replaced and replaced[1] == "cut" else "stop"
+        choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": ended}
         return web.json_response({"id": "1", "object": "chat.completion", "model": MODEL, "choices": [choice]})
 
 

@@ -45,7 +45,7 @@ def made(folder: Folder, settings: Settings, file: Path) -> Made:
         message = user_message(passage, settings.spoken(passage))
         name = next((name for name in REPLIES if f"[reply:{name}]" in message), None)
         content = REPLIES[name] if name else json.dumps({"pairs": written(message)})
-        replies.add(Reply(passage=passage.key, model="scribe", content=content, ended=True))
+        replies.add(Reply(passage=passage.key, model="scribe", content=content, ended=name != "cut"))
     return make("docs", folder, planned, Replies(file), settings, "scribe", 0)
 
 
@@ -53,7 +53,7 @@ def test_every_pair_is_a_row_or_counted_under_its_reason(folder: Folder, tmp_pat
     found = made(folder, Settings(per_passage=20, held_out=0.2), tmp_path / "r.jsonl")
     report = found.report
     assert {name: report.rejected[name] for name in PLANTS} == dict.fromkeys(PLANTS, 1)
-    assert report.replies == {"unreadable": 1, "incomplete": 2, "none_written": 1}
+    assert report.replies == {"unreadable": 1, "cut": 1, "incomplete": 2, "none_written": 1}
     assert report.not_asked == {"same_passage": 2, "special_text": 1}
     assert report.pairs == len(found.train) + len(found.held_out) + len(found.rejected)
     assert sum(report.rejected.values()) == len(found.rejected)
@@ -69,7 +69,7 @@ def test_no_trained_row_is_from_a_document_that_is_held_out(folder: Folder, tmp_
     assert held_out
     assert not train & held_out
     assert found.report.copies == [
-        ["incomplete.md", "none_written.md", "plants.md", "unreadable.md"],
+        ["cut.md", "incomplete.md", "none_written.md", "plants.md", "unreadable.md"],
         ["m5.md", "z-copy.md"],
     ]
 
@@ -97,7 +97,7 @@ def test_a_limit_draws_from_all_documents_and_always_the_same(folder: Folder, tm
     first, again = (plan(folder.documents, Settings(limit=6)) for _ in range(2))
     assert first == again
     assert len(first.passages) == 6
-    assert first.not_asked["limit"] == 11
+    assert first.not_asked["limit"] == 12
     assert len({passage.document for passage in first.passages}) > 2
     assert plan(folder.documents, Settings(limit=6, seed=7)).passages != first.passages
 

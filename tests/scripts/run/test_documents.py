@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -233,17 +232,3 @@ def test_where_no_pair_can_be_used_the_reasons_are_said(endpoint: str, tmp_path:
     said = from_docs(tmp_path / "a.txt", tmp_path / "rows", "--endpoint", endpoint, "--model", "scribe", code=2)
     assert "no row came out of 0 pairs: 1 replies that are no JSON" in said
     assert (tmp_path / "rows" / "report.html").is_file()
-
-
-@pytest.mark.slow
-def test_a_served_base_is_asked_and_what_it_writes_is_judged(manuals: Path, tmp_path: Path) -> None:
-    """The embedded model cannot write questions: vLLM holds it to the shape, and the checks to the passage."""
-    out = tmp_path / "rows"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TUNESERVE_CACHE": str(tmp_path / "cache")}
-    command = [*CLI, "data", "from-docs", str(manuals), "--out", str(out), "--base", str(MODEL), "--limit", "3"]
-    command += ["--style", "short", "--per-passage", "1", "--passage-tokens", "64"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode in (0, 2), f"{done.stdout}\n{done.stderr}"
-    assert len(rows(out / "asked" / "replies.jsonl")) == 3
-    if done.returncode == 2:
-        assert "no row came out of" in done.stderr
