@@ -34,7 +34,6 @@ NO_MESSAGES = {
     "scripts/bench/": "measures and writes the docs; not part of the command line",
     "scripts/demo_model/": "makes the demo's model; not part of the command line",
     "scripts/install": "set-up, before anything is installed; its words are its own",
-    "scripts/board/": "pages, whose words are configs/texts/board.yaml",
     "configs/columns.py": "names of columns and speakers in data sets",
     "configs/languages.py": "words by which a language is told",
     "eval/suite/": "questions that models are asked",
@@ -49,6 +48,7 @@ NO_MESSAGES = {
 NOT_SHOWN: dict[str, str] = {
     r"[\w /-]*(data sheet|paper)|GeForce .* page, \w+ paper": "where a figure of a GPU was published",
     r"Hugging Face": "a name",
+    r".*default-src 'none'.*|attachment; filename=.*|event: .*": "headers and events of a page",
     r"Value error, |Input should be ": "pydantic's beginnings, which are cut off",
     r"'?\{.*\}? has room for \{before\} values.*": "a fault of ours, which only a programmer meets",
     r"\{message\}\n  next: \{next_step\}": "an error as one text, for logs",

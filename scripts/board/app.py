@@ -23,6 +23,7 @@ from starlette.routing import Route
 from configs.errors import DataError, TuneserveError
 from configs.files import read_jsonl
 from configs.language import LANGUAGES, Language
+from configs.messages import translated
 from configs.rundir import RunDir
 from eval.compare.votes import Tally, read_votes, tally
 from scripts.board.asking import ask_all_both, ask_both, served_as, served_here
@@ -286,13 +287,14 @@ def _answered(work: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], 
         except TuneserveError as error:
             return _refused(error, 400)
         except (ValueError, TypeError, AttributeError) as error:
-            return JSONResponse({"error": f"not what was expected: {error}", "next": "reload the page"}, 400)
+            return _refused(DataError(f"not what was expected: {error}", "reload the page"), 400)
 
     return answer
 
 
 def _refused(error: TuneserveError, status: int) -> JSONResponse:
-    return JSONResponse({"error": error.message, "next": error.next_step}, status)
+    said = (translated(text, ours=True) for text in (error.message, error.next_step))
+    return JSONResponse(dict(zip(("error", "next"), said, strict=True)), status)
 
 
 def _row(seen: RunSummary) -> dict[str, Any]:

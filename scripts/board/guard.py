@@ -20,6 +20,8 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from configs.messages import translated
+
 TOKEN_HEADER = "x-board-token"
 LARGEST_BODY = 2_000_000
 """Bytes of a request."""
@@ -65,18 +67,18 @@ class Guard:
         """The response that refuses a request, or hands out the cookie; None where it may pass."""
         headers = Headers(scope=scope)
         if headers.get("host") not in self.hosts:
-            return PlainTextResponse("this board answers to 127.0.0.1 and localhost only", 421, HEADERS)
+            return PlainTextResponse(translated("this board answers to 127.0.0.1 and localhost only"), 421, HEADERS)
         if int(headers.get("content-length") or 0) > LARGEST_BODY or "transfer-encoding" in headers:
-            return PlainTextResponse("too large", 413, HEADERS)
+            return PlainTextResponse(translated("too large", ours=True), 413, HEADERS)
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if scope["method"] == "GET" and given and secrets.compare_digest(given.encode(), self.token.encode()):
             handed = RedirectResponse(scope["path"], 303, HEADERS)
             handed.set_cookie(self.cookie, self.token, httponly=True, samesite="strict", path="/")
             return handed
         if not self._known(headers):
-            return PlainTextResponse("open the address that `tuneserve board` printed", 403, HEADERS)
+            return PlainTextResponse(translated("open the address that `tuneserve board` printed"), 403, HEADERS)
         if scope["method"] not in ("GET", "HEAD") and not self._own_page(headers):
-            return PlainTextResponse("only the board's own pages may do this", 403, HEADERS)
+            return PlainTextResponse(translated("only the board's own pages may do this"), 403, HEADERS)
         return None
 
     @property

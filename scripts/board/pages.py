@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from configs.console import visible
 from configs.language import Language
+from configs.messages import translated
 from configs.words import Words, table
 from eval.compare.votes import Tally
 
@@ -33,6 +34,7 @@ class Pages:
             undefined=jinja2.StrictUndefined,
             finalize=lambda value: visible(value) if type(value) is str else value,
         )
+        self._environment.filters["said"] = lambda text: translated(text, ours=True)
 
     def render(self, name: str, *, nonce: str, token: str = "", data: Any = None, **values: Any) -> str:
         """A page.
