@@ -48,6 +48,7 @@ NO_MESSAGES = {
 NOT_SHOWN: dict[str, str] = {
     r"[\w /-]*(data sheet|paper)|GeForce .* page, \w+ paper": "where a figure of a GPU was published",
     r"Hugging Face": "a name",
+    r'\{\{".*': "JSON for a program",
     r".*default-src 'none'.*|attachment; filename=.*|event: .*": "headers and events of a page",
     r"Value error, |Input should be ": "pydantic's beginnings, which are cut off",
     r"'?\{.*\}? has room for \{before\} values.*": "a fault of ours, which only a programmer meets",
