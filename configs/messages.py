@@ -219,7 +219,7 @@ class Catalogue:
         core = core.lstrip(" ") if core.startswith("  ") else core
         start = text.index(core)
         before, after = text[:start], text[start + len(core) :]
-        if len(core) <= _LONGEST and (whole := self.find(core, ours)) is not None:
+        if len(core) <= _LONGEST and (whole := self._joined(core, ours) or self.find(core, ours)) is not None:
             return before + whole + after
         if "\n" in core:
             return before + "\n".join(self.translate(line, ours) for line in core.split("\n")) + after
@@ -229,6 +229,15 @@ class Catalogue:
         if ours and whole == core and (split := self._ending(core, ours)):
             whole = self.translate(split[0], ours) + split[1]
         return before + whole + after
+
+    def _joined(self, text: str, ours: bool) -> str | None:
+        """The translation of whole messages that were joined by `; `; a value would else take one of them in."""
+        for at in [found.start() for found in re.finditer("; ", text)][:8]:
+            if first := self.find(text[:at], ours):
+                tail = text[at + 2 :]
+                if rest := self._joined(tail, ours) or self.find(tail, ours):
+                    return f"{first}；{rest}"
+        return None
 
     def _parts(self, text: str, ours: bool) -> str:
         """Messages that were joined, or that follow the name of what they are about; the text where it is neither."""

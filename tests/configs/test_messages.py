@@ -49,6 +49,7 @@ SMALL = of(
         ("stage train ended: the disk is full", "阶段 train 结束：磁盘已满"),
         ("stage train ended: gone", "阶段 train 结束：不在了"),  # what stands for `why` is ours, so one word is enough
         ("the disk is full; a.yaml: no such recipe", "磁盘已满；a.yaml：没有这个配方"),
+        ("the disk is full; 3 rows of 5", "磁盘已满；5 行中的 3 行"),
         ("/data/x: the disk is full", "/data/x: 磁盘已满"),
         ("  the disk is full\nelse\n  a.yaml: no such recipe", "  磁盘已满\nelse\n  a.yaml：没有这个配方"),
         ("3 rows of 5, and 2 were left out", "5 行中的 3 行，另有 2 行未用"),
