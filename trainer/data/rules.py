@@ -38,6 +38,7 @@ RULES = {
     "tool_call_lost": "dropped: the chat template leaves tool calls out",
     "tools_lost": "dropped: the chat template leaves the row's tools out of the prompt",
     "system_lost": "dropped: the chat template leaves a system prompt out, mostly one in the middle",
+    "answer_changed": "dropped: the chat template leaves part of the answer out, or adds words of its own",
     "no_end_token": "dropped: the chat template did not end the turn",
     "special_token_text": "dropped: special-token text that this tokenizer cannot keep apart from real tokens",
     "private_use_characters": "dropped: special-token text beside private-use characters",
@@ -99,6 +100,7 @@ WAYS_OUT = {
     "tool_call_lost": _NO_TOOLS,
     "tools_lost": _NO_TOOLS,
     "system_lost": "take a model whose chat template renders such system prompts, or put them at the front",
+    "answer_changed": "take a model whose chat template writes reasoning as <think>, or set thinking: false",
     "leak": "take the shared questions out of the held-out file",
     "marked_bad": "give rows with good answers too",
 }

@@ -319,7 +319,7 @@ def render_turn(
     Raises:
         Unrenderable: `template_refused`, `not_a_continuation` (what the template writes through the turn does not
             start with the prompt), `no_reasoning` (an always-thinking template and an answer without reasoning),
-            `tool_call_lost`, `tools_lost`, `system_lost`, `no_end_token`, and what `guard` raises.
+            `tool_call_lost`, `tools_lost`, `system_lost`, `answer_changed`, `no_end_token`, and what `guard` raises.
     """
     shown = list(messages[: index + 1])
     if not thinking:
@@ -336,9 +336,31 @@ def render_turn(
     check_tools(shown, guarded_tools, prompt, full[len(prompt) :])
     if any(m["role"] == "system" and m["content"].strip() not in prompt for m in shown):
         raise Unrenderable("system_lost")
+    check_spelled(shown[-1], mode, full[len(prompt) :].partition(codec.facts.end_token)[0])
     prompt_ids, answer_ids = encode_answer(codec, prompt, full, stand_ins)
     answer_ids = cut_after_end(answer_ids, codec.facts.end_token_id)
     return TrainedTurn(index, prompt_ids, answer_ids, mode, bool(stand_ins), said(messages[index], mode))
+
+
+def check_spelled(message: Message, thinking: bool, written: str) -> None:
+    """Compares what a template writes for an answer with the message, but for spacing.
+
+    Some leave the reasoning out, or write it and the answer under headings of their own, which no client is shown.
+
+    Args:
+        message: the assistant message.
+        thinking: whether its reasoning is rendered.
+        written: the answer as the template writes it, up to the end of the turn.
+
+    Raises:
+        Unrenderable: `answer_changed`.
+    """
+    if message.get("tool_calls"):
+        return  # how a family writes calls is its own matter
+    text, wanted = ("".join(part.split()) for part in (written, said(message, thinking)))
+    # A template that always thinks, or one that opens the block itself, has it in the prompt.
+    if text not in (wanted, wanted.removeprefix("<think>")):
+        raise Unrenderable("answer_changed")
 
 
 def check_tools(messages: Sequence[Message], tools: Tools, prompt: str, answer: str) -> None:
