@@ -19,7 +19,7 @@ from configs.files import write_atomically
 from configs.handover import ProofRow, read_rows
 from configs.model_files import read_json
 from configs.rundir import RunDir
-from configs.schema import LINEAR_LAYERS, RunConfig
+from configs.schema import SERVED_LAYERS, RunConfig
 
 SCALES = (0.3, 0.5, 0.7, 0.85, 1.0)
 """The scales that `auto` tries, and for which training stores the proof's likelihoods.
@@ -68,7 +68,7 @@ def check_scale(config: RunConfig) -> None:
         raise ConfigError(f"merge.scale is {scale}: {why}", "leave merge.scale at 1.0, or train a plain LoRA adapter")
     if scale != "auto":
         return
-    others = [name for name in config.lora.named_modules if name.rpartition(".")[2] not in LINEAR_LAYERS]
+    others = [name for name in config.lora.named_modules if name.rpartition(".")[2] not in SERVED_LAYERS]
     if others:
         raise ConfigError(
             f"merge.scale is auto: it serves adapters beside the base, and vLLM adds none to {', '.join(others)}",

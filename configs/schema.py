@@ -33,6 +33,10 @@ Optimizer = Literal[
 
 LINEAR_LAYERS = [*ATTENTION, *MLP]
 
+SERVED_LAYERS = [*LINEAR_LAYERS, "in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a", "out_proj"]
+"""Layers in which vLLM was seen to add an adapter beside a base: attention's, the MLP's, and Qwen3.5's linear
+attention's."""
+
 
 def _number_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

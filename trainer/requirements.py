@@ -81,6 +81,12 @@ def check_model_needs(config: RunConfig, model: Path) -> None:
             f"train.method=full: {model.name} {what}, whose weights the merge takes from an adapter only",
             "set train.method=lora",
         )
+    if config.merge.scale == "auto" and found.mixture and pins.server_device() == "cpu":
+        raise ConfigError(
+            f"merge.scale is auto: it serves adapters beside the base, which vLLM's CPU build cannot for {model.name}, "
+            "a mixture of experts",
+            "give a number for merge.scale, or let a machine with a GPU choose",
+        )
     if config.train.method == "lora" and config.train.precision == "8bit" and (why := paths_of(model).own_functions):
         raise ConfigError(
             f"train.precision=8bit: the FP8 functions stand in Unsloth's fused layers, and {why}",

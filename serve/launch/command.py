@@ -20,7 +20,7 @@ from typing import TypeVar
 from configs.errors import ConfigError, TuneserveError
 from configs.gpus import Kind
 from configs.model_files import read_model_config, text_config, weight_bytes
-from configs.model_shape import DecoderShape, UnknownShape
+from configs.model_shape import DecoderShape, UnknownShape, is_mixture
 from configs.names import require_model_name
 from configs.pins import server_device
 from configs.schema import ServeConfig
@@ -154,6 +154,12 @@ def build_command(
             f"serve.host is {host}: other machines could use the server, and {config.api_key_env} holds no API key",
             f"export {config.api_key_env}=$(openssl rand -hex 24), or serve on 127.0.0.1",
         )
+    if device == "cpu" and target.adapters and is_mixture(text_config(read_model_config(target.weights))):
+        raise ConfigError(
+            f"{target.weights}: a mixture of experts, beside which vLLM's CPU build serves no adapter: it runs the "
+            "experts by Triton's kernels then, which are for GPUs",
+            "serve the merged weights: `tuneserve merge RUN`, then `tuneserve serve RUN`",
+        )
     flags = _server_flags(host, port, config, drain_s) | _model_flags(target, config) | _device_flags(device, config)
     adapters_later = not target.adapters and flag_value(user, "--enable-lora") is not None
     if adapters_later:
@@ -203,6 +209,13 @@ def installed_device() -> Kind:
     if device := server_device():
         return device
     raise TuneserveError(f"vLLM is not installed beside {sys.executable}", "run `bash scripts/setup.sh`")
+
+
+def more_than_text(weights: Path) -> bool:
+    """Whether a model folder holds a model that takes images, audio or video beside text."""
+    file = weights / "config.json"
+    config = read_model_config(weights) if file.is_file() else {}
+    return "vision_config" in config or "audio_config" in config
 
 
 def check_device(config: ServeConfig, device: Kind) -> None:
@@ -310,6 +323,9 @@ def _model_flags(target: Target, config: ServeConfig) -> dict[str, list[str]]:
         "--served-model-name": list(target.names),
         "--max-model-len": [str(config.max_model_len)],
     }
+    if more_than_text(target.weights):
+        # Images were not trained, and what reads them takes memory; `--no-language-model-only` brings them back.
+        flags["--language-model-only"] = []
     if target.family == "switchable" and target.thinking is not None:
         flags["--default-chat-template-kwargs"] = [json.dumps({"enable_thinking": target.thinking})]
     if target.family != "none":

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -34,6 +35,7 @@ from serve.launch.command import (
     asked_length,
     flag_number,
     flag_value,
+    more_than_text,
     parse_number,
 )
 from serve.launch.ports import require_free_port
@@ -117,6 +119,13 @@ def _processor(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]
             f"{command.target.weights}: weights in 4 bits, for which vLLM's CPU build needs AVX-512; this processor "
             "lacks it",
             "serve the int8 export or the merged weights here, or take another machine for the int4 export",
+        )
+    if command.device == "cpu" and more_than_text(command.target.weights) and not find_spec("torchvision"):
+        raise ConfigError(
+            f"{command.target.weights}: vLLM's class for a model with images imports torchvision, which is not "
+            "installed; the one on PyPI is for CUDA and breaks Unsloth beside torch for a CPU",
+            "pip install torchvision --index-url https://download.pytorch.org/whl/cpu (the version that belongs to "
+            "this torch), or serve on a machine with a GPU",
         )
     yield from ()
 

@@ -18,7 +18,7 @@ from configs.model_files import check_model_folder, read_json, safetensors_shape
 from configs.names import model_name_from, require_model_name
 from configs.predecessor import trained_base
 from configs.rundir import RunDir
-from configs.schema import LINEAR_LAYERS, RunConfig
+from configs.schema import SERVED_LAYERS, RunConfig
 from serve.launch.template import template_traits
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -35,8 +35,8 @@ REFUSED_FEATURES = {
 }
 """Keys of adapter_config.json that vLLM refuses when they are set (vllm/lora/peft_helper.py)."""
 
-LORA_LAYERS = frozenset(LINEAR_LAYERS)
-"""Layers of a Qwen model in which vLLM can add an adapter."""
+LORA_LAYERS = frozenset(SERVED_LAYERS)
+"""Layers in which vLLM can add an adapter."""
 
 
 @dataclass(frozen=True)

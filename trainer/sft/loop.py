@@ -24,6 +24,7 @@ from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer.data.answers import chosen_answers
 from trainer.data.template import IGNORED
+from trainer.export.adapter_names import name_as_base
 from trainer.export.new_folder import new_folder
 from trainer.gpus.world import World
 from trainer.plan.sizes import RECORDING_COST, PassSize, choose_sizes
@@ -58,7 +59,7 @@ class TrainingRun:
         disable_progress_bars()
         self.world = world
         self.run, self.config, self.plan = run, config, plan
-        self.end_token_id = facts.end_token_id
+        self.base, self.end_token_id = facts.base_model, facts.end_token_id
         self.full = config.train.method == "full"
         self.expected = expected_answers(train.select(["input_ids", "said"]).to_pylist())
         self.proof = chosen_answers(
@@ -203,6 +204,8 @@ class TrainingRun:
         trained = sum(p.numel() * p.element_size() for p in self.model.parameters() if p.requires_grad)
         with new_folder(self.run.adapter, trained, redo=True) as partial:
             self.model.save_pretrained(str(partial))
+            if not self.full:
+                name_as_base(partial, self.base)
 
     def _write_proof(self) -> None:
         """Scores the proof rows, of several processes each its part, and writes them."""
