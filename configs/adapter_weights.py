@@ -111,11 +111,11 @@ def refuse_unservable(folder: Path, base: Path | None) -> None:
     refuse_not_finite(folder)
     modules = {layer_path(key[: match.start()]) for key in safetensors_shapes(file) if (match := LORA_KEY.search(key))}
     known = {name for weights in weight_files(base) for name in safetensors_shapes(weights)} if base else set()
-    inner = [name for module in modules for name in spellings(f"{module}.weight")[1:] if name in known]
-    if inner and "model.language_model." in inner[0] and not any(f"{module}.weight" in known for module in modules):
+    inside = [name for module in modules for name in spellings(f"{module}.weight")[1:] if name in known]
+    if inside and "model.language_model." in inside[0] and not any(f"{module}.weight" in known for module in modules):
         raise ConfigError(
-            f"{folder}: this adapter would change nothing: {base} has its layers as "
-            f"{inner[0].removesuffix('.weight')}, the adapter as {sorted(modules)[0]}, and vLLM adds it to none of them",
+            f"{folder}: this adapter would change nothing: {base} has layers such as "
+            f"{inside[0].removesuffix('.weight')}, the adapter {sorted(modules)[0]}, and vLLM adds it to none of them",
             "merge it: `tuneserve merge --model ADAPTER --save-as DIR`, then `tuneserve serve DIR`",
         )
     if known and modules and not any(is_layer(module, known) for module in modules):

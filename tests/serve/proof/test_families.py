@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from configs.adapter_weights import refuse_unservable
 from configs.errors import ConfigError
 from configs.model_files import safetensors_shapes, weight_files
 from configs.rundir import RunDir
@@ -150,6 +151,17 @@ def test_the_adapter_counts_beside_a_base_that_sees(
     run = run_of(SEES)
     with served(adapter_target(run, run.config()), run, monkeypatch, tmp_path) as server:
         require_proved(server, run)
+
+
+def test_an_adapter_with_the_names_of_the_text_part_is_refused_beside_the_whole(
+    run_of: Callable[[str], RunDir],
+) -> None:
+    """vLLM would load it without a word, and answer as the base does."""
+    run = run_of(SEES)
+    base = run.prepared().base_model
+    refuse_unservable(run.adapter, base)
+    with pytest.raises(ConfigError, match=r"would change nothing: .* has layers such as model.language_model.layers"):
+        refuse_unservable(_names_of_text_part(run.adapter, base), base)
 
 
 def test_a_cpu_serves_no_adapter_beside_a_mixture(run_of: Callable[[str], RunDir]) -> None:
