@@ -55,6 +55,7 @@ NOT_SHOWN: dict[str, str] = {
     r"\{message\}\n  next: \{next_step\}": "an error as one text, for logs",
     r"not installed: .*all three": "said by `python -m configs.libraries --write`",
     r"p\[style-name=.*": "a rule by which mammoth takes styles",
+    r'\{\{"backend".*': "a piece of a command",
     r"\{run\} [\w.{}]+=.*|\{run\} votes.*|sbatch --test-only|Value error, |torchrun --.*": "a piece of a command",
 }
 """Patterns of strings that look like messages and are none, with the reason."""
