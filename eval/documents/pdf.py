@@ -1,7 +1,8 @@
 """PDF as blocks, page by page, by pypdf: the text that its fonts declare, never a picture of it.
 
-A PDF knows lines, not paragraphs. Lines become one paragraph up to one that ends early and ends a sentence; what stands
-at the head or foot of most pages is left out; the file's own outline, and numbers such as `2.3`, tell headings.
+A PDF knows lines, not paragraphs. Lines become one paragraph up to a wider gap, or one that ends early and ends a
+sentence. What stands at the head or foot of most pages is left out. Headings are told by the file's own outline, by
+numbers such as `2.3`, and by letters that are larger than most.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -18,6 +20,7 @@ from pypdf import PdfReader
 from pypdf.errors import PyPdfError
 
 from eval.documents.blocks import Block, Read
+from eval.documents.pdf_lines import Line, lines_of
 
 MOST_PAGES = 3000
 _LEAST_LETTERS = 8
@@ -32,7 +35,12 @@ _NUMBERED = re.compile(
     r"|第[一二三四五六七八九十百零〇\d]{1,5}(?P<part>[章节篇部])\s*\S|(?:chapter|appendix) \w+\b)",
     re.IGNORECASE,
 )
-_LONGEST_HEADING = 60
+_LONGEST_HEADING = 80
+_LARGER = 1.12
+"""Letters of a heading are larger than those of the text by this much, at least."""
+_MANY = 0.2
+_WIDER = 1.35
+"""A gap between paragraphs is wider than most between lines by this much, at least."""
 _NO_SPACE = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]")
 _STRANGE = re.compile("[\ufffd\ue000-\uf8ff\x00-\x08\x0e-\x1f]")
 
@@ -60,16 +68,13 @@ def read_pdf(data: bytes) -> Read:
     count = len(reader.pages)
     if count > MOST_PAGES:
         raise NoText(f"it has {count:,} pages, at most {MOST_PAGES:,} are read", "split it into chapters")
-    texts = [page.extract_text() for page in reader.pages]
+    pages = [lines_of(page) for page in reader.pages]
+    texts = ["\n".join(line.text for line in lines) for lines in pages]
     _refuse_unreadable(texts)
-    pages = [[line.strip() for line in text.split("\n") if line.strip()] for text in texts]
     repeated = _repeated_lines(pages)
-    outline = _outline(reader)
-    blocks = [
-        block
-        for number, lines in enumerate(pages, 1)
-        for block in _blocks([line for line in lines if _shape(line) not in repeated], number, outline)
-    ]
+    pages = [[line for line in lines if _shape(line.text) not in repeated] for lines in pages]
+    headings = _Headings(_outline(reader), pages)
+    blocks = [block for number, lines in enumerate(pages, 1) for block in _blocks(lines, number, headings)]
     empty = [number for number, text in enumerate(texts, 1) if _letters(text) < _LEAST_LETTERS]
     notes = [f"no text on {len(empty)} of {count} pages ({_some(empty)})"] if empty else []
     return Read(_over_pages(blocks), notes)
@@ -99,9 +104,9 @@ def _shape(line: str) -> str:
     return re.sub(r"\d+", "#", line)
 
 
-def _repeated_lines(pages: Sequence[Sequence[str]]) -> set[str]:
+def _repeated_lines(pages: Sequence[Sequence[Line]]) -> set[str]:
     """Running heads and feet: shapes of the first or last two lines that most pages share."""
-    at_edges = Counter(shape for lines in pages for shape in {_shape(line) for line in (*lines[:2], *lines[-2:])})
+    at_edges = Counter(shape for lines in pages for shape in {_shape(one.text) for one in (*lines[:2], *lines[-2:])})
     return {shape for shape, times in at_edges.items() if times >= 3 and times > _REPEATED * len(pages)}
 
 
@@ -127,32 +132,63 @@ def _key(text: str) -> str:
     return re.sub(r"[\W_]+", "", text).casefold()
 
 
-def _blocks(lines: Sequence[str], page: int, outline: Mapping[str, int]) -> Iterator[Block]:
-    usual = median(map(len, lines)) if lines else 0
+class _Headings:
+    """Tells the headings among the lines of a file."""
+
+    def __init__(self, outline: Mapping[str, int], pages: Sequence[Sequence[Line]]) -> None:
+        self._outline = outline
+        letters: Counter[float] = Counter()
+        for line in (line for lines in pages for line in lines):
+            letters[line.size] += len(line.text)
+        # The largest size of many letters is that of the text: code and notes are set smaller, and may be longer.
+        usual = max((size for size, n in letters.items() if n >= _MANY * letters.total()), default=0.0)
+        larger = sorted((size for size in letters if size > _LARGER * usual), reverse=True)
+        self._levels = {size: min(level, 6) for level, size in enumerate(larger, 1)}
+
+    def level(self, line: Line) -> int:
+        """The level of a heading, 0 for a line that is none."""
+        if level := self._outline.get(_key(line.text)):
+            return level
+        if not _letters(line.text) or len(line.text) > _LONGEST_HEADING:
+            return 0
+        if level := self._levels.get(line.size, 0):
+            return level
+        match = _NUMBERED.match(line.text)
+        if _ENDS.search(line.text) or not match:
+            return 0
+        if dots := match["dots"]:
+            return 1 + dots.count(".")
+        return 2 if match["part"] == "节" else 1
+
+
+def _blocks(lines: Sequence[Line], page: int, headings: _Headings) -> Iterator[Block]:
+    usual = median(len(line.text) for line in lines) if lines else 0
+    gaps = [upper.y - lower.y for upper, lower in pairwise(lines) if upper.y > lower.y]
+    gap = median(gaps) if gaps else 0.0
     paragraph: list[str] = []
+    before: Line | None = None
+    title: tuple[str, int] | None = None
     for line in lines:
-        level = _heading_level(line, outline)
-        if level or _BEGINS.match(line):
+        level = headings.level(line)
+        # A heading may take several lines of its size.
+        if title and (level != title[1] or before is None or before.y - line.y > _WIDER * max(gap, line.size)):
+            yield Block("heading", title[0], title[1], page)
+            title = None
+        apart = before is not None and before.y - line.y > _WIDER * gap
+        if level or apart or _BEGINS.match(line.text):
             yield from _paragraph(paragraph, page)
             paragraph = []
+        before = line
         if level:
-            yield Block("heading", line, level, page)
+            title = (_continued(title[0], line.text) if title else line.text, level)
             continue
-        paragraph.append(line)
-        if _ENDS.search(line) and len(line) < 0.75 * usual:
+        paragraph.append(line.text)
+        if _ENDS.search(line.text) and len(line.text) < 0.75 * usual:
             yield from _paragraph(paragraph, page)
             paragraph = []
+    if title:
+        yield Block("heading", title[0], title[1], page)
     yield from _paragraph(paragraph, page)
-
-
-def _heading_level(line: str, outline: Mapping[str, int]) -> int:
-    if level := outline.get(_key(line)):
-        return level
-    if len(line) > _LONGEST_HEADING or _ENDS.search(line) or not (match := _NUMBERED.match(line)):
-        return 0
-    if dots := match["dots"]:
-        return 1 + dots.count(".")
-    return 2 if match["part"] == "节" else 1
 
 
 def _paragraph(lines: Sequence[str], page: int) -> Iterator[Block]:

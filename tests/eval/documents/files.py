@@ -31,7 +31,10 @@ def word(file: Path) -> None:
 
 
 def pdf(file: Path, pages: list[list[str]], *, chinese: bool = False, outline: bool = True) -> None:
-    """Pages of lines, with a running head and page numbers; the first line of a page is a heading of the outline."""
+    """Pages of lines, with a running head and page numbers; the first line of a page is a heading.
+
+    Headings are those of the file's outline, or, without one, only set in larger letters.
+    """
     if chinese and not FONT.is_file():
         pytest.skip("no font with Chinese characters is installed")
 
@@ -51,8 +54,10 @@ def pdf(file: Path, pages: list[list[str]], *, chinese: bool = False, outline: b
         made.add_page()
         if outline:
             made.start_section(lines[0])
-        for line in lines:
+        for number, line in enumerate(lines):
+            made.set_font_size(12 if number or outline else 18)
             made.cell(0, 8, line, new_x="LMARGIN", new_y="NEXT")
+            made.set_font_size(12)
     made.output(str(file))
 
 

@@ -75,12 +75,13 @@ def test_word_is_read_with_its_headings_lists_and_tables(tmp_path: Path) -> None
     ]
 
 
-def test_a_pdf_is_read_by_page_without_running_heads(tmp_path: Path) -> None:
+@pytest.mark.parametrize("outline", [True, False])
+def test_a_pdf_is_read_by_page_without_running_heads(outline: bool, tmp_path: Path) -> None:
     pdf(tmp_path / "a.pdf", [
         ["Charging", "The lamp charges on a cable of 90 cm that is part of the pack-", "age. It takes two hours."],
         ["Warranty", "The battery is covered for one year, and the lamp for two years from"],
         ["Help", "Write to us."],
-    ])  # fmt: skip
+    ], outline=outline)  # fmt: skip
     documents, _ = read(tmp_path)
     blocks = [(p.block.kind, p.block.page, p.block.text) for p in documents["a.pdf"].blocks]
     assert blocks == [
