@@ -6,11 +6,11 @@ and left out, and the others go on.
 
 from __future__ import annotations
 
-import hashlib
 import os
+import re
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from configs.errors import DataError, first_line
@@ -23,6 +23,7 @@ LARGEST_TEXT = 20_000_000
 SECONDS = 120
 MEMORY = 2 << 30
 MOST_FILES = 100_000
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 _MARKDOWN = (".md", ".markdown", ".mdown", ".mkd")
 _HTML = (".html", ".htm", ".xhtml")
 READ = (*_MARKDOWN, ".txt", ".text", *_HTML, ".docx", ".pdf")
@@ -55,8 +56,6 @@ class Folder:
 
     documents: list[Document] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
-    digests: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of each document's text, by its name."""
 
 
 def read_folder(place: Path, on_progress: Callable[[str], None] = lambda name: None) -> Folder:
@@ -80,13 +79,18 @@ def read_folder(place: Path, on_progress: Callable[[str], None] = lambda name: N
             found.unread.append(document)
         else:
             found.documents.append(document)
-            found.digests[name] = hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).hexdigest()
     if not found.documents:
         listed = "; ".join(f"{one.name}: {one.why}" for one in found.unread[:6])
         more = f"; and {len(found.unread) - 6} more" if len(found.unread) > 6 else ""
         raise DataError(f"{place}: no document that can be read{': ' if listed else ''}{listed}{more}",
                         f"put {', '.join(READ)} files into it")  # fmt: skip
     return found
+
+
+def _closed(error: OSError, root: Path, unread: list[Unread]) -> None:
+    """Notes a folder that cannot be looked into."""
+    name = Path(str(error.filename)).relative_to(root).as_posix()
+    unread.append(Unread(name, f"a folder that cannot be opened ({error.strerror})"))
 
 
 def _files(place: Path, unread: list[Unread]) -> Iterator[tuple[Path, str]]:
@@ -96,7 +100,7 @@ def _files(place: Path, unread: list[Unread]) -> Iterator[tuple[Path, str]]:
         return
     root = place.resolve()
     listed: list[tuple[tuple[str, ...], Path]] = []
-    for folder, folders, files in os.walk(root):
+    for folder, folders, files in os.walk(root, onerror=lambda error: _closed(error, root, unread)):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in list(folders):
             if (Path(folder) / name).is_symlink():
@@ -107,7 +111,9 @@ def _files(place: Path, unread: list[Unread]) -> Iterator[tuple[Path, str]]:
             raise DataError(f"{place}: more than {MOST_FILES:,} files in it", "name the folder of the documents alone")
     for parts, file in sorted(listed):
         name = "/".join(parts)
-        if file.is_symlink() and not file.resolve().is_relative_to(root):
+        if not _is_utf8(name):
+            unread.append(Unread(name.encode("utf-8", "replace").decode(), "its name is not UTF-8; rename it"))
+        elif file.is_symlink() and not file.resolve().is_relative_to(root):
             unread.append(Unread(name, "a link that leads out of the folder"))
         elif not file.is_file():
             unread.append(Unread(name, "no regular file"))
@@ -138,12 +144,26 @@ def _document(file: Path, name: str) -> Document | Unread:
     except Exception as error:  # noqa: BLE001 - readers of foreign formats raise anything; the file is named, the rest goes on
         step = getattr(error, "next_step", "")
         return Unread(name, f"{first_line(error)}{f'; {step}' if step else ''}")
-    text, blocks = placed(read.blocks)
+    text, blocks = placed(replace(block, text=_clean(block.text)) for block in read.blocks)
     if len(text) > LARGEST_TEXT:
         return Unread(name, f"{len(text):,} characters, at most {LARGEST_TEXT:,} are read; split it")
-    if not any(placed.block.kind != "heading" for placed in blocks):
+    if not any(one.block.kind != "heading" for one in blocks):
         return Unread(name, "no text in it")
     return Document(name, suffix.removeprefix("."), text, blocks, tuple(read.notes))
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _clean(text: str) -> str:
+    """A text that can be written down and sent: no half of a character, no control characters but tab and line end."""
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return _CONTROL.sub("", whole)
 
 
 def _read(data: bytes, suffix: str) -> Read:

@@ -47,6 +47,8 @@ _PROMPT_TOKENS = 450
 """Of the system prompt, headings and the chat template around a passage."""
 _COMPACT = ("--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}')
 """Held to JSON, a model may write spaces until its reply is full; this way there are none between the parts."""
+_LONGEST_NAME = 200
+"""Bytes; a file system takes 255, with what is added while it is written."""
 _SHOWN = 5
 
 
@@ -123,7 +125,7 @@ def from_docs(
         failed = unanswered.kinds.total()
         made = make(str(place), folder, planned, replies, settings, writer.model, failed)
         _write(out, made, folder, state, writer, config, words)
-        if not made.report.train + made.report.held_out:
+        if not made.train:
             raise _no_row(made, out)
         return made
 
@@ -152,8 +154,8 @@ class _State:
     """What replies depend on; another one needs another folder."""
     chosen: Mapping[str, Any]
     """What only decides which passages and rows are taken."""
-    written: dict[str, str]
-    """SHA-256 of each file as it was written."""
+    written: dict[str, list[str]]
+    """SHA-256 of what each file may be: as it was written, and as it was about to be when a command was killed."""
     before: Mapping[str, Mapping[str, Any]]
     """`asked` and `chosen` of the command before this one; empty for the first."""
 
@@ -174,7 +176,8 @@ class _State:
         try:
             before = json.loads(file.read_text(encoding="utf-8"))
             known = {part: dict(before[part]) for part in ("asked", "chosen")}
-            return cls(file, asked, chosen, dict(before["written"]), known)
+            written = {name: [*map(str, digests)] for name, digests in before["written"].items()}
+            return cls(file, asked, chosen, written, known)
         except (ValueError, LookupError, TypeError) as error:
             raise ConfigError(f"{file}: damaged ({error})", "give another --out") from error
 
@@ -191,7 +194,7 @@ class _State:
                 f"{out} was made with other settings: {'; '.join(differing)}", "give the same ones, or another --out"
             )
         for name in _CURATED:
-            if name in self.written and _digest(out / name) not in (self.written[name], ""):
+            if name in self.written and _digest(out / name) not in (*self.written[name], ""):
                 raise ConfigError(
                     f"{out / name} was changed since it was written",
                     f"keep your work: {shell('mv', out / name, out.parent)}; the command then writes the file anew",
@@ -211,6 +214,15 @@ class _State:
 def _digest(file: Path) -> str:
     """SHA-256 of a file; "" where there is none."""
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+
+
+def _text_file(name: str) -> str:
+    """Where the text of a document goes; a name that leaves no room for an ending is cut."""
+    folder, _, last = name.rpartition("/")
+    if len(last.encode()) > _LONGEST_NAME:
+        code = hashlib.sha256(last.encode()).hexdigest()[:8]
+        last = f"{last.encode()[: _LONGEST_NAME - 9].decode(errors='ignore')}-{code}"
+    return "/".join(filter(None, ("texts", folder, f"{last}.txt")))
 
 
 def _read(place: Path) -> Folder:
@@ -303,9 +315,9 @@ def _write(
         "report.html": lambda: render_documents(made.report, words),
     }
     for document in folder.documents:
-        files[f"texts/{document.name}.txt"] = lambda text=document.text: text  # type: ignore[misc]
+        files[_text_file(document.name)] = lambda text=document.text: text  # type: ignore[misc]
     recipe = out / "recipe.yaml"
-    if made.train and _digest(recipe) in ("", state.written.get("recipe.yaml")):
+    if made.train and _digest(recipe) in ("", *state.written.get("recipe.yaml", ())):
         name = file_name_from(out.resolve().name, "documents")
         trained = str(Path(writer.base).resolve()) if writer.base and Path(writer.base).is_dir() else writer.base
         files["recipe.yaml"] = lambda: recipe_of(made, name, trained or TRAINED_BY_DEFAULT, config.hub)
@@ -315,10 +327,15 @@ def _write(
         if old.startswith("texts/"):
             (out / old).unlink(missing_ok=True)
             del state.written[old]
-    for file, text in files.items():
+    texts = {file: text() for file, text in files.items()}
+    digests = {file: hashlib.sha256(text.encode()).hexdigest() for file, text in texts.items()}
+    # Noted before it is written: a file that was written when the command was killed is no one else's work.
+    state.written |= {file: [*state.written.get(file, ()), digest] for file, digest in digests.items()}
+    state.save()
+    for file, text in texts.items():
         (out / file).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out / file, text())
-        state.written[file] = _digest(out / file)
+        write_atomically(out / file, text)
+    state.written |= {file: [digest] for file, digest in digests.items()}
     state.save()
 
 
@@ -329,6 +346,6 @@ def _no_row(made: Made, out: Path) -> DataError:
         *(f"{count} {say(f'documents.fault.{name}')}" for name, count in report.rejected.items()),
     ]
     return DataError(
-        f"no row came out of {report.pairs} pairs: {'; '.join(why[:6]) or 'nothing was written'}",
+        f"no row to train came out of {report.pairs} pairs: {'; '.join(why[:6]) or 'nothing was written'}",
         f"look at {out / 'rejected.jsonl'}; a larger model writes better ones, such as --base {TRAINED_BY_DEFAULT}",
     )

@@ -151,6 +151,7 @@ def test_everything_that_is_not_read_is_named_with_its_reason(tmp_path: Path) ->
     (folder / "zeros.txt").write_bytes(b"a\0b\1c\0\0d")
     (folder / "latin.txt").write_bytes("Größe und Höhe für Müller".encode("latin-1"))
     os.mkfifo(folder / "pipe.txt")
+    (folder / os.fsdecode(b"n\xffm.txt")).write_text(TEXT, encoding="utf-8")
     documents, unread = read(folder)
     assert list(documents) == ["b.txt", "sub/a.txt"]
     assert {name: why.split(":")[0].split("(")[0].split(";")[0].strip() for name, why in unread.items()} == {
@@ -161,6 +162,7 @@ def test_everything_that_is_not_read_is_named_with_its_reason(tmp_path: Path) ->
         "empty.md": "it is empty",
         "heads.md": "no text in it",
         "latin.txt": "its bytes are neither UTF-8, UTF-16 nor an encoding of Chinese, Japanese or Korean",
+        "n?m.txt": "its name is not UTF-8",
         "old.doc": "an old Word file",
         "pipe.txt": "no regular file",
         "x.png": "not a kind that is read",
@@ -205,6 +207,12 @@ def test_what_takes_too_long_or_is_nested_too_deeply_is_named(tmp_path: Path, mo
     assert "took longer than 0.2 s" in unread["slow.html"]
     monkeypatch.setattr(reading, "LARGEST_BYTES", 1000)
     assert "at most 0 MB are read" in read(tmp_path)[1]["slow.html"]
+
+
+def test_what_no_file_can_hold_is_taken_out_of_a_text(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<p>The lamp &#xD800;is\x01 red\u2028 and \x1b[31msmall.</p>", encoding="utf-8")
+    documents, _ = read(tmp_path)
+    assert documents["a.html"].text == "The lamp \ufffdis red and [31msmall."
 
 
 def test_one_file_is_a_folder_of_one(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from configs import locks
 from configs.errors import TuneserveError
+from configs.files import write_atomically
 from configs.load import load_config
 from configs.locks import locked
 from scripts.cli import main
@@ -175,6 +176,30 @@ def test_what_is_not_ours_is_never_written_over(endpoint: str, manuals: Path, tm
     assert "train.jsonl was changed since it was written" in from_docs(manuals, out, *given, code=2)
 
 
+def test_files_that_were_written_before_a_kill_are_still_ours(
+    endpoint: str, manuals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "rows"
+    given = ("--endpoint", endpoint, "--model", "scribe")
+    from_docs(manuals, out, *given)
+    (manuals / "more.md").write_text("# More\n\nThe blue lamp of the firm has the number 77 and weighs nine kilos.\n")
+    (manuals / f"{'很长的名字' * 15}.md").write_text("# Long\n\nThe green lamp of the firm has the number 78 on it.\n")
+
+    def killed(file: Path, text: str) -> None:
+        if file.name == "report.json":
+            raise OSError(28, "No space left on device", str(file))
+        write_atomically(file, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("scripts.run.documents.write_atomically", killed)
+        assert "No space left on device" in from_docs(manuals, out, *given, code=1)
+    from_docs(manuals, out, *given)
+    (long,) = (out / "texts").glob("很长的名字*")
+    assert long.read_text(encoding="utf-8").startswith("Long")
+    documents = {row["metadata"]["document"] for name in ("train", "held_out") for row in rows(out / f"{name}.jsonl")}
+    assert {"more.md", f"{'很长的名字' * 15}.md"} <= documents
+
+
 def test_a_command_that_is_killed_goes_on_and_asks_nothing_twice(manuals: Path, tmp_path: Path) -> None:
     out, journal = tmp_path / "rows", tmp_path / "rows" / "asked" / "replies.jsonl"
     with scribe(latency_ms=150) as url:
@@ -230,5 +255,5 @@ def test_who_writes_is_said_or_asked_for(endpoint: str, manuals: Path, tmp_path:
 def test_where_no_pair_can_be_used_the_reasons_are_said(endpoint: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("The lamp has a cable of 90 cm and no switch at all. [reply:unreadable]")
     said = from_docs(tmp_path / "a.txt", tmp_path / "rows", "--endpoint", endpoint, "--model", "scribe", code=2)
-    assert "no row came out of 0 pairs: 1 replies that are no JSON" in said
+    assert "no row to train came out of 0 pairs: 1 replies that are no JSON" in said
     assert (tmp_path / "rows" / "report.html").is_file()
