@@ -114,7 +114,11 @@ class Terminal(Console):
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Prints; with `--json` a table becomes a line of JSON on stdout, and everything else goes to stderr."""
+        """Prints; with `--json` a table becomes a line of JSON on stdout, and everything else goes to stderr.
+
+        A string that is printed by itself is ours, as a cell of a table need not be.
+        """
+        objects = tuple(ours(each) if isinstance(each, str) else each for each in objects)
         if not asked_for("json") or self._file is not None:
             for table in (table for each in objects for table in _tables_in(each)):
                 _translate_titles(table)

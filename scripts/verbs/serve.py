@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from configs.console import asked_for, console, ours, print_error, show
+from configs.console import asked_for, console, ours, plain, print_error, show
 from configs.errors import ConfigError
 from configs.rundir import RunDir
 from serve.state.servers import ServerState
@@ -66,7 +66,7 @@ def serve(
             return
         case "logs":
             for line in service.logs(own[0] if own else None, follow):
-                console.print(line.rstrip("\n"))
+                console.print(plain(line.rstrip("\n")))
             return
     overrides = [text for text in own if text.startswith("serve.")]
     named = [text for text in ([what] if what else []) + own if text not in overrides]
