@@ -22,7 +22,7 @@ from trainer.architectures import Model, paths_of
 K_QUANTS: tuple[str, ...] = tuple(name for name in get_args(GgufQuant) if "_k" in name)
 """Number formats of a GGUF file that only llama.cpp's `llama-quantize` writes."""
 
-GGUF_MODEL_TYPES = ("qwen2", "qwen3", "llama")
+GGUF_MODEL_TYPES = ("qwen2", "qwen3", "qwen3_moe", "llama")
 """Architectures that are written as GGUF here."""
 
 _CONVERT = "merge with --format vllm and convert that folder with llama.cpp's convert_hf_to_gguf.py"
@@ -177,7 +177,8 @@ def check_gguf_model(model: Path) -> str:
     kind = read_model_config(model).get("model_type")
     if kind not in GGUF_MODEL_TYPES:
         raise ConfigError(
-            f"{model}: architecture {kind!r} is not among those written as GGUF here ({', '.join(GGUF_MODEL_TYPES)})",
+            f"{model}: architecture {kind!r} is not among those written as GGUF here ({', '.join(GGUF_MODEL_TYPES)}), "
+            "which are those that transformers reads back, so that the file can be checked",
             _CONVERT,
         )
     return pre_tokenizer_name(model)

@@ -16,6 +16,8 @@ from transformers import (
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
 )
 
 IDS = torch.tensor([[5, 17, 42, 99, 3, 61, 88, 250, 12, 7, 33, 101]])
@@ -37,6 +39,7 @@ SENTENCES = [
 ARCHITECTURES = {
     "qwen3": (Qwen3ForCausalLM, Qwen3Config),
     "qwen2": (Qwen2ForCausalLM, Qwen2Config),
+    "qwen3_moe": (Qwen3MoeForCausalLM, Qwen3MoeConfig),
     "llama": (LlamaForCausalLM, LlamaConfig),
 }
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from configs.child import die_with
 from configs.errors import ConfigError, TuneserveError
-from configs.model_shape import ModelShape
+from configs.model_shape import DecoderShape
 from trainer.export.new_folder import Export, check_free_space, new_folder
-from trainer.export.safetensors import TensorSource
+from trainer.export.safetensors import TensorSource, TensorSpec
 from trainer.requirements import K_QUANTS, check_gguf_model, find_quantizer
 
 QUANTS = {"f16": Quant.F16, "bf16": Quant.BF16, "q8_0": Quant.Q8_0}
@@ -34,7 +35,14 @@ FILE_TYPES = {
     "bf16": gguf.LlamaFileType.MOSTLY_BF16,
     "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
 }
-ARCHITECTURES = {"qwen2": gguf.MODEL_ARCH.QWEN2, "qwen3": gguf.MODEL_ARCH.QWEN3, "llama": gguf.MODEL_ARCH.LLAMA}
+ARCHITECTURES = {
+    "qwen2": gguf.MODEL_ARCH.QWEN2,
+    "qwen3": gguf.MODEL_ARCH.QWEN3,
+    "qwen3_moe": gguf.MODEL_ARCH.QWEN3MOE,
+    "llama": gguf.MODEL_ARCH.LLAMA,
+}
+_EXPERT = re.compile(r"(?P<all>.*\.experts)\.\d+(?P<matrix>\..*)")
+"""The name of one expert's matrix; a GGUF holds those of a layer as one tensor."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +98,8 @@ class _Info:
     """A tensor of the file: where it comes from and how it is stored."""
 
     name: str
-    source: str | None
-    """Its name in transformers; None for what is computed."""
+    sources: tuple[str, ...]
+    """Its name in transformers; of a layer's experts the name of each, none for what is computed."""
     shape: tuple[int, ...]
     quant: Quant
 
@@ -109,23 +117,32 @@ class _Layout:
         self.config = AutoConfig.from_pretrained(str(model), local_files_only=True, trust_remote_code=False)
         kind = self.config.model_type
         self.pre = check_gguf_model(model)
-        if kind != "llama" and "sliding_attention" in self.config.layer_types:
+        kinds = getattr(self.config, "layer_types", None) or ()
+        if kind != "llama" and "sliding_attention" in kinds:
             raise ConfigError(
                 f"{model}: use_sliding_window is on, which the GGUF would lose", "convert with llama.cpp instead"
             )
+        if kind == "qwen3_moe" and (self.config.mlp_only_layers or self.config.decoder_sparse_step != 1):
+            raise ConfigError(
+                f"{model}: some of its layers have no experts, which a GGUF of qwen3moe cannot say",
+                "convert with llama.cpp instead",
+            )
         names = gguf.get_tensor_name_map(ARCHITECTURES[kind], self.config.num_hidden_layers)
         self.infos = []
-        for spec in tensors.specs():
-            name = names.get_name(spec.name, try_suffixes=(".weight", ".bias"))
+        for together, specs in _by_layer(tensors.specs()).items():
+            name = names.get_name(together, try_suffixes=(".weight", ".bias"))
             if name is None:
                 raise ConfigError(
-                    f"{model}: tensor {spec.name} has no place in a GGUF of architecture {kind}",
+                    f"{model}: tensor {specs[0].name} has no place in a GGUF of architecture {kind}",
                     "merge with --format vllm and convert that folder with llama.cpp's convert_hf_to_gguf.py",
                 )
-            self.infos.append(_Info(name, spec.name, spec.shape, _stored_as(spec.shape, quant)))
+            shape = specs[0].shape if together == specs[0].name else (len(specs), *specs[0].shape)
+            # The choice of experts is a narrow matrix, which llama.cpp keeps as it is.
+            stored = Quant.F32 if ".ffn_gate_inp." in name else _stored_as(shape, quant)
+            self.infos.append(_Info(name, tuple(spec.name for spec in specs), shape, stored))
         self.rope_factors = rope_factors(self.config)
         if self.rope_factors is not None:
-            self.infos.append(_Info("rope_freqs.weight", None, self.rope_factors.shape, Quant.F32))
+            self.infos.append(_Info("rope_freqs.weight", (), self.rope_factors.shape, Quant.F32))
 
     @property
     def nbytes(self) -> int:
@@ -163,10 +180,12 @@ class _Layout:
 
     def _data(self, info: _Info) -> np.ndarray:
         """The stored bytes of a tensor."""
-        if info.source is None:
+        if not info.sources:
             assert self.rope_factors is not None
             return self.rope_factors.view(np.uint8)
-        tensor = self.tensors.tensor(info.source).cpu()
+        tensor = self.tensors.tensor(info.sources[0]).cpu()
+        if info.shape != tuple(tensor.shape):
+            tensor = torch.stack([self.tensors.tensor(name).cpu() for name in info.sources])
         if self.config.model_type == "llama" and (".attn_q." in info.name or ".attn_k." in info.name):
             heads = self.config.num_attention_heads if ".attn_q." in info.name else self.config.num_key_value_heads
             tensor = interleave_rotary(tensor, heads)
@@ -174,8 +193,21 @@ class _Layout:
             return tensor.contiguous().view(torch.uint8).numpy()
         data = gguf.quantize(tensor.float().numpy(), info.quant)
         if info.quant == Quant.F16 and not np.isfinite(data).all():
-            raise TuneserveError(f"tensor {info.source}: has values that f16 cannot hold", "take --quant bf16 or q8_0")
+            raise TuneserveError(
+                f"tensor {info.sources[0]}: has values that f16 cannot hold", "take --quant bf16 or q8_0"
+            )
         return data if data.dtype == np.uint8 else data.view(np.uint8)
+
+
+def _by_layer(specs: Sequence[TensorSpec]) -> dict[str, list[TensorSpec]]:
+    """Tensors by name, those of a layer's experts under the name of all, in the experts' order."""
+    found: dict[str, list[TensorSpec]] = {}
+    for spec in specs:
+        match = _EXPERT.fullmatch(spec.name)
+        found.setdefault(match["all"] + match["matrix"] if match else spec.name, []).append(spec)
+    for of_layer in found.values():
+        of_layer.sort(key=lambda spec: [int(part) for part in spec.name.split(".") if part.isdigit()])
+    return found
 
 
 def interleave_rotary(weight: torch.Tensor, heads: int) -> torch.Tensor:
@@ -196,7 +228,7 @@ def rope_factors(config: Any) -> np.ndarray | None:
         return None
     if kind != "llama3":
         raise ConfigError(f"rope scaling {kind!r} cannot be written as GGUF here", "convert with llama.cpp instead")
-    head_dim = ModelShape.of(config.to_dict()).head_dim
+    head_dim = DecoderShape.of(config.to_dict()).head_dim
     plain = 1.0 / rope["rope_theta"] ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
     scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
     return (plain / scaled).numpy().astype(np.float32)
@@ -210,11 +242,15 @@ def _stored_as(shape: tuple[int, ...], quant: Quant) -> Quant:
 
 
 def _add_architecture(writer: gguf.GGUFWriter, config: Any) -> None:
-    shape = ModelShape.of(config.to_dict())
+    shape = DecoderShape.of(config.to_dict())
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(shape.hidden)
     writer.add_block_count(shape.layers)
-    writer.add_feed_forward_length(shape.intermediate)
+    writer.add_feed_forward_length(config.intermediate_size)
+    if config.model_type == "qwen3_moe":
+        writer.add_expert_count(config.num_experts)
+        writer.add_expert_used_count(config.num_experts_per_tok)
+        writer.add_expert_feed_forward_length(config.moe_intermediate_size)
     writer.add_head_count(shape.heads)
     writer.add_head_count_kv(shape.kv_heads)
     writer.add_key_length(shape.head_dim)

@@ -31,6 +31,11 @@ EXACT = 1e-4
 BOUNDS = {"f16": EXACT, "bf16": EXACT, "q8_0": 5e-2}
 
 
+MIXTURE = {
+    "head_dim": 128, "num_experts": 12, "num_experts_per_tok": 3, "moe_intermediate_size": 32, "norm_topk_prob": True,
+}  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """Tiny bf16 models by architecture; head_dim is 128 because transformers' GGUF reader knows no other for Qwen3."""
@@ -38,7 +43,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
     def model(kind: str, tied: bool = False) -> Path:
         if (kind, tied) not in made:
-            size = {"qwen3": {"head_dim": 128}, "llama": {"head_dim": 16}, "qwen2": {}}[kind]
+            size = {"qwen3": {"head_dim": 128}, "llama": {"head_dim": 16}, "qwen2": {}, "qwen3_moe": MIXTURE}[kind]
             folder = tmp_path_factory.mktemp(kind) / kind
             made[kind, tied] = make_model(folder, kind, torch.bfloat16, tied, hidden_size=64, **size)
         return made[kind, tied]
@@ -54,8 +59,8 @@ def export(model: Path, out: Path, quant: str, **options: int) -> GgufResult:
 def logits(folder: Path, gguf_file: str | None = None, rounded: str | None = None) -> torch.Tensor:
     """Logits of a model folder or of a GGUF file, or of a folder whose matrices are rounded to a GGUF format first."""
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf_file, dtype=torch.float32).eval()
-    for parameter in model.parameters():
-        if rounded and parameter.ndim == 2:
+    for name, parameter in model.named_parameters():
+        if rounded and parameter.ndim > 1 and not name.endswith(".mlp.gate.weight"):
             stored = gguf.quantize(parameter.detach().numpy(), QUANTS[rounded])
             parameter.data = torch.from_numpy(gguf.dequantize(stored, QUANTS[rounded]).copy())
     with torch.no_grad():
@@ -72,6 +77,8 @@ def logits(folder: Path, gguf_file: str | None = None, rounded: str | None = Non
         ("qwen2", True, "f16"),
         ("llama", False, "f16"),
         ("llama", False, "q8_0"),
+        ("qwen3_moe", False, "f16"),
+        ("qwen3_moe", False, "q8_0"),
     ],
 )
 def test_logits_survive(models: Make, tmp_path: Path, kind: str, tied: bool, quant: str) -> None:
