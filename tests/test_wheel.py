@@ -17,6 +17,7 @@ LEFT_OUT = ("scripts/bench/", "scripts/demo_model/", "serve/deploy/")
 USED = """
 import configs, json
 from configs.load import load_config
+from configs.messages import catalogue
 from configs.pins import pins
 from configs.schema import TaskConfig
 from eval.compare.drift import general_texts
@@ -31,6 +32,7 @@ assert all(__import__("pathlib").Path(place).exists() for place in (demo.model, 
 assert load_task(TaskConfig(name="builtin", type="builtin"))
 assert EXAMS["ceval"].names and general_texts() and load_calibration().rows and pins("cpu") and pins("cuda")
 assert ReportWords("zh").say("verdict.pass") == "通过"
+assert catalogue().translate("not done yet") == "尚未完成"
 """
 
 

@@ -122,6 +122,17 @@ def test_json_is_in_english(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert capsys.readouterr().out == '{"table": "This machine", "rows": [{"package": "not done yet"}]}\n'
 
 
+@pytest.mark.usefixtures("chinese")
+def test_titles_and_headers_are_ours_and_a_cell_may_be_anybodys(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("size", "why", title="This machine")
+    table.add_row("size", plain("not done yet"))
+    tables.print(table)
+    said = capsys.readouterr().out
+    assert "本机" in said
+    assert re.search("大小.*原因", said)
+    assert re.search("size.*not done yet", said)
+
+
 def test_in_english_nothing_is_read_or_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LANG, "en")
     catalogue.cache_clear()
