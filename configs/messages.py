@@ -219,7 +219,7 @@ class Catalogue:
         core = core.lstrip(" ") if core.startswith("  ") else core
         start = text.index(core)
         before, after = text[:start], text[start + len(core) :]
-        if len(core) <= _LONGEST and (whole := self._joined(core, ours) or self.find(core, ours)) is not None:
+        if len(core) <= _LONGEST and (whole := self._joined(core) or self.find(core, ours)) is not None:
             return before + whole + after
         if "\n" in core:
             return before + "\n".join(self.translate(line, ours) for line in core.split("\n")) + after
@@ -230,12 +230,12 @@ class Catalogue:
             whole = self.translate(split[0], ours) + split[1]
         return before + whole + after
 
-    def _joined(self, text: str, ours: bool) -> str | None:
+    def _joined(self, text: str) -> str | None:
         """The translation of whole messages that were joined by `; `; a value would else take one of them in."""
         for at in [found.start() for found in re.finditer("; ", text)][:8]:
-            if first := self.find(text[:at], ours):
+            if first := self.find(text[:at]):
                 tail = text[at + 2 :]
-                if rest := self._joined(tail, ours) or self.find(tail, ours):
+                if rest := self._joined(tail) or self.find(tail):
                     return f"{first}；{rest}"
         return None
 

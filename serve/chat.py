@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 
-from configs.console import paint, plain
+from configs.console import ours, paint, plain
 from configs.errors import ConfigError, TuneserveError, first_line
 from serve.state.servers import ServerState, find_server
 
@@ -214,7 +214,7 @@ def converse(
     """
     read = read or (lambda: console.input(paint("[bold green]>[/bold green] ")))
     talks = [Conversation(model, system) for model in models]
-    console.print(plain(f"{' and '.join(m.label for m in models)}; /help lists the commands", "dim"))
+    console.print(ours(f"{', '.join(m.label for m in models)}; /help lists the commands", "dim"))
     while True:
         try:
             line = read().strip()
@@ -234,18 +234,18 @@ def _command(line: str, talks: Sequence[Conversation], thinking: bool | None, co
     rest = rest.strip()
     if word == "/thinking" and rest in ("on", "off", "default"):
         thinking = {"on": True, "off": False, "default": None}[rest]
-        console.print(plain(f"thinking: {rest}", "dim"))
+        console.print(ours(f"thinking: {rest}", "dim"))
     elif word == "/system":
         for talk in talks:
             talk.system = rest or None
             talk.clear()
-        console.print(plain("new system prompt, new conversation", "dim"))
+        console.print(ours("new system prompt, new conversation", "dim"))
     elif word == "/clear":
         for talk in talks:
             talk.clear()
-        console.print(plain("new conversation", "dim"))
+        console.print(ours("new conversation", "dim"))
     else:
-        console.print(plain(HELP, "dim"))
+        console.print(ours(HELP, "dim"))
     return thinking
 
 
@@ -274,11 +274,12 @@ def _stream_plainly(
                 console.print(plain(said), end="")
             seen = replace(turn)
     except TuneserveError as error:
-        console.print(plain(error.message, "red"))
+        console.print(ours(error.message, "red"))
         return
     except KeyboardInterrupt:
         talk.messages.append({"role": "assistant", "content": turn.content})
-    console.print(plain(f"\n{turn.figures()}", "dim"))
+    console.print("")
+    console.print(ours(turn.figures(), "dim"))
 
 
 def _stream_side_by_side(
@@ -319,11 +320,11 @@ def _columns(talks: Sequence[Conversation], turns: Sequence[Turn]) -> Table:
 
 def _panel(talk: Conversation, turn: Turn) -> Panel:
     if turn.error:
-        body = Group(plain(turn.error, "red"))
+        body = Group(ours(turn.error, "red"))
     else:
         thought = [plain(turn.reasoning, "dim italic")] if turn.reasoning else []
         body = Group(*thought, plain(turn.content))
-    return Panel(body, title=plain(talk.model.label), subtitle=plain(turn.figures(), "dim"))
+    return Panel(body, title=plain(talk.model.label), subtitle=ours(turn.figures(), "dim"))
 
 
 def _grow(turn: Turn, chunk: Any) -> None:

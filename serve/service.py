@@ -18,8 +18,9 @@ from pydantic import TypeAdapter
 from rich.console import Console
 
 from configs.child import end
-from configs.console import Terminal, mark, paint, plain
+from configs.console import Terminal, mark, ours, paint, plain
 from configs.errors import ConfigError, TuneserveError
+from configs.language import LANG
 from configs.rundir import RunDir
 from serve.launch.job import ServeJob
 from serve.launch.ports import take_port
@@ -69,7 +70,7 @@ def serve_foreground(job: ServeJob, console: Console) -> None:
         except KeyboardInterrupt:
             console.print("stopped before it was ready")
             return
-        console.print(plain(f"\n{usage_text(job.command, 'Ctrl-C')}\n"))
+        console.print("", usage_text(job.command, "Ctrl-C"), "", sep="\n")
         supervisor.watch(server)
     console.print("server stopped")
 
@@ -78,7 +79,7 @@ def keep_running(job: ServeJob, server: VllmServer, console: Console) -> None:
     """Watches a server that is already up, until Ctrl-C or SIGTERM, then stops it."""
     supervisor = _supervisor(job, console)
     with stop_on_signals(supervisor):
-        console.print(plain(usage_text(job.command, "Ctrl-C")))
+        console.print(usage_text(job.command, "Ctrl-C"))
         supervisor.watch(server)
     console.print("server stopped")
 
@@ -103,8 +104,9 @@ def serve_detached(job: ServeJob, console: Console) -> ServerState:
     except BaseException:
         end(daemon, STOP_TIMEOUT_S)
         raise
-    console.print(plain(log_since(job.supervisor_log, said_before).strip()))
-    console.print(plain(usage_text(job.command, f"tuneserve serve stop {job.command.port}")))
+    for line in log_since(job.supervisor_log, said_before).strip().splitlines():
+        console.print(ours(line))
+    console.print(usage_text(job.command, f"tuneserve serve stop {job.command.port}"))
     return state
 
 
@@ -119,7 +121,7 @@ def detach_running(job: ServeJob, server: VllmServer, console: Console) -> Serve
     except BaseException:
         end(daemon, STOP_TIMEOUT_S)
         raise
-    console.print(plain(usage_text(job.command, f"tuneserve serve stop {job.command.port}")))
+    console.print(usage_text(job.command, f"tuneserve serve stop {job.command.port}"))
     return state
 
 
@@ -219,7 +221,7 @@ def _supervisor(
         job.log,
         max_restarts=job.config.max_restarts,
         ready_timeout_s=job.config.ready_timeout_s,
-        say=lambda text: console.print(plain(text)),
+        say=lambda text: console.print(ours(text)),
         on_phase=display.on_phase if display else None,
         accept=lambda server: _accept(job, server, console),
         lock=lock,
@@ -231,8 +233,8 @@ def _accept(job: ServeJob, server: VllmServer, console: Console) -> None:
     console.print(mark(True), f"ready after {server.ready_s:.1f} s")
     for name, checks in check_and_record(job, server):
         whose = f"{name}: " if job.beside else ""
-        for passed, what, sentence in checks.lines():
-            console.print(mark(passed), plain(f"{whose}{what}: {sentence}"))
+        for passed, line in checks.lines(whose):
+            console.print(mark(passed), ours(line))
         checks.require(whose)
 
 
@@ -244,6 +246,8 @@ def _spawn_daemon(job: ServeJob, start_from: Handle | int, descriptors: tuple[in
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
+            # Logs are English; what is shown of this one is translated where it is shown.
+            env={**os.environ, LANG: "en"},
             pass_fds=descriptors,
             start_new_session=True,
         )

@@ -42,6 +42,12 @@ NO_MESSAGES = {
     "eval/documents/prompts.py": "what a model is told to write",
     "eval/documents/recipe.py": "a recipe that is written",
     "eval/documents/standing.py": "words that every text has",
+    "eval/tasks/prompts.py": "what models are asked",
+    "trainer/gpus/dealing.py": "an error that only a programmer meets",
+    "eval/report/render_junit.py": "a file for build servers",
+    "eval/report/words.py": "words of reports, which are configs/texts/report.yaml",
+    "eval/statistics/": "errors that only a programmer meets",
+    "trainer/export/model_card.py": "the model card, a file",
 }
 """Modules that say nothing on the terminal, with the reason."""
 
@@ -57,6 +63,29 @@ NOT_SHOWN: dict[str, str] = {
     r"p\[style-name=.*": "a rule by which mammoth takes styles",
     r'\{\{"backend".*': "a piece of a command",
     r"\{run\} [\w.{}]+=.*|\{run\} votes.*|sbatch --test-only|Value error, |torchrun --.*": "a piece of a command",
+    r"\{\w+\} (GB|MB|min)": "a figure with its unit",
+    r"\{seed\} [\w {}]+": "the seed of a random number generator",
+    r"Bearer \{\w+\}": "a header of a request",
+    r"The following are multiple choice .*": "what models are asked",
+    r"Upload the merged model": "the message of a commit",
+    r"(?:bold|dim)(?: [a-z_]+| \{\w+\})": "a style",
+    r"(FROM|TEMPLATE|SYSTEM|PARAMETER) .*\{\w+\}.*": "a line of a Modelfile",
+    r"\{\{(%|\{\{).*": "a chat template",
+    r"(LLaMA-Factory|ms-swift|Axolotl|Unsloth) [\w. ()-]+": "a template of another trainer",
+    r"(System: TEXT)? \+ eos_token \+ .*|System: TEXT \+ eos_token .*": "a piece of a template",
+    r"(You are|Below is|Below are|A chat between) .*": "a system prompt of other trainers",
+    r"CREATE TABLE .*": "SQL",
+    r"(\{layout\}, )replay": "how a source is used, as the report file has it",
+    r"columns: \{\{.*\}\}|data\.ignore_columns: \[\{\w+\}\]|\{path\}: columns: .*": "a line of a recipe",
+    r"training, (each step|smoothed)|optimizer step|loss per trained token \(nats\)": "words in a picture",
+    r"generated tokens/s|(first|each further) token, (median|p99)|requests in flight": "words in a picture",
+    r"\{model\}, \{input_tokens\} tokens in, \{output_tokens\} out": "the title of a picture",
+    r"LLAMA_API_KEY=.*|.*-H \"Authorization: .*|curl \{.*|\{imports\}from openai .*": "what is typed",
+    r"(file write failed|os error 28)": "words of the system's own",
+    r"torch \{__version__\}, Unsloth \{version\}|transformers \{version\}": "names of packages with their versions",
+    r"from vllm.* import .*": "a program",
+    r"pid \{\w+\}|(stop|exit) \{\w+\}": "a process, and what processes say to each other",
+    r"planted \{fault\}": "for tests",
 }
 """Patterns of strings that look like messages and are none, with the reason."""
 
@@ -258,7 +287,7 @@ class _Reader:
             if PATTERNS.match(ast.unparse(node.func)) or name in ("ArgumentParser", "add_argument", "Field"):
                 return
             if name in TITLES or name == "paint":
-                for argument in [*node.args[: 1 if name == "paint" else None], *self._titles(node)]:
+                for argument in [*node.args[: 1 if name in ("paint", "ours") else None], *self._titles(node)]:
                     if _is_text(argument):
                         self._take(argument, short=True, paint=name == "paint")
                     else:
@@ -319,8 +348,9 @@ def _template(node: ast.AST, names: dict[str, int]) -> str:
     text = ""
     for part in _parts(node):
         if isinstance(part, ast.Constant) and isinstance(part.value, str):
-            # `paint` is given its own `{}`; a brace of the text's is doubled.
-            text += part.value if part.value.count("{}") else part.value.replace("{", "{{").replace("}", "}}")
+            # `paint` is given its own `{}`, `str.format` names; a brace of the text's is doubled.
+            fields = part is node and re.search(r"\{\w*\}", part.value)
+            text += part.value if fields or "{}" in part.value else part.value.replace("{", "{{").replace("}", "}}")
         else:
             name = _name(part)
             names[name] = names.get(name, 0) + 1

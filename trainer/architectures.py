@@ -117,7 +117,7 @@ def why_not(config: Mapping[str, Any]) -> str:
             return f"{theirs} has no model type {model.kind!r}"
         return f"its config.json has no model_type, and {theirs} no decoder of that name"
     if not model.decoder:
-        return f"{theirs} {_no_decoder(model, takes)}"
+        return _no_decoder(model, takes, theirs)
     if not model.layers:
         return (
             f"PEFT {libraries.peft_version()} finds no linear layer in {model.decoder} of {theirs} whose adapter could "
@@ -128,13 +128,14 @@ def why_not(config: Mapping[str, Any]) -> str:
     return ""
 
 
-def _no_decoder(model: Model, takes: libraries.Transformers) -> str:
+def _no_decoder(model: Model, takes: libraries.Transformers, theirs: str) -> str:
     """What transformers lacks to train a model of a type that it knows."""
     if model.kind in takes.several:
-        return f"has no class for the text part of {takes.several[model.kind]} alone, and the trainer takes text"
+        several = takes.several[model.kind]
+        return f"{theirs} has no class for the text part of {several} alone, and the trainer takes text"
     if made := takes.decoders.get(model.kind):
-        return f"makes {made} of model type {model.kind!r}, and the trainer takes decoders that answer a chat"
-    return f"has no decoder for model type {model.kind!r}, and the trainer takes decoders that answer a chat"
+        return f"{theirs} makes {made} of model type {model.kind!r}, and the trainer takes decoders that answer a chat"
+    return f"{theirs} has no decoder for model type {model.kind!r}, and the trainer takes decoders that answer a chat"
 
 
 def refuse_own_code(folder: Path) -> None:

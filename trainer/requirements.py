@@ -56,7 +56,7 @@ def check_cards(config: RunConfig) -> None:
     cards = visible_cards() if count > 1 and pins.made_for() != "cpu" else []
     if cards and len(cards) < count:
         raise ConfigError(
-            f"train.num_gpus is {count}, and {len(cards)} GPU{'s' * (len(cards) > 1)} can be used here",
+            f"train.num_gpus is {count}, and {len(cards)} GPU{'s' if len(cards) > 1 else ''} can be used here",
             f"set train.num_gpus={len(cards)}, or look at nvidia-smi and CUDA_VISIBLE_DEVICES",
         )
 
@@ -125,11 +125,11 @@ def check_layers(lora: LoraConfig, model: Path) -> None:
         why = f"{model.name} has no layers named {', '.join(missing)}"
         if found.mixture:
             why += (
-                " outside its experts, which transformers holds as one tensor: neither PEFT's names nor the merge reach"
+                " outside its experts, which transformers holds as one tensor: "
+                "neither PEFT's names nor the merge reach into it"
             )
-            why += " into it"
         raise ConfigError(
-            f"lora.target_modules: {why}", "set lora.target_modules=auto, or name some of " + ", ".join(found.layers)
+            f"lora.target_modules: {why}", f"set lora.target_modules=auto, or name some of {', '.join(found.layers)}"
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from configs.console import console
 from configs.errors import TuneserveError
+from configs.messages import translated
 
 LAST_LINES = 20
 """Lines of the log that are shown with an error nobody foresaw."""
@@ -80,4 +81,4 @@ def _show_end(log: Path, begin: int) -> None:
         written.seek(begin)
         lines = written.read().decode("utf-8", errors="replace").splitlines()[-LAST_LINES:]
     if lines:
-        print(f"the last lines of {log}:", *(f"  {line}" for line in lines), sep="\n", file=sys.stderr)
+        print(translated(f"the last lines of {log}:"), *(f"  {line}" for line in lines), sep="\n", file=sys.stderr)

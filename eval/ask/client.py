@@ -295,7 +295,7 @@ class Client:
             reply = json.loads(raw, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
             why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-            raise AttemptError("bad_json", f"{why} in {_short(raw)}") from error
+            raise AttemptError("bad_json", f"{why} in the reply {_short(raw)}") from error
         if not isinstance(reply, dict):
             raise AttemptError("bad_shape", f"not a JSON object: {_short(raw)}")
         return reply

@@ -62,9 +62,9 @@ def required_text(row: Any, names: Sequence[str], where: str) -> str:
     name = next((name for name in names if not is_blank(row.get(name))), None)
     if name is None:
         found = ", ".join(map(str, row)) or "no columns"
-        empty = [f"`{name}` is {kind_of(row[name])}" for name in names if name in row]
+        empty = [f"column `{name}` is {kind_of(row[name])}" for name in names if name in row]
         raise DataError(
-            f"{where}: {'; '.join(empty) or f'no {names[0]}'} (it has {found})",
+            f"{where}: {'; '.join(empty) or f'no column {names[0]}'} (it has {found})",
             f"give it under {' or '.join(f'`{name}`' for name in names)}, or take the row out",
         )
     return text_of(row[name], f"{where}: `{name}`")

@@ -52,7 +52,9 @@ def _read(turn: Any, where: str) -> Iterator[Turn]:
             yield {"role": role, "content": _said(text, where)}
         return
     if not isinstance(turn, Mapping):
-        raise DataError(f"{where} is {kind_of(turn)}", "write role and content, or a pair of question and answer")
+        raise DataError(
+            f"{where} is no message but {kind_of(turn)}", "write role and content, or a pair of question and answer"
+        )
     role_key = "role" if "role" in turn else next((key for key in turn if is_role_key(key)), None)
     if role_key is None:
         yield from _exchange(turn, where)

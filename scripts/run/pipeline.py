@@ -218,8 +218,8 @@ def evaluate_tuned(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool
             record.figures["ready_s"] = server.ready_s
             checks = verify(run, config, server)
             record.figures.update(checks.figures().model_dump(mode="json"))
-            for passed, name, sentence in checks.lines():
-                note(f"{name:<9} {sentence}", passed)
+            for passed, line in checks.lines():
+                note(line, passed)
             if config.foreign is None:
                 checks.require()
             results = ask_at(server, folder, run, config, tasks, read_results(run.eval / "base"))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from configs.console import console, mark, paint, tables
+from configs.console import console, mark, ours, paint, tables
 from configs.errors import ConfigError
 from scripts.group import group
 
@@ -61,8 +61,8 @@ def load(
         raise ConfigError(f"{named}: expected NAME=RUN", "e.g. tuneserve adapters load b=runs/b")
     host, source = find_host(server, base_url), find_source(name, Path(where))
     checks = load_into(host, source, check)
-    for passed, what, sentence in checks.lines() if checks else ():
-        console.print(mark(passed), f"{what}: {sentence}")
+    for passed, line in checks.lines() if checks else ():
+        console.print(mark(passed), ours(line))
     if checks is None:
         why = "it is no run" if source.run is None else "--no-check"
         console.print(paint("[yellow]not checked:[/yellow] {}", why))

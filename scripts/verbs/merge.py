@@ -15,8 +15,8 @@ from configs.load import load_config
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from scripts.run.stages import run_child, run_stage
-from trainer.export.model_card import push as push_folder
 from trainer.export.model_card import write_model_card
+from trainer.export.upload import push as push_folder
 from trainer.requirements import check_quantizer
 
 

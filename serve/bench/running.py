@@ -195,9 +195,14 @@ CAPTION = "ms, median (p99): first token, each further token, between streamed p
 def table(points: Sequence[BenchPoint], others: Mapping[int, BenchPoint] | None = None, title: str = "") -> Table:
     """The measurements for the terminal; with those of another server at the same load, tokens/s by theirs."""
     shown = Table(box=None, pad_edge=False, caption=CAPTION, caption_justify="left")
-    headings = ["in flight", "req/s", "tok/s", "TTFT", "TPOT", "ITL", "failed"]
-    for heading in [*headings, f"/ {title}"] if others else headings:
-        shown.add_column(heading, justify="right", no_wrap=True)
+    shown.add_column("in flight", justify="right", no_wrap=True)
+    shown.add_column("req/s", justify="right", no_wrap=True)
+    shown.add_column("tok/s", justify="right", no_wrap=True)
+    for name in ("TTFT", "TPOT", "ITL"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("failed", justify="right", no_wrap=True)
+    if others:
+        shown.add_column(f"/ {title}", justify="right", no_wrap=True)
     for p in points:
         row = [
             str(p.concurrency),

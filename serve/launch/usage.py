@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 
-from configs.console import shell
+from rich.text import Text
+
+from configs.console import ours, plain, shell
 from serve.launch.command import ServerCommand
 
 
-def usage_text(command: ServerCommand, stop: str = "Ctrl-C") -> str:
-    """The text that is shown once a server is ready.
+def usage_text(command: ServerCommand, stop: str = "Ctrl-C") -> Text:
+    """What is shown once a server is ready, in the user's language but for what is typed.
 
     Args:
         command: what was started.
         stop: how to stop it.
     """
-    return "\n\n".join([_address(command), _curl(command), _python(command), f"Stop it with: {stop}"])
+    address = Text("\n").join(map(ours, _address(command)))
+    typed = [plain(curl_line(command)), plain(python_snippet(command))]
+    return Text("\n\n").join([address, *typed, ours(f"Stop it with: {stop}")])
 
 
 def curl_line(command: ServerCommand, question: str = "你好") -> str:
@@ -42,7 +46,7 @@ def python_snippet(command: ServerCommand, question: str = "你好") -> str:
     )
 
 
-def _address(command: ServerCommand) -> str:
+def _address(command: ServerCommand) -> list[str]:
     target = command.target
     key = f"the value of ${command.api_key_env}" if command.api_key_env else "anything (none is asked for)"
     lines = [
@@ -62,20 +66,12 @@ def _address(command: ServerCommand) -> str:
         lines.append(
             f'Thinking   {default}; a request switches it with "chat_template_kwargs": {{"enable_thinking": true}}'
         )
-    return "\n".join(lines)
+    return lines
 
 
 def _others(command: ServerCommand) -> str:
     others = [name for name in command.names if name != _model(command)]
     return f" (also: {', '.join(others)})" if others else ""
-
-
-def _curl(command: ServerCommand) -> str:
-    return curl_line(command)
-
-
-def _python(command: ServerCommand) -> str:
-    return python_snippet(command)
 
 
 def _model(command: ServerCommand) -> str:

@@ -27,7 +27,7 @@ WATCHED = frozenset(
 """Flags that this project sets, reads or decides by."""
 
 SECRETS = {
-    "--api-key": "export {key_env}=KEY instead; the server takes it from there",
+    "--api-key": "set the key with `export {key_env}=KEY` instead; the server takes it from there",
     "--hf-token": "leave it out: the model is a local folder already; a download reads HF_TOKEN",
 }
 """Flags whose value would stand in the list of processes and in the log, and what to do instead."""

@@ -31,7 +31,7 @@ class Rule:
     """A line of vLLM's log and what it means; `{name}` in the texts stands for a named group of the pattern."""
 
     kind: str
-    pattern: str
+    pattern: re.Pattern[str]
     message: str
     next_step: str
     retry: bool = False
@@ -44,201 +44,224 @@ GPU_MEMORY_STEP = (
 RULES = (
     Rule(
         "port-in-use",
-        r"\[Errno 98\]|Address already in use",
+        re.compile(r"\[Errno 98\]|Address already in use"),
         "the port is taken by another process",
         "choose another port with serve.port=8001, or stop the other process (`ss -ltnp`)",
     ),
     Rule(
         "port-forbidden",
-        r"\[Errno 13\].*(?:bind|Permission denied)|\[Errno 99\]",
+        re.compile(r"\[Errno 13\].*(?:bind|Permission denied)|\[Errno 99\]"),
         "the address or port cannot be listened on",
         "use serve.host=127.0.0.1 and a port above 1023",
     ),
     Rule(
         "bad-flag",
-        r"error: (?P<what>(?:unrecognized arguments|ambiguous option|argument )[^\n]*)",
+        re.compile(r"error: (?P<what>(?:unrecognized arguments|ambiguous option|argument )[^\n]*)"),
         "vLLM does not take an argument: {what}",
         "mend or leave out that argument (serve.args, or what stands after `--`); `vllm serve --help=all` lists them",
     ),
     Rule(
         "bad-parser",
-        r"(?P<what>invalid (?:reasoning|tool call) parser: \S+)",
+        re.compile(r"(?P<what>invalid (?:reasoning|tool call) parser: \S+)"),
         "{what}",
         "leave the parser out, or name one of those that `vllm serve --help=all` lists",
     ),
     Rule(
         "gpu-memory-taken",
-        r"Free memory on device (?P<what>[^\n]*?) on startup is less than desired",
+        re.compile(r"Free memory on device (?P<what>[^\n]*?) on startup is less than desired"),
         "the GPU's memory is taken by something else: free {what}",
         GPU_MEMORY_STEP,
         retry=True,
     ),
     Rule(
         "ram-taken",
-        r"Available memory on node \d+ (?P<what>\([^\n]*?\)) on (?:startup|kv cache allocation) is less than",
+        re.compile(
+            r"Available memory on node \d+ (?P<what>\([^\n]*?\)) on (?:startup|kv cache allocation) is less than"
+        ),
         "there is not enough free memory on this machine: {what}",
         "free memory, or set VLLM_CPU_KVCACHE_SPACE (GiB for the KV cache) to less",
         retry=True,
     ),
     Rule(
         "no-kv-memory",
-        r"No available memory for the cache blocks",
+        re.compile(r"No available memory for the cache blocks"),
         "the weights fit, but leave no memory for the KV cache",
         "raise serve.gpu_memory_utilization, take serve.precision=fp8, or use more GPUs (serve.tensor_parallel_size)",
     ),
     Rule(
         "context-too-long",
-        r"To serve at least one request with the model's max seq len \((?P<length>\d+)\)"
-        r"(?:.*?estimated maximum model length is (?P<fits>\d+))?",
+        re.compile(
+            r"To serve at least one request with the model's max seq len \((?P<length>\d+)\)"
+            r"(?:.*?estimated maximum model length is (?P<fits>\d+))?",
+            re.DOTALL,
+        ),
         "a context of {length} tokens does not fit into the memory for the KV cache",
         "set serve.max_model_len={fits} or less (`auto` finds it), or raise serve.gpu_memory_utilization",
     ),
     Rule(
         "context-too-long",
-        r"User-specified max_model_len \((?P<length>\d+)\) is greater than the derived max_model_len"
-        r" \((?P<fits>[^)]*)\)",
+        re.compile(
+            r"User-specified max_model_len \((?P<length>\d+)\) is greater than the derived max_model_len"
+            r" \((?P<fits>[^)]*)\)"
+        ),
         "serve.max_model_len is {length}, more than the model was made for ({fits})",
         "set serve.max_model_len=auto",
     ),
     Rule(
         "out-of-memory",
-        r"OutOfMemoryError|CUDA out of memory|CUDA error: out of memory|HIP out of memory",
+        re.compile(r"OutOfMemoryError|CUDA out of memory|CUDA error: out of memory|HIP out of memory"),
         "the GPU ran out of memory while the model was loaded or warmed up",
         "lower serve.gpu_memory_utilization or serve.max_model_len, take serve.precision=fp8, or use more GPUs",
         retry=True,
     ),
     Rule(
         "disk-full",
-        r"No space left on device",
+        re.compile(r"No space left on device"),
         "the disk is full (the compile cache is written to ~/.cache/vllm)",
         "free disk space, or point VLLM_CACHE_ROOT at a disk with room",
     ),
     Rule(
         "shared-memory",
-        r"unable to (?:mmap|open shared memory|allocate shared memory)|Bus error",
+        re.compile(r"unable to (?:mmap|open shared memory|allocate shared memory)|Bus error"),
         "there is too little shared memory (/dev/shm)",
         "in a container, start it with --ipc=host or --shm-size=8g",
     ),
     Rule(
         "too-few-gpus",
-        r"World size \((?P<wanted>\d+)\) is larger than the number of available GPUs \((?P<have>\d+)\)",
+        re.compile(r"World size \((?P<wanted>\d+)\) is larger than the number of available GPUs \((?P<have>\d+)\)"),
         "{wanted} GPUs are asked for, {have} can be seen",
         "lower serve.tensor_parallel_size or pipeline_parallel_size, or look at CUDA_VISIBLE_DEVICES",
     ),
     Rule(
         "uneven-split",
-        r"(?P<what>Total number of attention heads \(\d+\) must be divisible by tensor parallel size \(\d+\))",
+        re.compile(
+            r"(?P<what>Total number of attention heads \(\d+\) must be divisible by tensor parallel size \(\d+\))"
+        ),
         "the model's heads cannot be split over that many GPUs: {what}",
         "set serve.tensor_parallel_size to a divisor of the number of attention heads",
     ),
     Rule(
         "old-gpu",
-        r"Bfloat16 is only supported on GPUs",
+        re.compile(r"Bfloat16 is only supported on GPUs"),
         "this GPU has no bfloat16",
         "set serve.precision=fp16",
     ),
     Rule(
         "old-gpu",
-        r"is not supported for the current GPU\. Minimum capability: (?P<minimum>\d+)",
+        re.compile(r"is not supported for the current GPU\. Minimum capability: (?P<minimum>\d+)"),
         "this GPU is too old for the chosen precision (it needs compute capability {minimum})",
         "set serve.precision=bf16, or fp16 on a GPU without bf16",
     ),
     Rule(
         "driver",
-        r"(?:NVIDIA driver on your system is too old|CUDA driver version is insufficient|unsupported display driver"
-        r"|no kernel image is available|libcuda\.so)",
+        re.compile(
+            r"(?:NVIDIA driver on your system is too old|CUDA driver version is insufficient|unsupported display driver"
+            r"|no kernel image is available|libcuda\.so)"
+        ),
         "the NVIDIA driver does not fit the installed CUDA build",
         "update the driver, or install the build for it (`bash scripts/setup.sh`); `tuneserve doctor` shows both",
     ),
     Rule(
         "no-gpu",
-        r"No CUDA GPUs are available|Failed to infer device type|CUDA_ERROR_NO_DEVICE",
+        re.compile(r"No CUDA GPUs are available|Failed to infer device type|CUDA_ERROR_NO_DEVICE"),
         "vLLM sees no GPU",
         "look at `nvidia-smi` and CUDA_VISIBLE_DEVICES; without a GPU install the CPU build: `bash scripts/setup.sh`",
     ),
     Rule(
         "adapter-rank",
-        r"LoRA rank (?P<rank>\d+) is greater than max_lora_rank (?P<most>\d+)",
+        re.compile(r"LoRA rank (?P<rank>\d+) is greater than max_lora_rank (?P<most>\d+)"),
         "the adapter's rank {rank} is above --max-lora-rank {most}",
         "leave --max-lora-rank out, it follows from the adapter; or serve the merged weights",
     ),
     Rule(
         "adapter",
-        r"(?P<what>vLLM (?:only supports modules_to_save being either None|does not (?:yet )?support (?:DoRA|LoRA bias"
-        r"|init_lora_weights=|Activated LoRA|layer_replication|block-diagonal LoRA|QALoRA))[^\n]*"
-        r"|expected target modules in[^\n]*)",
+        re.compile(
+            r"(?P<what>vLLM (?:only supports modules_to_save being either None|does not (?:yet )?support (?:DoRA"
+            r"|LoRA bias|init_lora_weights=|Activated LoRA|layer_replication|block-diagonal LoRA|QALoRA))[^\n]*"
+            r"|expected target modules in[^\n]*)"
+        ),
         "vLLM cannot serve this adapter beside its base: {what}",
         "serve the merged weights: `tuneserve merge RUN`, then `tuneserve serve RUN`",
     ),
     Rule(
         "no-chat-template",
-        r"(?:default chat template is no longer allowed|does not have a (?:default )?chat template"
-        r"|chat template string[^\n]*looks like a file path[^\n]*)",
+        re.compile(
+            r"(?:default chat template is no longer allowed|does not have a (?:default )?chat template"
+            r"|chat template string[^\n]*looks like a file path[^\n]*)"
+        ),
         "the chat template is missing",
         "serve an instruct model, or give a template with `-- --chat-template FILE`",
     ),
     Rule(
         "damaged-weights",
-        r"(?P<what>SafetensorError[^\n]*|Error while deserializing header[^\n]*|MetadataIncompleteBuffer[^\n]*"
-        r"|Cannot find any model weights[^\n]*)",
+        re.compile(
+            r"(?P<what>SafetensorError[^\n]*|Error while deserializing header[^\n]*|MetadataIncompleteBuffer[^\n]*"
+            r"|Cannot find any model weights[^\n]*)"
+        ),
         "the weights are damaged or not complete: {what}",
         "download the model again, or repeat `tuneserve merge RUN --force`",
     ),
     Rule(
         "wrong-shapes",
-        r"(?P<what>(?:size mismatch for|There is no module or parameter named|Following weights were not initialized)"
-        r"[^\n]*)",
+        re.compile(
+            r"(?P<what>(?:size mismatch for|There is no module or parameter named"
+            r"|Following weights were not initialized)[^\n]*)"
+        ),
         "the weights do not belong to config.json: {what}",
         "take config.json and the weights from the same model; repeat `tuneserve merge RUN --force`",
     ),
     Rule(
         "unknown-model",
-        r"(?P<what>Model architectures \[[^\]]*\] are not supported|does not recognize this architecture[^\n]*"
-        r"|model type `[^`]*` but Transformers does not recognize)",
+        re.compile(
+            r"(?P<what>Model architectures \[[^\]]*\] are not supported|does not recognize this architecture[^\n]*"
+            r"|model type `[^`]*` but Transformers does not recognize)"
+        ),
         "this version of vLLM or transformers does not know the model: {what}",
         "install the pinned versions with `bash scripts/setup.sh`, or a newer vLLM that knows it",
     ),
     Rule(
         "bad-tokenizer",
-        r"(?P<what>(?:Tokenizer class \S+ does not exist|Can't load tokenizer for|Couldn't instantiate the backend"
-        r" tokenizer|data did not match any variant of untagged enum)[^\n]*)",
+        re.compile(
+            r"(?P<what>(?:Tokenizer class \S+ does not exist|Can't load tokenizer for|Couldn't instantiate the backend"
+            r" tokenizer|data did not match any variant of untagged enum)[^\n]*)"
+        ),
         "the tokenizer files do not load: {what}",
         "copy the base model's tokenizer files over them; they were written by another version of transformers",
     ),
     Rule(
         "bad-config",
-        r"(?P<what>Value error, [^\n]*)",
+        re.compile(r"(?P<what>Value error, [^\n]*)"),
         "vLLM refuses the settings: {what}",
         "change what it names in the `serve` section or after `--`",
     ),
     Rule(
         "incompatible-version",
-        r"(?P<what>(?:ImportError|ModuleNotFoundError|undefined symbol)[^\n]*)",
+        re.compile(r"(?P<what>(?:ImportError|ModuleNotFoundError|undefined symbol)[^\n]*)"),
         "installed packages do not fit together: {what}",
         "install the pinned versions with `bash scripts/setup.sh`; `tuneserve doctor` shows what differs",
     ),
     Rule(
         "nccl",
-        r"(?P<what>ncclSystemError|ncclUnhandledCudaError|NCCL error[^\n]*)",
+        re.compile(r"(?P<what>ncclSystemError|ncclUnhandledCudaError|NCCL error[^\n]*)"),
         "the GPUs cannot talk to each other: {what}",
         "set NCCL_DEBUG=INFO and start again; in a container add --ipc=host",
         retry=True,
     ),
     Rule(
         "engine-died",
-        r"EngineDeadError|EngineCore encountered an issue",
+        re.compile(r"EngineDeadError|EngineCore encountered an issue"),
         "vLLM's engine process died",
         "see the log; if it happens again, start with `-- --enforce-eager`",
         retry=True,
     ),
 )
 
+_TELLS_NOTHING = re.compile(r"Engine core initialization failed")
 # Lines in which a rule's words stand without being the cause.
 _NOISE = re.compile(r"DeprecationWarning|FutureWarning|Failed to load .*torchao|not found in LD_PRELOAD")
 _ERROR_LINE = re.compile(r"^(?:\(.*?\) )?(?:ERROR [^\]]*\] )?(?P<error>(?:[a-zA-Z_.]+)?(?:Error|Exception): .+)$")
-_KILLED = Rule(
+_KILLED = Cause(
     "killed",
-    "",
     "the server was killed (SIGKILL); most often because the machine ran out of memory",
     "free memory (`dmesg` names what was killed), or set VLLM_CPU_KVCACHE_SPACE or serve.max_model_len to less",
     retry=True,
@@ -254,12 +277,11 @@ def find_cause(log: str, exit_code: int | None = None) -> Cause:
     """
     text = "\n".join(line for line in log.splitlines() if not _NOISE.search(line))
     for rule in RULES:
-        found = re.search(rule.pattern, text, re.DOTALL if "(?:.*?" in rule.pattern else 0)
-        if found:
+        if found := rule.pattern.search(text):
             groups = {name: value or "a smaller number" for name, value in found.groupdict().items()}
             return Cause(rule.kind, rule.message.format(**groups), rule.next_step.format(**groups), rule.retry)
     if exit_code == -signal.SIGKILL:
-        return Cause(_KILLED.kind, _KILLED.message, _KILLED.next_step, retry=True)
+        return _KILLED
     last = _last_error(text)
     ended = "did not get ready" if exit_code is None else _ending(exit_code)
     if last:
@@ -279,7 +301,7 @@ def log_since(log: Path, offset: int) -> str:
 def _last_error(text: str) -> str | None:
     """The first error line of the last traceback, which is the one that was raised first."""
     errors = [m["error"] for line in text.splitlines() if (m := _ERROR_LINE.match(line.strip()))]
-    telling = [e for e in errors if "Engine core initialization failed" not in e]
+    telling = [e for e in errors if not _TELLS_NOTHING.search(e)]
     return telling[0][:300] if telling else None
 
 

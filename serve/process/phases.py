@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PHASES = (
-    ("importing", ""),
-    ("engine", r"Initializing a V\d LLM engine"),
-    ("weights", r"Starting to load model|Loading model from scratch"),
+    ("importing", re.compile("")),
+    ("engine", re.compile(r"Initializing a V\d LLM engine")),
+    ("weights", re.compile(r"Starting to load model|Loading model from scratch")),
     (
         "compilation",
-        r"Dynamo bytecode transform|Compiling a graph|torch\.compile takes|Directly load the compiled graph",
+        re.compile(
+            r"Dynamo bytecode transform|Compiling a graph|torch\.compile takes|Directly load the compiled graph"
+        ),
     ),
-    ("KV cache", r"KV cache size|Available KV cache memory"),
-    ("CUDA graphs", r"Capturing CUDA graphs?"),
-    ("HTTP server", r"Starting vLLM (?:API )?server|Available routes are"),
+    ("KV cache", re.compile(r"KV cache size|Available KV cache memory")),
+    ("CUDA graphs", re.compile(r"Capturing CUDA graphs?")),
+    ("HTTP server", re.compile(r"Starting vLLM (?:API )?server|Available routes are")),
 )
 """Phases in the order in which a start goes through them, and the line that begins each."""
 
@@ -43,7 +45,7 @@ class PhaseReader:
             text = self._partial + added.decode("utf-8", errors="replace")
             self._partial = text.rpartition("\n")[2]
             for number in range(len(PHASES) - 1, self.reached, -1):
-                if re.search(PHASES[number][1], text):
+                if PHASES[number][1].search(text):
                     self.reached = number
                     break
         return PHASES[self.reached][0]

@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.status import Status
 
-from configs.console import paint
+from configs.console import ours
 
 
 class StartDisplay:
@@ -20,15 +20,16 @@ class StartDisplay:
 
     def on_phase(self, phase: str, elapsed_s: float) -> None:
         """Updates the line."""
+        line = ours(f"starting vLLM: {phase} ({elapsed_s:.0f} s)")
         if self._status is not None:
-            self._status.update(paint("starting vLLM: {} [dim]{}[/dim]", phase, f"{elapsed_s:.0f} s"))
+            self._status.update(line)
         elif phase != self._phase:
-            self.console.print(f"  starting vLLM: {phase} ({elapsed_s:.0f} s)")
+            self.console.print(" ", line)
         self._phase = phase
 
     def __enter__(self) -> StartDisplay:
         if self.console.is_terminal:
-            self._status = self.console.status("starting vLLM")
+            self._status = self.console.status(ours("starting vLLM"))
             self._status.start()
         return self
 

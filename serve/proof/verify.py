@@ -32,13 +32,13 @@ class ServedChecks:
         """Whether what is served is what was trained. Behaviour depends on the data: it is reported, no more."""
         return self.parity.passed and (self.proof is None or self.proof.passed)
 
-    def lines(self) -> list[tuple[bool, str, str]]:
-        """(passed, name, sentence) of every check, for the terminal."""
-        found = [(self.parity.passed, "parity", self.parity.sentence())]
+    def lines(self, whose: str = "") -> list[tuple[bool, str]]:
+        """(passed, what was found) of every check, for the terminal; `whose` stands in front, such as `tuned: `."""
+        found = [(self.parity.passed, f"{whose}parity: {self.parity.sentence()}")]
         if self.proof:
-            found.append((self.proof.passed, "proof", self.proof.sentence()))
+            found.append((self.proof.passed, f"{whose}proof: {self.proof.sentence()}"))
         if self.behaviour:
-            found.append((self.behaviour.passed, "behaviour", self.behaviour.sentence()))
+            found.append((self.behaviour.passed, f"{whose}behaviour: {self.behaviour.sentence()}"))
         return found
 
     def figures(self) -> ServedFigures:

@@ -195,7 +195,9 @@ def find_server(which: str | Path | None = None) -> ServerState:
     if not servers and broken:
         raise broken[0]
     if not servers:
-        what = f"no server for {which}" if which is not None else "no server"
-        raise ConfigError(f"{what} was started here by this user", "start one: `tuneserve serve RUN --detach`")
+        step = "start one: `tuneserve serve RUN --detach`"
+        if which is None:
+            raise ConfigError("no server was started here by this user", step)
+        raise ConfigError(f"no server for {which} was started here by this user", step)
     listed = ", ".join(f"{s.port} ({s.names[0]})" for s in servers)
     raise ConfigError(f"several servers run: {listed}", "name one by its port")

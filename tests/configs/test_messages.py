@@ -16,7 +16,7 @@ from configs.messages import Catalogue, Template, catalogue, markup, translated
 from tests import messages
 from tests.configs.test_console import HOSTILE, shown
 
-COMPLETE: tuple[str, ...] = ("configs", "scripts")
+COMPLETE: tuple[str, ...] = ("configs", "trainer", "serve", "eval", "scripts")
 """The wings whose messages all have a translation."""
 
 

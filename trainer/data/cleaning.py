@@ -103,7 +103,7 @@ def _check_order(turns: list[Message]) -> None:
     A system prompt in the middle stays where it is: whether the chat template renders it is seen when it is asked to.
     """
     if turns[0]["role"] != "user":
-        raise Dropped("role_order", f"{turns[0]['role']} first")
+        raise Dropped("role_order", f"{turns[0]['role']} comes first")
     for before, message in pairwise(turns):
         called = bool(before.get("tool_calls"))
         allowed = {
@@ -113,7 +113,7 @@ def _check_order(turns: list[Message]) -> None:
             "system": not called,
         }
         if not allowed[message["role"]]:
-            raise Dropped("role_order", f"{message['role']} after {_role(before)}")
+            raise Dropped("role_order", f"{message['role']} right after {_role(before)}")
 
 
 def _role(message: Message) -> str:

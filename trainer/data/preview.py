@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from configs.console import asked_for
+from configs.console import asked_for, ours, plain
+from configs.messages import translated
 from trainer.data.report import DataReport, PreviewRow
 from trainer.data.rows import Progress as OnProgress
 from trainer.data.rules import is_drop
@@ -47,20 +48,17 @@ def render_mask(row: PreviewRow) -> Panel:
     text = Text()
     for span, trained in row.spans:
         text.append(span, style=TRAINED_STYLE if trained else PROMPT_STYLE)
-    title = Text.assemble(row.id, "  ", ("given", PROMPT_STYLE), " / ", ("trained", TRAINED_STYLE))
+    title = Text.assemble(row.id, "  ", ours("given", PROMPT_STYLE), " / ", ours("trained", TRAINED_STYLE))
     return Panel(text, title=title, title_align="left", border_style="dim")
 
 
 def _sources(report: DataReport) -> Table:
     table = Table(title="Sources", title_justify="left", box=None, pad_edge=False)
-    for name, justify in (
-        ("source", "left"),
-        ("layout", "left"),
-        ("read", "right"),
-        ("usable", "right"),
-        ("used", "right"),
-    ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("source")
+    table.add_column("layout")
+    table.add_column("read", justify="right")
+    table.add_column("usable", justify="right")
+    table.add_column("used", justify="right")
     for source in report.sources:
         place = short_path(str(source["path"]))
         table.add_row(place, *(str(source[name]) for name in ("layout", "read", "usable", "used")))
@@ -70,15 +68,18 @@ def _sources(report: DataReport) -> Table:
 def _columns(report: DataReport) -> Table:
     """What became of the columns; files with the same columns are one line."""
     table = Table(title="Columns and message keys", title_justify="left", box=None, pad_edge=False)
-    for name in ("file", "used", "unread", "ambiguous", "ignored"):
-        table.add_column(name, overflow="fold")
+    table.add_column("file", overflow="fold")
+    table.add_column("used", overflow="fold")
+    table.add_column("unread", overflow="fold")
+    table.add_column("ambiguous", overflow="fold")
+    table.add_column("ignored", overflow="fold")
     lines: dict[tuple[str, ...], list[str]] = {}
     for file in report.columns:
         cells = tuple(", ".join(names) for names in (file.used, file.unread, file.ambiguous, file.ignored))
         lines.setdefault(cells, []).append(file.file)
     for cells, files in lines.items():
-        name = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
-        table.add_row(*(Text(cell) for cell in (name, *cells)))
+        name = plain(files[0]) if len(files) == 1 else ours(f"{files[0]} and {len(files) - 1} more")
+        table.add_row(name, *map(plain, cells))
     return table
 
 
@@ -94,10 +95,10 @@ def _figures(report: DataReport) -> Table:
     table.add_column(justify="right")
     lengths, template = report.lengths, report.template
     for name, value in (
-        ("conversations kept", f"{report.kept:,} of {report.read:,}"),
+        ("conversations kept", f"{report.kept:,} of {report.read:,} read"),
         ("training rows", f"{report.train_rows:,} ({report.rows_per_conversation:g} a conversation)"),
         ("held-out rows", f"{report.heldout_rows:,}"),
-        ("tokens", f"{report.train_tokens:,}, of them trained {report.trained_tokens:,}"),
+        ("tokens in all", f"{report.train_tokens:,}, of them trained {report.trained_tokens:,}"),
         ("row length", f"median {lengths.p50}, 90 % {lengths.p90}, 99 % {lengths.p99}, longest {lengths.longest}"),
         ("template family", _FAMILIES[template.family]),
         ("end-of-turn token", f"{template.end_token} ({template.end_token_id})"),
@@ -115,10 +116,16 @@ def _reasons(report: DataReport) -> Table:
     table.add_column("where, and what was found", overflow="fold")
     for name, reason in sorted(report.reasons.items(), key=lambda item: -item[1].count):
         places = ", ".join(reason.places[:4]) + (", …" if reason.count > 4 else "")
-        found = f": {', '.join(reason.found[:2])}" if reason.found else ""
+        found = f": {', '.join(map(_found, reason.found[:2]))}" if reason.found else ""
         share = f"{reason.count / max(1, report.read):.1%}"
-        table.add_row(name, str(reason.count), share, reason.rule, Text(places + found))
+        table.add_row(name, str(reason.count), share, ours(reason.rule), plain(places + found))
     return table
+
+
+def _found(found: str) -> str:
+    """What a rule found, `the role seller (30)`, in the user's language; a row's own words stay."""
+    what, bracket, count = found.rpartition(" (")
+    return translated(what, ours=True) + bracket + count
 
 
 def _histogram(report: DataReport) -> Table:
@@ -138,7 +145,13 @@ def tokenizing_progress(console: Console) -> Iterator[OnProgress]:
     if not console.is_terminal or asked_for("quiet"):
         yield lambda done, total: None
         return
-    columns = (TextColumn("data   tokenizing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    what = translated("data   tokenizing", ours=True)
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

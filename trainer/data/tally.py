@@ -44,8 +44,9 @@ def in_words(reasons: Iterable[tuple[str, int, list[str], list[str]]]) -> tuple[
     said = []
     for reason, count, places, found in drops:
         rows = f"{', '.join(places[:3])}{', …' if count > 3 else ''}"
-        rule = RULES[reason].partition(": ")[2]
-        what = f"; found: {', '.join(found[:3])}" if found else ""
-        said.append(f"{reason} {count} ({rows}): {rule}{what}")
+        why = RULES[reason].partition(": ")[2]
+        if found:
+            why = f"{why}, found in them: {', '.join(found[:3])}"
+        said.append(f"{reason} found {count} time{'' if count == 1 else 's'} ({rows}): {why}")
     ways = dict.fromkeys(WAYS_OUT[reason] for reason, *_ in drops if reason in WAYS_OUT)
     return "; ".join(said), "; ".join(ways) or "mend those rows"

@@ -23,7 +23,7 @@ from typing import Literal
 import torch
 
 from configs.child import end_with_parent
-from configs.console import guarded
+from configs.console import console, guarded
 from configs.errors import ConfigError, TuneserveError
 from configs.hub import resolve_model
 from configs.rundir import RunDir
@@ -206,8 +206,8 @@ def _merge(options: argparse.Namespace) -> None:
         scale=options.scale,
     )
     for note in done.notes:
-        print(f"note: {note}")
-    print(f"merged: {options.adapter} into {done.base} -> {done.folder} ({done.size_gb:.2f} GB)")
+        console.print(f"note: {note}")
+    console.print(f"merged: {options.adapter} into {done.base} -> {done.folder} ({done.size_gb:.2f} GB)")
 
 
 if __name__ == "__main__":

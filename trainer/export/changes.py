@@ -127,7 +127,8 @@ def read_adapter_config(adapter: Path) -> LoraConfig:
         inner = sorted(folder.parent.name for folder in adapter.glob("*/adapter_config.json"))
         if inner:
             raise ConfigError(
-                f"{adapter}: holds {len(inner)} adapter{'s' * (len(inner) > 1)} in subfolders: {', '.join(inner[:8])}",
+                f"{adapter}: holds {len(inner)} adapter{'s' if len(inner) > 1 else ''} in subfolders: "
+                f"{', '.join(inner[:8])}",
                 f"name one of them, e.g. {adapter / inner[-1]}",
             )
         raise ConfigError(

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from configs.console import console
+from configs.console import console, ours
 from configs.errors import ConfigError, TuneserveError
 from configs.locks import locked
+from configs.messages import translated
 
 MARK = ".tuneserve-partial"
 """Lies in a folder of ours that is unfinished, or whose removal is: it may be removed."""
@@ -100,7 +101,14 @@ def disk_full(out: Path, needed: int) -> TuneserveError:
 @contextmanager
 def shown_progress(title: str) -> Iterator[OnProgress]:
     """A bar with bytes, speed and time left; without a terminal a plain line at every tenth of more than a GB."""
-    columns = (TextColumn(title), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    what = translated(title, ours=True)
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
     quiet = not console.is_terminal
     with Progress(*columns, console=console, transient=True, redirect_stdout=False, disable=quiet) as bar:
         task, tenth = bar.add_task(title, total=None), 0
@@ -110,7 +118,7 @@ def shown_progress(title: str) -> Iterator[OnProgress]:
             bar.update(task, completed=done, total=total)
             if quiet and total > 1e9 and done * 10 // total > tenth:
                 tenth = done * 10 // total
-                console.print(f"{title}: {tenth * 10} % of {_size(total)}")
+                console.print(ours(f"{title}: {tenth * 10} % of {_size(total)}"))
 
         yield on_progress
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from configs.console import ours
 from configs.gpus import MEASURED_ON, Device
 from configs.handover import Plan
 from configs.serving_memory import Fit
@@ -66,8 +67,11 @@ def render_table(rows: Sequence[Candidate], taken: Candidate | None, gpu: Device
     table.add_column("")
     table.add_column("precision", no_wrap=True)
     table.add_column("checkpointing", no_wrap=True)
-    for name in ("batch", "peak GB", "s/step", "tokens/s", "time"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("batch", justify="right", no_wrap=True)
+    table.add_column("peak GB", justify="right", no_wrap=True)
+    table.add_column("s/step", justify="right", no_wrap=True)
+    table.add_column("tokens/s", justify="right", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
     table.add_column("")
     for row in sorted(shown, key=lambda c: (c.precision, c.micro_batch)):
         speed = (
@@ -79,7 +83,7 @@ def render_table(rows: Sequence[Candidate], taken: Candidate | None, gpu: Device
         table.add_row(
             "→" if chosen else "", row.precision, row.checkpointing,
             f"{row.micro_batch} x {row.passes}{f' x {row.gpus}' if row.gpus > 1 else ''}", f"{row.peak_gb:.1f}", *speed,
-            "taken" if chosen and row.fits else "" if row.fits else "too large",
+            ours("taken" if chosen and row.fits else "" if row.fits else "too large"),
             style="bold green" if chosen and row.fits else "bright_black" if not row.fits else None,
         )  # fmt: skip
     return table

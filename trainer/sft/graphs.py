@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import torch
 
-from configs.console import note
+from configs.console import warn
 from configs.errors import first_line
 from configs.handover import RecordedFigures
 from trainer.data.template import IGNORED
@@ -361,8 +361,8 @@ class GraphedSteps:
     ) -> torch.Tensor:
         """Goes on without recordings, from the gradient that the optimizer step had before this pass."""
         self.off = why
-        note(
-            f"warning: steps are not recorded as CUDA graphs any more ({why}; {stack_versions()}); training goes on, "
+        warn(
+            f"steps are not recorded as CUDA graphs any more ({why}; {stack_versions()}); training goes on, "
             "several times slower where rows are short"
         )
         if self.last_was_replayed:

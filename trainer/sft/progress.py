@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from configs.console import asked_for
+from configs.console import asked_for, ours
 from configs.files import json_line, read_jsonl, write_jsonl
 from trainer.sft.device import peak_gb
 
@@ -52,7 +52,7 @@ class RunLog(TrainerCallback):
         if self.console.is_terminal and not asked_for("quiet"):
             # What libraries print is not drawn into the line but goes where stdout leads, to the log.
             self._live = Live(
-                Text("training"),
+                ours("training"),
                 console=self.console,
                 refresh_per_second=4,
                 redirect_stdout=False,
@@ -104,18 +104,20 @@ class RunLog(TrainerCallback):
     def _show(self, line: dict[str, Any], state: TrainerState, now: float) -> None:
         done = state.global_step - self._first_step
         left_s = (now - self._begun) / max(1, done) * (state.max_steps - state.global_step)
-        text = f"train  step {state.global_step}/{state.max_steps}  {int(left_s // 60)}:{int(left_s % 60):02d} left"
+        left = f"{int(left_s // 60)}:{int(left_s % 60):02d}"
+        parts = [f"train  step {state.global_step}/{state.max_steps}", f"{left} left"]
         if "loss" in line:
-            text += f"  loss {line['loss']:.4f}"
+            parts.append(f"loss {line['loss']:.4f}")
         if self.eval_loss is not None:
-            text += f"  held-out {self.eval_loss:.4f}"
+            parts.append(f"held-out {self.eval_loss:.4f}")
         if "loss" in line:
-            text += f"  {line['tokens_per_s']:.0f} tok/s  {line['peak_gb']:.1f} GB"
+            parts += [f"{line['tokens_per_s']:.0f} tok/s", f"{line['peak_gb']:.1f} GB"]
             # A narrow terminal cuts the line: what is missed least stands last.
-            text += f"  lr {line.get('learning_rate', 0):.2e}  grad {line.get('grad_norm', 0):.2f}"
-        text += f"  epoch {line['epoch']:.2f}"
+            parts += [f"lr {line.get('learning_rate', 0):.2e}", f"grad {line.get('grad_norm', 0):.2f}"]
+        parts.append(f"epoch {line['epoch']:.2f}")
+        text = Text("  ").join(map(ours, parts))
         if self._live:
-            self._live.update(Text(text))
+            self._live.update(text)
         elif asked_for("quiet"):
             return
         elif "eval_loss" in line or now - self._last_plain >= _PLAIN_EVERY_S or state.global_step == state.max_steps:

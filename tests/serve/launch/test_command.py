@@ -321,7 +321,7 @@ def test_the_system_prompts_of_the_training_are_shown_and_sent(systems: Sequence
     adapters = tuple(Adapter(name, Path("/a"), 8, system=system) for name, system in zip("abc", systems, strict=False))
     target = Target(Path("/m"), ("base",), adapters, system=systems[0])
     command = replace(fake_command(8000, "m"), target=target, names=target.all_names)
-    lines = [line.split(" (")[0] for line in usage_text(command).splitlines() if line.startswith("System")]
+    lines = [line.split(" (")[0] for line in usage_text(command).plain.splitlines() if line.startswith("System")]
     assert lines == [f"System     {line}" for line in shown]
     assert ('{"role": "system", "content": "甲"}' in curl_line(command)) == bool(shown)
 

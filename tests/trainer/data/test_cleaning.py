@@ -208,13 +208,17 @@ def test_report_counts_by_reason_with_row_numbers(tmp_path: Path) -> None:
 
 def test_too_many_drops_stop_the_run_with_the_key_to_change(tmp_path: Path) -> None:
     rows = [qa(i) for i in range(9)] + [{"instruction": "没有答案", "output": ""}]
-    with pytest.raises(DataError, match=r"10.0% of the 10 rows .* empty_answer 1 \(rows.jsonl:10\)") as error:
+    with pytest.raises(
+        DataError, match=r"10.0% of the 10 rows .* empty_answer found 1 time \(rows.jsonl:10\)"
+    ) as error:
         prepare(recipe(tmp_path, rows), qwen3_tokenizer_folder())
     assert "data.max_dropped=0.11" in error.value.next_step
 
 
 def test_nothing_left_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no conversation is left .* empty_answer 1 \(rows.jsonl:1\): an answer"):
+    with pytest.raises(
+        DataError, match=r"no conversation is left .* empty_answer found 1 time \(rows.jsonl:1\): an answer"
+    ):
         prepare(recipe(tmp_path, [{"instruction": "问", "output": ""}]), qwen3_tokenizer_folder())
 
 
@@ -233,7 +237,7 @@ def test_overlong_rows_are_dropped_counted_and_never_cut(tmp_path: Path) -> None
 
 
 def test_rows_that_are_all_too_long_are_an_error_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no training row is left: overlong 2") as error:
+    with pytest.raises(DataError, match="no training row is left: overlong found 2 times") as error:
         prepare(recipe(tmp_path, [LONG], eval_split=0, max_length=20, max_dropped=1), qwen3_tokenizer_folder())
     assert "data.max_length" in error.value.next_step
 

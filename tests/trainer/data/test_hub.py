@@ -19,7 +19,7 @@ from configs.hub import resolve_model
 from configs.schema import SourceConfig
 from configs.tables import RawRow
 from trainer.data.sources import fingerprint, read_source
-from trainer.export.model_card import push
+from trainer.export.upload import push
 
 ROWS = b"".join(b'{"instruction": "%d", "output": "%c"}\n' % (i, 96 + i) for i in (1, 2, 3))
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from configs.language import LANG
+from configs.messages import translated
 from trainer.data.rules import NOT_A_FAULT, RULES, WAYS_OUT, is_drop
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -15,6 +17,13 @@ def test_the_english_page_says_each_rule_in_the_words_of_the_report() -> None:
     page = (DOCS / "data.md").read_text(encoding="utf-8")
     for name, rule in RULES.items():
         assert f"| `{name}` | {rule} | {WAYS_OUT.get(name, '')} |" in page
+
+
+def test_the_chinese_page_says_each_rule_in_the_words_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LANG, "zh")
+    page = (DOCS / "data.zh-CN.md").read_text(encoding="utf-8")
+    for name, rule in RULES.items():
+        assert f"| `{name}` | {translated(rule, ours=True)} |" in page
 
 
 @pytest.mark.parametrize("page", ["data.md", "data.zh-CN.md"])

@@ -8,15 +8,13 @@ from typing import Any
 
 import pytest
 import yaml
-from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError
 
-from configs.errors import ConfigError, TuneserveError
+from configs.errors import TuneserveError
 from configs.handover import ParityFigures, ProofFigures, ServedFigures
 from configs.load import validate
 from configs.rundir import RunDir
 from tests.facts import prepared
-from trainer.export.model_card import model_card, push, write_model_card
+from trainer.export.model_card import model_card, write_model_card
 
 
 def task(name: str, role: str, delta: float) -> dict[str, Any]:
@@ -87,28 +85,3 @@ def test_card_needs_merged_weights(run: RunDir) -> None:
     (run.merged / "config.json").unlink()
     with pytest.raises(TuneserveError, match="no merged weights"):
         write_model_card(run)
-
-
-def test_push_uploads_the_folder_as_a_private_repository(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    done: list[tuple[str, Any]] = []
-    monkeypatch.setattr(HfApi, "create_repo", lambda self, name, **o: done.append((name, o["private"])) or "address")
-    monkeypatch.setattr(HfApi, "upload_folder", lambda self, **o: done.append((o["repo_id"], o["folder_path"])))
-    with pytest.raises(ConfigError, match=r"README.md is missing"):
-        push(run.merged, "team/shop")
-    write_model_card(run)
-    assert push(run.merged, "team/shop") == "address"
-    assert done == [("team/shop", True), ("team/shop", run.merged)]
-    with pytest.raises(ConfigError, match="owner/name"):
-        push(run.merged, "shop")
-
-
-def test_refused_push_names_the_token(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: HfApi, name: str, **options: Any) -> None:
-        raise OSError("401 Unauthorized\nmore")
-
-    assert issubclass(HfHubHTTPError, OSError), "so that one clause catches refusals and broken networks"
-    monkeypatch.setattr(HfApi, "create_repo", refuse)
-    write_model_card(run)
-    with pytest.raises(TuneserveError, match="401 Unauthorized") as error:
-        push(run.merged, "team/shop")
-    assert "HF_TOKEN" in error.value.next_step
