@@ -31,6 +31,7 @@ import yaml
 from configs.language import language
 
 _WORD = re.compile(r"[A-Za-z]{2,}")
+_HAN = re.compile(r"[\u3400-\u9fff]")
 _ANYTHING = r".*?"
 _FIGURE = r"[\d.,:+%x~-]*(?:s|es)?"
 """A figure, or the ending of a plural."""
@@ -159,8 +160,11 @@ class Catalogue:
         for longest, template in self._with_values:
             if longest not in text or not template.could_be(text):
                 continue
-            if found := (template.pattern if ours else template.careful).fullmatch(text):
-                return template.chinese.format(**self._filled(template, found.groups()))
+            pattern = template.pattern if ours else template.careful
+            if found := pattern.fullmatch(text):
+                if not template.literals[0] and ": " in found[1] and pattern.fullmatch(text.partition(": ")[2]):
+                    return None  # what stands before the colon is no part of the message
+                return self._written(template, found.groups())
         return self._of_something(text) if ours else None
 
     def _of_something(self, text: str) -> str | None:
@@ -169,8 +173,18 @@ class Catalogue:
             if template.could_be(text) and (
                 found := re.fullmatch(f"(.+?) {template.pattern.pattern}", text, re.DOTALL)
             ):
-                return f"{found[1]} {template.chinese.format(**self._filled(template, found.groups()[1:]))}"
+                return f"{found[1]} {self._written(template, found.groups()[1:])}"
         return None
+
+    def _written(self, template: Template, found: tuple[str, ...]) -> str:
+        """The Chinese with the values of a match; a value that became Chinese stands there without spaces around it."""
+        values, chinese = self._filled(template, found), template.chinese
+        for name, value in values.items():
+            if value not in found and _HAN.match(value):
+                chinese = re.sub(rf"(?<={_HAN.pattern}) (?=\{{{name}\}})", "", chinese)
+            if value not in found and value and _HAN.match(value[-1]):
+                chinese = re.sub(rf"(?<=\{{{name}\}}) (?={_HAN.pattern})", "", chinese)
+        return chinese.format(**values)
 
     def _filled(self, template: Template, found: tuple[str, ...]) -> dict[str, str]:
         """The values of a match by name, each translated where it is a message itself."""
@@ -208,7 +222,7 @@ class Catalogue:
                 and template.could_be(text)
                 and (found := re.fullmatch(f"(.*){template.pattern.pattern}", text, re.DOTALL))
             ):
-                return found[1], template.chinese.format(**self._filled(template, found.groups()[1:]))
+                return found[1], self._written(template, found.groups()[1:])
         return None
 
     def translate(self, text: str, ours: bool = False) -> str:

@@ -33,6 +33,7 @@ SMALL = of(
     (", and {n} were left out", "，另有 {n} 行未用"),
     ("a job is {state} on {host}", "{host} 上的任务{state}"),
     ("gone", "不在了"),
+    ("whether {what} is not known", "不知道 {what} 与否"),
     ("{n} rows", "{n} 行"),
     state={"failed": "失败了"},
 )
@@ -57,6 +58,9 @@ SMALL = of(
         ("a job is failed on h", "h 上的任务失败了"),
         ("stage failed ended: the disk is full", "阶段 failed 结束：磁盘已满"),  # a name, not a state
         ("12 rows", "12 行"),
+        ("proof: 3 rows of 5", "proof: 5 行中的 3 行"),
+        ("whether the disk is full is not known", "不知道磁盘已满与否"),
+        ("whether 客服 数据 is not known", "不知道 客服 数据 与否"),
         ("\n12 rows", "\n12 行"),
     ],
 )
