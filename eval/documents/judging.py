@@ -40,10 +40,10 @@ _NEEDS_PASSAGE = re.compile(
       |\bthe\s+text\b(?!\s+(?:files?|fields?|box(?:es)?|messages?|editor|area|colou?r|size|mode|input|columns?|format)\b)
       |\b(?:mentioned|described|listed|shown|given|stated|discussed|provided|noted|as)\s+(?:above|below|here|earlier|previously)\b
       |\bthe\s+(?:above|following|aforementioned)\b | \bpassage-[0-9a-f]{8}\b | \babove[- ]mentioned\b
-      |上文|(?<!上)下文|本文(?!件|档|本)|该文(?!件|档|本)|此文(?!件|档|本)|前文|后文|短文|文段|本段|该段|这段|上段|这篇|本篇|本节|该节|此节|本章|该章|上述|如上|前述
+      |上文|(?<!上)下文|本文(?!件|档|本)|该文(?!件|档|本)|此文(?!件|档|本)|前文|后文|短文|文段|本段|该段|这段|上段|这篇|本篇|本节(?!目|日|课|点)|[该此]节(?!目|日|课|点)|本章|该章|上述|如上|前述
       |(?:根据|依据|按照|结合|在|从)(?:原文|全文|文章|材料|资料|段落|内容|文字|文档|文件|页面)(?:中|里|内)?[，,、的]?
       |(?:该|这个|此|上述|本)(?:段落|材料|资料|文档|文章|页面|内容)|(?<![\u4e00-\u9fff])(?:文中|表中|图中)|(?:在|从|据)文中
-      |以上(?:内容|文字|信息|材料|描述)|上表|下表|该表|此表|如图|上图|下图|作者(?:认为|指出|提到|是)""",
+      |以上(?:内容|文字|信息|材料|描述)|上表|下表|该表|此表|如图|上图|下图|作者(?:认为|指出|提到)""",
     re.VERBOSE | re.IGNORECASE,
 )  # fmt: skip
 _UNANSWERABLE = re.compile(
@@ -118,7 +118,7 @@ class Judge:
         shared, missing = coverage(question, passage.context)
         if not shared:
             return Verdict("off_topic", " ".join(missing[:6]))
-        how = standing(answer, passage.context)
+        how = standing(answer, passage.context, question)
         if how.fault:
             return Verdict(how.fault, how.found)
         if not self._questions.is_new(question):

@@ -71,3 +71,24 @@ def test_the_threshold_is_a_share_of_content_words() -> None:
     assert standing("red green blue black white grey brown pink gold cyan", passage).fault is None
     assert standing("red green blue black white grey pink gold cyan teal", passage).fault == "words_not_there"
     assert coverage("it is of the", passage) == (0.0, [])
+
+
+@pytest.mark.parametrize(
+    ("question", "right", "wrong"),
+    [
+        ("《全唐诗》由谁主持编修？", "《全唐诗》由曹寅主持编修。", "《全唐诗》由王安石主持编修。"),
+        ("底特律的三一堂建于哪一年？", "底特律的三一堂建于1878年。", "底特律的三一堂建于1879年。"),
+        (
+            "Where is the Falcon lamp made?",
+            "The Falcon lamp is made in a plant at Dresden.",
+            "The Falcon lamp is made by hand.",
+        ),
+    ],
+)
+def test_what_an_answer_takes_from_its_question_is_no_evidence(question: str, right: str, wrong: str) -> None:
+    passage = (
+        "《全唐诗》是清代由曹寅主持编修的诗集。底特律的三一堂建于1878年。"
+        "The Falcon comes from a plant at Dresden that employs 90 people."
+    )
+    assert standing(right, passage, question).fault is None
+    assert standing(wrong, passage, question).fault is not None
