@@ -144,6 +144,7 @@ class Catalogue:
         # With the longest literal of each, by which most are ruled out.
         self._with_values = [(max(t.literals, key=len), t) for t in ranked if t.names and t.words]
         self._endings = [template for template in ranked if template.is_ending]
+        self._beginnings = [template for template in ranked if template.words > 1 and template.literals[-1][-1:] == " "]
         self._predicates = [template for template in ranked if template.is_predicate]
         self._values = values
 
@@ -191,6 +192,9 @@ class Catalogue:
         values: dict[str, str] = {}
         for names, text in zip(template.groups, found, strict=True):
             endings: list[str] = []
+            if len(names) > 1 and (begun := self._beginning(text)):
+                values[names[0]], text = begun
+                names = names[1:]
             while len(endings) < len(names) - 1 and (split := self._ending(text, ours=True)):
                 text, ending = split
                 endings.insert(0, ending)
@@ -223,6 +227,14 @@ class Catalogue:
                 and (found := re.fullmatch(f"(.*){template.pattern.pattern}", text, re.DOTALL))
             ):
                 return found[1], self._written(template, found.groups()[1:])
+        return None
+
+    def _beginning(self, text: str) -> tuple[str, str] | None:
+        """The beginning of ours that a text has, translated, and the text without it."""
+        for template in self._beginnings:
+            if template.could_be(text) and (found := re.fullmatch(f"{template.pattern.pattern}(.*)", text, re.DOTALL)):
+                *values, rest = found.groups()
+                return self._written(template, tuple(values)), rest
         return None
 
     def translate(self, text: str, ours: bool = False) -> str:

@@ -16,9 +16,6 @@ from configs.messages import Catalogue, Template, catalogue, markup, translated
 from tests import messages
 from tests.configs.test_console import HOSTILE, shown
 
-COMPLETE: tuple[str, ...] = ("configs", "trainer", "serve", "eval", "scripts")
-"""The wings whose messages all have a translation."""
-
 
 def of(*pairs: tuple[str, str], **values: dict[str, str]) -> Catalogue:
     return Catalogue([Template.of(english, chinese) for english, chinese in pairs], values)
@@ -31,6 +28,8 @@ SMALL = of(
     ("the disk is full", "磁盘已满"),
     ("{rows} rows of {total}{more}", "{total} 行中的 {rows} 行{more}"),
     (", and {n} were left out", "，另有 {n} 行未用"),
+    ("in all of the {n} files, ", "在全部 {n} 个文件中，"),
+    ("{where}{lost} lines were lost", "{where}{lost} 行丢失"),
     ("a job is {state} on {host}", "{host} 上的任务{state}"),
     ("gone", "不在了"),
     ("whether {what} is not known", "不知道 {what} 与否"),
@@ -57,6 +56,8 @@ SMALL = of(
         ("3 rows of 5", "5 行中的 3 行"),
         ("a job is failed on h", "h 上的任务失败了"),
         ("stage failed ended: the disk is full", "阶段 failed 结束：磁盘已满"),  # a name, not a state
+        ("7 lines were lost", "7 行丢失"),
+        ("in all of the 3 files, 7 lines were lost", "在全部 3 个文件中，7 行丢失"),
         ("12 rows", "12 行"),
         ("proof: 3 rows of 5", "proof: 5 行中的 3 行"),
         ("whether the disk is full is not known", "不知道磁盘已满与否"),
@@ -156,7 +157,7 @@ def test_a_message_costs_little() -> None:
     assert (time.process_time() - before) / len(texts) < 0.005
 
 
-@pytest.mark.parametrize("wing", COMPLETE)
+@pytest.mark.parametrize("wing", messages.WINGS)
 def test_every_message_has_a_translation(wing: str) -> None:
     assert [f"{found.file}:{found.line}: {found.english}" for found in messages.missing([wing])] == []
 
@@ -176,5 +177,7 @@ def test_translations_are_of_messages_that_are_said_and_have_their_values() -> N
             assert set(names) <= set(template.names), where
             # The ending of an English plural has no counterpart; a template of `paint` keeps all of its values.
             assert all(name in names for name in template.names if not re.fullmatch(r"s(_\d+)?", name)), where
+            # Values with nothing between them are told apart by what they hold, and one may stand for both.
+            assert all("".join(f"{{{name}}}" for name in group) in chinese for group in template.groups), where
             if "" in template.names:
                 assert len(names) == len(template.names), where

@@ -118,6 +118,17 @@ def test_lists_are_in_chinese(args: tuple[str, ...], run: Run) -> None:
     assert english(said) == []
 
 
+def test_check_is_in_chinese_and_the_rows_it_shows_stay(run: Run, recipe: Callable[..., Path]) -> None:
+    file = recipe()
+    ended = run("check", file, "--rows", "1", "--gpu", "rtx4090")
+    assert ended.returncode == 0, ended.stderr
+    rows = [line for line in ended.stdout.splitlines() if "the disk of shop" in line]
+    assert rows
+    said = "\n".join(line for line in ended.stdout.splitlines() if line not in rows)
+    assert [line for line in english(said) if "no runs in" not in line] == []
+    assert re.search(r"no runs in \d+", ended.stdout)
+
+
 def test_what_is_wrong_with_the_data_is_said_in_chinese(run: Run, recipe: Callable[..., Path], tmp_path: Path) -> None:
     file = recipe()
     (tmp_path / "rows.jsonl").write_text('{"a": "no runs in", "b": 1}\n' * 20, encoding="utf-8")
