@@ -36,13 +36,16 @@ with ending_in_order(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         sys.exit(130)
 """
 PARENT = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 from configs.child import run_child
 from configs.console import guarded
 from configs.errors import TuneserveError
 from configs.locks import locked
 out = Path(sys.argv[1])
+# Whoever runs the tests may ignore them: nohup, a shell's background jobs.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def work():
     with locked(out / "lock", TuneserveError("busy")):
         run_child([sys.executable, "-c", sys.argv[2], str(out)], dict(os.environ))

@@ -72,18 +72,18 @@ def render_table(rows: Sequence[Candidate], taken: Candidate | None, gpu: Device
     table.add_column("s/step", justify="right", no_wrap=True)
     table.add_column("tokens/s", justify="right", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for row in sorted(shown, key=lambda c: (c.precision, c.micro_batch)):
         speed = (
             (f"{row.step_s:.3g}{'*' * row.recorded}", f"{row.useful_tokens_per_s:,.0f}", _hours(row.hours))
             if row.fits
-            else ("", "", "")
+            else ("", "", ours("too large"))
         )
         chosen = row is taken
         table.add_row(
             "→" if chosen else "", row.precision, row.checkpointing,
             f"{row.micro_batch} x {row.passes}{f' x {row.gpus}' if row.gpus > 1 else ''}", f"{row.peak_gb:.1f}", *speed,
-            ours("taken" if chosen and row.fits else "" if row.fits else "too large"),
+            ours("taken" if chosen and row.fits else ""),
             style="bold green" if chosen and row.fits else "bright_black" if not row.fits else None,
         )  # fmt: skip
     return table
