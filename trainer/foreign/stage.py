@@ -21,7 +21,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from configs.console import again, note, warn
-from configs.errors import DataError
+from configs.errors import ConfigError, DataError, first_line
 from configs.fingerprint import content_hash, weights_fingerprint
 from configs.handover import Finding, ForeignFacts, ParityRow, ProofAnswer, ProofRow, fault, read_rows, told, write_rows
 from configs.hub import resolve_model
@@ -183,7 +183,14 @@ class Look:
             return load(self.served)
         from peft import PeftModel
 
-        return PeftModel.from_pretrained(load(self.base), str(self.run.adapter))
+        base = load(self.base)
+        try:
+            return PeftModel.from_pretrained(base, str(self.run.adapter))
+        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise ConfigError(
+                f"{self.what.folder}: PEFT cannot lay this adapter over {self.base}: {first_line(error)}",
+                "name the base that it was trained on with --base",
+            ) from error
 
     def _rendering(self) -> tuple[Rendering, list[Scored]]:
         """How the model was trained to be asked, and how likely it finds its answers under every rendering."""

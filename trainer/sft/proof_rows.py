@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from peft.tuners.lora import LoraLayer
 
+from configs.errors import TuneserveError
 from configs.handover import ProofAnswer, ProofRow
 
 
@@ -35,9 +36,17 @@ def log_softmax_of_answer(model: Any, row: ProofAnswer) -> torch.Tensor:
 
     One row at a time and unpadded, which is what a server computes. Not under `inference_mode`: what a model caches
     there could not be trained through afterwards.
+
+    Raises:
+        TuneserveError: the model computes no numbers.
     """
     ids = torch.tensor([row.input_ids], device=model.device)
     logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0]
+    if torch.isnan(logits).any():
+        raise TuneserveError(
+            f"the model computes NaN for {row.id}: its weights, its adapter or the scale hold some",
+            "train it again: with a lower learning rate, or in bfloat16 instead of float16",
+        )
     return torch.log_softmax(logits[row.answer_start - 1 : -1].float(), dim=-1)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, TuneserveError
 from configs.handover import ForeignFacts, ParityRow, ProofRow, read_rows
 from configs.rundir import RunDir
 from tests.trainer.conftest import DEMO_MODEL
@@ -65,6 +65,25 @@ def test_an_end_of_turn_that_was_never_trained_is_found_behind_the_answers(forei
     assert "finding.end_untrained" in faults
     assert faults["finding.end_untrained"]["token"] == "<|im_end|>"
     assert faults["finding.end_untrained"]["percent"] < 50
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"lora_alpha": float("nan")}, "computes NaN for .*\n.*train it again"),
+        ({"target_modules": "(a+)+$"}, "PEFT cannot lay this adapter over .*\n.*--base"),
+    ],
+)
+def test_an_adapter_that_computes_nothing_is_refused_and_leaves_the_run_readable(
+    changed: dict, said: str, foreign, judged: Judged, tmp_path: Path
+) -> None:
+    broken = shutil.copytree(foreign("base"), tmp_path / "broken")
+    config = json.loads((broken / "adapter_config.json").read_text(encoding="utf-8"))
+    (broken / "adapter_config.json").write_text(json.dumps(config | changed), encoding="utf-8")
+    run = judged(broken)
+    with pytest.raises(TuneserveError, match=said):
+        foreign_stage(run, run.config())
+    assert run.read().stages["foreign"].state == "failed"
 
 
 def test_merged_weights_are_proved_against_the_adapter_that_they_were_made_with(foreign, judged, tmp_path) -> None:
