@@ -53,7 +53,8 @@ NO_MESSAGES = {
 
 NOT_SHOWN: dict[str, str] = {
     r"[\w /-]*(data sheet|paper)|GeForce .* page, \w+ paper": "where a figure of a GPU was published",
-    r"Hugging Face": "a name",
+    r"Hugging Face|Turing: T4, RTX 20": "a name",
+    r" \+ '.*### Response.*": "a piece of a template",
     r'\{\{".*': "JSON for a program",
     r".*default-src 'none'.*|attachment; filename=.*|event: .*": "headers and events of a page",
     r"Value error, |Input should be ": "pydantic's beginnings, which are cut off",
@@ -197,7 +198,7 @@ COMMAND = re.compile(
     r"([A-Z_]+=\S+ )*(bash|python|uv|tuneserve|import|export|pip|(torchrun|sbatch) --|\{executable\}|\) ray) "
 )
 WORD = re.compile(r"[A-Za-z]{2,}")
-TWO_WORDS = re.compile(r"[A-Za-z]{2,}[^A-Za-z\n]* [^A-Za-z\n]*([A-Za-z]{2,}|\{)|\} [^{}\n]*[A-Za-z]{2,}")
+TWO_WORDS = re.compile(r"[A-Za-z]{2,}[^\n]* [^\n]*([A-Za-z]{2,}|\{)|\} [^{}\n]*[A-Za-z]{2,}")
 
 
 @dataclass(frozen=True, order=True)
