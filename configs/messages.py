@@ -162,11 +162,17 @@ class Catalogue:
             if longest not in text or not template.could_be(text):
                 continue
             pattern = template.pattern if ours else template.careful
-            if found := pattern.fullmatch(text):
-                if not template.literals[0] and ": " in found[1] and pattern.fullmatch(text.partition(": ")[2]):
-                    return None  # what stands before the colon is no part of the message
+            if (found := pattern.fullmatch(text)) and not self._is_named(text, template, found):
                 return self._written(template, found.groups())
         return self._of_something(text) if ours else None
+
+    def _is_named(self, text: str, template: Template, found: re.Match[str]) -> bool:
+        """Whether the first value has taken in what only stands before the message: `proof: 3 rows of 5`."""
+        if template.literals[0] or ": " not in found[1]:
+            return False
+        if len(_WORD.findall(found[1])) > 1 and self.find(found[1]) is not None:
+            return False  # a message by itself
+        return found.re.fullmatch(text.partition(": ")[2]) is not None
 
     def _of_something(self, text: str) -> str | None:
         """The translation of a sentence whose subject is a name and whose rest is a message: `merged/a is gone`."""
