@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 import time
+from itertools import zip_longest
 
 import pytest
 from rich.table import Table
@@ -186,3 +187,18 @@ def test_translations_are_of_messages_that_are_said_and_have_their_values() -> N
             ), where
             if "" in template.names:
                 assert len(names) == len(template.names), where
+
+
+@pytest.mark.parametrize("value", ["{}", "runs/x{}"])
+def test_every_message_is_found_by_its_own_text(value: str) -> None:
+    for english, chinese in (pair for pairs in messages.translations().values() for pair in pairs):
+        template = Template.of(english, chinese)
+        if "" in template.names:
+            continue  # of `paint`, which asks for the template itself
+        values = {name: value.format(n) for n, name in enumerate(template.names) if not re.fullmatch(r"s(_\d+)?", name)}
+        # Of values with nothing between them only the first is there: they could not be told apart.
+        values |= {name: "" for group in template.groups for name in group[1:]}
+        text = "".join(
+            f"{literal}{values.get(name, '')}" for literal, name in zip_longest(template.literals, template.names)
+        )
+        assert catalogue().translate(text, ours=True) == chinese.format(**values), english
