@@ -108,7 +108,7 @@ class Template:
         first, *more = [self.literals[0], *(part for part in self.literals[1:-1] if part), *self.literals[1:][-1:]]
         written = re.escape(first)
         for (before, after), names in zip(pairwise([first, *more]), self.groups, strict=True):
-            set_off = before.endswith(": ") or after.startswith(":") or len(names) > 1
+            set_off = before.endswith((": ", "; ", "  ")) or after.startswith(":") or len(names) > 1
             written += f"({_ANYTHING if set_off and value == _SHORT else value}){re.escape(after)}"
         return re.compile(written, re.DOTALL)
 
@@ -120,7 +120,7 @@ class Template:
     @cached_property
     def is_predicate(self) -> bool:
         """Whether this says something of a name that stands before it: `is gone`."""
-        return bool(re.match(r"(is|has|had|was|did|takes|cannot|holds|lies|means) ", self.literals[0]))
+        return bool(re.match(r"(is|has|had|was|did(?! you)|takes|cannot|holds|lies|means) ", self.literals[0]))
 
     def could_be(self, text: str) -> bool:
         """Whether the literals stand in the text in this order; quick, and right in most cases."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 from rich.console import Console
+from rich.text import Text
 
 from configs.child import end
 from configs.console import Terminal, mark, ours, paint, plain
@@ -105,7 +106,8 @@ def serve_detached(job: ServeJob, console: Console) -> ServerState:
         end(daemon, STOP_TIMEOUT_S)
         raise
     for line in log_since(job.supervisor_log, said_before).strip().splitlines():
-        console.print(ours(line))
+        marked = line[:2] if line[:2] in ("✓ ", "✗ ") else ""
+        console.print(Text(marked) + ours(line[len(marked) :]))
     console.print(usage_text(job.command, f"tuneserve serve stop {job.command.port}"))
     return state
 

@@ -60,18 +60,18 @@ class ServedChecks:
 def _proof_step(proof: Proof) -> str:
     seen = (
         f"the adapter changes an answer by {proof.mean_effect:.2f} nats on average, the server is off by "
-        f"{proof.mean_gap:.2f}: "
+        f"{proof.mean_gap:.2f}"
     )
     if proof.served_scale is not None:
-        return seen + "merge again with --force; adapters of a running server are loaded again by name"
+        return f"{seen}: merge again with --force; adapters of a running server are loaded again by name"
     if proof.rounded:
-        return seen + (
-            "export again from this run's adapter; if it was, take more bits (int8 or fp8 before int4), or accept the "
-            "loss with --no-check"
+        return (
+            f"{seen}: export again from this run's adapter; if it was, take more bits (int8 or fp8 before int4), or "
+            "accept the loss with --no-check"
         )
-    return seen + (
-        "where the effect is a few nats, number formats alone can do that (train longer); else merge again with "
-        "--force, and serve in bf16 instead of fp8"
+    return (
+        f"{seen}: where the effect is a few nats, number formats alone can do that (train longer); else merge "
+        "again with --force, and serve in bf16 instead of fp8"
     )
 
 

@@ -112,7 +112,7 @@ def _reasons(report: DataReport) -> Table:
     table.add_column("rule")
     table.add_column("rows", justify="right")
     table.add_column("share", justify="right")
-    table.add_column("what was done")
+    table.add_column("what was done", overflow="fold")
     table.add_column("where, and what was found", overflow="fold")
     for name, reason in sorted(report.reasons.items(), key=lambda item: -item[1].count):
         places = ", ".join(reason.places[:4]) + (", …" if reason.count > 4 else "")

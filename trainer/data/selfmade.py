@@ -50,15 +50,16 @@ def planned(config: RunConfig, folder: Path) -> WantedRows:
 def plan_in_words(plan: WantedRows, config: RunConfig) -> str:
     """What will be written, for `check`."""
     made_by, replay = config.data.selfmade, config.data.replay
-    trained = ""
+    rows = f"{plan.unseen:,} rows to measure on"
     if replay is not None and plan.train:
-        trained = (
+        rows = (
             f"{plan.train:,} rows to train ({replay.ratio:g} for each of {plan.conversations:,} conversations, "
             f"{made_by.min_rows} at least; planned with {min(ASSUMED_TOKENS, config.data.max_length)} tokens each) and "
+            f"{plan.unseen:,} to measure on"
         )
     yours = ", ".join(plan.languages)
     return (
-        f"before training the base writes {trained}{plan.unseen:,} rows to measure on: questions of at most "
+        f"before training the base writes {rows}: questions of at most "
         f"{made_by.question_tokens} tokens, {made_by.other_languages:.0%} of them in other languages than yours "
         f"({yours}), and its answers of at most {made_by.answer_tokens}; it is served once for that and for its "
         "answers to the tasks"

@@ -181,11 +181,12 @@ def _merge_stage(run: RunDir, config: RunConfig, facts: PreparedFacts, scale: fl
         export = Export(facts.base_model, run.merged, facts.end_token_id, config.merge.shard_gb, on_progress, redo=True)
         result = merge_adapter(run.adapter, export, scale=scale)
         record.figures = {name: value for name, value in asdict(result).items() if name != "folder"} | {"scale": scale}
-    counted = "" if scale == 1 else f"the adapter counts {scale:g} times as much, "
     summary = (
-        f"{counted}{result.changed} tensors changed, {result.copied} copied, {result.size_gb:.2f} GB "
+        f"{result.changed} tensors changed, {result.copied} copied, {result.size_gb:.2f} GB "
         f"on the {result.device}, peak {result.peak_gb:.1f} GB"
     )
+    if scale != 1:
+        summary = f"the adapter counts {scale:g} times as much; {summary}"
     done("merge", run.read().stages["merge"].seconds or 0.0, summary)
 
 

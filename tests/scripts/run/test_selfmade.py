@@ -153,5 +153,5 @@ def test_check_says_how_many_rows_from_what(tmp_path: Path, writers: list[Fake])
     assert (plan.train, plan.unseen, plan.languages) == (370, 200, {"zh": 1.0})
     said = plan_in_words(plan, run.config())
     assert "370 rows to train (0.5 for each of 740 conversations, 256 at least" in said
-    assert "200 rows to measure on" in said
+    assert "and 200 to measure on" in said
     assert "25% of them in other languages than yours (zh)" in said
