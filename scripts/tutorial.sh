@@ -18,4 +18,4 @@ call check kefu.yaml --rows 1
 call run kefu.yaml --no-serve
 call runs --sort gain
 rm -f vote.html
-call board export runs/tutorial --questions 10 --lang zh --out vote.html
+call board export runs/tutorial --questions 10 --out vote.html

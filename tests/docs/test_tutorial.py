@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from configs.language import LANG
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "tutorial.sh"
 FIGURE = re.compile(r"[-+]?\d[\d,.]*")
@@ -26,8 +28,16 @@ def quoted(page: str, part: str) -> list[str]:
     raise AssertionError(f"{page} quotes no `tuneserve {part}`")
 
 
+PAGES = {"en": "tutorial.md", "zh": "tutorial.zh-CN.md"}
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def language(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> str:
+def output(language: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What the script prints; up to `check` unless TUNESERVE_TUTORIAL=1 asks for the whole way (four minutes)."""
     folder = tmp_path_factory.mktemp("tutorial")
     env = os.environ | {
@@ -36,7 +46,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
         "XDG_STATE_HOME": str(folder / "state"),
         "PYTHONPATH": str(ROOT),
         "COLUMNS": "100",
-        "LANG": "C.UTF-8",
+        LANG: language,
     }
     until = [] if WHOLE else ["--until", "check"]
     command = ["bash", str(SCRIPT), str(folder / "客服 数据"), *until]
@@ -45,22 +55,24 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     return " ".join(done.stdout.split())
 
 
-@pytest.mark.parametrize("page", ["tutorial.md", "tutorial.zh-CN.md"])
 @pytest.mark.parametrize("part", ["init", "check"])
-def test_what_is_quoted_is_printed(output: str, page: str, part: str) -> None:
-    for line in quoted(page, part):
+def test_what_is_quoted_is_printed(output: str, language: str, part: str) -> None:
+    for line in quoted(PAGES[language], part):
         assert line in output, line
 
 
-@pytest.mark.parametrize("part", ["run", "runs", "board export"])
-def test_both_pages_quote_the_same(part: str) -> None:
-    assert quoted("tutorial.md", part) == quoted("tutorial.zh-CN.md", part)
+@pytest.mark.parametrize("part", ["init", "check", "run", "runs", "board export"])
+def test_both_pages_quote_the_same_figures(part: str) -> None:
+    def figures(page: str) -> list[list[str]]:
+        return [sorted(found.rstrip(",.") for found in FIGURE.findall(line)) for line in quoted(page, part)]
+
+    assert figures("tutorial.md") == figures("tutorial.zh-CN.md")
 
 
 @pytest.mark.skipif(not WHOLE, reason="four minutes: TUNESERVE_TUTORIAL=1 runs it")
 @pytest.mark.parametrize("part", ["run", "runs", "board export"])
-def test_the_whole_way_prints_what_is_quoted_figures_aside(output: str, part: str) -> None:
+def test_the_whole_way_prints_what_is_quoted_figures_aside(output: str, language: str, part: str) -> None:
     """Figures move with the machine; words and their order do not."""
     printed = FIGURE.sub("#", output)
-    for line in quoted("tutorial.md", part):
+    for line in quoted(PAGES[language], part):
         assert FIGURE.sub("#", line) in printed, line
