@@ -25,7 +25,8 @@ def known_config(model: str) -> dict[str, Any] | None:
         return None
     for entry in shapes():
         if re.fullmatch(entry["names"], name):
-            return {"model_type": entry["type"], **dict(zip(_COLUMNS, entry["sizes"], strict=True))}
+            sizes = dict(zip(_COLUMNS, entry["sizes"], strict=True))
+            return {"model_type": entry["type"], **sizes, **entry.get("more", {})}
     return None
 
 

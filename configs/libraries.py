@@ -60,6 +60,8 @@ class Vllm:
     """Architectures that answer text with text."""
     several: tuple[str, ...]
     """Architectures that take images, audio or video beside text."""
+    beside_several: tuple[str, ...]
+    """Those of `text` that stand in one module with one of `several`, and import what that needs."""
     adapters: Collection[str]
     """Those of both that take LoRA adapters beside the base."""
     dropped: Mapping[str, str]
@@ -172,6 +174,7 @@ def _vllm(folder: Path) -> Vllm:
         version=next((version for name in _VLLM if (version := installed(name))), ""),
         text=tuple(text),
         several=tuple(several),
+        beside_several=tuple(n for n, (module, _) in text.items() if module in {m for m, _ in several.values()}),
         adapters=_Adaptable(models, text | several),
         dropped=tables["_PREVIOUSLY_SUPPORTED_MODELS"],
     )

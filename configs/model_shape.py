@@ -24,12 +24,18 @@ _ATTENTION_KINDS = frozenset({"full_attention", "sliding_attention", "chunked_at
 
 def is_mixture(text: Mapping[str, Any]) -> bool:
     """Whether a language model's configuration is one of a mixture of experts."""
-    return any(text.get(key) for key in ("num_experts", "num_local_experts", "n_routed_experts"))
+    return bool(experts_of(text))
+
+
+def experts_of(text: Mapping[str, Any]) -> Any:
+    """How many experts a layer of a language model has, as its configuration says it; None for one that has none."""
+    return next((n for key in ("num_experts", "num_local_experts", "n_routed_experts") if (n := text.get(key))), None)
 
 
 def keeps_state(text: Mapping[str, Any]) -> bool:
     """Whether layers of a language model hand a state from token to token: linear attention, Mamba and their like."""
-    if kinds := text.get("layer_types") or text.get("layers_block_type"):
+    kinds = text.get("layer_types") or text.get("layers_block_type")
+    if isinstance(kinds, list):
         return not set(map(str, kinds)) <= _ATTENTION_KINDS
     return any(text.get(key) is not None for key in _STATES)
 
@@ -83,6 +89,11 @@ class DecoderShape:
             "vocabulary": int(text["vocab_size"]),
             "tied": bool(text.get("tie_word_embeddings", False)),
         }
+
+    @property
+    def kv_layers(self) -> int:
+        """Layers that keep keys and values."""
+        return self.layers
 
     @property
     def queries(self) -> int:

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass, replace
 
 from configs.gpus import Device
+from configs.mixed_shape import MixedShape
 from configs.model_shape import DecoderShape, ModelShape
 
 RESERVED_GB = 1.5
@@ -68,6 +69,8 @@ def fit(
         wanted: tokens that a context must hold.
     """
     left_gb = share * device.memory_gb - weights_gb - RESERVED_GB
+    if isinstance(shape, MixedShape):
+        left_gb -= shape.state_bytes / 1e9
     fit = Fit(precision, weights_gb, math.floor(left_gb * 1e9 / kv_bytes_a_token(shape, split)))
     return replace(fit, why_not=_why_not(fit, device, share, wanted))
 
@@ -79,9 +82,9 @@ def weights_gb(shape: DecoderShape, precision: str, split: Split = Split(), stor
         shape: the model.
         precision: key of WEIGHT_BYTES.
         split: how many GPUs share the model.
-        stored_bytes: size of its files in 16 bits, for a model that is no `ModelShape`, such as a mixture of experts.
+        stored_bytes: size of its files in 16 bits, for a model that is no `ModelShape`, such as an unknown mixture.
     """
-    if isinstance(shape, ModelShape):
+    if isinstance(shape, ModelShape | MixedShape):
         linear, norms = shape.linear_parameters, shape.norm_parameters
     else:
         linear, norms = (stored_bytes or 0) // 2 - shape.embedding_parameters, 0
@@ -94,7 +97,7 @@ def weights_gb(shape: DecoderShape, precision: str, split: Split = Split(), stor
 def kv_bytes_a_token(shape: DecoderShape, split: Split = Split()) -> int:
     """KV-cache bytes of one token on each GPU: keys and values, in 16 bits, of every layer that it has."""
     heads = math.ceil(shape.kv_heads / split.tensor)
-    return 2 * 2 * heads * shape.head_dim * math.ceil(shape.layers / split.pipeline)
+    return 2 * 2 * heads * shape.head_dim * math.ceil(shape.kv_layers / split.pipeline)
 
 
 def _why_not(fit: Fit, device: Device, share: float, wanted: int) -> str:

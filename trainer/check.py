@@ -27,6 +27,8 @@ from configs.gpus import Device, device_at_hand, named_gpu
 from configs.handover import Plan
 from configs.known_shapes import known_config
 from configs.load import load_config
+from configs.mixed_shape import MixedShape, shape_of
+from configs.model_files import read_model_config
 from configs.model_shape import ModelShape, UnknownShape, answers_the_suite
 from configs.pins import cuda_version
 from configs.predecessor import trained_base
@@ -116,12 +118,12 @@ def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = Fals
     refusals = _evaluation(config, model, prepared.folder)
     refusals += _precision(config, device)
     try:
-        shape = ModelShape.load(model)
+        shape = shape_of(read_model_config(model))
     except UnknownShape as unknown:
         warn(f"{unknown.message}; the plan, disk and serving are not predicted")
         _raise(refusals)
         return
-    refusals += _plan(config, model, shape, lengths, device, every_layout)
+    refusals += _plan_if_known(config, model, shape, lengths, device, every_layout)
     refusals += _serving(config, shape, report.longest_row, device)
     refusals += _disk(config, shape, has_weights=any(model.glob("*.safetensors")))
     _raise(refusals)
@@ -136,7 +138,7 @@ def _check_without_model(
         f"{why.message}. Its shape is known, so memory, time and disk are planned from it; row lengths are told from "
         f"their characters, and masks and template are not looked at. To see them: {why.next_step}"
     )
-    shape = ModelShape.of(known)
+    shape = shape_of(known)
     tally = Tally()
     corpus = gather(config, tally)
     lengths = guess_lengths(corpus, config)
@@ -151,7 +153,9 @@ def _check_without_model(
     )
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(known), encoding="utf-8")
-        refusals = _precision(config, device) + _plan(config, Path(folder), shape, lengths, device, every_layout)
+        config = config.model_copy(update={"lora": with_layers(config.lora, Path(folder))})
+        refusals = _precision(config, device)
+        refusals += _plan_if_known(config, Path(folder), shape, lengths, device, every_layout)
     refusals += _serving(config, shape, max(lengths), device)
     refusals += _disk(config, shape, has_weights=False)
     _raise(refusals)
@@ -237,6 +241,31 @@ def _template_line(report: DataReport, config: RunConfig) -> str:
     return f"template family {family}; {trained[family]}, in training and by default on the server"
 
 
+def _plan_if_known(
+    config: RunConfig,
+    model: Path,
+    shape: ModelShape | MixedShape,
+    lengths: Sequence[int],
+    device: Device,
+    every_layout: bool,
+) -> list[Refusal]:
+    """The plan, where memory and time can be predicted; else what is known of the memory: the weights."""
+    if isinstance(shape, ModelShape):
+        return _plan(config, model, shape, lengths, device, every_layout)
+    held_gb = 2 * (shape.parameters - shape.image_parameters) / 1e9
+    warn(
+        "memory and time of the training are not predicted: not all layers are alike. The weights take "
+        f"{held_gb:.1f} GB in 16 bits; what rows add is found while training, which takes fewer rows at once where it "
+        "does not fit"
+    )
+    if config.train.precision == "16bit" and device.kind != "cpu" and held_gb > device.memory_gb:
+        message = f"the weights of {held_gb:.1f} GB do not fit {device.name} ({device.memory_gb:.0f} GB)"
+        # Experts are no linear layers, which alone are held in 4 bits.
+        less = "" if shape.expert_parameters else "set train.precision=4bit, or "
+        return [Refusal(message, f"{less}take a larger GPU")]
+    return []
+
+
 def _plan(
     config: RunConfig, model: Path, shape: ModelShape, lengths: Sequence[int], device: Device, every_layout: bool
 ) -> list[Refusal]:
@@ -294,7 +323,7 @@ def _does_not_fit(table: Sequence[Candidate], taken: Candidate, device: Device) 
     return Refusal(message, "set a lower data.max_length, or take a smaller model or a larger GPU")
 
 
-def _serving(config: RunConfig, shape: ModelShape, longest: int, gpu: Device) -> list[Refusal]:
+def _serving(config: RunConfig, shape: ModelShape | MixedShape, longest: int, gpu: Device) -> list[Refusal]:
     """Prints what the card can serve; a refusal when it is not what the recipe asks for."""
     if gpu.kind == "cpu":
         return []
@@ -329,7 +358,7 @@ def _serving(config: RunConfig, shape: ModelShape, longest: int, gpu: Device) ->
     ]
 
 
-def _disk(config: RunConfig, shape: ModelShape, *, has_weights: bool) -> list[Refusal]:
+def _disk(config: RunConfig, shape: ModelShape | MixedShape, *, has_weights: bool) -> list[Refusal]:
     """Prints the disk that the run needs where it is written, against what is free there."""
     parts = disk_gb(config, shape)
     folder = Path(config.output_dir)
@@ -348,7 +377,7 @@ def _disk(config: RunConfig, shape: ModelShape, *, has_weights: bool) -> list[Re
     return [Refusal(f"the run needs {needed_gb:.1f} GB, {there} has {free_gb:.1f} GB free", "set output_dir elsewhere")]
 
 
-def disk_gb(config: RunConfig, shape: ModelShape) -> dict[str, float]:
+def disk_gb(config: RunConfig, shape: ModelShape | MixedShape) -> dict[str, float]:
     """What a run writes, in GB of 1e9 bytes, by part."""
     train, lora = config.train, config.lora
     if train.method == "full":

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Literal
 
 import psutil
 
+from configs import libraries
 from configs.errors import ConfigError
 from configs.gpus import Card, Device, this_cpu, visible_cards
+from configs.mixed_shape import MixedShape
 from configs.model_files import as_list, check_model_folder, read_json, read_model_config, text_config, weight_bytes
 from configs.model_shape import DecoderShape, ModelShape, UnknownShape
 from configs.schema import ServeConfig
@@ -120,7 +122,9 @@ def _processor(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]
             "lacks it",
             "serve the int8 export or the merged weights here, or take another machine for the int4 export",
         )
-    if command.device == "cpu" and more_than_text(command.target.weights) and not find_spec("torchvision"):
+    named = set(read_model_config(command.target.weights).get("architectures") or ())
+    images = more_than_text(command.target.weights) or named & set(libraries.vllm().beside_several)
+    if command.device == "cpu" and images and not find_spec("torchvision"):
         raise ConfigError(
             f"{command.target.weights}: vLLM's class for a model with images imports torchvision, which is not "
             "installed; the one on PyPI is for CUDA and breaks Unsloth beside torch for a CPU",
@@ -313,7 +317,7 @@ def _gpu_memory(command: ServerCommand, config: ServeConfig, cards: Sequence[Car
 def _context(command: ServerCommand, share: float, device: Device, cards: Sequence[Card]) -> Iterator[Finding]:
     """Whether weights and one full context fit into what each of the GPUs of a replica gives."""
     shape, split, precision = _shape(command), _split(command), _precision(command, device)
-    if shape is None or (command.dummy and not isinstance(shape, ModelShape)):
+    if shape is None or (command.dummy and not isinstance(shape, ModelShape | MixedShape)):
         yield Finding("ok", "memory", UNKNOWN_SIZE)
         return
     weights = _weights_gb(command, shape, precision, split)
@@ -341,7 +345,7 @@ def _next_step(found: Fit, length: int | None) -> str:
 
 def _shape(command: ServerCommand) -> DecoderShape | None:
     """What the memory follows from; None for a model that is no plain decoder."""
-    for kind in (ModelShape, DecoderShape):
+    for kind in (ModelShape, MixedShape, DecoderShape):
         try:
             return kind.load(command.target.weights)
         except UnknownShape:

@@ -40,6 +40,10 @@ def _qwen3_5(transformers: Any) -> Any:
     return transformers.Qwen3_5ForConditionalGeneration(config)
 
 
+def _qwen3_5_text(transformers: Any) -> Any:
+    return transformers.Qwen3_5ForCausalLM(_qwen3_5(transformers).config.text_config)
+
+
 def _qwen3_moe(transformers: Any) -> Any:
     experts = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "decoder_sparse_step": 1}
     return transformers.Qwen3MoeForCausalLM(transformers.Qwen3MoeConfig(**_sizes(), **experts))
@@ -60,6 +64,7 @@ def _gemma3(transformers: Any) -> Any:
 
 FAMILIES: dict[str, Callable[[Any], Any]] = {
     "Qwen3_5ForConditionalGeneration": _qwen3_5,
+    "Qwen3_5ForCausalLM": _qwen3_5_text,
     "Qwen3MoeForCausalLM": _qwen3_moe,
     "LlamaForCausalLM": _llama,
     "Gemma3ForCausalLM": _gemma3,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from configs.gpus import Device
+from configs.mixed_shape import MixedShape
 from configs.model_shape import ModelShape
 from configs.schema import ServeConfig
 from configs.serving_memory import LEAST_CONTEXT, Fit, Split, fit, weights_gb
@@ -15,7 +16,7 @@ GGUF_BITS = {
 `tools/quantize/README.md` lists it for Llama-3.1-8B. A small model, mostly embedding, comes out larger."""
 
 
-def servable(shape: ModelShape, serve: ServeConfig, gpu: Device, longest: int) -> dict[str, Fit]:
+def servable(shape: ModelShape | MixedShape, serve: ServeConfig, gpu: Device, longest: int) -> dict[str, Fit]:
     """Every precision that vLLM makes while loading, with the reason where it cannot be served.
 
     Args:
@@ -32,6 +33,6 @@ def servable(shape: ModelShape, serve: ServeConfig, gpu: Device, longest: int) -
     }
 
 
-def gguf_gb(shape: ModelShape, quant: str) -> float:
+def gguf_gb(shape: ModelShape | MixedShape, quant: str) -> float:
     """Size of a GGUF file, in GB of 1e9 bytes."""
     return shape.parameters * GGUF_BITS[quant] / 8 / 1e9
