@@ -261,8 +261,8 @@ def _plan_if_known(
     if config.train.precision == "16bit" and device.kind != "cpu" and held_gb > device.memory_gb:
         message = f"the weights of {held_gb:.1f} GB do not fit {device.name} ({device.memory_gb:.0f} GB)"
         # Experts are no linear layers, which alone are held in 4 bits.
-        less = "" if shape.expert_parameters else "set train.precision=4bit, or "
-        return [Refusal(message, f"{less}take a larger GPU")]
+        step = "take a larger GPU" if shape.expert_parameters else "set train.precision=4bit, or take a larger GPU"
+        return [Refusal(message, step)]
     return []
 
 
