@@ -29,6 +29,8 @@ SHORTEST_QUESTION = 3 * WORD
 """In the measure of `units`: three words, or five characters of Chinese."""
 LONGEST_QUESTION = 60 * WORD
 LONGEST_ANSWER = {"full": 150 * WORD, "short": 30 * WORD}
+_COMMON = 100
+"""A stretch of three words that more questions share than this is a way of asking."""
 _TELLING_LETTERS = 12
 """Shorter answers, such as names and numbers, have no language."""
 
@@ -74,7 +76,7 @@ class Judge:
     """Looks at pairs in the order of their passages; knows what was asked before, in all documents."""
 
     style: Style
-    _questions: Earlier = field(default_factory=Earlier)
+    _questions: Earlier = field(default_factory=lambda: Earlier(_COMMON))
     _prompt: Asked = field(default_factory=Asked)
 
     def __post_init__(self) -> None:

@@ -55,6 +55,7 @@ class _Walk:
         self._inline: list[str] = []
         self._mark = ""
         self._kind: Kind = "text"
+        self._numbers: dict[int, int] = {}
 
     def enter(self, node: Tag, depth: int, items: int = 0) -> None:
         """Reads what is inside an element; `items` counts the lists around it."""
@@ -85,7 +86,7 @@ class _Walk:
         elif name == "li":
             self.flush()
             around = self._mark, self._kind
-            self._mark, self._kind = f"{'  ' * max(0, items - 1)}- ", "list"
+            self._mark, self._kind = f"{'  ' * max(0, items - 1)}{self._point(child)} ", "list"
             self.enter(child, depth + 1, items)
             self.flush()
             self._mark, self._kind = around
@@ -95,6 +96,13 @@ class _Walk:
             self.flush()
         else:
             self.enter(child, depth + 1, items)
+
+    def _point(self, item: Tag) -> str:
+        """What stands before a point of a list: its number where the order counts."""
+        if item.parent is None or item.parent.name != "ol":
+            return "-"
+        number = self._numbers[id(item.parent)] = self._numbers.get(id(item.parent), 0) + 1
+        return f"{number}."
 
     def flush(self) -> None:
         """Ends the paragraph that was being read."""
@@ -118,7 +126,7 @@ def _inner(tag: Tag, depth: int) -> str:
     walk = _Walk()
     walk.enter(tag, depth + 1)
     walk.flush()
-    return _line(" ".join(block.text.removeprefix("- ") for block in walk.found))
+    return _line(" ".join(block.text for block in walk.found))
 
 
 def _rows(table: Tag, depth: int) -> list[list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from eval.selfmade.units import grams, units
@@ -51,11 +51,17 @@ class Asked:
 
 
 class Earlier:
-    """Texts that were seen, to find what says nearly the same."""
+    """Texts that were seen, to find what says nearly the same.
 
-    def __init__(self) -> None:
+    Args:
+        common: a stretch that more texts hold than this leads to none of them, so that the thousandth question that
+            begins with "what is the" is not held against a thousand others; None follows every stretch.
+    """
+
+    def __init__(self, common: int | None = None) -> None:
+        self._common = common
         self._whole: set[tuple[str, ...]] = set()
-        self._sizes: list[int] = []
+        self._stretches: list[set[tuple[str, ...]]] = []
         self._holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
 
     def is_new(self, text: str) -> bool:
@@ -65,14 +71,20 @@ class Earlier:
         """
         said = tuple(units(text))
         stretches = set(grams(said, _NEAR_WORDS))
-        common = Counter(holder for stretch in stretches for holder in self._holders.get(stretch, ()))
-        near = any(
-            shared >= _NEAR_SHARE * min(len(stretches), self._sizes[holder]) for holder, shared in common.items()
-        )
-        if near or said in self._whole:
+        if said in self._whole or any(self._is_near(stretches, holder) for holder in self._candidates(stretches)):
             return False
         self._whole.add(said)
         for stretch in stretches:
-            self._holders[stretch].append(len(self._sizes))
-        self._sizes.append(len(stretches))
+            self._holders[stretch].append(len(self._stretches))
+        self._stretches.append(stretches)
         return True
+
+    def _candidates(self, stretches: set[tuple[str, ...]]) -> set[int]:
+        held = (self._holders.get(stretch, ()) for stretch in stretches)
+        return {
+            holder for holders in held if self._common is None or len(holders) <= self._common for holder in holders
+        }
+
+    def _is_near(self, stretches: set[tuple[str, ...]], holder: int) -> bool:
+        other = self._stretches[holder]
+        return len(stretches & other) >= _NEAR_SHARE * min(len(stretches), len(other))

@@ -29,7 +29,8 @@ def shown(document: Document) -> list[tuple[str, str]]:
 def test_markdown_is_read_as_it_is_meant(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text(
         "---\ntitle: hidden\n---\n# Lumos *lamp*\n\nIt has **two** [modes](http://x.y).\nOn and off.\n\n"
-        "- first\n- second\n  - inner\n\n| a | b |\n|---|---|\n| 1 | `2` |\n\n```bash\nrun  it\n```\n"
+        "- first\n- second\n  - inner\n\n1. plug it in\n2. wait\n\n"
+        "| a | b |\n|---|---|\n| 1 | `2` |\n\n```bash\nrun  it\n```\n"
         "<!-- a comment --><script>alert(1)</script>\n",
         encoding="utf-8",
     )
@@ -37,7 +38,7 @@ def test_markdown_is_read_as_it_is_meant(tmp_path: Path) -> None:
     assert shown(documents["a.md"]) == [
         ("heading", "Lumos lamp"),
         ("text", "It has two modes. On and off."),
-        ("list", "- first\n- second\n  - inner"),
+        ("list", "- first\n- second\n  - inner\n1. plug it in\n2. wait"),
         ("table", "a | b\n1 | 2"),
         ("code", "run  it"),
     ]

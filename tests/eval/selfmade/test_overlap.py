@@ -73,3 +73,11 @@ def test_nearly_the_same_is_not_new() -> None:
     assert earlier.is_new("请解释为什么天空是蓝色的，而夕阳是红色的。")
     assert earlier.is_new("谢谢！")
     assert not earlier.is_new("谢谢。")
+
+
+@pytest.mark.parametrize(("common", "follows_all"), [(None, True), (3, False)])
+def test_a_way_of_asking_that_many_share_leads_to_none_of_them(common: int | None, follows_all: bool) -> None:
+    earlier = Earlier(common)
+    assert all(earlier.is_new(f"What is the {' '.join(f'{word}{n}' for word in 'abcdef')}?") for n in range(10))
+    assert not earlier.is_new("What is the a4 b4 c4 d4 e4 f4, please?")
+    assert earlier.is_new("What is the?") is not follows_all
