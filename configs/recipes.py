@@ -25,6 +25,8 @@ ORDER = {
         "qwen3-14b-24gb",
         "qwen3-14b-a100",
         "qwen3-14b-h100",
+        "qwen3.5-9b",
+        "qwen3-30b-a3b",
         "qwen3-14b-sharegpt-zh",
     ),
     "a task": ("knowledge-qa", "summarization", "customer-service", "tool-calls", "thinking", "continued"),

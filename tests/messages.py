@@ -179,11 +179,15 @@ SAID_BY_LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 """What libraries say and a user meets in a message of ours."""
 
-PLANNED = tuple(
-    f"Planned for {{gpu}}: {{rows}} rows of {{tokens}} tokens{replay} train in {{time}} and {{gb}} GB; {{disk}} GB of "
-    f"disk beside the base's {{base}} GB; {served}."
-    for replay in ("", " and {replayed} of replay")
-    for served in ("serves there in {precision}", "serves in {precision} on a larger card")
+PLANNED = (
+    *(
+        f"Planned for {{gpu}}: {{rows}} rows of {{tokens}} tokens{replay} train in {{time}} and {{gb}} GB; {{disk}} GB "
+        f"of disk beside the base's {{base}} GB; {served}."
+        for replay in ("", " and {replayed} of replay")
+        for served in ("serves there in {precision}", "serves in {precision} on a larger card")
+    ),
+    "Planned for {gpu}: {rows} rows of {tokens} tokens; its weights take {gb} GB while training, what rows add is not "
+    "predicted; {disk} GB of disk beside the base's {base} GB; serves there in {precision}.",
 )
 """The line that `python -m scripts.bench.recipe_plans --write` puts into a recipe."""
 

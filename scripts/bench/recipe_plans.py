@@ -17,7 +17,7 @@ from pathlib import Path
 from configs.gpus import named_gpu
 from configs.known_shapes import known_config
 from configs.load import load_config
-from configs.model_shape import ModelShape
+from configs.mixed_shape import MixedShape, shape_of
 from configs.recipes import recipes
 from configs.serving_memory import served_precision
 from trainer.check import disk_gb
@@ -39,10 +39,23 @@ def planned_line(recipe: Path) -> str | None:
     config = load_config(recipe)
     known = known_config(config.model)
     assert known is not None, f"{recipe.name}: the shape of {config.model} is not known"
-    gpu, shape = named_gpu(found["gpu"]), ModelShape.of(known)
+    gpu, shape = named_gpu(found["gpu"]), shape_of(known)
     rows, tokens = (int(found[name].replace(",", "")) for name in ("rows", "tokens"))
     replayed = round(rows * config.data.replay.ratio) if config.data.replay else 0
     lengths = [config.data.max_length if n % 100 == 0 else tokens for n in range(rows + replayed)]
+    asked = served_precision(config.serve.precision, gpu)
+    served = servable(shape, config.serve, gpu, config.data.max_length)[asked]
+    serves = f"serves there in {asked}" if not served.why_not else f"serves in {asked} on a larger card"
+    with_replay = f" and {replayed:,} of replay" if replayed else ""
+    rows_of = f"# Planned for {gpu.name}: {rows:,} rows of {tokens:,} tokens"
+    disk = (
+        f"{sum(disk_gb(config, shape).values()):.0f} GB of disk beside the base's {2 * shape.parameters / 1e9:.0f} GB"
+    )
+    if isinstance(shape, MixedShape):
+        held_gb = 2 * (shape.parameters - shape.image_parameters) / 1e9
+        assert held_gb < gpu.memory_gb, f"{recipe.name}: does not fit {gpu.name}"
+        train = f"its weights take {held_gb:.0f} GB while training, what rows add is not predicted"
+        return f"{rows_of}; {train}; {disk}; {serves}."
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(known), encoding="utf-8")
         layout = predicted_layout(config, Path(folder), lengths, gpu)
@@ -54,15 +67,7 @@ def planned_line(recipe: Path) -> str | None:
         asked_for = (plan.micro_batch, plan.checkpointing, 0)
         taken = next(c for c in every if (c.micro_batch, c.checkpointing, c.kept_layers) == asked_for)
     assert taken.fits, f"{recipe.name}: does not fit {gpu.name}"
-    asked = served_precision(config.serve.precision, gpu)
-    served = servable(shape, config.serve, gpu, config.data.max_length)[asked]
-    serves = f"serves there in {asked}" if not served.why_not else f"serves in {asked} on a larger card"
-    with_replay = f" and {replayed:,} of replay" if replayed else ""
-    return (
-        f"# Planned for {gpu.name}: {rows:,} rows of {tokens:,} tokens{with_replay} train in {_time(taken.hours)} and "
-        f"{taken.peak_gb:.0f} GB; {sum(disk_gb(config, shape).values()):.0f} GB of disk beside the base's "
-        f"{2 * shape.parameters / 1e9:.0f} GB; {serves}."
-    )
+    return f"{rows_of}{with_replay} train in {_time(taken.hours)} and {taken.peak_gb:.0f} GB; {disk}; {serves}."
 
 
 def _time(hours: float) -> str:
