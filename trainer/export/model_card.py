@@ -70,13 +70,13 @@ def _summary(manifest: Manifest, scale: float) -> str:
 
 def _training(manifest: Manifest, scale: float) -> list[tuple[str, str]]:
     lora, train = manifest.config.lora, manifest.config.train
-    figures = manifest.trained()
+    figures, trained = manifest.trained(), manifest.facts.trained
     rows = [("base model", _name(manifest.config.model)), ("method", train.method)]
     if train.method == "lora":
         kind = "".join(name for flag, name in ((lora.rslora, " rsLoRA"), (lora.dora, " DoRA")) if flag)
         rows += [
             ("adapter", f"rank {lora.r}, alpha {lora.alpha:g}, dropout {lora.dropout:g}{kind}"),
-            ("target modules", ", ".join(lora.target_modules)),
+            ("target modules", ", ".join(trained.lora_modules if trained else lora.named_modules)),
             ("scale of the adapter", _scale(manifest, scale)),
         ]
     rate = figures.learning_rate if figures else train.learning_rate

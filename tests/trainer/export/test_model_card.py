@@ -67,6 +67,7 @@ def test_card_tells_recipe_scores_and_losses(run: RunDir) -> None:
     assert "0.012 nats on average, where training changed it by 3.400" in card
     assert """--default-chat-template-kwargs '{"enable_thinking": false}'""" in card
     assert "| adapter | rank 16, alpha 16, dropout 0 |" in card
+    assert "| target modules | q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj |" in card
 
 
 def test_card_holds_no_local_path(run: RunDir, tmp_path: Path) -> None:
