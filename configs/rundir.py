@@ -240,7 +240,8 @@ class RunDir:
         if record is None:
             return NOT_DONE
         if record.state != "done":
-            return "did not finish" if record.state == "running" else f"failed before: {record.error}"
+            error = (record.error or "").partition("\n")[0]
+            return "did not finish" if record.state == "running" else f"failed before: {error}"
         wanted = as_json(inputs)
         for key in sorted(wanted.keys() | record.inputs.keys()):
             if wanted.get(key) != record.inputs.get(key):

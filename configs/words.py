@@ -49,3 +49,7 @@ class Words:
             KeyError: there is no such key, or a value of its is missing.
         """
         return table()[key][self.language].format(**values)
+
+    def labelled(self, label: str, value: object) -> str:
+        """What is said of something, behind its name and the colon of the language."""
+        return f"{label}：{value}" if self.language == "zh" else f"{label}: {value}"

@@ -16,7 +16,7 @@ def render_markdown(comparison: Comparison, words: ReportWords = ENGLISH) -> str
     """The text of report.md."""
     rows, say, gate = Rows(comparison, words), words.say, comparison.gate
     versus = say("versus", tuned=_cell(comparison.tuned), base=_cell(comparison.base))
-    lines = [f"# {say('title')}: {versus}", ""]
+    lines = [f"# {words.labelled(say('title'), versus)}", ""]
     lines += [f"## {_MARKS[gate.verdict]} {rows.verdict()}", ""]
     lines += [_cell(rows.summary()), ""]
     lines += [f"- {_cell(words.sentence(reason))}" for reason in gate.reasons] + [""]
@@ -42,8 +42,8 @@ def render_markdown(comparison: Comparison, words: ReportWords = ENGLISH) -> str
             lines += _table(table)
     lines += [looks, ""] if (looks := rows.looks()) else []
     lines += [f"## {say('facts')}", ""]
-    lines += [f"- {fact.label}: {_cell(fact.value)}" for fact in rows.facts()]
-    lines += [f"- {say('board.blind')}: {vote}"] if (vote := rows.vote()) else []
+    lines += [f"- {words.labelled(fact.label, _cell(fact.value))}" for fact in rows.facts()]
+    lines += [f"- {words.labelled(say('board.blind'), vote)}"] if (vote := rows.vote()) else []
     drift = rows.drift()
     lines += [f"- {drift}", ""] if drift else [""]
     if made := selfmade.of(comparison):
@@ -52,9 +52,9 @@ def render_markdown(comparison: Comparison, words: ReportWords = ENGLISH) -> str
             lines += ["#" + line if line.startswith("## ") else line for line in _table(table)]
     if training := rows.training():
         lines += [f"## {say('training')}", ""]
-        lines += [f"- {name}: {_cell(value)}" for name, value in training] + [""]
+        lines += [f"- {words.labelled(name, _cell(value))}" for name, value in training] + [""]
     lines += [f"## {say('meanings')}", ""]
-    lines += [f"- {_cell(name)}: {meaning}" for name, meaning in rows.meanings()] + [""]
+    lines += [f"- {words.labelled(_cell(name), meaning)}" for name, meaning in rows.meanings()] + [""]
     lines += [f"## {say('method')}", ""]
     lines += [say(f"method.{key}") + "\n" for key in ("paired", "intervals", "looks", "mdd", "noise")]
     return "\n".join(lines).rstrip() + "\n"

@@ -10,7 +10,7 @@ from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table as RichTable
 
-from configs.console import asked_for, mark, paint, plain
+from configs.console import asked_for, mark, plain
 from configs.handover import SelfMadeReport
 from eval.compare.comparison import Comparison
 from eval.compare.tradeoff import tradeoff
@@ -43,9 +43,9 @@ def print_comparison(comparison: Comparison, console: Console, words: ReportWord
     if looks := rows.looks():
         console.print(plain(f"  {looks}", style="dim"))
     for fact in rows.facts():
-        console.print(mark(fact.good), paint("{}: {}", fact.label, fact.value))
+        console.print(mark(fact.good), plain(words.labelled(fact.label, fact.value)))
     if vote := rows.vote():
-        console.print(plain(f"  {words.say('board.blind')}: {vote}"))
+        console.print(plain(f"  {words.labelled(words.say('board.blind'), vote)}"))
     if drift := rows.drift():
         console.print(plain(f"  {drift}"))
     if comparison.advice:

@@ -221,7 +221,8 @@ class Rows:
         bounds = f"[{seen.interval.lower:+.4f}, {seen.interval.upper:+.4f}]"
         change = f"{self.words.say('drift.change')} {seen.change_per_character:+.4f} {bounds}"
         size = self.words.say("drift.size", documents=seen.documents, characters=seen.characters)
-        return f"{self.words.say('drift')}: {change}; {self.words.say('drift.kl')} {seen.kl_per_token:.4f} ({size})"
+        divergence = f"{self.words.say('drift.kl')} {seen.kl_per_token:.4f}"
+        return self.words.labelled(self.words.say("drift"), f"{change}; {divergence} ({size})")
 
     def verdict(self) -> str:
         """The verdict in words."""

@@ -93,7 +93,7 @@ def require(findings: Sequence[Finding]) -> None:
     failed = [f for f in findings if f.level == "error"]
     if failed:
         raise ConfigError(
-            "\n".join(f"{f.name}: {f.message}" for f in failed),
+            "\n".join(f.message for f in failed),
             "\n        ".join(f.next_step for f in failed if f.next_step),
         )
 

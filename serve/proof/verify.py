@@ -60,7 +60,7 @@ class ServedChecks:
 def _proof_step(proof: Proof) -> str:
     seen = (
         f"the adapter changes an answer by {proof.mean_effect:.2f} nats on average, the server is off by "
-        f"{proof.mean_gap:.2f}"
+        f"{proof.mean_gap:.2f} nats"
     )
     if proof.served_scale is not None:
         return f"{seen}: merge again with --force; adapters of a running server are loaded again by name"

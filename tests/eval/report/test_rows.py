@@ -26,7 +26,7 @@ def test_drift_is_a_line_of_the_short_reports() -> None:
     console = Console(record=True, width=300)
     print_comparison(comparison, console)
     assert "per character -0.1000 [-0.1200, -0.0800]; KL divergence per token, at least 0.0456" in console.export_text()
-    assert "- 通用文本上的漂移: 每字对数似然的变化 -0.1000" in render_markdown(comparison, ReportWords("zh"))
+    assert "- 通用文本上的漂移：每字对数似然的变化 -0.1000" in render_markdown(comparison, ReportWords("zh"))
 
 
 def test_errors_and_failed_attempts_are_told_by_class() -> None:
