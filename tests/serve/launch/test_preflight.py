@@ -204,7 +204,7 @@ def test_a_flag_that_is_no_number_is_named(
 def test_all_errors_are_reported_at_once(model: Path):
     (model / "generation_config.json").write_text(json.dumps({"eos_token_id": 10**6}))
     error = refused(model, config=ServeConfig(port=free_port(), max_model_len=1025))
-    assert "a context of 1025 tokens is asked for" in error.message
+    assert "a context of 1,025 tokens is asked for" in error.message
     assert "outside the tokenizer's" in error.message
 
 
