@@ -5,7 +5,7 @@ from __future__ import annotations
 import yaml
 
 from eval.documents.make import Made
-from eval.documents.passages import tokens_of
+from eval.documents.passages import MOST, tokens_of
 
 COLUMNS = ("metadata",)
 """Columns of our rows that are not trained."""
@@ -23,7 +23,7 @@ def recipe_of(made: Made, name: str, model: str, hub: str) -> str:
         hub: where it is looked up.
     """
     report = made.report
-    longest = max(
+    longest = MOST * max(
         tokens_of("\n".join((row.get("context", ""), row["question"], row["answer"])))
         for row in (*made.train, *made.held_out)
     )

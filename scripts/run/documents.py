@@ -25,7 +25,7 @@ from configs.words import Words
 from eval.ask.endpoint import Endpoint
 from eval.documents.asked import Replies
 from eval.documents.make import Made, Plan, Settings, make, plan
-from eval.documents.passages import Passage
+from eval.documents.passages import MOST, Passage
 from eval.documents.prompts import LAYOUT, longest_reply
 from eval.documents.reading import Folder, Unread, read_folder
 from eval.documents.recipe import recipe_of
@@ -269,7 +269,8 @@ def _asked(writer: Writer, settings: Settings, config: RunConfig, out: Path) -> 
         return
     assert writer.base is not None
     weights = resolve_model(writer.base, config.hub, config.offline)
-    needed = settings.passage_tokens + _PROMPT_TOKENS + longest_reply(settings.style, settings.per_passage)
+    needed = round(MOST * settings.passage_tokens) + _PROMPT_TOKENS
+    needed += longest_reply(settings.style, settings.per_passage)
     serve = config.serve.model_copy(update={"args": [*_COMPACT, *config.serve.args]})
     with OnDemand(lambda: folder_target(weights, writer.model, False), serve, out / "serve.log") as server:
         served = server.up()

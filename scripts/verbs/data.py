@@ -11,12 +11,13 @@ from configs.console import console, shell, tables
 from configs.load import config_without_recipe
 from scripts.group import group
 
-app = group(help="Makes rows: questions and answers from documents.", no_args_is_help=True)
+app = group(no_args_is_help=True)
 
 
 @app.callback()
 def options() -> None:
-    """Make rows to train on: questions and answers from documents, each checked to stand in its passage."""
+    """Makes rows: questions and answers from documents."""
+    # Typer makes a group of one verb the verb itself, unless it has a callback.
 
 
 @app.command("from-docs")
@@ -42,7 +43,8 @@ def from_docs(
         bool, typer.Option("--with-passage", help="Rows hold their passage: reading is learned, not the facts.")
     ] = False,
     language: Annotated[
-        Literal["auto", "zh", "en"], typer.Option("--language", help="Of the pairs; that of each passage by default.")
+        Literal["auto", "zh", "en"],
+        typer.Option("--language", help="Language of the pairs; each passage's own by default."),
     ] = "auto",
     held_out: Annotated[
         float, typer.Option("--held-out", min=0.0, max=0.9, help="Share of the passages held out, by whole documents.")
@@ -53,7 +55,7 @@ def from_docs(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Ask about at most so many passages, to try it.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of what is held out and drawn.")] = 42,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of what is held out and drawn.")] = 42,
 ) -> None:
     """Make question-answer rows from documents, with a held-out set of other documents, a report and a recipe.
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from tokenizers import Tokenizer
 
 from eval.documents.blocks import Block, Document, placed
-from eval.documents.passages import LEAST_TOKENS, Passage, passages_of, tokens_of
+from eval.documents.passages import LEAST_TOKENS, MOST, Passage, passages_of, tokens_of
+from eval.documents.reading import read_folder
+from tests.scripts.conftest import ROOT
+from tests.trainer.tokenizers_for_tests import qwen3_tokenizer_folder
 
 SENTENCE = "The lamp charges on its cable for about two hours every day of the week."
 ZH = "台灯每天用随附的电缆充电大约两个小时，充满之后指示灯变绿。"
@@ -45,7 +49,7 @@ def test_sections_are_passages_and_know_where_they_stand() -> None:
 def test_short_sections_are_asked_about_together() -> None:
     blocks = [b for n in range(6) for b in (Block("heading", f"Part {n}", 2), Block("text", "It is red and small."))]
     found = checked(document(*blocks), 200)
-    assert len(found) == 2
+    assert len(found) == 3
     assert all(tokens_of(passage.text) >= LEAST_TOKENS for passage in found)
 
 
@@ -73,6 +77,15 @@ def test_a_long_table_is_parted_between_rows_and_keeps_its_first_row() -> None:
     assert {passage.lead for passage in found[1:]} == {rows[0]}
     assert [line for p in found for line in p.text.split("\n") if "|" in line] == rows
     assert found[2].context.startswith("Prices\nmodel | power | price\n")
+
+
+@pytest.mark.parametrize("page", ["howto.md", "howto.zh-CN.md", "reference.md", "data.zh-CN.md"])
+def test_tokens_are_estimated_well_enough(page: str) -> None:
+    tokenizer = Tokenizer.from_file(str(qwen3_tokenizer_folder() / "tokenizer.json"))
+    (found,) = read_folder(ROOT / "docs" / page).documents
+    shares = sorted(len(tokenizer.encode(p.text).ids) / tokens_of(p.text) for p in passages_of(found, 600))
+    assert 0.75 < shares[len(shares) // 2] < 1.15
+    assert shares[-1] < MOST
 
 
 def test_a_passage_is_known_by_what_it_says() -> None:
