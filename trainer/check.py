@@ -258,6 +258,9 @@ def _plan_if_known(
         f"{held_gb:.1f} GB in 16 bits; what rows add is found while training, which takes fewer rows at once where it "
         "does not fit"
     )
+    plan = make_plan(config.train, config.lora, lengths, device, None, config.train.num_gpus, paths_of(model))
+    if warning := rate_warning(config.train, shape, plan.rows_per_step):
+        warn(warning)
     if config.train.precision == "16bit" and device.kind != "cpu" and held_gb > device.memory_gb:
         message = f"the weights of {held_gb:.1f} GB do not fit {device.name} ({device.memory_gb:.0f} GB)"
         # Experts are no linear layers, which alone are held in 4 bits.

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from configs.mixed_shape import MixedShape, shape_of
+from configs.model_files import read_model_config
 from configs.model_shape import ModelShape, UnknownShape
 from configs.schema import TrainConfig
 from trainer.plan.layout import RATE_ROWS
@@ -18,13 +20,13 @@ FAR = 8.0
 """A rate this many times above or below the usual one is taken for a slip."""
 
 
-def usual_rate(train: TrainConfig, shape: ModelShape) -> float:
+def usual_rate(train: TrainConfig, shape: ModelShape | MixedShape) -> float:
     """Peak learning rate that models of this size learn well with, at 8 rows a step and under Adam's kind."""
     adapter = 1e-4 * math.sqrt(0.6e9 / shape.parameters)
     return adapter / 10 if train.method == "full" else adapter
 
 
-def rate_warning(train: TrainConfig, shape: ModelShape, rows_per_step: int) -> str | None:
+def rate_warning(train: TrainConfig, shape: ModelShape | MixedShape, rows_per_step: int) -> str | None:
     """What to say about a rate that is far from the usual one; None where it is near, or nothing is known."""
     if train.optimizer != "auto" and "adam" not in train.optimizer:
         return None
@@ -46,7 +48,7 @@ def rate_warning(train: TrainConfig, shape: ModelShape, rows_per_step: int) -> s
 def model_rate_warning(train: TrainConfig, model: Path, rows_per_step: int) -> str | None:
     """The same for a model folder; None for a model whose size is not told by its config.json."""
     try:
-        shape = ModelShape.load(model)
+        shape = shape_of(read_model_config(model))
     except UnknownShape:
         return None
     return rate_warning(train, shape, rows_per_step)

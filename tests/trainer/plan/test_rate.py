@@ -8,6 +8,7 @@ import pytest
 
 from configs.known_shapes import known_config
 from configs.load import load_config
+from configs.mixed_shape import shape_of
 from configs.model_shape import ModelShape
 from configs.recipes import recipes
 from configs.schema import TrainConfig
@@ -24,7 +25,7 @@ def test_no_recipe_is_warned_of(name: str) -> None:
     if known is None:
         assert model_rate_warning(config.train, Path(config.model), rows) is None
     else:
-        assert rate_warning(config.train, ModelShape.of(known), rows) is None
+        assert rate_warning(config.train, shape_of(known), rows) is None
 
 
 @pytest.mark.parametrize(
