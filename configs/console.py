@@ -28,6 +28,7 @@ from rich.text import Span, Text
 
 from configs.child import Ended, ending_in_order
 from configs.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, TuneserveError
+from configs.language import language
 from configs.messages import markup, translated
 
 # C0 and C1 controls but tab and newline; marks that reorder what is read (Unicode's bidirectional controls); line and
@@ -180,11 +181,19 @@ def _tables_in(shown: Any) -> Iterator[Table]:
 
 def _translate_titles(table: Table) -> None:
     """Title and headers are ours, so that one word is enough to tell what they are."""
+    fold(table)
     if isinstance(table.title, str):
         table.title = translated(table.title, ours=True)
     for column in table.columns:
         if isinstance(column.header, str):
             column.header = translated(column.header, ours=True)
+
+
+def fold(table: Table) -> None:
+    """Lets long words go on in the next line: Chinese has no spaces to break at, and what is cut off is lost."""
+    for column in table.columns:
+        if language() != "en" and not column.no_wrap and column.overflow == "ellipsis":
+            column.overflow = "fold"
 
 
 def _title(table: Table) -> str:

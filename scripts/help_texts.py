@@ -12,8 +12,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from rich.columns import Columns
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
 from typer import core, rich_utils
 
+from configs.console import fold
 from configs.messages import Template, catalogue, translated
 
 TITLES = (
@@ -46,6 +50,24 @@ def help_texts(command: Any) -> Iterator[str]:
         yield from help_texts(under)
 
 
+class _FoldingTable(Table):
+    """A table of typer's whose cells are folded and not cut."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        fold(self)
+        yield from super().__rich_console__(console, options)
+
+
+class _FoldingColumns(Columns):
+    """What typer sets beside each other in a cell, likewise."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for each in super().__rich_console__(console, options):
+            if isinstance(each, Table):
+                fold(each)
+            yield each
+
+
 @contextmanager
 def translated_help(command: Any) -> Iterator[None]:
     """Puts the tree of commands, and what typer says around it, into the user's language."""
@@ -65,7 +87,10 @@ def translated_help(command: Any) -> Iterator[None]:
     titles = {name: _template(getattr(helped, name)) for name in TITLES}
     with ExitStack() as stack:
         for owner, changes in (
-            (helped, {**titles, "rich_format_error": show_translated}),
+            (
+                helped,
+                {**titles, "rich_format_error": show_translated, "Columns": _FoldingColumns, "Table": _FoldingTable},
+            ),
             (formatter, {"write_usage": write_usage}),
         ):
             for name, changed in changes.items():
