@@ -21,8 +21,8 @@ PROVED = (
     "Qwen3ForCausalLM", "Qwen2ForCausalLM", "LlamaForCausalLM", "Gemma3ForCausalLM",
     "Qwen3MoeForCausalLM", "Qwen3_5ForCausalLM", "Qwen3_5ForConditionalGeneration",
 )  # fmt: skip
-"""Architectures of which a tiny model goes the whole way in the tests (train, merge, serve, parity, proof), or a real one
-did: docs/models.md says which was run where."""
+"""Architectures of which a tiny model goes the whole way in the tests (train, merge, serve, parity, proof), or a real
+one did: docs/models.md says which was run where."""
 
 INSTEAD = "take a chat model whose way is proved here, such as Qwen/Qwen3-14B, Qwen/Qwen3.5-9B or google/gemma-3-1b-it"
 
