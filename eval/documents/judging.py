@@ -38,7 +38,8 @@ _NEEDS_PASSAGE = re.compile(
     r"""\baccording\s+to\s+(?:the|this|that)\s+(?:(?:above|following|given|provided)\s+)?
         (?:passage|text|excerpt|paragraph|document|article|section|snippet|context|author|page|chapter|material)s?\b
       |\b(?:this|that|above|given|provided)\s+(?:passage|text|excerpt|paragraph|document|article|section|snippet|page|chapter)\b
-      |\bthe\s+(?:passage|excerpt|paragraph|snippet|author)\b
+      |\bthe\s+(?:passage|excerpt|snippet)\b |\bthe\s+author\b(?!\s+of\b)
+      |\bthe\s+paragraph\b(?!\s+(?:spacing|styles?|marks?)\b)
       |\bthe\s+text\b(?!\s+(?:files?|fields?|box(?:es)?|messages?|editor|area|colou?r|size|mode|input|columns?|format)\b)
       |\b(?:mentioned|described|listed|shown|given|stated|discussed|provided|noted|as)\s+(?:above|below|here|earlier|previously)\b
       |\bthe\s+(?:above|following|aforementioned)\b | \bpassage-[0-9a-f]{8}\b | \babove[- ]mentioned\b

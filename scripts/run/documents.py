@@ -111,6 +111,7 @@ def from_docs(
     with locked(out, busy):
         replies = Replies(out / "asked" / "replies.jsonl")
         state = _State.opened(out, place, writer, settings, config)
+        state.refuse_changed_rows()
         if replies.by_passage:
             state.refuse_other_settings()
         folder = _read(place)
@@ -137,8 +138,9 @@ def _refuse_others(place: Path, out: Path) -> None:
     if place.is_dir() and out.resolve().is_relative_to(place.resolve()):
         raise ConfigError(f"--out {out} lies inside {place}: what is written would be read as documents",
                           "give --out a folder beside it")  # fmt: skip
-    ours = (out / "asked" / _STATE).is_file()
-    if out.is_dir() and not ours and (found := sorted(file.name for file in out.iterdir())):
+    found = sorted(file.name for file in out.iterdir()) if out.is_dir() else []
+    # A command that was killed at its very beginning leaves the folder of its settings, and nothing else.
+    if found not in ([], ["asked"]) and not (out / "asked" / _STATE).is_file():
         raise ConfigError(
             f"{out}: holds files already ({', '.join(found[:3])}{', …' if len(found) > 3 else ''})",
             "give --out a new or empty folder",
@@ -181,11 +183,21 @@ class _State:
         except (ValueError, LookupError, TypeError) as error:
             raise ConfigError(f"{file}: damaged ({error})", "give another --out") from error
 
+    def refuse_changed_rows(self) -> None:
+        """Raises a ConfigError where somebody worked on the rows since they were written."""
+        out = self.file.parent.parent
+        for name in _CURATED:
+            if name in self.written and _digest(out / name) not in (*self.written[name], ""):
+                raise ConfigError(
+                    f"{out / name} was changed since it was written",
+                    f"keep your work: {shell('mv', out / name, out.parent)}; the command then writes the file anew",
+                )
+
     def refuse_other_settings(self) -> None:
         """Says which choices are others than before.
 
         Raises:
-            ConfigError: the replies that are there were asked for with other settings, or rows were changed since.
+            ConfigError: the replies that are there were asked for with other settings.
         """
         old, out = self.before.get("asked", {}), self.file.parent.parent
         differing = [f"{k} was {old.get(k)!r}, now {value!r}" for k, value in self.asked.items() if old.get(k) != value]
@@ -193,12 +205,6 @@ class _State:
             raise ConfigError(
                 f"{out} was made with other settings: {'; '.join(differing)}", "give the same ones, or another --out"
             )
-        for name in _CURATED:
-            if name in self.written and _digest(out / name) not in (*self.written[name], ""):
-                raise ConfigError(
-                    f"{out / name} was changed since it was written",
-                    f"keep your work: {shell('mv', out / name, out.parent)}; the command then writes the file anew",
-                )
         taken = self.before.get("chosen", {})
         for name, value in self.chosen.items():
             if taken.get(name) != value:

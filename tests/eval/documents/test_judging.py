@@ -87,7 +87,8 @@ def test_questions_that_lean_on_their_passage(question: str) -> None:
         "全文检索怎样打开？",
         "上下文长度怎样设置？",
         "Where does the document scanner keep its text files?", "How is a page of the manual printed?",
-        "Which section of the cable may be cut?",
+        "Which section of the cable may be cut?", "Who is the author of the lamp manual?",
+        "Where is the paragraph spacing of the lamp's display set?",
     ],
 )  # fmt: skip
 def test_questions_about_documents_and_tables_are_questions(question: str) -> None:
