@@ -15,6 +15,7 @@ OF_SEVERAL = {
     "scripts/run/test_kills.py": "what kills do to a run, an evaluation and a merge",
     "scripts/run/test_on_gpu.py": "a whole run on a GPU",
     "scripts/test_demo.py": "scripts/demo.sh",
+    "scripts/test_in_chinese.py": "whole commands in Chinese",
 }
 """What is tested in no single file, and why."""
 
