@@ -22,6 +22,7 @@ _CHAPTER = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_HEADING = 40
+_SENTENCE_END = re.compile(r"[。！？；：.!?;:…]['\"”’」』）)]*\s*$")
 
 
 class NotText(ValueError):
@@ -62,13 +63,16 @@ def blocks_of_markdown(text: str) -> list[Block]:
 
 
 def blocks_of_text(text: str) -> list[Block]:
-    """Paragraphs of a plain text, parted by blank lines; where it has none, every line is one.
+    """Paragraphs of a plain text, parted by blank lines; where it has none, every line is one if it ends a sentence.
 
     A short line that begins as chapters do is a heading.
     """
     parts = re.split(r"\n[ \t\u3000]*\n", text)
     if len(parts) == 1:
-        parts = text.split("\n")
+        lines = [line for line in text.split("\n") if line.strip()]
+        # Lines that mostly end inside a sentence were broken to fit a width: together they are one paragraph.
+        broken = sum(not _SENTENCE_END.search(line) for line in lines) > len(lines) / 2
+        parts = [text] if broken else lines
     found = []
     for part in parts:
         first, _, rest = part.strip().partition("\n")

@@ -61,6 +61,16 @@ def pdf(file: Path, pages: list[list[str]], *, chinese: bool = False, outline: b
     made.output(str(file))
 
 
+def locked(file: Path, password: str) -> None:
+    """A page that is encrypted; with an empty password anyone may read it."""
+    made = fpdf.FPDF()
+    made.set_encryption(owner_password="owner", user_password=password, encryption_method="AES-256")
+    made.add_page()
+    made.set_font("helvetica", size=12)
+    made.cell(0, 8, "The lamp charges for two hours on its cable.")
+    made.output(str(file))
+
+
 def scanned(file: Path, pages: int = 2) -> None:
     """A PDF whose pages are pictures."""
     from PIL import Image

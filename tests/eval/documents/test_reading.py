@@ -12,7 +12,7 @@ from configs.errors import DataError
 from eval.documents import reading
 from eval.documents.blocks import Document
 from eval.documents.reading import read_folder
-from tests.eval.documents.files import pdf, scanned, word
+from tests.eval.documents.files import locked, pdf, scanned, word
 
 TEXT = "台灯的电池质保一年，充电需要两个小时。"
 
@@ -109,6 +109,22 @@ def test_a_scanned_pdf_is_named_with_the_next_step(tmp_path: Path) -> None:
     _, unread = read(tmp_path)
     assert "2 of its 2 pages have no text: they are scanned pictures" in unread["scan.pdf"]
     assert "ocrmypdf" in unread["scan.pdf"]
+
+
+def test_a_pdf_that_is_locked_is_named_and_one_that_anyone_may_read_is_read(tmp_path: Path) -> None:
+    locked(tmp_path / "locked.pdf", "secret")
+    locked(tmp_path / "open.pdf", "")
+    documents, unread = read(tmp_path)
+    assert documents["open.pdf"].text == "The lamp charges for two hours on its cable."
+    assert unread["locked.pdf"].startswith("it is locked by a password; save it without one: qpdf")
+
+
+def test_lines_without_blank_lines_are_paragraphs_or_parts_of_one(tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text("充电需要两个小时。\n电池质保一年。\n灯体质保两年。", encoding="utf-8")
+    (tmp_path / "wrapped.txt").write_text("The lamp charges for\ntwo hours on its\ncable. It is red.", encoding="utf-8")
+    documents, _ = read(tmp_path)
+    assert len(documents["lines.txt"].blocks) == 3
+    assert shown(documents["wrapped.txt"]) == [("text", "The lamp charges for\ntwo hours on its\ncable. It is red.")]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from configs.errors import TuneserveError
 from configs.files import write_atomically
 from configs.load import load_config
 from configs.locks import locked
+from configs.schema import TaskConfig
+from eval.tasks import load_task
 from scripts.cli import main
 from tests.eval.conftest import free_port
 from tests.eval.documents.files import pdf, word
@@ -149,6 +151,10 @@ def _check_takes_the_rows(out: Path) -> None:
     train, held_out = rows(out / "train.jsonl"), rows(out / "held_out.jsonl")
     assert (report.train_conversations, report.heldout_conversations) == (len(train), len(held_out))
     assert report.reasons == {}
+    task = TaskConfig(name="manuals", type="qa", path=str(out / "held_out.jsonl"), role="target")
+    items = [item for one in load_task(task) for item in one.items]
+    assert [item.references for item in items] == [[row["answer"]] for row in held_out]
+    assert {item.cluster for item in items} == {row["cluster"] for row in held_out}
     alone = load_config(out / "recipe.yaml", [f"model={MODEL}", "data.replay=null", "data.ignore_columns=[]"])
     columns = prepare(alone, MODEL).report.columns
     assert all(file.used == ["question", "answer"] for file in columns)
