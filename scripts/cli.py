@@ -116,7 +116,7 @@ def _run(args: list[str]) -> None:
     """Runs one command in the language that was asked for."""
     if wanted := os.environ.get(LANG):
         choose(wanted, f"{LANG}=")
-    _take_language(args)
+    take_language(args)
     command = get_command(app)
     if language() == "en":
         command(args=args, prog_name="tuneserve")
@@ -127,12 +127,13 @@ def _run(args: list[str]) -> None:
         command(args=args, prog_name="tuneserve")
 
 
-def _take_language(args: list[str]) -> None:
-    """Takes `--lang zh` or `--lang=zh` out of the arguments, wherever it stands before `--`, and chooses it.
+def take_language(args: list[str]) -> None:
+    """Takes `--lang zh` or `--lang=zh` out of the arguments, wherever it stands before `--`, and chooses the last.
 
     Raises:
         ConfigError: no language follows, or one without texts.
     """
+    wanted = ""
     end = args.index("--") if "--" in args else len(args)
     for at in range(end - 1, -1, -1):
         word, _, value = args[at].partition("=")
@@ -145,7 +146,9 @@ def _take_language(args: list[str]) -> None:
             raise ConfigError("--lang names no language", f"one of: {', '.join(LANGUAGES)}")
         del args[at : at + taken]
         end -= taken
-        choose(value, "--lang ")
+        wanted = wanted or value
+    if wanted:
+        choose(wanted, "--lang ")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from configs.errors import EXIT_FAILED, EXIT_USAGE
-from scripts.cli import main
+from configs.errors import EXIT_FAILED, EXIT_USAGE, ConfigError
+from configs.language import LANG
+from scripts.cli import main, take_language
 from serve.launch.command import installed_device
 from tests.scripts import forked
 
@@ -210,3 +212,28 @@ def test_an_unwritable_output_folder_is_refused(recipe: Path) -> None:
     blocked = recipe.parent / "file"
     blocked.write_text("", encoding="utf-8")
     refused(tuneserve("train", recipe, f"output_dir={blocked}"), EXIT_FAILED, str(blocked))
+
+
+@pytest.mark.parametrize(
+    ("given", "language", "left"),
+    [
+        (["--lang", "zh", "runs"], "zh", ["runs"]),
+        (["runs", "--lang=zh", "--sort", "gain"], "zh", ["runs", "--sort", "gain"]),
+        (["--lang", "zh", "runs", "--lang", "en"], "en", ["runs"]),
+        (["serve", "x", "--", "--lang", "zh"], "en", ["serve", "x", "--", "--lang", "zh"]),
+        (["serve", "--lang", "zh", "--", "--lang", "fr"], "zh", ["serve", "--", "--lang", "fr"]),
+    ],
+)
+def test_the_language_is_taken_wherever_it_stands(
+    given: list[str], language: str, left: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LANG, "en")
+    take_language(given)
+    assert given == left
+    assert os.environ[LANG] == language
+
+
+@pytest.mark.parametrize("given", [["runs", "--lang"], ["serve", "--lang", "--", "zh"], ["--lang=", "runs"]])
+def test_an_option_without_a_language_is_refused(given: list[str]) -> None:
+    with pytest.raises(ConfigError, match="names no language"):
+        take_language(given)
