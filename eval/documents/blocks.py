@@ -9,6 +9,19 @@ from typing import Literal
 Kind = Literal["heading", "text", "list", "table", "code"]
 
 
+class Unreadable(Exception):
+    """A file that is not read, for a reason that its owner can do something about.
+
+    Args:
+        message: what is wrong with it.
+        next_step: what helps; "" where the message says it.
+    """
+
+    def __init__(self, message: str, next_step: str = "") -> None:
+        super().__init__(message)
+        self.next_step = next_step
+
+
 @dataclass(frozen=True)
 class Block:
     """A heading, a paragraph, a list, a table or a piece of code."""

@@ -19,7 +19,7 @@ from typing import Any
 from pypdf import PdfReader
 from pypdf.errors import PyPdfError
 
-from eval.documents.blocks import Block, Read
+from eval.documents.blocks import Block, Read, Unreadable
 from eval.documents.pdf_lines import Line, lines_of
 
 MOST_PAGES = 3000
@@ -47,27 +47,21 @@ _STRANGE = re.compile("[\ufffd\ue000-\uf8ff\x00-\x08\x0e-\x1f]")
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it mends without a loss is nobody's business
 
 
-class NoText(ValueError):
-    """A PDF without text that could be read: its pages are pictures, or it is locked."""
-
-    def __init__(self, message: str, next_step: str) -> None:
-        super().__init__(message)
-        self.next_step = next_step
-
-
 def read_pdf(data: bytes) -> Read:
     """The blocks of a PDF, with the page of each.
 
     Raises:
-        NoText: it is encrypted, scanned, or its fonts do not say which letters they draw.
+        Unreadable: it is encrypted, scanned, or its fonts do not say which letters they draw.
         PyPdfError: it is no PDF, or damaged beyond reading.
     """
     reader = PdfReader(io.BytesIO(data), strict=False)
     if reader.is_encrypted and not reader.decrypt(""):
-        raise NoText("it is locked by a password", "save it without one: qpdf --password=... --decrypt IN.pdf OUT.pdf")
+        raise Unreadable(
+            "it is locked by a password", "save it without one: qpdf --password=... --decrypt IN.pdf OUT.pdf"
+        )
     count = len(reader.pages)
     if count > MOST_PAGES:
-        raise NoText(f"it has {count:,} pages, at most {MOST_PAGES:,} are read", "split it into chapters")
+        raise Unreadable(f"it has {count:,} pages, at most {MOST_PAGES:,} are read", "split it into chapters")
     pages = [lines_of(page) for page in reader.pages]
     texts = ["\n".join(line.text for line in lines) for lines in pages]
     _refuse_unreadable(texts)
@@ -84,11 +78,11 @@ def _refuse_unreadable(texts: Sequence[str]) -> None:
     empty = sum(_letters(text) < _LEAST_LETTERS for text in texts)
     ocr = "have its text recognized first, such as by `ocrmypdf -l chi_sim+eng IN.pdf OUT.pdf`"
     if not texts or empty == len(texts) or empty > _SCANNED * len(texts):
-        raise NoText(f"{empty} of its {len(texts)} pages have no text: they are scanned pictures", ocr)
+        raise Unreadable(f"{empty} of its {len(texts)} pages have no text: they are scanned pictures", ocr)
     whole = "".join(texts)
     strange = len(_STRANGE.findall(whole))
     if strange > _GARBLED * max(1, _letters(whole)):
-        raise NoText("its fonts do not say which letters they draw", ocr)
+        raise Unreadable("its fonts do not say which letters they draw", ocr)
 
 
 def _letters(text: str) -> int:

@@ -7,7 +7,7 @@ import re
 
 from markdown_it import MarkdownIt
 
-from eval.documents.blocks import Block
+from eval.documents.blocks import Block, Unreadable
 from eval.documents.web import blocks_of_html
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?\n(?:---|\.\.\.)[ \t]*\n", re.DOTALL)
@@ -25,15 +25,11 @@ _LONGEST_HEADING = 40
 _SENTENCE_END = re.compile(r"[。！？；：.!?;:…]['\"”’」』）)]*\s*$")
 
 
-class NotText(ValueError):
-    """The bytes of a file are no text that can be told."""
-
-
 def decoded(data: bytes, *, html: bool = False) -> tuple[str, str]:
     """(text, encoding): UTF-8, UTF-16, what a page declares, or an older encoding of East Asia that fits.
 
     Raises:
-        NotText: none of them fits.
+        Unreadable: none of them fits.
     """
     for mark, encoding in (
         (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
@@ -45,7 +41,7 @@ def decoded(data: bytes, *, html: bool = False) -> tuple[str, str]:
         for encoding in ("utf-16-le", "utf-16-be"):
             if _fits(data, encoding) and any(_is_likely(data.decode(encoding), table) for table in _FREQUENT):
                 return _lines(data.decode(encoding)), encoding
-        raise NotText("it holds zero bytes")
+        raise Unreadable("it holds zero bytes")
     if _fits(data, "utf-8"):
         return _lines(data.decode()), "utf-8"
     declared = _DECLARED.search(data[:4096]) if html else None
@@ -53,7 +49,7 @@ def decoded(data: bytes, *, html: bool = False) -> tuple[str, str]:
     for encoding in (*named, *_LEGACY):
         if _fits(data, encoding) and (encoding in named or _is_likely(data.decode(encoding), encoding)):
             return _lines(data.decode(encoding)), encoding.lower()
-    raise NotText("its bytes are neither UTF-8, UTF-16 nor an encoding of Chinese, Japanese or Korean")
+    raise Unreadable("its bytes are neither UTF-8, UTF-16 nor an encoding of Chinese, Japanese or Korean")
 
 
 def blocks_of_markdown(text: str) -> list[Block]:
@@ -89,7 +85,9 @@ def _strictly(data: bytes, encoding: str) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise NotText(f"it begins as {encoding.removesuffix('-sig')} and is not, from byte {error.start} on") from error
+        raise Unreadable(
+            f"it begins as {encoding.removesuffix('-sig')} and is not, from byte {error.start} on"
+        ) from error
 
 
 def _fits(data: bytes, encoding: str) -> bool:

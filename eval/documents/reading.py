@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from configs.errors import DataError, first_line
 from configs.limits import OutOfTime, limits
-from eval.documents.blocks import Document, Read, placed
+from eval.documents.blocks import Document, Read, Unreadable, placed
 
 LARGEST_BYTES = 64 << 20
 LARGEST_TEXT = 20_000_000
@@ -139,11 +138,12 @@ def _document(file: Path, name: str) -> Document | Unread:
         return Unread(name, f"reading it took more than {MEMORY >> 30} GiB of memory; split it, or save it anew")
     except RecursionError:
         return Unread(name, "it is nested too deeply; save it anew")
-    except zipfile.BadZipFile:
-        return Unread(name, "damaged, or no DOCX: it is no zip file; save it as DOCX again")
-    except Exception as error:  # noqa: BLE001 - readers of foreign formats raise anything; the file is named, the rest goes on
-        step = getattr(error, "next_step", "")
-        return Unread(name, f"{first_line(error)}{f'; {step}' if step else ''}")
+    except Unreadable as error:
+        return Unread(name, f"{error}; {error.next_step}" if error.next_step else str(error))
+    except OSError as error:
+        return Unread(name, error.strerror or str(error))
+    except Exception as error:  # noqa: BLE001 - readers of foreign formats raise anything; the other files go on
+        return Unread(name, f"damaged, or not what its name says ({first_line(error)}); save it anew")
     text, blocks = placed(replace(block, text=_clean(block.text)) for block in read.blocks)
     if len(text) > LARGEST_TEXT:
         return Unread(name, f"{len(text):,} characters, at most {LARGEST_TEXT:,} are read; split it")

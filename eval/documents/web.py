@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from bs4 import BeautifulSoup
 from bs4.element import CData, NavigableString, Tag
 
-from eval.documents.blocks import Block, Kind
+from eval.documents.blocks import Block, Kind, Unreadable
 
 _LEFT_OUT = {
     "script", "style", "noscript", "template", "svg", "math", "iframe", "object", "embed", "canvas", "audio", "video",
@@ -34,7 +34,7 @@ def blocks_of_html(text: str) -> list[Block]:
     """The blocks of a page; of its `main` or only `article` where it has one.
 
     Raises:
-        ValueError: elements are nested deeper than any page needs.
+        Unreadable: elements are nested deeper than any page needs.
     """
     soup = BeautifulSoup(text, "html.parser")
     articles = soup.find_all("article", limit=2)
@@ -60,7 +60,7 @@ class _Walk:
     def enter(self, node: Tag, depth: int, items: int = 0) -> None:
         """Reads what is inside an element; `items` counts the lists around it."""
         if depth > _DEEPEST:
-            raise ValueError(f"elements are nested more than {_DEEPEST} deep")
+            raise Unreadable(f"elements are nested more than {_DEEPEST} deep")
         for child in node.children:
             if type(child) in (NavigableString, CData):
                 self._inline.append(_SPACE.sub(" ", str(child).replace("\n", " ")))

@@ -11,7 +11,7 @@ from typing import Any
 
 import mammoth
 
-from eval.documents.blocks import Block
+from eval.documents.blocks import Block, Unreadable
 from eval.documents.web import blocks_of_html
 
 LARGEST_BYTES = 256 << 20
@@ -29,15 +29,11 @@ _STYLES = "\n".join(
 )
 
 
-class Unsafe(ValueError):
-    """A file that is not opened, and why."""
-
-
 def blocks_of_docx(data: bytes) -> list[Block]:
     """The blocks of a DOCX file.
 
     Raises:
-        Unsafe: it unpacks to more than any document needs, or its XML declares entities.
+        Unreadable: it unpacks to more than any document needs, or its XML declares entities.
         zipfile.BadZipFile: it is no zip file.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -55,18 +51,18 @@ def blocks_of_docx(data: bytes) -> list[Block]:
 def _refuse_bombs(archive: zipfile.ZipFile) -> None:
     parts = archive.infolist()
     if len(parts) > MOST_PARTS:
-        raise Unsafe(f"it has {len(parts):,} parts, at most {MOST_PARTS:,} are opened")
+        raise Unreadable(f"it has {len(parts):,} parts, at most {MOST_PARTS:,} are opened")
     whole = sum(part.file_size for part in parts)
     if whole > LARGEST_BYTES:
-        raise Unsafe(f"it unpacks to {whole >> 20:,} MiB, at most {LARGEST_BYTES >> 20} MiB are opened")
+        raise Unreadable(f"it unpacks to {whole >> 20:,} MiB, at most {LARGEST_BYTES >> 20} MiB are opened")
     for part in parts:
         if not part.filename.lower().endswith((".xml", ".rels")):
             continue
         if part.file_size > LARGEST_PART:
-            raise Unsafe(f"{part.filename} unpacks to {part.file_size >> 20} MiB, at most {LARGEST_PART >> 20} MiB")
+            raise Unreadable(f"{part.filename} unpacks to {part.file_size >> 20} MiB, at most {LARGEST_PART >> 20} MiB")
         # Word writes no document type; one could define entities that grow without end. In UTF-16 zeros lie between.
         if b"<!DOCTYPE" in archive.read(part).replace(b"\0", b"").upper():
-            raise Unsafe(f"{part.filename} declares a document type, which could hide entities")
+            raise Unreadable(f"{part.filename} declares a document type, which could hide entities")
 
 
 def _no_image(image: Any) -> list[Any]:

@@ -173,8 +173,8 @@ def test_everything_that_is_not_read_is_named_with_its_reason(tmp_path: Path) ->
     assert list(documents) == ["b.txt", "sub/a.txt"]
     assert {name: why.split(":")[0].split("(")[0].split(";")[0].strip() for name, why in unread.items()} == {
         "link": "a link to a folder",
-        "broken.docx": "damaged, or no DOCX",
-        "broken.pdf": unread["broken.pdf"].split(":")[0].split("(")[0].split(";")[0].strip(),
+        "broken.docx": "damaged, or not what its name says",
+        "broken.pdf": "damaged, or not what its name says",
         "c.txt": "a link that leads out of the folder",
         "empty.md": "it is empty",
         "heads.md": "no text in it",
@@ -185,7 +185,6 @@ def test_everything_that_is_not_read_is_named_with_its_reason(tmp_path: Path) ->
         "x.png": "not a kind that is read",
         "zeros.txt": "it holds zero bytes",
     }
-    assert unread["broken.pdf"]
 
 
 def test_a_folder_without_documents_is_refused_with_the_reasons(tmp_path: Path) -> None:
