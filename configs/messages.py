@@ -38,7 +38,9 @@ _FIGURE = r"[\d.,:+%x~-]*(?:s|es)?"
 _SHORT = r"""(?:'[^']*'|"[^"]*"|\S*(?:, \S+)*|\S*(?: \S+){0,2}?)"""
 """Something quoted, a list, or up to three words."""
 _JOINTS = ("; ", ": ")
-_OURS = frozenset(["hint", "how", "meant", "message", "more", "next_step", "problem", "reason", "said", "step", "why"])
+_OURS = frozenset(
+    ["at", "hint", "how", "meant", "message", "more", "next_step", "problem", "reason", "said", "step", "where", "why"]
+)
 """Names of values that are messages of ours, of which one word is enough."""
 _LONGEST_LINE = 600
 """Characters of a sentence that endings are looked for in."""

@@ -99,7 +99,7 @@ def _foreign(run: RunDir, config: RunConfig, force: bool) -> None:
         return
     faults = sum(finding.fault for finding in facts.findings)
     found = f"{faults} fault{'' if faults == 1 else 's'} found before serving"
-    done("foreign", _seconds(run, "foreign"), f"{facts.kind}; asked as {facts.rendering}; {found}")
+    done("foreign", _seconds(run, "foreign"), f"{found}; given as {facts.kind}, to be asked as {facts.rendering}")
 
 
 def _merge(run: RunDir, config: RunConfig, force: bool) -> None:

@@ -177,7 +177,7 @@ def _question(row: dict[str, Any], where: str) -> Question:
     if not isinstance(listed, list) or not 2 <= len(listed) <= len(_LETTERS) or any(map(is_blank, listed)):
         raise DataError(f"{where}: `choices` is {kind_of(listed)}", "expected two to four texts, or columns A, B, C, D")
     choices = {
-        letter: text_of(text, f"{where}: option {letter}") for letter, text in zip(_LETTERS, listed, strict=False)
+        letter: text_of(text, f"{where}, option {letter}") for letter, text in zip(_LETTERS, listed, strict=False)
     }
     answer = row.get("answer")
     if is_blank(answer):
@@ -186,5 +186,7 @@ def _question(row: dict[str, Any], where: str) -> Question:
     index = answer if isinstance(answer, int) and 0 <= answer < len(choices) else None
     letter = _LETTERS[index] if index is not None else str(answer).strip().upper()
     if letter not in choices:
-        raise DataError(f"{where}: the answer {answer!r} is none of {', '.join(choices)}", "use a split with answers")
+        raise DataError(
+            f"{where}: the answer {answer!r} is none of the choices {', '.join(choices)}", "use a split with answers"
+        )
     return Question(question, choices, letter)

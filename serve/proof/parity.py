@@ -25,11 +25,13 @@ class Parity(ParityFigures):
         if self.difference is None:
             return "no conversations to compare"
         d = self.difference
-        return (
-            f"token ids differ for {self.rows - self.equal} of {self.rows} conversations, first in {d.row} at token "
-            f"{d.position}\n  trained ({d.trained_tokens} tokens): {_around(d.trained_text, d.served_text)!r}\n"
-            f"  served  ({d.served_tokens} tokens): {_around(d.served_text, d.trained_text)!r}"
+        differing = self.rows - self.equal
+        lines = (
+            f"token ids differ for {differing} of {self.rows} conversations, first in {d.row} at token {d.position}",
+            f"  trained ({d.trained_tokens} tokens): {_around(d.trained_text, d.served_text)!r}",
+            f"  served  ({d.served_tokens} tokens): {_around(d.served_text, d.trained_text)!r}",
         )
+        return "\n".join(lines)
 
 
 def check_parity(client: ServerClient, model: str, file: Path) -> Parity:

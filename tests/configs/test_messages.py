@@ -95,6 +95,28 @@ def test_one_word_is_enough_where_a_text_is_known_to_be_ours() -> None:
     assert SMALL.translate("some rows", ours=True) == "some 行"
 
 
+def test_a_message_with_a_semicolon_of_its_own_is_not_torn() -> None:
+    catalogue = of(
+        ("dropped: {why}", "丢弃：{why}"),
+        ("images or sound; only text is trained", "图像或声音；只训练文本"),
+        ("{this} or {that}", "{this} 或 {that}"),
+        ("{this} is {that}", "{this} 是 {that}"),
+    )
+    assert catalogue.translate("dropped: images or sound; only text is trained", ours=True) == (
+        "丢弃：图像或声音；只训练文本"
+    )
+
+
+def test_a_hint_behind_a_semicolon_is_as_long_as_it_is() -> None:
+    catalogue = of(
+        ("unknown key `{key}`; {hint}", "没有 `{key}` 这个键；{hint}"), ("did you mean {it}?", "是否想写 {it}？")
+    )
+    text = "a.yaml: unknown key `epoch`; did you mean epochs, epoch_size or seed?"
+    assert catalogue.translate(text, ours=True) == (
+        "a.yaml: 没有 `epoch` 这个键；是否想写 epochs, epoch_size or seed？"
+    )
+
+
 @pytest.fixture
 def chinese(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LANG, "zh")

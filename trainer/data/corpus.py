@@ -209,10 +209,10 @@ def _check_columns(source: SourceConfig, readers: Iterable[RowReader]) -> None:
         what = f"{source.path}: columns: {{{target}: {column}}}"
         if column not in there:
             near = difflib.get_close_matches(column, there, 1, 0.5)
-            kind = "message has a key" if inside else "row has a column"
+            listed = ", ".join(there) or "(none)"
             raise DataError(
-                f"{what}: no {kind} `{column}`",
-                (f"did you mean `{near[0]}`? " if near else "") + f"there are: {', '.join(there) or '(none)'}",
+                f"{what}: no message has a key `{column}`" if inside else f"{what}: no row has a column `{column}`",
+                f"did you mean `{near[0]}`? There are: {listed}" if near else f"there are: {listed}",
             )
         if inside or column in _ignored(readers):
             continue

@@ -267,7 +267,7 @@ BAD_FILES: dict[str, tuple[str, str, bytes, str]] = {
         "mmlu",
         "test/law.jsonl",
         b'{"question": "q", "choices": ["a", "b", "c", "d"], "answer": 7}\n',
-        "row 1: the answer 7 is none of A, B, C, D",
+        "row 1: the answer 7 is none of the choices A, B, C, D",
     ),
     "exam choices": (
         "mmlu",
