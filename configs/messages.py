@@ -103,8 +103,8 @@ class Template:
 
     @cached_property
     def careful(self) -> re.Pattern[str]:
-        """The same for a text that may be somebody else's: a template of one word takes figures only."""
-        return self.pattern if self.words > 1 else self._pattern(_FIGURE)
+        """The same for a text that may be somebody else's: a template of one word takes figures only, and so on."""
+        return self._pattern(_FIGURE if self.words < 2 else _SHORT if self.words < 4 else _ANYTHING)
 
     def _pattern(self, value: str) -> re.Pattern[str]:
         first, *more = [self.literals[0], *(part for part in self.literals[1:-1] if part), *self.literals[1:][-1:]]
@@ -150,18 +150,22 @@ class Catalogue:
         self._predicates = [template for template in ranked if template.is_predicate]
         self._values = values
 
-    def find(self, text: str, ours: bool = False) -> str | None:
+    def find(self, text: str, ours: bool = False, least: int = 2) -> str | None:
         """The translation of a text that one template matches wholly; None when none does.
 
         Args:
             text: a finished text.
             ours: whether the text is known to be ours, so that one word is enough.
+            least: words that a template without values must have where it is not, and one with values that are no
+                figures.
         """
         exact = self.by_skeleton.get(text)
-        if exact is not None and not exact.names and (ours or exact.words > 1):
+        if exact is not None and not exact.names and (ours or exact.words >= least):
             return exact.chinese.format()
         for longest, template in self._with_values:
             if longest not in text or not template.could_be(text):
+                continue
+            if not ours and 1 < template.words < least:
                 continue
             pattern = template.pattern if ours else template.careful
             if (found := pattern.fullmatch(text)) and not self._is_named(text, template, found):
@@ -280,8 +284,9 @@ class Catalogue:
             if all(items):
                 return "、".join(filter(None, items))
         for head, joint, tail in _splits(text):
-            first = self.find(head, ours)
-            rest = self.find(tail, ours)
+            # Half of what somebody else wrote is more easily taken for ours than the whole.
+            first = self.find(head, ours, least=3)
+            rest = self.find(tail, ours, least=3)
             if first is None and rest is None:
                 continue
             if joint == "; " and first is None:
