@@ -21,12 +21,17 @@ _CHAPTER = re.compile(
     r"第[一二三四五六七八九十百零〇\d]{1,5}[章节篇部条][ \u3000:：]?|chapter \d+\b|[一二三四五六七八九十]{1,3}、",
     re.IGNORECASE,
 )
+BROKEN = "\ufffd"
+"""What stands for a character that could not be read."""
+_BROKEN = 0.01
 _LONGEST_HEADING = 40
 _SENTENCE_END = re.compile(r"[。！？；：.!?;:…]['\"”’」』）)]*\s*$")
 
 
 def decoded(data: bytes, *, html: bool = False) -> tuple[str, str]:
     """(text, encoding): UTF-8, UTF-16, what a page declares, or an older encoding of East Asia that fits.
+
+    A UTF-8 text with a few broken characters has U+FFFD in their place.
 
     Raises:
         Unreadable: none of them fits.
@@ -49,6 +54,9 @@ def decoded(data: bytes, *, html: bool = False) -> tuple[str, str]:
     for encoding in (*named, *_LEGACY):
         if _fits(data, encoding) and (encoding in named or _is_likely(data.decode(encoding), encoding)):
             return _lines(data.decode(encoding)), encoding.lower()
+    text = data.decode(errors="replace")
+    if text.count(BROKEN) <= _BROKEN * len(text):
+        return _lines(text), "utf-8"
     raise Unreadable("its bytes are neither UTF-8, UTF-16 nor an encoding of Chinese, Japanese or Korean")
 
 

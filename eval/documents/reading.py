@@ -176,11 +176,13 @@ def _read(data: bytes, suffix: str) -> Read:
         from eval.documents.word import blocks_of_docx
 
         return Read(blocks_of_docx(data))
-    from eval.documents.plain import blocks_of_markdown, blocks_of_text, decoded
+    from eval.documents.plain import BROKEN, blocks_of_markdown, blocks_of_text, decoded
     from eval.documents.web import blocks_of_html
 
     text, encoding = decoded(data, html=suffix in _HTML)
     notes = [] if encoding in ("utf-8", "utf-16") else [f"read as {encoding}"]
+    if broken := text.count(BROKEN):
+        notes.append(f"{broken} characters in it are broken")
     if suffix in _HTML:
         return Read(blocks_of_html(text), notes)
     return Read(blocks_of_markdown(text) if suffix in _MARKDOWN else blocks_of_text(text), notes)

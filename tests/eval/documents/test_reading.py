@@ -142,6 +142,13 @@ def test_texts_in_the_encodings_of_chinese_editors(encoding: str, note: tuple[st
     assert documents["a.txt"].notes == note
 
 
+def test_a_text_with_a_broken_character_is_read_and_that_is_said(tmp_path: Path) -> None:
+    whole = (TEXT * 40).encode()
+    (tmp_path / "a.txt").write_bytes(whole[:50] + b"\xff" + whole[51:])
+    documents, _ = read(tmp_path)
+    assert documents["a.txt"].notes == ("3 characters in it are broken",)
+
+
 def test_a_page_in_the_encoding_that_it_declares(tmp_path: Path) -> None:
     page = "<meta charset='windows-1252'><p>Größe: zwölf Zentimeter, für die Lampe mit dem Kabel.</p>"
     (tmp_path / "a.html").write_bytes(page.encode("cp1252"))
