@@ -35,6 +35,9 @@ _OTHERS = {
     ".epub": "an e-book; convert it to HTML",
     ".mhtml": "a web archive; save the page as HTML",
     ".mht": "a web archive; save the page as HTML",
+    **dict.fromkeys((".ppt", ".pptx"), "slides; save them as PDF"),
+    **dict.fromkeys((".xls", ".xlsx"), "a workbook; save what is prose in it as DOCX or text"),
+    **dict.fromkeys((".csv", ".tsv", ".jsonl", ".parquet"), "rows, no document; name it in data.sources"),
 }
 NOT_READ = f"not a kind that is read ({', '.join(READ)})"
 

@@ -168,6 +168,7 @@ def test_everything_that_is_not_read_is_named_with_its_reason(tmp_path: Path) ->
     (folder / "~$a.docx").write_bytes(b"lock of Word")
     (folder / "old.doc").write_bytes(b"\xd0\xcf\x11\xe0")
     (folder / "x.png").write_bytes(b"\x89PNG")
+    (folder / "talk.pptx").write_bytes(b"PK")
     (folder / "empty.md").write_text(" \n", encoding="utf-8")
     (folder / "heads.md").write_text("# Only\n## Headings", encoding="utf-8")
     (folder / "broken.docx").write_bytes(b"no zip")
@@ -189,6 +190,7 @@ def test_everything_that_is_not_read_is_named_with_its_reason(tmp_path: Path) ->
         "n?m.txt": "its name is not UTF-8",
         "old.doc": "an old Word file",
         "pipe.txt": "no regular file",
+        "talk.pptx": "slides",
         "x.png": "not a kind that is read",
         "zeros.txt": "it holds zero bytes",
     }
