@@ -140,7 +140,7 @@ def check_trackers(names: Sequence[str]) -> None:
         if not any(importlib.util.find_spec(package) for package in packages):
             raise ConfigError(
                 f"train.report_to: {name} needs the package {packages[0]}, which is not installed",
-                f"pip install {packages[0]}, or take {name} out of train.report_to",
+                f"run `pip install {packages[0]}`, or take {name} out of train.report_to",
             )
 
 

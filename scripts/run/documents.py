@@ -236,7 +236,7 @@ def _read(place: Path) -> Folder:
     if not console.is_terminal:
         return read_folder(place)
     with console.status("") as status:
-        return read_folder(place, lambda name: status.update(f"  reading {name}"))
+        return read_folder(place, lambda name: status.update(f"  now reading {name}"))
 
 
 def _say_plan(folder: Folder, planned: Plan, missing: int) -> None:

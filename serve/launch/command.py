@@ -152,7 +152,7 @@ def build_command(
     elif not is_loopback(host):
         raise ConfigError(
             f"serve.host is {host}: other machines could use the server, and {config.api_key_env} holds no API key",
-            f"export {config.api_key_env}=$(openssl rand -hex 24), or serve on 127.0.0.1",
+            f"run `export {config.api_key_env}=$(openssl rand -hex 24)`, or serve on 127.0.0.1",
         )
     if device == "cpu" and target.adapters and is_mixture(text_config(read_model_config(target.weights))):
         raise ConfigError(

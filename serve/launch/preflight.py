@@ -128,8 +128,8 @@ def _processor(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]
         raise ConfigError(
             f"{command.target.weights}: vLLM's class for a model with images imports torchvision, which is not "
             "installed; the one on PyPI is for CUDA and breaks Unsloth beside torch for a CPU",
-            "pip install torchvision --index-url https://download.pytorch.org/whl/cpu (the version that belongs to "
-            "this torch), or serve on a machine with a GPU",
+            "run `pip install torchvision --index-url https://download.pytorch.org/whl/cpu` (the version that "
+            "belongs to this torch), or serve on a machine with a GPU",
         )
     yield from ()
 
@@ -281,7 +281,7 @@ def _ram(command: ServerCommand) -> Iterator[Finding]:
             yield _does_not_fit(
                 command,
                 f"a context of {length:,} tokens takes {needed_gib:.1f} GiB of KV cache, {KV_SPACE} is {kv_gib}",
-                f"export {KV_SPACE}={math.ceil(needed_gib)}, or lower serve.max_model_len",
+                f"run `export {KV_SPACE}={math.ceil(needed_gib)}`, or lower serve.max_model_len",
             )
     needed = (_weights_gb(command, shape, _precision(command, this_cpu()), Split()) + RESERVED_GB) * 1e9 + kv_gib * GIB
     seen = f"{_gib(needed):.1f} GiB needed ({kv_gib} of them KV cache), {_gib(available):.1f} GiB free"
