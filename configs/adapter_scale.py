@@ -16,7 +16,8 @@ from typing import Any
 from configs.adapter_weights import ADAPTER_WEIGHTS
 from configs.errors import ConfigError
 from configs.files import write_atomically
-from configs.handover import ProofRow, read_rows
+from configs.handover.base import read_rows
+from configs.handover.rows import ProofRow
 from configs.model_files import read_json
 from configs.rundir import RunDir
 from configs.schema import SERVED_LAYERS, RunConfig

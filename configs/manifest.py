@@ -9,7 +9,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from configs.errors import TuneserveError
 from configs.files import parse_json
-from configs.handover import Facts, ScaleFacts, ServedFigures, TrainFigures, what_is_wrong
+from configs.handover.base import what_is_wrong
+from configs.handover.facts import Facts
+from configs.handover.scale import ScaleFacts
+from configs.handover.serving import ServedFigures
+from configs.handover.training import TrainFigures
 from configs.schema import RunConfig
 
 SCHEMA_VERSION: Final = 2

@@ -23,7 +23,10 @@ from configs.console import NOT_DONE, warn
 from configs.errors import ConfigError, TuneserveError
 from configs.files import write_atomically
 from configs.fingerprint import content_hash
-from configs.handover import Facts, ForeignFacts, Plan, PreparedFacts, ServedFigures, TrainedFacts
+from configs.handover.facts import Facts
+from configs.handover.foreign import ForeignFacts
+from configs.handover.serving import ServedFigures
+from configs.handover.training import Plan, PreparedFacts, TrainedFacts
 from configs.load import dump_config, validate
 from configs.locks import is_locked, locked
 from configs.manifest import SCHEMA_VERSION, Damaged, Manifest, Output, Stage, read_manifest

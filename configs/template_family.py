@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from configs.handover import Family
+from configs.handover.training import Family
 
 QUESTION = "问题标记"
 """What the user says in the rendered conversation."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from configs.handover import SelfMadeRow
+from configs.handover.selfmade import SelfMadeRow
 
 
 def for_choice(rows: Sequence[SelfMadeRow]) -> Sequence[SelfMadeRow]:

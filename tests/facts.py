@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from configs.handover import PreparedFacts
+from configs.handover.training import PreparedFacts
 
 
 def prepared(base: str | Path = "nowhere", **others: Any) -> PreparedFacts:

@@ -11,7 +11,7 @@ from pathlib import Path
 from configs.cache_folder import cache_root
 from configs.child import end_with_parent, ending_in_order
 from configs.console import console, done, guarded, skipped
-from configs.handover import TrainFigures
+from configs.handover.training import TrainFigures
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer import environment

@@ -24,7 +24,7 @@ from configs.child import end_with_parent
 from configs.console import console, guarded, note, tables, warn
 from configs.errors import ConfigError, TuneserveError
 from configs.gpus import Device, device_at_hand, named_gpu
-from configs.handover import Plan
+from configs.handover.training import Plan
 from configs.known_shapes import known_config
 from configs.load import load_config
 from configs.mixed_shape import MixedShape, shape_of

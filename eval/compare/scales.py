@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
-from configs.handover import MeasuredScale, ScaleFacts, ScaleLimit, ScalePoint
+from configs.handover.scale import MeasuredScale, ScaleFacts, ScaleLimit, ScalePoint
 
 LEAST_KEPT = 0.95
 """Share of the largest gain that the chosen scale must keep, in likelihood and in accuracy."""

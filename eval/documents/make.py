@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from configs.handover import Spread
+from configs.handover.selfmade import Spread
 from eval.documents.asked import Replies, Reply
 from eval.documents.blocks import Document
 from eval.documents.judging import Judge, Verdict

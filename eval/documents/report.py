@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from configs.handover import HandedOver, Spread
+from configs.handover.base import HandedOver
+from configs.handover.selfmade import Spread
 
 Use = Literal["train", "held_out", "both", "none"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from configs.console import plain
-from configs.handover import Spread
+from configs.handover.selfmade import Spread
 from configs.messages import catalogue
 from eval.documents.report import DocumentCounts, DocumentsReport, SampleRow
 from eval.report.render_html import page_environment

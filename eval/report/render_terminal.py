@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table as RichTable
 
 from configs.console import asked_for, mark, plain
-from configs.handover import SelfMadeReport
+from configs.handover.selfmade import SelfMadeReport
 from eval.compare.comparison import Comparison
 from eval.compare.tradeoff import tradeoff
 from eval.report import selfmade

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from configs.handover import ScaleFacts
+from configs.handover.scale import ScaleFacts
 from eval.report import figures
 from eval.report.charts import ScaleCurve, scale_curve
 from eval.report.rows import Table

@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from configs.errors import TuneserveError
-from configs.handover import SelfMadeReport, Spread, what_is_wrong
+from configs.handover.base import what_is_wrong
+from configs.handover.selfmade import SelfMadeReport, Spread
 from eval.compare.comparison import Comparison
 from eval.report.differences import shortened
 from eval.report.rows import Table

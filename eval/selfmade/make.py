@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from configs.errors import DataError
-from configs.handover import SelfMadeExample, SelfMadeReport, SelfMadeRow, Spread
+from configs.handover.selfmade import SelfMadeExample, SelfMadeReport, SelfMadeRow, Spread
 from configs.languages import language_of
 from configs.wanted_rows import WantedRows
 from configs.words import Words

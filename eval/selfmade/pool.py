@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from configs.errors import TuneserveError
 from configs.files import json_line, read_jsonl
-from configs.handover import what_is_wrong
+from configs.handover.base import what_is_wrong
 from eval.ask.results import drop_torn_line
 
 

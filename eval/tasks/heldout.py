@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from configs.handover import HeldoutRow
+from configs.handover.rows import HeldoutRow
 from eval.tasks.custom import items_from_rows
 from eval.tasks.task import Kind, Task
 

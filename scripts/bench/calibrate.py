@@ -228,7 +228,7 @@ def measure_group(options: argparse.Namespace) -> None:
     import torch
 
     from configs.gpus import match
-    from configs.handover import Plan, PreparedFacts
+    from configs.handover.training import Plan, PreparedFacts
     from configs.rundir import RunDir
     from configs.schema import RunConfig
     from scripts.bench.training_run import make_model, measure, out_of_memory_as_result, release

@@ -20,7 +20,9 @@ from statistics import fmean
 from typing import Any
 
 from configs.adapter_scale import SCALES, write_scaled
-from configs.handover import MeasuredScale, SelfMadeRow, read_rows
+from configs.handover.base import read_rows
+from configs.handover.scale import MeasuredScale
+from configs.handover.selfmade import SelfMadeRow
 from configs.load import load_config
 from configs.rundir import RunDir
 from configs.schema import RunConfig

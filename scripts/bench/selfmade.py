@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.console import console, guarded
-from configs.handover import SelfMadeReport
+from configs.handover.selfmade import SelfMadeReport
 from configs.load import config_without_recipe
 from configs.schema import SelfMadeConfig, ServeConfig
 from configs.wanted_rows import WantedRows

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from configs.console import asked_for, console, note, visible
-from configs.handover import Family
+from configs.handover.training import Family
 from configs.messages import translated
 from configs.schema import GateConfig, RunConfig
 from eval.ask.endpoint import Endpoint, Settings

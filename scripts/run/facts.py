@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from configs.console import shell
-from configs.handover import ServedFigures
+from configs.handover.serving import ServedFigures
 from configs.pins import installed
 from configs.rundir import RunDir
 from configs.schema import RunConfig

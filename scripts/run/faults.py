@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from configs.handover import MIN_STOP_RATE, Finding, ServedFigures, fault
+from configs.handover.foreign import Finding, fault
+from configs.handover.serving import MIN_STOP_RATE, ServedFigures
 from configs.manifest import Manifest
 from eval.compare.comparison import Sentence
 

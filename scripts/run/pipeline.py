@@ -19,7 +19,8 @@ from configs.console import console, note, skipped, starting, tables
 from configs.errors import TuneserveError
 from configs.fingerprint import files_fingerprint
 from configs.gpus import Card
-from configs.handover import SelfMadeRow, read_rows
+from configs.handover.base import read_rows
+from configs.handover.selfmade import SelfMadeRow
 from configs.rundir import Inputs, RunDir
 from configs.schema import RunConfig
 from configs.unseen import for_verdict

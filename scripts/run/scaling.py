@@ -17,7 +17,10 @@ from configs.console import note, skipped, starting
 from configs.errors import TuneserveError
 from configs.files import write_atomically
 from configs.fingerprint import files_fingerprint
-from configs.handover import MeasuredScale, ProofAnswer, ScaleFacts, ScalePoint, SelfMadeRow, read_rows
+from configs.handover.base import read_rows
+from configs.handover.rows import ProofAnswer
+from configs.handover.scale import MeasuredScale, ScaleFacts, ScalePoint
+from configs.handover.selfmade import SelfMadeRow
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from configs.unseen import for_choice

@@ -20,7 +20,9 @@ from configs.cache_folder import cache_root, forget_old
 from configs.console import note, skipped, starting
 from configs.files import write_atomically
 from configs.fingerprint import files_fingerprint, weights_fingerprint
-from configs.handover import HeldoutRow, SelfMadeReport, read_rows, write_rows
+from configs.handover.base import read_rows, write_rows
+from configs.handover.rows import HeldoutRow
+from configs.handover.selfmade import SelfMadeReport
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from configs.template_family import QUESTION

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.errors import ConfigError
-from configs.handover import HeldoutRow, read_rows
+from configs.handover.base import read_rows
+from configs.handover.rows import HeldoutRow
 from configs.model_shape import answers_the_suite
 from configs.rundir import RunDir
 from configs.schema import RunConfig, TaskConfig

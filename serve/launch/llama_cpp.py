@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.handover import Family
+from configs.handover.training import Family
 from configs.load import load_config
 from configs.model_files import read_json
 from configs.rundir import RunDir

@@ -11,7 +11,7 @@ from configs.adapter_scale import served_adapter
 from configs.adapter_weights import refuse_unservable
 from configs.console import shell
 from configs.errors import ConfigError
-from configs.handover import Family
+from configs.handover.training import Family
 from configs.hub import resolve_model
 from configs.manifest import Manifest
 from configs.model_files import check_model_folder, read_json, safetensors_shapes

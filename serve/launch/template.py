@@ -15,7 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from configs.chat_template import TemplateFailed, rendered
 from configs.errors import ConfigError
-from configs.handover import Family
+from configs.handover.training import Family
 from configs.model_files import read_json
 from configs.template_family import QUESTION, template_family
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from configs.handover import BehaviourFigures, HeldoutRow, Switched, read_rows
+from configs.handover.base import read_rows
+from configs.handover.rows import HeldoutRow
+from configs.handover.serving import BehaviourFigures, Switched
 from serve.api.client import ServerClient, in_parallel
 from serve.launch.target import Target
 

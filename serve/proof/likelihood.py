@@ -13,7 +13,9 @@ from pathlib import Path
 from statistics import fmean
 
 from configs.errors import TuneserveError
-from configs.handover import ProofFigures, ProofRow, ServedAnswer, read_rows, write_rows
+from configs.handover.base import read_rows, write_rows
+from configs.handover.rows import ProofRow, ServedAnswer
+from configs.handover.serving import ProofFigures
 from configs.prompt_logprobs import answer_logprob, answer_request
 from configs.schema import ProofConfig
 from serve.api.client import ServerClient, in_parallel

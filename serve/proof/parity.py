@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import TuneserveError
-from configs.handover import Difference, ParityFigures, ParityRow, read_rows
+from configs.handover.base import read_rows
+from configs.handover.rows import ParityRow
+from configs.handover.serving import Difference, ParityFigures
 from serve.api.client import ServerClient, in_parallel
 
 

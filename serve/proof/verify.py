@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from configs.errors import TuneserveError
-from configs.handover import ServedFigures
+from configs.handover.serving import ServedFigures
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from serve.api.client import ServerClient

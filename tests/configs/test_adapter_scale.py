@@ -10,7 +10,9 @@ import pytest
 
 from configs.adapter_scale import check_scale, possible_scales, require_stored, served_adapter
 from configs.errors import ConfigError, TuneserveError
-from configs.handover import ProofRow, ScaleFacts, ScalePoint, write_rows
+from configs.handover.base import write_rows
+from configs.handover.rows import ProofRow
+from configs.handover.scale import ScaleFacts, ScalePoint
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from configs import handover
+import configs.handover
 from configs.errors import TuneserveError
-from configs.handover import (
-    HandedOver,
-    HeldoutRow,
-    ParityFigures,
-    ProofFigures,
-    ProofRow,
-    SelfMadeRow,
-    read_rows,
-    write_rows,
-)
+from configs.handover.base import HandedOver, read_rows, write_rows
+from configs.handover.rows import HeldoutRow, ProofRow
+from configs.handover.selfmade import SelfMadeRow
+from configs.handover.serving import ParityFigures, ProofFigures, ServedFigures
 from configs.rundir import RunDir
 from configs.schema import DataConfig, RunConfig, SourceConfig
 from tests.facts import prepared
@@ -83,7 +79,7 @@ def test_the_next_step_names_the_recipe_of_the_run_wherever_in_it_the_file_lies(
 def test_facts_survive_the_manifest_and_each_part_keeps_the_others(run: RunDir) -> None:
     facts = prepared("/models/base", system="你是客服。")
     run.update(prepared=facts, hashes={"data": "1"})
-    served = handover.ServedFigures(parity=ParityFigures(rows=2, equal=2), proof=None)
+    served = ServedFigures(parity=ParityFigures(rows=2, equal=2), proof=None)
     run.update(served=served, exported={"a": served})
     run.update(exported={"b": served}, versions={"trl": "1"})
     found = run.read()
@@ -98,7 +94,7 @@ def test_a_verdict_is_written_for_readers_and_computed_when_it_is_read(run: RunD
         rows=2, mean_gap=0.1, mean_effect=4.0, tolerance=0.05, row_factor=10, worst_row="a", worst_gap=0.2,
         recovered=0.99, shift_per_token=0.0,
     )  # fmt: skip
-    run.update(served=handover.ServedFigures(parity=ParityFigures(rows=2, equal=2), proof=proof))
+    run.update(served=ServedFigures(parity=ParityFigures(rows=2, equal=2), proof=proof))
     raw = json.loads(run.manifest_file.read_text(encoding="utf-8"))
     assert raw["facts"]["served"]["proof"]["passed"] is True
     raw["facts"]["served"]["proof"] |= {"mean_gap": 3.0, "passed": True}
@@ -130,9 +126,11 @@ def test_a_manifest_of_another_layout_says_what_is_wrong(run: RunDir, change: An
 
 
 def test_every_field_that_is_handed_over_says_what_it_is() -> None:
-    kinds = [kind for kind in vars(handover).values() if isinstance(kind, type) and issubclass(kind, HandedOver)]
+    modules = [import_module(f"configs.handover.{part.name}") for part in iter_modules(configs.handover.__path__)]
+    every = [kind for module in modules for kind in vars(module).values() if isinstance(kind, type)]
+    kinds = {kind for kind in every if issubclass(kind, HandedOver)}
     silent = [f"{kind.__name__}.{name}" for kind in kinds for name, f in kind.model_fields.items() if not f.description]
-    assert len(kinds) > 10
+    assert len(kinds) > 25
     assert not silent
 
 

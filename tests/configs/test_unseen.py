@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from configs.handover import SelfMadeRow
+from configs.handover.selfmade import SelfMadeRow
 from configs.unseen import for_choice, for_verdict
 
 ROWS = [

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import configs
-from configs.handover import HeldoutRow, ParityRow, ProofRow, write_rows
+from configs.handover.base import write_rows
+from configs.handover.rows import HeldoutRow, ParityRow, ProofRow
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from serve.launch.command import build_command, installed_device

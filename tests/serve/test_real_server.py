@@ -19,7 +19,8 @@ from openai import AsyncOpenAI, NotFoundError, OpenAI
 from rich.console import Console
 
 from configs.errors import ConfigError, TuneserveError
-from configs.handover import ParityRow, ProofRow, read_rows, write_rows
+from configs.handover.base import read_rows, write_rows
+from configs.handover.rows import ParityRow, ProofRow
 from serve.api.adapters import load_adapter, served_models, unload_adapter
 from serve.api.client import in_parallel
 from serve.chat import ChatModel, converse, model_at

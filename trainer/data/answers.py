@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from configs.handover import ProofAnswer
+from configs.handover.rows import ProofAnswer
 from trainer.data.template import answer_start
 
 

@@ -27,7 +27,9 @@ from configs.cache_folder import cache_root, forget_old
 from configs.console import again, warn
 from configs.errors import ConfigError
 from configs.fingerprint import files_fingerprint
-from configs.handover import HeldoutRow, ParityRow, PreparedFacts, write_rows
+from configs.handover.base import write_rows
+from configs.handover.rows import HeldoutRow, ParityRow
+from configs.handover.training import PreparedFacts
 from configs.predecessor import trained_base
 from configs.rundir import RunDir
 from configs.schema import RunConfig
@@ -162,7 +164,7 @@ def data_inputs(config: RunConfig, model: Path) -> dict[str, Any]:
 
 def content_key(config: RunConfig, model: Path) -> str:
     """Hash of everything that the prepared data depend on, this code included."""
-    code = files_fingerprint([*sorted(_CODE), Path(handover.__file__)])
+    code = files_fingerprint([*sorted(_CODE), *sorted(Path(handover.__file__).parent.glob("*.py"))])
     inputs = data_inputs(config, model)
     # It decides about stopping, not about what is prepared.
     del inputs["data.max_dropped"]

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from configs.handover import HeldoutRow, ParityRow, SelfMadeRow, read_rows
+from configs.handover.base import read_rows
+from configs.handover.rows import HeldoutRow, ParityRow
+from configs.handover.selfmade import SelfMadeRow
 from configs.languages import language_shares
 from configs.rundir import RunDir
 from configs.schema import RunConfig

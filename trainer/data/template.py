@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 
 from configs.chat_template import TemplateFailed, rendered
 from configs.errors import ConfigError, first_line
-from configs.handover import Family
+from configs.handover.training import Family
 from configs.template_family import QUESTION, template_family
 from trainer.architectures import refuse_own_code
 

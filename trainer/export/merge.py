@@ -20,7 +20,9 @@ from configs.adapter_scale import check_scale, require_stored
 from configs.console import again, done, skipped
 from configs.errors import ConfigError, TuneserveError
 from configs.fingerprint import files_fingerprint, weights_fingerprint
-from configs.handover import ParityRow, PreparedFacts, read_rows
+from configs.handover.base import read_rows
+from configs.handover.rows import ParityRow
+from configs.handover.training import PreparedFacts
 from configs.model_files import weight_files
 from configs.rundir import RunDir
 from configs.schema import RunConfig

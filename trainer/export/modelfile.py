@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.console import warn
-from configs.handover import ParityRow
+from configs.handover.rows import ParityRow
 from configs.model_files import as_list, read_json
 from trainer.data.template import ChatCodec, Message, Unrenderable
 

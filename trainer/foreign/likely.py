@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from scipy.stats import binomtest
 
-from configs.handover import ProofAnswer, RenderingScore
+from configs.handover.foreign import RenderingScore
+from configs.handover.rows import ProofAnswer
 from trainer.data.layouts import Conversation
 from trainer.data.template import ChatCodec, Unrenderable, render_turn
 from trainer.foreign.renderings import Rendering

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import ConfigError
-from configs.handover import Family
+from configs.handover.training import Family
 from trainer.data.template import ChatCodec
 from trainer.export.foreign import template_of
 

@@ -23,7 +23,9 @@ from transformers import AutoModelForCausalLM
 from configs.console import again, note, warn
 from configs.errors import ConfigError, DataError, first_line
 from configs.fingerprint import content_hash, weights_fingerprint
-from configs.handover import Finding, ForeignFacts, ParityRow, ProofAnswer, ProofRow, fault, read_rows, told, write_rows
+from configs.handover.base import read_rows, write_rows
+from configs.handover.foreign import Finding, ForeignFacts, fault, told
+from configs.handover.rows import ParityRow, ProofAnswer, ProofRow
 from configs.hub import resolve_model
 from configs.model_files import as_list, read_json, weight_bytes
 from configs.rundir import RunDir

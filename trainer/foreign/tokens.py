@@ -8,7 +8,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from configs.errors import ConfigError, first_line
-from configs.handover import Finding, fault, told
+from configs.handover.foreign import Finding, fault, told
 from configs.model_files import weight_files
 from trainer.export.changes import index_weights
 from trainer.export.foreign import tokens_of

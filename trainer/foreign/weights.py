@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from configs.errors import TuneserveError
-from configs.handover import Finding, fault, told
+from configs.handover.foreign import Finding, fault, told
 from configs.model_files import weight_files
 from trainer.export.changes import TensorInfo, index_weights
 from trainer.export.tensors import TensorReader

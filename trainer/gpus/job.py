@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from configs.handover import HandedOver, LoopFigures, Plan, UnslothFacts
+from configs.handover.base import HandedOver
+from configs.handover.training import LoopFigures, Plan, UnslothFacts
 
 
 class Job(HandedOver):

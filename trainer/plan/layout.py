@@ -9,7 +9,7 @@ from typing import Literal
 
 from configs.errors import ConfigError
 from configs.gpus import Device
-from configs.handover import Plan
+from configs.handover.training import Plan
 from configs.model_shape import ModelShape, UnknownShape
 from configs.schema import LoraConfig, RunConfig, TrainConfig
 from trainer.architectures import Paths, paths_of

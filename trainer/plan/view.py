@@ -8,7 +8,7 @@ from rich.table import Table
 
 from configs.console import ours
 from configs.gpus import MEASURED_ON, Device
-from configs.handover import Plan
+from configs.handover.training import Plan
 from configs.serving_memory import Fit
 from trainer.plan.candidates import Candidate
 

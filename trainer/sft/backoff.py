@@ -12,7 +12,7 @@ import torch
 
 from configs.console import note
 from configs.errors import TuneserveError
-from configs.handover import Plan
+from configs.handover.training import Plan
 from trainer.plan.candidates import divisors
 
 LESS = (

@@ -22,7 +22,7 @@ import torch
 
 from configs.console import warn
 from configs.errors import first_line
-from configs.handover import RecordedFigures
+from configs.handover.training import RecordedFigures
 from trainer.data.template import IGNORED
 from trainer.plan.sizes import PassSize, size_for
 from trainer.sft.answer_loss import answer_loss, gather_trained

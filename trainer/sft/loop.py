@@ -19,7 +19,9 @@ from trl import SFTConfig, SFTTrainer
 
 from configs.adapter_scale import possible_scales
 from configs.console import console
-from configs.handover import LoopFigures, Plan, PreparedFacts, ProofRow, RecordedFigures, write_rows
+from configs.handover.base import write_rows
+from configs.handover.rows import ProofRow
+from configs.handover.training import LoopFigures, Plan, PreparedFacts, RecordedFigures
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer.data.answers import chosen_answers

@@ -16,7 +16,7 @@ import torch
 from transformers.utils import logging
 from unsloth import FastLanguageModel
 
-from configs.handover import Plan, UnslothFacts
+from configs.handover.training import Plan, UnslothFacts
 from configs.model_files import read_model_config
 from configs.schema import RunConfig
 from trainer.architectures import Model

@@ -10,7 +10,7 @@ import torch
 from peft.tuners.lora import LoraLayer
 
 from configs.errors import TuneserveError
-from configs.handover import ProofAnswer, ProofRow
+from configs.handover.rows import ProofAnswer, ProofRow
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from configs.errors import ConfigError
 from configs.files import read_jsonl
 from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.gpus import Device, device_at_hand
-from configs.handover import Plan, PreparedFacts, TrainedFacts, TrainFigures
+from configs.handover.training import Plan, PreparedFacts, TrainedFacts, TrainFigures
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer import environment

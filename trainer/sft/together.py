@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from configs.errors import TuneserveError
-from configs.handover import Plan
+from configs.handover.training import Plan
 from trainer.gpus.dealing import DealtBatches
 from trainer.gpus.world import World
 from trainer.sft.graphs import GraphedSteps, Step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from configs.handover import MeasuredScale, ScaleFacts
+from configs.handover.scale import MeasuredScale, ScaleFacts
 from eval.compare.scales import MOST_DRIFT, MOST_SHORT_SHARE, choose, compared_lengths
 
 HELDOUT_TOKENS = [4, 6]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from configs.handover import Spread
+from configs.handover.selfmade import Spread
 from configs.language import LANGUAGES, Language
 from eval.documents.judging import PAIR_FAULTS, REPLY_FAULTS
 from eval.documents.report import DocumentCounts, DocumentsReport, SampleRow, UnreadFile

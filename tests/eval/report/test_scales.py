@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from configs.handover import MeasuredScale, ScaleFacts
+from configs.handover.scale import MeasuredScale, ScaleFacts
 from eval.compare.scales import choose
 from eval.report.render_html import render_html
 from eval.report.render_json import render_json

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from configs.errors import TuneserveError
-from configs.handover import SelfMadeExample, SelfMadeReport, Spread
+from configs.handover.selfmade import SelfMadeExample, SelfMadeReport, Spread
 from eval.report.render_html import render_html
 from eval.report.render_markdown import render_markdown
 from eval.report.render_terminal import print_selfmade

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import DataError
-from configs.handover import SelfMadeRow
+from configs.handover.selfmade import SelfMadeRow
 from configs.wanted_rows import WantedRows
 from eval.ask.endpoint import Settings
 from eval.selfmade.draws import BLOCK, Draw, draw_block

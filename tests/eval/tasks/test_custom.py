@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from configs.errors import DataError
-from configs.handover import HeldoutRow
+from configs.handover.rows import HeldoutRow
 from eval.tasks.custom import items_from_rows
 from eval.tasks.heldout import heldout_kind, heldout_task
 from eval.tasks.scoring import SCORING

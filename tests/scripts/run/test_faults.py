@@ -4,7 +4,8 @@ import string
 
 import pytest
 
-from configs.handover import BehaviourFigures, ForeignFacts, ParityFigures, ProofFigures, ServedFigures, fault, told
+from configs.handover.foreign import ForeignFacts, fault, told
+from configs.handover.serving import BehaviourFigures, ParityFigures, ProofFigures, ServedFigures
 from configs.language import LANGUAGES
 from configs.manifest import Manifest, Stage
 from configs.words import Words, table

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from configs.errors import TuneserveError
-from configs.handover import MeasuredScale, ProofRow, SelfMadeRow, read_rows, write_rows
+from configs.handover.base import read_rows, write_rows
+from configs.handover.rows import ProofRow
+from configs.handover.scale import MeasuredScale
+from configs.handover.selfmade import SelfMadeRow
 from configs.load import load_config
 from configs.rundir import RunDir
 from configs.schema import RunConfig

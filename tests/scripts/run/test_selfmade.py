@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from configs.handover import SelfMadeRow, read_rows
+from configs.handover.base import read_rows
+from configs.handover.selfmade import SelfMadeRow
 from configs.load import load_config
 from configs.rundir import RunDir
 from scripts.run.selfmade import make_selfmade

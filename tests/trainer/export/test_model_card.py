@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from configs.errors import TuneserveError
-from configs.handover import ParityFigures, ProofFigures, ServedFigures
+from configs.handover.serving import ParityFigures, ProofFigures, ServedFigures
 from configs.load import validate
 from configs.rundir import RunDir
 from tests.facts import prepared

@@ -6,7 +6,7 @@ from pathlib import Path
 import gotpl
 import pytest
 
-from configs.handover import ParityRow
+from configs.handover.rows import ParityRow
 from tests.trainer.conftest import DEMO_MODEL
 from tests.trainer.tokenizers_for_tests import (
     GEMMA3,

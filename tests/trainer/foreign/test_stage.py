@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError, TuneserveError
-from configs.handover import ForeignFacts, ParityRow, ProofRow, read_rows
+from configs.handover.base import read_rows
+from configs.handover.foreign import ForeignFacts
+from configs.handover.rows import ParityRow, ProofRow
 from configs.rundir import RunDir
 from tests.trainer.conftest import DEMO_MODEL
 from trainer.export.merge import merge_adapter

@@ -10,7 +10,7 @@ from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 from safetensors.torch import load_file, save_file
 
 from configs.errors import TuneserveError
-from configs.handover import Finding
+from configs.handover.foreign import Finding
 from tests.trainer.tiny_models import make_model
 from trainer.foreign.weights import blocks_on_grid, evenly, look, nf4_error, weight_findings
 

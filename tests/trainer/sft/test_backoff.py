@@ -10,7 +10,7 @@ import torch
 
 from configs.errors import TuneserveError
 from configs.gpus import GPUS
-from configs.handover import Plan
+from configs.handover.training import Plan
 from configs.rundir import RunDir
 from configs.schema import LoraConfig, TrainConfig
 from tests.trainer.conftest import make_run, run_script, run_stage
