@@ -13,6 +13,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
+from configs.console import tables
 from configs.language import LANG
 from scripts.cli import app
 from tests.scripts.conftest import ROOT
@@ -34,6 +35,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
     own = {"TUNESERVE_CACHE": str(tmp_path / "cache"), "HOME": str(tmp_path), "COLUMNS": "160", "OMP_NUM_THREADS": "1"}
     for name, value in {**own, LANG: "", "LC_ALL": "", "LC_MESSAGES": "", "LANG": "zh_CN.UTF-8"}.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(tables, "_width", 160)  # a worker of pytest's has a width of its own when the console is made
     monkeypatch.chdir(tmp_path)
     return lambda *args: tuneserve(capfd, *args)
 
