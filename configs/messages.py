@@ -10,9 +10,10 @@ braces, and the Chinese with the same values:
 Values that are messages themselves are translated too, as are texts of several lines and messages that were joined by
 `: ` or `; `. What no template matches stays as it is: names, paths, commands, and what users and models wrote.
 
-A template that is mostly values could match what somebody else wrote. Templates of fewer than two words therefore count
-only where the text is known to be ours, or where all their values are figures. Single words that stand for a state are
-translated by the name of the value that they are: `configs/texts/zh/values.yaml`.
+A template that is mostly values could match what somebody else wrote. Templates of few words therefore take short
+values only, and those of one word count only where the text is known to be ours, or where all their values are figures.
+Single words that stand for a state are translated by the name of the value that they are: `values.yaml` there. What is
+searched for one text is bounded, so that no text can hold up the terminal.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.resources import files
-from itertools import pairwise
 from typing import Any
 
 import yaml
@@ -32,18 +32,21 @@ from configs.language import language
 
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _HAN = re.compile(r"[\u3400-\u9fff]")
-_ANYTHING = r".*?"
-_FIGURE = r"[\d.,:+%x~-]*(?:s|es)?"
+_FIGURE = re.compile(r"[\d.,:+%x~-]*(s|es)?")
 """A figure, or the ending of a plural."""
-_SHORT = r"""(?:'[^']*'|"[^"]*"|\S*(?:, \S+)*|\S*(?: \S+){0,2}?)"""
+_SHORT = re.compile(r"""'[^']*'|"[^"]*"|\S*(, \S+)*|\S*( \S+){0,2}""")
 """Something quoted, a list, or up to three words."""
 _JOINTS = ("; ", ": ")
 _OURS = frozenset(
     ["at", "hint", "how", "meant", "message", "more", "next_step", "problem", "reason", "said", "step", "where", "why"]
 )
 """Names of values that are messages of ours, of which one word is enough."""
-_LONGEST_LINE = 600
-"""Characters of a sentence that endings are looked for in."""
+_LONGEST_LINE = 1_500
+"""Characters of a text that is looked at part by part."""
+_MOST_PLACES = 12
+"""Places of one joint in it."""
+_MOST_SEARCHES = 600
+"""Times that the catalogue is searched for one text; what was written to need more is no message."""
 _LONGEST = 6_000
 """Characters; a longer text is a file or an answer, and no message."""
 
@@ -94,25 +97,50 @@ class Template:
         return tuple(groups)
 
     @cached_property
-    def pattern(self) -> re.Pattern[str]:
-        """Matches a whole text that was made from this template, with a group for each group of values.
+    def parts(self) -> tuple[str, ...]:
+        """The literals between which the groups of values stand; the first and the last may be empty."""
+        return (self.literals[0], *filter(None, self.literals[1:-1]), *self.literals[1:][-1:])
 
-        A template of one or two words would match much: its values are short, where no colon sets them off.
+    def values_in(self, text: str, careful: bool = False) -> tuple[str, ...] | None:
+        """The values of a whole text that was made from this template, by group; None where it was not.
+
+        Every literal is taken where it stands first, so that the time is linear whatever the text holds.
+
+        Args:
+            text: a finished text.
+            careful: whether the text may be somebody else's.
         """
-        return self._pattern(_ANYTHING if self.words > 2 else _SHORT)
+        first, *others = self.parts
+        if not others:
+            return () if text == first else None
+        *middle, last = others
+        at, end = len(first), len(text) - len(last)
+        if end < at or not text.startswith(first) or not text.endswith(last):
+            return None
+        values = []
+        for literal in middle:
+            place = text.find(literal, at, end)
+            if place < 0:
+                return None
+            values.append(text[at:place])
+            at = place + len(literal)
+        values.append(text[at:end])
+        taken = (self._takes(number, value, careful) for number, value in enumerate(values))
+        return tuple(values) if all(taken) else None
 
-    @cached_property
-    def careful(self) -> re.Pattern[str]:
-        """The same for a text that may be somebody else's: a template of one word takes figures only, and so on."""
-        return self._pattern(_FIGURE if self.words < 2 else _SHORT if self.words < 4 else _ANYTHING)
+    def _takes(self, number: int, value: str, careful: bool) -> bool:
+        """Whether a value can be what stands in this place.
 
-    def _pattern(self, value: str) -> re.Pattern[str]:
-        first, *more = [self.literals[0], *(part for part in self.literals[1:-1] if part), *self.literals[1:][-1:]]
-        written = re.escape(first)
-        for (before, after), names in zip(pairwise([first, *more]), self.groups, strict=True):
-            set_off = before.endswith((": ", "; ", "  ")) or after.startswith(":") or len(names) > 1
-            written += f"({_ANYTHING if set_off and value == _SHORT else value}){re.escape(after)}"
-        return re.compile(written, re.DOTALL)
+        A template of few words would match much: its values are short, where no colon sets them off, and figures where
+        it is one word in a text that may be somebody else's.
+        """
+        if careful and self.words < 2:
+            return _FIGURE.fullmatch(value) is not None
+        if self.words >= (4 if careful else 3):
+            return True
+        before, after = self.parts[number : number + 2]
+        set_off = before.endswith((": ", "; ", "  ")) or after.startswith(":") or len(self.groups[number]) > 1
+        return set_off or _SHORT.fullmatch(value) is not None
 
     @cached_property
     def is_ending(self) -> bool:
@@ -124,17 +152,6 @@ class Template:
         """Whether this says something of a name that stands before it: `is gone`."""
         return bool(re.match(r"(is|has|had|was|did(?! you)|takes|cannot|holds|lies|means) ", self.literals[0]))
 
-    def could_be(self, text: str) -> bool:
-        """Whether the literals stand in the text in this order; quick, and right in most cases."""
-        at = 0
-        for literal in self.literals:
-            if literal:
-                at = text.find(literal, at)
-                if at < 0:
-                    return False
-                at += len(literal)
-        return True
-
 
 class Catalogue:
     """All templates of one language."""
@@ -143,12 +160,13 @@ class Catalogue:
         self.by_skeleton = {template.skeleton: template for template in templates}
         """Templates by their English with `{}` for each value."""
         ranked = sorted(templates, key=lambda template: -template.weight)
-        # With the longest literal of each, by which most are ruled out.
-        self._with_values = [(max(t.literals, key=len), t) for t in ranked if t.names and t.words]
+        # With the longest literal of each, by which most are ruled out; those of `paint` are asked for by themselves.
+        self._with_values = [(max(t.literals, key=len), t) for t in ranked if t.names and t.words and all(t.names)]
         self._endings = [template for template in ranked if template.is_ending]
         self._beginnings = [template for template in ranked if template.words > 1 and template.literals[-1][-1:] == " "]
         self._predicates = [template for template in ranked if template.is_predicate]
         self._values = values
+        self._searches_left = 0
 
     def find(self, text: str, ours: bool = False, least: int = 2) -> str | None:
         """The translation of a text that one template matches wholly; None when none does.
@@ -159,34 +177,34 @@ class Catalogue:
             least: words that a template without values must have where it is not, and one with values that are no
                 figures.
         """
+        self._searches_left -= 1
+        if self._searches_left < 0:
+            return None
         exact = self.by_skeleton.get(text)
         if exact is not None and not exact.names and (ours or exact.words >= least):
             return exact.chinese.format()
         for longest, template in self._with_values:
-            if longest not in text or not template.could_be(text):
+            if longest not in text or (not ours and 1 < template.words < least):
                 continue
-            if not ours and 1 < template.words < least:
-                continue
-            pattern = template.pattern if ours else template.careful
-            if (found := pattern.fullmatch(text)) and not self._is_named(text, template, found):
-                return self._written(template, found.groups())
+            found = template.values_in(text, careful=not ours)
+            if found is not None and not self._is_named(text, template, found, ours):
+                return self._written(template, found)
         return self._of_something(text) if ours else None
 
-    def _is_named(self, text: str, template: Template, found: re.Match[str]) -> bool:
+    def _is_named(self, text: str, template: Template, found: tuple[str, ...], ours: bool) -> bool:
         """Whether the first value has taken in what only stands before the message: `proof: 3 rows of 5`."""
-        if template.literals[0] or ": " not in found[1]:
+        if template.literals[0] or ": " not in found[0]:
             return False
-        if len(_WORD.findall(found[1])) > 1 and self.find(found[1]) is not None:
+        if len(_WORD.findall(found[0])) > 1 and self.find(found[0]) is not None:
             return False  # a message by itself
-        return found.re.fullmatch(text.partition(": ")[2]) is not None
+        return template.values_in(text.partition(": ")[2], careful=not ours) is not None
 
     def _of_something(self, text: str) -> str | None:
         """The translation of a sentence whose subject is a name and whose rest is a message: `merged/a is gone`."""
         for template in self._predicates:
-            if template.could_be(text) and (
-                found := re.fullmatch(f"(.+?) {template.pattern.pattern}", text, re.DOTALL)
-            ):
-                return f"{found[1]} {self._written(template, found.groups()[1:])}"
+            for at in _places(f" {template.literals[0]}", text):
+                if at and (found := template.values_in(text[at + 1 :])) is not None:
+                    return f"{text[:at]} {self._written(template, found)}"
         return None
 
     def _written(self, template: Template, found: tuple[str, ...]) -> str:
@@ -222,7 +240,7 @@ class Catalogue:
         words = self._values.get(name, {})
         if text in words:
             return words[text]
-        whole = self.translate(text, ours=name in _OURS)
+        whole = self._translated(text, ours=name in _OURS)
         if whole != text:
             return whole
         head_and_ending = self._ending(text, ours=name in _OURS)
@@ -230,27 +248,28 @@ class Catalogue:
 
     def _ending(self, text: str, ours: bool) -> tuple[str, str] | None:
         """A text without the ending of ours that it has, and that ending translated."""
-        if len(text) > _LONGEST_LINE:
-            return None
         for template in self._endings:
-            if (
-                (ours or template.words > 1)
-                and template.could_be(text)
-                and (found := re.fullmatch(f"(.*){template.pattern.pattern}", text, re.DOTALL))
-            ):
-                return found[1], self._written(template, found.groups()[1:])
+            if ours or template.words > 1:
+                for at in reversed(_places(template.literals[0], text)):
+                    if (found := template.values_in(text[at:])) is not None:
+                        return text[:at], self._written(template, found)
         return None
 
     def _beginning(self, text: str) -> tuple[str, str] | None:
         """The beginning of ours that a text has, translated, and the text without it."""
         for template in self._beginnings:
-            if template.could_be(text) and (found := re.fullmatch(f"{template.pattern.pattern}(.*)", text, re.DOTALL)):
-                *values, rest = found.groups()
-                return self._written(template, tuple(values)), rest
+            for at in _places(template.literals[-1], text):
+                end = at + len(template.literals[-1])
+                if (found := template.values_in(text[:end])) is not None:
+                    return self._written(template, found), text[end:]
         return None
 
     def translate(self, text: str, ours: bool = False) -> str:
         """The text with all in it translated that is a message: as a whole, line by line, or part by part."""
+        self._searches_left = _MOST_SEARCHES
+        return self._translated(text, ours)
+
+    def _translated(self, text: str, ours: bool) -> str:
         if not _WORD.search(text):
             return text
         core = text.strip("\n")
@@ -260,17 +279,17 @@ class Catalogue:
         if len(core) <= _LONGEST and (whole := self._joined(core) or self.find(core, ours)) is not None:
             return before + whole + after
         if "\n" in core:
-            return before + "\n".join(self.translate(line, ours) for line in core.split("\n")) + after
+            return before + "\n".join(self._translated(line, ours) for line in core.split("\n")) + after
         if len(core) > _LONGEST:
             return text
         whole = self._parts(core, ours)
         if ours and whole == core and (split := self._ending(core, ours)):
-            whole = self.translate(split[0], ours) + split[1]
+            whole = self._translated(split[0], ours) + split[1]
         return before + whole + after
 
     def _joined(self, text: str) -> str | None:
         """The translation of whole messages that were joined by `; `; a value would else take one of them in."""
-        for at in [found.start() for found in re.finditer("; ", text)][:8]:
+        for at in _places("; ", text):
             if first := self.find(text[:at]):
                 tail = text[at + 2 :]
                 if rest := self._joined(tail) or self.find(tail):
@@ -300,9 +319,16 @@ class Catalogue:
 def _splits(text: str) -> Iterator[tuple[str, str, str]]:
     """The ways to part a text at a joint, the longest head first for `; `, the shortest for `: `."""
     for joint in _JOINTS:
-        places = [found.start() for found in re.finditer(re.escape(joint), text)][:12]
+        places = _places(joint, text)
         for at in reversed(places) if joint == "; " else places:
             yield text[:at], joint, text[at + len(joint) :]
+
+
+def _places(part: str, text: str) -> list[int]:
+    """Where a part stands in a sentence of ours; a text with so many places is none."""
+    if len(text) > _LONGEST_LINE or text.count(part) > _MOST_PLACES:
+        return []
+    return [found.start() for found in re.finditer(re.escape(part), text)]
 
 
 @cache

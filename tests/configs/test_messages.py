@@ -185,6 +185,22 @@ def test_a_message_costs_little() -> None:
     assert (time.process_time() - before) / len(texts) < 0.005
 
 
+def test_a_text_that_was_written_to_be_slow_is_not() -> None:
+    found = catalogue()
+    templates = [template for template in found.by_skeleton.values() if template.names]
+    longest = sorted(templates, key=lambda template: len(template.names))[-20:]
+    before = time.process_time()
+    for template in longest:
+        for glue in ("a", "; ", ": "):
+            found.translate((glue.join(template.literals) * 60)[:5900] + "\x01", ours=True)
+    assert (time.process_time() - before) / (3 * len(longest)) < 0.2
+
+
+def test_the_markup_of_a_line_of_ours_is_no_message_in_a_text() -> None:
+    text = "[yellow]not checked:[/yellow] anything"
+    assert catalogue().translate(text, ours=True) == text
+
+
 @pytest.mark.parametrize("wing", messages.WINGS)
 def test_every_message_has_a_translation(wing: str) -> None:
     assert [f"{found.file}:{found.line}: {found.english}" for found in messages.missing([wing])] == []
