@@ -25,7 +25,8 @@ class Behaviour(BehaviourFigures):
             return text
         mode = "on" if self.switched.thinking else "off"
         what = "content" if self.switched.content else "reasoning only" if self.switched.reasoning else "nothing"
-        return f"{text}; with thinking switched {mode}: {what} ({self.switched.finish_reason})"
+        switched = f"with thinking switched {mode}: {what} ({self.switched.finish_reason})"
+        return f"{text}; {switched}"
 
 
 def check_behaviour(
