@@ -188,7 +188,7 @@ def _merge_stage(run: RunDir, config: RunConfig, facts: PreparedFacts, scale: fl
         f"on the {result.device}, peak {result.peak_gb:.1f} GB"
     )
     if scale != 1:
-        summary = f"the adapter counts {scale:g} times as much; {summary}"
+        summary = f"{summary}; the adapter counts {scale:g} times as much"
     done("merge", run.read().stages["merge"].seconds or 0.0, summary)
 
 
