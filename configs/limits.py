@@ -5,12 +5,17 @@ Python runs both within itself, so that nothing else ends a loop in loops or a t
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import resource
 import signal
 import threading
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from types import FrameType
-from typing import TypeVar
+from typing import Any, NoReturn, TypeVar
+
+from configs.child import die_with
 
 Result = TypeVar("Result")
 
@@ -86,8 +91,7 @@ class _Limits:
     def _limit_memory(self) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
         if self._times % _MEASURED_EVERY == 0:
-            with open("/proc/self/statm", "rb") as statm:
-                self._used = int(statm.read().split()[0]) * resource.getpagesize()
+            self._used = _bytes_in_use()
         self._times += 1
         wanted = self._used + self._bytes
         if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -98,6 +102,67 @@ class _Limits:
         # It can come when what was timed has just ended.
         if self._timed:
             raise OutOfTime
+
+
+def apart(work: Callable[[], Result], seconds: float, extra_bytes: int) -> Result:
+    """What `work` gives in a forked process of its own within these limits; it is pickled on its way back.
+
+    For a process that goes on afterwards: memory that ran out may leave Python itself broken, and some C code looks at
+    no signal. Here both end with the process that was forked.
+
+    Args:
+        seconds: processor time.
+        extra_bytes: memory beyond what this process has.
+
+    Raises:
+        OutOfTime: the time was up.
+        MemoryError: the memory was, or the process ended in some other way without an answer.
+        Exception: what `work` raised.
+    """
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    parent, child = os.getpid(), os.fork()
+    if not child:
+        _answer(work, seconds, extra_bytes, sender, parent)
+    sender.close()
+    try:
+        value, raised = receiver.recv()
+    except EOFError as error:
+        _, status = os.waitpid(child, 0)
+        child = 0
+        by_clock = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGVTALRM
+        raise (OutOfTime if by_clock else MemoryError)() from error
+    finally:
+        receiver.close()
+        if child:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    if raised is not None:
+        raise raised
+    return value
+
+
+def _answer(work: Callable[[], Any], seconds: float, extra_bytes: int, sender: Connection, parent: int) -> NoReturn:
+    try:
+        die_with(parent)
+        signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (_bytes_in_use() + extra_bytes, hard))
+        answer: tuple[Any, Exception | None]
+        try:
+            answer = work(), None
+        except MemoryError:
+            os._exit(1)
+        except Exception as error:  # noqa: BLE001 - it is raised where the answer is waited for
+            answer = None, error
+        sender.send(answer)
+    finally:
+        os._exit(0)
+
+
+def _bytes_in_use() -> int:
+    with open("/proc/self/statm", "rb") as statm:
+        return int(statm.read().split()[0]) * resource.getpagesize()
 
 
 def _is_main_thread() -> bool:

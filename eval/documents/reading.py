@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from configs.errors import DataError, first_line
-from configs.limits import OutOfTime, limits
+from configs.limits import OutOfTime, apart
 from eval.documents.blocks import Document, Read, Unreadable, placed
 
 LARGEST_BYTES = 64 << 20
@@ -127,6 +127,16 @@ def _document(file: Path, name: str) -> Document | Unread:
     suffix = file.suffix.lower()
     if suffix not in READ:
         return Unread(name, _OTHERS.get(suffix, NOT_READ))
+    reader = _reader(suffix)
+    try:
+        return apart(lambda: _as_document(file, name, reader), SECONDS, MEMORY)
+    except OutOfTime:
+        return Unread(name, f"reading it took longer than {SECONDS} s; split it, or save it anew")
+    except MemoryError:
+        return Unread(name, f"reading it took more than {MEMORY >> 30} GiB of memory; split it, or save it anew")
+
+
+def _as_document(file: Path, name: str, reader: Callable[[bytes], Read]) -> Document | Unread:
     try:
         size = file.stat().st_size
         if size > LARGEST_BYTES:
@@ -134,11 +144,9 @@ def _document(file: Path, name: str) -> Document | Unread:
         data = file.read_bytes()
         if not data.strip():
             return Unread(name, "it is empty")
-        read = limits.run(lambda: _read(data, suffix), SECONDS, MEMORY)
-    except OutOfTime:
-        return Unread(name, f"reading it took longer than {SECONDS} s; split it, or save it anew")
+        read = reader(data)
     except MemoryError:
-        return Unread(name, f"reading it took more than {MEMORY >> 30} GiB of memory; split it, or save it anew")
+        raise
     except RecursionError:
         return Unread(name, "it is nested too deeply; save it anew")
     except Unreadable as error:
@@ -152,7 +160,7 @@ def _document(file: Path, name: str) -> Document | Unread:
         return Unread(name, f"{len(text):,} characters, at most {LARGEST_TEXT:,} are read; split it")
     if not any(one.block.kind != "heading" for one in blocks):
         return Unread(name, "no text in it")
-    return Document(name, suffix.removeprefix("."), text, blocks, tuple(read.notes))
+    return Document(name, file.suffix.lower().removeprefix("."), text, blocks, tuple(read.notes))
 
 
 def _is_utf8(name: str) -> bool:
@@ -169,16 +177,21 @@ def _clean(text: str) -> str:
     return _CONTROL.sub("", whole)
 
 
-def _read(data: bytes, suffix: str) -> Read:
-    """The blocks of a file; libraries are imported for the formats that come."""
+def _reader(suffix: str) -> Callable[[bytes], Read]:
+    """What reads the content of such a file; libraries are imported for the formats that come, once for all files."""
     if suffix == ".pdf":
         from eval.documents.pdf import read_pdf
 
-        return read_pdf(data)
+        return read_pdf
     if suffix == ".docx":
         from eval.documents.word import blocks_of_docx
 
-        return Read(blocks_of_docx(data))
+        return lambda data: Read(blocks_of_docx(data))
+
+    return lambda data: _read_text(data, suffix)
+
+
+def _read_text(data: bytes, suffix: str) -> Read:
     from eval.documents.plain import BROKEN, blocks_of_markdown, blocks_of_text, decoded
     from eval.documents.web import blocks_of_html
 
