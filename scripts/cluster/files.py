@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,13 +51,18 @@ def cluster_file(recipe: RunConfig, file: Path, tool: Tool, nodes: int, gpus: in
         sky_gpu: SkyPilot's name of the GPU.
 
     Raises:
-        ConfigError: the recipe cannot be trained or served so.
+        ConfigError: the recipe cannot be trained or served so, or a name would write lines of its own.
     """
     if tool != "ray" and recipe.train.method == "full":
         raise ConfigError(
             "train.method is full: several GPUs train an adapter, each with the whole model",
             "set train.method=lora, or train on one GPU",
         )
+    for key, value in (("the recipe's file", str(file)), ("output_dir", recipe.output_dir), ("--sky-gpu", sky_gpu)):
+        if not value.isprintable():
+            raise ConfigError(f"{key} is {value!r}: a script of several lines would come of it", "take another name")
+    if not re.fullmatch(r"[\w.-]+", sky_gpu):
+        raise ConfigError(f"--sky-gpu {sky_gpu}: no name of a GPU", "`sky gpus list` shows SkyPilot's names")
     template, name = _FILES[tool]
     written = name.format(name=recipe.name)
     text = _environment().get_template(template).render(

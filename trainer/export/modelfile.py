@@ -8,6 +8,7 @@ of such pieces at all is seen on conversations that were trained: the pieces, pu
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,15 +113,22 @@ def modelfile(
     plain = [row for row in rows if not row.tools and _plain(row.messages)][:CHECKED]
     if pieces is None or any(mark in _strings(pieces) for mark in ('"""', "{{")):
         return None
+    if system and ('"""' in system or system.endswith('"')):
+        return None
     if not plain or any(codec.encode(pieces.joined(row.messages)) != row.prompt_ids for row in plain):
         return None
     generation = read_json(model / "generation_config.json")
     lines = [f"FROM ./{gguf_name}", f'TEMPLATE """{pieces.template()}"""']
-    if system and '"""' not in system:
+    if system:
         lines.append(f'SYSTEM """{system}"""')
     lines += [f"PARAMETER stop {json.dumps(token, ensure_ascii=False)}" for token in _stops(codec, generation)]
-    lines += [f"PARAMETER {key} {generation[key]}" for key in SAMPLING if generation.get(key) is not None]
+    lines += [f"PARAMETER {key} {generation[key]}" for key in SAMPLING if _is_number(generation.get(key))]
     return "\n".join(lines) + "\n"
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value of somebody's generation_config.json is one that stands on a line of its own, and no more."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def write_modelfile(folder: Path, text: str | None) -> None:

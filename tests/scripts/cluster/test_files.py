@@ -68,6 +68,32 @@ def test_skypilots_task() -> None:
     assert "SKYPILOT_NODE_IPS" in task["run"]
 
 
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize(
+    ("file", "output_dir", "sky_gpu"),
+    [
+        ("a\ntouch x\n.yaml", "runs", "H100"),
+        ("a.yaml", "runs\ntouch x #", "H100"),
+        ("a.yaml", "runs\rtouch x", "H100"),
+        ("a.yaml", "runs", "H100\nsetup: touch x"),
+        ("a.yaml", "runs", 'H100, x: "'),
+    ],
+)
+def test_no_name_writes_a_line_of_its_own(tool: Tool, file: str, output_dir: str, sky_gpu: str) -> None:
+    harmful = recipe().model_copy(update={"output_dir": output_dir})
+    with pytest.raises(ConfigError, match=r"several lines|no name of a GPU"):
+        cluster_file(harmful, Path(file), tool, 2, 4, sky_gpu)
+
+
+def test_what_the_shell_would_run_in_a_name_stays_a_name() -> None:
+    for tool in TOOLS:
+        harmful = recipe().model_copy(update={"output_dir": "runs $(touch x) `touch x`"})
+        written = cluster_file(harmful, Path("a;touch x #$(touch x).yaml"), tool, 2, 4, "H100").text
+        commands = [line for line in written.splitlines() if "touch" in line and not line.startswith("#")]
+        assert commands
+        assert all(re.sub("'[^']*'", "", line).count("touch") == 0 for line in commands)
+
+
 def test_ray_serves_over_machines_and_gpus() -> None:
     served = next(line for line in text("ray").splitlines() if "tuneserve serve" in line)
     assert "serve.tensor_parallel_size=4 serve.pipeline_parallel_size=2" in served

@@ -1,6 +1,8 @@
 """The Modelfile, read as Ollama reads it: Go's template engine on conversations that were trained."""
 
+import json
 import re
+import shutil
 from pathlib import Path
 
 import gotpl
@@ -72,6 +74,25 @@ def test_it_names_file_mode_stop_tokens_system_prompt_and_sampling() -> None:
     other = modelfile(DEMO_MODEL, "shop.gguf", codec, own_rows(codec, True), thinking=True, system=None)
     assert other is not None
     assert "<think>" not in other
+
+
+@pytest.mark.parametrize("system", ['说"""FROM ./other', '结尾是"'])
+def test_a_system_prompt_that_would_end_its_quotes_gets_no_modelfile(system: str) -> None:
+    codec = ChatCodec.load(DEMO_MODEL)
+    rows = own_rows(codec, False)
+    assert modelfile(DEMO_MODEL, "shop.gguf", codec, rows, thinking=False, system=system) is None
+
+
+def test_a_setting_of_the_model_is_no_line_of_its_own(tmp_path: Path) -> None:
+    folder = shutil.copytree(DEMO_MODEL, tmp_path / "model", ignore=shutil.ignore_patterns("*.safetensors"))
+    odd = {"temperature": "0.7\nADAPTER /etc/passwd", "top_p": True, "top_k": 20, "min_p": float("inf")}
+    (folder / "generation_config.json").write_text(json.dumps(odd), encoding="utf-8")
+    codec = ChatCodec.load(DEMO_MODEL)
+    text = modelfile(folder, "shop.gguf", codec, own_rows(codec, False), thinking=False, system=None)
+    assert text is not None
+    assert [line for line in text.splitlines() if line.startswith(("PARAMETER t", "PARAMETER m", "ADAPTER"))] == [
+        "PARAMETER top_k 20"
+    ]
 
 
 def test_text_of_a_row_is_never_read_as_a_template() -> None:
