@@ -45,15 +45,20 @@ class Translation:
 
     def text(self, file: Path) -> str:
         """The recipe as commented YAML."""
-        lines = [f"Translated from {file.name} ({self.tool}) by `tuneserve init --from`.", ""]
+        lines = [f"Translated from {_one_line(file.name)} ({self.tool}) by `tuneserve init --from`.", ""]
         if self.left:
             lines += ["Could not be translated; look at each:"]
-            lines += [f"  {key}: {why}" for key, why in self.left]
+            lines += [f"  {_one_line(f'{key}: {why}')}" for key, why in self.left]
         if self.assumed:
             lines += [f"Not written there, so the defaults of {self.tool}:"]
-            lines += [f"  {key}: {why}" for key, why in self.assumed]
+            lines += [f"  {_one_line(f'{key}: {why}')}" for key, why in self.assumed]
         body = yaml.safe_dump(self.recipe, allow_unicode=True, sort_keys=False, width=120)
         return "\n".join(f"# {line}".rstrip() for line in lines).rstrip("#\n ") + "\n\n" + body
+
+
+def _one_line(text: str) -> str:
+    """A text of somebody else's in a comment: whatever YAML takes for a line break is a space."""
+    return " ".join(text.split())
 
 
 def translate(file: Path) -> Translation:

@@ -241,6 +241,16 @@ def test_what_is_no_recipe_is_refused(name: str, text: str, said: str, tmp_path:
     assert refused.value.next_step
 
 
+@pytest.mark.parametrize("line_break", ["\n", "\r", "\x85", "\u2028", "\u2029"])
+def test_no_key_or_value_ends_the_comment_that_it_stands_in(line_break: str, tmp_path: Path) -> None:
+    harm = line_break + "output_dir: /elsewhere"
+    raw = yaml.safe_load(LLAMA_FACTORY) | {f"odd{harm}": f"value{harm}", "template": f"qwen3{harm}"}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    found = translate(tmp_path / "a.yaml")
+    assert any("elsewhere" in key for key, _ in found.left)
+    assert yaml.safe_load(found.text(Path(f"a{harm}.yaml"))) == found.recipe
+
+
 def test_init_writes_it_and_names_what_it_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
