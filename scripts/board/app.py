@@ -21,7 +21,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 
 from configs.errors import DataError, TuneserveError
-from configs.files import read_jsonl
+from configs.files import parse_json, read_jsonl
 from configs.language import LANGUAGES, Language
 from configs.messages import translated
 from configs.rundir import RunDir
@@ -151,7 +151,7 @@ class Board:
         )  # fmt: skip
 
     async def api_ask(self, request: Request) -> Any:
-        asked = await request.json()
+        asked = await _said(request)
         question = str(asked.get("question") or "").strip()
         if not question:
             raise DataError("nothing was asked", "write a question")
@@ -163,7 +163,7 @@ class Board:
         return {"question": question, "answers": [{"name": served.name, "text": text} for served, text in pairs]}
 
     async def api_ballot(self, request: Request) -> Any:
-        run, asked = self._run(request), await request.json()
+        run, asked = self._run(request), await _said(request)
         questions = [text.strip() for text in asked.get("questions") or [] if str(text).strip()][:MOST_PASTED]
         if "questions" in asked:
             if not questions:
@@ -183,16 +183,16 @@ class Board:
 
     async def api_vote(self, request: Request) -> Any:
         run, ballot = self._ballot(request)
-        said = await request.json()
+        said = await _said(request)
         marks = [Marked.read(raw) for raw in said.get("votes") or []]
         return {"counted": count_votes(run, ballot, str(said.get("voter") or ""), marks)}
 
     async def api_voted(self, request: Request) -> Any:
         run, ballot = self._ballot(request)
-        return {"items": voted_on(run, ballot, str((await request.json()).get("voter") or ""))}
+        return {"items": voted_on(run, ballot, str((await _said(request)).get("voter") or ""))}
 
     async def api_votes(self, request: Request) -> Any:
-        return {"counted": read_back((await request.json()).get("file"), find_runs(self.folder))}
+        return {"counted": read_back((await _said(request)).get("file"), find_runs(self.folder))}
 
     async def all_events(self, request: Request) -> Response:
         async def events() -> AsyncIterator[str]:
@@ -286,10 +286,14 @@ def _answered(work: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], 
             return JSONResponse(await work(request))
         except TuneserveError as error:
             return _refused(error, 400)
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
             return _refused(DataError(f"not what was expected: {error}", "reload the page"), 400)
 
     return answer
+
+
+async def _said(request: Request) -> Any:
+    return parse_json(await request.body())
 
 
 def _refused(error: TuneserveError, status: int) -> JSONResponse:

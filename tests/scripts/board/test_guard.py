@@ -99,8 +99,18 @@ def test_only_runs_of_the_folder_are_shown(known: TestClient, name: str) -> None
 def test_too_much_and_nonsense_are_refused(known: TestClient, run: RunDir) -> None:
     assert known.post("/api/votes", content=b"x" * 2_000_001, headers=OWN).status_code == 413
     ballot = make_ballot(run, answered_pairs(run))
-    for body in (b"{", b"[]", b'{"voter": "a", "votes": [1]}', b'{"voter": "a", "votes": [{"choice": "tuned"}]}'):
+    strange = (
+        b"{",
+        b"[]",
+        b"[" * 100_000,
+        b"\xff",
+        b'{"voter": "a", "votes": [1]}',
+        b'{"votes": [{"choice": "tuned"}]}',
+    )
+    for body in strange:
         assert known.post(f"/api/vote/{ballot.id}", content=body, headers=OWN).status_code == 400
+    endless = known.post(f"/api/runs/{run.path.name}/ballot", content=b'{"count": 1e999}', headers=OWN)
+    assert endless.status_code == 400
     mark = {"item": "nothing", "choice": "x", "left": "x"}
     assert known.post(f"/api/vote/{ballot.id}", json={"voter": "a", "votes": [mark]}, headers=OWN).status_code == 400
     nameless = {"voter": " ", "votes": [{**mark, "item": ballot.items[0].id}]}
