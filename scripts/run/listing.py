@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import BaseModel, FiniteFloat
+
 from configs.errors import ConfigError, TuneserveError
 from configs.files import parse_json
 from configs.manifest import Manifest
@@ -186,16 +188,39 @@ def _where(manifest: Manifest, working: bool) -> tuple[State, str, str]:
     return ("ready" if "merge" in done else "stopped"), done[-1], ""
 
 
+class _Task(BaseModel):
+    role: str
+    delta_points: FiniteFloat | None = None
+
+
+class _Forgetting(BaseModel):
+    retention_percent: FiniteFloat | None = None
+
+
+class _Gate(BaseModel):
+    verdict: str
+    reservations: list[Any] | None = None
+
+
+class _Report(BaseModel):
+    """What a list shows of report.json."""
+
+    tasks: list[_Task]
+    forgetting: _Forgetting | None = None
+    gate: _Gate
+
+
 def _scores(run: RunDir) -> tuple[str, int, float | None, float | None]:
     """(verdict, reservations, mean gain on targets, share kept) of the run's report."""
     try:
-        report = parse_json((run.report / "report.json").read_bytes())
-        gains = [task["delta_points"] for task in report["tasks"] if task["role"] == "target"]
-        kept = (report.get("forgetting") or {}).get("retention_percent")
-        gate = report["gate"]
-        return gate["verdict"], len(gate.get("reservations") or ()), sum(gains) / len(gains) if gains else None, kept
-    except (OSError, ValueError, KeyError, TypeError):
+        report = _Report.model_validate(parse_json((run.report / "report.json").read_bytes()))
+    except (OSError, ValueError):
         return "", 0, None, None  # none was written, or not by this version: the list goes on without it
+    targets = [task.delta_points for task in report.tasks if task.role == "target"]
+    gains = [points for points in targets if points is not None]
+    kept = report.forgetting.retention_percent if report.forgetting else None
+    gain = sum(gains) / len(gains) if gains else None
+    return report.gate.verdict, len(report.gate.reservations or ()), gain, kept
 
 
 def _under(word: object, folder: Path) -> bool:

@@ -50,7 +50,11 @@ def list_runs(
     for run in found:
         table.add_row(
             plain(run.name),
-            ours(f"{run.state}: {run.stage}" if run.state in ("working", "stopped", "failed") else run.state),
+            ours(
+                f"{run.state}: {run.stage}"
+                if run.stage and run.state in ("working", "stopped", "failed")
+                else run.state
+            ),
             ours(
                 run.verdict.replace("_", " ") + (", with reservations" if run.reservations else ""),
                 _STYLES.get(run.verdict, ""),

@@ -87,6 +87,30 @@ def test_a_run_is_told_by_its_stages_and_report(make: Callable[..., RunDir], tmp
     assert [run.path.name for run in find_runs(tmp_path / "runs")] == ["done", "failed", "open"]
 
 
+@pytest.mark.parametrize(
+    "report",
+    [
+        "[]",
+        "{",
+        "[" * 100_000,
+        '{"tasks": [1], "gate": {"verdict": "pass"}}',
+        '{"tasks": [{"role": "target", "delta_points": "x"}], "gate": {"verdict": "pass"}}',
+        '{"tasks": [], "forgetting": [1], "gate": {"verdict": "pass"}}',
+        '{"tasks": [], "gate": {"verdict": {}, "reservations": 7}}',
+    ],
+)
+def test_a_report_that_is_none_leaves_the_list_whole(
+    report: str, make: Callable[..., RunDir], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make("strange")
+    (run.report / "report.json").write_text(report, encoding="utf-8")
+    assert summarize(run).verdict == ""
+    with pytest.raises(SystemExit) as ended:
+        main(["runs", "--folder", str(tmp_path / "runs"), "--sort", "gain"])
+    assert ended.value.code == 0
+    assert "strange" in capsys.readouterr().out
+
+
 def test_who_only_looks_is_not_taken_for_work(make: Callable[..., RunDir]) -> None:
     run = make("shop")
     with run.exclusively():
