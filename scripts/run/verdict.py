@@ -43,8 +43,13 @@ def say_verdict(config: RunConfig, tasks: Sequence[TaskConfig]) -> None:
         return
     listed = ", ".join(f"{group} {size:,} items" for group, size in gated.items())
     note(f"verdict: {listed}; needed of each about, by the share of answers that change: {takes}")
-    blocks = f"in blocks of {gate.block_items}" if gate.block_items else "all at once"
-    note(f"the base is asked all of them once; the tuned model {blocks}, and no more once the verdict stands")
+    if gate.block_items:
+        note(
+            f"the base is asked all of them once; the tuned model in blocks of {gate.block_items}, and no more once "
+            "the verdict stands"
+        )
+    else:
+        note("base and tuned model are asked all of them once")
     least = needed[DISCORDANCES[0]]
     for group, size in gated.items():
         if size < least:
