@@ -19,10 +19,6 @@ from configs.child import die_with
 
 Result = TypeVar("Result")
 
-# A teaching set is rendered two hundred thousand times, and what the limits add must stay small: the handler of the
-# signal is set once, and the memory in use is measured every so many times.
-_MEASURED_EVERY = 64
-
 
 class OutOfTime(BaseException):
     """No Exception, so that nothing between the signal and who set the limit takes it for one of its own."""
@@ -34,10 +30,9 @@ class _Limits:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._seconds, self._bytes = 0.0, 0
-        self._running = self._times = 0
+        self._running = 0
         self._before: tuple[int, int] | None = None
         self._timed = self._handled = False
-        self._used = 0
 
     def __call__(self, seconds: float, extra_bytes: int) -> _Limits:
         """These limits, for a `with`.
@@ -72,28 +67,23 @@ class _Limits:
                 self._before = None
 
     def run(self, work: Callable[[], Result], seconds: float, extra_bytes: int) -> Result:
-        """What `work` gives within these limits; once more where memory ran out, measured anew.
+        """What `work` gives within these limits.
 
-        The process may have grown by much since its memory was measured. Some C code tells of memory that it did not
-        get by a SystemError ("error return without exception set").
+        Raises:
+            OutOfTime, MemoryError: a limit was reached. Some C code tells of memory that it did not get by a
+                SystemError ("error return without exception set"), which becomes a MemoryError here.
         """
         try:
             with self(seconds, extra_bytes):
                 return work()
-        except (MemoryError, SystemError):
-            self._times = 0
-            try:
-                with self(seconds, extra_bytes):
-                    return work()
-            except SystemError as lost:
-                raise MemoryError from lost
+        except SystemError as lost:
+            raise MemoryError from lost
 
     def _limit_memory(self) -> None:
+        # Measured each time: a limit below what the process has grown to would fail anything that it does, and memory
+        # that runs out in the middle of Python's own work may leave Python broken.
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-        if self._times % _MEASURED_EVERY == 0:
-            self._used = _bytes_in_use()
-        self._times += 1
-        wanted = self._used + self._bytes
+        wanted = _bytes_in_use() + self._bytes
         if soft == resource.RLIM_INFINITY or soft >= wanted:
             resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
             self._before = (soft, hard)
@@ -129,7 +119,7 @@ def apart(work: Callable[[], Result], seconds: float, extra_bytes: int) -> Resul
     except EOFError as error:
         _, status = os.waitpid(child, 0)
         child = 0
-        by_clock = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGVTALRM
+        by_clock = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF
         raise (OutOfTime if by_clock else MemoryError)() from error
     finally:
         receiver.close()
@@ -144,8 +134,8 @@ def apart(work: Callable[[], Result], seconds: float, extra_bytes: int) -> Resul
 def _answer(work: Callable[[], Any], seconds: float, extra_bytes: int, sender: Connection, parent: int) -> NoReturn:
     try:
         die_with(parent)
-        signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)  # `limits` has a clock and a signal of its own
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (_bytes_in_use() + extra_bytes, hard))
         answer: tuple[Any, Exception | None]
@@ -160,9 +150,18 @@ def _answer(work: Callable[[], Any], seconds: float, extra_bytes: int, sender: C
         os._exit(0)
 
 
+_statm = (0, -1)
+"""(process, descriptor) of its open /proc/self/statm: a teaching set is rendered two hundred thousand times."""
+
+
 def _bytes_in_use() -> int:
-    with open("/proc/self/statm", "rb") as statm:
-        return int(statm.read().split()[0]) * resource.getpagesize()
+    """Address space of this process."""
+    global _statm
+    process, descriptor = _statm
+    if process != os.getpid():
+        descriptor = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        _statm = (os.getpid(), descriptor)
+    return int(os.pread(descriptor, 64, 0).split()[0]) * resource.getpagesize()
 
 
 def _is_main_thread() -> bool:

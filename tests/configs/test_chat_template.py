@@ -14,7 +14,7 @@ import pytest
 from configs import chat_template
 from configs.chat_template import TemplateFailed, TemplateTooCostly, rendered
 from configs.errors import ConfigError
-from configs.limits import apart, limits
+from configs.limits import apart
 from serve.launch.template import template_traits
 from tests.scripts.conftest import ROOT
 from trainer.data.template import ChatCodec
@@ -105,25 +105,18 @@ def test_what_a_template_renders_comes_back() -> None:
         rendered(lambda: ["ids"], "here")
 
 
-def test_a_process_that_has_grown_since_it_was_measured_renders_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "_times", 1)
-    monkeypatch.setattr(limits, "_used", 0)
-    monkeypatch.setattr(chat_template, "BYTES", 1 << 20)
+def test_a_process_that_has_grown_meanwhile_renders_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_template, "BYTES", 1 << 25)
+    assert rendered(lambda: "text", "here") == "text"
+    held = bytearray(1 << 28)
     assert rendered(lambda: "x" * (1 << 19), "here")
+    assert len(held) == 1 << 28
 
 
 @pytest.mark.parametrize("lost", [MemoryError(), SystemError("error return without exception set")])
 def test_memory_that_runs_out_is_told_whatever_it_is_called(lost: Exception) -> None:
-    failures = [lost]
-
-    def fails_once() -> str:
-        if failures:
-            raise failures.pop()
-        return "text"
-
     def fails() -> str:
         raise lost
 
-    assert rendered(fails_once, "here") == "text"
     with pytest.raises(TemplateTooCostly, match="memory"):
         rendered(fails, "here")
