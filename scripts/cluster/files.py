@@ -58,7 +58,7 @@ def cluster_file(recipe: RunConfig, file: Path, tool: Tool, nodes: int, gpus: in
             "train.method is full: several GPUs train an adapter, each with the whole model",
             "set train.method=lora, or train on one GPU",
         )
-    for key, value in (("the recipe's file", str(file)), ("output_dir", recipe.output_dir), ("--sky-gpu", sky_gpu)):
+    for key, value in (("the recipe's file", str(file)), ("output_dir", recipe.output_dir)):
         if not value.isprintable():
             raise ConfigError(f"{key} is {value!r}: a script of several lines would come of it", "take another name")
     if not re.fullmatch(r"[\w.-]+", sky_gpu):
