@@ -97,6 +97,11 @@ def read_yaml(file: Path) -> tuple[Any, Lines]:
         raise ConfigError(f"{file}{_where(error)}: not valid YAML: {_why(error)}", "mend that line") from error
 
 
+def one_line(text: str) -> str:
+    """A text of somebody else's for a comment: whatever YAML takes for a line break is a space."""
+    return " ".join(text.split())
+
+
 def parse_yaml(text: str) -> Any:
     """The value of a short YAML text, such as the right-hand side of an override.
 

@@ -17,6 +17,7 @@ from configs.foreign.names import NAMES, NOT_NEEDED
 from configs.load import validate
 from configs.names import file_name_from
 from configs.schema import Optimizer, TrainConfig
+from configs.yaml_text import one_line
 
 _QUANTIZED = re.compile(r"-(unsloth-)?bnb-4bit$|-(AWQ|GPTQ(-Int[48])?|FP8)$", re.IGNORECASE)
 _ANY = ("sft", "lora", "qlora", "full", "out", "output", "outputs", "checkpoints", "")
@@ -45,20 +46,15 @@ class Translation:
 
     def text(self, file: Path) -> str:
         """The recipe as commented YAML."""
-        lines = [f"Translated from {_one_line(file.name)} ({self.tool}) by `tuneserve init --from`.", ""]
+        lines = [f"Translated from {one_line(file.name)} ({self.tool}) by `tuneserve init --from`.", ""]
         if self.left:
             lines += ["Could not be translated; look at each:"]
-            lines += [f"  {_one_line(f'{key}: {why}')}" for key, why in self.left]
+            lines += [f"  {one_line(f'{key}: {why}')}" for key, why in self.left]
         if self.assumed:
             lines += [f"Not written there, so the defaults of {self.tool}:"]
-            lines += [f"  {_one_line(f'{key}: {why}')}" for key, why in self.assumed]
+            lines += [f"  {one_line(f'{key}: {why}')}" for key, why in self.assumed]
         body = yaml.safe_dump(self.recipe, allow_unicode=True, sort_keys=False, width=120)
         return "\n".join(f"# {line}".rstrip() for line in lines).rstrip("#\n ") + "\n\n" + body
-
-
-def _one_line(text: str) -> str:
-    """A text of somebody else's in a comment: whatever YAML takes for a line break is a space."""
-    return " ".join(text.split())
 
 
 def translate(file: Path) -> Translation:

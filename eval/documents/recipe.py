@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import yaml
 
+from configs.yaml_text import one_line
 from eval.documents.make import Made
 from eval.documents.passages import MOST, tokens_of
 
@@ -36,7 +37,7 @@ def recipe_of(made: Made, name: str, model: str, hub: str) -> str:
     else:
         held_out += "    # other documents than the rows are from: the manner of answering, not what was learned"
     return f"""\
-# Questions and answers from {len(report.documents)} documents, written by {_comment(report.model)}.
+# Questions and answers from {len(report.documents)} documents, written by {one_line(report.model)}.
 # {len(made.train)} rows to train, {len(made.held_out)} held out.
 # Read report.html and some of the rows first; then `tuneserve check recipe.yaml` and `tuneserve run recipe.yaml`.
 # Facts are learned by repetition. What changes every week belongs into retrieval, not into weights (docs/faq.md).
@@ -66,7 +67,3 @@ eval:
 def _scalar(value: str) -> str:
     """A text as YAML writes it on one line."""
     return yaml.safe_dump(value, allow_unicode=True, width=10_000).removesuffix("\n...\n").strip()
-
-
-def _comment(text: str) -> str:
-    return " ".join(text.split())
