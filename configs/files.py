@@ -49,6 +49,11 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from error
 
 
+def whole(text: str) -> str:
+    """A text that UTF-8 can hold: half of a surrogate pair, at which a model may be cut, becomes U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def json_line(row: Mapping[str, Any]) -> str:
     """A row as one line of JSONL, its "\\n" included; half a surrogate pair, which UTF-8 cannot hold, is escaped."""
     line = json.dumps(row, ensure_ascii=False) + "\n"

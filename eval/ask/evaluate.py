@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from configs.errors import ConfigError, EndpointError, TuneserveError
+from configs.files import whole
 from configs.locks import locked
 from eval.ask.client import AttemptError, Check, Client, Outcome, Served, check_chat
 from eval.ask.endpoint import Endpoint, Settings, sampling
@@ -315,8 +316,8 @@ def _sample(plan: _Plan, item: Item, outcome: Outcome) -> Sample:
         return replace(sample, error=SampleError(outcome.error_kind or "unknown", outcome.error_message or ""))
     choice = outcome.reply["choices"][0]
     message, finish_reason = choice["message"], choice.get("finish_reason")
-    content = _whole(message["content"])
-    reasoning = _whole(message.get("reasoning") or message.get("reasoning_content"))
+    written = message["content"], message.get("reasoning") or message.get("reasoning_content")
+    content, reasoning = (text and whole(text) for text in written)
     reply = split_thinking(content, reasoning, finish_reason, plan.meta.thinking)
     if reply is None:
         return replace(sample, error=SampleError("null_content", "the answer's content is null"))
@@ -345,11 +346,6 @@ def _sample(plan: _Plan, item: Item, outcome: Outcome) -> Sample:
         usage={key: counts[key] for key in _TOKEN_COUNTS if _is_count(counts.get(key))} or None,
         detail=detail,
     )
-
-
-def _whole(text: str | None) -> str | None:
-    """A text that can be written down: half of a surrogate pair, at which a model may be cut, becomes U+FFFD."""
-    return text and text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _is_count(value: object) -> bool:

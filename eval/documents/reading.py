@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from configs.errors import DataError, first_line
+from configs.files import whole
 from configs.limits import OutOfTime, apart
 from eval.documents.blocks import Document, Read, Unreadable, placed
 
@@ -173,8 +174,7 @@ def _is_utf8(name: str) -> bool:
 
 def _clean(text: str) -> str:
     """A text that can be written down and sent: no half of a character, no control characters but tab and line end."""
-    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return _CONTROL.sub("", whole)
+    return _CONTROL.sub("", whole(text))
 
 
 def _reader(suffix: str) -> Callable[[bytes], Read]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from configs.files import whole
 from eval.metrics.thinking import split_thinking
 
 _QUESTION = ("question", "q", "问题", "问", "instruction", "prompt")
@@ -90,5 +91,5 @@ def _text(one: dict[str, Any], names: tuple[str, ...]) -> str:
         if isinstance(value, int | float) and not isinstance(value, bool):
             value = str(value)
         if isinstance(value, str) and value.strip():
-            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").strip()
+            return whole(value).strip()
     return ""

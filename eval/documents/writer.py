@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from configs.errors import EndpointError
+from configs.files import whole
 from eval.ask.client import AttemptError, Client, Outcome, check_chat
 from eval.ask.endpoint import Endpoint, Settings, sampling
 from eval.documents.asked import Replies, Reply
@@ -91,7 +92,7 @@ async def _ask_about(
             replies.add(Reply(
                 passage=passage.key,
                 model=endpoint.model,
-                content=_whole(choice["message"]["content"] or ""),
+                content=whole(choice["message"]["content"] or ""),
                 ended=choice.get("finish_reason") != "length",
             ))  # fmt: skip
         on_progress("questions", done, len(passages))
@@ -141,8 +142,3 @@ def _check(reply: dict[str, Any]) -> None:
     check_chat(reply)
     if reply["choices"][0]["message"]["content"] is None:
         raise AttemptError("cut_thinking", "the model thought until the reply was full", retry=False)
-
-
-def _whole(text: str) -> str:
-    """A text that can be written down: half of a surrogate pair becomes U+FFFD."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
