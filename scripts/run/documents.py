@@ -16,7 +16,7 @@ from typing import Any
 
 from configs.console import console, note, shell, starting, warn
 from configs.errors import ConfigError, DataError, TuneserveError
-from configs.files import json_line, write_atomically
+from configs.files import json_line, parse_json, write_atomically
 from configs.hub import resolve_model
 from configs.locks import locked
 from configs.names import file_name_from, model_name_from
@@ -176,11 +176,11 @@ class _State:
         if not file.is_file():
             return cls(file, asked, chosen, {}, {})
         try:
-            before = json.loads(file.read_text(encoding="utf-8"))
+            before = parse_json(file.read_bytes())
             known = {part: dict(before[part]) for part in ("asked", "chosen")}
             written = {name: [*map(str, digests)] for name, digests in before["written"].items()}
             return cls(file, asked, chosen, written, known)
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ConfigError(f"{file}: damaged ({error})", "give another --out") from error
 
     def refuse_changed_rows(self) -> None:

@@ -182,6 +182,19 @@ def test_what_is_not_ours_is_never_written_over(endpoint: str, manuals: Path, tm
     assert "train.jsonl was changed since it was written" in from_docs(manuals, out, *given, code=2)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    ["{", "[]", "{}", "[" * 100_000, '{"asked": 5, "chosen": {}}', '{"asked": {}, "chosen": {}, "written": []}'],
+)
+def test_settings_that_are_damaged_are_said(settings: str, manuals: Path, tmp_path: Path) -> None:
+    file = tmp_path / "rows" / "asked" / "settings.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(settings, encoding="utf-8")
+    said = from_docs(manuals, tmp_path / "rows", "--endpoint", "http://127.0.0.1:9/v1", "--model", "x", code=2)
+    assert "settings.json: damaged" in " ".join(said.split())
+    assert file.read_text(encoding="utf-8") == settings
+
+
 def test_files_that_were_written_before_a_kill_are_still_ours(
     endpoint: str, manuals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
