@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError, EndpointError, TuneserveError
+from configs.files import parse_json
 from configs.prompt_logprobs import read_prompt_logprobs
 from eval.ask.client import Client, Outcome, check_completion
 from eval.ask.endpoint import Endpoint, Settings
@@ -99,7 +100,7 @@ def record_logprobs(
     texts = general_texts() if texts is None else texts
     path = out_dir / FILE
     head = {"model": endpoint.model, "texts_sha256": canonical_sha256(list(texts))}
-    if path.exists() and head.items() <= json.loads(path.read_text(encoding="utf-8")).items():
+    if path.exists() and head.items() <= _recorded(path).items():
         return path
     found = text_logprobs(endpoint, texts, settings)
     rows = [
@@ -123,18 +124,30 @@ def read_drift(base_dir: Path, tuned_dir: Path, confidence: float = 0.95) -> Dri
     """How far the model in `tuned_dir` moved from the one in `base_dir`, from what `record_logprobs` wrote.
 
     Raises:
-        ConfigError: a file is missing, or the two hold other texts or other tokens.
+        ConfigError: a file is missing or damaged, or the two hold other texts or other tokens.
     """
     loaded = []
     for folder in (base_dir, tuned_dir):
         path = folder / FILE
         if not path.exists():
             raise ConfigError(f"{path}: no log-probabilities recorded", "record them while the model is served")
-        loaded.append(json.loads(path.read_text(encoding="utf-8")))
+        loaded.append(_recorded(path))
     base, tuned = loaded
     if base["texts_sha256"] != tuned["texts_sha256"]:
         raise ConfigError(f"{base_dir} and {tuned_dir} hold log-probabilities of different texts", "record both again")
     return measure_drift([row["text"] for row in base["texts"]], _read(base), _read(tuned), confidence=confidence)
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    try:
+        found = parse_json(path.read_bytes())
+        if not isinstance(found, dict) or "texts" not in found:
+            raise ValueError("no log-probabilities are in it")
+    except ValueError as error:
+        raise ConfigError(
+            f"{path}: damaged: {error}", "delete it: it is recorded again while the model is served"
+        ) from error
+    return found
 
 
 def _read(recorded: dict[str, Any]) -> list[TextLogprobs]:

@@ -40,3 +40,12 @@ def test_drift_between_two_folders(endpoint: Endpoint, tmp_path: Path) -> None:
         read_drift(tmp_path / "base", tmp_path / "other")
     with pytest.raises(ConfigError, match="no log-probabilities recorded"):
         read_drift(tmp_path / "base", tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("damaged", ["{", "[]", "{}", "[" * 100_000])
+def test_a_damaged_record_is_said_with_the_next_step(damaged: str, endpoint: Endpoint, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(damaged, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"damaged: .*\n.*delete it"):
+        record_logprobs(endpoint, tmp_path, ["text"])
+    with pytest.raises(ConfigError, match=r"damaged: .*\n.*delete it"):
+        read_drift(tmp_path, tmp_path)
