@@ -1,8 +1,8 @@
 """The order in which the items of a task are asked where not all of them may be needed.
 
 Any first part of it is a fair sample of the whole: balanced over the strata of the made suite or the subjects of an
-exam, with the questions on one passage together. It follows from the recorded samples alone, so that whoever reads them
-later finds the same parts.
+exam, with the questions on one passage together. It follows from the questions, which are recorded with the answers, so
+that whoever reads them later finds the same parts.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import random
 from collections.abc import Sequence
 
 from eval.ask.results import Sample
+from eval.tasks.task import Item
 
 
-def asking_order(samples: Sequence[Sample], seed: int) -> list[list[str]]:
+def asking_order(samples: Sequence[Sample | Item], seed: int) -> list[list[str]]:
     """Units of ids, one id each or those that share a cluster, in the order in which they are asked.
 
     Args:
-        samples: of the whole task, sorted by id.
+        samples: of the whole task, asked or not yet, sorted by id.
         seed: of the task; it shuffles what is not balanced already. The made suite is, by its ids.
     """
     if samples and all("stratum" in sample.detail for sample in samples):

@@ -1,9 +1,9 @@
 """What the tuned model is asked before the next look at the verdict, and the record of the looks taken.
 
-The base has answered everything before the first block, so what there is, and in which order it is asked, is known from
-its answers. `looks.jsonl` beside the tuned model's answers holds a line a look: items of every task by then, and the
-time. It is written after a block was answered and before it is looked at, so that a run that was killed takes the same
-looks.
+What the first look is taken at follows from the questions alone. The base has answered everything before any later
+block, so what there is, and in which order it is asked, is known from its answers. `looks.jsonl` beside the tuned
+model's answers holds a line a look: items of every task by then, and the time. It is written after a block was answered
+and before it is looked at, so that a run that was killed takes the same looks.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from eval.ask.results import TaskResult
 from eval.compare.pairing import ZERO_WHEN_MISSING, cluster_labels
 from eval.statistics.clustered import standard_error
 from eval.statistics.forgetting import retention_above_chance_percent
+from eval.tasks.task import Task
 
 FILE = "looks.jsonl"
 MOST_BLOCKS = 12
@@ -91,21 +92,10 @@ class Blocks:
 
         A group at which the base only guesses is described, and a block of it does for that.
         """
-        items = dict(before.items) if before else {}
+        items = dict(before.items) if before else {name: len(result.samples) for name, result in self._base.items()}
         for name, tasks in self._groups.items():
-            if name not in more_of and before:
-                continue
-            size = self._size(tasks)
-            block = self._config.block_items and max(self._config.block_items, math.ceil(size / MOST_BLOCKS))
-            if not block or not (name in self.whole or name in self.guessed):
-                block = size
-            share = min(1.0, (sum(items.get(task, 0) for task in tasks) + block) / size)
-            for task in tasks:
-                wanted = math.ceil(share * len(self._base[task].samples) - 1e-9)
-                items[task] = max(items.get(task, 0), len(first(self._order[task], wanted)))
-        for task, result in self._base.items():
-            if result.meta.role != "retention":
-                items[task] = len(result.samples)
+            if name in more_of or not before:
+                items |= _a_block_more(tasks, self._order, before.items if before else {}, self._config)
         return Taken(items, self._digest(items))
 
     def holds(self, taken: Taken) -> bool:
@@ -128,6 +118,40 @@ class Blocks:
     @cached_property
     def _order(self) -> dict[str, list[list[str]]]:
         return {name: asking_order(result.samples, result.meta.seed) for name, result in self._base.items()}
+
+
+def first_block(tasks: Sequence[Task], config: GateConfig) -> dict[str, set[str]]:
+    """The ids by task that the first look is taken at, known before the base has answered anything."""
+    order = {task.name: asking_order(sorted(task.items, key=lambda item: item.id), task.seed) for task in tasks}
+    items = {task.name: len(task.items) for task in tasks}
+    groups: dict[str, list[str]] = {}
+    for task in tasks:
+        if task.role == "retention":
+            groups.setdefault(task.group, []).append(task.name)
+    for names in groups.values():
+        items |= _a_block_more(names, order, {}, config)
+    return {task: set(first(order[task], count)) for task, count in items.items()}
+
+
+def _a_block_more(
+    tasks: Sequence[str], order: Mapping[str, Sequence[Sequence[str]]], before: Mapping[str, int], config: GateConfig
+) -> dict[str, int]:
+    """Items of each task of a group after a block more of it; all of a group that is too small to be gated.
+
+    Args:
+        tasks: of the group.
+        order: the ids of every task, in the order in which they are asked.
+        before: items of each task that were asked.
+        config: the gate's.
+    """
+    sizes = {task: sum(map(len, order[task])) for task in tasks}
+    size = sum(sizes.values())
+    block = config.block_items and max(config.block_items, math.ceil(size / MOST_BLOCKS))
+    if not block or size < config.min_items:
+        block = size
+    share = min(1.0, (sum(before.get(task, 0) for task in tasks) + block) / size)
+    wanted = {task: first(order[task], math.ceil(share * sizes[task] - 1e-9)) for task in tasks}
+    return {task: max(before.get(task, 0), len(ids)) for task, ids in wanted.items()}
 
 
 def read_looks(folder: Path) -> list[Taken]:

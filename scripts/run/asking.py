@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
@@ -17,7 +17,7 @@ from configs.schema import GateConfig, RunConfig
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.evaluate import OnProgress, Progress, evaluate
 from eval.ask.results import TaskResult
-from eval.compare.blocks import Blocks, note_looks, read_looks
+from eval.compare.blocks import Blocks, first_block, note_looks, read_looks
 from eval.compare.compare import open_groups
 from eval.tasks import Task
 
@@ -77,30 +77,34 @@ def ask_in_blocks(
     tasks: Sequence[Task],
     out_dir: Path,
     settings: Settings,
-    base: Mapping[str, TaskResult],
+    base: Callable[[], Mapping[str, TaskResult]],
     gate: GateConfig,
-    repeat: Mapping[str, TaskResult] | None = None,
+    repeat: Callable[[], Mapping[str, TaskResult] | None] = lambda: None,
 ) -> dict[str, TaskResult]:
     """Asks a tuned model block by block, until the verdict stands; see `eval.compare.blocks`.
 
     Looks that were taken before are taken again as they were, so that a run that was killed ends as it would have.
 
     Args:
-        base: the base's answers to everything. repeat: the same of the base asked again, if it was.
+        base: gives the base's answers to everything, once the first block was answered here: it may wait for them.
+        repeat: gives the same of the base asked again, if it was.
     """
-    blocks = Blocks(base, gate)
+    results = ask(endpoint, tasks, out_dir, settings, first_block(tasks, gate))
+    answers, again = base(), repeat()
+    blocks = Blocks(answers, gate)
     taken = [*takewhile(blocks.holds, read_looks(out_dir))]
-    # A look that was noted holds though its answers were lost since: what is missing is asked again.
-    upcoming = taken.pop() if taken else blocks.after(None, blocks.whole)
+    if taken:
+        # A look that was noted holds though its answers were lost since: what is missing is asked again.
+        results = ask(endpoint, tasks, out_dir, settings, blocks.ids(taken[-1]))
+    taken = taken or [blocks.after(None, blocks.whole)]
     while True:
-        results = ask(endpoint, tasks, out_dir, settings, blocks.ids(upcoming))
-        taken.append(upcoming)
         note_looks(out_dir, taken)
-        still = open_groups(base, results, gate, taken, repeat)
+        still = open_groups(answers, results, gate, taken, again)
         if not still:
             return results
         note(f"look {len(taken)}: open for {', '.join(sorted(still))}")
-        upcoming = blocks.after(taken[-1], still)
+        taken.append(blocks.after(taken[-1], still))
+        results = ask(endpoint, tasks, out_dir, settings, blocks.ids(taken[-1]))
 
 
 def _retries(now: Progress) -> str:

@@ -43,8 +43,10 @@ def cards_apart(config: RunConfig, others: int, cards: Sequence[Card] | None = N
 
 
 @contextmanager
-def meanwhile(work: Callable[[], None], what: str) -> Iterator[None]:
+def meanwhile(work: Callable[[], None], what: str) -> Iterator[Callable[[], None]]:
     """Does `work` in a thread while the block runs, and waits for it at its end; what it raises is raised here.
+
+    Gives what waits for it before that, for a block that needs what it makes.
 
     Where the block fails or is interrupted, the work is given up: it goes on from what it has written, the next time.
 
@@ -60,11 +62,14 @@ def meanwhile(work: Callable[[], None], what: str) -> Iterator[None]:
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             failed.append(error)
 
+    def wait() -> None:
+        if thread.is_alive():
+            note(f"waiting for {what}")
+        thread.join()
+        if failed:
+            raise failed[0]
+
     thread = threading.Thread(target=run, name=what, daemon=True)
     thread.start()
-    yield
-    if thread.is_alive():
-        note(f"waiting for {what}")
-    thread.join()
-    if failed:
-        raise failed[0]
+    yield wait
+    wait()

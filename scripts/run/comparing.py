@@ -132,7 +132,7 @@ def compare_endpoints(
         for endpoint in tuned:
             place = answers / endpoint.label
             results[endpoint.label] = ask_in_blocks(
-                endpoint, tasks, place, settings, results["base"], asked.gate, again
+                endpoint, tasks, place, settings, lambda: results["base"], asked.gate, lambda: again
             )
             if asked.drift:
                 record_logprobs(endpoint, place, settings=settings)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,23 +94,30 @@ def evaluate(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool) -> V
     cards = _kept_for_base(config, server_gpus(config))
     with OnDemand(lambda: base_target(run, config), config.serve, run.logs / "serve-base.log", cards) as base:
         if cards:
-            with _base_asked_meanwhile(run, config, tasks, base):
-                return evaluate_tuned(run, config, tasks, keep)
+            with _base_asked_meanwhile(run, config, tasks, base) as base_answers:
+                return evaluate_tuned(run, config, tasks, keep, base_answers)
         evaluate_base(run, config, tasks, base)
     return evaluate_tuned(run, config, tasks, keep)
 
 
 @contextmanager
-def _base_asked_meanwhile(run: RunDir, config: RunConfig, tasks: list[Task], server: OnDemand) -> Iterator[None]:
+def _base_asked_meanwhile(
+    run: RunDir, config: RunConfig, tasks: list[Task], server: OnDemand
+) -> Iterator[Callable[[], None]]:
+    """Asks the base, where that is still to be done, while the block runs; gives what waits for its answers."""
     why = base_to_ask(run, config, tasks)
     if why is None:
-        yield
+        yield _there_already
         return
     numbers = ", ".join(str(card.index) for card in server.cards)
     starting("base", f"{why}; meanwhile on GPU {numbers}")
-    with meanwhile(lambda: ask_base(run, config, tasks, server, shows=False), "the base's answers"):
-        yield
+    with meanwhile(lambda: ask_base(run, config, tasks, server, shows=False), "the base's answers") as wait:
+        yield wait
     _base_line(run)
+
+
+def _there_already() -> None:
+    """What is waited for is there."""
 
 
 def _kept_for_base(config: RunConfig, others: int) -> list[Card]:
@@ -188,11 +195,18 @@ def _base_line(run: RunDir) -> None:
     stage_done(run, "base", _shown(run.read().stages["base"].figures["base"]))
 
 
-def evaluate_tuned(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool) -> VllmServer | None:
+def evaluate_tuned(
+    run: RunDir,
+    config: RunConfig,
+    tasks: list[Task],
+    keep: bool,
+    base_answers: Callable[[], None] = _there_already,
+) -> VllmServer | None:
     """Serves the merged weights, proves them, asks them everything.
 
     Args:
         keep: serve at the recipe's own address and leave the server up.
+        base_answers: waits until the base has answered everything; called where its answers are needed.
 
     Returns:
         The server that was left up; None without `keep`, and where the stage was skipped.
@@ -204,7 +218,7 @@ def evaluate_tuned(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool
     inputs = tuned_inputs(run, config, tasks)
     why = run.changed_since("tuned", inputs)
     folder = run.eval / "tuned"
-    if why is None and _undecided(run, config):
+    if why is None and _undecided(run, config, base_answers):
         why = "the verdict that is asked for needs more answers"
     if why is None:
         skipped("tuned")
@@ -223,7 +237,7 @@ def evaluate_tuned(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool
                 note(line, passed)
             if config.foreign is None:
                 checks.require()
-            results = ask_at(server, folder, run, config, tasks, read_results(run.eval / "base"))
+            results = ask_at(server, folder, run, config, tasks, base_answers)
             record.figures["tuned"] = _scores(results)
     except BaseException:
         if server is not None:
@@ -260,21 +274,27 @@ def ask_at(
     run: RunDir,
     config: RunConfig,
     tasks: list[Task],
-    base: Mapping[str, TaskResult] | None,
+    base_answers: Callable[[], None] | None,
     *,
     shows: bool = True,
 ) -> dict[str, TaskResult]:
-    """Asks everything, or against a base's answers what a verdict takes."""
+    """Asks everything; or what a verdict takes against the base's answers, which `base_answers` waits for."""
     target = server.command.target
     endpoint = Endpoint(server.command.base_url, target.name, folder.name, config.serve.api_key_env)
     settings = run_settings(config, target.family)
-    if base is None:
+    if base_answers is None:
         results = ask(endpoint, tasks, folder, settings, shows=shows)
     else:
         if rows := _unseen(run, config):
             own = [(row.id, row.prompt_ids, row.answer_ids, row.base_logprob or 0.0) for row in rows]
             record_own_answers(endpoint, folder, own, settings)
-        results = ask_in_blocks(endpoint, tasks, folder, settings, base, config.eval.gate, base_repeat(run, config))
+
+        def base() -> dict[str, TaskResult]:
+            base_answers()
+            return read_results(run.eval / "base")
+
+        gate = config.eval.gate
+        results = ask_in_blocks(endpoint, tasks, folder, settings, base, gate, lambda: base_repeat(run, config))
     if config.eval.drift:
         record_logprobs(endpoint, folder, settings=settings)
     return results
@@ -288,11 +308,12 @@ def _unseen(run: RunDir, config: RunConfig) -> Sequence[SelfMadeRow]:
     return for_verdict(read_rows(file, SelfMadeRow, "selfmade"), chosen=config.merge.scale == "auto")
 
 
-def _undecided(run: RunDir, config: RunConfig) -> bool:
+def _undecided(run: RunDir, config: RunConfig, base_answers: Callable[[], None]) -> bool:
     """Whether the gate as it is asked for now would have more asked than was: with another margin or power."""
     looks = read_looks(run.eval / "tuned")
     if not looks:
         return False
+    base_answers()
     base, tuned = read_results(run.eval / "base"), read_results(run.eval / "tuned")
     return bool(open_groups(base, tuned, config.eval.gate, looks, base_repeat(run, config)))
 

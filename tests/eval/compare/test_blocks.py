@@ -10,10 +10,11 @@ from configs.errors import DataError
 from configs.schema import GateConfig
 from eval.ask.order import asking_order, first
 from eval.ask.results import TaskResult
-from eval.compare.blocks import Blocks, note_looks, read_looks
+from eval.compare.blocks import Blocks, first_block, note_looks, read_looks
 from eval.compare.compare import compare
 from eval.compare.pairing import MismatchError
 from eval.statistics.change import change_interval
+from eval.tasks.task import Item, Task
 from tests.eval.synthetic import flipped, pair, sides
 
 GATE = GateConfig()
@@ -73,6 +74,29 @@ def test_blocks_grow_by_group_and_take_everything_else_at_once() -> None:
         last = blocks.after(last, {"reasoning"})
     assert (last.items["large"], last.items["beside"]) == (6000, 600)
     assert blocks.ids(one)["large"] < blocks.ids(two)["large"]
+
+
+def as_task(result: TaskResult) -> Task:
+    """The questions alone, in no order."""
+    items = [Item(s.id, s.prompt, s.references, cluster=s.cluster, detail=s.detail) for s in reversed(result.samples)]
+    role = "target" if result.meta.role == "target" else "retention"
+    return Task(result.meta.task, "qa", items, role=role, group=result.meta.group, seed=result.meta.seed)
+
+
+@pytest.mark.parametrize("config", [GATE, GateConfig(block_items=0), GateConfig(block_items=100, min_items=50)])
+def test_the_first_block_is_known_before_the_base_has_answered(config: GateConfig) -> None:
+    base, _ = sides(
+        pair("large", 6000, 3000, 0, 0, group="reasoning", passage_of=4),
+        pair("beside", 600, 300, 0, 0, group="reasoning"),
+        pair("small", 100, 50, 0, 0, group="summary"),
+        pair("guessed", 2000, 510, 0, 0, group="knowledge", chance=0.25),
+        pair("mine", 300, 150, 0, 0, role="target"),
+    )
+    base["beside"] = with_detail(base["beside"], "subject", ["law", "law", "art"])
+    blocks = Blocks(base, config)
+    asked = first_block([as_task(result) for result in base.values()], config)
+    assert asked == blocks.ids(blocks.after(None, blocks.whole))
+    assert len(asked["mine"]) == 300
 
 
 def test_without_blocks_everything_is_asked_at_once() -> None:

@@ -55,6 +55,33 @@ def test_both_run_at_once_and_the_block_waits(capsys: pytest.CaptureFixture[str]
     assert "waiting for the base's answers" in capsys.readouterr().out
 
 
+def test_the_block_can_wait_for_what_it_needs() -> None:
+    made: list[str] = []
+    slow = threading.Event()
+
+    def work() -> None:
+        slow.wait(5)
+        made.append("answers")
+
+    with meanwhile(work, "the base's answers") as wait:
+        assert made == []
+        slow.set()
+        wait()
+        assert made == ["answers"]
+
+    def fail() -> None:
+        raise TuneserveError("the server did not start", "look at the log")
+
+    def needs_it() -> None:
+        with meanwhile(fail, "the base's answers") as wait:
+            wait()
+            made.append("went on without")
+
+    with pytest.raises(TuneserveError, match="the server did not start"):
+        needs_it()
+    assert made == ["answers"]
+
+
 def test_what_fails_beside_is_raised_when_training_is_done() -> None:
     def fail() -> None:
         raise TuneserveError("the server did not start", "look at the log")

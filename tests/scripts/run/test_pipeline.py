@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -143,6 +145,33 @@ def test_the_base_is_asked_where_it_costs_no_time(
     assert sorted(done) == sorted(expected)
     assert done[-1] == "tuned" or expected[1] == done[-1]
     assert done.index("tuned") > done.index(next(step for step in expected if step.startswith("train")))
+
+
+def test_the_tuned_model_is_judged_by_all_answers_of_a_base_that_is_asked_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, asked, answered, seen = GPUS["h100-80gb"], threading.Event(), threading.Event(), []
+    at_hand = [Card(i, device.name, device, int(device.memory_gb * 1e9)) for i in range(2)]
+    monkeypatch.setattr(beside, "visible_cards", lambda: at_hand)
+    run, tasks = opened(tmp_path, "name=placed", "train.num_gpus=2")
+
+    def ask(run: RunDir, config: object, tasks: object, server: object, shows: bool = True) -> None:
+        with run.stage("base", base_inputs(run, run.config(), tasks), []) as record:  # type: ignore[arg-type]
+            asked.set()
+            assert answered.wait(10)
+            record.figures["base"] = {"facts": {"points": 87.0}}
+
+    def tuned(run: RunDir, config: object, tasks: object, keep: bool, base_answers: Callable[[], None]) -> None:
+        assert asked.wait(10)
+        seen.append(run.read().stages["base"].state)
+        answered.set()
+        base_answers()
+        seen.append(run.read().stages["base"].state)
+
+    monkeypatch.setattr(pipeline, "ask_base", ask)
+    monkeypatch.setattr(pipeline, "evaluate_tuned", tuned)
+    evaluate(run, run.config(), tasks, keep=False)
+    assert seen == ["running", "done"]
 
 
 @pytest.mark.parametrize(
