@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -34,11 +35,13 @@ def tuneserve(folder: Path, *args: str, check: bool = True) -> str:
 
 @pytest.fixture(scope="session")
 def gpu_demo(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
-    """The demo's whole run on the GPU, made once for all test processes."""
-    folder = tmp_path_factory.getbasetemp().parent / "gpu-demo"
+    """The demo's whole run on the GPU, made once for all test processes; one that fails is not tried again."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "gpu-demo"
+    done = folder / "done"
     with FileLock(f"{folder}.lock"):
-        if not (folder / "done").exists():
-            folder.mkdir(exist_ok=True)
+        if not folder.exists():
+            folder.mkdir()
             real = (
                 [f"model={MODEL}", "train.learning_rate=2e-4", "train.epochs=3", "lora.alpha=32"] if REAL_MODEL else []
             )
@@ -47,7 +50,8 @@ def gpu_demo(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
                 *SHARED_CARD, "--no-serve",
             )  # fmt: skip
             (folder / "said").write_text(said, encoding="utf-8")
-            (folder / "done").touch()
+            done.touch()
+    assert done.exists(), f"the demo's run failed; what it left is in {folder}"
     return RunDir.open(folder / "runs" / "demo")
 
 
