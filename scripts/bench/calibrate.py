@@ -22,7 +22,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,8 @@ RECORDED_STEPS = 30
 """Optimizer steps in all of a layout that is recorded; fewer would not pay for a recording."""
 LEAST_MINUTES = 1.0
 """A group is not begun with less than this left."""
+END_TOKEN = 2
+"""The last token of every made-up answer."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +228,7 @@ def measure_group(options: argparse.Namespace) -> None:
     environment.settle(Path(tempfile.gettempdir()) / "tuneserve_calibrate")
     import trainer.sft.loop as loop  # isort: skip - imports unsloth, which must come first
     import torch
+    from tokenizers import Tokenizer
 
     from configs.gpus import match
     from configs.handover.training import Plan, PreparedFacts
@@ -241,6 +244,7 @@ def measure_group(options: argparse.Namespace) -> None:
     folder = DEMO_MODEL if options.tiny else options.models / group.shape
     if not (folder / "config.json").is_file():
         make_model(folder, options.tokenizer, SHAPES[group.shape])
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     device = find_device()
     on_gpu = device.kind == "cuda"
     gpu = match(device.name, device.memory_gb) or device
@@ -287,10 +291,10 @@ def measure_group(options: argparse.Namespace) -> None:
                     },
                 }
             )
-            table = random_rows(layout, layout.rows * layout.count * layout.steps)
+            table = random_rows(layout, layout.rows * layout.count * layout.steps, tokenizer.decode)
             facts = PreparedFacts(
-                base_model=folder, family="none", thinking=False, end_token="", end_token_id=2, template_sha256="",
-                system=None, longest_row=8192 if on_gpu else 512,
+                base_model=folder, family="none", thinking=False, end_token="", end_token_id=END_TOKEN,
+                template_sha256="", system=None, longest_row=8192 if on_gpu else 512,
             )  # fmt: skip
             with out_of_memory_as_result(row):
                 training = loop.TrainingRun(RunDir.create(config), config, plan, facts, table, table.slice(0, 0))
@@ -312,15 +316,22 @@ def measure_group(options: argparse.Namespace) -> None:
         print(json.dumps({k: row.get(k) for k in ("group", "layout", "step_s", "reserved_gb", "error")}), flush=True)
 
 
-def random_rows(layout: Layout, count: int, seed: int = 0) -> Any:
-    """Rows of random ids in the form of RUN/data/train."""
+def random_rows(layout: Layout, count: int, said: Callable[[list[int]], str], seed: int = 0) -> Any:
+    """Rows of random ids in the form of RUN/data/train.
+
+    Args:
+        layout: says how long they are.
+        count: how many.
+        said: token ids to text: training compares what it is given with what the data say.
+        seed: the same seed gives the same rows.
+    """
     import pyarrow as pa
 
     generator = np.random.default_rng(seed)
     # Log-normal with the mean (138) and 95th percentile (276) of short Chinese instructions.
     drawn = np.clip(generator.lognormal(4.80, 0.50, count), 16, 600).astype(int)
     lengths = [layout.length or int(n) for n in drawn]
-    ids = [generator.integers(10, 500, n).tolist() for n in lengths]
+    ids = [[*generator.integers(10, 500, n - 1).tolist(), END_TOKEN] for n in lengths]
     labels = [[-100] * (n // 2) + row[n // 2 :] for n, row in zip(lengths, ids, strict=True)]
     return pa.table(
         {
@@ -329,7 +340,7 @@ def random_rows(layout: Layout, count: int, seed: int = 0) -> Any:
             "input_ids": ids,
             "labels": labels,
             "length": lengths,
-            "said": [[""]] * count,
+            "said": [[said(row[len(row) // 2 :])] for row in ids],
         }
     )
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
 from scripts.bench import calibrate
-from scripts.bench.calibrate import GROUPS, measure_all, written
+from scripts.bench.calibrate import DEMO_MODEL, END_TOKEN, GROUPS, Layout, measure_all, random_rows, written
 from trainer.plan.estimate import CALIBRATION, load_calibration
+from trainer.sft.first_batch import check_first_batch, expected_answers
 
 
 def test_the_file_reads_back_and_has_a_line_for_every_row() -> None:
@@ -20,6 +22,16 @@ def test_the_file_reads_back_and_has_a_line_for_every_row() -> None:
     assert json.loads(text) == content
     assert text == CALIBRATION.read_text(encoding="utf-8")
     assert sum(line.startswith('  {"shape"') for line in text.splitlines()) == len(load_calibration().rows)
+
+
+@pytest.mark.parametrize("layout", [Layout(4, 0), Layout(2, 64)])
+def test_made_up_rows_pass_the_look_at_the_first_batch(layout: Layout) -> None:
+    decode = Tokenizer.from_file(str(DEMO_MODEL / "tokenizer.json")).decode
+    rows = random_rows(layout, 8, decode).to_pylist()
+    for row in rows:
+        batch = {name: [row[name]] for name in ("input_ids", "labels")}
+        batch["position_ids"] = [list(range(row["length"]))]
+        assert check_first_batch(batch, expected_answers(rows), decode, END_TOKEN)
 
 
 def test_models_that_were_there_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
