@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -55,14 +56,25 @@ def gpu_demo(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     return RunDir.open(folder / "runs" / "demo")
 
 
+@pytest.fixture
+def own_run(gpu_demo: RunDir, tmp_path: Path) -> RunDir:
+    """The run in a folder of its own: servers of one folder write what they say into the same logs."""
+
+    def put(source: str, there: str) -> object:
+        return os.link(source, there) if source.endswith(".safetensors") else shutil.copy2(source, there)
+
+    shutil.copytree(gpu_demo.path, tmp_path / "demo", copy_function=put, ignore=shutil.ignore_patterns("logs"))
+    return RunDir.open(tmp_path / "demo")
+
+
 @contextmanager
-def served(run: RunDir, what: str, *options: str, overrides: tuple[str, ...] = ()) -> Iterator[tuple[str, OpenAI]]:
-    """What a detached server said, and a client of it; the server is gone afterwards."""
-    folder = run.path.parents[1]
+def served(what: Path, *options: str, overrides: tuple[str, ...] = ()) -> Iterator[tuple[str, OpenAI]]:
+    """What a detached server said, and a client of it; the server is gone afterwards. Its state is beside `what`."""
+    folder = what.parent
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    said = tuneserve(folder, "serve", what, *options, "--detach", f"serve.port={port}", *SHARED_CARD, *overrides)
+    said = tuneserve(folder, "serve", str(what), *options, "--detach", f"serve.port={port}", *SHARED_CARD, *overrides)
     try:
         yield said, OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none")
     finally:
@@ -77,7 +89,7 @@ def answer(client: OpenAI, name: str, question: str = "你好，请介绍一下�
 
 
 def require(said: str, *, rounded: bool = False) -> None:
-    """What a server said of itself. The manifest holds what the last one said, and others run beside it."""
+    """That a server said of itself that it serves what was trained."""
     checks = [line for line in said.splitlines() if line.lstrip().startswith(("✓", "✗"))]
     print("\n".join(checks))
     assert any("✓ parity: token ids equal to the trained ones for 64 of 64" in line for line in checks)
@@ -100,14 +112,14 @@ def test_the_demo_runs_end_to_end(gpu_demo: RunDir) -> None:
     assert taught["interval"]["lower"] > 40
 
 
-def test_merged_weights_are_served_and_proved(gpu_demo: RunDir) -> None:
-    with served(gpu_demo, str(gpu_demo.path)) as (said, client):
+def test_merged_weights_are_served_and_proved(own_run: RunDir) -> None:
+    with served(own_run.path) as (said, client):
         require(said)
         assert answer(client, "demo")
 
 
-def test_base_and_adapter_are_served_and_proved(gpu_demo: RunDir) -> None:
-    with served(gpu_demo, str(gpu_demo.path), "--adapter") as (said, client):
+def test_base_and_adapter_are_served_and_proved(own_run: RunDir) -> None:
+    with served(own_run.path, "--adapter") as (said, client):
         require(said)
         names = {model.id for model in client.models.list()}
         assert "demo" in names
@@ -116,27 +128,25 @@ def test_base_and_adapter_are_served_and_proved(gpu_demo: RunDir) -> None:
 
 
 @needs_real_model
-def test_fp8_while_loading_is_served_and_proved(gpu_demo: RunDir) -> None:
-    with served(gpu_demo, str(gpu_demo.path), overrides=("serve.precision=fp8",)) as (said, client):
+def test_fp8_while_loading_is_served_and_proved(own_run: RunDir) -> None:
+    with served(own_run.path, overrides=("serve.precision=fp8",)) as (said, client):
         require(said, rounded=True)
         assert answer(client, "demo")
 
 
 @needs_real_model
 @pytest.mark.parametrize("kind", ["int8", "fp8", "int4"])
-def test_exported_folders_are_proved_against_their_run(gpu_demo: RunDir, kind: str, tmp_path: Path) -> None:
+def test_exported_folders_are_proved_against_their_run(own_run: RunDir, kind: str, tmp_path: Path) -> None:
     folder = tmp_path / kind
-    tuneserve(
-        gpu_demo.path.parents[1], "merge", "--model", str(gpu_demo.adapter), "--save-as", str(folder), "--format", kind
-    )
-    with served(gpu_demo, str(folder), "--against", str(gpu_demo.path)) as (said, client):
+    tuneserve(tmp_path, "merge", "--model", str(own_run.adapter), "--save-as", str(folder), "--format", kind)
+    with served(folder, "--against", str(own_run.path)) as (said, client):
         require(said, rounded=True)
         assert answer(client, client.models.list().data[0].id)
 
 
-def test_batch_invariant_answers_do_not_depend_on_their_neighbours(gpu_demo: RunDir) -> None:
+def test_batch_invariant_answers_do_not_depend_on_their_neighbours(own_run: RunDir) -> None:
     questions = [f"请用一句话介绍第{i}号产品，说明它的价格和特点。" for i in range(32)]
-    with served(gpu_demo, str(gpu_demo.path), overrides=("serve.batch_invariant=true",)) as (_, client):
+    with served(own_run.path, overrides=("serve.batch_invariant=true",)) as (_, client):
         alone = [answer(client, "demo", question) for question in questions]
         with ThreadPoolExecutor(32) as pool:
             together = list(pool.map(lambda question: answer(client, "demo", question), questions))
