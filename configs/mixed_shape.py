@@ -117,14 +117,18 @@ def _mixture(text: Mapping[str, Any], shape: Mapping[str, Any]) -> dict[str, Any
     }
 
 
+def hybrid_kinds(text: Mapping[str, Any], layers: int) -> list[str]:
+    """What each layer of Qwen3.5 is: `linear_attention` or `full_attention`."""
+    every = int(text.get("full_attention_interval") or 4)
+    return list(text.get("layer_types") or ()) or [
+        "linear_attention" if (place + 1) % every else "full_attention" for place in range(layers)
+    ]
+
+
 def _hybrid(text: Mapping[str, Any], shape: Mapping[str, Any]) -> dict[str, Any]:
     """Qwen3.5's: a gated delta net in most layers, gated attention in the others, an MLP in all."""
     hidden, layers = shape["hidden"], shape["layers"]
-    every = int(text.get("full_attention_interval") or 4)
-    kinds = text.get("layer_types") or [
-        "linear_attention" if (place + 1) % every else "full_attention" for place in range(layers)
-    ]
-    linear = kinds.count("linear_attention")
+    linear = hybrid_kinds(text, layers).count("linear_attention")
     heads, width = int(text["linear_num_value_heads"]), int(text["linear_value_head_dim"])
     keys, values = int(text["linear_num_key_heads"]) * int(text["linear_key_head_dim"]), heads * width
     mixed, kernel = 2 * keys + values, int(text.get("linear_conv_kernel_dim") or 4)

@@ -9,7 +9,8 @@
 (size, precision, checkpointing), several layouts in each, a JSON line a layout; groups whose lines are all there are
 skipped, and the most telling groups come first, so that any number of minutes is of use. `fit` fits all rows, prints
 every residual, the errors on rows held out (five folds) and on sizes held out, and with --write puts coefficients and
-rows into trainer/plan/calibration.json (beside the rows there, or with --replace instead of them).
+rows into trainer/plan/calibration.json (beside the rows there, or with --replace instead of them). `shape` writes a
+model with random weights, Qwen3.5-9B (`qwen3.5-9b`) and Qwen3-30B-A3B (`30b-a3b`) among them.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.bench.calibrate_fit import (
-    SHAPES,
     Residual,
     as_json,
     cross_validate,
@@ -42,6 +42,7 @@ from scripts.bench.calibrate_fit import (
     summary,
 )
 from scripts.bench.child import run_child
+from scripts.bench.shapes import SIZES, write_shape
 from trainer.plan.estimate import CALIBRATION, load_calibration
 
 DEMO_MODEL = Path(__file__).parents[2] / "configs" / "demo" / "model"
@@ -148,9 +149,9 @@ def main() -> None:
     """Runs `measure`, `shape`, `fit` or (inside) one group."""
     options = arguments()
     if options.command == "shape":
-        from scripts.bench.training_run import make_model
-
-        make_model(options.folder, options.tokenizer, SHAPES[options.size], weights=not options.no_weights)
+        write_shape(
+            options.folder, options.tokenizer, options.size, layers=options.layers, weights=not options.no_weights
+        )
         return
     if options.command == "group":
         measure_group(options)
@@ -178,10 +179,11 @@ def arguments() -> argparse.Namespace:
         command.add_argument("--only", default="", help="groups by name, with commas")
         command.add_argument("--group", help=argparse.SUPPRESS)
         command.set_defaults(write=False, replace=False)
-    command = commands.add_parser("shape", help="only write a Qwen3 of some size with random weights")
+    command = commands.add_parser("shape", help="only write a model of some size with random weights")
     command.add_argument("folder", type=Path)
-    command.add_argument("--size", choices=SHAPES, default="14b")
+    command.add_argument("--size", choices=SIZES, default="14b")
     command.add_argument("--tokenizer", type=Path, default=DEMO_MODEL, help="folder with a Qwen tokenizer")
+    command.add_argument("--layers", type=int, default=0, help="this many instead of all")
     command.add_argument("--no-weights", action="store_true", help="for a server that makes them up")
     command = commands.add_parser("fit")
     command.add_argument("rows", type=Path, help="JSONL of measured rows")
@@ -234,7 +236,7 @@ def measure_group(options: argparse.Namespace) -> None:
     from configs.handover.training import Plan, PreparedFacts
     from configs.rundir import RunDir
     from configs.schema import RunConfig
-    from scripts.bench.training_run import make_model, measure, out_of_memory_as_result, release
+    from scripts.bench.training_run import measure, out_of_memory_as_result, release, share_base
     from trainer.sft.device import find_device
     from trainer.sft.varlen import torch_kernel
 
@@ -243,21 +245,14 @@ def measure_group(options: argparse.Namespace) -> None:
     group = next(g for g in (TINY if options.tiny else GROUPS) if g.name == options.group)
     folder = DEMO_MODEL if options.tiny else options.models / group.shape
     if not (folder / "config.json").is_file():
-        make_model(folder, options.tokenizer, SHAPES[group.shape])
+        write_shape(folder, options.tokenizer, group.shape)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     device = find_device()
     on_gpu = device.kind == "cuda"
     gpu = match(device.name, device.memory_gb) or device
-    loaded: list[Any] = []
-    load = loop.load
-
-    def load_once(*args: Any) -> Any:
-        if not loaded:
-            loaded.append(load(*args))
-        return loaded[0]
-
     # Every layout gets a trainer of its own, all on one model.
-    loop.load = load_once  # type: ignore[assignment]
+    longest = 8192 if on_gpu else 512
+    share_base(longest)
     already = done_layouts(options.rows, group)
     for layout in group.layouts:
         if layout.name in already:
@@ -294,7 +289,7 @@ def measure_group(options: argparse.Namespace) -> None:
             table = random_rows(layout, layout.rows * layout.count * layout.steps, tokenizer.decode)
             facts = PreparedFacts(
                 base_model=folder, family="none", thinking=False, end_token="", end_token_id=END_TOKEN,
-                template_sha256="", system=None, longest_row=8192 if on_gpu else 512,
+                template_sha256="", system=None, longest_row=longest,
             )  # fmt: skip
             with out_of_memory_as_result(row):
                 training = loop.TrainingRun(RunDir.create(config), config, plan, facts, table, table.slice(0, 0))

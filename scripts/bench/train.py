@@ -4,7 +4,7 @@
     python -m scripts.bench.train --tiny --out DIR
 
 The rows are a JSON list of `instruction` (and `input`) with `output`. Every contestant runs in a process of its own,
-on the same model folder, with the same LoRA (r=16 on the seven linear layers):
+on the same model folder, with the same LoRA (r=16 on the seven linear layers; ours on those that the model has):
 
     trl          TRL + PEFT: text rows, 2 a micro-batch, 4 micro-batches a step, gradient checkpointing
     unsloth      Unsloth: the same, checkpointing "unsloth"; what it made of padding and packing is read back
@@ -13,6 +13,8 @@ on the same model folder, with the same LoRA (r=16 on the seven linear layers):
     ours-8-recomputed  the same without layers that are kept from recomputation
     ours-padded  the same with `padding_free: false`
     ours-auto    `rows_per_step: auto`
+
+`--then-long 2048` measures ours once more on the same loaded base, with rows laid together.
 
 `--memory-gb 12.6` takes all but so much of the GPU away, as if the card had no more (GB of 1e9 bytes, CUDA's own share
 included): what then trains, trains on such a card.
@@ -36,18 +38,19 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.bench.child import ROOT, run_child
+from scripts.bench.training_rows import Rows, conversations, joined, tiny_rows
 
 DEMO_MODEL = ROOT / "configs" / "demo" / "model"
 CONTESTANTS = ("trl", "unsloth", "ours-8", "ours-8-live", "ours-8-recomputed", "ours-auto", "ours-padded")
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 RANK, BATCH, ACCUMULATION, LEARNING_RATE, MAX_LENGTH = 16, 2, 4, 2e-5, 4096
 
+THEN_WARMUP = 2
+"""Optimizer steps left out where the loaded base is measured once more."""
 RECORDED_STEPS, RECORDED_WARMUP = 250, 50
 """Optimizer steps where they are recorded as CUDA graphs, and those of them left out of the figures."""
 ROWS_IN_ALL = 20_000
 """Rows of the whole run that `rows_per_step: auto` chooses for: two epochs of 10,000, as in the article."""
-
-Rows = list[dict[str, str]]
 
 
 def main() -> None:
@@ -59,7 +62,7 @@ def main() -> None:
     console = Console()
     options.out.mkdir(parents=True, exist_ok=True)
     if options.tiny:
-        options.model, options.steps, options.warmup = DEMO_MODEL, 4, 1
+        options.model, options.steps, options.warmup = options.model or DEMO_MODEL, 4, 1
         options.data = options.out / "tiny_rows.json"
         options.data.write_text(json.dumps(tiny_rows(), ensure_ascii=False), encoding="utf-8")
     results: dict[str, dict[str, Any]] = {}
@@ -77,6 +80,8 @@ def main() -> None:
         ]
         passed += ["--steps", str(options.steps), "--warmup", str(options.warmup), "--precision", options.precision]
         passed += ["--long", str(options.long), "--rows-per-micro-batch", str(options.rows_per_micro_batch)]
+        then = ["--then-long", str(options.then_long), "--then-steps", str(options.then_steps)]
+        passed += then if name.startswith("ours") else []
         passed += ["--memory-gb", str(options.memory_gb)]
         passed += ["--rows-per-step", str(options.rows_per_step), "--micro-batch", str(options.micro_batch)]
         passed += ["--lora", options.lora] if options.lora else []
@@ -107,6 +112,8 @@ def arguments() -> argparse.Namespace:
         "--lora", choices=["own", "library"], help="whose LoRA functions ours runs by; as the trainer does if not given"
     )
     parser.add_argument("--long", type=int, default=0, help="lay rows together until they have about this many tokens")
+    parser.add_argument("--then-long", type=int, default=0, help="of ours: measure once more, with rows of so many")
+    parser.add_argument("--then-steps", type=int, default=6, help="optimizer steps of that, two of warm-up included")
     parser.add_argument("--rows-per-micro-batch", type=int, default=BATCH, help="of trl and unsloth")
     parser.add_argument("--rows-per-step", type=int, default=BATCH * ACCUMULATION, help="of ours")
     parser.add_argument("--micro-batch", type=int, default=0, help="of ours, without recomputation; 0: as planned")
@@ -135,25 +142,38 @@ def child(options: argparse.Namespace) -> None:
     if name == "trl" and not torch.cuda.is_available():
         # TRL's loss is a Triton kernel; without a GPU only Triton's interpreter runs it.
         os.environ["TRITON_INTERPRET"] = "1"
-    from scripts.bench.training_run import ceiling_tflops, out_of_memory_as_result
+    from scripts.bench.training_run import ceiling_tflops, out_of_memory_as_result, share_base
 
     rows = json.loads(options.data.read_text(encoding="utf-8"))
     result: dict[str, Any] = {"ceiling_tflops": round(ceiling_tflops(), 2)}
     if options.memory_gb:
         result["memory_gb"] = options.memory_gb
         take_away(options.memory_gb)
+    if options.then_long:
+        share_base(MAX_LENGTH)
     with tempfile.TemporaryDirectory() as scratch:
         options.scratch = Path(scratch)
         with out_of_memory_as_result(result):
             result |= ours(options, rows) if name.startswith("ours") else theirs(options, rows)
+        if options.then_long:
+            save(options, result)  # what was measured stays, whatever comes of the next
+            result["then"] = {"long": options.then_long}
+            with out_of_memory_as_result(result["then"]):
+                again = {"long": options.then_long, "steps": options.then_steps, "warmup": THEN_WARMUP}
+                result["then"] |= ours(argparse.Namespace(**vars(options) | again), rows)
     result["device"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU"
     if rate := result.get("useful_tokens_per_s"):
-        result["share_of_ceiling"] = round(
-            rate * operations_a_token(options.model, result) / 1e12 / result["ceiling_tflops"], 4
-        )
-    (options.out / f"{name}.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+        operations = operations_a_token(options.model, result)
+        if operations:
+            result["share_of_ceiling"] = round(rate * operations / 1e12 / result["ceiling_tflops"], 4)
+    save(options, result)
     # Threads of the training stack can hold the interpreter for seconds after the work is done.
     os._exit(0)
+
+
+def save(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    """Leaves a contestant's result in OUT/NAME.json."""
+    (options.out / f"{options.child}.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
 def take_away(all_but_gb: float) -> None:
@@ -246,11 +266,14 @@ def ours(options: argparse.Namespace, rows: Rows) -> dict[str, Any]:
     """This project's data stage, plan and trainer."""
     from trainer.sft.loop import TrainingRun  # isort: skip - imports unsloth
     import trainer.sft.model as model_of
+    from configs.handover.training import Plan
     from configs.rundir import RunDir
     from configs.schema import RunConfig
     from scripts.bench.training_run import measure
+    from trainer.architectures import paths_of, with_layers
     from trainer.data.prepare import prepare, prepared_facts, read_rows
     from trainer.plan.layout import make_plan, predicted_layout
+    from trainer.sft.backoff import train_with_back_off
     from trainer.sft.device import find_device
 
     if options.long:
@@ -264,8 +287,6 @@ def ours(options: argparse.Namespace, rows: Rows) -> dict[str, Any]:
         ]
     data = options.scratch / "rows.json"
     data.write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
-    by_hand = {"plan": "manual", "micro_batch": options.micro_batch, "gradient_checkpointing": "off"}
-    by_hand = by_hand if options.micro_batch else {}
     config = RunConfig.model_validate(
         {
             "name": "bench",
@@ -289,13 +310,14 @@ def ours(options: argparse.Namespace, rows: Rows) -> dict[str, Any]:
             },
         }
     )
+    config = config.model_copy(update={"lora": with_layers(config.lora, options.model)})
     prepared = prepare(config, options.model)
     table = read_rows(prepared.folder / "train")
     lengths, device = table["length"].to_pylist(), find_device()
     if options.memory_gb:
         device = replace(device, memory_gb=options.memory_gb)
     layout = predicted_layout(config, options.model, lengths, device)
-    plan = make_plan(config.train, config.lora, lengths, device, layout)
+    plan = make_plan(config.train, config.lora, lengths, device, layout, paths=paths_of(options.model))
     if options.lora:
         model_of.OWN_LORA = dict.fromkeys(model_of.OWN_LORA, options.lora == "own")
     if options.turned_copy:
@@ -307,61 +329,36 @@ def ours(options: argparse.Namespace, rows: Rows) -> dict[str, Any]:
     steps, warmup = (RECORDED_STEPS, RECORDED_WARMUP) if many else (options.steps, options.warmup)
     config = config.model_copy(update={"train": config.train.model_copy(update={"max_steps": steps})})
     facts = prepared_facts(config, options.model, prepared.report)
-    training = TrainingRun(RunDir.create(config), config, plan, facts, table, table.slice(0, 0))
     predicted = (
         {"predicted_gb": round(layout[0].peak_gb, 2), "predicted_step_s": round(layout[0].step_s, 4)} if layout else {}
     )
-    chosen = {
-        "plan": plan.summary(),
-        "rows_a_step": plan.rows_per_step,
-        "unsloth": training.did.model_dump(),
-        **predicted,
-    }
-    count, profile = plan.accumulation, profile_file(options)
-    measured = measure(training.trainer, warmup=warmup, micro_batches=count, profile=profile)
-    recorded = training.recorded()
-    if plan.graphs and (recorded is None or recorded.off or recorded.updates_off):
-        why = (recorded.off or recorded.updates_off) if recorded else "too few steps"
-        return chosen | {"error": f"steps were to be recorded and are not: {why}"}
-    return chosen | measured | {"recorded": recorded.model_dump() if recorded else None}
+
+    def attempt(plan: Plan, _: Path | None) -> dict[str, Any]:
+        training = TrainingRun(RunDir.create(config), config, plan, facts, table, table.slice(0, 0))
+        chosen = {"plan": plan.summary(), "rows_a_step": plan.rows_per_step, "unsloth": training.did.model_dump()}
+        count, profile = plan.accumulation, profile_file(options)
+        measured = measure(training.trainer, warmup=warmup, micro_batches=count, profile=profile)
+        recorded = training.recorded()
+        if plan.graphs and (recorded is None or recorded.off or recorded.updates_off):
+            why = (recorded.off or recorded.updates_off) if recorded else "too few steps"
+            return chosen | predicted | {"error": f"steps were to be recorded and are not: {why}"}
+        return chosen | predicted | measured | {"recorded": recorded.model_dump() if recorded else None}
+
+    # A plan that was not predicted is halved where it does not fit, as in a run; else that is a finding.
+    return attempt(plan, None) if layout else train_with_back_off(attempt, plan, None, lambda: None)[0]
 
 
-def conversations(rows: Rows) -> list[list[dict[str, str]]]:
-    """The rows as messages."""
-    return [
-        [
-            {"role": "user", "content": "\n".join(filter(None, (row["instruction"], row.get("input", ""))))},
-            {"role": "assistant", "content": row["output"]},
-        ]
-        for row in rows
-    ]
+def operations_a_token(model: Path, result: dict[str, Any]) -> float | None:
+    """Operations that LoRA needs for a useful token without recomputation: two passes over the weights, attention.
 
+    None for mixtures and linear attention, whose operations are not counted here.
+    """
+    from configs.model_shape import ModelShape, UnknownShape
 
-def joined(texts: list[str], tokenizer: Any, tokens: int) -> list[str]:
-    """Texts of about `tokens` tokens each, made of the given ones one after the other, as many as they give or 64."""
-    ids = tokenizer("".join(texts), add_special_tokens=False)["input_ids"]
-    while len(ids) < 64 * tokens:
-        ids = ids + ids
-    return [tokenizer.decode(ids[i * tokens : (i + 1) * tokens]) for i in range(64)]
-
-
-def tiny_rows(count: int = 64) -> Rows:
-    """Short rows of different lengths."""
-    return [
-        {
-            "instruction": f"第{i}号产品卖多少钱？",
-            "input": "",
-            "output": f"{100 + 7 * i}元" + "，质量很好" * (i % 6) + "。",
-        }
-        for i in range(count)
-    ]
-
-
-def operations_a_token(model: Path, result: dict[str, Any]) -> float:
-    """Operations that LoRA needs for a useful token without recomputation: two passes over the weights, attention."""
-    from configs.model_shape import ModelShape
-
-    shape = ModelShape.load(model)
+    try:
+        shape = ModelShape.load(model)
+    except UnknownShape:
+        return None
     return 2 * shape.forward_flops() + 3.5 * shape.attention_flops() * result["pairs"] / result["tokens"]
 
 
@@ -385,7 +382,8 @@ def table(results: dict[str, dict[str, Any]]) -> Table:
         "x unsloth",
     ):
         shown.add_column(column, justify="left" if column in ("", "layout") else "right")
-    for name, r in results.items():
+    then = {f"{name}, rows of {r['then']['long']}": r["then"] for name, r in results.items() if "then" in r}
+    for name, r in (results | then).items():
         if "step_s" not in r:
             shown.add_row(name, "", r.get("error", "failed"))
             continue
@@ -403,7 +401,7 @@ def table(results: dict[str, dict[str, Any]]) -> Table:
             f"{rate:,.0f}",
             f"{r['step_s']:.3f}",
             peak,
-            f"{r['share_of_ceiling']:.1%}",
+            f"{r['share_of_ceiling']:.1%}" if "share_of_ceiling" in r else "",
             *ratios,
         )
     return shown

@@ -6,6 +6,7 @@ Import `unsloth` before this module where it is to take part: it patches what is
 from __future__ import annotations
 
 import contextlib
+import gc
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -166,8 +167,31 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
+def share_base(longest: int) -> None:
+    """Has the trainers of this process that recompute alike share one base and one adapter, loaded by the first.
+
+    Args:
+        longest: tokens of the longest row of them all.
+    """
+    import trainer.sft.loop as loop
+
+    load = loop.load
+    loaded: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+
+    def load_once(config: Any, folder: Path, _: int, plan: Any) -> tuple[Any, Any]:
+        alike = (plan.checkpointing, plan.kept_layers, plan.turned_copy)
+        if alike not in loaded:
+            loaded.clear()
+            release()
+            loaded[alike] = load(config, folder, longest, plan)
+        return loaded[alike]
+
+    loop.load = load_once  # type: ignore[assignment]
+
+
 def release() -> None:
     """Gives the allocator's free blocks back and starts its peaks anew."""
+    gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -187,47 +211,6 @@ def ceiling_tflops() -> float:
         a @ b
     synchronize()
     return 2 * size**3 * repeats / (time.perf_counter() - started) / 1e12
-
-
-def make_model(folder: Path, tokenizer: Path, shape: Any, *, weights: bool = True) -> None:
-    """Writes a Qwen3 of this `ModelShape` with random bf16 weights, filled on the GPU where there is one.
-
-    Speed and memory do not depend on the values. The tokenizer's files are copied from `tokenizer`. Without `weights`
-    the folder is enough for a server that makes them up (`--load-format dummy`).
-    """
-    import shutil
-
-    from transformers import Qwen3Config, Qwen3ForCausalLM
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in tokenizer.iterdir():
-        if "token" in file.name or file.suffix == ".jinja" or file.name in ("vocab.json", "merges.txt"):
-            shutil.copyfile(file, folder / file.name)
-    config = Qwen3Config(
-        vocab_size=shape.vocabulary, hidden_size=shape.hidden, intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.layers, num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads,
-        head_dim=shape.head_dim, tie_word_embeddings=shape.tied, max_position_embeddings=40960,
-        eos_token_id=151645, pad_token_id=151643, bos_token_id=151643, dtype=torch.bfloat16,
-        architectures=["Qwen3ForCausalLM"],
-    )  # fmt: skip
-    if not weights:
-        config.save_pretrained(folder)
-        return
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        with torch.device("meta"):
-            model = Qwen3ForCausalLM(config)
-        model = model.to_empty(device="cuda" if torch.cuda.is_available() else "cpu")
-        model.tie_weights()
-    finally:
-        torch.set_default_dtype(before)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            _ = weight.fill_(1) if "norm" in name else weight.normal_(0, 0.02)
-    model.save_pretrained(folder, max_shard_size="5GB")
-    del model
-    release()
 
 
 @contextlib.contextmanager

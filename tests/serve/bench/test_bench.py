@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from rich.console import Console
 from safetensors.numpy import load_file
 
 from configs.errors import ConfigError
-from configs.model_files import check_model_folder
+from configs.known_shapes import known_config
+from configs.mixed_shape import shape_of
+from configs.model_files import check_model_folder, safetensors_shapes
 from configs.schema import ServeConfig
 from scripts.verbs.bench import bench as bench_verb
 from serve.bench.blank_adapter import write_blank_adapter
@@ -73,6 +76,29 @@ def test_a_blank_adapter_fits_the_model_and_changes_nothing(demo_model: Path, ti
     zeros, trained = (load_file(f / "adapter_model.safetensors") for f in (blank.folder, tiny_run.run.adapter))
     assert {name: t.shape for name, t in zeros.items()} == {name: t.shape for name, t in trained.items()}
     assert not any(t.any() for t in zeros.values())
+
+
+@pytest.mark.parametrize("model", ["Qwen/Qwen3.5-9B", "Qwen/Qwen3-30B-A3B"])
+def test_a_blank_adapter_takes_the_layers_of_a_hybrid_and_of_a_mixture(model: str, tmp_path: Path) -> None:
+    config = known_config(model)
+    assert config
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    blank = write_blank_adapter("blank", tmp_path, 1, tmp_path / "blank")
+    shapes = safetensors_shapes(blank.folder / "adapter_model.safetensors")
+    layers = [name.removesuffix(".lora_A.weight") for name in shapes if name.endswith(".lora_A.weight")]
+    counted = Counter(layer.rpartition(".")[2] for layer in layers)
+    linears = shape_of(config).linears  # type: ignore[union-attr]
+    assert counted == {module: count for module, (_, _, count) in linears.items()}
+    assert set(blank.modules) == set(linears)
+    if model == "Qwen/Qwen3.5-9B":
+        # Every fourth layer has attention; the names are those that the whole model gives its text part.
+        assert shapes["base_model.model.model.language_model.layers.3.self_attn.q_proj.lora_B.weight"] == [8192, 1]
+        assert shapes["base_model.model.model.language_model.layers.4.linear_attn.in_proj_qkv.lora_A.weight"] == [
+            1,
+            4096,
+        ]
+    else:
+        assert "base_model.model.model.layers.47.self_attn.o_proj.lora_A.weight" in shapes
 
 
 def test_made_up_weights_need_no_files(shape_only: Path) -> None:

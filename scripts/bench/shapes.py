@@ -1,0 +1,134 @@
+"""Model folders of published sizes with random weights: speed and memory do not depend on the values.
+
+The names and the layout of the tensors are those that transformers writes for the architecture, so that such a folder
+loads as a published one does. The numbers are drawn once and used again and again, so that writing costs little more
+than the disk.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from configs.known_shapes import known_config
+
+PUBLISHED = {
+    **{size: f"Qwen/Qwen3-{size.upper()}" for size in ("0.6b", "4b", "8b", "14b")},
+    "qwen3.5-9b": "Qwen/Qwen3.5-9B",
+    "30b-a3b": "Qwen/Qwen3-30B-A3B",
+}
+"""Size, as it is named on the command line, to the model that has it."""
+
+_TINY: dict[str, Any] = {
+    "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 32, "tie_word_embeddings": True,
+}  # fmt: skip
+_TINY_IMAGES = {
+    "depth": 1, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "patch_size": 4, "out_hidden_size": 64,
+    "num_position_embeddings": 64,
+}  # fmt: skip
+TINY: dict[str, dict[str, Any]] = {
+    "tiny": {"model_type": "qwen3", **_TINY},
+    # vLLM's CPU kernel takes heads of 128 in linear attention, the real size.
+    "tiny-hybrid": {
+        "model_type": "qwen3_5", **_TINY, "linear_key_head_dim": 128, "linear_value_head_dim": 128,
+        "linear_num_key_heads": 1, "linear_num_value_heads": 2, "vision_config": _TINY_IMAGES,
+    },
+    "tiny-mixture": {
+        "model_type": "qwen3_moe", **_TINY, "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32
+    },
+}  # fmt: skip
+"""One of each architecture, with the tokenizer's vocabulary, for trying the scripts without a GPU."""
+SIZES = (*PUBLISHED, *TINY)
+
+_DRAWN = (1 << 24) + 1
+"""Random numbers in all; odd, so that they do not repeat row by row."""
+_SHARD_GB = 5.0
+
+
+def write_shape(folder: Path, tokenizer: Path, size: str, *, layers: int = 0, weights: bool = True) -> None:
+    """Writes a model of this size in bf16, with the tokenizer's files.
+
+    Args:
+        folder: where to; made where it is missing.
+        tokenizer: folder whose tokenizer is copied; of a published size it must have no more tokens than that.
+        size: one of `SIZES`.
+        layers: this many instead of the model's own; 0 for those.
+        weights: without them the folder is enough for a server that makes them up (`--load-format dummy`).
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
+    from transformers.core_model_loading import revert_weight_conversion
+
+    from trainer.export.safetensors import write_weights
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in tokenizer.iterdir():
+        if "token" in file.name or file.suffix == ".jinja" or file.name in ("vocab.json", "merges.txt"):
+            shutil.copyfile(file, folder / file.name)
+    words = AutoTokenizer.from_pretrained(tokenizer)
+    ends = {"eos_token_id": words.eos_token_id, "pad_token_id": words.pad_token_id, "bos_token_id": None}
+    sizes = TINY[size] | {"vocab_size": len(words)} if size in TINY else known_config(PUBLISHED[size]) or {}
+    if len(words) > sizes["vocab_size"]:
+        raise SystemExit(f"{tokenizer}: {len(words)} tokens, more than the {sizes['vocab_size']} of {size}")
+    config = _config(sizes | ends | ({"num_hidden_layers": layers} if layers else {}))
+    with torch.device("meta"):
+        kind = AutoModelForImageTextToText if "vision_config" in sizes else AutoModelForCausalLM
+        model = kind.from_config(config, dtype=torch.bfloat16)
+    config.architectures = [type(model).__name__]
+    config.save_pretrained(folder)
+    if not weights:
+        return
+    shapes = {name: tuple(t.shape) for name, t in revert_weight_conversion(model, model.state_dict()).items()}
+    if config.get_text_config().tie_word_embeddings:
+        shapes.pop("lm_head.weight", None)
+    write_weights(_Drawn(shapes), folder, _SHARD_GB)
+
+
+def _config(sizes: Mapping[str, Any]) -> Any:
+    """transformers' configuration; of a model with an images part, the sizes are those of its text part."""
+    from transformers import AutoConfig
+
+    own = {key: value for key, value in sizes.items() if key not in ("model_type", "architectures", "vision_config")}
+    own |= {"max_position_embeddings": 40960, "dtype": "bfloat16"}
+    if "vision_config" in sizes:
+        own = {
+            "text_config": own,
+            "vision_config": sizes["vision_config"],
+            "tie_word_embeddings": own["tie_word_embeddings"],
+            "dtype": "bfloat16",
+        }
+    return AutoConfig.for_model(sizes["model_type"], **own)
+
+
+class _Drawn:
+    """Random bf16 tensors; norms are ones."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        import torch
+
+        self._shapes = shapes
+        self._places = torch.Generator().manual_seed(0)
+        self._numbers = (0.02 * torch.randn(_DRAWN, generator=self._places)).to(torch.bfloat16)
+
+    def specs(self) -> list[Any]:
+        """All of them."""
+        from trainer.export.safetensors import TensorSpec
+
+        return [TensorSpec(name, "BF16", shape) for name, shape in self._shapes.items()]
+
+    def tensor(self, name: str) -> Any:
+        """One of them."""
+        import torch
+
+        shape = self._shapes[name]
+        if "norm" in name and name.endswith("weight"):
+            return torch.ones(shape, dtype=torch.bfloat16)
+        count = int(torch.Size(shape).numel())
+        begin = int(torch.randint(_DRAWN, (1,), generator=self._places))
+        if begin + count <= _DRAWN:
+            return self._numbers[begin : begin + count].view(shape)
+        times = -(-(begin + count) // _DRAWN)
+        return self._numbers.repeat(times)[begin : begin + count].view(shape)
