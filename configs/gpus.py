@@ -183,14 +183,18 @@ def visible_cards(environ: Mapping[str, str] = os.environ) -> list[Card]:
         pynvml.nvmlShutdown()
 
 
-def device_at_hand() -> Device:
-    """What trains here: the first GPU that this process may use and this environment was made for, else the CPU."""
-    return (None if made_for() == "cpu" else gpu_at_hand()) or this_cpu()
+def device_at_hand(count: int = 1) -> Device:
+    """What trains here: of the first `count` GPUs that this process may use the one that can least, else the CPU.
+
+    The CPU too where this environment was made for it. Each GPU must be able to do what is planned for all.
+    """
+    return (None if made_for() == "cpu" else gpu_at_hand(count)) or this_cpu()
 
 
-def gpu_at_hand() -> Device | None:
-    """The first NVIDIA GPU that this process may use; None where there is no driver or no GPU."""
-    return next((card.device for card in visible_cards()), None)
+def gpu_at_hand(count: int = 1) -> Device | None:
+    """Of the first `count` NVIDIA GPUs that this process may use the one that can least; None where there is none."""
+    devices = [card.device for card in visible_cards()[:count]]
+    return min(devices, key=lambda device: (device.bf16, device.fp8, device.memory_gb), default=None)
 
 
 def _look(index: int, handle: Any) -> Card:

@@ -79,7 +79,7 @@ def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = Fals
     if gpu_name is None:
         _look_at_driver()
         check_cards(config)
-        device = device_at_hand()
+        device = device_at_hand(config.train.num_gpus)
     else:
         device = named_gpu(gpu_name)
         _refuse_too_old(device)

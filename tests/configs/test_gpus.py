@@ -110,6 +110,24 @@ def test_only_the_cards_that_cuda_may_use_are_there(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("machine")
+def test_several_are_planned_for_by_the_one_that_can_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    something = visible_cards()[1].device
+    assert gpu_at_hand(2) == something
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
+    assert (gpu_at_hand(), gpu_at_hand(2)) == (something, something)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert gpu_at_hand(2) is None
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_card_that_has_no_bf16_decides_though_it_has_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda i: ["Tesla V100-SXM2-32GB", "NVIDIA GeForce RTX 4090"][i])
+    sizes = [34_360_000_000, 25_300_000_000]
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda i: SimpleNamespace(total=sizes[i], free=10**9))
+    assert gpu_at_hand(2) == GPUS["v100-32gb"]
+
+
+@pytest.mark.usefixtures("machine")
 def test_a_virtual_gpu_that_tells_little_has_no_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(handle: int) -> None:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)

@@ -188,3 +188,14 @@ def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -
     check_cards(recipe())
     monkeypatch.setattr(requirements, "visible_cards", list)
     check_cards(recipe(train={"num_gpus": 2}))
+
+
+def test_gpus_that_differ_are_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = [GPUS["rtx4090"], GPUS["rtx4090"], GPUS["rtx3060-12gb"]]
+    cards = [Card(i, device.name, device, int(8e10)) for i, device in enumerate(kinds)]
+    monkeypatch.setattr(requirements, "visible_cards", lambda: cards)
+    monkeypatch.setattr(requirements.pins, "made_for", lambda: "cuda")
+    check_cards(recipe(train={"num_gpus": 2}))
+    assert capsys.readouterr().out == ""
+    check_cards(recipe(train={"num_gpus": 3}))
+    assert "the GPUs differ (rtx4090, rtx3060-12gb)" in " ".join(capsys.readouterr().out.split())

@@ -118,4 +118,7 @@ def take_card(local_rank: int) -> None:
             f"process {local_rank} of this machine has no GPU: CUDA_VISIBLE_DEVICES={given} leaves {len(cards)}",
             "start as many processes as there are GPUs",
         )
+    if cards is None:
+        # CUDA would count the fastest as the first; the numbers of `visible_cards` go by the bus.
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     os.environ["CUDA_VISIBLE_DEVICES"] = cards[local_rank] if cards is not None else str(local_rank)

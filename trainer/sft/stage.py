@@ -112,7 +112,7 @@ def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Pat
         )
     gpus = gpus_for(config)
     # Several processes share the GPUs; this one must take no memory of theirs.
-    device = device_at_hand() if gpus > 1 else _device_of_this_process()
+    device = device_at_hand(gpus) if gpus > 1 else _device_of_this_process()
     if refused := no_fp8(config.train, device):
         raise refused
     before = run.read().facts.planned if checkpoint else None
