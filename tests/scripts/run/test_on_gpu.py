@@ -88,6 +88,12 @@ def answer(client: OpenAI, name: str, question: str = "你好，请介绍一下�
     return reply.choices[0].message.content or ""
 
 
+def taught_questions(run: RunDir, count: int) -> list[str]:
+    """Questions of what the run taught, as its evaluation asked them."""
+    lines = (run.eval / "tuned" / "taught_qa.jsonl").read_text(encoding="utf-8").splitlines()[:count]
+    return [json.loads(line)["prompt"][-1]["content"] for line in lines]
+
+
 def require(said: str, *, rounded: bool = False) -> None:
     """That a server said of itself that it serves what was trained."""
     checks = [line for line in said.splitlines() if line.lstrip().startswith(("✓", "✗"))]
@@ -123,8 +129,9 @@ def test_base_and_adapter_are_served_and_proved(own_run: RunDir) -> None:
         require(said)
         names = {model.id for model in client.models.list()}
         assert "demo" in names
-        assert len(names) > 1
-        assert answer(client, "demo") != answer(client, next(iter(names - {"demo"})))
+        (base,) = names - {"demo"}
+        pairs = [(answer(client, "demo", asked), answer(client, base, asked)) for asked in taught_questions(own_run, 8)]
+        assert sum(tuned != untuned for tuned, untuned in pairs) > 4
 
 
 @needs_real_model
