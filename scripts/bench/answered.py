@@ -18,7 +18,7 @@ from pathlib import Path
 from configs.console import console, guarded
 from configs.files import write_jsonl
 from configs.load import config_without_recipe
-from configs.schema import SelfMadeConfig, ServeConfig
+from configs.schema import SelfMadeConfig
 from configs.tables import read_json
 from eval.ask.endpoint import Settings
 from eval.selfmade.draws import Draw
@@ -29,11 +29,18 @@ from eval.selfmade.writer import Lengths, Writer
 from scripts.run.selfmade import connect
 from scripts.run.serving import private_command, start_server
 from serve.launch.target import folder_target
+from serve.process.server import VllmServer
 from trainer.data.template import ChatCodec
 
 
-def answer(model: Path, questions: Sequence[str], serve: ServeConfig) -> tuple[list[dict[str, object]], Counter[str]]:
-    """Conversations of the questions whose answer can be used, in their order, and why the others were left out."""
+def answer(model: Path, questions: Sequence[str], server: VllmServer) -> tuple[list[dict[str, object]], Counter[str]]:
+    """Conversations of the questions whose answer can be used, in their order, and why the others were left out.
+
+    Args:
+        model: folder of what is served.
+        questions: one a conversation.
+        server: it, ready.
+    """
     made_by, end_token_id = SelfMadeConfig(), ChatCodec.load(model).facts.end_token_id
     faults: Counter[str] = Counter()
     rows: list[dict[str, object]] = []
@@ -42,24 +49,18 @@ def answer(model: Path, questions: Sequence[str], serve: ServeConfig) -> tuple[l
         draws = [Draw(number, None, "zh") for number in range(len(questions))]
         for draw, text in zip(draws, questions, strict=True):
             pool.add(Question(number=draw.number, text=text, ended=True, tokens=len(text)))
-        server = start_server(
-            private_command(folder_target(model), serve), Path(folder) / "serve.log", serve.ready_timeout_s
-        )
-        try:
-            thinking = False if server.command.target.family == "switchable" else None
-            lengths = Lengths(made_by.question_tokens, made_by.answer_tokens, 4096)
-            with Writer(
-                lambda: connect(server, thinking),
-                pool,
-                end_token_id,
-                thinking,
-                lengths,
-                Settings(),
-                made_by.temperature,
-            ) as writer:
-                writer.answer(draws)
-        finally:
-            server.stop()
+        thinking = False if server.command.target.family == "switchable" else None
+        lengths = Lengths(made_by.question_tokens, made_by.answer_tokens, 4096)
+        with Writer(
+            lambda: connect(server, thinking),
+            pool,
+            end_token_id,
+            thinking,
+            lengths,
+            Settings(),
+            made_by.temperature,
+        ) as writer:
+            writer.answer(draws)
         judge = Judge(Asked(), thinking=False, end_token_id=end_token_id)
         for draw, text in zip(draws, questions, strict=True):
             fault = judge.answer(pool.answers[draw.number])
@@ -69,6 +70,22 @@ def answer(model: Path, questions: Sequence[str], serve: ServeConfig) -> tuple[l
             said = {"role": "assistant", "content": pool.answers[draw.number].content}
             rows.append({"messages": [{"role": "user", "content": text}, said]})
     return rows, faults
+
+
+def answer_file(model: Path, file: Path, out: Path, server: VllmServer) -> str:
+    """Has the questions of a JSON list answered and writes the rows; a line of what came of it.
+
+    Args:
+        model: folder of what is served.
+        file: JSON list of instruction, input and output; the outputs are left aside.
+        out: JSONL to write.
+        server: it, ready.
+    """
+    questions = ["\n".join(filter(None, (e["instruction"], e.get("input")))) for e in read_json(file)]
+    rows, faults = answer(model, questions, server)
+    write_jsonl(out, rows)
+    left_out = ", ".join(f"{fault} {count}" for fault, count in faults.most_common()) or "none"
+    return f"{out}: {len(rows)} rows of {len(questions)} questions; left out: {left_out}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,12 +99,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def go() -> None:
         serve = config_without_recipe(options.overrides, ("serve",), "a plain model").serve
-        entries = read_json(options.file)
-        questions = ["\n".join(filter(None, (e["instruction"], e.get("input")))) for e in entries]
-        rows, faults = answer(options.model, questions, serve)
-        write_jsonl(options.out, rows)
-        left_out = ", ".join(f"{fault} {count}" for fault, count in faults.most_common()) or "none"
-        console.print(f"{options.out}: {len(rows)} rows of {len(questions)} questions; left out: {left_out}")
+        command = private_command(folder_target(options.model), serve)
+        with tempfile.TemporaryDirectory() as folder:
+            server = start_server(command, Path(folder) / "serve.log", serve.ready_timeout_s)
+            try:
+                console.print(answer_file(options.model, options.file, options.out, server))
+            finally:
+                server.stop()
 
     return guarded(go, debug=False)
 

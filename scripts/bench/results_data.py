@@ -75,9 +75,14 @@ def csl_test(file: Path, out: Path) -> Made:
 
 
 def gsm8k(file: Path, out: Path) -> Made:
-    """Copies the test problems."""
-    shutil.copyfile(file, out / "gsm8k_test.jsonl")
-    return {"gsm8k_test.jsonl": len(file.read_text(encoding="utf-8").splitlines())}
+    """Copies the test problems, and those of the training part beside them, which are only asked here too."""
+    (out / "gsm8k").mkdir(exist_ok=True)
+    made: Made = {}
+    for part in (file, file.with_name("train.jsonl")):
+        if part.is_file():
+            shutil.copyfile(part, out / "gsm8k" / part.name)
+            made[f"gsm8k/{part.name}"] = len(part.read_text(encoding="utf-8").splitlines())
+    return made
 
 
 def cmmlu(test_file: Path, out: Path) -> Made:

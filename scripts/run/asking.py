@@ -80,6 +80,8 @@ def ask_in_blocks(
     base: Callable[[], Mapping[str, TaskResult]],
     gate: GateConfig,
     repeat: Callable[[], Mapping[str, TaskResult] | None] = lambda: None,
+    *,
+    shows: bool = True,
 ) -> dict[str, TaskResult]:
     """Asks a tuned model block by block, until the verdict stands; see `eval.compare.blocks`.
 
@@ -88,23 +90,25 @@ def ask_in_blocks(
     Args:
         base: gives the base's answers to everything, once the first block was answered here: it may wait for them.
         repeat: gives the same of the base asked again, if it was.
+        shows: whether there is a progress bar, and a line for each look.
     """
-    results = ask(endpoint, tasks, out_dir, settings, first_block(tasks, gate))
+    results = ask(endpoint, tasks, out_dir, settings, first_block(tasks, gate), shows=shows)
     answers, again = base(), repeat()
     blocks = Blocks(answers, gate)
     taken = [*takewhile(blocks.holds, read_looks(out_dir))]
     if taken:
         # A look that was noted holds though its answers were lost since: what is missing is asked again.
-        results = ask(endpoint, tasks, out_dir, settings, blocks.ids(taken[-1]))
+        results = ask(endpoint, tasks, out_dir, settings, blocks.ids(taken[-1]), shows=shows)
     taken = taken or [blocks.after(None, blocks.whole)]
     while True:
         note_looks(out_dir, taken)
         still = open_groups(answers, results, gate, taken, again)
         if not still:
             return results
-        note(f"look {len(taken)}: open for {', '.join(sorted(still))}")
+        if shows:
+            note(f"look {len(taken)}: open for {', '.join(sorted(still))}")
         taken.append(blocks.after(taken[-1], still))
-        results = ask(endpoint, tasks, out_dir, settings, blocks.ids(taken[-1]))
+        results = ask(endpoint, tasks, out_dir, settings, blocks.ids(taken[-1]), shows=shows)
 
 
 def _retries(now: Progress) -> str:

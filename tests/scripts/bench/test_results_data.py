@@ -52,7 +52,8 @@ def downloads(tmp_path: Path) -> Path:
         write(folder / "CSL" / "benchmark" / "ts" / f"{split}.tsv", "".join(pairs))
         exam = ",Question,A,B,C,D,Answer\n" + "".join(f"{n},{split}{n}?,甲,乙,丙,丁,A\n" for n in range(5))
         write(folder / "cmmlu" / split / "agronomy.csv", exam)
-    write(folder / "gsm8k" / "test.jsonl", '{"question": "1 + 1?", "answer": "#### 2"}\n')
+    for part, problem in (("test", "1 + 1?"), ("train", "2 + 0?")):
+        write(folder / "gsm8k" / f"{part}.jsonl", json.dumps({"question": problem, "answer": "#### 2"}) + "\n")
     write(folder / "alpaca_zh_demo.json", json.dumps([{"instruction": "你好", "input": "", "output": "你好。"}]))
     return folder
 
@@ -123,4 +124,4 @@ def test_real_cmrc_gives_the_documented_counts(tmp_path: Path) -> None:
         pytest.skip("TUNESERVE_SHARED_DATA is not set")
     made, _ = make(Path(folder), tmp_path / "out")
     assert (made["cmrc_train.jsonl"], made["cmrc_heldout.jsonl"], made["cmrc_test.json"]) == (2115, 131, 973)
-    assert (made["csl_test.tsv"], made["gsm8k_test.jsonl"], made["cmmlu/test"]) == (1000, 1319, 67)
+    assert (made["csl_test.tsv"], made["gsm8k/test.jsonl"], made["cmmlu/test"]) == (1000, 1319, 67)
