@@ -41,6 +41,21 @@ def test_another_loss_or_gradient_fails(tmp_path: Path, live: tuple[float, dict[
     assert compare(left(tmp_path, live=live, contaminated=(2.2, bent(0.9)))) == 1
 
 
+@pytest.mark.parametrize(
+    ("loss", "by", "code"),
+    [(2.0011, 0.0005, 0), (2.004, 0.0005, 1), (2.0011, 0.1, 1)],
+    ids=["alike", "loss", "gradient"],
+)
+def test_several_gpus_are_held_to_one_by_closer_bounds(
+    loss: float, by: float, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = left(tmp_path, live=(2.001, GRADIENT), contaminated=(2.2, bent(0.9)))
+    (out / "several.json").write_text(json.dumps({"live": loss}), encoding="utf-8")
+    save_file(bent(by), out / "several-live.safetensors")
+    assert compare(out) == code
+    assert f"{'✗' if code else '✓'} several GPUs, live" in capsys.readouterr().out
+
+
 def test_a_contaminated_step_that_looks_right_fails(tmp_path: Path) -> None:
     assert compare(left(tmp_path, live=(2.0, GRADIENT), contaminated=(2.001, GRADIENT))) == 1
 
