@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from configs.gpus import visible_cards
 from tests.trainer.conftest import DEMO_MODEL
 
 REAL_MODEL = os.environ.get("TUNESERVE_GPU_MODEL", "")
 MODEL = Path(REAL_MODEL) if REAL_MODEL else DEMO_MODEL
 
 needs_real_model = pytest.mark.skipif(not REAL_MODEL, reason="needs real weights: bash scripts/test_gpu.sh MODEL")
+needs_two_gpus = pytest.mark.skipif(len(visible_cards()) < 2, reason="needs two GPUs")
 
 
 def gpu_environment(folder: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.gpu import MODEL, gpu_environment, needs_real_model
+from tests.gpu import MODEL, gpu_environment, needs_real_model, needs_two_gpus
 from tests.trainer.conftest import make_run, shop_rows, stage_command
 from trainer.sft.progress import read_log
 
@@ -71,6 +71,18 @@ def test_a_step_is_that_of_transformers_and_peft(precision: str, tmp_path: Path)
         assert f"✓ {way}:" in said
 
 
+@needs_real_model
+@needs_two_gpus
+def test_a_step_on_two_gpus_is_that_of_one(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.json"
+    rows.write_text(json.dumps(shop_rows(16), ensure_ascii=False), encoding="utf-8")
+    command = [sys.executable, "-m", "scripts.bench.same_step", "--model", str(MODEL), "--data", str(rows)]
+    said = run_to_end([*command, "--out", str(tmp_path / "out"), "--gpus", "2"], tmp_path)
+    print(said)
+    for way in ("live", "recorded"):
+        assert f"✓ several GPUs, {way}:" in said
+
+
 def train(folder: Path, name: str, **sections: Any) -> Any:
     """A run through data and train; its directory."""
     options = {"epochs": 2, "learning_rate": 1e-3, "save_steps": 10, "eval_steps": 0} | sections.pop("train", {})
@@ -102,6 +114,16 @@ def test_a_run_is_recorded_and_says_so(tmp_path: Path) -> None:
     live = train(tmp_path, "live", train={"cuda_graphs": "off"})
     run_to_end(stage_command("train", live), tmp_path)
     require_same_curve(losses(run), losses(live))
+
+
+@needs_two_gpus
+def test_two_gpus_learn_what_one_learns(tmp_path: Path) -> None:
+    one, two = train(tmp_path, "one"), train(tmp_path, "two", train={"num_gpus": 2})
+    for run in (one, two):
+        run_to_end(stage_command("train", run), tmp_path)
+    figures = two.read().stages["train"].figures
+    assert (figures["gpus"], figures["recorded"]["off"], figures["recorded"]["updates_off"]) == (2, "", "")
+    require_same_curve(losses(two), losses(one))
 
 
 def test_a_killed_run_goes_on_recorded(tmp_path: Path) -> None:
