@@ -1,4 +1,4 @@
-"""The base asked on a GPU of its own while something else is done on another: what a run saves where two are free.
+"""Which GPUs train, and the base asked on one of its own meanwhile: what a run saves where two are free.
 
 The base is served before training (it may write rows for it), and its answers are needed after training only. Where the
 machine has a GPU more than training takes, it is asked meanwhile; where training takes all, it is asked when the tuned
@@ -15,7 +15,10 @@ from contextlib import contextmanager
 from configs.console import note
 from configs.gpus import Card, visible_cards
 from configs.schema import RunConfig
-from serve.launch.cards import choose_cards, is_free
+from serve.launch.cards import choose_cards, is_free, only
+
+TRAINS_FROM = 0.9
+"""Share of a GPU's memory that must be free for it to be taken for training before others."""
 
 
 def server_gpus(config: RunConfig) -> int:
@@ -40,6 +43,24 @@ def cards_apart(config: RunConfig, others: int, cards: Sequence[Card] | None = N
     taken = choose_cards(cards, others, share)
     rest = [card for card in cards if card not in taken and is_free(card, share)]
     return taken, choose_cards(rest, serving, share) if len(rest) >= serving else []
+
+
+def training_cards(config: RunConfig, kept: Sequence[Card] = ()) -> dict[str, str]:
+    """Environment in which training takes free GPUs, where this machine has more than it needs.
+
+    Args:
+        config: the recipe.
+        kept: GPUs that are kept for something else.
+    """
+    elsewhere, wanted = {card.index for card in kept}, config.train.num_gpus
+    cards = [card for card in visible_cards() if card.index not in elsewhere]
+    if not kept and len(cards) <= wanted:
+        return {}
+    chosen = choose_cards(cards, wanted, TRAINS_FROM)
+    for card in cards[:wanted]:
+        if card not in chosen and not is_free(card, TRAINS_FROM):
+            note(f"GPU {card.index} does not train: it is in use by {card.users()}")
+    return only(chosen)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ from eval.report.words import ReportWords
 from eval.report.write import write_reports
 from eval.tasks import Task
 from scripts.run.asking import ask, ask_in_blocks, run_settings
-from scripts.run.beside import cards_apart, meanwhile, server_gpus
+from scripts.run.beside import cards_apart, meanwhile, server_gpus, training_cards
 from scripts.run.facts import base_repeat, compare_run
 from scripts.run.inputs import model_inputs, serving_inputs
 from scripts.run.scaling import choose_scale
@@ -45,7 +45,6 @@ from scripts.run.serving import OnDemand, private_command, start_server
 from scripts.run.stages import forget_other_outputs, run_stage, stage_done
 from scripts.run.tasks import tasks_fingerprint
 from scripts.run.verdict import deciding_command
-from serve.launch.cards import only
 from serve.launch.job import prepare
 from serve.launch.target import base_folder, base_target, merged_target
 from serve.process.server import VllmServer
@@ -76,10 +75,9 @@ def train_and_ask_base(
         if not _kept_for_base(config, server_gpus(config)):
             evaluate_base(run, config, tasks, server)
         server.down()  # it holds most of the memory that training needs
-        run_stage("train", run, *options)
+        run_stage("train", run, *options, environment=training_cards(config))
         return
-    training, _ = cards_apart(config, config.train.num_gpus)
-    apart = only([card for card in training if card not in server.cards])
+    apart = training_cards(config, server.cards)
     with _base_asked_meanwhile(run, config, tasks, server):
         run_stage("train", run, *options, environment=apart)
 

@@ -27,6 +27,9 @@ def train(
     if follows(resolved):
         return
     others = keep_others_for_training()
+    # Imported here: a mistyped recipe should answer at once.
+    from scripts.run.beside import training_cards
+
     with RunDir.claim(resolved) as run:
         run_stage("data", run)
         if resolved.measures_unseen:
@@ -36,5 +39,5 @@ def train(
 
             with pipeline.base_server(run, resolved) as base:
                 make_selfmade(run, resolved, base)
-        run_stage("train", run, *(["--force"] if force else []), environment=others)
+        run_stage("train", run, *(["--force"] if force else []), environment=others or training_cards(resolved))
     console.print(f"\nadapter: {run.adapter}\nnext: tuneserve merge {run.path}")

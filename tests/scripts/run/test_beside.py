@@ -11,7 +11,8 @@ import pytest
 from configs.errors import TuneserveError
 from configs.gpus import GPUS, Card
 from configs.load import validate
-from scripts.run.beside import cards_apart, meanwhile
+from scripts.run import beside
+from scripts.run.beside import cards_apart, meanwhile, training_cards
 
 
 def cards(*used_gb: float) -> list[Card]:
@@ -37,6 +38,37 @@ def test_one_after_the_other_where_there_are_too_few_free_ones() -> None:
     assert apart(cards(0, 0), 2) == ([0, 1], [])
     assert apart(cards(0, 60))[1] == []
     assert apart(cards(0, 50), gpu_memory_utilization=0.3) == ([0], [1])
+
+
+@pytest.mark.parametrize(
+    ("used", "gpus", "kept", "trains", "said"),
+    [
+        ((0,), 1, (), None, None),
+        ((60, 60), 2, (), None, None),
+        ((0, 0), 1, (), "0", None),
+        ((60, 0), 1, (), "1", "GPU 0 does not train"),
+        ((60, 0, 2, 0), 2, (), "1,2", "GPU 0 does not train"),
+        ((0, 70, 0), 2, (), "0,2", "GPU 1 does not train"),
+        # The base's server is up on GPU 2; the one that is taken all the same is not its.
+        ((60, 0, 70), 2, (2,), "1,0", None),
+    ],
+)
+def test_training_takes_free_gpus_where_there_are_more_than_it_needs(
+    used: tuple[float, ...],
+    gpus: int,
+    kept: tuple[int, ...],
+    trains: str | None,
+    said: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(beside, "visible_cards", lambda: cards(*used))
+    recipe = validate({"name": "r", "model": "m", "data": "rows.jsonl", "train": {"num_gpus": gpus}}, Path("r.yaml"))
+    empty = cards(*[0] * len(used))
+    found = training_cards(recipe, [empty[index] for index in kept])
+    assert found.get("CUDA_VISIBLE_DEVICES") == trains
+    out = capsys.readouterr().out
+    assert said in out if said else out == ""
 
 
 def test_both_run_at_once_and_the_block_waits(capsys: pytest.CaptureFixture[str]) -> None:
