@@ -50,7 +50,7 @@ from trainer.plan.optimizers import choose_optimizer, state_bytes
 from trainer.plan.rate import rate_warning
 from trainer.plan.serving import gguf_gb, servable
 from trainer.plan.view import render_plan, render_serving, render_table
-from trainer.requirements import K_QUANTS, check_cards, check_driver, check_model_needs, check_needs
+from trainer.requirements import K_QUANTS, cards_warning, check_cards, check_driver, check_model_needs, check_needs
 from trainer.sft.stage import FEW_STEPS, few_steps_warning
 
 
@@ -79,6 +79,8 @@ def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = Fals
     if gpu_name is None:
         _look_at_driver()
         check_cards(config)
+        if warning := cards_warning(config):
+            warn(warning)
         device = device_at_hand(config.train.num_gpus)
     else:
         device = named_gpu(gpu_name)

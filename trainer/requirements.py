@@ -13,9 +13,8 @@ from typing import get_args
 
 from configs import driver, pins
 from configs.adapter_scale import check_scale
-from configs.console import warn
 from configs.errors import ConfigError
-from configs.gpus import visible_cards
+from configs.gpus import Card, visible_cards
 from configs.model_files import read_json, read_model_config
 from configs.schema import GgufQuant, LoraConfig, MergeConfig, RunConfig
 from trainer.architectures import Model, paths_of
@@ -52,23 +51,30 @@ def check_needs(config: RunConfig) -> None:
 
 
 def check_cards(config: RunConfig) -> None:
-    """Raises a ConfigError where this machine shows fewer GPUs than are to train; without any, its CPU stands in.
-
-    Says so where they are of different kinds.
-    """
-    count = config.train.num_gpus
-    cards = visible_cards() if count > 1 and pins.made_for() != "cpu" else []
+    """Raises a ConfigError where this machine shows fewer GPUs than are to train; without any, its CPU stands in."""
+    count, cards = config.train.num_gpus, _training_together(config)
     if cards and len(cards) < count:
         raise ConfigError(
             f"train.num_gpus is {count}, and {len(cards)} GPU{'s' if len(cards) > 1 else ''} can be used here",
             f"set train.num_gpus={len(cards)}, or look at nvidia-smi and CUDA_VISIBLE_DEVICES",
         )
-    kinds = list(dict.fromkeys(card.device.name for card in cards[:count]))
-    if len(kinds) > 1:
-        warn(
-            f"train.num_gpus is {count}, and the GPUs differ ({', '.join(kinds)}): the plan is for the one that can "
-            "least, and the fastest waits for the slowest in every step; CUDA_VISIBLE_DEVICES chooses others"
-        )
+
+
+def cards_warning(config: RunConfig) -> str | None:
+    """What to say of GPUs of different kinds that are to train together; None where they are alike."""
+    count = config.train.num_gpus
+    kinds = list(dict.fromkeys(card.device.name for card in _training_together(config)[:count]))
+    if len(kinds) < 2:
+        return None
+    return (
+        f"train.num_gpus is {count}, and the GPUs differ ({', '.join(kinds)}): the plan is for the one that can least, "
+        "and the fastest waits for the slowest in every step; CUDA_VISIBLE_DEVICES chooses others"
+    )
+
+
+def _training_together(config: RunConfig) -> list[Card]:
+    """The GPUs that several processes of training can take; none where one trains, or the CPU does."""
+    return visible_cards() if config.train.num_gpus > 1 and pins.made_for() != "cpu" else []
 
 
 def check_driver() -> None:

@@ -50,10 +50,18 @@ from serve.launch.target import base_folder, base_target, merged_target
 from serve.process.server import VllmServer
 from serve.proof.verify import verify
 from trainer.export.model_card import write_model_card
+from trainer.requirements import check_cards
 
 
-def prepare_data(run: RunDir) -> None:
-    """The data stage, in a process of its own."""
+def prepare_data(run: RunDir, config: RunConfig) -> None:
+    """The data stage, in a process of its own.
+
+    Raises:
+        ConfigError: training will need GPUs that are not here, which is found out before the base is asked.
+    """
+    trained = run.read().stages.get("train")
+    if trained is None or trained.state != "done":
+        check_cards(config)
     note_versions(run)
     run_stage("data", run)
 

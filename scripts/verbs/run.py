@@ -46,7 +46,7 @@ def run(
     if serve:
         require_free_port(resolved.serve.host, resolved.serve.port)
     with RunDir.claim(resolved) as run_dir:
-        pipeline.prepare_data(run_dir)
+        pipeline.prepare_data(run_dir, resolved)
         tasks = run_tasks(run_dir, resolved)
         with pipeline.base_server(run_dir, resolved) as base:
             make_selfmade(run_dir, resolved, base)

@@ -30,7 +30,7 @@ from trainer.plan.layout import (
     predicted_layout,
 )
 from trainer.plan.rate import model_rate_warning
-from trainer.requirements import check_cards, check_driver, check_model_needs, check_needs
+from trainer.requirements import cards_warning, check_cards, check_driver, check_model_needs, check_needs
 from trainer.sft.checkpoints import find_checkpoint, full_disk_said, last_checkpoint
 from trainer.sft.hardly import loss_warning
 
@@ -65,6 +65,8 @@ def train_stage(run: RunDir, config: RunConfig, *, force: bool = False) -> Train
     check_needs(config)
     if started_by_others() == 1:
         check_cards(config)
+        if warning := cards_warning(config):
+            warn(warning)
     check_model_needs(config, facts.base_model)
     checkpoint = find_checkpoint(run, inputs, force=force)
     if checkpoint:

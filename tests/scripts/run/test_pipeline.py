@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from configs.errors import ConfigError
 from configs.gpus import GPUS, Card
 from configs.load import load_config
 from configs.rundir import RunDir
@@ -22,6 +23,7 @@ from scripts.run.tasks import run_tasks
 from serve.process.server import VllmServer
 from tests.facts import prepared
 from tests.scripts.conftest import ROOT
+from trainer import requirements
 
 TEMPLATE = "{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}"
 
@@ -145,6 +147,24 @@ def test_the_base_is_asked_where_it_costs_no_time(
     assert sorted(done) == sorted(expected)
     assert done[-1] == "tuned" or expected[1] == done[-1]
     assert done.index("tuned") > done.index(next(step for step in expected if step.startswith("train")))
+
+
+def test_gpus_that_are_not_here_are_missed_before_anything_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, done = GPUS["h100-80gb"], []
+    monkeypatch.setattr(requirements, "visible_cards", lambda: [Card(0, device.name, device, int(8e10))])
+    monkeypatch.setattr(requirements.pins, "made_for", lambda: "cuda")
+    monkeypatch.setattr(pipeline, "run_stage", lambda stage, run: done.append(stage))
+    run, _ = opened(tmp_path, "name=many", "train.num_gpus=4")
+    with pytest.raises(ConfigError, match=r"train\.num_gpus is 4, and 1 GPU can be used here"):
+        pipeline.prepare_data(run, run.config())
+    assert done == []
+    # What is trained already needs none of them.
+    with run.stage("train", {}):
+        pass
+    pipeline.prepare_data(run, run.config())
+    assert done == ["data"]
 
 
 def test_the_tuned_model_is_judged_by_all_answers_of_a_base_that_is_asked_meanwhile(
