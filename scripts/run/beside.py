@@ -15,34 +15,28 @@ from contextlib import contextmanager
 from configs.console import note
 from configs.gpus import Card, visible_cards
 from configs.schema import RunConfig
-from serve.launch.cards import choose_cards, is_free, only
+from serve.launch.cards import choose_cards, is_free, only, server_gpus
 
 TRAINS_FROM = 0.9
 """Share of a GPU's memory that must be free for it to be taken for training before others."""
 
 
-def server_gpus(config: RunConfig) -> int:
-    """GPUs that a server of the recipe takes."""
-    serve = config.serve
-    return serve.tensor_parallel_size * serve.pipeline_parallel_size * serve.data_parallel_size
-
-
-def cards_apart(config: RunConfig, others: int, cards: Sequence[Card] | None = None) -> tuple[list[Card], list[Card]]:
-    """(GPUs for other work, GPUs for the base's server meanwhile); no server's where there are too few for both.
+def cards_for_base(config: RunConfig, others: int | None, cards: Sequence[Card] | None = None) -> list[Card]:
+    """GPUs for the base's server beside other work; none where there are too few, or where Ray finds them.
 
     Args:
         config: the recipe.
-        others: GPUs that the other work takes.
+        others: GPUs that the other work takes; None where Ray finds them.
         cards: of this machine, as they are now; by default those that this process may use.
     """
     cards = visible_cards() if cards is None else cards
-    serving = server_gpus(config)
-    if len(cards) < others + serving:
-        return list(cards), []
+    serving = server_gpus(config.serve)
+    if others is None or serving is None or len(cards) < others + serving:
+        return []
     share = config.serve.gpu_memory_utilization
     taken = choose_cards(cards, others, share)
     rest = [card for card in cards if card not in taken and is_free(card, share)]
-    return taken, choose_cards(rest, serving, share) if len(rest) >= serving else []
+    return choose_cards(rest, serving, share) if len(rest) >= serving else []
 
 
 def training_cards(config: RunConfig, kept: Sequence[Card] = ()) -> dict[str, str]:

@@ -18,7 +18,6 @@ from configs import pins
 from configs.console import console, note, skipped, starting, tables
 from configs.errors import TuneserveError
 from configs.fingerprint import files_fingerprint
-from configs.gpus import Card
 from configs.handover.base import read_rows
 from configs.handover.selfmade import SelfMadeRow
 from configs.rundir import Inputs, RunDir
@@ -37,7 +36,7 @@ from eval.report.words import ReportWords
 from eval.report.write import write_reports
 from eval.tasks import Task
 from scripts.run.asking import ask, ask_in_blocks, run_settings
-from scripts.run.beside import cards_apart, meanwhile, server_gpus, training_cards
+from scripts.run.beside import cards_for_base, meanwhile, training_cards
 from scripts.run.facts import base_repeat, compare_run
 from scripts.run.inputs import model_inputs, serving_inputs
 from scripts.run.scaling import choose_scale
@@ -45,6 +44,7 @@ from scripts.run.serving import OnDemand, private_command, start_server
 from scripts.run.stages import forget_other_outputs, run_stage, stage_done
 from scripts.run.tasks import tasks_fingerprint
 from scripts.run.verdict import deciding_command
+from serve.launch.cards import server_gpus
 from serve.launch.job import prepare
 from serve.launch.target import base_folder, base_target, merged_target
 from serve.process.server import VllmServer
@@ -80,7 +80,7 @@ def train_and_ask_base(
     """
     options = ["--force"] if force else []
     if not server.cards:
-        if not _kept_for_base(config, server_gpus(config)):
+        if not cards_for_base(config, server_gpus(config.serve)):
             evaluate_base(run, config, tasks, server)
         server.down()  # it holds most of the memory that training needs
         run_stage("train", run, *options, environment=training_cards(config))
@@ -97,7 +97,7 @@ def evaluate(run: RunDir, config: RunConfig, tasks: list[Task], keep: bool) -> V
     """
     if run.changed_since("base", base_inputs(run, config, tasks)) is None:
         return evaluate_tuned(run, config, tasks, keep)
-    cards = _kept_for_base(config, server_gpus(config))
+    cards = cards_for_base(config, server_gpus(config.serve))
     with OnDemand(lambda: base_target(run, config), config.serve, run.logs / "serve-base.log", cards) as base:
         if cards:
             with _base_asked_meanwhile(run, config, tasks, base) as base_answers:
@@ -126,11 +126,6 @@ def _there_already() -> None:
     """What is waited for is there."""
 
 
-def _kept_for_base(config: RunConfig, others: int) -> list[Card]:
-    """GPUs for the base's server, beside so many for other work; none where there are too few."""
-    return cards_apart(config, others)[1]
-
-
 def scale_and_merge(run: RunDir) -> None:
     """The choice of a scale, and merging; each says whether it worked or was skipped."""
     choose_scale(run, run.config())
@@ -139,7 +134,7 @@ def scale_and_merge(run: RunDir) -> None:
 
 def base_server(run: RunDir, config: RunConfig) -> OnDemand:
     """The base's server, for the stages before training and beside it; a GPU is kept for it where there is one."""
-    cards = _kept_for_base(config, config.train.num_gpus)
+    cards = cards_for_base(config, config.train.num_gpus)
     return OnDemand(lambda: base_target(run, config), config.serve, run.logs / "serve-base.log", cards)
 
 

@@ -43,6 +43,7 @@ def judge(
     """
     from eval.report.words import ReportWords
     from scripts.run import judging
+    from serve.launch.cards import check_cards
     from serve.launch.command import check_device, installed_device
 
     words, more = ReportWords.chosen(), overrides or []
@@ -68,7 +69,9 @@ def judge(
             name=name,
             overrides=more,
         )
-    check_device(config.serve, installed_device())
+    device = installed_device()
+    check_device(config.serve, device)
+    check_cards(config.serve, device)
     own_length = any(word.startswith("eval.max_tokens=") for word in more)
     comparison = judging.judge(config, words, own_length=own_length, force=force)
     raise typer.Exit(comparison.gate.exit_code)

@@ -35,6 +35,7 @@ def run(
     from scripts.run import continuing, pipeline
     from scripts.run.selfmade import make_selfmade
     from scripts.run.tasks import run_tasks
+    from serve.launch.cards import check_cards
     from serve.launch.command import check_device, installed_device
     from serve.launch.job import prepare
     from serve.launch.ports import require_free_port
@@ -42,7 +43,9 @@ def run(
 
     words = ReportWords.chosen()
     # Found out now, not after an hour of training.
-    check_device(resolved.serve, installed_device())
+    device = installed_device()
+    check_device(resolved.serve, device)
+    check_cards(resolved.serve, device)
     if serve:
         require_free_port(resolved.serve.host, resolved.serve.port)
     with RunDir.claim(resolved) as run_dir:

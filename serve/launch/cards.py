@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from configs.gpus import Card
+from configs.errors import ConfigError
+from configs.gpus import Card, visible_cards
+from configs.pins import Kind
 from configs.schema import ServeConfig
-from serve.launch.command import ServerCommand, flag_number, flag_value
+from serve.launch.command import ServerCommand, flag_number, flag_value, parallel_flags
 
 
 def on_free_cards(command: ServerCommand, config: ServeConfig, cards: Sequence[Card]) -> ServerCommand:
@@ -18,7 +20,7 @@ def on_free_cards(command: ServerCommand, config: ServeConfig, cards: Sequence[C
         config: the settings that it was built from.
         cards: the GPUs that may be used, as they are now.
     """
-    wanted = gpus_here(command)
+    wanted = gpus_here(command.argv)
     if command.device == "cpu" or wanted is None or len(cards) <= wanted:
         return command
     share = flag_number(command.argv, "--gpu-memory-utilization", config.gpu_memory_utilization, least=0, most=1)
@@ -53,15 +55,38 @@ def is_free(card: Card, share: float) -> bool:
     return card.free / 1e9 >= share * card.device.memory_gb
 
 
-def gpus_here(command: ServerCommand) -> int | None:
-    """GPUs that this machine must have; None where Ray finds them, on any machine of its cluster."""
-    if "ray" in (flag_value(command.argv, f"--{what}-backend") for what in ("distributed-executor", "data-parallel")):
+def gpus_here(argv: Sequence[str]) -> int | None:
+    """GPUs that this machine must have for vLLM's arguments; None where Ray finds them, anywhere in its cluster."""
+    if "ray" in (flag_value(argv, f"--{what}-backend") for what in ("distributed-executor", "data-parallel")):
         return None
-    shared = count(command, "--tensor-parallel-size") * count(command, "--pipeline-parallel-size")
-    replicas = flag_number(command.argv, "--data-parallel-size-local", count(command, "--data-parallel-size"))
-    return -(-shared * replicas // count(command, "--nnodes"))
+    shared = count(argv, "--tensor-parallel-size") * count(argv, "--pipeline-parallel-size")
+    replicas = flag_number(argv, "--data-parallel-size-local", count(argv, "--data-parallel-size"))
+    return -(-shared * replicas // count(argv, "--nnodes"))
 
 
-def count(command: ServerCommand, flag: str) -> int:
+def server_gpus(config: ServeConfig) -> int | None:
+    """`gpus_here` of a server with these settings, known before there is anything to serve."""
+    return gpus_here([*parallel_flags(config), *config.args])
+
+
+def check_cards(config: ServeConfig, device: Kind) -> None:
+    """Raises a ConfigError where this machine has fewer GPUs than a server with these settings takes.
+
+    A machine that shows none at all is told of elsewhere, with what is wrong with its driver.
+    """
+    if device == "cuda" and (cards := visible_cards()):
+        require_cards(server_gpus(config) or 0, cards)
+
+
+def require_cards(wanted: int, cards: Sequence[Card]) -> None:
+    """Raises a ConfigError where there are fewer cards than are asked for."""
+    if len(cards) < wanted:
+        raise ConfigError(
+            f"{wanted} GPUs are asked for, {len(cards)} can be seen",
+            "lower serve.tensor_parallel_size, or look at nvidia-smi and CUDA_VISIBLE_DEVICES",
+        )
+
+
+def count(argv: Sequence[str], flag: str) -> int:
     """What a flag that counts GPUs, replicas or machines says; 1 where it is absent."""
-    return flag_number(command.argv, flag, 1)
+    return flag_number(argv, flag, 1)

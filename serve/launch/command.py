@@ -349,13 +349,19 @@ def _model_flags(target: Target, config: ServeConfig) -> dict[str, list[str]]:
     return flags
 
 
-def _device_flags(device: Kind, config: ServeConfig) -> dict[str, list[str]]:
+def parallel_flags(config: ServeConfig) -> list[str]:
+    """The arguments by which several GPUs share a model or hold copies of it."""
     sizes = {
         "--tensor-parallel-size": config.tensor_parallel_size,
         "--pipeline-parallel-size": config.pipeline_parallel_size,
         "--data-parallel-size": config.data_parallel_size,
     }
-    flags = {name: [str(size)] for name, size in sizes.items() if size > 1}
+    return [word for name, size in sizes.items() if size > 1 for word in (name, str(size))]
+
+
+def _device_flags(device: Kind, config: ServeConfig) -> dict[str, list[str]]:
+    parallel = parallel_flags(config)
+    flags = {name: [size] for name, size in zip(parallel[::2], parallel[1::2], strict=True)}
     if device == "cpu":
         return flags | {"--enforce-eager": []}  # compiling takes longer than a small model needs for its answers
     return flags | {"--gpu-memory-utilization": [str(config.gpu_memory_utilization)]}

@@ -29,7 +29,7 @@ from configs.serving_memory import (
     served_precision,
     weights_gb,
 )
-from serve.launch.cards import count, gpus_here, is_free
+from serve.launch.cards import count, gpus_here, is_free, require_cards
 from serve.launch.command import (
     FP8,
     GIB,
@@ -291,17 +291,13 @@ def _ram(command: ServerCommand) -> Iterator[Finding]:
 
 
 def _gpu_memory(command: ServerCommand, config: ServeConfig, cards: Sequence[Card]) -> Iterator[Finding]:
-    wanted = gpus_here(command)
+    wanted = gpus_here(command.argv)
     if wanted is None:  # Ray places the work, here or on other machines
         wanted = len(cards)
         if not cards:
             yield Finding("ok", "memory", "not looked at: Ray finds the GPUs")
             return
-    if len(cards) < wanted:
-        raise ConfigError(
-            f"{wanted} GPUs are asked for, {len(cards)} can be seen",
-            "lower serve.tensor_parallel_size, or look at nvidia-smi and CUDA_VISIBLE_DEVICES",
-        )
+    require_cards(wanted, cards)
     share = flag_number(command.argv, "--gpu-memory-utilization", config.gpu_memory_utilization, least=0, most=1)
     for card in cards[:wanted]:
         total, free = card.device.memory_gb, card.free / 1e9
@@ -369,7 +365,7 @@ def _weights_gb(command: ServerCommand, shape: DecoderShape, precision: str, spl
 
 def _split(command: ServerCommand) -> Split:
     """GPUs that share one copy of the weights, by ours or the user's flags."""
-    return Split(count(command, "--tensor-parallel-size"), count(command, "--pipeline-parallel-size"))
+    return Split(count(command.argv, "--tensor-parallel-size"), count(command.argv, "--pipeline-parallel-size"))
 
 
 def _does_not_fit(command: ServerCommand, message: str, next_step: str) -> Finding:

@@ -12,7 +12,7 @@ from configs.errors import TuneserveError
 from configs.gpus import GPUS, Card
 from configs.load import validate
 from scripts.run import beside
-from scripts.run.beside import cards_apart, meanwhile, training_cards
+from scripts.run.beside import cards_for_base, meanwhile, training_cards
 
 
 def cards(*used_gb: float) -> list[Card]:
@@ -20,24 +20,30 @@ def cards(*used_gb: float) -> list[Card]:
     return [Card(i, device.name, device, int((device.memory_gb - used) * 1e9)) for i, used in enumerate(used_gb)]
 
 
-def apart(found: list[Card], others: int = 1, **serve: Any) -> tuple[list[int], list[int]]:
+def kept(found: list[Card], others: int | None = 1, **serve: Any) -> list[int]:
     recipe = {"name": "r", "model": "m", "data": "rows.jsonl", "serve": serve}
-    taken, kept = cards_apart(validate(recipe, Path("r.yaml")), others, found)
-    return [card.index for card in taken], [card.index for card in kept]
+    return [card.index for card in cards_for_base(validate(recipe, Path("r.yaml")), others, found)]
 
 
-def test_training_and_server_get_cards_of_their_own() -> None:
-    assert apart(cards(0, 0)) == ([0], [1])
-    assert apart(cards(60, 0, 0)) == ([1], [2])
-    assert apart(cards(0, 0, 0, 0), 2, tensor_parallel_size=2) == ([0, 1], [2, 3])
+def test_the_base_gets_cards_of_its_own() -> None:
+    assert kept(cards(0, 0)) == [1]
+    assert kept(cards(60, 0, 0)) == [2]
+    assert kept(cards(0, 0, 0, 0), 2, tensor_parallel_size=2) == [2, 3]
+    assert kept(cards(0, 0, 0), 1, args=["--tensor-parallel-size=2"]) == [1, 2]
 
 
 def test_one_after_the_other_where_there_are_too_few_free_ones() -> None:
-    assert apart([]) == ([], [])
-    assert apart(cards(0)) == ([0], [])
-    assert apart(cards(0, 0), 2) == ([0, 1], [])
-    assert apart(cards(0, 60))[1] == []
-    assert apart(cards(0, 50), gpu_memory_utilization=0.3) == ([0], [1])
+    assert kept([]) == []
+    assert kept(cards(0)) == []
+    assert kept(cards(0, 0), 2) == []
+    assert kept(cards(0, 60)) == []
+    assert kept(cards(0, 50), gpu_memory_utilization=0.3) == [1]
+    assert kept(cards(0, 0), 1, args=["-tp", "2"]) == []
+
+
+def test_where_ray_finds_the_cards_none_is_kept() -> None:
+    assert kept(cards(0, 0, 0), 1, args=["--distributed-executor-backend", "ray"]) == []
+    assert kept(cards(0, 0, 0), None) == []
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from configs.errors import ConfigError
 from configs.gpus import GPUS, Card
 from configs.schema import ServeConfig
-from serve.launch.cards import choose_cards, gpus_here, on_free_cards
+from serve.launch import cards as launch_cards
+from serve.launch.cards import check_cards, choose_cards, gpus_here, on_free_cards, server_gpus
 from serve.launch.command import ServerCommand, build_command
 from serve.launch.target import Target
 
@@ -69,5 +71,35 @@ def test_where_there_is_no_choice_nothing_is_set() -> None:
 
 def test_replicas_on_other_machines_need_no_card_here() -> None:
     config = ServeConfig(data_parallel_size=4, tensor_parallel_size=2)
-    assert gpus_here(command(config)) == 8
-    assert gpus_here(command(config, "--data-parallel-size-local", "1")) == 2
+    assert gpus_here(command(config).argv) == 8
+    assert gpus_here(command(config, "--data-parallel-size-local", "1").argv) == 2
+
+
+@pytest.mark.parametrize(
+    ("config", "gpus"),
+    [
+        (ServeConfig(), 1),
+        (ServeConfig(tensor_parallel_size=2, data_parallel_size=2), 4),
+        (ServeConfig(tensor_parallel_size=2, args=["--tensor-parallel-size", "4"]), 4),
+        (ServeConfig(args=["-dp=2"]), 2),
+        (ServeConfig(tensor_parallel_size=8, args=["--nnodes", "2"]), 4),
+        (ServeConfig(tensor_parallel_size=8, args=["--distributed-executor-backend=ray"]), None),
+    ],
+)
+def test_the_gpus_of_a_server_are_known_from_its_settings_as_from_its_command(
+    config: ServeConfig, gpus: int | None
+) -> None:
+    assert server_gpus(config) == gpus == gpus_here(command(config).argv)
+
+
+def test_a_server_that_wants_more_gpus_than_there_are_is_refused_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ServeConfig(tensor_parallel_size=4)
+    monkeypatch.setattr(launch_cards, "visible_cards", lambda: [card(0), card(1)])
+    with pytest.raises(ConfigError, match="4 GPUs are asked for, 2 can be seen"):
+        check_cards(config, "cuda")
+    check_cards(config, "cpu")
+    check_cards(ServeConfig(data_parallel_size=2), "cuda")
+    check_cards(ServeConfig(tensor_parallel_size=4, args=["--distributed-executor-backend", "ray"]), "cuda")
+    # What is wrong with the driver is said by what looks at it.
+    monkeypatch.setattr(launch_cards, "visible_cards", list)
+    check_cards(config, "cuda")
