@@ -334,10 +334,9 @@ class RunDir:
 
     def _mend(self) -> None:
         """Removes what killed writers left, and takes the last copy in the place of a damaged manifest."""
-        for folder in (self.path, *(f for f in self.path.iterdir() if f.is_dir())):
-            for partial in folder.glob(".*.partial"):
-                if partial.is_file():
-                    partial.unlink(missing_ok=True)
+        for partial in self.path.rglob(".*.partial"):
+            if partial.is_file():
+                partial.unlink(missing_ok=True)
         try:
             self.read()
             return

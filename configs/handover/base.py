@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator, with_config
 
 from configs.errors import TuneserveError
 from configs.files import read_jsonl, write_jsonl
@@ -29,6 +30,7 @@ class HandedOver(BaseModel):
 
 
 Row = TypeVar("Row", bound=HandedOver)
+Made = TypeVar("Made")
 
 
 def write_rows(file: Path, rows: Iterable[HandedOver]) -> None:
@@ -56,6 +58,25 @@ def read_rows(file: Path, kind: type[Row], stage: str) -> list[Row]:
         except ValidationError as error:
             raise TuneserveError(f"{file}, line {number}: {what_is_wrong(error)}", again) from error
     return rows
+
+
+def as_dataclass(kind: type[Made], raw: Any) -> Made:
+    """What a file says, as a dataclass whose fields hold what their annotations say, and whose numbers are finite.
+
+    A dataclass alone takes anything, and a list in the place of a score would be met in the middle of a calculation.
+
+    Raises:
+        ValueError: a field is missing, unknown or of another type; the first is named with the value seen.
+    """
+    try:
+        return _adapter(kind).validate_python(raw)
+    except ValidationError as error:
+        raise ValueError(what_is_wrong(error)) from error
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(kind))
 
 
 def what_is_wrong(error: ValidationError) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from configs.errors import ConfigError, EndpointError, TuneserveError
-from configs.files import whole
+from configs.files import whole, write_atomically
 from configs.locks import locked
 from eval.ask.client import AttemptError, Check, Client, Outcome, Served, check_chat
 from eval.ask.endpoint import Endpoint, Settings, sampling
@@ -234,8 +235,8 @@ def _kept(task: Task, meta: TaskMeta, prompts: Mapping[str, str], out_dir: Path)
     """Ids whose recorded answers still hold. Writes the meta file, and sets aside lines that hold no longer."""
     meta_path, lines_path = out_dir / f"{meta.task}.meta.json", out_dir / f"{meta.task}.jsonl"
     before = read_meta(meta_path) if meta_path.exists() else None
-    write_meta(meta, meta_path)
     if not lines_path.exists():
+        write_meta(meta, meta_path)
         return set()
     drop_torn_line(lines_path)
     samples = read_samples(lines_path)
@@ -249,8 +250,10 @@ def _kept(task: Task, meta: TaskMeta, prompts: Mapping[str, str], out_dir: Path)
     ]
     if len(holding) < len(samples):
         # Readers take the file as it is, so nothing else may stay in it; the last generation is kept for the user.
-        lines_path.replace(lines_path.with_suffix(".jsonl.old"))
-        lines_path.write_text("".join(sample_line(sample) + "\n" for sample in holding), encoding="utf-8")
+        shutil.copyfile(lines_path, lines_path.with_suffix(".jsonl.old"))
+        write_atomically(lines_path, "".join(sample_line(sample) + "\n" for sample in holding))
+    # Only now: a kill between the two must not leave old answers beside a meta file that they seem to belong to.
+    write_meta(meta, meta_path)
     return {sample.id for sample in holding if sample.status == "ok"}
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from configs.errors import DataError
-from configs.files import parse_json
+from configs.files import parse_json, write_atomically
+from configs.handover.base import as_dataclass
 
 Status = Literal["ok", "error"]
 
@@ -139,9 +140,11 @@ def sample_line(sample: Sample) -> str:
 
 
 def sample_from_row(row: dict[str, Any]) -> Sample:
-    """The inverse of `sample_line` after JSON; raises `TypeError` or `KeyError` on a row of another layout."""
-    error = row["error"]
-    return Sample(**{**row, "error": SampleError(error["class"], error["message"]) if error else None})
+    """The inverse of `sample_line` after JSON; raises `ValueError` on a row of another layout."""
+    error = row.get("error")
+    if isinstance(error, dict):
+        error = {"kind" if name == "class" else name: value for name, value in error.items()}
+    return as_dataclass(Sample, {**row, "error": error})
 
 
 def drop_torn_line(path: Path) -> None:
@@ -171,10 +174,13 @@ def read_samples(path: Path) -> dict[str, Sample]:
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            sample = sample_from_row(parse_json(line))
-        except (ValueError, TypeError, KeyError) as error:
+            row = parse_json(line)
+            if not isinstance(row, dict):
+                raise ValueError(f"{str(row)[:60]!r} is no JSON object")
+            sample = sample_from_row(row)
+        except ValueError as error:
             raise DataError(
-                f"{path}, line {number}: not a sample of this evaluation ({type(error).__name__}: {error})",
+                f"{path}, line {number}: not a sample of this evaluation ({error})",
                 "delete the file to ask this task again",
             ) from error
         samples[sample.id] = sample
@@ -183,16 +189,14 @@ def read_samples(path: Path) -> dict[str, Sample]:
 
 def write_meta(meta: TaskMeta, path: Path) -> None:
     """Writes a task's meta file atomically."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(asdict(meta), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_atomically(path, json.dumps(asdict(meta), ensure_ascii=False, indent=1) + "\n")
 
 
 def read_meta(path: Path) -> TaskMeta:
     """A task's meta file; raises `DataError` when it has another layout, or is that of another task."""
     try:
-        meta = TaskMeta(**parse_json(path.read_bytes()))
-    except (ValueError, TypeError) as error:
+        meta = as_dataclass(TaskMeta, parse_json(path.read_bytes()))
+    except ValueError as error:
         raise DataError(f"{path}: not a meta file of this version ({error})", "evaluate the endpoint again") from error
     if f"{meta.task}.meta.json" != path.name:
         # The task names the file of the answers, which must lie beside this one.

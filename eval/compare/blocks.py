@@ -20,6 +20,7 @@ import numpy as np
 
 from configs.errors import DataError
 from configs.files import read_jsonl, write_jsonl
+from configs.handover.base import as_dataclass
 from configs.schema import GateConfig
 from eval.ask.order import asking_order, first
 from eval.ask.results import TaskResult
@@ -164,8 +165,8 @@ def read_looks(folder: Path) -> list[Taken]:
     if not path.is_file():
         return []
     try:
-        return [Taken(**row) for _, row in read_jsonl(path)]
-    except TypeError as error:
+        return [as_dataclass(Taken, row) for _, row in read_jsonl(path)]
+    except ValueError as error:
         raise DataError(f"{path}: not the looks of an evaluation ({error})", "delete it and compare again") from error
 
 

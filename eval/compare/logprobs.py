@@ -11,10 +11,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from configs.errors import ConfigError, EndpointError, TuneserveError
-from configs.files import parse_json
+from configs.files import parse_json, write_atomically
+from configs.handover.base import as_dataclass
 from configs.prompt_logprobs import read_prompt_logprobs
 from eval.ask.client import Client, Outcome, check_completion
 from eval.ask.endpoint import Endpoint, Settings
@@ -35,6 +35,22 @@ class TextLogprobs:
 
     token_ids: Sequence[int]
     positions: Sequence[dict[int, float]]
+
+
+@dataclass(frozen=True)
+class _Text(TextLogprobs):
+    """One of them as it is recorded."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """`drift.logprobs.json`."""
+
+    model: str
+    texts_sha256: str
+    texts: Sequence[_Text]
 
 
 def text_logprobs(
@@ -100,8 +116,10 @@ def record_logprobs(
     texts = general_texts() if texts is None else texts
     path = out_dir / FILE
     head = {"model": endpoint.model, "texts_sha256": canonical_sha256(list(texts))}
-    if path.exists() and head.items() <= _recorded(path).items():
-        return path
+    if path.exists():
+        known = _recorded(path)
+        if (known.model, known.texts_sha256) == (head["model"], head["texts_sha256"]):
+            return path
     found = text_logprobs(endpoint, texts, settings)
     rows = [
         {
@@ -112,11 +130,7 @@ def record_logprobs(
         for text, read in zip(texts, found, strict=True)
     ]
     out_dir.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(
-        json.dumps({**head, "texts": rows}, ensure_ascii=False, separators=(",", ":")), encoding="utf-8"
-    )
-    temporary.replace(path)
+    write_atomically(path, json.dumps({**head, "texts": rows}, ensure_ascii=False, separators=(",", ":")))
     return path
 
 
@@ -133,26 +147,20 @@ def read_drift(base_dir: Path, tuned_dir: Path, confidence: float = 0.95) -> Dri
             raise ConfigError(f"{path}: no log-probabilities recorded", "record them while the model is served")
         loaded.append(_recorded(path))
     base, tuned = loaded
-    if base["texts_sha256"] != tuned["texts_sha256"]:
+    if base.texts_sha256 != tuned.texts_sha256:
         raise ConfigError(f"{base_dir} and {tuned_dir} hold log-probabilities of different texts", "record both again")
-    return measure_drift([row["text"] for row in base["texts"]], _read(base), _read(tuned), confidence=confidence)
+    return measure_drift([read.text for read in base.texts], base.texts, tuned.texts, confidence=confidence)
 
 
-def _recorded(path: Path) -> dict[str, Any]:
+def _recorded(path: Path) -> _Recorded:
     try:
-        found = parse_json(path.read_bytes())
-        if not isinstance(found, dict) or "texts" not in found:
-            raise ValueError("no log-probabilities are in it")
+        found = as_dataclass(_Recorded, parse_json(path.read_bytes()))
+        for number, read in enumerate(found.texts):
+            known = [token in position for token, position in zip(read.token_ids, read.positions, strict=True)]
+            if not (read.text and known and all(known)):
+                raise ValueError(f"texts.{number}: not every token has a log-probability")
     except ValueError as error:
         raise ConfigError(
             f"{path}: damaged: {error}", "delete it: it is recorded again while the model is served"
         ) from error
     return found
-
-
-def _read(recorded: dict[str, Any]) -> list[TextLogprobs]:
-    """JSON knows only text as keys: token ids become numbers again."""
-    return [
-        TextLogprobs(row["token_ids"], [{int(token): value for token, value in p.items()} for p in row["positions"]])
-        for row in recorded["texts"]
-    ]

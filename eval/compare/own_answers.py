@@ -15,6 +15,7 @@ import numpy as np
 
 from configs.errors import DataError
 from configs.files import read_jsonl, write_jsonl
+from configs.handover.base import as_dataclass
 from configs.schema import GateConfig
 from eval.ask.completions import TokenIds, answer_logprobs
 from eval.ask.endpoint import Endpoint, Settings
@@ -77,8 +78,8 @@ def read_own_answers(folder: Path) -> list[OwnAnswer]:
     if not path.is_file():
         return []
     try:
-        return [OwnAnswer(**row) for _, row in read_jsonl(path)]
-    except TypeError as error:
+        return [as_dataclass(OwnAnswer, row) for _, row in read_jsonl(path)]
+    except ValueError as error:
         raise DataError(f"{path}: not the likelihoods of answers ({error})", "delete it and compare again") from error
 
 

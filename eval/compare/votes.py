@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from configs.errors import DataError
 from configs.files import read_jsonl
+from configs.handover.base import as_dataclass
 from eval.statistics.change import change_interval, measure_change
 from eval.statistics.interval import Interval
 
 Winner = Literal["base", "tuned", "tie"]
-WINNERS: tuple[Winner, ...] = ("base", "tuned", "tie")
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,9 @@ def read_votes(file: Path) -> list[Vote]:
     found: dict[tuple[str, str, str], Vote] = {}
     for number, row in read_jsonl(file, torn=True) if file.is_file() else ():
         try:
-            vote = Vote(**row)
-        except TypeError as error:
+            vote = as_dataclass(Vote, row)
+        except ValueError as error:
             raise DataError(f"{file}, line {number}: not a vote ({error})", "take the line out") from error
-        if vote.winner not in WINNERS or vote.left not in WINNERS:
-            raise DataError(f"{file}, line {number}: winner {vote.winner!r} is none of {WINNERS}", "take the line out")
         found[vote.ballot, vote.item, vote.voter] = vote
     return list(found.values())
 

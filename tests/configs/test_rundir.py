@@ -216,7 +216,8 @@ def test_a_refused_command_writes_nothing(run: RunDir) -> None:
 
 
 def test_what_killed_writers_left_is_cleared_up(run: RunDir) -> None:
-    left = [output(run, path) for path in (".run.json.4711.partial", "data/.proof.jsonl.4711.partial")]
+    paths = (".run.json.4711.partial", "data/.proof.jsonl.4711.partial", "eval/tuned/.looks.jsonl.4711.partial")
+    left = [output(run, path) for path in paths]
     own = output(run, "data/mine.partial")
     with run.exclusively():
         assert not any(file.exists() for file in left)

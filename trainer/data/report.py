@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from configs.errors import DataError
+from configs.files import parse_json
+from configs.handover.base import as_dataclass
 from configs.schema import DataConfig
 from trainer.data.corpus import Corpus
 from trainer.data.rules import NOT_A_FAULT, RULES, is_drop
@@ -91,13 +93,17 @@ class DataReport:
 
     @classmethod
     def load(cls, file: Path) -> DataReport:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-        raw["lengths"] = Lengths(**{**raw["lengths"], "histogram": [tuple(b) for b in raw["lengths"]["histogram"]]})
-        raw["reasons"] = {name: Reason(**reason) for name, reason in raw["reasons"].items()}
-        raw["preview"] = [PreviewRow(p["id"], [tuple(s) for s in p["spans"]]) for p in raw["preview"]]
-        raw["template"] = TemplateFacts(**raw["template"])
-        raw["columns"] = [FileColumns(**columns) for columns in raw.get("columns", ())]
-        return cls(**raw)
+        """What `save` wrote.
+
+        Raises:
+            DataError: the file holds something else.
+        """
+        try:
+            return as_dataclass(cls, parse_json(file.read_bytes()))
+        except ValueError as error:
+            raise DataError(
+                f"{file}: damaged: {error}", f"remove {file.parent}: the data are prepared again"
+            ) from error
 
 
 def make_report(

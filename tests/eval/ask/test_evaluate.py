@@ -265,6 +265,20 @@ def test_other_settings_ask_everything_anew(endpoint: Endpoint, server: MockServ
     assert len((tmp_path / "qa.jsonl.old").read_text(encoding="utf-8").splitlines()) == 5
 
 
+@pytest.mark.parametrize("step", ["drop_torn_line", "write_atomically", "write_meta"])
+def test_a_kill_while_old_answers_are_set_aside_leaves_none_of_them(
+    step: str, endpoint: Endpoint, server: MockServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The meta file must not say of answers that stand there still how others were to be asked."""
+    evaluate(endpoint, [qa_task(5)], tmp_path, settings=QUICK)
+    with monkeypatch.context() as killed:
+        killed.setattr(f"eval.ask.evaluate.{step}", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(endpoint, [qa_task(5)], tmp_path, settings=replace(QUICK, temperature=0.7))
+    evaluate(endpoint, [qa_task(5)], tmp_path, settings=replace(QUICK, temperature=0.7))
+    assert len(server.bodies) == 10
+
+
 @pytest.mark.parametrize("beside", [{}, {"qa.meta.json": '{"mine": 1}'}])
 @pytest.mark.parametrize("end", ["\n", ""])
 def test_a_file_of_the_users_is_never_touched(

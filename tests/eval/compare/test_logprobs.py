@@ -42,7 +42,21 @@ def test_drift_between_two_folders(endpoint: Endpoint, tmp_path: Path) -> None:
         read_drift(tmp_path / "base", tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("damaged", ["{", "[]", "{}", "[" * 100_000])
+TEXT = {"text": "a", "token_ids": [1], "positions": [{"1": -0.5}]}
+
+
+def record(**text: object) -> str:
+    return json.dumps({"model": "m", "texts_sha256": "0", "texts": [{**TEXT, **text}]})
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        *("{", "[]", "{}", "[" * 100_000),
+        *(record(token_ids=ids) for ids in ([], [2], [1, 1], "1", None, [[]])),
+        *(record(positions=positions) for positions in ([{"1": float("nan")}], [{"x": -0.5}], {}, [{"1": None}])),
+    ],
+)
 def test_a_damaged_record_is_said_with_the_next_step(damaged: str, endpoint: Endpoint, tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(damaged, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"damaged: .*\n.*delete it"):

@@ -57,6 +57,10 @@ def test_the_last_vote_of_a_person_counts(tmp_path: Path) -> None:
     file.write_text('{"winner": "me"}\n', encoding="utf-8")
     with pytest.raises(DataError, match="line 1: not a vote"):
         read_votes(file)
+    for hostile in ({"voter": ["x"]}, {"cluster": {}}, {"winner": "me"}, {"comment": None}, {"item": 5}):
+        file.write_text(json.dumps(asdict(vote(1, "base")) | hostile) + "\n", encoding="utf-8")
+        with pytest.raises(DataError, match="line 1: not a vote"):
+            read_votes(file)
     assert read_votes(tmp_path / "none.jsonl") == []
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from configs.errors import DataError
 from configs.load import validate
 from tests.trainer.conftest import shop_rows, write_jsonl
 from tests.trainer.tokenizers_for_tests import qwen3_tokenizer_folder
@@ -59,3 +61,13 @@ def test_summary_is_one_line(report: DataReport) -> None:
 def test_report_survives_the_disk(report: DataReport, tmp_path: Path) -> None:
     report.save(tmp_path / "r.json")
     assert DataReport.load(tmp_path / "r.json") == report
+
+
+@pytest.mark.parametrize("key", ["lengths", "reasons", "template", "preview", "read"])
+def test_a_damaged_report_is_said_with_the_next_step(key: str, report: DataReport, tmp_path: Path) -> None:
+    report.save(tmp_path / "r.json")
+    whole = json.loads((tmp_path / "r.json").read_bytes())
+    for damaged in (json.dumps({**whole, key: [5]}), "{", json.dumps({k: v for k, v in whole.items() if k != key})):
+        (tmp_path / "r.json").write_text(damaged)
+        with pytest.raises(DataError, match=r"r.json: damaged: .*\n.*remove .*: the data are prepared again"):
+            DataReport.load(tmp_path / "r.json")
