@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from configs.errors import ConfigError
+from configs.homes import home
 
 _ENTRIES = 8
 """Folders that `forget_old` keeps."""
@@ -17,7 +18,7 @@ def cache_root() -> Path:
     """The project's cache folder: TUNESERVE_CACHE, else tuneserve/ in the user's cache folder."""
     if named := os.environ.get("TUNESERVE_CACHE"):
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tuneserve"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "tuneserve"
 
 
 def private_cache(name: str) -> Path:

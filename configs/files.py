@@ -6,13 +6,18 @@ users would break rows in two. Everything of ours that reads JSONL reads it here
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from configs.errors import DataError
+
+LARGEST_BYTES = 1 << 30
+"""Of a file that is read as a whole; answers to a hundred thousand questions take less."""
 
 
 def write_atomically(file: Path, text: str, mode: int = 0o666) -> None:
@@ -35,6 +40,38 @@ def write_atomically(file: Path, text: str, mode: int = 0o666) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def file_bytes(file: Path, largest: int = LARGEST_BYTES) -> bytes:
+    """The content of a file that somebody else may have put there.
+
+    A pipe under its name would be waited for and a device read without end, so that both are refused like a file that
+    is too large; what is opened is looked at, so that nothing can be put in its place meanwhile.
+
+    Args:
+        largest: bytes that such a file may have.
+
+    Raises:
+        OSError: it cannot be read, is no file, or is larger.
+    """
+    # Without O_NONBLOCK opening a pipe waits until somebody writes to it.
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "a folder, a pipe or a device stands in the place of a file", str(file))
+        if found.st_size > largest:
+            what = f"{found.st_size:,} bytes, far more than such a file holds ({largest:,} at most)"
+            raise OSError(errno.EFBIG, what, str(file))
+        with os.fdopen(descriptor, "rb", closefd=False) as handle:
+            return handle.read()
+    finally:
+        os.close(descriptor)
+
+
+def file_text(file: Path, largest: int = LARGEST_BYTES) -> str:
+    """The text of such a file in UTF-8, line ends made one; raises UnicodeDecodeError, a ValueError, too."""
+    return file_bytes(file, largest).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -78,7 +115,7 @@ def read_jsonl(file: Path, *, torn: bool = False) -> Iterator[tuple[int, dict[st
     Raises:
         DataError: a line is no JSON object; it is named by its number.
     """
-    *lines, last = file.read_bytes().split(b"\n")
+    *lines, last = file_bytes(file).split(b"\n")
     for number, line in enumerate(lines if torn else [*lines, last], start=1):
         if not line.strip():
             continue

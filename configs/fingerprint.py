@@ -14,6 +14,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from configs.cache_folder import private_cache
+from configs.files import file_bytes
 from configs.model_files import weight_files
 
 _BLOCK = 64 << 20
@@ -28,7 +29,7 @@ def weights_fingerprint(folder: Path) -> str:
     Raises:
         ConfigError: there are no weights, or files of the index are missing.
     """
-    digest = hashlib.sha256((folder / "config.json").read_bytes())
+    digest = hashlib.sha256(file_bytes(folder / "config.json"))
     for file in weight_files(folder):
         digest.update(f"{file.name} {file.stat().st_size} {content_hash(file)}\n".encode())
     return digest.hexdigest()

@@ -13,6 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from configs.errors import ConfigError, TuneserveError, first_line
+from configs.homes import expanded
 from configs.model_files import WEIGHTS, check_model_folder
 
 PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "*.model", "tokenizer*"]
@@ -34,7 +35,7 @@ def resolve_model(model: str, hub: str = "huggingface", offline: bool = False, *
         ConfigError: the folder does not exist or holds no model, or the name is neither folder nor hub id.
         TuneserveError: the download failed.
     """
-    folder = Path(model).expanduser()
+    folder = expanded(model)
     if folder.is_dir():
         check_model_folder(folder)
         return folder.resolve()

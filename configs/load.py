@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from configs.errors import ConfigError
+from configs.homes import expanded
 from configs.keys import keys_of, sections
 from configs.nearest import nearest
 from configs.recipes import FOLDER, did_you_mean_recipe, recipes
@@ -225,7 +226,7 @@ def _absolute_paths(config: RunConfig, beside: Path) -> RunConfig:
     return config.model_copy(
         update={
             "model": resolve_path(config.model, beside),
-            "output_dir": str(Path(config.output_dir).absolute()),
+            "output_dir": _written(Path(config.output_dir).absolute()),
             "data": data.model_copy(update=changes),
             "foreign": foreign,
             "train": train,
@@ -241,16 +242,28 @@ def resolve_path(value: str, beside: Path) -> str:
     absolute even when nothing is there, so that the error names the place that was looked at.
     """
     path, sep, sample = value.partition("#")
-    expanded = Path(path).expanduser()
+    place = expanded(path)
     # What is embedded is found from everywhere: `demo/model` is the demo's model.
-    embedded = [FOLDER / expanded] if path.startswith("demo/") else []
-    for candidate in (beside / expanded, Path.cwd() / expanded, *embedded):
+    embedded = [FOLDER / place] if path.startswith("demo/") else []
+    for candidate in (beside / place, Path.cwd() / place, *embedded):
         if candidate.exists() or (any(c in path for c in "*?[") and list(candidate.parent.glob(candidate.name))):
-            return str(candidate.resolve()) + sep + sample
-    if expanded.is_absolute() or path.startswith((".", "~")):
+            return _written(candidate.resolve()) + sep + sample
+    if place.is_absolute() or path.startswith((".", "~")):
         # Nobody keeps rows beside the recipes that come with the project.
-        return str(((Path.cwd() if beside == FOLDER else beside) / expanded).resolve()) + sep + sample
+        return _written(((Path.cwd() if beside == FOLDER else beside) / place).resolve()) + sep + sample
     return value
+
+
+def _written(place: Path) -> str:
+    """A path as recipes, manifests and reports hold it.
+
+    Raises:
+        ConfigError: a folder's name is not UTF-8, which none of them can hold.
+    """
+    text = str(place)
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ConfigError(f"{text}: this path is not UTF-8, and no recipe can hold it", "rename the folder or file")
+    return text
 
 
 def _similar_recipe(file: Path) -> str:

@@ -53,7 +53,7 @@ def locked(place: Path, refusal: TuneserveError) -> Iterator[int]:
 def is_locked(place: Path) -> bool:
     """Whether any process holds the lock of `place`; who only looks is in nobody's way, and does not see another."""
     try:
-        descriptor = os.open(place, os.O_RDONLY)
+        descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     try:

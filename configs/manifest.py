@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from configs.errors import TuneserveError
-from configs.files import parse_json
+from configs.files import file_bytes, parse_json
 from configs.handover.base import what_is_wrong
 from configs.handover.facts import Facts
 from configs.handover.scale import ScaleFacts
@@ -108,7 +108,7 @@ def read_manifest(file: Path) -> Manifest:
     """
     aside = "move it away and run the recipe again: the stages are then done anew"
     try:
-        raw = parse_json(file.read_bytes())
+        raw = parse_json(file_bytes(file))
     except ValueError as error:
         raise Damaged(f"{file}: damaged: not JSON ({error})", aside) from error
     if not isinstance(raw, dict):

@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from configs.errors import ConfigError
-from configs.files import parse_json
+from configs.files import file_bytes, parse_json
 
 INDEX = "model.safetensors.index.json"
 WEIGHTS = ("*.safetensors", "*.bin")
@@ -365,7 +365,7 @@ def _text_bytes(file: Path) -> bytes:
     size = file.stat().st_size
     if size > LARGEST_JSON_BYTES:
         raise ConfigError(f"{file}: {size:,} bytes, far more than such a file holds", _AGAIN)
-    return file.read_bytes()
+    return file_bytes(file, LARGEST_JSON_BYTES)
 
 
 def _parsed(file: Path, content: bytes) -> Any:

@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from configs.console import NOT_DONE, warn
 from configs.errors import ConfigError, TuneserveError
-from configs.files import write_atomically
+from configs.files import file_text, write_atomically
 from configs.fingerprint import content_hash
 from configs.handover.facts import Facts
 from configs.handover.foreign import ForeignFacts
@@ -377,7 +377,7 @@ class RunDir:
 
     def _write(self, manifest: Manifest) -> None:
         if self.manifest_file.exists():
-            write_atomically(self._before, self.manifest_file.read_text(encoding="utf-8"))
+            write_atomically(self._before, file_text(self.manifest_file))
         write_atomically(self.manifest_file, manifest.model_dump_json(indent=2) + "\n")
 
     def _lock(self) -> FileLock:

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from configs.errors import ConfigError
+from configs.files import file_bytes
 
 KeyPath = tuple[str | int, ...]
 Lines = dict[KeyPath, int]
@@ -120,7 +121,7 @@ def read_text(file: Path) -> str:
     Raises:
         ConfigError: it is neither; says in which line, and what converts it.
     """
-    content = file.read_bytes()
+    content = file_bytes(file)
     encoding = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}.get(content[:2], "utf-8-sig")
     try:
         return content.decode(encoding)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from configs.errors import DataError
-from configs.files import parse_json, write_atomically
+from configs.files import file_bytes, parse_json, write_atomically
 from configs.handover.base import as_dataclass
 
 Status = Literal["ok", "error"]
@@ -171,7 +171,7 @@ def read_samples(path: Path) -> dict[str, Sample]:
     samples: dict[str, Sample] = {}
     if not path.exists():
         return samples
-    lines = path.read_bytes().split(b"\n")
+    lines = file_bytes(path).split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):
         try:
             row = parse_json(line)
@@ -195,7 +195,7 @@ def write_meta(meta: TaskMeta, path: Path) -> None:
 def read_meta(path: Path) -> TaskMeta:
     """A task's meta file; raises `DataError` when it has another layout, or is that of another task."""
     try:
-        meta = as_dataclass(TaskMeta, parse_json(path.read_bytes()))
+        meta = as_dataclass(TaskMeta, parse_json(file_bytes(path)))
     except ValueError as error:
         raise DataError(f"{path}: not a meta file of this version ({error})", "evaluate the endpoint again") from error
     if f"{meta.task}.meta.json" != path.name:

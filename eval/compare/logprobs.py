@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import ConfigError, EndpointError, TuneserveError
-from configs.files import parse_json, write_atomically
+from configs.files import file_bytes, parse_json, write_atomically
 from configs.handover.base import as_dataclass
 from configs.prompt_logprobs import read_prompt_logprobs
 from eval.ask.client import Client, Outcome, check_completion
@@ -154,7 +154,7 @@ def read_drift(base_dir: Path, tuned_dir: Path, confidence: float = 0.95) -> Dri
 
 def _recorded(path: Path) -> _Recorded:
     try:
-        found = as_dataclass(_Recorded, parse_json(path.read_bytes()))
+        found = as_dataclass(_Recorded, parse_json(file_bytes(path)))
         for number, read in enumerate(found.texts):
             known = [token in position for token, position in zip(read.token_ids, read.positions, strict=True)]
             if not (read.text and known and all(known)):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from configs.errors import DataError, first_line
-from configs.files import whole
+from configs.files import file_bytes, whole
 from configs.limits import OutOfTime, apart
 from eval.documents.blocks import Document, Read, Unreadable, placed
 
@@ -142,7 +142,7 @@ def _as_document(file: Path, name: str, reader: Callable[[bytes], Read]) -> Docu
         size = file.stat().st_size
         if size > LARGEST_BYTES:
             return Unread(name, f"{size / 1e6:,.0f} MB, at most {LARGEST_BYTES / 1e6:.0f} MB are read; split it")
-        data = file.read_bytes()
+        data = file_bytes(file, LARGEST_BYTES)
         if not data.strip():
             return Unread(name, "it is empty")
         read = reader(data)

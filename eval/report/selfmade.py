@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from configs.errors import TuneserveError
+from configs.files import file_bytes
 from configs.handover.base import what_is_wrong
 from configs.handover.selfmade import SelfMadeReport, Spread
 from eval.compare.comparison import Comparison
@@ -28,7 +29,7 @@ def selfmade_report(folder: Path) -> SelfMadeReport | None:
     if not file.is_file():
         return None
     try:
-        return SelfMadeReport.model_validate_json(file.read_text(encoding="utf-8"))
+        return SelfMadeReport.model_validate_json(file_bytes(file))
     except ValidationError as error:
         again = f"delete the file and repeat the command: `tuneserve run {folder.parent.parent}/config.yaml`"
         raise TuneserveError(f"{file}: {what_is_wrong(error)}", again) from error

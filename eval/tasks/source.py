@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from configs.errors import ConfigError, DataError
+from configs.homes import expanded
 from configs.hub import fetch
 from configs.tables import TABLES
 from eval.tasks.archive import unpack
@@ -28,14 +29,20 @@ def located(path: str, hub: str = "huggingface", offline: bool = False) -> Itera
         ConfigError: neither a path nor a hub id, or the hub has no such data set.
         TuneserveError: the download failed, or there is nothing in the cache to use offline.
     """
-    local = Path(path).expanduser()
+    local = expanded(path)
     if not local.exists():
         if path.count("/") != 1 or path.startswith((".", "/", "~")):
             raise ConfigError(
                 f"{path}: no such file or folder, and not a hub id (owner/name)", "check the task's `path`"
             )
         local = fetch("dataset", path, hub, offline, _FILES, "set the task's `path` to a local copy")
-    archives = [local] if local.suffix == ".zip" else sorted(local.glob("*.zip")) if local.is_dir() else []
+    archives = (
+        [local]
+        if local.suffix == ".zip"
+        else sorted(filter(Path.is_file, local.glob("*.zip")))
+        if local.is_dir()
+        else []
+    )
     if not archives:
         yield local
         return
@@ -53,7 +60,8 @@ def find_table(root: Path, preferred: Sequence[str] = ()) -> Path:
     """
     if root.is_file():
         return root
-    tables = sorted(path for path in root.rglob("*") if path.suffix.lower() in TABLES and "info" not in path.name)
+    found = (path for path in root.rglob("*") if path.suffix.lower() in TABLES and "info" not in path.name)
+    tables = sorted(filter(Path.is_file, found))
     for word in preferred:
         for path in tables:
             if word in str(path.relative_to(root)).lower():

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from configs.errors import ConfigError, DataError
-from configs.files import json_line, parse_json, write_atomically
+from configs.files import file_bytes, json_line, parse_json, write_atomically
 from configs.rundir import RunDir
 from eval.ask.results import TaskResult, read_results
 from eval.compare.judge import can_be_judged
@@ -198,7 +198,7 @@ def _other(slot: Slot) -> Slot:
 
 def _read(file: Path, made: Callable[[Any], Made]) -> Made:
     try:
-        return made(parse_json(file.read_bytes()))
+        return made(parse_json(file_bytes(file)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file}: damaged: {error}", "its votes cannot be counted; start another vote") from error
 

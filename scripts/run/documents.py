@@ -16,7 +16,7 @@ from typing import Any
 
 from configs.console import console, note, shell, starting, warn
 from configs.errors import ConfigError, DataError, TuneserveError
-from configs.files import json_line, parse_json, write_atomically
+from configs.files import file_bytes, json_line, parse_json, write_atomically
 from configs.hub import resolve_model
 from configs.locks import locked
 from configs.names import file_name_from, model_name_from
@@ -176,7 +176,7 @@ class _State:
         if not file.is_file():
             return cls(file, asked, chosen, {}, {})
         try:
-            before = parse_json(file.read_bytes())
+            before = parse_json(file_bytes(file))
             known = {part: dict(before[part]) for part in ("asked", "chosen")}
             written = {name: [*map(str, digests)] for name, digests in before["written"].items()}
             return cls(file, asked, chosen, written, known)

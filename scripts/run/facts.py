@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from configs.console import shell
+from configs.files import file_bytes
 from configs.handover.serving import ServedFigures
 from configs.pins import installed
 from configs.rundir import RunDir
@@ -47,7 +48,7 @@ def run_facts(run: RunDir) -> dict[str, Any]:
     again = ("judge", run.path) if manifest.config.foreign else ("run", run.config_file)
     facts = {
         "vote": counted.as_json() if counted else None,
-        "loss_png": base64.b64encode(loss.read_bytes()).decode() if loss.is_file() else None,
+        "loss_png": base64.b64encode(file_bytes(loss)).decode() if loss.is_file() else None,
         **checks,
         **({"selfmade": made.model_dump(mode="json")} if made else {}),
         "foreign": manifest.facts.foreign.model_dump(mode="json") if manifest.facts.foreign else None,

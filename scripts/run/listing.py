@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, FiniteFloat
 
 from configs.errors import ConfigError, TuneserveError
-from configs.files import parse_json
+from configs.files import file_bytes, parse_json
 from configs.manifest import Manifest
 from configs.rundir import RunDir
 from serve.state.adapters import changes
@@ -213,7 +213,7 @@ class _Report(BaseModel):
 def _scores(run: RunDir) -> tuple[str, int, float | None, float | None]:
     """(verdict, reservations, mean gain on targets, share kept) of the run's report."""
     try:
-        report = _Report.model_validate(parse_json((run.report / "report.json").read_bytes()))
+        report = _Report.model_validate(parse_json(file_bytes(run.report / "report.json")))
     except (OSError, ValueError):
         return "", 0, None, None  # none was written, or not by this version: the list goes on without it
     targets = [task.delta_points for task in report.tasks if task.role == "target"]

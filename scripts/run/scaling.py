@@ -15,7 +15,7 @@ from typing import Any
 from configs.adapter_scale import SCALES, check_scale, write_scaled
 from configs.console import note, skipped, starting
 from configs.errors import TuneserveError
-from configs.files import write_atomically
+from configs.files import file_bytes, write_atomically
 from configs.fingerprint import files_fingerprint
 from configs.handover.base import read_rows
 from configs.handover.rows import ProofAnswer
@@ -169,7 +169,7 @@ def _measured(run: RunDir, config: RunConfig, asked: Asked) -> list[MeasuredScal
             _ask(run, config, asked, {scale: files[scale] for scale in missing}, adapters)
         finally:
             shutil.rmtree(adapters, ignore_errors=True)
-    return [MeasuredScale.model_validate_json(file.read_bytes()) for file in files.values()]
+    return [MeasuredScale.model_validate_json(file_bytes(file)) for file in files.values()]
 
 
 def _ask(run: RunDir, config: RunConfig, asked: Asked, files: dict[float, Path], adapters: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from configs.cache_folder import cache_root, forget_old
+from configs.cache_folder import forget_old, private_cache
 from configs.console import note, skipped, starting
 from configs.files import write_atomically
 from configs.fingerprint import files_fingerprint, weights_fingerprint
@@ -97,8 +97,7 @@ def _make(
 ) -> tuple[Made, bool]:
     """The rows, and whether the base had to be served for them."""
     facts, made_by = run.prepared(), config.data.selfmade
-    root = cache_root() / "selfmade"
-    root.mkdir(parents=True, exist_ok=True)
+    root = private_cache("selfmade")
     settings = run_settings(config, facts.family)
     thinks = config.thinking and facts.family != "none"
     judge = Judge(_asked(run, tasks), thinks, facts.end_token_id)

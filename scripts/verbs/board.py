@@ -10,7 +10,7 @@ import typer
 
 from configs.console import console, shell
 from configs.errors import ConfigError
-from configs.files import parse_json
+from configs.files import file_bytes, parse_json
 from configs.language import language
 from configs.rundir import RunDir
 from scripts.group import group
@@ -92,7 +92,7 @@ def count(
         if not file.is_file():
             raise ConfigError(f"{file}: no such file", "name the files that voters sent back")
         try:
-            said = parse_json(file.read_bytes())
+            said = parse_json(file_bytes(file))
         except (OSError, ValueError) as error:
             raise ConfigError(f"{file}: not a file of votes: {error}", "take the file that the page saved") from error
         console.print(f"{file}: {read_back(said, [where])} votes")

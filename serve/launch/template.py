@@ -15,6 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from configs.chat_template import TemplateFailed, rendered
 from configs.errors import ConfigError
+from configs.files import file_text
 from configs.handover.training import Family
 from configs.model_files import read_json
 from configs.template_family import QUESTION, template_family
@@ -49,7 +50,7 @@ def chat_template(folder: Path) -> str:
     jinja_file = folder / "chat_template.jinja"
     if jinja_file.is_file():
         try:
-            return jinja_file.read_text(encoding="utf-8")
+            return file_text(jinja_file)
         except UnicodeDecodeError as error:
             raise ConfigError(
                 f"{jinja_file}: not UTF-8 (byte {error.start})", "copy it from the model again"

@@ -99,7 +99,7 @@ def _make_folder() -> str:
 def _environment(folder: str) -> dict[str, str]:
     """vLLM's environment: tied to this process, and with its temporary files in the folder."""
     tether = str(Path(__file__).with_name("tether"))
-    caches = Path(os.environ.get("VLLM_CACHE_ROOT") or "~/.cache/vllm").expanduser()
+    caches = Path(os.path.expanduser(os.environ.get("VLLM_CACHE_ROOT") or "~/.cache/vllm"))
     defaults = {
         # What outlives a server must not move with its temporary files, nor lie where every user could have put it.
         "TORCHINDUCTOR_CACHE_DIR": str(caches / "torchinductor"),

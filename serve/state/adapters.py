@@ -13,7 +13,7 @@ from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 
 from configs.errors import ConfigError
-from configs.files import write_atomically
+from configs.files import file_bytes, write_atomically
 from configs.fingerprint import files_fingerprint
 from serve.state.folders import state_folder
 
@@ -30,7 +30,7 @@ def changes(port: int) -> dict[str, Path | None]:
     """
     file = _folder(port) / "changes.json"
     try:
-        known = _CHANGES.validate_json(file.read_bytes())
+        known = _CHANGES.validate_json(file_bytes(file))
     except FileNotFoundError:
         return {}
     except ValidationError as error:

@@ -7,11 +7,13 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
+from configs.homes import home
+
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Folder of the state files, `~/.local/state/tuneserve/MACHINE/servers` unless XDG_STATE_HOME says otherwise.
 
     Machines may share a home folder; each has its own processes and ports.
     """
-    home = environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "tuneserve" / platform.node() / "servers"
+    states = environ.get("XDG_STATE_HOME") or home() / ".local" / "state"
+    return Path(states) / "tuneserve" / platform.node() / "servers"

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from configs.errors import ConfigError
-from configs.files import write_atomically
+from configs.files import file_bytes, write_atomically
 from serve.state.adapters import changes, forget_all
 from serve.state.folders import state_folder
 from serve.state.identity import began
@@ -118,7 +118,7 @@ def read_state(port: int) -> ServerState | None:
     """
     file = state_file(port)
     try:
-        return ServerState.model_validate_json(file.read_bytes())
+        return ServerState.model_validate_json(file_bytes(file))
     except FileNotFoundError:
         return None
     except (ValidationError, OSError) as error:  # also bytes that are no text, or no JSON; or no file

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from configs.errors import DataError
-from configs.files import parse_json, read_jsonl, write_atomically, write_jsonl
+from configs.files import file_bytes, file_text, parse_json, read_jsonl, write_atomically, write_jsonl
 
 
 def test_jsonl_splits_at_line_feeds_only(tmp_path: Path) -> None:
@@ -46,3 +48,36 @@ def test_json_of_anybody_is_read_or_refused_in_one_way(text: str | bytes, tmp_pa
     file.write_bytes((text if isinstance(text, bytes) else text.encode()) + b"!\n")
     with pytest.raises(DataError, match=r"a\.jsonl, line 1: not JSON"):
         list(read_jsonl(file))
+
+
+def pipe(place: Path) -> None:
+    os.mkfifo(place)
+
+
+def device(place: Path) -> None:
+    place.symlink_to("/dev/zero")
+
+
+def without_end(place: Path) -> None:
+    with place.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+@pytest.mark.parametrize("put", [pipe, device, without_end, Path.mkdir])
+def test_what_is_no_file_or_has_no_end_is_refused_and_not_waited_for(
+    put: Callable[[Path], None], tmp_path: Path
+) -> None:
+    put(tmp_path / "rows.jsonl")
+    said = "stands in the place of a file|far more than such a file holds"
+    for read in (file_bytes, file_text, lambda file: list(read_jsonl(file))):
+        with pytest.raises(OSError, match=said) as refused:
+            read(tmp_path / "rows.jsonl")
+        assert refused.value.filename == str(tmp_path / "rows.jsonl")
+
+
+def test_a_file_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("一\r\n二".encode())
+    assert file_bytes(tmp_path / "a.txt") == "一\r\n二".encode()
+    assert file_text(tmp_path / "a.txt") == "一\n二"
+    with pytest.raises(OSError, match="far more"):
+        file_bytes(tmp_path / "a.txt", largest=3)

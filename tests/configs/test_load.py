@@ -1,5 +1,6 @@
 """Recipes, overrides, and one report of everything that is wrong."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -167,3 +168,15 @@ def test_a_key_that_takes_several_kinds_says_them_in_one_line(tmp_path: Path, ov
         load_config(file, [override])
     assert said in caught.value.message
     assert caught.value.message.startswith("1 error in the configuration\n")
+
+
+@pytest.mark.parametrize("place", [b"\xff", "\u5ba2\u670d".encode("gb18030")])
+def test_a_folder_that_is_not_utf8_is_refused_before_anything_is_written(place: bytes, tmp_path: Path) -> None:
+    """Manifest and recipe hold absolute paths, in UTF-8."""
+    folder = tmp_path / os.fsdecode(place)
+    folder.mkdir()
+    (folder / "r.yaml").write_text("name: a\nmodel: m\ndata: rows.jsonl\n", encoding="utf-8")
+    assert load_config(folder / "r.yaml").model == "m"
+    (folder / "rows.jsonl").touch()
+    with pytest.raises(ConfigError, match="this path is not UTF-8"):
+        load_config(folder / "r.yaml")

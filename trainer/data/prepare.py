@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from configs import handover
-from configs.cache_folder import cache_root, forget_old
+from configs.cache_folder import forget_old, private_cache
 from configs.console import again, warn
 from configs.errors import ConfigError
 from configs.fingerprint import files_fingerprint
@@ -71,8 +71,7 @@ def prepare(config: RunConfig, model: Path, progress: Progress | None = None) ->
         DataError: a source cannot be used, or more was dropped than data.max_dropped.
         ConfigError: the tokenizer has no usable chat template, or not the thinking mode that is asked for.
     """
-    root = cache_root() / "data"
-    root.mkdir(parents=True, exist_ok=True)
+    root = private_cache("data")
     folder = root / content_key(config, model)
     with FileLock(root / f".{folder.name}.lock"):
         cached = (folder / "data_report.json").is_file()

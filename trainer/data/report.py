@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from configs.errors import DataError
-from configs.files import parse_json
+from configs.files import file_bytes, parse_json
 from configs.handover.base import as_dataclass
 from configs.schema import DataConfig
 from trainer.data.corpus import Corpus
@@ -99,7 +99,7 @@ class DataReport:
             DataError: the file holds something else.
         """
         try:
-            return as_dataclass(cls, parse_json(file.read_bytes()))
+            return as_dataclass(cls, parse_json(file_bytes(file)))
         except ValueError as error:
             raise DataError(
                 f"{file}: damaged: {error}", f"remove {file.parent}: the data are prepared again"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from configs.errors import DataError
 from configs.fingerprint import files_fingerprint
+from configs.homes import expanded
 from configs.schema import SourceConfig
 from configs.tables import TABLES, BadRow, RawRow, Wanted, iterate_rows
 from configs.tables.sheets import without_padding
@@ -77,7 +78,7 @@ def find_files(path: str) -> list[Path]:
     Raises:
         DataError: a file has a suffix that is not read, a folder holds no data file, or a path leads nowhere.
     """
-    place = Path(path).expanduser()
+    place = expanded(path)
     if place.is_file():
         if place.suffix.lower() not in TABLES:
             iterate_rows(place)  # raises, with what to do about such a file

@@ -11,6 +11,7 @@ from typing import Any
 
 from configs.adapter_weights import ADAPTER_WEIGHTS
 from configs.errors import ConfigError, TuneserveError, first_line
+from configs.files import file_text
 from configs.model_files import read_json, read_model_config, safetensors_shapes, text_config, weight_files
 
 TOKENIZER_FILES = (
@@ -156,7 +157,7 @@ def template_of(folder: Path) -> str | None:
     file = folder / "chat_template.jinja"
     if file.is_file():
         try:
-            return file.read_text(encoding="utf-8")
+            return file_text(file)
         except UnicodeDecodeError as error:
             raise TuneserveError(f"{file}: not UTF-8 (byte {error.start})", "write it again in UTF-8") from error
     for name in ("chat_template.json", "tokenizer_config.json"):

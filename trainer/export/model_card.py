@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from configs.errors import TuneserveError
-from configs.files import write_atomically
+from configs.files import file_bytes, write_atomically
 from configs.manifest import Manifest
 from configs.rundir import RunDir
 
@@ -186,4 +186,4 @@ def _name(place: str) -> str:
 
 
 def _json(file: Path) -> dict[str, Any] | None:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return json.loads(file_bytes(file)) if file.is_file() else None

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from configs.adapter_weights import ADAPTER_WEIGHTS
 from configs.errors import ConfigError
+from configs.files import file_bytes
+from configs.homes import expanded
 from configs.hub import resolve_model
 from configs.model_files import READ, read_json, read_model_config
 from configs.schema import ForeignConfig
@@ -50,7 +52,7 @@ def given(foreign: ForeignConfig, base: Path, hub: str, offline: bool) -> Given:
             kind that cannot be merged.
         TuneserveError: adapter and base do not fit each other.
     """
-    folder = Path(foreign.model).expanduser()
+    folder = expanded(foreign.model)
     if (folder / "adapter_config.json").is_file() and not list(folder.glob("model*.safetensors")):
         if foreign.adapter is not None:
             raise ConfigError(f"{folder}: is an adapter itself, and --adapter names another", "leave --adapter out")
@@ -67,7 +69,7 @@ def given(foreign: ForeignConfig, base: Path, hub: str, offline: bool) -> Given:
             "holds the quantized copy against that run",
         )
     plan_merge(base, merged)
-    adapter = Path(foreign.adapter).expanduser().resolve() if foreign.adapter else None
+    adapter = expanded(foreign.adapter).resolve() if foreign.adapter else None
     if adapter is not None:
         plan_merge(base, adapter)
     return Given(merged, merged, adapter)
@@ -101,7 +103,7 @@ def _unsloth(folder: Path) -> Made | None:
 
 def _card(folder: Path) -> str:
     file = folder / "README.md"
-    return file.read_text(encoding="utf-8", errors="replace")[:20_000] if file.is_file() else ""
+    return file_bytes(file)[:80_000].decode("utf-8", "replace") if file.is_file() else ""
 
 
 def link_adapter(adapter: Path, into: Path) -> None:

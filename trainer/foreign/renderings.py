@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import ConfigError
+from configs.files import file_text
 from configs.handover.training import Family
+from configs.homes import expanded
 from trainer.data.template import ChatCodec
 from trainer.export.foreign import template_of
 
@@ -177,9 +179,9 @@ def named(text: str, known: Sequence[Rendering]) -> Rendering:
     Raises:
         ConfigError: nobody has such a template, or several trainers mean different things by it.
     """
-    file = Path(text).expanduser()
+    file = expanded(text)
     if file.is_file():
-        return Rendering(file.name, file.read_text(encoding="utf-8"))
+        return Rendering(file.name, file_text(file))
     wanted = _bare(text)
     for names in (lambda r: [r.name], lambda r: r.users, lambda r: [user.partition(" ")[2] for user in r.users]):
         found = [rendering for rendering in known if wanted in map(_bare, names(rendering))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import TuneserveError
+from configs.files import file_bytes, parse_json
 from configs.rundir import RunDir, as_json
 
 _FULL_BELOW_BYTES = 1 << 20
@@ -70,7 +70,7 @@ def full_disk_said(run: RunDir) -> Iterator[None]:
 def _is_complete(checkpoint: Path) -> bool:
     """Whether a checkpoint was written to its end: its state comes last, and a kill or a full disk can cut that too."""
     try:
-        json.loads((checkpoint / "trainer_state.json").read_bytes())
+        parse_json(file_bytes(checkpoint / "trainer_state.json"))
     except (OSError, ValueError):
         return False
     return (checkpoint / "optimizer.pt").is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -55,4 +56,12 @@ def test_a_meta_file_of_another_shape_is_named(key: str, value: object, answered
     file = answered / "qa.meta.json"
     file.write_text(json.dumps(json.loads(file.read_bytes()) | {key: value}), encoding="utf-8")
     with pytest.raises(DataError, match=r"qa.meta.json: not a meta file of this version"):
+        read_results(answered)
+
+
+@pytest.mark.parametrize("name", ["qa.jsonl", "qa.meta.json"])
+def test_a_pipe_in_the_place_of_answers_is_not_waited_for(name: str, answered: Path) -> None:
+    (answered / name).unlink()
+    os.mkfifo(answered / name)
+    with pytest.raises(OSError, match="a pipe or a device stands in the place of a file"):
         read_results(answered)

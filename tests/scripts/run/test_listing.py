@@ -222,3 +222,11 @@ def test_a_mistyped_run_and_a_link_are_refused(
     (tmp_path / "runs" / "link").symlink_to(run.path)
     assert tuneserve("runs", "rm", "link", "--folder", tmp_path / "runs", "--yes") == 2
     assert run.path.is_dir()
+
+
+def test_a_pipe_in_the_place_of_report_or_lock_is_not_waited_for(make: Callable[..., RunDir], tmp_path: Path) -> None:
+    run = make("strange")
+    for name in ("report/report.json", ".run.lock"):
+        (run.path / name).unlink(missing_ok=True)
+        os.mkfifo(run.path / name)
+    assert (summarize(run).verdict, summarize(run).state) == ("", "ready")
