@@ -24,7 +24,7 @@ from configs.handover.base import as_dataclass
 from configs.schema import GateConfig
 from eval.ask.order import asking_order, first
 from eval.ask.results import TaskResult
-from eval.compare.pairing import ZERO_WHEN_MISSING, cluster_labels
+from eval.compare.pairing import ZERO_WHEN_MISSING, MismatchError, cluster_labels
 from eval.statistics.clustered import standard_error
 from eval.statistics.forgetting import retention_above_chance_percent
 from eval.tasks.task import Task
@@ -113,7 +113,16 @@ class Blocks:
         return hashed.hexdigest()[:16]
 
     def ids(self, taken: Taken) -> dict[str, set[str]]:
-        """What has been asked by a look, by task."""
+        """What has been asked by a look, by task.
+
+        Raises:
+            MismatchError: it was taken at other tasks than the base's.
+        """
+        if taken.items.keys() != self._base.keys():
+            raise MismatchError(
+                f"the looks were taken at the tasks {sorted(taken.items)}, the base's are {sorted(self._base)}",
+                "evaluate base and tuned with the same tasks",
+            )
         return {task: set(first(self._order[task], count)) for task, count in taken.items.items()}
 
     @cached_property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from configs.errors import ConfigError, DataError
 from configs.files import file_bytes, json_line, parse_json, write_atomically
+from configs.handover.base import as_dataclass
 from configs.rundir import RunDir
 from eval.ask.results import TaskResult, read_results
 from eval.compare.judge import can_be_judged
@@ -62,6 +63,22 @@ class Ballot:
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Whose:
+    """What a ballot's key says of one question."""
+
+    tuned: Slot
+    cluster: str
+
+
+@dataclass(frozen=True)
+class _Key:
+    """ID.key.json."""
+
+    run: str
+    key: Mapping[str, _Whose]
 
 
 @dataclass(frozen=True)
@@ -143,7 +160,7 @@ def find_ballot(runs: Iterable[RunDir], number: str) -> tuple[RunDir, Ballot]:
         for run in runs:
             file = run.votes / f"{number}.json"
             if file.is_file():
-                return run, _read(file, lambda raw: Ballot(raw["id"], [Item(**item) for item in raw["items"]]))
+                return run, _read(file, Ballot)
     raise DataError(f"no ballot {number!r} in these runs", "open the run's page and start a vote")
 
 
@@ -162,16 +179,16 @@ def count_votes(run: RunDir, ballot: Ballot, voter: str, marks: Sequence[Marked]
     voter = _named(voter)
     if not voter:
         raise DataError("a vote needs a name, so that one person counts once", "write any name")
-    key = _read(run.votes / f"{ballot.id}.key.json", lambda raw: dict(raw["key"]))
+    key = _read(run.votes / f"{ballot.id}.key.json", _Key).key
     votes, now = [], datetime.now(UTC).isoformat(timespec="seconds")
     for mark in marks:
         if mark.item not in key:
             raise DataError(f"ballot {ballot.id} has no question {mark.item!r}", "vote on the page of this ballot")
-        tuned: Slot = key[mark.item]["tuned"]
+        tuned = key[mark.item].tuned
         sides: dict[str, Winner] = {tuned: "tuned", _other(tuned): "base"}
         votes.append(
             Vote(
-                ballot.id, mark.item, key[mark.item]["cluster"], voter, sides.get(mark.choice, "tie"),
+                ballot.id, mark.item, key[mark.item].cluster, voter, sides.get(mark.choice, "tie"),
                 mark.choice == "neither", sides[mark.left], mark.comment, now,
             )
         )  # fmt: skip
@@ -196,10 +213,10 @@ def _other(slot: Slot) -> Slot:
     return "y" if slot == "x" else "x"
 
 
-def _read(file: Path, made: Callable[[Any], Made]) -> Made:
+def _read(file: Path, kind: type[Made]) -> Made:
     try:
-        return made(parse_json(file_bytes(file)))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return as_dataclass(kind, parse_json(file_bytes(file)))
+    except (OSError, ValueError) as error:
         raise DataError(f"{file}: damaged: {error}", "its votes cannot be counted; start another vote") from error
 
 

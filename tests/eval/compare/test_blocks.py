@@ -116,6 +116,8 @@ def test_looks_are_read_back_and_hold_for_their_own_questions(tmp_path: Path) ->
     more, _ = sides(pair("large", 6001, 3000, 0, 0))
     assert blocks.holds(two)
     assert not Blocks(more, GATE).holds(two)
+    with pytest.raises(MismatchError, match="the looks were taken at the tasks"):
+        Blocks({**base, "other": more["large"]}, GATE).ids(two)
     (tmp_path / "looks.jsonl").write_text(json.dumps({"seen": 3}) + "\n")
     with pytest.raises(DataError, match="not the looks of an evaluation"):
         read_looks(tmp_path)

@@ -106,7 +106,14 @@ def test_a_file_that_holds_no_votes_is_refused_in_a_sentence(
 
 
 @pytest.mark.parametrize("file", ["BALLOT.json", "BALLOT.key.json"])
-@pytest.mark.parametrize("damaged", ["{", "{}", "[]", "[" * 100_000])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        *("{", "{}", "[]", "[" * 100_000),
+        '{"id": 5, "items": [5], "run": "r", "key": 5}',
+        '{"id": "0", "items": [{"id": [], "x": {}, "y": 5}], "run": "r", "key": {"0": {"tuned": "z"}}}',
+    ],
+)
 def test_a_damaged_ballot_is_said_and_counts_nothing(file: str, damaged: str, tmp_path: Path) -> None:
     run = make_run(tmp_path)
     ballot = make_ballot(run, answered_pairs(run))
