@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,15 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
-from openai import OpenAI, OpenAIError
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 
+from configs.addresses import http_address, key_in
 from configs.console import ours, paint, plain
-from configs.errors import ConfigError, TuneserveError, first_line
+from configs.errors import ConfigError, TuneserveError
+from serve.api.openai_client import NO_ANSWER, openai_client, why
 from serve.state.servers import ServerState, find_server
 
 HELP = """\
@@ -27,10 +26,6 @@ HELP = """\
 /clear                     forget the conversation
 /help                      this list
 /exit                      leave (also Ctrl-D)"""
-
-
-NO_ANSWER = (httpx.HTTPError, ValueError, TypeError, AttributeError, RecursionError)
-"""What an endpoint makes its client raise that breaks off, or answers with anything but a chat completion."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ class Conversation:
         extra = {} if thinking is None else {"chat_template_kwargs": {"enable_thinking": thinking}}
         began = time.monotonic()
         try:
-            with OpenAI(base_url=self.model.base_url, api_key=self.model.api_key, max_retries=0) as client:
+            with openai_client(self.model.base_url, self.model.api_key) as client:
                 create: Any = client.chat.completions.create
                 stream = create(
                     model=self.model.model,
@@ -107,10 +102,10 @@ class Conversation:
                     turn.seconds = time.monotonic() - began
                     _grow(turn, chunk)
                     yield turn
-        except (OpenAIError, *NO_ANSWER) as error:
+        except NO_ANSWER as error:
             self.messages.pop()
             raise TuneserveError(
-                f"{self.model.model} at {self.model.base_url}: {first_line(error)}", "look at `tuneserve serve status`"
+                f"{self.model.model} at {self.model.base_url}: {why(error)}", "look at `tuneserve serve status`"
             ) from error
         self.messages.append({"role": "assistant", "content": turn.content})
 
@@ -142,15 +137,17 @@ def model_at(base_url: str, model: str | None = None) -> ChatModel:
     """A model at any OpenAI endpoint, by default the first that it lists; the key is TUNESERVE_API_KEY's, if set.
 
     Raises:
+        ConfigError: address or key are none.
         TuneserveError: the endpoint cannot be reached.
     """
-    key = os.environ.get("TUNESERVE_API_KEY") or "none"
+    http_address(base_url)
+    key = key_in("TUNESERVE_API_KEY")
     try:
-        with OpenAI(base_url=base_url, api_key=key, max_retries=0) as client:
+        with openai_client(base_url, key) as client:
             names = [model] if model else [listed.id for listed in client.models.list().data]
-    except (OpenAIError, *NO_ANSWER) as error:
+    except NO_ANSWER as error:
         step = "check the address (it ends in /v1) and the key"
-        raise TuneserveError(f"{base_url}: {first_line(error)}", step) from error
+        raise TuneserveError(f"{base_url}: {why(error)}", step) from error
     if not names or not isinstance(names[0], str):
         raise TuneserveError(f"{base_url} lists no models", "name one with --model")
     return ChatModel(names[0], base_url, names[0], key)
@@ -329,8 +326,10 @@ def _panel(talk: Conversation, turn: Turn) -> Panel:
 
 def _grow(turn: Turn, chunk: Any) -> None:
     """Adds a streamed chunk to a turn; `reasoning` is vLLM's addition to the OpenAI fields."""
-    if chunk.usage:
-        turn.tokens = chunk.usage.completion_tokens
+    counted = getattr(chunk.usage, "completion_tokens", None)
+    # The client passes on whatever stands there.
+    if isinstance(counted, int) and not isinstance(counted, bool) and 0 <= counted < 1 << 53:
+        turn.tokens = counted
     for choice in chunk.choices:
         turn.content += _sendable(choice.delta.content or "")
         turn.reasoning += _sendable((choice.delta.model_extra or {}).get("reasoning") or "")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from configs.adapter_weights import refuse_unservable
+from configs.addresses import http_address, key_in
 from configs.errors import ConfigError
 from configs.fingerprint import weights_fingerprint
 from configs.model_files import read_json, safetensors_shapes
@@ -70,13 +69,13 @@ def find_host(which: str | None = None, base_url: str | None = None) -> Host:
         ConfigError: there is no such server, or it is not ready.
     """
     if base_url:
-        address = urllib.parse.urlsplit(base_url)
-        if address.scheme not in ("http", "https") or not address.hostname or "@" in address.netloc:
+        address = http_address(base_url)
+        if "@" in address.netloc or address.query or address.fragment:
             raise ConfigError(
                 "--base-url is no plain http or https address",
                 "give one such as http://10.0.0.1:8000/v1; a key goes into TUNESERVE_API_KEY",
             )
-        return Host(ServerClient(base_url.rstrip("/").removesuffix("/v1"), os.environ.get("TUNESERVE_API_KEY")))
+        return Host(ServerClient(base_url.rstrip("/").removesuffix("/v1"), key_in("TUNESERVE_API_KEY")))
     state = find_server(which)
     if state.state != "ready":
         raise ConfigError(f"the server on port {state.port} is {state.state}", "wait: `tuneserve serve status`")

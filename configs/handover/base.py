@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator, with_config
 
@@ -69,13 +69,14 @@ def as_dataclass(kind: type[Made], raw: Any) -> Made:
         ValueError: a field is missing, unknown or of another type; the first is named with the value seen.
     """
     try:
-        return _adapter(kind).validate_python(raw)
+        adapter: TypeAdapter[Made] = _adapter(cast("Hashable", kind))
+        return adapter.validate_python(raw)
     except ValidationError as error:
         raise ValueError(what_is_wrong(error)) from error
 
 
 @cache
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(kind))
 
 

@@ -5,8 +5,6 @@ The API key comes from an environment variable and goes into the request header 
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,6 +12,7 @@ from typing import Any, Literal
 import aiohttp
 from yarl import URL
 
+from configs.addresses import http_address, key_in
 from configs.errors import ConfigError, without_credentials
 
 ChoiceMethod = Literal["auto", "generate", "choice_logprobs"]
@@ -39,15 +38,8 @@ class Endpoint:
     authorization: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        try:
-            url = URL(self.base_url)
-            plain = url.scheme in {"http", "https"} and bool(url.host) and url.port is not None
-        except ValueError:
-            plain = False
-        if not plain or re.search(r"[\s\x00-\x1f\x7f]", self.base_url):
-            raise ConfigError(
-                f"base URL {self.base_url!r} is no http address", "write it like http://127.0.0.1:8000/v1"
-            )
+        http_address(self.base_url)
+        url = URL(self.base_url)
         if url.query_string or url.fragment:
             raise ConfigError(
                 f"base URL {self.base_url!r} has something after `?` or `#`", "leave it out: paths are added to the URL"
@@ -64,12 +56,7 @@ class Endpoint:
         Raises:
             ConfigError: the key holds what no header can.
         """
-        key = os.environ.get(self.api_key_env, "")
-        if not re.fullmatch(r"[\x20-\x7e]*", key):
-            raise ConfigError(
-                f"the key in {self.api_key_env} holds a character that no header can, such as a line end",
-                f"set it again: export {self.api_key_env}=...",
-            )
+        key = key_in(self.api_key_env)
         value = f"Bearer {key}" if key else self.authorization
         return {"Authorization": value} if value else {}
 

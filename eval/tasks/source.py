@@ -60,8 +60,8 @@ def find_table(root: Path, preferred: Sequence[str] = ()) -> Path:
     """
     if root.is_file():
         return root
-    found = (path for path in root.rglob("*") if path.suffix.lower() in TABLES and "info" not in path.name)
-    tables = sorted(filter(Path.is_file, found))
+    there = (path for path in root.rglob("*") if path.suffix.lower() in TABLES and "info" not in path.name)
+    tables = sorted(filter(Path.is_file, there))
     for word in preferred:
         for path in tables:
             if word in str(path.relative_to(root)).lower():

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
+import socket
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection, IncompleteRead
 from typing import Any, TypeVar
 
+from configs.addresses import http_address
 from configs.errors import TuneserveError, first_line
 from configs.files import parse_json
 
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Takes a redirect for an error: vLLM sends none, and the key would go along to wherever it points."""
-
-    def redirect_request(self, *_: object) -> None:
-        """Follows none."""
-
-
-# The server is on this machine; a proxy from the environment would not find it.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
-
 IN_FLIGHT = 16
 """Requests sent at once when a server is checked."""
+LARGEST_REPLY_BYTES = 64_000_000
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -54,17 +46,12 @@ class ServerClient:
     """Sent as a bearer token."""
 
     def get(self, path: str, timeout_s: float = 10) -> Any:
-        """The JSON (or text) that a GET answers with, None for an empty body."""
-        return self._send(urllib.request.Request(self.root_url + path), timeout_s)
+        """The JSON (or text) that a GET answers with within `timeout_s`, None for an empty body."""
+        return self._send("GET", path, None, timeout_s)
 
     def post(self, path: str, body: Mapping[str, Any], timeout_s: float = 300) -> Any:
-        """The JSON (or text) that a POST answers with."""
-        request = urllib.request.Request(
-            self.root_url + path,
-            data=json.dumps(body, ensure_ascii=False).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        return self._send(request, timeout_s)
+        """The JSON (or text) that a POST answers with within `timeout_s`."""
+        return self._send("POST", path, json.dumps(body, ensure_ascii=False).encode(), timeout_s)
 
     def healthy(self, timeout_s: float = 5) -> bool:
         """Whether `/health` answers 200."""
@@ -74,24 +61,65 @@ class ServerClient:
             return False
         return True
 
-    def _send(self, request: urllib.request.Request, timeout_s: float) -> Any:
-        if self.api_key:
-            request.add_header("Authorization", f"Bearer {self.api_key}")
-        where = f"{request.get_method()} {request.full_url}"
+    def _send(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Any:
+        where = f"{method} {self.root_url}{path}"
         try:
-            with _opener.open(request, timeout=timeout_s) as response:
-                data, kind = response.read(), response.headers.get_content_type()
-        except urllib.error.HTTPError as error:
-            body = error.read().decode(errors="replace")[:500]
-            raise Refused(f"{where} answered {error.code}: {_error_text(body)}", error.code) from error
-        except (OSError, HTTPException) as error:
-            raise Refused(f"{where} failed: {getattr(error, 'reason', None) or error}") from error
+            status, kind, data = self._exchange(method, path, body, timeout_s)
+        except (OSError, HTTPException, ValueError, OverflowError) as error:
+            raise Refused(f"{where} failed: {error}") from error
+        if not 200 <= status < 300:  # a redirect too: vLLM sends none, and the key would go along to wherever it points
+            raise Refused(f"{where} answered {status}: {_error_text(data.decode(errors='replace')[:500])}", status)
         try:
             text = data.decode()
             # Some routes, such as the one that loads an adapter, answer with a sentence.
             return parse_json(text) if kind == "application/json" and text else text or None
         except ValueError as error:
             raise Refused(f"{where} answered with something that is no JSON: {first_line(error)}") from error
+
+    def _exchange(self, method: str, path: str, body: bytes | None, timeout_s: float) -> tuple[int, str, bytes]:
+        """Status, content type and body of an answer.
+
+        The connection is cut when time is up: a socket's own limit begins anew with every byte that drips in.
+        """
+        address = http_address(self.root_url)
+        kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
+        # The server is on this machine; a proxy from the environment would not find it.
+        with closing(kind((address.hostname or "").encode("idna").decode(), address.port, timeout=timeout_s)) as server:
+            server.connect()
+            late, line = threading.Event(), server.sock
+            timer = threading.Timer(timeout_s, _hang_up, (line, late))
+            timer.daemon = True
+            timer.start()
+            try:
+                server.request(method, address.path + path, body, self._headers(body))
+                with server.getresponse() as response:
+                    data = response.read(LARGEST_REPLY_BYTES + 1)
+                    if len(data) > LARGEST_REPLY_BYTES:
+                        raise ValueError(f"an answer of more than {LARGEST_REPLY_BYTES:,} bytes")
+                    if response.length:
+                        raise IncompleteRead(data, response.length)
+            except (OSError, HTTPException):
+                if not late.is_set():
+                    raise
+            finally:
+                timer.cancel()
+            if late.is_set():
+                raise TimeoutError(f"no whole answer within {timeout_s:g} s")
+            return response.status, response.headers.get_content_type(), data
+
+    def _headers(self, body: bytes | None) -> dict[str, str]:
+        headers = {"Connection": "close"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if self.api_key:
+            headers["Authorization"] = f"Bearer {self.api_key}"
+        return headers
+
+
+def _hang_up(line: socket.socket, late: threading.Event) -> None:
+    late.set()
+    with suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def in_parallel(ask: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from configs.addresses import key_in
 from configs.errors import ConfigError
 from configs.files import file_bytes, write_atomically
 from serve.state.adapters import changes, forget_all
@@ -84,7 +84,7 @@ class ServerState(BaseModel):
         """
         if self.api_key_env is None:
             return None
-        key = os.environ.get(self.api_key_env)
+        key = key_in(self.api_key_env)
         if not key:
             raise ConfigError(
                 f"the server on port {self.port} asks for an API key, and {self.api_key_env} is not set",

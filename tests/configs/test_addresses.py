@@ -1,0 +1,44 @@
+"""Addresses and keys that no request can be made of are refused by whoever is given them."""
+
+from __future__ import annotations
+
+import pytest
+
+from configs.addresses import http_address, key_in
+from configs.errors import ConfigError
+from eval.ask.endpoint import Endpoint
+from serve.chat import model_at
+from serve.live_adapters import find_host
+
+NONE = (
+    *("", "foo", "http://", "http:///v1", "//127.0.0.1:9/v1", "file:///etc/passwd", "ftp://x/"),
+    *("http://[::1", "http://[::1]:x/v1", "http://127.0.0.1:99999/v1", "http://127.0.0.1:-1", "http://h:0/v1"),
+    *("http://a b/v1", "http://h/\r\nX: y", "http://\u202eevil/v1", "http://h\x00/v1", "http://\udcff/v1"),
+    *(f"http://{'a' * 300}.com/v1", f"http://h/{'x' * 70_000}"),
+)
+
+
+@pytest.mark.parametrize("address", NONE, ids=lambda text: ascii(text)[:24])
+def test_what_is_no_address_is_one_sentence_everywhere(address: str) -> None:
+    asked = [http_address, lambda text: Endpoint(text, "m"), model_at]
+    for ask in [*asked, lambda text: find_host(base_url=text)] if address else asked:
+        with pytest.raises(ConfigError, match=r"is no http address\n.*write it like http://127\.0\.0\.1:8000/v1"):
+            ask(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:8000/v1", "HTTPS://客服.example", "http://[::1]:8000/", "http://h"]
+)
+def test_what_is_one_is_taken_apart(address: str) -> None:
+    assert http_address(address).hostname in ("127.0.0.1", "客服.example", "::1", "h")
+    assert Endpoint(address, "m").base_url.endswith("/v1")
+
+
+@pytest.mark.parametrize("key", ["sk-secret\n", "sk-secret\r", "sk-secret客", "sk-secret\udcff", "sk-secret\x7f"])
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_KEY", key)
+    with pytest.raises(ConfigError, match="the key in SOME_KEY holds a character that no header can") as refused:
+        key_in("SOME_KEY")
+    assert "sk-secret" not in str(refused.value)
+    monkeypatch.delenv("SOME_KEY")
+    assert key_in("SOME_KEY") == ""

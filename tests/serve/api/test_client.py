@@ -1,0 +1,125 @@
+"""Plain requests to a server that may be anything: every answer has an end, in time and in size."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from serve.api import client
+from serve.api.client import Refused, ServerClient
+
+START = b"HTTP/1.1 200 OK\r\n"
+
+
+def dripping(data: bytes, pause_s: float = 0.05) -> Callable[[socket.socket], None]:
+    def answer(line: socket.socket) -> None:
+        while True:
+            line.sendall(data)
+            time.sleep(pause_s)
+
+    return answer
+
+
+def after(first: bytes, then: Callable[[socket.socket], None]) -> Callable[[socket.socket], None]:
+    def answer(line: socket.socket) -> None:
+        line.sendall(first)
+        then(line)
+
+    return answer
+
+
+def saying(data: bytes) -> Callable[[socket.socket], None]:
+    return lambda line: line.sendall(data)
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[[Callable[[socket.socket], None]], ServerClient]]:
+    """Starts a server that answers every request in the given way."""
+    listening: list[socket.socket] = []
+
+    def serve(listener: socket.socket, answer: Callable[[socket.socket], None]) -> None:
+        while True:
+            try:
+                line, _ = listener.accept()
+            except OSError:
+                return
+            try:
+                line.recv(65536)
+                answer(line)
+            except OSError:
+                pass
+            finally:
+                line.close()
+
+    def start(answer: Callable[[socket.socket], None]) -> ServerClient:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listening.append(listener)
+        threading.Thread(target=serve, args=(listener, answer), daemon=True).start()
+        return ServerClient(f"http://127.0.0.1:{listener.getsockname()[1]}", "sk-secret")
+
+    yield start
+    for listener in listening:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        dripping(b"H"),
+        dripping(b"HTTP/1.1 100 Continue\r\n\r\n"),
+        after(START, dripping(b"X-a: b\r\n")),
+        after(START + b"Content-Length: 9999\r\n\r\n", dripping(b" ")),
+        after(START + b"\r\n", dripping(b" ")),
+        after(START + b"Transfer-Encoding: chunked\r\n\r\n", dripping(b"1\r\n \r\n")),
+        after(START + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", dripping(b"X-a: b\r\n")),
+    ],
+    ids=["status", "continue", "headers", "body", "body without length", "chunks", "trailers"],
+)
+def test_an_answer_that_drips_is_waited_for_no_longer_than_told(
+    answer: Callable[[socket.socket], None], served: Callable[..., ServerClient]
+) -> None:
+    asked, began = served(answer), time.monotonic()
+    with pytest.raises(Refused, match=r"no whole answer within 0\.4 s"):
+        asked.get("/v1/models", timeout_s=0.4)
+    assert time.monotonic() - began < 5
+
+
+def test_an_answer_without_end_is_cut(served: Callable[..., ServerClient], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "LARGEST_REPLY_BYTES", 1_000_000)
+    with pytest.raises(Refused, match="an answer of more than 1,000,000 bytes"):
+        served(after(START + b"\r\n", dripping(b" " * 65536, pause_s=0))).get("/v1/models")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        START + b"Content-Length: 99999999999999999999999\r\n\r\nhello",
+        START + b"Content-Length: 50\r\n\r\nhello",
+        START + b"Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFFF\r\nabc",
+        START + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\nabc",
+        b"HTTP/1.1 400 x\r\nContent-Length: 50\r\n\r\nhello",
+        b"HTTP/1.1 302 x\r\nLocation: http://[::1\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 999 x\r\nContent-Length: 0\r\n\r\n",
+        b"hello",
+        b"",
+    ],
+)
+def test_an_answer_that_is_none_is_refused_in_one_line(answer: bytes, served: Callable[..., ServerClient]) -> None:
+    with pytest.raises(Refused, match=r"^GET http://127.0.0.1:\d+/v1/models (failed|answered)"):
+        served(saying(answer)).get("/v1/models")
+
+
+def test_answers_are_read_whole(served: Callable[..., ServerClient]) -> None:
+    body = json.dumps({"data": "客" * 100_000}).encode()
+    kind = b"Content-Type: application/json\r\n"
+    for head in (b"Content-Length: %d\r\n" % len(body), b""):
+        assert served(saying(START + kind + head + b"\r\n" + body)).get("/x") == json.loads(body)
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    assert served(saying(START + kind + chunked)).post("/x", {}) == json.loads(body)
+    assert served(saying(START + b"Content-Length: 0\r\n\r\n")).get("/health") is None
