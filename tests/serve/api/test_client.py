@@ -49,8 +49,12 @@ def served() -> Iterator[Callable[[Callable[[socket.socket], None]], ServerClien
             except OSError:
                 return
             try:
+                line.settimeout(5)
                 line.recv(65536)
                 answer(line)
+                line.shutdown(socket.SHUT_WR)
+                while line.recv(65536):  # closed with something unread, what was sent would be lost
+                    pass
             except OSError:
                 pass
             finally:
