@@ -35,7 +35,9 @@ class PassSize:
 def choose_sizes(
     passes: Mapping[PassSize, int], recording_cost: float = RECORDING_COST, live_cost: float = LIVE_COST
 ) -> tuple[PassSize, ...]:
-    """The recordings to make, the smallest first; every pass fits into one of them. None where recording does not pay.
+    """The recordings to make, the smallest first; every pass fits into one of them, and each into the largest.
+
+    None where recording does not pay.
 
     Each pass costs the tokens of its recording, and each recording `recording_cost` times its tokens; the sum is made
     as small as it can be, by dynamic programming over the sizes that occur.
@@ -65,7 +67,11 @@ def choose_sizes(
             found = min(found, (cost + tokens * (count + recording_cost), (*sizes, size)))
         best.append(found)
     cost, sizes = best[-1]
-    return sizes if cost < live_cost * sum(each.tokens * number for each, number in passes.items()) else ()
+    if cost >= live_cost * sum(each.tokens * number for each, number in passes.items()):
+        return ()
+    # The largest is recorded with the first pass, whichever that is.
+    largest = PassSize(sizes[-1].tokens, max(size.trained for size in sizes))
+    return (*sizes[:-1], largest)
 
 
 def size_for(each: PassSize, sizes: Sequence[PassSize]) -> PassSize | None:

@@ -185,8 +185,6 @@ class TrainingRun:
 
     def _look_at_batch(self, batch: dict[str, Any]) -> None:
         """Checks the first batch that the collator gives in training, and counts the tokens of all."""
-        if not self.model.training:
-            return
         rows = rows_of(batch)
         if not self.checked:
             self.checked = check_first_batch(batch, self.expected, self._decode, self.end_token_id)

@@ -145,17 +145,32 @@ def no_rows() -> dict[str, Any]:
 
 
 def watch_batches(trainer: Any, seen: Callable[[dict[str, Any]], None]) -> None:
-    """Shows every batch that the collator gives to `seen`, on the host, before it goes to the model."""
-    collate = trainer.data_collator.torch_call
+    """Shows every training batch that the collator gives to `seen`, on the host, before it goes to the model.
+
+    Which batches are for training the model's mode does not say: behind an evaluation the next ones are collated, one
+    ahead of need, while the model is still in that of evaluation.
+    """
+    collate, evaluate = trainer.data_collator.torch_call, trainer.evaluation_loop
+    scoring = False
 
     def watched(examples: list[dict[str, Any]]) -> dict[str, Any]:
         if not examples:
             return no_rows()
         batch = collate(examples)
-        seen(batch)
+        if not scoring:
+            seen(batch)
         return batch
 
+    def evaluation(*arguments: Any, **named: Any) -> Any:
+        nonlocal scoring
+        scoring = True
+        try:
+            return evaluate(*arguments, **named)
+        finally:
+            scoring = False
+
     trainer.data_collator.torch_call = watched
+    trainer.evaluation_loop = evaluation
 
 
 def order_of_rows(trainer: Any, epochs: int) -> Iterator[list[int]]:

@@ -57,3 +57,10 @@ def test_what_was_not_foreseen_fits_nowhere() -> None:
     sizes = choose_sizes(passes_of(*[500] * 50))
     assert size_for(PassSize(600, 10), sizes) is None
     assert size_for(PassSize(100, 400), sizes) is None
+
+
+def test_the_largest_size_takes_every_pass() -> None:
+    # General rows are short and mostly trained, questions on passages long and hardly trained.
+    sizes = choose_sizes({PassSize(600, 500): 200, PassSize(2800, 60): 200})
+    assert [size.tokens for size in sizes] == [640, 2816]
+    assert sizes[-1].holds(PassSize(600, 500))

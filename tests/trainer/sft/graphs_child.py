@@ -95,6 +95,21 @@ class ByPositions:
         return nullcontext()
 
 
+class Told(ByPositions):
+    """Fails where a row, what fills up included, is longer than the attention kernel of its recording was told."""
+
+    def __init__(self) -> None:
+        self.longest: dict[int, int] = {}
+
+    def __call__(self, model: Any, fixed: Fixed) -> torch.Tensor:
+        assert int(torch.diff(fixed.ends).max()) <= self.longest[fixed.ends.data_ptr()]
+        return super().__call__(model, fixed)
+
+    def apart(self, ends: torch.Tensor, longest: int) -> AbstractContextManager[None]:
+        self.longest[ends.data_ptr()] = longest
+        return super().apart(ends, longest)
+
+
 class WithoutBoundaries(UnslothDecoder):
     """The same on a GPU, where the rows are told by their ends."""
 
@@ -179,6 +194,8 @@ def main(folder: str, out: str, *how: str) -> None:
     found["training"] = model.training
     found["faults"] = {}
     graphs.release()
+    if not on_gpu:
+        found["unforeseen"] = unforeseen(own, model, alike)
     found["accumulated"] = accumulated(model, own, trained, CudaRecorder() if on_gpu else Again(), decoder)
     faulty = {
         "boundaries": (CudaRecorder(), WithoutBoundaries()) if on_gpu else (Again(), AsOneRow()),
@@ -193,6 +210,18 @@ def main(folder: str, out: str, *how: str) -> None:
         found["faults"][name] = {"off": graphs.off, "cosine": seen["cosine"], "replayed": replayed}
         found["faults"][name]["later_replayed"] = graphs.replayed
     Path(out).write_text(json.dumps(found), encoding="utf-8")
+
+
+def unforeseen(own: Any, model: Any, alike: Any) -> list[tuple[int, int, float]]:
+    """Passes recorded and not, and the gradient's cosine, after each batch of those that no size was chosen for."""
+    found = []
+    # Few trained tokens in the largest; few tokens, most of them trained, which only larger sizes have the room for.
+    for sizes in ((PassSize(128, 128), PassSize(256, 64)), (PassSize(128, 8), PassSize(384, 300), PassSize(512, 300))):
+        graphs = GraphedSteps(own, model, ROWS, 101, sizes, Again(), Told())
+        for number in (0, 5):
+            seen = alike(batch(LENGTHS[number], number), graphs)
+            found.append((graphs.replayed, graphs.not_replayed, seen["cosine"]))
+    return found
 
 
 def accumulated(model: Any, own: Any, trained: Any, recorder: Any, decoder: Any) -> list[float]:
