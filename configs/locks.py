@@ -89,6 +89,6 @@ def _handed(place: Path) -> int | None:
         try:
             if place.exists() and os.path.samestat(os.fstat(int(text)), place.stat()):
                 return int(text)
-        except OSError:
-            continue  # closed since
+        except (OSError, ValueError, OverflowError):
+            continue  # closed since, or no descriptor at all
     return None

@@ -6,7 +6,6 @@ Reads run directories and asks servers that run here; it trains, serves and chan
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -40,7 +39,7 @@ from scripts.board.ballots import (
     voted_on,
 )
 from scripts.board.guard import Guard
-from scripts.board.pages import Pages, alone_policy, policy, source
+from scripts.board.pages import Pages, alone_policy, in_json, policy, source
 from scripts.run.listing import RunSummary, find_runs, ordered, shown_size, summarize
 
 EVERY_S = 1.0
@@ -278,12 +277,19 @@ def read_back(said: Any, runs: list[RunDir]) -> int:
     return count_votes(run, ballot, str(said.get("voter") or ""), [Marked.read(raw) for raw in said["votes"]])
 
 
+class _Json(JSONResponse):
+    """JSON for a page."""
+
+    def render(self, content: Any) -> bytes:
+        return in_json(content).encode()
+
+
 def _answered(work: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
     """A POST that answers with JSON; what the user can mend is an error with its next step."""
 
     async def answer(request: Request) -> Response:
         try:
-            return JSONResponse(await work(request))
+            return _Json(await work(request))
         except TuneserveError as error:
             return _refused(error, 400)
         except (ValueError, TypeError, AttributeError, OverflowError) as error:
@@ -298,7 +304,7 @@ async def _said(request: Request) -> Any:
 
 def _refused(error: TuneserveError, status: int) -> JSONResponse:
     said = (translated(text, ours=True) for text in (error.message, error.next_step))
-    return JSONResponse(dict(zip(("error", "next"), said, strict=True)), status)
+    return _Json(dict(zip(("error", "next"), said, strict=True)), status)
 
 
 def _row(seen: RunSummary) -> dict[str, Any]:
@@ -321,8 +327,12 @@ def _models() -> list[dict[str, str]]:
 
 
 def _log(run: RunDir) -> list[dict[str, Any]]:
+    """The lines of a training; none where they are damaged, as the training itself would say."""
     file = run.logs / "train.jsonl"
-    return [line for _, line in read_jsonl(file, torn=True)] if file.is_file() else []
+    try:
+        return [line for _, line in read_jsonl(file, torn=True)]
+    except (TuneserveError, OSError):
+        return []
 
 
 def _thinned(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -331,7 +341,7 @@ def _thinned(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _event(name: str, value: Any) -> str:
-    return f"event: {name}\ndata: {json.dumps(value, ensure_ascii=False)}\n\n"
+    return f"event: {name}\ndata: {in_json(value)}\n\n"
 
 
 def _tally_of(run: RunDir) -> Tally | None:

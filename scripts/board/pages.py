@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -98,10 +100,27 @@ def alone_policy(style: str, *scripts: str) -> str:
 
 def in_script(value: Any) -> Markup:
     """JSON that can stand in a `<script>` element: nothing in it closes the element or opens a comment."""
-    text = json.dumps(value, ensure_ascii=False)
+    text = in_json(value)
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)
+
+
+def in_json(value: Any) -> str:
+    """JSON as browsers read it: half a character is escaped, and what is no finite number becomes null."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), ensure_ascii=False)
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @cache

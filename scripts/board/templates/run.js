@@ -8,7 +8,8 @@ function part(tag, attributes, text) {
   return element;
 }
 function draw() {
-  const steps = lines.filter((line) => "loss" in line), held = lines.filter((line) => "eval_loss" in line);
+  const measured = (key) => lines.filter((line) => typeof line.step === "number" && typeof line[key] === "number");
+  const steps = measured("loss"), held = measured("eval_loss");
   shown("training", steps.length > 0);
   if (!steps.length) return;
   const values = [...steps.map((line) => line.loss), ...held.map((line) => line.eval_loss)];
@@ -26,7 +27,7 @@ function draw() {
   at("loss").replaceChildren(...picture);
   const now = steps[steps.length - 1];
   at("now").textContent = `${data.words.step} ${now.step} · ${data.words.loss} ${now.loss.toFixed(4)} · ` +
-    `${Math.round(now.tokens_per_s).toLocaleString()} ${data.words.tokens} · ${now.peak_gb.toFixed(1)} GB`;
+    `${Math.round(now.tokens_per_s).toLocaleString()} ${data.words.tokens} · ${Number(now.peak_gb).toFixed(1)} GB`;
 }
 function state(run) { at("state").textContent = data.words["state." + run.state] + (run.stage_shown ? " · " + run.stage : ""); }
 state(data.run);
