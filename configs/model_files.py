@@ -317,17 +317,9 @@ def check_safetensors(file: Path) -> None:
     for name, entry in header.items():
         if name == "__metadata__":
             continue
-        try:
-            (begin, stop), shape, bits = entry["data_offsets"], entry["shape"], _BITS[entry["dtype"]]
-            fits = 0 <= begin <= stop and all(size >= 0 for size in shape)
-            fits = fits and (stop - begin) * 8 == math.prod(shape) * bits
-        except (KeyError, TypeError, ValueError):
-            fits = False
-        if not fits:
-            raise ConfigError(
-                f"{file}: not a readable safetensors file: tensor {_short(name)} is described as {_short(entry)}",
-                "download it again, or merge again",
-            )
+        (begin, stop), bits = entry["data_offsets"], _BITS.get(entry["dtype"])
+        if bits is None or (stop - begin) * 8 != math.prod(entry["shape"]) * bits:
+            raise _not_a_tensor(file, name, entry)
         end = max(end, stop)
     expected, actual = 8 + header_bytes + end, file.stat().st_size
     if expected != actual:
@@ -358,7 +350,26 @@ def _safetensors_header(file: Path) -> tuple[int, dict[str, Any]]:
         raise ConfigError(
             f"{file}: not a readable safetensors file: its header is no JSON object of tensors", "download it again"
         )
+    for name, entry in header.items():
+        if name != "__metadata__" and not _is_tensor(entry):
+            raise _not_a_tensor(file, name, entry)
     return header_bytes, header
+
+
+def _is_tensor(entry: dict[str, Any]) -> bool:
+    """Whether a header's entry has the type of everything that its readers take from it."""
+    shape, place = entry.get("shape"), entry.get("data_offsets")
+    if not (isinstance(shape, list) and isinstance(place, list) and len(place) == 2):
+        return False
+    numbers = all(type(number) is int and number >= 0 for number in shape + place)
+    return numbers and place[0] <= place[1] and isinstance(entry.get("dtype"), str)
+
+
+def _not_a_tensor(file: Path, name: str, entry: Any) -> ConfigError:
+    return ConfigError(
+        f"{file}: not a readable safetensors file: tensor {_short(name)} is described as {_short(entry)}",
+        "download it again, or merge again",
+    )
 
 
 def _text_bytes(file: Path) -> bytes:

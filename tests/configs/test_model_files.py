@@ -1,0 +1,49 @@
+"""Headers of weights that say what cannot be: one sentence from everybody who reads them."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from configs.errors import ConfigError
+from configs.model_files import check_safetensors, safetensors_shapes, safetensors_spans
+
+RIGHT = {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}
+
+
+def weights(folder: Path, entry: object) -> Path:
+    header = json.dumps({"__metadata__": {"format": "pt"}, "a.weight": entry}).encode()
+    (folder / "w.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    return folder / "w.safetensors"
+
+
+def test_a_header_that_is_right_is_read(tmp_path: Path) -> None:
+    file = weights(tmp_path, RIGHT)
+    check_safetensors(file)
+    assert safetensors_shapes(file) == {"a.weight": [2, 1]}
+    begin, end = safetensors_spans(file)["a.weight"].place
+    assert end - begin == 8
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"shape": shape} for shape in ("F64", None, {}, 5, ["2", 1], [2.0, 1], [True, 8], [-2, -1], [[2], 1])),
+        *({"data_offsets": place} for place in ("08", None, [8], [0, 4, 8], ["0", 8], [8, 0], [-8, 0], [0.0, 8])),
+        *({"dtype": dtype} for dtype in (5, None, [], {})),
+    ],
+    ids=str,
+)
+def test_an_entry_of_another_type_is_said_by_every_reader(wrong: dict[str, object], tmp_path: Path) -> None:
+    file = weights(tmp_path, {**RIGHT, **wrong})
+    for read in (check_safetensors, safetensors_shapes, safetensors_spans):
+        with pytest.raises(ConfigError, match=r"tensor 'a\.weight' is described as"):
+            read(file)
+
+
+def test_an_unknown_type_of_numbers_is_no_whole_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is described as"):
+        check_safetensors(weights(tmp_path, {"dtype": "F7", "shape": [0], "data_offsets": [8, 8]}))
