@@ -64,6 +64,12 @@ class ProofFigures(HandedOver):
     """Mean of served - adapter over all answer tokens; exp(-shift) is the change of the perplexity."""
     rounded: bool = False
     """Whether the served weights were rounded to fewer bits, so that some loss is expected and its size is stated."""
+    trained_bits: int = 16
+    """Bits of the base's weights while the adapter was trained; below 16 the gaps hold what rounding them had done."""
+    mean_shift: float = 0.0
+    """Mean over the rows of served - adapter."""
+    shift_tolerance: float | None = None
+    """Largest `mean_shift`, as a share of `mean_effect`; None where the gaps alone decide."""
     scale: float = 1.0
     """How much the adapter is meant to count; the likelihoods and effects above are at this scale."""
     served_scale: float | None = None
@@ -80,7 +86,12 @@ class ProofFigures(HandedOver):
     def passed(self) -> bool:
         """Whether the served weights are the trained ones, within the bounds."""
         near = self.mean_gap <= self.bound and self.worst_gap <= self.row_factor * self.bound
-        return self.mean_effect > 0 and near and self.served_scale is None
+        return self.mean_effect > 0 and near and not self.shifted and self.served_scale is None
+
+    @property
+    def shifted(self) -> bool:
+        """Whether the gaps go to one side, as those of rounding do not."""
+        return self.shift_tolerance is not None and abs(self.mean_shift) > self.shift_tolerance * self.mean_effect
 
 
 class Switched(HandedOver):

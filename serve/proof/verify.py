@@ -15,6 +15,9 @@ from serve.proof.behaviour import Behaviour, check_behaviour
 from serve.proof.likelihood import Proof, check_proof
 from serve.proof.parity import Parity, check_parity
 
+PRECISION_BITS = {"16bit": 16, "8bit": 8, "4bit": 4}
+"""Bits of the base's weights under each `train.precision`."""
+
 
 @dataclass(frozen=True)
 class ServedChecks:
@@ -69,6 +72,11 @@ def _proof_step(proof: Proof) -> str:
             f"{seen}: export again from this run's adapter; if it was, take more bits (int8 or fp8 before int4), or "
             "accept the loss with --no-check"
         )
+    if proof.trained_bits < 16:
+        return (
+            f"{seen}: merge again with --force; if it was, the base in {proof.trained_bits} bits was too far from the "
+            "one that is served: train with more bits (train.precision: 8bit or 16bit)"
+        )
     return (
         f"{seen}: where the effect is a few nats, number formats alone can do that (train longer); else merge "
         "again with --force, and serve in bf16 instead of fp8"
@@ -119,5 +127,9 @@ def verify_weights(
     has_proof = proof_file.is_file() or config.train.method == "lora"
     return ServedChecks(
         parity=check_parity(client, name, run.data / "parity.jsonl"),
-        proof=check_proof(client, name, proof_file, config.proof, run.scale(), rounded, record) if has_proof else None,
+        proof=check_proof(
+            client, name, proof_file, config.proof, run.scale(), rounded, record, PRECISION_BITS[config.train.precision]
+        )
+        if has_proof
+        else None,
     )

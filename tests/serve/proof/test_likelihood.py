@@ -59,6 +59,25 @@ def test_half_an_adapter_fails_the_wider_bound_too():
     assert not proof_of(ROWS, served, ProofConfig(), rounded=True).passed
 
 
+def test_what_was_trained_over_a_rounded_base_may_be_off_to_both_sides_only():
+    draw = random.Random(1)
+    rows = [ProofRow(id=f"r{i}", base_logprob=-3.0, adapter_logprob=-1.5, **TEN_TOKENS) for i in range(64)]
+    served = [-1.5 + draw.choice((-0.2, 0.2)) for _ in rows]
+    shifted = [-1.5 - 0.2] * 64
+    assert not proof_of(rows, served, ProofConfig()).passed
+    proof = proof_of(rows, served, ProofConfig(), trained_bits=8)
+    assert proof.passed
+    assert (
+        "off by 13.33 % of what the adapter changes (allowed 25 %, the base was in 8 bits in training)"
+        in proof.sentence()
+    )
+    missing = proof_of(rows, shifted, ProofConfig(), trained_bits=8)
+    assert missing.mean_gap < missing.bound
+    assert not missing.passed
+    assert "NOT the trained ones: off by 13.33 %" in missing.sentence()
+    assert "87 % of the adapter's gain" in missing.sentence()
+
+
 def test_one_row_far_off_fails_though_the_mean_is_fine():
     rows = [ProofRow(id=f"r{i}", base_logprob=-20.0, adapter_logprob=-10.0, **TEN_TOKENS) for i in range(1000)]
     served = [-10.0] * 999 + [-10.0 - 6.0]
