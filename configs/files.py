@@ -42,6 +42,9 @@ def write_atomically(file: Path, text: str, mode: int = 0o666) -> None:
         raise
 
 
+_NO_FILE = "a folder, a pipe or a device stands in the place of a file"
+
+
 def file_bytes(file: Path, largest: int = LARGEST_BYTES) -> bytes:
     """The content of a file that somebody else may have put there.
 
@@ -59,7 +62,7 @@ def file_bytes(file: Path, largest: int = LARGEST_BYTES) -> bytes:
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "a folder, a pipe or a device stands in the place of a file", str(file))
+            raise OSError(errno.EINVAL, _NO_FILE, str(file))
         if found.st_size > largest:
             what = f"{found.st_size:,} bytes, far more than such a file holds ({largest:,} at most)"
             raise OSError(errno.EFBIG, what, str(file))
@@ -67,6 +70,25 @@ def file_bytes(file: Path, largest: int = LARGEST_BYTES) -> bytes:
             return handle.read()
     finally:
         os.close(descriptor)
+
+
+def only_a_file(path: str, flags: int) -> int:
+    """The `opener` of an `open` that writes on where somebody else may have put a pipe or a device.
+
+    Raises:
+        OSError: it cannot be opened, or is no file.
+    """
+    try:
+        # Without O_NONBLOCK opening a pipe waits until somebody reads from it.
+        descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.EINVAL, _NO_FILE, path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, _NO_FILE, path)
+    return descriptor
 
 
 def file_text(file: Path, largest: int = LARGEST_BYTES) -> str:

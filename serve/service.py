@@ -21,6 +21,7 @@ from rich.text import Text
 from configs.child import end
 from configs.console import Terminal, mark, ours, paint, plain
 from configs.errors import ConfigError, TuneserveError
+from configs.files import only_a_file
 from configs.language import LANG
 from configs.rundir import RunDir
 from serve.launch.job import ServeJob
@@ -242,7 +243,7 @@ def _accept(job: ServeJob, server: VllmServer, console: Console) -> None:
 
 def _spawn_daemon(job: ServeJob, start_from: Handle | int, descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
     job.supervisor_log.parent.mkdir(parents=True, exist_ok=True)
-    with job.supervisor_log.open("a") as log:
+    with open(job.supervisor_log, "a", opener=only_a_file) as log:
         daemon = subprocess.Popen(
             [sys.executable, "-m", "serve.daemon"],
             stdin=subprocess.PIPE,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from configs.console import console
 from configs.errors import TuneserveError
+from configs.files import only_a_file
 from configs.messages import translated
 
 LAST_LINES = 20
@@ -29,7 +30,7 @@ def chatter_to(log: Path) -> Iterator[None]:
     _flush()
     ours, theirs = console.file, (os.dup(1), os.dup(2))
     begin = log.stat().st_size if log.exists() else 0
-    with log.open("ab") as out, os.fdopen(os.dup(theirs[0]), "w", encoding="utf-8") as terminal:
+    with open(log, "ab", opener=only_a_file) as out, os.fdopen(os.dup(theirs[0]), "w", encoding="utf-8") as terminal:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
         console.file = terminal

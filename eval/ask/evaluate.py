@@ -14,12 +14,13 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from configs.errors import ConfigError, EndpointError, TuneserveError
-from configs.files import whole, write_atomically
+from configs.files import only_a_file, whole, write_atomically
 from configs.locks import locked
 from eval.ask.client import AttemptError, Check, Client, Outcome, Served, check_chat
 from eval.ask.endpoint import Endpoint, Settings, sampling
@@ -165,14 +166,14 @@ async def _evaluate(
             _plan(task, endpoint, settings, served, out_dir, only[task.name] if only is not None else None)
             for task in tasks
         ]
-        files = {plan.task.name: (out_dir / f"{plan.task.name}.jsonl").open("a", encoding="utf-8") for plan in plans}
         meter = _Meter(client, plans, on_progress)
-        try:
+        with ExitStack() as kept:
+            kept.callback(meter.show)
+            files = {
+                name: kept.enter_context(open(out_dir / f"{name}.jsonl", "a", encoding="utf-8", opener=only_a_file))
+                for name in (plan.task.name for plan in plans)
+            }
             await client.ask_all("chat/completions", _jobs(plans), _recorder(plans, files, meter))
-        finally:
-            for file in files.values():
-                file.close()
-            meter.show()
 
 
 def _plan(

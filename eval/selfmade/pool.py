@@ -12,7 +12,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from configs.errors import TuneserveError
-from configs.files import json_line, read_jsonl
+from configs.files import json_line, only_a_file, read_jsonl
 from configs.handover.base import what_is_wrong
 from eval.ask.results import drop_torn_line
 
@@ -87,7 +87,7 @@ class Pool:
             self.likelihoods[line.number], name = line, "likelihoods.jsonl"
         if not isinstance(line, Likelihood) and line.failed:
             return
-        with (self.folder / name).open("a", encoding="utf-8", newline="\n") as journal:
+        with open(self.folder / name, "a", encoding="utf-8", newline="\n", opener=only_a_file) as journal:
             journal.write(json_line(line.model_dump(mode="json")))
 
     def _read(self, name: str, kind: type[Kind]) -> dict[int, Kind]:

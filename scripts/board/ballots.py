@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from configs.errors import ConfigError, DataError
-from configs.files import file_bytes, json_line, parse_json, write_atomically
+from configs.files import file_bytes, json_line, only_a_file, parse_json, write_atomically
 from configs.handover.base import as_dataclass
 from configs.rundir import RunDir
 from eval.ask.results import TaskResult, read_results
@@ -192,7 +192,7 @@ def count_votes(run: RunDir, ballot: Ballot, voter: str, marks: Sequence[Marked]
                 mark.choice == "neither", sides[mark.left], mark.comment, now,
             )
         )  # fmt: skip
-    with run.votes_file.open("a", encoding="utf-8") as file:
+    with open(run.votes_file, "a", encoding="utf-8", opener=only_a_file) as file:
         file.write("".join(json_line(asdict(vote)) for vote in votes))
     return len(votes)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from configs.errors import TuneserveError
+from configs.files import only_a_file
 from serve.process import guardian
 from serve.state.port_lock import PortLock
 
@@ -83,7 +84,8 @@ class GuardedProcess:
             TuneserveError: it cannot be started.
         """
         mark = uuid.uuid4().hex
-        with log.open("ab") as errors:  # our own standard error must be free to close when we hand the process over
+        # Our own standard error must be free to close when we hand the process over.
+        with open(log, "ab", opener=only_a_file) as errors:
             popen = subprocess.Popen(
                 [*GUARDIAN, str(ORPHAN_GRACE_S), str(log), str(lock.descriptor), "--", *argv],
                 env={**env, MARK_VARIABLE: mark},

@@ -15,6 +15,7 @@ from typing import Any
 
 from configs.console import detail
 from configs.errors import EXIT_FAILED, EXIT_USAGE, TuneserveError
+from configs.files import only_a_file
 from serve.api.adapters import served_models
 from serve.api.client import Refused, ServerClient
 from serve.launch.command import ServerCommand
@@ -122,7 +123,7 @@ class VllmServer:
         else:
             require_bindable(self.command.host, self.command.port)
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("a", encoding="utf-8") as log:
+        with open(self.log, "a", encoding="utf-8", opener=only_a_file) as log:
             log.write(f"$ {self.command.shown()}\n")
         self._log_start = self.log.stat().st_size  # after our own line, whose words are no cause
         detail(f"$ {self.command.shown()}")

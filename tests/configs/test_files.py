@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from configs.errors import DataError
-from configs.files import file_bytes, file_text, parse_json, read_jsonl, write_atomically, write_jsonl
+from configs.files import (
+    file_bytes,
+    file_text,
+    only_a_file,
+    parse_json,
+    read_jsonl,
+    write_atomically,
+    write_jsonl,
+)
 
 
 def test_jsonl_splits_at_line_feeds_only(tmp_path: Path) -> None:
@@ -81,3 +89,27 @@ def test_a_file_is_read_whole(tmp_path: Path) -> None:
     assert file_text(tmp_path / "a.txt") == "一\n二"
     with pytest.raises(OSError, match="far more"):
         file_bytes(tmp_path / "a.txt", largest=3)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.mkdir()])
+def test_nothing_but_a_file_is_written_on_to(make: Callable[[Path], object], tmp_path: Path) -> None:
+    make(tmp_path / "log")
+    with pytest.raises(OSError, match=r"stands in the place of a file|Is a directory"):
+        open(tmp_path / "log", "a", opener=only_a_file).close()
+
+
+def test_a_pipe_with_a_reader_is_no_file_either(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log")
+    reader = os.open(tmp_path / "log", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(OSError, match="stands in the place of a file"):
+            open(tmp_path / "log", "a", opener=only_a_file).close()
+    finally:
+        os.close(reader)
+
+
+def test_a_file_is_written_on_to(tmp_path: Path) -> None:
+    for line in ("one\n", "two\n"):
+        with open(tmp_path / "log", "a", opener=only_a_file) as file:
+            file.write(line)
+    assert (tmp_path / "log").read_text(encoding="utf-8") == "one\ntwo\n"

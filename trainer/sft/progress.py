@@ -14,7 +14,7 @@ from rich.text import Text
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from configs.console import asked_for, ours
-from configs.files import json_line, read_jsonl, write_jsonl
+from configs.files import json_line, only_a_file, read_jsonl, write_jsonl
 from trainer.sft.device import peak_gb
 
 _PLAIN_EVERY_S = 10.0
@@ -86,7 +86,7 @@ class RunLog(TrainerCallback):
         else:
             return
         line["seconds"] = round(now - self._begun, 3)
-        with self.file.open("a", encoding="utf-8") as out:
+        with open(self.file, "a", encoding="utf-8", opener=only_a_file) as out:
             out.write(json_line(line))
         self._show(line, state, now)
 

@@ -18,7 +18,7 @@ from configs.cache_folder import cache_root
 from configs.child import Ended, die_with, ending_in_order
 from configs.console import console
 from configs.errors import EXIT_FAILED, TuneserveError, first_line
-from configs.files import write_atomically
+from configs.files import only_a_file, write_atomically
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer import environment
@@ -156,7 +156,7 @@ def end_for_sure(within_s: float = ENDS_WITHIN_S) -> None:
 
 
 def _unforeseen(rank: int, error: BaseException, log: Path) -> Failure:
-    with log.open("a", encoding="utf-8") as out:
+    with open(log, "a", encoding="utf-8", opener=only_a_file) as out:
         traceback.print_exception(error, file=out)
     import torch
 
