@@ -108,11 +108,17 @@ def asked_for(how: Literal["json", "quiet", "verbose"]) -> bool:
     return how in os.environ.get(OUTPUT, "").split(",")
 
 
+WIDEST = 2000
+"""Columns that a terminal has at most; rich pads every line of a table to what COLUMNS says."""
+
+
 class Terminal(Console):
     """A console to which strings are text: no markup, no emoji codes, no highlighting, control characters shown."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
+        if self.width > WIDEST:
+            self.width = WIDEST
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Prints; with `--json` a table becomes a line of JSON on stdout, and everything else goes to stderr.

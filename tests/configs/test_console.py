@@ -12,6 +12,7 @@ from rich.table import Table
 
 from configs.console import (
     OUTPUT,
+    WIDEST,
     Terminal,
     console,
     detail,
@@ -134,3 +135,10 @@ def test_a_package_that_is_missing_is_an_error_with_a_next_step(capsys: pytest.C
 
     with pytest.raises(ModuleNotFoundError):
         guarded(ours, debug=False)
+
+
+def test_no_terminal_is_a_thousand_million_columns_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "999999999")
+    assert Terminal().width == WIDEST
+    monkeypatch.setenv("COLUMNS", "132")
+    assert Terminal().width == 132
