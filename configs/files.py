@@ -57,14 +57,11 @@ def file_bytes(file: Path, largest: int = LARGEST_BYTES) -> bytes:
     Raises:
         OSError: it cannot be read, is no file, or is larger.
     """
-    # Without O_NONBLOCK opening a pipe waits until somebody writes to it.
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = only_a_file(str(file), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, _NO_FILE, str(file))
-        if found.st_size > largest:
-            what = f"{found.st_size:,} bytes, far more than such a file holds ({largest:,} at most)"
+        size = os.fstat(descriptor).st_size
+        if size > largest:
+            what = f"{size:,} bytes, far more than such a file holds ({largest:,} at most)"
             raise OSError(errno.EFBIG, what, str(file))
         with os.fdopen(descriptor, "rb", closefd=False) as handle:
             return handle.read()
@@ -73,13 +70,13 @@ def file_bytes(file: Path, largest: int = LARGEST_BYTES) -> bytes:
 
 
 def only_a_file(path: str, flags: int) -> int:
-    """The `opener` of an `open` that writes on where somebody else may have put a pipe or a device.
+    """The `opener` of an `open` where somebody else may have put a pipe or a device.
 
     Raises:
         OSError: it cannot be opened, or is no file.
     """
     try:
-        # Without O_NONBLOCK opening a pipe waits until somebody reads from it.
+        # Without O_NONBLOCK opening a pipe waits until somebody is at its other end.
         descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
     except OSError as error:
         if error.errno == errno.ENXIO:

@@ -27,22 +27,15 @@ from configs.adapter_scale import SCALES, write_scaled
 from configs.console import guarded
 from configs.errors import TuneserveError, first_line
 from configs.files import write_atomically
-from configs.handover.base import read_rows
 from configs.handover.scale import MeasuredScale
-from configs.handover.selfmade import SelfMadeRow
 from configs.load import load_config
 from configs.rundir import RunDir
 from configs.schema import RunConfig
-from configs.unseen import for_verdict
 from eval.ask.endpoint import Endpoint
-from eval.ask.results import read_results
 from eval.compare import scales
-from eval.compare.logprobs import record_logprobs
-from eval.compare.own_answers import record_own_answers
 from scripts.bench.answered import answer_file
 from scripts.bench.arms_table import Answers, summed_up, table
-from scripts.run.asking import ask_in_blocks, run_settings
-from scripts.run.pipeline import ask_base, base_to_ask
+from scripts.run.pipeline import ask_at, ask_base, base_to_ask
 from scripts.run.scaling import measuring_settings, what_is_asked
 from scripts.run.selfmade import make_selfmade
 from scripts.run.serving import OnDemand
@@ -141,7 +134,7 @@ class _Work:
             made = writing.submit(self._answered, base, first, answered)
             with ThreadPoolExecutor(4 * self._lanes) as preparing:
                 _all([preparing.submit(self._data, one, answered, made) for one in runs[1:]])
-            own = {one.name: writing.submit(self._own_rows, one, base) for one in _by_seed(runs)}
+            own = {one.name: writing.submit(self._own_rows, one, base) for one in _replaying_first(runs)}
             asked = writing.submit(self._base_answers, runs, base)
             done = [training.submit(self._train, one, own[one.name]) for one in _plain_first(runs)]
             _all([*done, *own.values(), asked])
@@ -237,24 +230,10 @@ class _Work:
 
     def _ask(self, server: VllmServer, one: Trained, name: str, scale: float) -> None:
         """What `tuneserve run` asks a tuned model, of one name of the server."""
-        config, folder = one.config, _folder(one, scale)
-        endpoint = Endpoint(server.command.base_url, name, name, config.serve.api_key_env)
-        settings = run_settings(config, server.command.target.family)
-        rows = for_verdict(read_rows(one.run.selfmade / "unseen.jsonl", SelfMadeRow, "selfmade"), chosen=True)
-        own = [(row.id, row.prompt_ids, row.answer_ids, row.base_logprob or 0.0) for row in rows]
+        folder, tasks = _folder(one, scale), run_tasks(one.run, one.config)
 
         def asked() -> None:
-            record_own_answers(endpoint, folder, own, settings)
-            ask_in_blocks(
-                endpoint,
-                run_tasks(one.run, config),
-                folder,
-                settings,
-                lambda: read_results(one.run.eval / "base"),
-                config.eval.gate,
-                shows=False,
-            )
-            record_logprobs(endpoint, folder, settings=settings)
+            ask_at(server, folder, one.run, one.config, tasks, lambda: None, model=name, shows=False)
 
         self._timed(f"{name}: asked", asked)
 
@@ -279,7 +258,7 @@ def _all(waited: Sequence[Future[None]]) -> None:
         one.result()
 
 
-def _by_seed(runs: Sequence[Trained]) -> list[Trained]:
+def _replaying_first(runs: Sequence[Trained]) -> list[Trained]:
     """Those first whose training waits for the rows; then others, which find the rows of their seed in the cache."""
     return sorted(runs, key=lambda one: not one.config.replays_itself)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -135,7 +136,7 @@ def _over_seeds(pairs: Sequence[PairedTask]) -> dict[str, Any]:
         "mean": 100 * float(mean.mean()),
         "interval": [100 * (float(mean.mean()) - half), 100 * (float(mean.mean()) + half)],
         "worst": min(by_seed),
-        "at_once": float(np.mean([_at_once([after for _, after in pair.scored(metric)]) for pair in pairs])),
+        "at_once": at_once([after for pair in pairs for _, after in pair.scored(metric)]),
     }
 
 
@@ -144,16 +145,16 @@ def _changes(pair: PairedTask, metric: str) -> NDArray[np.float64]:
     return after - before
 
 
-def _at_once(samples: Sequence[Sample]) -> float:
-    """Share of answers of few tokens."""
+def at_once(samples: Sequence[Sample]) -> float | None:
+    """Share of answers of few tokens; None where the server counted none."""
     tokens = [sample.usage["completion_tokens"] for sample in samples if sample.usage]
-    return float(np.mean([count < SHORT_TOKENS for count in tokens])) if tokens else float("nan")
+    return fmean(count < SHORT_TOKENS for count in tokens) if tokens else None
 
 
 def _base(result: TaskResult, ids: set[str]) -> dict[str, Any]:
     kept = [sample for sample in result.samples if sample.id in ids]
     scores = [sample.scores.get(result.meta.primary, 0.0) for sample in kept]
-    return {"n": len(kept), "points": 100 * float(np.mean(scores)), "at_once": _at_once(kept)}
+    return {"n": len(kept), "points": 100 * float(np.mean(scores)), "at_once": at_once(kept)}
 
 
 def table(found: dict[str, Any]) -> str:
@@ -162,7 +163,7 @@ def table(found: dict[str, Any]) -> str:
         return "nothing was answered yet"
     base = {name: one for name, one in found["base"].items() if one["n"] >= LEAST_SHOWN} or found["base"]
     lines = ["| arm | seeds | " + " | ".join(base) + " |", "|---" * (len(base) + 2) + "|"]
-    shown = (f"{one['points']:.1f}, n = {one['n']:,}, at once {one['at_once']:.0%}" for one in base.values())
+    shown = (f"{one['points']:.1f}, n = {one['n']:,}, at once {_share(one['at_once'])}" for one in base.values())
     lines.append("| base | | " + " | ".join(shown) + " |")
     for name, arm in found["arms"].items():
         cells = [_cell(arm["tasks"][task]) for task in base]
@@ -181,9 +182,12 @@ def table(found: dict[str, Any]) -> str:
 
 def _cell(task: dict[str, Any]) -> str:
     lower, upper = task["interval"]
-    return (
-        f"{task['mean']:+.1f} [{lower:+.1f}, {upper:+.1f}], worst {task['worst']:+.1f}, at once {task['at_once']:.0%}"
-    )
+    change = f"{task['mean']:+.1f} [{lower:+.1f}, {upper:+.1f}], worst {task['worst']:+.1f}"
+    return f"{change}, at once {_share(task['at_once'])}"
+
+
+def _share(found: float | None) -> str:
+    return "unknown" if found is None else f"{found:.0%}"
 
 
 def _check(name: str, check: dict[str, Any]) -> str:

@@ -31,13 +31,11 @@ from eval.ask.evaluate import evaluate
 from eval.ask.results import TaskResult
 from eval.compare import scales
 from eval.tasks import Task, load_tasks
+from scripts.bench.arms_table import at_once
 from scripts.run.asking import run_settings
 from scripts.run.scaling import Asked, measuring_settings, what_is_asked
 from scripts.run.serving import OnDemand
 from serve.launch.target import base_name, scales_target
-
-SHORT_TOKENS = 15
-"""Answers of fewer tokens were given at once."""
 
 
 def main() -> None:
@@ -140,7 +138,7 @@ def scored(result: TaskResult) -> dict[str, Any]:
         "points": round(100 * result.mean(), 2),
         "n": result.meta.n,
         "mean_tokens": round(fmean(tokens), 1) if tokens else None,
-        "at_once": round(fmean(count < SHORT_TOKENS for count in tokens), 4) if tokens else None,
+        "at_once": at_once(result.samples),
         "scores": [round(score, 4) for score in result.scores()],
     }
 

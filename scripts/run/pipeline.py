@@ -277,11 +277,16 @@ def ask_at(
     tasks: list[Task],
     base_answers: Callable[[], None] | None,
     *,
+    model: str | None = None,
     shows: bool = True,
 ) -> dict[str, TaskResult]:
-    """Asks everything; or what a verdict takes against the base's answers, which `base_answers` waits for."""
+    """Asks everything; or what a verdict takes against the base's answers, which `base_answers` waits for.
+
+    Args:
+        model: name to ask for; by default the target's.
+    """
     target = server.command.target
-    endpoint = Endpoint(server.command.base_url, target.name, folder.name, config.serve.api_key_env)
+    endpoint = Endpoint(server.command.base_url, model or target.name, folder.name, config.serve.api_key_env)
     settings = run_settings(config, target.family)
     if base_answers is None:
         results = ask(endpoint, tasks, folder, settings, shows=shows)
@@ -295,7 +300,9 @@ def ask_at(
             return read_results(run.eval / "base")
 
         gate = config.eval.gate
-        results = ask_in_blocks(endpoint, tasks, folder, settings, base, gate, lambda: base_repeat(run, config))
+        results = ask_in_blocks(
+            endpoint, tasks, folder, settings, base, gate, lambda: base_repeat(run, config), shows=shows
+        )
     if config.eval.drift:
         record_logprobs(endpoint, folder, settings=settings)
     return results

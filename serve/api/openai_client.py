@@ -12,8 +12,7 @@ from typing import Any
 from openai import APIConnectionError, DefaultHttpxClient, OpenAI, OpenAIError
 
 from configs.errors import first_line
-
-LARGEST_REPLY_BYTES = 64_000_000
+from serve.api.client import LARGEST_REPLY_BYTES
 
 # openai speaks through httpx or, from 3.0 on, through its successor of another name.
 _http: Any = importlib.import_module(DefaultHttpxClient.__mro__[1].__module__.partition(".")[0])
