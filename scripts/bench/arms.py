@@ -127,7 +127,7 @@ class _Work:
         first = runs[0]
         with (
             OnDemand(lambda: base_target(first.run, first.config), first.config.serve, self._out / "base.log") as base,
-            ThreadPoolExecutor(1) as writing,
+            ThreadPoolExecutor(self._lanes) as writing,
             ThreadPoolExecutor(self._lanes) as training,
         ):
             self._child("data", first)  # says what is served

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,19 +48,21 @@ class OnDemand:
         self._config = config
         self._log = log
         self._server: VllmServer | None = None
+        self._starting = threading.Lock()
         self.cards = cards
         """GPUs that are kept for it; without any it takes free ones."""
 
     def up(self, *, shows: bool = True) -> VllmServer:
-        """The server, ready; raises what `start_server` raises.
+        """The server, ready; threads that ask at once get the same one. Raises what `start_server` raises.
 
         Args:
             shows: whether its start is shown on the terminal.
         """
-        if self._server is None:
-            command = private_command(self._target(), self._config, self.cards)
-            self._server = start_server(command, self._log, self._config.ready_timeout_s, shows=shows)
-        return self._server
+        with self._starting:
+            if self._server is None:
+                command = private_command(self._target(), self._config, self.cards)
+                self._server = start_server(command, self._log, self._config.ready_timeout_s, shows=shows)
+            return self._server
 
     def down(self) -> None:
         """Stops the server where it is up, and gives its memory back; the next who needs it starts it again."""
