@@ -133,6 +133,7 @@ GROUPS = (
     Group("14b", "16bit", "unsloth", _LONG),
     Group("8b", "4bit", "on", _LONG),
     Group("0.6b", "4bit", "unsloth", _LONG),
+    Group("0.6b", "4bit", "off", _SHORT),
     Group("4b", "16bit", "off", (*_SHORT, Layout(6, 2048))),
     Group("14b", "4bit", "off", _SHORT),
     Group("14b", "16bit", "off", _FULL),
