@@ -7,10 +7,13 @@ users would break rows in two. Everything of ours that reads JSONL reads it here
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +26,63 @@ LARGEST_BYTES = 1 << 30
 def write_atomically(file: Path, text: str, mode: int = 0o666) -> None:
     """Writes a text file so that a reader, or a kill, finds the old content or the new one, never a part.
 
-    An error (a full disk) leaves the old content and no partial file; a kill may leave `.NAME.PID.partial` beside it.
+    An error (a full disk) leaves the old content and no partial file; a kill may leave `.NAME.PID.partial` beside it,
+    which the next write of the same file removes.
 
     Args:
         mode: who may read it from its first byte on, less what the process's umask takes away.
     """
+    _remove_partials(file)
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
-        with os.fdopen(
-            os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8", newline="\n"
-        ) as out:
+        with os.fdopen(_held_partial(partial, mode), "w", encoding="utf-8", newline="\n") as out:
             out.write(text)
             out.flush()
             os.fsync(out.fileno())
-        partial.replace(file)
+            partial.replace(file)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write_for_user(file: Path, text: str) -> None:
+    """Writes a text file whose place the user named: a link stays a link, and an old file keeps its mode.
+
+    Raises:
+        OSError: it cannot be written, or a folder, a pipe or a device stands in its place.
+    """
+    file = file.resolve()
+    if not file.exists():
+        write_atomically(file, text)
+        return
+    if not file.is_file():
+        raise OSError(errno.EINVAL, _NO_FILE, str(file))
+    write_atomically(file, text, stat.S_IMODE(file.stat().st_mode))
+
+
+def _held_partial(partial: Path, mode: int) -> int:
+    """Opens a partial file and holds its lock, by which others know that somebody writes it."""
+    while True:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            return descriptor  # a file system without locks, where nobody removes anything
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # removed as a killed writer's, between the two
+
+
+def _remove_partials(file: Path) -> None:
+    """Removes what killed writers of a file left beside it: a writer that lives holds the lock of its own."""
+    for left in file.parent.glob(f".{glob.escape(file.name)}.[0-9]*.partial"):
+        with suppress(OSError):  # gone by now, none of ours, or written just now
+            descriptor = only_a_file(str(left), os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink(missing_ok=True)
+            finally:
+                os.close(descriptor)
 
 
 _NO_FILE = "a folder, a pipe or a device stands in the place of a file"

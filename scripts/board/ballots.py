@@ -19,7 +19,7 @@ from configs.errors import ConfigError, DataError
 from configs.files import file_bytes, json_line, only_a_file, parse_json, write_atomically
 from configs.handover.base import as_dataclass
 from configs.rundir import RunDir
-from eval.ask.results import TaskResult, read_results
+from eval.ask.results import TaskResult, drop_torn_line, read_results
 from eval.compare.judge import can_be_judged
 from eval.compare.votes import Vote, Winner, read_votes
 
@@ -192,6 +192,8 @@ def count_votes(run: RunDir, ballot: Ballot, voter: str, marks: Sequence[Marked]
                 mark.choice == "neither", sides[mark.left], mark.comment, now,
             )
         )  # fmt: skip
+    if run.votes_file.exists():
+        drop_torn_line(run.votes_file)  # what is written after a line that a kill cut short would belong to it
     with open(run.votes_file, "a", encoding="utf-8", opener=only_a_file) as file:
         file.write("".join(json_line(asdict(vote)) for vote in votes))
     return len(votes)

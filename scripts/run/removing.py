@@ -91,7 +91,23 @@ def remove(removal: Removal, others: Sequence[RunDir] = (), *, force: bool = Fal
     with run.exclusively():
         if names := served_from(run.path):  # a server may have come up meanwhile
             raise ConfigError(f"{run.path} is served as {', '.join(names)}", "nothing of it was removed")
-        shutil.rmtree(removal.path)
+        if removal.whole:
+            _remove_run(run)
+        else:
+            shutil.rmtree(removal.path)
+
+
+def _remove_run(run: RunDir) -> None:
+    """Removes a whole run, its manifest last: until then it is known as a run, and after a kill the rest can go too."""
+    for entry in run.path.iterdir():
+        if entry == run.manifest_file:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    run.manifest_file.unlink()
+    run.path.rmdir()
 
 
 def _trained(run: RunDir) -> bool:

@@ -10,7 +10,7 @@ import typer
 
 from configs.console import console, shell
 from configs.errors import ConfigError
-from configs.files import file_bytes, parse_json
+from configs.files import file_bytes, parse_json, write_for_user
 from configs.language import language
 from configs.rundir import RunDir
 from scripts.group import group
@@ -69,7 +69,7 @@ def export(
     if out.exists():
         raise ConfigError(f"{out} exists", "name another file with --out")
     ballot = make_ballot(where, answered_pairs(where), questions)
-    out.write_text(vote_file(ballot, Pages(language())), encoding="utf-8")
+    write_for_user(out, vote_file(ballot, Pages(language())))
     console.print(f"wrote {out} with {len(ballot.items)} questions; what comes back is counted by")
     console.print(f"  {shell('tuneserve', 'board', 'count', run)} votes-*.json")
 

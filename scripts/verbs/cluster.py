@@ -9,6 +9,7 @@ import typer
 
 from configs.console import console, note
 from configs.errors import ConfigError, TuneserveError
+from configs.files import write_for_user
 from configs.load import load_config
 
 
@@ -37,7 +38,7 @@ def cluster(
     if target.exists() and not force:
         raise ConfigError(f"{target} exists", "give another folder with --out, or overwrite it with --force")
     out.mkdir(parents=True, exist_ok=True)
-    target.write_text(file.text, encoding="utf-8")
+    write_for_user(target, file.text)
     console.print(f"wrote {target}")
     verdicts = checked(target, tool)
     for good, said in verdicts:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from configs.console import console, detail, note, ours, shell, show, warn
 from configs.errors import ConfigError
+from configs.files import write_for_user
 from configs.foreign.translate import translate
 from configs.keys import keys_of
 from configs.recipes import ORDER, did_you_mean_recipe, in_the_users_language, recipes, standing_alone, summary
@@ -55,7 +56,7 @@ def init(
 def _write(text: str, target: Path, force: bool) -> None:
     if target.exists() and not force:
         raise ConfigError(f"{target} exists", "name another file with --out, or overwrite it with --force")
-    target.write_text(in_the_users_language(text), encoding="utf-8")
+    write_for_user(target, in_the_users_language(text))
     console.print(f"wrote {target}; next: {shell('tuneserve', 'check', target)}")
 
 

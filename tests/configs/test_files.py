@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from configs.files import (
     parse_json,
     read_jsonl,
     write_atomically,
+    write_for_user,
     write_jsonl,
 )
 
@@ -46,6 +49,55 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: 
         write_atomically(file, "\ud800")
     assert file.read_text(encoding="utf-8") == "old"
     assert [f.name for f in tmp_path.iterdir()] == ["f.json"]
+
+
+def test_the_next_write_removes_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / ".f.json.4711.partial", tmp_path / ".f.json.4712.partial"
+    others = [tmp_path / name for name in (".g.json.4711.partial", ".f.json.mine.partial", "f.json.4711.partial")]
+    for file in (ours, theirs, *others):
+        file.write_text("half")
+    with theirs.open() as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)  # who lives
+        write_atomically(tmp_path / "f.json", "new")
+    assert {f.name for f in tmp_path.iterdir()} == {"f.json", theirs.name, *(file.name for file in others)}
+
+
+def test_a_partial_file_that_was_taken_for_a_killed_writers_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, taken = fcntl.flock, []
+
+    def flock(file: int, how: int) -> None:
+        if not taken:
+            taken.extend(tmp_path.glob(".f.json.*.partial"))
+            taken[0].unlink()
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    write_atomically(tmp_path / "f.json", "whole")
+    assert (tmp_path / "f.json").read_text() == "whole"
+    assert [f.name for f in tmp_path.iterdir()] == ["f.json"]
+
+
+def test_a_file_system_without_locks_takes_files_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(file: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    (tmp_path / ".f.json.4711.partial").write_text("perhaps somebody's")
+    write_atomically(tmp_path / "f.json", "whole")
+    assert sorted(f.name for f in tmp_path.iterdir()) == [".f.json.4711.partial", "f.json"]
+
+
+def test_a_file_that_the_user_named_keeps_its_link_and_its_mode(tmp_path: Path) -> None:
+    kept, link = tmp_path / "kept.sh", tmp_path / "link.sh"
+    kept.write_text("old")
+    kept.chmod(0o700)
+    link.symlink_to(kept)
+    write_for_user(link, "new")
+    assert (kept.read_text(), kept.stat().st_mode & 0o777, link.is_symlink()) == ("new", 0o700, True)
+    with pytest.raises(OSError, match="stands in the place of a file"):
+        write_for_user(Path("/dev/null"), "new")
 
 
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 100_000, "9" * 5000, b"\xff\x00", "", "\x00"])

@@ -56,6 +56,14 @@ def test_votes_get_their_names_back(tmp_path: Path) -> None:
     assert voted_on(run, ballot, "somebody else") == []
 
 
+def test_a_vote_after_a_kill_does_not_run_into_the_half_written_one(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    ballot = make_ballot(run, answered_pairs(run), 3)
+    run.votes_file.write_bytes(b'{"ballot": "12')
+    assert count_votes(run, ballot, "Anna", [Marked(ballot.items[0].id, "x", "x")]) == 1
+    assert [vote.voter for vote in read_votes(run.votes_file)] == ["Anna"]
+
+
 def test_a_ballot_is_found_by_its_number_alone(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     ballot = make_ballot(run, answered_pairs(run))

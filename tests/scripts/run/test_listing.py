@@ -213,6 +213,30 @@ def test_a_run_that_another_builds_on_or_works_in_stays(
     assert not second.path.exists()
 
 
+@pytest.mark.parametrize("after", range(0, 20, 3))
+def test_a_run_whose_removal_was_stopped_can_be_removed(
+    make: Callable[..., RunDir], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    run, left, unlink, rmdir = make("shop"), [after], os.unlink, os.rmdir
+
+    def counted(remove: Callable[..., None]) -> Callable[..., None]:
+        def removing(path: str, **where: int) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            remove(path, **where)
+
+        return removing
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", counted(unlink))
+        patch.setattr(os, "rmdir", counted(rmdir))
+        tuneserve("runs", "rm", "shop", "--folder", tmp_path / "runs", "--yes")
+    if run.path.exists():
+        assert tuneserve("runs", "rm", "shop", "--folder", tmp_path / "runs", "--yes") == 0
+    assert not run.path.exists()
+
+
 def test_a_mistyped_run_and_a_link_are_refused(
     make: Callable[..., RunDir], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
