@@ -3,12 +3,18 @@
 The names and the layout of the tensors are those that transformers writes for the architecture, so that such a folder
 loads as a published one does. The numbers are drawn once and used again and again, so that writing costs little more
 than the disk.
+
+Rounding does depend on the values. What a layer adds to the residual stream is drawn so small that all layers together
+add about what the embedding has brought: with one size for all matrices they add hundreds of times as much, and what
+is rounded differently in one layer grows through all those behind it, which it does not in trained weights.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +51,10 @@ SIZES = (*PUBLISHED, *TINY)
 
 _DRAWN = (1 << 24) + 1
 """Random numbers in all; odd, so that they do not repeat row by row."""
+_SIZE = 0.02
+"""Standard deviation of a matrix."""
+_RESIDUAL = ("o_proj", "down_proj", "linear_attn.out_proj")
+"""The matrices that write to the residual stream, two in a layer; of a mixture, one of each expert."""
 _SHARD_GB = 5.0
 
 
@@ -81,10 +91,21 @@ def write_shape(folder: Path, tokenizer: Path, size: str, *, layers: int = 0, we
     config.save_pretrained(folder)
     if not weights:
         return
-    shapes = {name: tuple(t.shape) for name, t in revert_weight_conversion(model, model.state_dict()).items()}
-    if config.get_text_config().tie_word_embeddings:
-        shapes.pop("lm_head.weight", None)
-    write_weights(_Drawn(shapes), folder, _SHARD_GB)
+    for module in model.modules():
+        own = list(module.parameters(recurse=False))
+        if own and all(parameter.dim() == 1 for parameter in own):
+            module.to_empty(device="cpu", recurse=False)
+    # Norms and decays are no random numbers: an architecture's own beginning of each.
+    torch.manual_seed(0)
+    model.initialize_weights()
+    text = config.get_text_config()
+    if text.tie_word_embeddings:
+        # From 1 to -1: with the embedding as output layer each token would else predict itself, and with certainty.
+        model.get_decoder().norm.weight.data[::2] -= 2
+    tensors = revert_weight_conversion(model, model.state_dict())
+    if text.tie_word_embeddings:
+        tensors.pop("lm_head.weight", None)
+    write_weights(_Drawn(tensors, text.num_hidden_layers), folder, _SHARD_GB)
 
 
 def _config(sizes: Mapping[str, Any]) -> Any:
@@ -104,31 +125,49 @@ def _config(sizes: Mapping[str, Any]) -> Any:
 
 
 class _Drawn:
-    """Random bf16 tensors; norms are ones."""
+    """Random bf16 matrices beside the vectors that are given; other vectors, all of them biases, are zeros.
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    Args:
+        tensors: by name, on the meta device where there are shapes only.
+        layers: of the model.
+    """
+
+    def __init__(self, tensors: Mapping[str, Any], layers: int) -> None:
         import torch
 
-        self._shapes = shapes
+        self._tensors, self._layers = tensors, layers
         self._places = torch.Generator().manual_seed(0)
-        self._numbers = (0.02 * torch.randn(_DRAWN, generator=self._places)).to(torch.bfloat16)
+        numbers = torch.randn(_DRAWN, generator=self._places)
+        self._numbers = cache(lambda size: (size * numbers).to(torch.bfloat16))
 
     def specs(self) -> list[Any]:
         """All of them."""
         from trainer.export.safetensors import TensorSpec
 
-        return [TensorSpec(name, "BF16", shape) for name, shape in self._shapes.items()]
+        return [TensorSpec(name, "BF16", tuple(tensor.shape)) for name, tensor in self._tensors.items()]
 
     def tensor(self, name: str) -> Any:
         """One of them."""
         import torch
 
-        shape = self._shapes[name]
-        if "norm" in name and name.endswith("weight"):
-            return torch.ones(shape, dtype=torch.bfloat16)
-        count = int(torch.Size(shape).numel())
+        found = self._tensors[name]
+        if not found.is_meta:
+            return found.to(torch.bfloat16)
+        if found.dim() == 1:
+            return torch.zeros(found.shape, dtype=torch.bfloat16)
+        numbers, count = self._numbers(self._size(name, found.shape)), found.numel()
         begin = int(torch.randint(_DRAWN, (1,), generator=self._places))
         if begin + count <= _DRAWN:
-            return self._numbers[begin : begin + count].view(shape)
+            return numbers[begin : begin + count].view(found.shape)
         times = -(-(begin + count) // _DRAWN)
-        return self._numbers.repeat(times)[begin : begin + count].view(shape)
+        return numbers.repeat(times)[begin : begin + count].view(found.shape)
+
+    def _size(self, name: str, shape: Any) -> float:
+        """Standard deviation of a matrix's numbers."""
+        if name.removesuffix(".weight").endswith(_RESIDUAL):
+            # The sum over the inputs makes it sqrt(inputs) times as large, that over the layers sqrt(2 layers) times.
+            return _SIZE / math.sqrt(2 * self._layers * shape[1])
+        if name.endswith("conv1d.weight"):
+            # Of a few inputs each: what goes through keeps its size.
+            return 1 / math.sqrt(shape[-1])
+        return _SIZE
