@@ -4,9 +4,10 @@ The names and the layout of the tensors are those that transformers writes for t
 loads as a published one does. The numbers are drawn once and used again and again, so that writing costs little more
 than the disk.
 
-Rounding does depend on the values. What a layer adds to the residual stream is drawn so small that all layers together
-add about what the embedding has brought: with one size for all matrices they add hundreds of times as much, and what
-is rounded differently in one layer grows through all those behind it, which it does not in trained weights.
+Rounding does depend on the values. The embedding brings numbers of size 1 to the residual stream, and what a layer adds
+is drawn so small that all layers together add about as much. With one size for all matrices they add hundreds of times
+what the embedding brings, and what is rounded differently in one layer grows through all those behind it, which it does
+not in trained weights.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ SIZES = (*PUBLISHED, *TINY)
 _DRAWN = (1 << 24) + 1
 """Random numbers in all; odd, so that they do not repeat row by row."""
 _SIZE = 0.02
-"""Standard deviation of a matrix."""
+"""Standard deviation of most matrices."""
 _RESIDUAL = ("o_proj", "down_proj", "linear_attn.out_proj")
 """The matrices that write to the residual stream, two in a layer; of a mixture, one of each expert."""
 _SHARD_GB = 5.0
@@ -100,8 +101,11 @@ def write_shape(folder: Path, tokenizer: Path, size: str, *, layers: int = 0, we
     model.initialize_weights()
     text = config.get_text_config()
     if text.tie_word_embeddings:
-        # From 1 to -1: with the embedding as output layer each token would else predict itself, and with certainty.
-        model.get_decoder().norm.weight.data[::2] -= 2
+        # The embedding is the output layer too: this makes it as small as another, and keeps a token from predicting
+        # itself. What norms multiply with changes from 1 to the size, up and down by turns.
+        last = model.get_decoder().norm.weight.data
+        last[::2] += _SIZE - 1
+        last[1::2] -= _SIZE + 1
     tensors = revert_weight_conversion(model, model.state_dict())
     if text.tie_word_embeddings:
         tensors.pop("lm_head.weight", None)
@@ -166,8 +170,8 @@ class _Drawn:
         """Standard deviation of a matrix's numbers."""
         if name.removesuffix(".weight").endswith(_RESIDUAL):
             # The sum over the inputs makes it sqrt(inputs) times as large, that over the layers sqrt(2 layers) times.
-            return _SIZE / math.sqrt(2 * self._layers * shape[1])
+            return 1 / math.sqrt(2 * self._layers * shape[1])
         if name.endswith("conv1d.weight"):
             # Of a few inputs each: what goes through keeps its size.
             return 1 / math.sqrt(shape[-1])
-        return _SIZE
+        return 1.0 if name.endswith("embed_tokens.weight") else _SIZE
