@@ -4,10 +4,11 @@ The names and the layout of the tensors are those that transformers writes for t
 loads as a published one does. The numbers are drawn once and used again and again, so that writing costs little more
 than the disk.
 
-Rounding does depend on the values. The embedding brings numbers of size 1 to the residual stream, and what a layer adds
-is drawn so small that all layers together add about as much. With one size for all matrices they add hundreds of times
-what the embedding brings, and what is rounded differently in one layer grows through all those behind it, which it does
-not in trained weights.
+Rounding does depend on the values, and so does which experts a mixture's tokens choose. The embedding brings numbers of
+size 1 to the residual stream, and what a layer adds is drawn so small that all layers together add about as much. With
+one size for all matrices they add hundreds of times what the embedding brings: what is rounded differently in one layer
+grows through all those behind it, which it does not in trained weights, and all tokens become so alike that they choose
+the same experts.
 """
 
 from __future__ import annotations
