@@ -30,6 +30,7 @@ from configs.child import Ended, ending_in_order
 from configs.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, TuneserveError
 from configs.language import language
 from configs.messages import markup, translated
+from configs.misread import misread_variable
 
 # C0 and C1 controls but tab and newline; marks that reorder what is read (Unicode's bidirectional controls); line and
 # paragraph separators; tag characters, which carry hidden text; lone surrogates, which no terminal can be sent.
@@ -313,6 +314,11 @@ def guarded(action: Callable[[], object], debug: bool) -> int:
             raise
         print_error(TuneserveError(f"{package} is not installed here, and this command needs it", INSTALL))
         return EXIT_FAILED
+    except ValueError as error:
+        if debug or (misread := misread_variable(error)) is None:
+            raise
+        print_error(misread)
+        return misread.exit_code
     except OSError as error:
         # A full disk, a file that may not be read: the operating system's own words are the message.
         if debug:

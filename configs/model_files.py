@@ -36,6 +36,7 @@ _BITS = {
 }  # fmt: skip
 
 Count = Annotated[int, Field(gt=0, le=100_000_000)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 TokenIds = Annotated[int, Field(ge=0)] | list[Annotated[int, Field(ge=0)]]
 
 
@@ -133,11 +134,18 @@ class AdapterKeys(_Keys):
     """adapter_config.json of a PEFT adapter."""
 
     base_model_name_or_path: str | None = None
-    r: Count | None = None
-    lora_alpha: float | None = None
+    r: Count = 8
+    lora_alpha: Finite = 8.0
     rank_pattern: dict[Pattern, Count] | None = None
-    alpha_pattern: dict[Pattern, float] | None = None
+    alpha_pattern: dict[Pattern, Finite] | None = None
     target_modules: list[str] | Pattern | None = None
+    exclude_modules: list[str] | Pattern | None = None
+    layers_to_transform: list[int] | int | None = None
+    layers_pattern: list[Pattern] | Pattern | None = None
+    modules_to_save: list[Pattern] | None = None
+    use_rslora: bool | None = None
+    use_dora: bool | None = None
+    lora_bias: bool | None = None
 
 
 _KEYS: dict[str, type[_Keys]] = {

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from peft import LoraConfig, PeftConfig, PeftType
-from peft.tuners.tuners_utils import check_target_module_exists
 from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError, safe_open
 
@@ -18,17 +16,13 @@ from configs.adapter_inits import require_plain_init
 from configs.adapter_scale import scaled_alphas, why_unscalable
 from configs.adapter_weights import ADAPTER_WEIGHTS, LORA_KEY, layer_path, refuse_empty, spellings
 from configs.errors import ConfigError, TuneserveError
-from configs.limits import OutOfTime, limits
 from configs.model_files import read_json, read_model_config, refuse_special_files, weight_files
 from trainer.architectures import refuse_quantized
+from trainer.export.targets import matched, require_agreement
 
 _SAVED_MODULE = re.compile(r"\.modules_to_save(?:\.(?!weight$|bias$)[^.]+(?=\.(?:weight|bias)$))?\.")
 """Whole modules that were trained; a raw state dict names the adapter behind it."""
 _VOCABULARY = re.compile(r"(?:embed_tokens|lm_head)\.weight$")
-
-PATTERN_SECONDS, PATTERN_BYTES = 5.0, 1 << 30
-"""Processor time and memory for one pattern on one name, which takes microseconds."""
-_Found = TypeVar("_Found")
 
 # What PEFT can train and what is no single weight afterwards, or what no base tensor corresponds to.
 UNMERGEABLE = (
@@ -152,6 +146,7 @@ def read_adapter_config(adapter: Path) -> LoraConfig:
             f"{file}: {used[0]} is set ({getattr(config, used[0])!r}), which cannot become plain weights here",
             "train without it, or merge with PEFT's own merge_and_unload",
         )
+    config.rank_pattern, config.alpha_pattern = config.rank_pattern or {}, config.alpha_pattern or {}
     return config
 
 
@@ -210,7 +205,9 @@ def plan_merge(base: Path, adapter: Path, scale: float = 1.0) -> MergePlan:
     if tied and head and untied:  # whichever of the two was trained, the other one keeps the base's values
         changes[head] = replace(changes.get(head, Change(tied)), source=tied)
     _check_shapes(changes, known, adapter_tensors)
-    _check_complete(config, changes, known)
+    layers = {name: change.lora.module for name, change in changes.items() if change.lora}
+    trained = {name for name, change in changes.items() if change.replacement or change.bias}
+    require_agreement(config, layers, trained, known, {head, tied} if head and tied else set())
     return MergePlan(base_tensors, adapter_tensors, config, changes, untied)
 
 
@@ -262,7 +259,14 @@ def _collect(
             every = f" nor any of the adapter's {len(parts)} layers: it is for another architecture" if none else ""
             raise _unused(next(iter(keys.values())), f"the base has no layer {module}{every}", base)
         update = _lora_update(config, module, keys, adapter)
-        changes[name] = replace(changes.get(name, Change(name)), lora=update)
+        before = changes.get(name, Change(name))
+        rival = before.lora.a if before.lora else before.replacement
+        if rival and ".base_layer." not in rival:
+            raise TuneserveError(
+                f"adapter tensors {rival} and {update.a} are both for the base's {name}: two adapters",
+                "save each adapter on its own with PEFT's save_pretrained",
+            )
+        changes[name] = replace(before, lora=update)
         if "lora_B.bias" in keys:
             bias = name.removesuffix("weight") + "bias"
             if bias not in base:
@@ -279,7 +283,9 @@ def _lora_update(
     embedding = "lora_embedding_A" in keys or "lora_embedding_B" in keys
     a, b = ("lora_embedding_A", "lora_embedding_B") if embedding else ("lora_A", "lora_B")
     needed = {a, b} | ({"lora_magnitude_vector"} if config.use_dora else set())
-    odd = (needed ^ keys.keys()) - ({"lora_B.bias"} if config.lora_bias else set())
+    if config.lora_bias and not embedding:
+        needed.add("lora_B.bias")
+    odd = needed ^ keys.keys()
     if odd:
         part = sorted(odd)[0]
         state = "misses" if part in needed else "has an unexpected"
@@ -289,7 +295,7 @@ def _lora_update(
         )
 
     def pattern(patterns: Mapping[str, float]) -> str:
-        return str(_matched(config, module, lambda: get_pattern_key(patterns.keys(), module)))
+        return str(matched(config, module, lambda: get_pattern_key(patterns.keys(), module)))
 
     rank = config.rank_pattern.get(pattern(config.rank_pattern), config.r)
     alpha = config.alpha_pattern.get(pattern(config.alpha_pattern), config.lora_alpha)
@@ -312,20 +318,6 @@ def _lora_update(
             "the two files do not belong together: take both from the same training run",
         )
     return LoraUpdate(module, keys[a], keys[b], keys.get("lora_magnitude_vector"), rank, alpha, embedding)
-
-
-def _matched(config: LoraConfig, module: str, match: Callable[[], _Found]) -> _Found:
-    """What PEFT finds when it matches patterns of adapter_config.json, which are a stranger's, with a layer's name."""
-    try:
-        return limits.run(match, PATTERN_SECONDS, PATTERN_BYTES)
-    except (OutOfTime, MemoryError) as error:
-        patterns = [config.target_modules, *config.rank_pattern, *config.alpha_pattern]
-        shown = ", ".join(pattern for pattern in patterns if isinstance(pattern, str))
-        raise TuneserveError(
-            f"adapter_config.json: its patterns ({shown[:200]}) could not be matched with {module} in "
-            f"{PATTERN_SECONDS:g} s of processor time",
-            "name the layers in target_modules, rank_pattern and alpha_pattern instead",
-        ) from error
 
 
 def _check_shapes(
@@ -367,21 +359,6 @@ def _refuse_resized(name: str, key: str, shape: tuple[int, ...], wanted: tuple[i
             f"give with --base a copy of the base that was resized to {shape[0]} rows and holds the adapter's "
             "tokenizer (model.resize_token_embeddings, then save_pretrained of both)",
         )
-
-
-def _check_complete(config: LoraConfig, changes: Mapping[str, Change], base: Mapping[str, TensorInfo]) -> None:
-    """Raises when a layer that adapter_config.json targets has no tensors while the same layer elsewhere has some."""
-    adapted = {name for name, change in changes.items() if change.lora}
-    kinds = {re.sub(r"\d+", "#", name) for name in adapted}
-    for name in base:
-        if name in adapted or re.sub(r"\d+", "#", name) not in kinds:
-            continue
-        module = name.removesuffix(".weight")
-        if _matched(config, module, partial(check_target_module_exists, config, module)):
-            raise TuneserveError(
-                f"adapter_config.json targets layer {module}, but the adapter has no tensors for it",
-                "the adapter file is incomplete: save it again",
-            )
 
 
 def _tied_head(base: Path, tensors: Mapping[str, TensorInfo]) -> tuple[str | None, str | None]:

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from configs.adapter_weights import refuse_unservable
 from configs.errors import ConfigError, TuneserveError
 from tests.trainer.tiny_models import IDS, TEMPLATE, make_model
-from trainer.export import changes
+from trainer.export import targets
 from trainer.export.adapter import AnyMerge, merge_any
 
 Tensors = dict[str, torch.Tensor]
@@ -182,12 +182,17 @@ def test_untrained_dora_and_saved_modules_change_nothing_either(
 
 @pytest.mark.parametrize("key", ["target_modules", "rank_pattern", "alpha_pattern"])
 def test_a_pattern_without_end_is_stopped(adapter: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(changes, "PATTERN_SECONDS", 0.3)
+    monkeypatch.setattr(targets, "PATTERN_SECONDS", 0.3)
     endless = r"(([a-z_.0-9]*)*)*!"
     configure(adapter, **{key: endless if key == "target_modules" else {endless: 4}})
     # The targets are only asked about a layer that the adapter lacks.
     edit(adapter, lambda tensors: {name: tensor for name, tensor in tensors.items() if not name.startswith(PATH)})
     assert "could not be matched" in refused(adapter)
+
+
+def test_keys_that_say_nothing_are_read_as_left_out(adapter: Path, tmp_path: Path) -> None:
+    configure(adapter, rank_pattern=None, alpha_pattern=None, modules_to_save=["score"], exclude_modules=None)
+    assert isinstance(merge_any(adapter, tmp_path / "out"), AnyMerge)
 
 
 def test_one_changed_layer_is_enough(adapter: Path, tmp_path: Path) -> None:
@@ -222,6 +227,17 @@ def twice(tensors: Tensors) -> Tensors:
     return tensors | renamed(lambda key: key.replace(".weight", ".other.weight"))(
         {k: v.clone() for k, v in tensors.items()}
     )
+
+
+def deeper_too(tensors: Tensors) -> Tensors:
+    return tensors | renamed(lambda key: key.replace("model.layers", "model.language_model.layers"))(
+        {k: 5 * v for k, v in tensors.items() if k.startswith(PATH)}
+    )
+
+
+def whole_too(tensors: Tensors) -> Tensors:
+    rows, columns = tensors[Q0 + "B.weight"].shape[0], tensors[Q0 + "A.weight"].shape[1]
+    return tensors | {PATH + "weight": torch.zeros(rows, columns)}
 
 
 def vector(tensors: Tensors) -> Tensors:
@@ -264,6 +280,8 @@ def without_b(tensors: Tensors) -> Tensors:
         (transposed, "it was stored transposed"),
         (elsewhere, "nor any of the adapter's 4 layers: it is for another architecture"),
         (twice, "are both the lora_A of one layer: two adapters"),
+        (deeper_too, "are both for the base's model.layers.0.self_attn.q_proj.weight: two adapters"),
+        (whole_too, "are both for the base's model.layers.0.self_attn.q_proj.weight: two adapters"),
         (vector, "has shape [4], and only matrices are merged"),
         (wide, "has 384 rows, the base's model.embed_tokens.weight 320: the vocabulary was enlarged"),
         (original, "has 384 rows, the base's lm_head.weight 320: the vocabulary was enlarged"),
@@ -285,6 +303,19 @@ def test_each_fault_of_the_tensors_has_its_own_message(
     ("keys", "said"),
     [
         ({"r": 8}, "has rank 4, but adapter_config.json says 8"),
+        ({"r": None}, "`r`: Input should be a valid integer, got None"),
+        ({"lora_alpha": None}, "`lora_alpha`: Input should be a valid number, got None"),
+        ({"lora_alpha": float("inf")}, "`lora_alpha`: Input should be a finite number, got inf"),
+        ({"alpha_pattern": {"q_proj": float("nan")}}, "Input should be a finite number"),
+        ({"exclude_modules": "("}, "`exclude_modules"),
+        ({"layers_to_transform": "x"}, "layers_to_transform"),
+        ({"target_modules": ["q_proj"]}, "does not target layer model.layers.0.mlp.down_proj"),
+        ({"target_modules": None}, "does not target layer"),
+        ({"exclude_modules": ["down_proj"]}, "does not target layer model.layers.0.mlp.down_proj"),
+        ({"layers_to_transform": [0]}, "does not target layer model.layers.1."),
+        ({"modules_to_save": ["lm_head"]}, "says that lm_head was trained as a whole"),
+        ({"modules_to_save": ["norm"]}, "says that norm was trained as a whole"),
+        ({"lora_bias": True}, "misses lora_B.bias"),
         ({"peft_type": "IA3"}, "peft_type is IA3; only LORA can be merged"),
         ({"peft_type": "VERA"}, "peft_type is VERA"),
         ({"peft_type": "ADALORA"}, "peft_type is ADALORA"),
