@@ -65,6 +65,11 @@ def without_credentials(text: str) -> str:
     return _CREDENTIALS.sub(r"\1", text)
 
 
+def is_failure(error: BaseException) -> bool:
+    """Whether a computation failed, and was not ended: a panic of a library in Rust is a failure, and no Exception."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what an error says; its kind where it says nothing."""
     return (str(error) or type(error).__name__).splitlines()[0]

@@ -7,20 +7,19 @@ and what a key holds is checked here once, so that no later reader meets a list 
 from __future__ import annotations
 
 import math
-import re
 import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from configs.errors import ConfigError
 from configs.files import file_bytes, parse_json
+from configs.model_keys import INDEX, KEYS, ModelKeys
 
-INDEX = "model.safetensors.index.json"
 WEIGHTS = ("*.safetensors", "*.bin")
 READ = (*WEIGHTS, "*.json", "*.jinja", "*.txt", "*.model")
 """Names of the files that this project or a library opens in a model folder."""
@@ -34,128 +33,6 @@ _BITS = {
     "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64,
     "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
 }  # fmt: skip
-
-Count = Annotated[int, Field(gt=0, le=100_000_000)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-TokenIds = Annotated[int, Field(ge=0)] | list[Annotated[int, Field(ge=0)]]
-
-
-def _compiles(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError) as error:
-        raise ValueError(f"no regular expression: {error}") from error
-    return pattern
-
-
-Pattern = Annotated[str, Field(max_length=2000), AfterValidator(_compiles)]
-"""A regular expression over names of layers, as PEFT reads it."""
-
-
-class _Keys(BaseModel):
-    """The keys of a file whose types matter here; the others are nobody's business."""
-
-    model_config = ConfigDict(extra="allow", strict=True, protected_namespaces=())
-
-
-class ModelKeys(_Keys):
-    """config.json of a model."""
-
-    model_type: str | None = None
-    architectures: list[str] | None = None
-    auto_map: dict[str, Any] | None = None
-    text_config: dict[str, Any] = {}
-    vision_config: dict[str, Any] | None = None
-    quantization_config: dict[str, Any] | None = None
-    compression_config: dict[str, Any] | None = None
-    hidden_size: Count | None = None
-    intermediate_size: Count | None = None
-    num_hidden_layers: Annotated[int, Field(gt=0, le=10_000)] | None = None
-    num_attention_heads: Count | None = None
-    num_key_value_heads: Count | None = None
-    head_dim: Count | None = None
-    vocab_size: Count | None = None
-    max_position_embeddings: Count | None = None
-    tie_word_embeddings: bool | None = None
-    eos_token_id: TokenIds | None = None
-
-
-class TokenizerKeys(_Keys):
-    """tokenizer_config.json."""
-
-    chat_template: str | list[NamedTemplate] | None = None
-    eos_token: str | AddedToken | None = None
-    auto_map: dict[str, Any] | None = None
-
-
-class NamedTemplate(_Keys):
-    """One of several chat templates."""
-
-    name: str
-    template: str
-
-
-class AddedToken(_Keys):
-    """A token with its settings."""
-
-    content: str
-
-
-class PreTokenizer(_Keys):
-    """How text is cut before it is encoded."""
-
-    type: str
-    pattern: dict[str, Any] | None = None
-    pretokenizers: list[PreTokenizer] = []
-
-
-class TokenizerSpec(_Keys):
-    """tokenizer.json."""
-
-    model: dict[str, Any]
-    pre_tokenizer: PreTokenizer | None = None
-    added_tokens: list[AddedToken] = []
-
-
-class GenerationKeys(_Keys):
-    """generation_config.json."""
-
-    eos_token_id: TokenIds | None = None
-    max_new_tokens: int | None = None
-
-
-class IndexKeys(_Keys):
-    """model.safetensors.index.json."""
-
-    weight_map: Annotated[dict[str, str], Field(min_length=1)]
-
-
-class AdapterKeys(_Keys):
-    """adapter_config.json of a PEFT adapter."""
-
-    base_model_name_or_path: str | None = None
-    r: Count = 8
-    lora_alpha: Finite = 8.0
-    rank_pattern: dict[Pattern, Count] | None = None
-    alpha_pattern: dict[Pattern, Finite] | None = None
-    target_modules: list[str] | Pattern | None = None
-    exclude_modules: list[str] | Pattern | None = None
-    layers_to_transform: list[int] | int | None = None
-    layers_pattern: list[Pattern] | Pattern | None = None
-    modules_to_save: list[Pattern] | None = None
-    use_rslora: bool | None = None
-    use_dora: bool | None = None
-    lora_bias: bool | None = None
-
-
-_KEYS: dict[str, type[_Keys]] = {
-    "config.json": ModelKeys,
-    "tokenizer_config.json": TokenizerKeys,
-    "tokenizer.json": TokenizerSpec,
-    "generation_config.json": GenerationKeys,
-    INDEX: IndexKeys,
-    "adapter_config.json": AdapterKeys,
-}
 
 _Parsed = TypeVar("_Parsed")
 
@@ -176,7 +53,7 @@ def read_json(file: Path) -> dict[str, Any]:
     found = _parsed(file, _text_bytes(file))
     if not isinstance(found, dict):
         raise ConfigError(f"{file}: no JSON object", f"mend it, or {_AGAIN}")
-    keys = _KEYS.get(file.name)
+    keys = KEYS.get(file.name)
     if keys is not None:
         try:
             keys.model_validate(found)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 
 from configs import libraries
-from configs.errors import ConfigError
+from configs.errors import ConfigError, is_failure
 from configs.gpus import Card, Device, this_cpu, visible_cards
 from configs.mixed_shape import MixedShape
 from configs.model_files import as_list, check_model_folder, read_json, read_model_config, text_config, weight_bytes
@@ -159,7 +159,9 @@ def _tokenizer(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]
         return
     try:
         tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:  # tokenizers raises nothing narrower
+    except BaseException as error:  # tokenizers raises nothing narrower than Exception, and panics
+        if not is_failure(error):
+            raise
         raise ConfigError(
             f"{file}: does not load with the serving version: {error}",
             "copy tokenizer.json from the base model; it was written by another version",

@@ -21,10 +21,10 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from configs.chat_template import TemplateFailed, rendered
-from configs.errors import ConfigError, first_line
+from configs.errors import ConfigError
 from configs.handover.training import Family
 from configs.template_family import QUESTION, template_family
-from trainer.architectures import refuse_own_code
+from trainer.data.tokenizer import encoded, load_tokenizer
 
 Message = dict[str, Any]
 Tools = list[dict[str, Any]] | None
@@ -122,6 +122,9 @@ class ChatCodec:
                 f"{self.tokenizer.name_or_path}: the tokenizer has no chat template",
                 "use the instruct model, or put a chat_template.jinja beside the base model's tokenizer",
             )
+        # No server cuts or fills up what it encodes, whatever tokenizer.json was saved with.
+        self.tokenizer.backend_tokenizer.no_truncation()
+        self.tokenizer.backend_tokenizer.no_padding()
         self.facts = inspect_template(self.tokenizer)
 
     @classmethod
@@ -131,18 +134,7 @@ class ChatCodec:
         Raises:
             ConfigError: the tokenizer cannot be read, has no usable template, or comes as code.
         """
-        refuse_own_code(Path(folder))
-        from transformers import AutoTokenizer
-
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-        # Both libraries raise whatever a strange file leads to; `tokenizers` nothing narrower than Exception.
-        except Exception as error:
-            raise ConfigError(
-                f"{folder}: its tokenizer cannot be read: {type(error).__name__}: {first_line(error)[:300]}",
-                "copy tokenizer.json and tokenizer_config.json from the model again",
-            ) from error
-        return cls(tokenizer)
+        return cls(load_tokenizer(folder))
 
     def with_template(self, template: str) -> ChatCodec:
         """The same tokenizer under another chat template.
@@ -197,9 +189,7 @@ class ChatCodec:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of rendered text, added tokens recognised: what a server builds from the same text."""
-        # The fast one leaves out where each token stands in the text, which nobody asks here.
-        [encoding] = self.tokenizer.backend_tokenizer.encode_batch_fast([text], add_special_tokens=False)
-        return encoding.ids
+        return encoded(self.tokenizer.backend_tokenizer, text, self.tokenizer.name_or_path)
 
     def encode_guarded(self, text: str, stand_ins: dict[str, str]) -> list[int]:
         """Token ids of rendered text in which stand-in characters hold the place of special-token text.
@@ -218,7 +208,7 @@ class ChatCodec:
     def _encode_plain(self, text: str, stand_ins: dict[str, str]) -> list[int]:
         for character, literal in stand_ins.items():
             text = text.replace(character, literal)
-        return self.plain.encode(text, add_special_tokens=False).ids if text else []
+        return encoded(self.plain, text, self.tokenizer.name_or_path) if text else []
 
 
 def inspect_template(tokenizer: Any) -> TemplateFacts:

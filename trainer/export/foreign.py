@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from configs.adapter_weights import ADAPTER_WEIGHTS
-from configs.errors import ConfigError, TuneserveError, first_line
+from configs.chat_template import TemplateFailed, rendered
+from configs.errors import ConfigError, TuneserveError
 from configs.files import file_text
 from configs.model_files import read_json, read_model_config, safetensors_shapes, text_config, weight_files
+from trainer.data.tokenizer import load_tokenizer
 
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
@@ -103,8 +105,8 @@ def template_note(adapter: Path, base: Path) -> str | None:
     try:
         if template_difference(adapter, base) is None:
             return None
-    except (OSError, ValueError) as error:
-        return f"the adapter's chat template could not be compared with the base's: {first_line(error)}"
+    except ConfigError as error:
+        return f"the adapter's chat template could not be compared with the base's: {error.message}"
     return (
         f"the chat template of {adapter} differs from the base's template, and the base's is the one that was copied; "
         "if the training used its own, serve with `-- --chat-template FILE`"
@@ -117,39 +119,39 @@ def template_difference(folder: Path, base: Path) -> tuple[str, str] | None:
     None where they render alike, or the folder has none.
 
     Raises:
-        OSError, ValueError: the base's tokenizer cannot be loaded.
+        ConfigError: the base's tokenizer cannot be loaded, or a template takes too long or too much memory.
     """
-    from transformers import AutoTokenizer
-
     own, copied = template_of(folder), template_of(base)
     if own is None or own == copied:
         return None
-    tokenizer = AutoTokenizer.from_pretrained(str(base), local_files_only=True)
+    tokenizer = load_tokenizer(base)
     for messages in _CONVERSATIONS:
         for options in ({}, {"enable_thinking": False}, {"enable_thinking": True}, {"tools": [_TOOL]}):
             for opens in (True, False):
                 pair = (
-                    _rendered(tokenizer, own, messages, opens, options),
-                    _rendered(tokenizer, copied, messages, opens, options),
+                    _rendered(tokenizer, folder, own, messages, opens, options),
+                    _rendered(tokenizer, base, copied, messages, opens, options),
                 )
                 if pair[0] != pair[1]:
                     return pair
     return None
 
 
-def _rendered(tokenizer: Any, template: str | None, messages: Any, opens: bool, options: Mapping[str, Any]) -> str:
-    """What a template makes of a conversation; why it makes nothing where it refuses."""
-    from jinja2 import TemplateError
-
+def _rendered(
+    tokenizer: Any, where: Path, template: str | None, messages: Any, opens: bool, options: Mapping[str, Any]
+) -> str:
+    """What the template of a folder makes of a conversation; why it makes nothing where it refuses."""
     if template is None:
         return ""
     try:
-        text = tokenizer.apply_chat_template(
-            messages, chat_template=template, tokenize=False, add_generation_prompt=opens, **options
+        return rendered(
+            lambda: tokenizer.apply_chat_template(
+                messages, chat_template=template, tokenize=False, add_generation_prompt=opens, **options
+            ),
+            where,
         )
-    except (TemplateError, TypeError, ValueError, AttributeError, KeyError) as error:
-        return f"refused: {type(error).__name__}"
-    return str(text)
+    except TemplateFailed as error:
+        return f"refused: {str(error).partition(':')[0]}"
 
 
 def template_of(folder: Path) -> str | None:

@@ -19,12 +19,13 @@ import gguf
 import numpy as np
 import torch
 from gguf import GGMLQuantizationType as Quant
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from configs.child import die_with
 from configs.errors import ConfigError, TuneserveError
 from configs.model_shape import DecoderShape
+from trainer.data.tokenizer import load_tokenizer
 from trainer.export.new_folder import Export, check_free_space, new_folder
 from trainer.export.safetensors import TensorSource, TensorSpec
 from trainer.requirements import K_QUANTS, check_gguf_model, find_quantizer
@@ -270,7 +271,7 @@ def _add_architecture(writer: gguf.GGUFWriter, config: Any) -> None:
 
 def _add_tokenizer(writer: gguf.GGUFWriter, model: Path, pre: str, vocabulary: int, end_token_id: int | None) -> None:
     """Tokens by id with their kinds, merges, special ids and the chat template."""
-    tokenizer = AutoTokenizer.from_pretrained(str(model), local_files_only=True, trust_remote_code=False)
+    tokenizer = load_tokenizer(model)
     by_id = {index: token for token, index in tokenizer.get_vocab().items()}
     added = tokenizer.added_tokens_decoder
     tokens, kinds = [], []

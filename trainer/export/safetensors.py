@@ -18,7 +18,7 @@ from typing import Protocol
 import torch
 
 from configs.errors import TuneserveError
-from configs.model_files import INDEX
+from configs.model_keys import INDEX
 from trainer.export.changes import TensorInfo, index_weights
 
 ITEM_BYTES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,

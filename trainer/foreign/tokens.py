@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from configs.errors import ConfigError, first_line
+from configs.errors import ConfigError, first_line, is_failure
 from configs.handover.foreign import Finding, fault, told
 from configs.model_files import weight_files
 from trainer.export.changes import index_weights
@@ -58,10 +58,15 @@ def _first_encoded_otherwise(folder: Path, base: Path, texts: Sequence[str]) -> 
         return None
     try:
         theirs, ours = (Tokenizer.from_file(str(file)) for file in files)
-    except Exception as error:  # the library raises no narrower one
+        for tokenizer in (theirs, ours):
+            tokenizer.no_truncation()
+            tokenizer.no_padding()
+        encoded = [[tokenizer.encode(text, add_special_tokens=False) for tokenizer in (theirs, ours)] for text in texts]
+    except BaseException as error:  # the library raises none narrower than Exception, and panics
+        if not is_failure(error):
+            raise
         raise ConfigError(f"{folder}: its tokenizer cannot be read: {first_line(error)}", "copy the base's") from error
-    for text in texts:
-        pair = [tokenizer.encode(text, add_special_tokens=False) for tokenizer in (theirs, ours)]
+    for text, pair in zip(texts, encoded, strict=True):
         if pair[0].ids != pair[1].ids:
             at = next((i for i, (a, b) in enumerate(zip(*(e.ids for e in pair), strict=False)) if a != b), 0)
             start = pair[1].offsets[at][0] if at < len(pair[1].offsets) else 0

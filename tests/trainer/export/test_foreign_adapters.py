@@ -14,6 +14,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from configs import chat_template
 from configs.adapter_weights import refuse_unservable
 from configs.errors import ConfigError, TuneserveError
 from tests.trainer.tiny_models import IDS, TEMPLATE, make_model
@@ -435,6 +436,17 @@ def test_templates_are_compared_by_what_they_render(
         (adapter / "tokenizer_config.json").write_text(json.dumps({"chat_template": value}))
     notes = merge_any(adapter, tmp_path / "out").notes
     assert [("differs from the base's template" in note) for note in notes] == [True] * differs
+
+
+def test_a_template_without_end_is_not_waited_for(
+    base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_template, "SECONDS", 0.3)
+    loops = "".join(f"{{% for i{n} in range(99999) %}}" for n in range(3)) + "{% endfor %}" * 3
+    (adapter / "chat_template.jinja").write_text(loops)
+    [note] = merge_any(adapter, tmp_path / "out").notes
+    assert "could not be compared with the base's" in note
+    assert "0.3 s of processor time" in note
 
 
 def test_adapters_without_effect_are_not_served(base: Path, adapter: Path) -> None:
