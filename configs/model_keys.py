@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 INDEX = "model.safetensors.index.json"
+MOST_ADDED = 100_000
+"""Tokens beside the vocabulary; the libraries take seconds for so many, and far more than in proportion for more."""
 LARGEST_GROWTH = 64
 """Times that a tokenizer may make a text longer before it encodes it; one Arabic ligature of NFKC has 33 bytes."""
 
@@ -63,6 +65,7 @@ class TokenizerKeys(_Keys):
 
     chat_template: str | list[NamedTemplate] | None = None
     eos_token: str | AddedToken | None = None
+    added_tokens_decoder: Annotated[dict[str, Any], Field(max_length=MOST_ADDED)] | None = None
     auto_map: dict[str, Any] | None = None
 
 
@@ -125,14 +128,26 @@ def _bounded(step: TextStep) -> TextStep:
     return step
 
 
+def _nothing(dropout: float) -> float:
+    if dropout:
+        raise ValueError("encodes the same text in another way each time")
+    return dropout
+
+
+class TokenizerModel(_Keys):
+    """How a tokenizer makes tokens of what text was cut into."""
+
+    dropout: Annotated[float, AfterValidator(_nothing)] | None = None
+
+
 class TokenizerSpec(_Keys):
     """tokenizer.json."""
 
-    model: dict[str, Any]
+    model: TokenizerModel
     normalizer: Annotated[TextStep, AfterValidator(_bounded)] | None = None
     pre_tokenizer: PreTokenizer | None = None
     decoder: Annotated[TextStep, AfterValidator(_bounded)] | None = None
-    added_tokens: list[AddedToken] = []
+    added_tokens: Annotated[list[AddedToken], Field(max_length=MOST_ADDED)] = []
 
 
 class GenerationKeys(_Keys):

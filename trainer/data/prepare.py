@@ -30,6 +30,7 @@ from configs.fingerprint import files_fingerprint
 from configs.handover.base import write_rows
 from configs.handover.rows import HeldoutRow, ParityRow
 from configs.handover.training import PreparedFacts
+from configs.model_files import read_json, text_config
 from configs.predecessor import trained_base
 from configs.rundir import RunDir
 from configs.schema import RunConfig
@@ -164,7 +165,7 @@ def data_inputs(config: RunConfig, model: Path) -> dict[str, Any]:
 def content_key(config: RunConfig, model: Path) -> str:
     """Hash of everything that the prepared data depend on, this code included."""
     code = files_fingerprint([*sorted(_CODE), *sorted(Path(handover.__file__).parent.glob("*.py"))])
-    inputs = data_inputs(config, model)
+    inputs = data_inputs(config, model) | {"embeddings": _embeddings(model)}
     # It decides about stopping, not about what is prepared.
     del inputs["data.max_dropped"]
     return hashlib.sha256(json.dumps([inputs, code], sort_keys=True).encode()).hexdigest()[:32]
@@ -186,6 +187,7 @@ def _prepare_into(folder: Path, config: RunConfig, model: Path, progress: Progre
     every = [*corpus.train, *corpus.heldout]
     tokenized = tokenize_all(codec, every, config.data, thinking=config.thinking, progress=progress)
     for conversation, result in zip(every, tokenized, strict=True):
+        _refuse_unknown_ids(codec, model, conversation, result)
         for reason, dropped in result.reasons:
             tally.add(reason, conversation.place, dropped)
     split = len(corpus.train)
@@ -202,6 +204,24 @@ def _prepare_into(folder: Path, config: RunConfig, model: Path, progress: Progre
     preview = [preview_row(codec, place, row.input_ids, row.labels) for place, row in last]
     kept = (sum(bool(t.rows) for t in train), sum(bool(t.rows) for t in heldout))
     make_report(corpus, tally, codec.facts, train_rows, heldout_rows, preview, kept).save(folder / "data_report.json")
+
+
+def _refuse_unknown_ids(codec: ChatCodec, model: Path, conversation: Conversation, tokenized: Tokenized) -> None:
+    """Raises a ConfigError where a row holds a token that the model has no embedding for."""
+    known = _embeddings(model)
+    for row in tokenized.rows:
+        if known is not None and (largest := int(row.input_ids.max(initial=0))) >= known:
+            token = codec.tokenizer.convert_ids_to_tokens(largest)
+            raise ConfigError(
+                f"{conversation.place}: the tokenizer of {model} gives {token!r} the id {largest}, and the model has "
+                f"embeddings for {known} tokens",
+                "take tokenizer and weights of the same model, or resize it (model.resize_token_embeddings)",
+            )
+
+
+def _embeddings(model: Path) -> int | None:
+    found = text_config(read_json(model / "config.json")).get("vocab_size")
+    return found if isinstance(found, int) else None
 
 
 def _write_rows(

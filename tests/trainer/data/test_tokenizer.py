@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from configs.errors import ConfigError
+from configs.load import load_config
 from configs.model_files import check_model_folder
+from trainer.data.prepare import prepare
 from trainer.data.template import ChatCodec
 from trainer.data.tokenizer import load_tokenizer
 
@@ -70,6 +72,40 @@ def test_a_tokenizer_that_makes_texts_long_is_refused(
     for look in (load_tokenizer, check_model_folder):
         with pytest.raises(ConfigError, match=said):
             look(folder)
+
+
+def dropping(spec: dict[str, Any]) -> None:
+    spec["model"]["dropout"] = 0.5
+
+
+def crowded(spec: dict[str, Any]) -> None:
+    last = spec["added_tokens"][-1]
+    spec["added_tokens"] += [{**last, "id": last["id"] + n, "content": f"<x{n}>"} for n in range(1, 100_001)]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(dropping, "encodes the same text in another way each time"), (crowded, "at most 100000 items")],
+)
+def test_a_tokenizer_without_rule_or_end_is_refused(make: Callable[[Change], Path], change: Change, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_tokenizer(make(change))
+
+
+def test_a_token_that_the_model_has_no_embedding_for_is_said(
+    make: Callable[[Change], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def far(spec: dict[str, Any]) -> None:
+        spec["model"]["vocab"]["a"] = 4000  # 3,584 are there
+
+    monkeypatch.setenv("TUNESERVE_CACHE", str(tmp_path / "cache"))
+    rows = [
+        {"messages": [{"role": "user", "content": f"问{n}"}, {"role": "assistant", "content": "a."}]} for n in range(8)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = load_config("demo", [f"data.sources=[{tmp_path / 'rows.jsonl'}]", "data.replay=null"])
+    with pytest.raises(ConfigError, match=r"gives 'a' the id 4000, and the model has embeddings for 3584 tokens"):
+        prepare(config, make(far))
 
 
 @pytest.mark.parametrize("step", [replacing(" ", "▁"), replacing("``", '"'), {"type": "Prepend", "prepend": "▁"}])
