@@ -38,7 +38,7 @@ class _Limits:
         """These limits, for a `with`.
 
         Args:
-            seconds: processor time; `OutOfTime` is raised after it.
+            seconds: processor time; `OutOfTime` is raised after it. 0 sets no limit.
             extra_bytes: memory beyond what the process has; MemoryError is raised by what would take more.
         """
         self._seconds, self._bytes = seconds, extra_bytes

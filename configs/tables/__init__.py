@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import DataError
+from configs.tables.file_bytes import opened
 from configs.tables.json_files import json_value, rows_of_json, rows_of_jsonl
 from configs.tables.raw import BAD_ROWS, BadRow, RawRow, Wanted
 from configs.tables.sheets import rows_of_csv, rows_of_parquet
@@ -83,4 +84,6 @@ def _other_type(file: Path) -> str:
     return f"use {', '.join(TABLES)}"
 
 
-__all__ = ["BAD_ROWS", "CODE", "TABLES", "BadRow", "RawRow", "Wanted", "iterate_rows", "read_json", "read_rows"]
+__all__ = [
+    "BAD_ROWS", "CODE", "TABLES", "BadRow", "RawRow", "Wanted", "iterate_rows", "opened", "read_json", "read_rows",
+]  # fmt: skip

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 from typing import Any
 
 from configs.files import parse_json
+from configs.tables.raw import is_deep
 
+_LONGEST_PYTHON = 1 << 20
+"""Characters of a cell that is read as Python: its parser takes 300 bytes a character, JSON's does not."""
 _MISSING = {"nan", "none", "null", "<noinput>", "noinput", "<na>", "n/a"}
 
 
@@ -20,14 +24,16 @@ def unpacked(value: Any) -> Any:
     if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
         return value
     try:
-        return parse_json(value)
+        read = parse_json(value)
     except ValueError:
-        pass
-    try:
-        read = ast.literal_eval(value.strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return value
-    return read if isinstance(read, list | dict) else value
+        if len(value) > _LONGEST_PYTHON:
+            return value
+        try:
+            # Python writes more than JSON can hold: bytes, sets, tuples and numbers as keys.
+            read = json.loads(json.dumps(ast.literal_eval(value.strip())))
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            return value
+    return value if not isinstance(read, list | dict) or is_deep(read) else read
 
 
 def kind_of(value: Any) -> str:

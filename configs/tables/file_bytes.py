@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import os
 from pathlib import Path
+from typing import BinaryIO
 
 from configs.errors import DataError
+from configs.files import only_a_file
 
+LARGEST_BYTES = 16_000_000_000
 _PROBED = 1 << 16
 _DISGUISES = {
     b"version https://git-lfs": ("a pointer of Git LFS, not the file itself", "fetch it with git lfs pull"),
@@ -20,9 +24,25 @@ _DISGUISES = {
 }
 
 
+def opened(file: Path) -> BinaryIO:
+    """A file of rows, open for reading its bytes.
+
+    Raises:
+        DataError: it cannot be opened, is no file, or holds more than anyone reads as a whole.
+    """
+    try:
+        handle = open(file, "rb", opener=only_a_file)  # noqa: SIM115 - the caller closes it
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {error.strerror}", "name a file that you can read") from error
+    if (size := os.fstat(handle.fileno()).st_size) > LARGEST_BYTES:
+        handle.close()
+        raise DataError(f"{file}: {size / 1e9:,.0f} GB, at most {LARGEST_BYTES / 1e9:.0f} GB are read", "split it")
+    return handle
+
+
 def refuse_disguise(file: Path) -> None:
     """Raises a DataError for a file whose first bytes say that it is not what its suffix says."""
-    with file.open("rb") as handle:
+    with opened(file) as handle:
         head = handle.read(_PROBED)
     for start, (what, next_step) in _DISGUISES.items():
         if head.startswith(start) and not (start == b"PAR1" and file.suffix.lower() == ".parquet"):
@@ -42,7 +62,8 @@ def whole_text(file: Path) -> str:
         DataError: it is not UTF-8; names the first such line and the likely encoding.
     """
     refuse_disguise(file)
-    data = file.read_bytes()
+    with opened(file) as handle:
+        data = handle.read()
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -51,7 +72,8 @@ def whole_text(file: Path) -> str:
 
 def refuse_other_encoding(file: Path) -> None:
     """Raises a DataError when most lines that are not ASCII are not UTF-8: the whole file is in another encoding."""
-    data = file.read_bytes()
+    with opened(file) as handle:
+        data = handle.read()
     beyond_ascii = [line for line in data.split(b"\n") if not line.isascii()]
     bad = [line for line in beyond_ascii if not _is_utf8(line)]
     if 2 * len(bad) > len(beyond_ascii):

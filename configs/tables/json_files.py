@@ -12,9 +12,9 @@ from typing import Any
 
 from configs.columns import is_content_key, is_role_key
 from configs.errors import DataError
-from configs.tables.file_bytes import refuse_disguise, refuse_other_encoding, whole_text
+from configs.tables.file_bytes import opened, refuse_disguise, refuse_other_encoding, whole_text
 from configs.tables.json_shapes import rows_of_object
-from configs.tables.raw import BadRow, RawRow, Wanted, Written
+from configs.tables.raw import BadRow, RawRow, Wanted, Written, raw_row
 
 _decoder = json.JSONDecoder(parse_float=Written)
 
@@ -55,7 +55,7 @@ def rows_of_json(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:
 
 def _lines(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:
     checked = False
-    with file.open("rb") as handle:
+    with opened(file) as handle:
         for number, line in enumerate(handle, 1):
             place = f"{wanted.name}:{number}"
             try:
@@ -142,9 +142,9 @@ def _values(text: str, file: Path) -> Iterator[tuple[int, Any]]:
 
 def _row(value: Any, place: str) -> RawRow | BadRow:
     if isinstance(value, dict):
-        return RawRow(place, value)
+        return raw_row(place, value)
     if _is_conversation(value):
-        return RawRow(place, {"messages": value})
+        return raw_row(place, {"messages": value})
     return BadRow(place, "not_an_object", f"{type(value).__name__} {json.dumps(value, ensure_ascii=False)[:40]}")
 
 
@@ -161,7 +161,7 @@ def _is_conversation(value: Any) -> bool:
 def _first_lines(file: Path) -> tuple[str, str | None]:
     """The first two lines that are not empty, the second None where there is one only; bad bytes replaced."""
     found: list[str] = []
-    with file.open("rb") as handle:
+    with opened(file) as handle:
         for line in handle:
             text = line.decode("utf-8-sig" if not found else "utf-8", "replace")
             if text.strip():

@@ -13,8 +13,12 @@ BAD_ROWS = {
     "not_json": "the line is not JSON",
     "not_an_object": "the row is neither a mapping of columns nor a list of messages",
     "wrong_number_of_columns": "the CSV row has more or fewer cells than the header",
+    "too_deep": "lists and objects stand inside each other more than 100 deep",
 }
 """Why a row cannot be read."""
+
+MOST_LEVELS = 100
+"""Of lists and objects inside each other; Python's own limits, and those of what writes rows, begin at about 250."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,22 @@ class Wanted:
     """Columns that the reader gives a meaning, whatever they are called."""
     split: str | None = None
     """Which list of rows is meant where one object holds several."""
+
+
+def raw_row(place: str, value: dict[str, Any]) -> RawRow | BadRow:
+    """The row, or a BadRow where it is nested deeper than anyone can read, show or write it."""
+    return BadRow(place, "too_deep") if is_deep(value) else RawRow(place, value)
+
+
+def is_deep(value: Any) -> bool:
+    """Whether lists and objects stand inside each other more than MOST_LEVELS deep."""
+    level = [value]
+    for _ in range(MOST_LEVELS):
+        cells = (cell for one in level for cell in (one.values() if isinstance(one, dict) else one))
+        level = [cell for cell in cells if isinstance(cell, dict | list | tuple)]
+        if not level:
+            return False
+    return True
 
 
 class Written(float):

@@ -12,7 +12,10 @@ from typing import Any
 
 from configs.errors import DataError, first_line
 from configs.tables.file_bytes import refuse_disguise, whole_text
-from configs.tables.raw import BadRow, RawRow, Wanted, is_blank
+from configs.tables.raw import BadRow, RawRow, Wanted, is_blank, raw_row
+
+_MOST_ROWS = 50_000_000
+"""Of a Parquet file: a few bytes may stand for any number of empty rows."""
 
 
 def rows_of_csv(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:
@@ -61,6 +64,8 @@ def rows_of_parquet(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:
     number = 0
     try:
         table = pyarrow.parquet.ParquetFile(file)
+        if (rows := table.metadata.num_rows) > _MOST_ROWS:
+            raise DataError(f"{file}: {rows:,} rows, at most {_MOST_ROWS:,} are read", "split it")
         twice = [name for name, count in Counter(table.schema_arrow.names).items() if count > 1]
         if twice:
             raise DataError(f"{file}: two columns are called {twice[0]!r}", "give each column a name of its own")
@@ -69,7 +74,7 @@ def rows_of_parquet(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:
             for value in batch.to_pylist():
                 number += 1
                 if not all(map(is_blank, value.values())):
-                    yield RawRow(f"{wanted.name}:{number}", without_padding(value, single))
+                    yield raw_row(f"{wanted.name}:{number}", without_padding(value, single))
     except (pyarrow.ArrowException, OSError) as error:
         where = f"{file}:{number + 1}" if number else str(file)
         raise DataError(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +13,7 @@ import pytest
 
 from configs.errors import DataError
 from configs.tables import TABLES, BadRow, iterate_rows, read_json, read_rows
+from configs.tables.cells import unpacked
 
 ROWS = [{"question": f"第{i}问", "answer": f"a\u2028{i}"} for i in range(3)]
 
@@ -169,3 +172,44 @@ def test_parquet_is_read_without_the_padding_of_arrow(tmp_path: Path) -> None:
     assert second["calls"] == [calls[1]]
     # A column with gaps made floats of whole numbers, and 32 bits hold seven digits.
     assert (first["n"], type(first["n"]), first["f"]) == (3, int, 0.1)
+
+
+def nested(levels: int, kind: type) -> Any:
+    """A value with this many lists, or objects, in each other."""
+    value: Any = 1
+    for _ in range(levels):
+        value = [value] if kind is list else {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+@pytest.mark.parametrize("ending", [".json", ".jsonl"])
+def test_a_row_that_is_nested_deeper_than_anyone_can_write_is_named(tmp_path: Path, ending: str, kind: type) -> None:
+    rows = [{"question": "问", "answer": nested(levels, kind)} for levels in (1, 90, 100, 300, 900)]
+    (tmp_path / f"rows{ending}").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    read = list(iterate_rows(tmp_path / f"rows{ending}"))
+    assert [row.reason if isinstance(row, BadRow) else "" for row in read] == ["", "", "too_deep", "too_deep", "too_deep"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "held"),
+    [
+        ("[('问', '答')]", [["问", "答"]]),
+        ("{'a': None, 'b': True}", {"a": None, "b": True}),
+        ("{1: 2}", {"1": 2}),
+        ("{(1, 2): 3}", None),
+        ("[b'bytes']", None),
+        ("[{1, 2}]", None),
+        ("[..., 3j]", None),
+        ("[" * 150 + "]" * 150, None),
+        ("{'a': " + "'x'" * 500_000 + "}", None),
+    ],
+)
+def test_a_cell_that_python_wrote_is_a_list_or_object_where_json_could_hold_it(cell: str, held: Any) -> None:
+    assert unpacked(cell) == (cell if held is None else held)
+
+
+def test_a_file_of_rows_that_is_none_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows.jsonl")
+    with pytest.raises(DataError, match="a folder, a pipe or a device stands in the place of a file"):
+        read_rows(tmp_path / "rows.jsonl")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from dataclasses import dataclass, field
 from os.path import commonpath
 from pathlib import Path
@@ -37,6 +38,7 @@ class DataFile:
     """Whether answers are lists of a better and a worse one."""
 
 
+_NAME = "dataset_info.json"
 _SOURCES = {"file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name"}
 _COLUMNS = {
     "prompt": "instruction", "query": "input", "response": "output", "history": "history", "messages": "messages",
@@ -87,9 +89,15 @@ def _names(files: list[Path]) -> dict[Path, str]:
 
 def _info(folder: Path) -> dict[str, dict[str, Any]]:
     """The entries of the `dataset_info.json` in a folder that describe its files; none where there is no such file."""
-    file = folder / "dataset_info.json"
+    file = folder / _NAME
     if not file.is_file():
         return {}
+    if file.stat().st_uid not in (0, os.getuid(), folder.stat().st_uid):
+        # In a shared folder anybody may lay one beside, or above, data of somebody else.
+        raise DataError(
+            f"{file}: it says what columns are, and is neither yours nor that of who owns the folder",
+            "remove it, or copy the data into a folder of your own",
+        )
     try:
         value = parse_json(whole_text(file))
     except json.JSONDecodeError as error:
@@ -101,9 +109,19 @@ def _info(folder: Path) -> dict[str, dict[str, Any]]:
     return {name: entry for name, entry in entries.items() if isinstance(entry, dict) and _SOURCES & entry.keys()}
 
 
+def info_files(files: list[Path]) -> list[Path]:
+    """Every `dataset_info.json` that could describe one of these files, those of the folders above too; sorted."""
+    return sorted({info for file in files for folder in _folders(file) if (info := folder / _NAME).is_file()})
+
+
+def _folders(file: Path) -> list[Path]:
+    """Where a description of a file may lie, the nearest first."""
+    return list(file.parents)[:3]
+
+
 def _entry_of(file: Path) -> tuple[str, dict[str, Any]] | None:
     """(name, entry) that describes a file: by its own name, or by that of the folder it lies in."""
-    for folder in (file.parent, *list(file.parents)[1:3]):
+    for folder in _folders(file):
         for name, entry in _info(folder).items():
             place = folder / str(entry.get("file_name"))
             if "file_name" in entry and place in (file, file.parent):
@@ -116,6 +134,8 @@ def _describe(name: str, entry: tuple[str, dict[str, Any]] | None) -> DataFile:
         return DataFile(name)
     about = entry[1]
     columns, tags = about.get("columns") or {}, about.get("tags") or {}
+    if not (isinstance(columns, dict) and isinstance(tags, dict)):
+        raise DataError(f"{_NAME}: columns and tags of {entry[0]!r} are no objects", "write names to names")
     mapped = {_COLUMNS[key]: str(column) for key, column in columns.items() if key in _COLUMNS and column}
     for key, target in (("role_tag", "role"), ("content_tag", "content")):
         if tags.get(key):

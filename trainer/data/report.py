@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from configs.errors import DataError
-from configs.files import file_bytes, parse_json
+from configs.files import file_bytes, parse_json, whole
 from configs.handover.base import as_dataclass
 from configs.schema import DataConfig
 from trainer.data.corpus import Corpus
@@ -89,7 +89,8 @@ class DataReport:
     """Of them, those whose reasoning is trained."""
 
     def save(self, file: Path) -> None:
-        file.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        # Names of columns may hold half a character, as texts of rows may.
+        file.write_text(whole(json.dumps(asdict(self), ensure_ascii=False, indent=1)) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, file: Path) -> DataReport:

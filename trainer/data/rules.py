@@ -81,6 +81,7 @@ WAYS_OUT = {
     "not_json": "write one JSON object a line, as json.dumps does",
     "not_an_object": 'write rows as objects: {"instruction": ..., "output": ...}',
     "wrong_number_of_columns": "put cells that hold a comma into quotes",
+    "too_deep": "write those cells flatter, or take the rows out",
     "several_conversations": "write one row a conversation",
     "raw_segments": "write the rows as messages",
     "bad_flag": "write true, false, 0 or 1",

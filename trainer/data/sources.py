@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import random
 from itertools import islice
 from pathlib import Path
 
+import psutil
+
 from configs.errors import DataError
 from configs.fingerprint import files_fingerprint
-from configs.homes import expanded
+from configs.limits import limits
 from configs.schema import SourceConfig
-from configs.tables import TABLES, BadRow, RawRow, Wanted, iterate_rows
+from configs.tables import BadRow, RawRow, Wanted, iterate_rows
+from configs.tables.raw import raw_row
 from configs.tables.sheets import without_padding
-from trainer.data.dataset_info import SIDE_FILES, DataFile, described_files
+from trainer.data.dataset_info import DataFile, described_files, info_files
+from trainer.data.files import find_files
 from trainer.data.hub import hub_fingerprint, load_hub
+
+_LEAST_MEMORY = 4 << 30
+"""Bytes of address space that reading may take on any machine; readers reserve more of it than they use."""
 
 
 def read_source(source: SourceConfig, *, seed: int, hub: str, offline: bool) -> list[RawRow | BadRow]:
@@ -37,8 +43,16 @@ def read_source(source: SourceConfig, *, seed: int, hub: str, offline: bool) -> 
     else:
         loaded = load_hub(path, source, hub, offline)
         # `datasets` holds rows in Arrow, which pads the objects of a column to one shape.
-        every = (RawRow(f"{path}:{n}", without_padding(dict(value))) for n, value in enumerate(loaded, 1))
-    rows = list(islice(every, count if first else None))
+        every = (raw_row(f"{path}:{n}", without_padding(dict(value))) for n, value in enumerate(loaded, 1))
+    try:
+        # What is read is kept more than once on its way to token rows; a small file may unpack to more than there is.
+        spare = max(_LEAST_MEMORY, psutil.virtual_memory().available // 2)
+        rows = limits.run(lambda: list(islice(every, count if first else None)), 0, spare)
+    except MemoryError as error:
+        raise DataError(
+            f"{path}: its rows take more than half of the memory of this machine",
+            "split the file, or take the first rows of it: path#:10000",
+        ) from error
     if not rows:
         raise DataError(f"{path}: no rows in it", "check data.sources[].path")
     if count is not None and count < len(rows):
@@ -70,36 +84,6 @@ def split_count(path: str) -> tuple[str, int | None, bool]:
     return name, int(digits), first
 
 
-def find_files(path: str) -> list[Path]:
-    """The data files that a path, folder or glob stands for, sorted; empty when it looks like a hub id.
-
-    Files that describe data (`dataset_info.json` and the like) are no data.
-
-    Raises:
-        DataError: a file has a suffix that is not read, a folder holds no data file, or a path leads nowhere.
-    """
-    place = expanded(path)
-    if place.is_file():
-        if place.suffix.lower() not in TABLES:
-            iterate_rows(place)  # raises, with what to do about such a file
-        return [place]
-    if place.is_dir():
-        found = sorted(f for f in place.rglob("*") if _is_data(f))
-        if not found:
-            raise DataError(f"{path}: no data file in this folder", f"put {', '.join(TABLES)} files into it")
-        return found
-    if any(c in path for c in "*?["):
-        found = sorted(f for f in map(Path, glob.glob(str(place), recursive=True)) if _is_data(f))
-        if not found:
-            raise DataError(f"{path}: the pattern matches no data file", f"it looks for {', '.join(TABLES)}")
-        return found
-    if place.is_absolute() or place.suffix.lower() in TABLES or path.startswith((".", "~")) or path.count("/") > 1:
-        raise DataError(
-            f"{path}: no such file or folder", "check data.sources[].path; it is looked up beside the recipe"
-        )
-    return []
-
-
 def fingerprint(source: SourceConfig, *, hub: str, offline: bool) -> str:
     """A hash of what a source holds: of the bytes of its files, or of a hub data set as it is loaded today."""
     digest = hashlib.sha256(source.model_dump_json().encode())
@@ -108,10 +92,5 @@ def fingerprint(source: SourceConfig, *, hub: str, offline: bool) -> str:
     if not files:
         digest.update(hub_fingerprint(path, source, hub, offline).encode())
     else:
-        info = sorted({file.parent / "dataset_info.json" for file in files})
-        digest.update(files_fingerprint([*files, *(file for file in info if file.is_file())]).encode())
+        digest.update(files_fingerprint([*files, *info_files(files)]).encode())
     return digest.hexdigest()
-
-
-def _is_data(file: Path) -> bool:
-    return file.suffix.lower() in TABLES and file.name not in SIDE_FILES and file.is_file()

@@ -268,6 +268,35 @@ def test_second_call_is_served_from_the_cache_until_the_content_changes(tmp_path
     assert not prepare(config, qwen3_tokenizer_folder()).cached
 
 
+def test_rows_of_a_file_that_changes_while_it_is_read_are_kept_under_no_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = recipe(tmp_path, [qa(i) for i in range(10)])
+
+    def written_meanwhile(*given: Any) -> Any:
+        write_jsonl(tmp_path / "rows.jsonl", [qa(i) for i in range(20, 30)])
+        return gather(*given)
+
+    monkeypatch.setattr("trainer.data.prepare.gather", written_meanwhile)
+    with pytest.raises(DataError, match="changed while they were read"):
+        prepare(config, qwen3_tokenizer_folder())
+    monkeypatch.undo()
+    write_jsonl(tmp_path / "rows.jsonl", [qa(i) for i in range(10)])
+    prepared = prepare(config, qwen3_tokenizer_folder())
+    assert not prepared.cached
+    assert "第 25" not in (prepared.folder / "heldout.jsonl").read_text(encoding="utf-8")
+
+
+def test_half_a_character_in_the_name_of_a_column_does_not_end_the_report(tmp_path: Path) -> None:
+    rows: list[Any] = [qa(i) for i in range(10)]
+    rows[3] |= {"\ud83d": 3}
+    config = recipe(tmp_path, [])
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    report = prepare(config, qwen3_tokenizer_folder()).report
+    assert report.columns[0].unread == ["\ufffd"]
+    assert report.read == report.kept == 10
+
+
 def test_parallel_tokenizing_gives_the_same_rows(tmp_path: Path) -> None:
     rows = [qa(i) for i in range(2100)]
     tables = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 
 from configs.errors import DataError
 from configs.load import validate
+from configs.schema import SourceConfig
 from tests.trainer.data.gathered import texts
 from trainer.data.corpus import Corpus, gather
+from trainer.data.sources import fingerprint
 from trainer.data.tally import Tally
 
 ASKED = [("u", "几点开门？"), ("a", "九点。")]
@@ -125,3 +128,32 @@ def test_a_broken_description_names_its_line(tmp_path: Path) -> None:
     (folder / "dataset_info.json").write_text('{\n "a": {,}\n}', encoding="utf-8")
     with pytest.raises(DataError, match=r"dataset_info.json:2: not valid JSON"):
         load(folder)
+
+
+def test_a_description_in_a_folder_above_is_part_of_what_the_rows_depend_on(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "rows.json").write_text("[]", encoding="utf-8")
+    source = SourceConfig.model_validate({"path": str(tmp_path / "shop")})
+    found = []
+    for column in ("good", "bad"):
+        entry = {"file_name": "shop", "columns": {"response": column}}
+        (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": entry}), encoding="utf-8")
+        found.append(fingerprint(source, hub="huggingface", offline=True))
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("entry", [{"columns": ["ask"]}, {"tags": "x"}, {"columns": 5}])
+def test_a_description_of_another_type_is_named(tmp_path: Path, entry: dict[str, Any]) -> None:
+    folder = folder_of(tmp_path, {"mine": {"file_name": "mine.json", **entry}}, mine=[{"ask": "问", "reply": "答"}])
+    with pytest.raises(DataError, match=r"columns and tags of 'mine' are no objects"):
+        load(folder)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to somebody else")
+def test_a_description_that_somebody_else_laid_into_a_shared_folder_is_refused(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, {"mine": {"file_name": "mine.json"}}, mine=[{"question": "问", "answer": "答"}])
+    os.chown(folder / "dataset_info.json", 4711, -1)
+    with pytest.raises(DataError, match="is neither yours nor that of who owns the folder"):
+        load(folder)
+    os.chown(folder, 4711, -1)
+    assert len(load(folder)[0].train) == 1

@@ -1,0 +1,137 @@
+"""The data files that a path, folder or glob stands for; what would silently be missing among them is refused.
+
+A folder may be somebody else's: links out of it, pipes and devices under the names of tables, and links in circles are
+in it for a reason that is not ours to guess.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from configs.errors import DataError
+from configs.homes import expanded
+from configs.tables import TABLES, iterate_rows, opened
+from trainer.data.dataset_info import SIDE_FILES
+
+_PACKED = (".gz", ".zip", ".zst", ".xz", ".bz2")
+_SHEETS = (".xlsx", ".xls", ".ods", ".arrow")
+_APART = "take it out of the folder, or name the files alone in data.sources[].path"
+
+
+def find_files(path: str) -> list[Path]:
+    """The data files that a path, folder or glob stands for, sorted; empty when it looks like a hub id.
+
+    Hidden files and folders, and files that describe data (`dataset_info.json` and the like), are no data.
+
+    Raises:
+        DataError: a file has a suffix that is not read, a folder holds no data file or one that cannot be read, or a
+            path leads nowhere.
+    """
+    place = expanded(path)
+    if place.is_file():
+        if place.suffix.lower() not in TABLES:
+            iterate_rows(place)  # raises, with what to do about such a file
+        opened(place).close()
+        return [place]
+    if place.is_dir():
+        if found := _readable(_walk(place), place):
+            return found
+        raise DataError(f"{path}: no data file in this folder", f"put {', '.join(TABLES)} files into it")
+    if any(c in path for c in "*?["):
+        if found := _matching(place):
+            return found
+        raise DataError(f"{path}: the pattern matches no data file", f"it looks for {', '.join(TABLES)}")
+    if os.path.lexists(place):
+        raise DataError(f"{path}: a link to nothing, a pipe or a device", "name a file or folder")
+    if place.is_absolute() or place.suffix.lower() in TABLES or path.startswith((".", "~")) or path.count("/") > 1:
+        raise DataError(
+            f"{path}: no such file or folder", "check data.sources[].path; it is looked up beside the recipe"
+        )
+    return []
+
+
+def _walk(root: Path, pattern: tuple[str, ...] = ("**",)) -> Iterator[Path]:
+    """Everything below a folder that could match, hidden ones aside; folders that are links too, which are not entered.
+
+    Raises:
+        DataError: a folder cannot be opened.
+    """
+    depth = len(pattern) - 1 if "**" not in pattern else None
+    hidden = any(part.startswith(".") for part in pattern)
+    for folder, folders, files in os.walk(root, onerror=_closed):
+        below = Path(folder).relative_to(root).parts
+        if not hidden:
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            files = [name for name in files if not name.startswith(".")]
+        if depth is not None:
+            folders[:] = [name for name in folders if len(below) < depth and fnmatchcase(name, pattern[len(below)])]
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        yield from (Path(folder, name) for name in (*files, *links))
+
+
+def _closed(error: OSError) -> None:
+    raise DataError(f"{error.filename}: a folder that cannot be opened ({error.strerror})", _APART) from error
+
+
+def _matching(place: Path) -> list[Path]:
+    """The data files that a pattern matches, as `glob` reads it, but through no link to a folder."""
+    parts = place.parts
+    fixed = next(i for i, part in enumerate(parts) if any(c in part for c in "*?["))
+    root, pattern = Path(*parts[:fixed]), parts[fixed:]
+    if not root.is_dir():
+        return []
+    # What stands in a linked folder might match; the link is what is refused.
+    found = (f for f in _walk(root, pattern) if f.is_dir() or _matches(f.relative_to(root).parts, pattern))
+    return _readable(found, root)
+
+
+def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return any(_matches(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+
+
+def _readable(candidates: Iterator[Path], root: Path) -> list[Path]:
+    """The data files among what was found, sorted.
+
+    Raises:
+        DataError: one is no file, cannot be opened, or lies elsewhere; rows would be missing without a word.
+    """
+    found, others = [], []
+    for file in sorted(candidates):
+        suffix = file.suffix.lower()
+        if file.is_symlink() and file.is_dir():
+            raise DataError(
+                f"{file}: a link to a folder, which is not followed", f"name {file} in data.sources, or {_APART}"
+            )
+        if suffix in TABLES and file.name not in SIDE_FILES:
+            if file.is_symlink() and not _lies_in(file, root):
+                step = f"name {os.path.realpath(file)} in data.sources if it is meant, or {_APART}"
+                raise DataError(f"{file}: a link that leads out of {root}", step)
+            if not file.is_file():
+                raise DataError(f"{file}: a link to nothing, a pipe or a device", _APART)
+            opened(file).close()
+            found.append(file)
+        elif suffix in _SHEETS or (suffix in _PACKED and Path(file.stem).suffix.lower() in TABLES):
+            others.append(file)
+    tables = {file.name.partition(".")[0] for file in found}
+    for file in others:
+        # A workbook beside the CSV that was saved from it is left out rightly.
+        if file.name.partition(".")[0] not in tables:
+            try:
+                iterate_rows(file)
+            except DataError as error:
+                raise DataError(error.message, f"{error.next_step}; or {_APART}") from error
+    return found
+
+
+def _lies_in(file: Path, root: Path) -> bool:
+    """Whether a link leads to a file in a folder; the Hugging Face cache keeps what a snapshot links to beside it."""
+    real, inside = Path(os.path.realpath(file)), Path(os.path.realpath(root))
+    kept = [folder.parent / "blobs" for folder in (inside, *inside.parents) if folder.name == "snapshots"]
+    return any(real.is_relative_to(folder) for folder in (inside, *kept))
