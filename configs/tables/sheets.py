@@ -27,13 +27,16 @@ def rows_of_csv(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:
     # The reader stops at 131,072 characters otherwise, which a long document has.
     csv.field_size_limit(sys.maxsize)
     dialect = "excel-tab" if file.suffix.lower() == ".tsv" else "excel"
-    reader = csv.DictReader(io.StringIO(whole_text(file), newline=""), restkey="", dialect=dialect)
-    number = 1  # the header's row
+    # Where a quote is not closed as it should be, a lenient reader takes row after row for one cell.
+    lines = io.StringIO(whole_text(file), newline="")
+    reader = csv.DictReader(lines, restkey="", dialect=dialect, strict=True)
+    number, read = 1, 0  # the header's row; lines of rows that are whole
     try:
         twice = [name for name, count in Counter(reader.fieldnames or ()).items() if name.strip() and count > 1]
         if twice:
             raise DataError(f"{file}:1: two columns are called {twice[0]!r}", "give each column a name of its own")
         for number, value in enumerate(reader, 2):
+            read = reader.line_num
             place = f"{wanted.name}:{number}"
             # Cells beyond the header are a list, those that the row lacks are None.
             cells = [c for cell in value.values() for c in (cell if isinstance(cell, list) else [cell])]
@@ -45,7 +48,10 @@ def rows_of_csv(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:
             else:
                 yield RawRow(place, value)
     except csv.Error as error:
-        raise DataError(f"{file}:{number + 1}: not valid CSV: {error}", "save it again as CSV in UTF-8") from error
+        raise DataError(
+            f"{file}: the row that begins in line {read + 1} is not valid CSV: {error}",
+            'close every cell that begins with a quote, and write a quote inside it as ""',
+        ) from error
 
 
 def rows_of_parquet(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:
@@ -63,7 +69,7 @@ def rows_of_parquet(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:
     refuse_disguise(file)
     number = 0
     try:
-        table = pyarrow.parquet.ParquetFile(file)
+        table = pyarrow.parquet.ParquetFile(file, page_checksum_verification=True)
         if (rows := table.metadata.num_rows) > _MOST_ROWS:
             raise DataError(f"{file}: {rows:,} rows, at most {_MOST_ROWS:,} are read", "split it")
         twice = [name for name, count in Counter(table.schema_arrow.names).items() if count > 1]
@@ -75,7 +81,8 @@ def rows_of_parquet(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:
                 number += 1
                 if not all(map(is_blank, value.values())):
                     yield raw_row(f"{wanted.name}:{number}", without_padding(value, single))
-    except (pyarrow.ArrowException, OSError) as error:
+    # Dates and durations beyond Python's, text that is not UTF-8 and time zones that do not exist are found only now.
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         where = f"{file}:{number + 1}" if number else str(file)
         raise DataError(
             f"{where}: not a Parquet file that can be read: {first_line(error)}", "write it again"

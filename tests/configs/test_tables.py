@@ -188,7 +188,7 @@ def test_a_row_that_is_nested_deeper_than_anyone_can_write_is_named(tmp_path: Pa
     rows = [{"question": "问", "answer": nested(levels, kind)} for levels in (1, 90, 100, 300, 900)]
     (tmp_path / f"rows{ending}").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     read = list(iterate_rows(tmp_path / f"rows{ending}"))
-    assert [row.reason if isinstance(row, BadRow) else "" for row in read] == ["", "", "too_deep", "too_deep", "too_deep"]
+    assert [isinstance(row, BadRow) and row.reason == "too_deep" for row in read] == [False, False, True, True, True]
 
 
 @pytest.mark.parametrize(
@@ -213,3 +213,40 @@ def test_a_file_of_rows_that_is_none_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "rows.jsonl")
     with pytest.raises(DataError, match="a folder, a pipe or a device stands in the place of a file"):
         read_rows(tmp_path / "rows.jsonl")
+
+
+@pytest.mark.parametrize(
+    "row",
+    ['第一问,"第一答\n', '"第一问,第一答\n', '第一问,"第一"答\n', '第一问,"他说"好"。"\n'],
+)
+def test_a_quote_that_would_take_the_rows_after_it_for_one_cell_is_an_error(tmp_path: Path, row: str) -> None:
+    rest = "".join(f'"第{i}问","第{i}答"\n' for i in range(20))
+    (tmp_path / "rows.csv").write_text(f'question,answer\n问,"答\n答"\n{row}{rest}', encoding="utf-8")
+    with pytest.raises(DataError, match=r"rows.csv: the row that begins in line 4 is not valid CSV") as error:
+        read_rows(tmp_path / "rows.csv")
+    assert 'a quote inside it as ""' in error.value.next_step
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pa.array([2**30], pa.date32()),
+        pa.array([2**62], pa.duration("s")),
+        pa.array([0], pa.timestamp("us", "Nowhere/Zone")),
+        pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")]),
+    ],
+)
+def test_a_parquet_cell_that_python_cannot_hold_names_the_file(tmp_path: Path, cells: pa.Array) -> None:
+    pq.write_table(pa.table({"question": ["问"], "answer": cells}), tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match=r"rows.parquet: not a Parquet file that can be read"):
+        read_rows(tmp_path / "rows.parquet")
+
+
+def test_a_changed_byte_of_a_parquet_page_with_a_checksum_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "rows.parquet"
+    table = pa.table({"question": ["what is asked here"], "answer": ["nineteen"]})
+    pq.write_table(table, file, compression="none", use_dictionary=False, write_page_checksum=True)
+    data = file.read_bytes()
+    file.write_bytes(data.replace(b"nineteen", b"ninetoen"))
+    with pytest.raises(DataError, match=r"rows.parquet: not a Parquet file that can be read"):
+        read_rows(file)

@@ -12,7 +12,7 @@ from configs.child import die_with
 from configs.errors import DataError
 from configs.schema import DataConfig
 from trainer.data.layouts import Conversation
-from trainer.data.template import ChatCodec, TokenRow, TrainedTurn, Unrenderable, join_turns, render_turn
+from trainer.data.template import ChatCodec, TokenRow, TrainedTurn, Unrenderable, join_turns, render_turn, strings
 
 Progress = Callable[[int, int], None]
 """Called with (conversations done, conversations in all)."""
@@ -87,8 +87,20 @@ def tokenize_conversation(codec: ChatCodec, conversation: Conversation, data: Da
     answers = [
         i for i, m in enumerate(conversation.messages) if m["role"] == "assistant" and i not in conversation.untrained
     ]
+    sizes = [sum(map(len, strings(message))) for message in conversation.messages]
+    outside = sum(map(len, strings(conversation.tools)))
+    # To be encoded, a text takes 150 bytes of memory a character; the 4 is for those that normalizing joins.
+    most = 4 * codec.longest_token * data.max_length
     for index in answers if data.turns == "all" else answers[-1:]:
         try:
+            if (characters := outside + sum(sizes[: index + 1])) > most:
+                if data.overlong == "error":
+                    raise DataError(
+                        f"{conversation.place}: {characters:,} characters, more than data.max_length={data.max_length} "
+                        "tokens can hold",
+                        "set data.overlong to drop or truncate_history",
+                    )
+                raise Unrenderable("overlong")
             turn = render_turn(codec, conversation.messages, index, thinking=thinking, tools=conversation.tools)
             if _length(turn) > data.max_length:
                 turn = _fit(codec, conversation, turn, data, thinking)

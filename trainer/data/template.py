@@ -175,6 +175,11 @@ class ChatCodec:
         text = self.render(messages, tools=None, thinking=False, prompt=False)
         return self.encode_guarded(text, {}) == self.encode(text)
 
+    @cached_property
+    def longest_token(self) -> int:
+        """The most characters that one token stands for; a token of bytes has one character a byte here."""
+        return max(map(len, self.tokenizer.get_vocab()))
+
     def render(self, messages: Sequence[Message], *, tools: Tools, thinking: bool, prompt: bool) -> str:
         """The template's text; `prompt` adds the opening of the assistant's turn.
 
@@ -404,13 +409,13 @@ def guard(codec: ChatCodec, messages: Sequence[Message], tools: Tools) -> tuple[
             `special_token_text` (this tokenizer does not encode parts of a text as it does the whole).
     """
     parts = [(m, codec.control_pattern if m["role"] == "assistant" else codec.added_pattern) for m in messages]
-    found = {name for part, pattern in parts for text in _strings(part) for name in pattern.findall(text)}
-    found |= {name for text in _strings(tools) for name in codec.added_pattern.findall(text)}
+    found = {name for part, pattern in parts for text in strings(part) for name in pattern.findall(text)}
+    found |= {name for text in strings(tools) for name in codec.added_pattern.findall(text)}
     if not found:
         return list(messages), tools, {}
     if not codec.encodes_in_parts:
         raise Unrenderable("special_token_text")
-    used = set("".join(_strings([list(messages), tools])))
+    used = set("".join(strings([list(messages), tools])))
     for plane in _PRIVATE_PLANES:
         stand_in = {name: chr(plane + i) for i, name in enumerate(sorted(found))}
         if used.isdisjoint(stand_in.values()):
@@ -424,7 +429,7 @@ def guard(codec: ChatCodec, messages: Sequence[Message], tools: Tools) -> tuple[
         if isinstance(value, list):
             return [hide(v, pattern) for v in value]
         if isinstance(value, dict):
-            return {k: hide(v, pattern) for k, v in value.items()}
+            return {hide(k, pattern): hide(v, pattern) for k, v in value.items()}
         return value
 
     hidden = [hide(part, pattern) for part, pattern in parts]
@@ -455,13 +460,14 @@ def answer_start(labels: Sequence[int] | np.ndarray) -> int:
     return start
 
 
-def _strings(value: Any) -> list[str]:
+def strings(value: Any) -> list[str]:
+    """Every text in a value; names of arguments and of a schema's properties are rendered as well."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, dict):
-        return [text for v in value.values() for text in _strings(v)]
+        return [text for pair in value.items() for v in pair for text in strings(v)]
     if isinstance(value, list | tuple):
-        return [text for v in value for text in _strings(v)]
+        return [text for v in value for text in strings(v)]
     return []
 
 

@@ -20,6 +20,7 @@ from trainer.data.layouts import Conversation
 from trainer.data.prepare import prepare, read_rows
 from trainer.data.rules import RULES, is_drop
 from trainer.data.tally import Tally
+from trainer.data.template import ChatCodec
 
 
 def turn(role: str, content: str = "好的，没有问题。", **more: Any) -> dict[str, Any]:
@@ -285,6 +286,28 @@ def test_rows_of_a_file_that_changes_while_it_is_read_are_kept_under_no_hash(
     prepared = prepare(config, qwen3_tokenizer_folder())
     assert not prepared.cached
     assert "第 25" not in (prepared.folder / "heldout.jsonl").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("overlong", ["drop", "truncate_history", "error"])
+def test_a_text_of_millions_of_characters_is_overlong_without_being_encoded(
+    tmp_path: Path, overlong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = ChatCodec.encode
+
+    def watched(codec: ChatCodec, text: str) -> list[int]:
+        assert len(text) < 1_000_000
+        return encode(codec, text)
+
+    monkeypatch.setattr(ChatCodec, "encode", watched)
+    rows = [qa(i) for i in range(5)] + [qa(9, "长" * 3_000_000)]
+    config = recipe(tmp_path, rows, max_dropped=1, max_length=256, overlong=overlong)
+    if overlong == "error":
+        with pytest.raises(DataError, match=r"rows.jsonl:6: 3,000,0\d\d characters, more than data.max_length=256"):
+            prepare(config, qwen3_tokenizer_folder())
+        return
+    report = prepare(config, qwen3_tokenizer_folder()).report
+    assert report.reasons["overlong"].places == ["rows.jsonl:6"]
+    assert report.kept == 5
 
 
 def test_half_a_character_in_the_name_of_a_column_does_not_end_the_report(tmp_path: Path) -> None:
