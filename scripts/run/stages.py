@@ -18,6 +18,8 @@ from configs.errors import TuneserveError
 from configs.rundir import Inputs, RunDir, as_json
 from scripts.debugging import debugging
 
+_ASKED_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class StageFailed(SystemExit):
     """A child process failed and has said why; the command ends with its exit code."""
@@ -86,6 +88,12 @@ def run_child(stage: str, command: Sequence[str], environment: Mapping[str, str]
         raise TuneserveError(
             f"the {stage} stage was killed (SIGKILL); most often the machine ran out of memory",
             "free memory, or take a smaller model or micro-batch, then run the same command: it goes on",
+        )
+    if code < 0 and -code not in _ASKED_TO_END:
+        raise TuneserveError(
+            f"the {stage} stage was ended by {signal.Signals(-code).name}: a library crashed, or a file that it read "
+            "was cut short meanwhile",
+            "run the same command again: it goes on; if it ends so again, `tuneserve doctor` looks at the installation",
         )
     if code != 0:
         raise StageFailed(code if code > 0 else 128 - code)

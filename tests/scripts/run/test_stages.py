@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from configs.errors import ConfigError, TuneserveError
 from configs.rundir import RunDir
 from scripts.cli import app
 from scripts.run.pipeline import evaluate_base
+from scripts.run.stages import StageFailed, run_child
 from serve.launch.target import merged_target
 from tests.scripts.conftest import ROOT
 from tests.scripts.run.test_pipeline import NoServer, ServerStarted, answered, opened
@@ -69,3 +73,23 @@ def test_a_shard_that_is_gone_is_named_with_the_command_that_makes_it(tmp_path: 
     with pytest.raises(ConfigError, match=r"merged/model-1.safetensors is gone") as error:
         merged_target(RunDir.open(run.path), run.config())
     assert error.value.next_step == f"merge again: `tuneserve merge {run.path}`"
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (signal.SIGKILL, "was killed (SIGKILL); most often the machine ran out of memory"),
+        (signal.SIGBUS, "was ended by SIGBUS: a library crashed, or a file that it read was cut short"),
+        (signal.SIGABRT, "was ended by SIGABRT"),
+    ],
+)
+def test_a_stage_that_a_signal_ends_is_said(number: signal.Signals, said: str) -> None:
+    with pytest.raises(TuneserveError, match=re.escape(said)) as error:
+        run_child("check", [sys.executable, "-c", f"import os; os.kill(os.getpid(), {number.value})"])
+    assert error.value.next_step
+
+
+def test_a_stage_that_was_asked_to_end_says_nothing_more() -> None:
+    with pytest.raises(StageFailed) as ended:
+        run_child("check", [sys.executable, "-c", "import os; os.kill(os.getpid(), 15)"])
+    assert ended.value.code == 128 + 15
