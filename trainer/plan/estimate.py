@@ -271,7 +271,9 @@ def estimate_memory(setup: Setup, batches: Batches, gpu: Device, c: Coefficients
     layer = tokens * shape.activation_bytes()
     one_input = 2 * tokens * shape.hidden
     backward = c.backward_factor * 2 * shape.intermediate * tokens
-    loss = loss_chunk(tokens, shape, usable_gb(gpu) * 1e9 - weights - trained) * shape.vocabulary * c.loss_bytes
+    # A recording's output layer sees the trained tokens alone, a small part of most rows.
+    chunk = 0 if setup.recorded else loss_chunk(tokens, shape, usable_gb(gpu) * 1e9 - weights - trained)
+    loss = chunk * shape.vocabulary * c.loss_bytes
     if setup.checkpointing == "off":
         kept, passing = shape.layers * layer, max(loss, backward)
     elif setup.checkpointing == "on":
@@ -283,7 +285,7 @@ def estimate_memory(setup: Setup, batches: Batches, gpu: Device, c: Coefficients
     shares = c.fragmented + (c.fragmented_varying if batches.varying else 0)
     if setup.recorded:
         # All recordings share what the largest took.
-        shares = c.fragmented_recorded if batches.varying else c.fragmented
+        shares = c.fragmented_recorded
     lost = (kept + passing) * shares
     memory = Memory(*(part / 1e9 for part in (weights, trained, kept, passing, other, lost)))
     may_wait = setup.checkpointing != "off" and not setup.full and not shape.tied
