@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from configs.errors import ConfigError, TuneserveError, first_line
 from configs.homes import expanded
+from configs.hub_answers import look_at_answers
 from configs.model_files import WEIGHTS, check_model_folder
 
 PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "*.model", "tokenizer*"]
@@ -112,7 +113,7 @@ class _Client:
 
 
 def stay_with_the_named_hub() -> None:
-    """With a mirror in `HF_ENDPOINT`, turns Xet off: files in chunks come from Hugging Face's own hosts, not from it.
+    """With a mirror in `HF_ENDPOINT`, looks at what it answers, and turns Xet off: chunks come from other hosts.
 
     Call it before anything is fetched from Hugging Face.
     """
@@ -124,16 +125,18 @@ def stay_with_the_named_hub() -> None:
     from huggingface_hub import constants
 
     constants.HF_HUB_DISABLE_XET = True
+    look_at_answers()
 
 
 def _huggingface() -> _Client:
     stay_with_the_named_hub()
+    import httpx
     import huggingface_hub
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     unknown = (RepositoryNotFoundError, HFValidationError)
-    # A mirror that answers in other words than the hub meets the client in the last three.
-    failures = (OSError, ValueError, LookupError, TypeError, AttributeError)
+    # A mirror that answers in other words than the hub meets the client in those that are no OSError.
+    failures = (OSError, ValueError, LookupError, TypeError, AttributeError, httpx.HTTPError, httpx.InvalidURL)
     return _Client("Hugging Face", "HF_TOKEN", huggingface_hub.snapshot_download, unknown, failures)
 
 

@@ -28,6 +28,7 @@ def load_hub(path: str, source: SourceConfig, hub: str, offline: bool) -> Any:
         DataError: Hugging Face does not have it or cannot be reached, or its files cannot be read as rows.
     """
     stay_with_the_named_hub()
+    import httpx
     from datasets import DownloadConfig, load_dataset
     from datasets.exceptions import DatasetsError
 
@@ -40,7 +41,7 @@ def load_hub(path: str, source: SourceConfig, hub: str, offline: bool) -> Any:
             return load_dataset(
                 folder, source.subset, split=source.split, download_config=DownloadConfig(local_files_only=offline)
             )
-    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+    except (OSError, ValueError, RuntimeError, DatasetsError, httpx.HTTPError, httpx.InvalidURL) as error:
         uncached = offline and hub == "huggingface" and isinstance(error, OSError)
         raise _hub_error(path, source, hub, error, uncached) from error
 
