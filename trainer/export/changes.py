@@ -24,6 +24,12 @@ _SAVED_MODULE = re.compile(r"\.modules_to_save(?:\.(?!weight$|bias$)[^.]+(?=\.(?
 """Whole modules that were trained; a raw state dict names the adapter behind it."""
 _VOCABULARY = re.compile(r"(?:embed_tokens|lm_head)\.weight$")
 
+ITEM_BYTES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
+              "F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "U8": 1, "BOOL": 1}  # fmt: skip
+"""Bytes of a number of each type that can be written."""
+_ADDED_TO = ("F64", "F32", "F16", "BF16")
+"""Types of weights that hold the sum with an update; the others round it away."""
+
 # What PEFT can train and what is no single weight afterwards, or what no base tensor corresponds to.
 UNMERGEABLE = (
     "fan_in_fan_out", "trainable_token_indices", "target_parameters", "layer_replication", "use_bdlora", "arrow_config",
@@ -102,6 +108,11 @@ def index_weights(files: Iterable[Path]) -> dict[str, TensorInfo]:
                             "remove the weight file that does not belong there, or download the model again",
                         )
                     part = tensors.get_slice(name)
+                    if part.get_dtype() not in ITEM_BYTES:
+                        raise TuneserveError(
+                            f"{file}: tensor {name} is of type {part.get_dtype()}, which no weights have",
+                            "download or write this file again",
+                        )
                     found[name] = TensorInfo(file, part.get_dtype(), tuple(part.get_shape()))
         except SafetensorError as error:
             raise TuneserveError(
@@ -193,6 +204,8 @@ def plan_merge(base: Path, adapter: Path, scale: float = 1.0) -> MergePlan:
         )
     base_tensors, adapter_tensors = index_weights(weight_files(base)), index_weights([weights])
     refuse_empty(adapter)
+    if not base_tensors:
+        raise ConfigError(f"{base}: its weight files hold no tensor", "download the base again")
     if not adapter_tensors:
         raise TuneserveError(f"{weights}: holds no tensor, so there is nothing to merge", "train the adapter again")
     head, tied = _tied_head(base, base_tensors)
@@ -205,6 +218,12 @@ def plan_merge(base: Path, adapter: Path, scale: float = 1.0) -> MergePlan:
     if tied and head and untied:  # whichever of the two was trained, the other one keeps the base's values
         changes[head] = replace(changes.get(head, Change(tied)), source=tied)
     _check_shapes(changes, known, adapter_tensors)
+    for name, change in changes.items():
+        if known[change.source].dtype not in _ADDED_TO:
+            raise ConfigError(
+                f"{base}: tensor {name} is of type {known[change.source].dtype}, to which nothing can be added",
+                "give the 16-bit original of the base with --base",
+            )
     layers = {name: change.lora.module for name, change in changes.items() if change.lora}
     trained = {name for name, change in changes.items() if change.replacement or change.bias}
     require_agreement(config, layers, trained, known, {head, tied} if head and tied else set())

@@ -19,10 +19,7 @@ import torch
 
 from configs.errors import TuneserveError
 from configs.model_keys import INDEX
-from trainer.export.changes import TensorInfo, index_weights
-
-ITEM_BYTES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
-              "F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "U8": 1, "BOOL": 1}  # fmt: skip
+from trainer.export.changes import ITEM_BYTES, TensorInfo, index_weights
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from trainer.export.safetensors import TensorSpec
 BLOCK_ELEMENTS = 1 << 20
 """Weights that a CPU merges at once: 4 MiB in fp32."""
 
+_LOOKED_AT = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+
 
 class TensorReader:
     """Tensors by name from mapped files, of which one is open at a time, so that the pages of the others can go."""
@@ -77,7 +79,13 @@ class MergedTensors:
         """
         change = self.plan.changes.get(name)
         if change is None:
-            return self.base.tensor(name)
+            copied = self.base.tensor(name)
+            if copied.dtype in _LOOKED_AT and not torch.isfinite(copied.sum(dtype=torch.float32)):
+                raise TuneserveError(
+                    f"{self.plan.base[name].file}: tensor {name} of the base holds NaN or infinity",
+                    "download the base again, or take another one; nothing was written",
+                )
+            return copied
         original = self.base.tensor(change.source)
         start = self.adapter.tensor(change.replacement) if change.replacement else original
         if change.lora and change.lora.embedding:

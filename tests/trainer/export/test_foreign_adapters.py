@@ -24,6 +24,7 @@ from trainer.export.adapter import AnyMerge, merge_any
 Tensors = dict[str, torch.Tensor]
 PATH = "base_model.model.model.layers.0.self_attn.q_proj."
 Q0 = PATH + "lora_"
+W0 = "model.layers.0.self_attn.q_proj.weight"
 
 
 @pytest.fixture(scope="module")
@@ -436,6 +437,32 @@ def test_templates_are_compared_by_what_they_render(
         (adapter / "tokenizer_config.json").write_text(json.dumps({"chat_template": value}))
     notes = merge_any(adapter, tmp_path / "out").notes
     assert [("differs from the base's template" in note) for note in notes] == [True] * differs
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda tensors: tensors["model.norm.weight"].__setitem__(3, float("nan")),
+            "norm.weight of the base holds NaN",
+        ),
+        (lambda tensors: {}, "hold no tensor"),
+        (
+            lambda tensors: tensors | {W0: tensors[W0].to(torch.int8)},
+            "q_proj.weight is of type I8, to which nothing can be added",
+        ),
+        (lambda tensors: tensors | {W0: tensors[W0].to(torch.complex64)}, "is of type C64, which no weights have"),
+    ],
+    ids=["NaN that is copied", "none", "integers", "complex numbers"],
+)
+def test_a_base_that_cannot_be_added_to_is_refused(
+    base: Path, adapter: Path, tmp_path: Path, change: Callable[[Tensors], Tensors | None], said: str
+) -> None:
+    strange = Path(shutil.copytree(base, tmp_path / "strange"))
+    tensors = load_file(strange / "model.safetensors")
+    changed = change(tensors)
+    save_file(tensors if changed is None else changed, strange / "model.safetensors", metadata={"format": "pt"})
+    assert said in refused(adapter, strange)
 
 
 def test_a_template_without_end_is_not_waited_for(
