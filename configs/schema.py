@@ -258,7 +258,7 @@ class ProofConfig(Section):
     row_factor: Annotated[float, Field(gt=1)] = 10.0
     """No row may be off by more than this many times the bound of the mean."""
     rounded_tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.25
-    """The tolerance for weights that were rounded to 8 or 4 bits and are served from a folder of their own."""
+    """The tolerance where weights are rounded, served in 8 or 4 bits from a folder or trained over in 8 (4 twice)."""
     parity_rows: Positive = 64
     """Training conversations whose token ids the server must reproduce."""
 
