@@ -62,6 +62,8 @@ def read_json(file: Path) -> dict[str, Any]:
         except ValidationError as error:
             problem = error.errors()[0]
             key = ".".join(str(part) for part in problem["loc"])
+            if not key:  # said of the whole file
+                raise ConfigError(f"{file}: {problem['ctx']['error']}", f"mend it, or {_AGAIN}") from None
             raise ConfigError(
                 f"{file}: `{key}`: {problem['msg']}, got {_short(problem['input'])}", f"mend it, or {_AGAIN}"
             ) from None

@@ -7,7 +7,7 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 INDEX = "model.safetensors.index.json"
 MOST_ADDED = 100_000
@@ -38,8 +38,30 @@ class _Keys(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True, protected_namespaces=())
 
 
+def _kernel(found: Any) -> str | None:
+    """The first `org/name` among the implementations that a configuration asks for, on any level."""
+    if isinstance(found, list):
+        return next((named for entry in found if (named := _kernel(entry)) is not None), None)
+    if not isinstance(found, dict):
+        return None
+    for key, value in found.items():
+        if key.endswith("_implementation") and "/" in str(value):
+            return f"{key}: {value}"
+        if (named := _kernel(value)) is not None:
+            return named
+    return None
+
+
 class ModelKeys(_Keys):
     """config.json of a model."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_no_code(cls, found: Any) -> Any:
+        """Refuses what transformers would fetch from a hub and run in the place of its own attention or experts."""
+        if (named := _kernel(found)) is not None:
+            raise ValueError(f"names code of a hub ({named}), which is never run")
+        return found
 
     model_type: str | None = None
     architectures: list[str] | None = None

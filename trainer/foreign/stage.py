@@ -31,7 +31,7 @@ from configs.model_files import as_list, read_json, weight_bytes
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from configs.words import Words
-from trainer.architectures import check_architecture
+from trainer.architectures import check_architecture, refuse_own_code
 from trainer.data import prepare as prepared_data
 from trainer.data.answers import chosen_answers
 from trainer.data.corpus import gather
@@ -51,6 +51,7 @@ from trainer.foreign.likely import Group, Scored, group, likelier, score, table,
 from trainer.foreign.renderings import FOLDER, Rendering, candidates, modes, named
 from trainer.foreign.tokens import tokenizer_findings
 from trainer.foreign.weights import weight_findings
+from trainer.loading import loading
 from trainer.sft.proof_rows import answer_logprobs
 
 ROWS = 32
@@ -336,12 +337,19 @@ class Look:
 
 
 def load(folder: Path) -> Any:
-    """A model for forward passes: on the GPU in its own format, on a CPU in fp32 where memory allows it."""
+    """A model for forward passes: on the GPU in its own format, on a CPU in fp32 where memory allows it.
+
+    Raises:
+        ConfigError: it cannot be loaded, or comes as code.
+    """
+    refuse_own_code(folder)
     gpu = torch.cuda.is_available()
     roomy = psutil.virtual_memory().available > 5 * weight_bytes(folder)
     options: dict[str, Any] = {"device_map": "auto"} if gpu else {}
     dtype = torch.float32 if not gpu and roomy else "auto"
-    return AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, local_files_only=True, **options).eval()
+    options |= {"local_files_only": True, "trust_remote_code": False}
+    with loading(folder):
+        return AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, **options).eval()
 
 
 def _inputs(config: RunConfig, base: Path, what: Given) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from configs.handover.training import Plan, UnslothFacts
 from configs.model_files import read_model_config
 from configs.schema import RunConfig
 from trainer.architectures import Model
+from trainer.loading import loading
 from trainer.plan.estimate import Checkpointing
 from trainer.sft.fp8_linear import Fp8Config, Fp8Linear
 from trainer.sft.own_lora import put_in_place
@@ -48,7 +49,7 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
     recompute: dict[Checkpointing, bool | str] = {"unsloth": "unsloth", "on": True, "off": False}
     checkpointing = recompute[plan.checkpointing]
     fp8 = {"quantization_config": Fp8Config()} if precision == "8bit" and not full else {}
-    with loaded_by(**fp8) if fp8 else nullcontext():
+    with loading(folder), loaded_by(**fp8) if fp8 else nullcontext():
         model, tokenizer = FastLanguageModel.from_pretrained(
             model_name=str(folder),
             max_seq_length=longest,

@@ -1,0 +1,29 @@
+"""Weights that anybody may have made, loaded by libraries: what they do not fit is one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from configs.errors import ConfigError, TuneserveError, first_line
+
+
+@contextmanager
+def loading(folder: Path) -> Iterator[None]:
+    """Inside, a model is loaded; what its files lead to, which is whatever its architecture's code raises, is said.
+
+    Raises:
+        ConfigError: it cannot be loaded. Too little memory is let through as it is.
+    """
+    try:
+        yield
+    except (TuneserveError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"{folder}: the model cannot be loaded: {type(error).__name__}: {first_line(error)[:300]}",
+            "see that config.json and weights are of one model and whole; --debug shows where it failed",
+        ) from error
