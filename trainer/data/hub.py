@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from configs.errors import DataError, first_line
@@ -28,20 +29,20 @@ def load_hub(path: str, source: SourceConfig, hub: str, offline: bool) -> Any:
         DataError: Hugging Face does not have it or cannot be reached, or its files cannot be read as rows.
     """
     stay_with_the_named_hub()
-    import httpx
     from datasets import DownloadConfig, load_dataset
-    from datasets.exceptions import DatasetsError
 
     offline = stays_offline(offline)
     folder = str(fetch("dataset", path, hub, offline, _FILES, _OTHERWISE)) if hub == "modelscope" else path
-    # `datasets` raises OSErrors for the network and the cache, ValueErrors for unknown splits and subsets, and
-    # RuntimeErrors for data sets that are a script.
     try:
-        with _no_requests() if offline else nullcontext():
-            return load_dataset(
+        with _no_requests() if offline else nullcontext(), _own_files_only(path):
+            loaded = load_dataset(
                 folder, source.subset, split=source.split, download_config=DownloadConfig(local_files_only=offline)
             )
-    except (OSError, ValueError, RuntimeError, DatasetsError, httpx.HTTPError, httpx.InvalidURL) as error:
+            return _undecoded(loaded)
+    except DataError:
+        raise
+    # Beside its own errors `datasets` raises what the network, the cache and the readers of all its formats raise.
+    except Exception as error:
         uncached = offline and hub == "huggingface" and isinstance(error, OSError)
         raise _hub_error(path, source, hub, error, uncached) from error
 
@@ -63,6 +64,52 @@ def _no_requests() -> Iterator[None]:
         yield
     finally:
         constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE = before
+
+
+@contextmanager
+def _own_files_only(path: str) -> Iterator[None]:
+    """Refuses a data set whose README names files of this machine, or of other hosts, as its own.
+
+    `datasets` reads from wherever `data_files` and `data_dir` there lead.
+    """
+    from datasets import data_files
+
+    resolve = data_files.resolve_pattern
+
+    def checked(pattern: str, base_path: str, *more: Any, **options: Any) -> list[str]:
+        parts = [*pattern.split("/"), *base_path.split("/")]
+        elsewhere = "://" in pattern or pattern.startswith(("/", "~"))
+        if ".." in parts or (elsewhere and not pattern.startswith(base_path)):
+            raise DataError(
+                f"{path}: the data set names {pattern!r} in {base_path!r} as its data, which is none of its files",
+                _OTHERWISE,
+            )
+        return resolve(pattern, base_path, *more, **options)
+
+    data_files.resolve_pattern = checked
+    try:
+        yield
+    finally:
+        data_files.resolve_pattern = resolve
+
+
+def _undecoded(loaded: Any) -> Any:
+    """The rows with images and sounds as they are stored: decoding one opens whatever file or address its row names."""
+    from datasets import Features
+
+    features = {name: _stored(feature) for name, feature in loaded.features.items()}
+    return loaded if features == dict(loaded.features) else loaded.cast(Features(features))
+
+
+def _stored(feature: Any) -> Any:
+    if isinstance(feature, dict):
+        return {name: _stored(one) for name, one in feature.items()}
+    if isinstance(feature, list):
+        return [_stored(one) for one in feature]
+    if getattr(feature, "decode", False) is True:
+        return replace(feature, decode=False)
+    inner = getattr(feature, "feature", None)
+    return feature if inner is None else replace(feature, feature=_stored(inner))
 
 
 def _hub_error(path: str, source: SourceConfig, hub: str, error: Exception, uncached: bool) -> DataError:

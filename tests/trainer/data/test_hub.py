@@ -9,6 +9,8 @@ from typing import Any
 from unittest.mock import create_autospec
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import requests
 from modelscope.hub.api import HubApi
@@ -121,3 +123,50 @@ def test_push_to_modelscope_makes_a_private_repository(tmp_path: Path, monkeypat
     api.create_repo.side_effect = HubError("401 no token")
     with pytest.raises(TuneserveError, match="401 no token"):
         push(tmp_path, "owner/rows", "modelscope")
+
+
+def downloaded(folder: Path, monkeypatch: pytest.MonkeyPatch, **files: bytes) -> list[Any]:
+    """The rows of a data set with these files; `README` is its card."""
+    for name, content in files.items():
+        (folder / name.replace("_", ".")).write_bytes(content)
+    monkeypatch.setattr("trainer.data.hub.fetch", lambda *asked: folder)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder.parent / "cache")
+    return read_source(SourceConfig(path="owner/rows"), seed=1, hub="modelscope", offline=False)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "data_files: /etc/hosts", "data_files: file://{mine}", "data_files: '{mine}'", "data_files: ../{mine}",
+        "data_files: http://127.0.0.1:1/x.jsonl", "data_dir: ../..", "data_files: zip://x.jsonl::file://{mine}",
+    ],
+)  # fmt: skip
+def test_a_data_set_that_names_files_of_this_machine_or_of_others_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    (tmp_path / "set").mkdir()
+    mine = tmp_path / "mine.jsonl"
+    mine.write_bytes(ROWS)
+    card = f"---\nconfigs:\n- config_name: default\n  {named.format(mine=mine)}\n---\n"
+    with pytest.raises(DataError, match=r"as its data, which is none of its files"):
+        downloaded(tmp_path / "set", monkeypatch, README_md=card.encode(), train_jsonl=ROWS)
+
+
+def test_a_card_that_names_files_of_its_own_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = b"---\nconfigs:\n- config_name: default\n  data_files: good.jsonl\n---\n"
+    (tmp_path / "set").mkdir()
+    rows = downloaded(tmp_path / "set", monkeypatch, README_md=card, good_jsonl=ROWS, other_jsonl=ROWS)
+    assert len(rows) == 3
+
+
+def test_an_image_of_a_row_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = pa.array([{"bytes": None, "path": "/etc/hosts"}], pa.struct({"bytes": pa.binary(), "path": pa.string()}))
+    table = pa.table({"instruction": ["1"], "output": ["a"], "scan": scan})
+    text = {"dtype": "string", "_type": "Value"}
+    features = {"instruction": text, "output": text, "scan": {"_type": "Image"}}
+    about = json.dumps({"info": {"features": features}}).encode()
+    out = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({"huggingface": about}), out)
+    (tmp_path / "set").mkdir()
+    (row,) = downloaded(tmp_path / "set", monkeypatch, train_parquet=out.getvalue())
+    assert row.value["scan"] == {"path": "/etc/hosts"}
