@@ -1,20 +1,26 @@
 """Which tests run beside which: those that share a trained model or a server stay together.
 
-`scripts/test.sh` runs two processes of tests. Each of the groups below makes what is dear once, and the longest come
-first, so that neither process is left waiting for the other at the end.
+`scripts/test.sh` runs three processes of tests. Each of the groups below makes what is dear once, and the longest come
+first, so that no process is left waiting for another at the end.
 """
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from configs.language import LANG
+from tests.quick_start import sitecustomize
 
 os.environ[LANG] = "en"
 """Tests read what is said in English, whatever the locale of the machine; those of the Chinese set their own."""
+
+QUICK_START = Path(sitecustomize.__file__).parent
+"""What every Python begins with that a test starts, unless the test gives another PYTHONPATH; and what this one has."""
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(QUICK_START), os.environ.get("PYTHONPATH"))))
 
 GROUPS = {
     "scripts/test_demo.py": "demo",

@@ -27,6 +27,7 @@ from serve.launch.command import installed_device
 from serve.launch.job import ServeJob, prepare
 from serve.process.server import VllmServer
 from serve.state.servers import ServerState, find_server
+from tests.quick_start.sitecustomize import AS_EVER
 from tests.serve.conftest import TinyRun
 from tests.serve.fakes import free_port
 
@@ -41,6 +42,7 @@ def test_a_run_is_served_in_the_background_checked_and_stopped_in_order(
         pytest.skip("starts the CPU build of vLLM")
     folder = tempfile.mkdtemp(prefix="t-", dir="/tmp")  # pytest's own is too long for the name of a socket
     monkeypatch.setenv("TMPDIR", folder)
+    monkeypatch.setenv(AS_EVER, "1")
     port = free_port()
     console = Console(record=True, width=200, file=io.StringIO())
     job = prepare(tiny_run.run.path, adapter=True, overrides=[f"serve.port={port}"], extra=["--seed", "1"])

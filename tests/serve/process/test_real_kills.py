@@ -21,6 +21,7 @@ import pytest
 
 from serve.launch.command import installed_device
 from serve.launch.ports import bind_error
+from tests.quick_start.sitecustomize import AS_EVER
 from tests.serve.fakes import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -107,6 +108,7 @@ def test_nothing_is_left_of_a_real_server(seed: int, demo_model: Path, tmp_path:
     victims = draw.choice(VICTIMS)
     mark, port = uuid.uuid4().hex, free_port()
     monkeypatch.setenv(VARIABLE, mark)
+    monkeypatch.setenv(AS_EVER, "1")
     supervisor = subprocess.Popen(
         [sys.executable, "-c", SUPERVISE, str(demo_model), str(port), str(tmp_path)], stdout=subprocess.PIPE, text=True
     )

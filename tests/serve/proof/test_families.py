@@ -22,6 +22,7 @@ from tests.trainer.conftest import make_run, run_stage, shop_rows, write_jsonl
 from tests.trainer.families import FAMILIES, make_family
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[3]
 SEES, MIXTURE = "Qwen3_5ForConditionalGeneration", "Qwen3MoeForCausalLM"
 
 
@@ -100,7 +101,7 @@ def _names_of_text_part(adapter: Path, base: Path) -> Path:
 def served(target: Target, run: RunDir, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[VllmServer]:
     if installed_device() != "cpu":
         pytest.skip("starts the CPU build of vLLM")
-    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[3]}:{_torchvision(folder)}")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.environ["PYTHONPATH"], str(ROOT), str(_torchvision(folder))]))
     command = build_command(target, run.config().serve, available_ram=4 << 30)
     with VllmServer(command, run.logs / "serve.log", 300) as server:
         yield server
