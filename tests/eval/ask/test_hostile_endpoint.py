@@ -168,7 +168,7 @@ def test_a_server_that_comes_up_is_waited_for() -> None:
             return web.Response(status=503) if self.asked_for_models < 12 else await super()._models(request)
 
     with serving(Loading()) as endpoint:
-        assert probe(endpoint, QUICK).models == (MODEL,)
+        assert probe(endpoint, replace(QUICK, first_pause_s=0.001)).models == (MODEL,)
 
 
 def test_one_that_never_comes_up_is_given_up() -> None:

@@ -49,6 +49,7 @@ class Hub:
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Hub:
     hub = Hub({"train.jsonl": ROWS, "configuration.json": b'{"framework": "x"}'})
     monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", lambda self, request, **options: hub.send(request))
+    monkeypatch.setattr("modelscope_hub._openapi.DOWNLOAD_RETRY_MAX_DELAY_SECONDS", 0.01)
     monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     return hub
