@@ -10,7 +10,7 @@ bash scripts/setup.sh --dev
 .venv/bin/lint-imports --no-cache
 # Tests start Python some hundred times; what it compiled once is read again.
 unset PYTHONDONTWRITEBYTECODE
-# Two processes: most of the time goes into imports of vLLM and Unsloth, which use one core. Threads of torch beside them
-# would wait for each other.
+# Three processes for two cores: most of the time goes into imports of vLLM and Unsloth and into models this small, which use
+# one core, and a sixth of it into waiting for what ends or comes up. Threads of torch beside them would wait for each other.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-exec .venv/bin/python -m pytest -n 2 --no-loadscope-reorder "$@"
+exec .venv/bin/python -m pytest -n 3 --no-loadscope-reorder "$@"
