@@ -14,7 +14,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from configs.cache_folder import private_cache
-from configs.files import file_bytes
+from configs.files import file_bytes, write_atomically
 from configs.model_files import weight_files
 
 _BLOCK = 64 << 20
@@ -66,9 +66,7 @@ def content_hash(file: Path) -> str:
     after = file.stat()
     unchanged = (after.st_size, after.st_mtime_ns, after.st_ctime_ns) == identity[2:]
     if unchanged and time.time() - max(after.st_ctime, after.st_mtime) > _SETTLED_S:
-        partial = kept.with_name(f".{kept.name}.{os.getpid()}")
-        partial.write_text(found, encoding="ascii")
-        partial.replace(kept)
+        write_atomically(kept, found)
         _forget_oldest(kept.parent)
     return found
 

@@ -11,7 +11,6 @@ import json
 import os
 import random
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from filelock import FileLock
 from configs import handover
 from configs.cache_folder import forget_old, private_cache
 from configs.console import again, warn
-from configs.errors import ConfigError, DataError
+from configs.errors import ConfigError
 from configs.fingerprint import files_fingerprint
 from configs.handover.base import write_rows
 from configs.handover.rows import HeldoutRow, ParityRow
@@ -77,18 +76,16 @@ def prepare(config: RunConfig, model: Path, progress: Progress | None = None) ->
     with FileLock(root / f".{folder.name}.lock"):
         cached = (folder / "data_report.json").is_file()
         if not cached:
-            with tempfile.TemporaryDirectory(dir=root) as unfinished:
-                entry = Path(unfinished) / "entry"
-                entry.mkdir()
-                _prepare_into(entry, config, model, progress)
-                # Rows of a newer file must not be kept, and found again, under the older one's hash.
-                if content_key(config, model) != folder.name:
-                    raise DataError(
-                        "the data or the tokenizer changed while they were read",
-                        "call again when nothing writes to them",
-                    )
+            # Its name is this key's own, whose lock is held: what a kill leaves is cleared by the next call.
+            unfinished = root / f".{folder.name}.partial"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            try:
+                _prepare_into(unfinished, config, model, progress)
                 shutil.rmtree(folder, ignore_errors=True)
-                entry.rename(folder)
+                unfinished.rename(folder)
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
         os.utime(folder)
     forget_old(root, keep=folder)
     report = DataReport.load(folder / "data_report.json")

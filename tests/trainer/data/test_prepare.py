@@ -1,0 +1,46 @@
+"""Data that are prepared once: a kill on the way leaves nothing for good."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from configs.cache_folder import private_cache
+from configs.load import load_config
+from trainer.data import prepare as module
+from trainer.data.prepare import content_key, prepare
+
+DEMO = Path("configs/demo/model").resolve()
+
+
+def test_what_a_killed_call_left_is_cleared_and_an_error_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNESERVE_CACHE", str(tmp_path / "cache"))
+    rows = [
+        {"messages": [{"role": "user", "content": f"问{n}"}, {"role": "assistant", "content": f"答{n}。"}]}
+        for n in range(8)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = load_config("demo", [f"data.sources=[{tmp_path / 'rows.jsonl'}]", "data.replay=null"])
+    root, key = private_cache("data"), content_key(config, DEMO)
+    left = root / f".{key}.partial"
+    left.mkdir()
+    (left / "half").write_bytes(b"x")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "make_report", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(config, DEMO)
+    assert not left.exists()
+    left.mkdir()
+    (left / "half").write_bytes(b"x")
+    prepared = prepare(config, DEMO)
+    assert prepared.folder == root / key
+    assert not (prepared.folder / "half").exists()
+    assert {f.name for f in root.iterdir()} == {key, f".{key}.lock"}
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
