@@ -63,7 +63,9 @@ def write_for_user(file: Path, text: str) -> None:
 def _held_partial(partial: Path, mode: int) -> int:
     """Opens a partial file and holds its lock, by which others know that somebody writes it."""
     while True:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        # Its name can be guessed: no link or pipe that somebody put there is written to.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = only_a_file(str(partial), flags, mode)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError:
@@ -112,7 +114,7 @@ def file_bytes(file: Path, largest: int = LARGEST_BYTES) -> bytes:
         os.close(descriptor)
 
 
-def only_a_file(path: str, flags: int) -> int:
+def only_a_file(path: str, flags: int, mode: int = 0o666) -> int:
     """The `opener` of an `open` where somebody else may have put a pipe or a device.
 
     Raises:
@@ -120,7 +122,7 @@ def only_a_file(path: str, flags: int) -> int:
     """
     try:
         # Without O_NONBLOCK opening a pipe waits until somebody is at its other end.
-        descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+        descriptor = os.open(path, flags | os.O_NONBLOCK, mode)
     except OSError as error:
         if error.errno == errno.ENXIO:
             raise OSError(errno.EINVAL, _NO_FILE, path) from error

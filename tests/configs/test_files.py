@@ -165,3 +165,13 @@ def test_a_file_is_written_on_to(tmp_path: Path) -> None:
         with open(tmp_path / "log", "a", opener=only_a_file) as file:
             file.write(line)
     assert (tmp_path / "log").read_text(encoding="utf-8") == "one\ntwo\n"
+
+
+def test_a_partial_file_is_no_link_or_pipe_that_somebody_laid_in_its_place(tmp_path: Path) -> None:
+    partial = tmp_path / f".rows.json.{os.getpid()}.partial"
+    for lay in (lambda: partial.symlink_to(tmp_path / "elsewhere"), lambda: os.mkfifo(partial)):
+        lay()
+        with pytest.raises(OSError, match=r"symbolic links|a pipe or a device"):
+            write_atomically(tmp_path / "rows.json", "{}")
+        assert sorted(file.name for file in tmp_path.iterdir()) in ([], [partial.name])
+        partial.unlink(missing_ok=True)
