@@ -206,6 +206,7 @@ class AdapterKeys(_Keys):
 KEYS: dict[str, type[_Keys]] = {
     "config.json": ModelKeys,
     "tokenizer_config.json": TokenizerKeys,
+    "chat_template.json": TokenizerKeys,
     "tokenizer.json": TokenizerSpec,
     "generation_config.json": GenerationKeys,
     INDEX: IndexKeys,

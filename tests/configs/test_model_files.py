@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
-from configs.model_files import check_safetensors, safetensors_shapes, safetensors_spans
+from configs.model_files import check_safetensors, read_json, safetensors_shapes, safetensors_spans
 
 RIGHT = {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}
 
@@ -47,3 +47,11 @@ def test_an_entry_of_another_type_is_said_by_every_reader(wrong: dict[str, objec
 def test_an_unknown_type_of_numbers_is_no_whole_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is described as"):
         check_safetensors(weights(tmp_path, {"dtype": "F7", "shape": [0], "data_offsets": [8, 8]}))
+
+
+@pytest.mark.parametrize("name", ["chat_template.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("template", [5, {}, [5], [{"name": "default"}], [{"name": 5, "template": "x"}]], ids=str)
+def test_a_chat_template_of_another_type_is_said(tmp_path: Path, name: str, template: object) -> None:
+    (tmp_path / name).write_text(json.dumps({"chat_template": template}))
+    with pytest.raises(ConfigError, match="chat_template"):
+        read_json(tmp_path / name)
