@@ -105,7 +105,7 @@ def _foreign(run: RunDir, config: RunConfig, force: bool) -> None:
 def _merge(run: RunDir, config: RunConfig, force: bool) -> None:
     environment.settle(cache_root())
     with chatter_to(run.logs / "tune.log"):
-        from trainer.export.merge import merge_run
+        from trainer.export.stage import merge_run
 
         merge_run(run, config, force)
 

@@ -35,9 +35,10 @@ from trainer.export.foreign import new_tokens, template_note, tokens_note, with_
 from trainer.export.gguf import export_gguf
 from trainer.export.int4 import export_4bit
 from trainer.export.int8_fp8 import export_8bit
-from trainer.export.merge import check_sources, merge_adapter, pick_device
+from trainer.export.merge import merge_adapter, pick_device
 from trainer.export.modelfile import modelfile, own_rows, write_modelfile
 from trainer.export.new_folder import Export, shown_progress
+from trainer.export.side_files import check_sources
 from trainer.export.tensors import MergedTensors
 
 Format = Literal["vllm", "gguf", "fp8", "int8", "int4"]

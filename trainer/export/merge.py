@@ -1,7 +1,5 @@
 """From adapter to weights that a server loads: into the original 16-bit base, in fp32, one tensor at a time.
 
-    python -m trainer merge runs/NAME
-
 Memory holds the layer at hand and the pages of one shard, never the model, with or without a GPU. A kill leaves a
 `.partial` folder beside the result and nothing else; the next merge removes it.
 """
@@ -10,37 +8,23 @@ from __future__ import annotations
 
 import resource
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from configs.adapter_scale import check_scale, require_stored
-from configs.console import again, done, skipped
-from configs.errors import ConfigError, TuneserveError
-from configs.fingerprint import files_fingerprint, weights_fingerprint
-from configs.handover.base import read_rows
-from configs.handover.rows import ParityRow
-from configs.handover.training import PreparedFacts
-from configs.model_files import weight_files
-from configs.rundir import RunDir
-from configs.schema import RunConfig
-from trainer.data.template import ChatCodec
-from trainer.export.changes import index_weights, plan_merge
-from trainer.export.gguf import export_gguf
-from trainer.export.modelfile import modelfile, own_rows, write_modelfile
-from trainer.export.new_folder import Export, new_folder, shown_progress
+from trainer.export.changes import plan_merge
+from trainer.export.new_folder import Export, new_folder
 from trainer.export.safetensors import write_weights
 from trainer.export.side_files import (
     Diff,
+    check_sources,
     copy_side_files,
     side_files,
-    side_files_fingerprint,
     write_generation_config,
     write_model_config,
 )
-from trainer.export.tensors import MergedTensors, TensorReader
+from trainer.export.tensors import MergedTensors
 
 
 @dataclass(frozen=True)
@@ -105,99 +89,6 @@ def merge_adapter(adapter: Path, export: Export, device: str = "auto", scale: fl
         generation_config_diff=generation_diff,
         config_diff=config_diff,
     )
-
-
-def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
-    """The stage `merge` of a run: RUN/adapter into the run's base, to RUN/merged, and RUN/gguf where it is asked for.
-
-    Raises:
-        TuneserveError: the run has not been trained, or the merge failed.
-    """
-    if not run.adapter.is_dir():
-        raise TuneserveError(f"{run.path}: has no adapter yet", f"tuneserve train {run.config_file}")
-    check_scale(config)
-    facts = run.prepared()
-    base, scale = facts.base_model, run.scale()
-    check_sources(base, run.adapter)
-    require_stored(run, scale)
-    inputs = {
-        "adapter": files_fingerprint(sorted(f for f in run.adapter.iterdir() if f.suffix in (".json", ".safetensors"))),
-        "base.weights": weights_fingerprint(base),
-        "base.files": side_files_fingerprint(base),
-        "end_token_id": facts.end_token_id,
-        "merge.shard_gb": config.merge.shard_gb,
-        "merge.scale": scale,
-    }
-    why = "forced" if force else run.changed_since("merge", inputs)
-    if why is None:
-        skipped("merge")
-    else:
-        again("merge", why)
-        _merge_stage(run, config, facts, scale, inputs)
-    if "gguf" in config.merge.formats:
-        gguf_run(run, config, facts, force)
-
-
-def gguf_run(run: RunDir, config: RunConfig, facts: PreparedFacts, force: bool = False) -> None:
-    """The stage `gguf` of a run: RUN/merged to RUN/gguf/NAME-QUANT.gguf.
-
-    Raises:
-        TuneserveError: the run has not been merged, or the file cannot be written.
-    """
-    quant = config.merge.gguf_quant
-    if not (run.merged / "config.json").is_file():
-        raise TuneserveError(f"{run.path}: has no merged weights yet", f"tuneserve merge {run.path}")
-    trained = run.data / "parity.jsonl"
-    inputs = {
-        "merged.weights": weights_fingerprint(run.merged),
-        "merged.files": side_files_fingerprint(run.merged),
-        "end_token_id": facts.end_token_id,
-        "quant": quant,
-        "thinking": facts.thinking,
-        "system": facts.system,
-        "parity_rows": files_fingerprint([trained] if trained.is_file() else []),
-    }
-    if not force and run.changed_since("gguf", inputs) is None:
-        skipped("gguf")
-        return
-    with run.stage("gguf", inputs, [run.gguf]) as record, shown_progress("gguf") as on_progress:
-        export = Export(run.merged, run.gguf, facts.end_token_id, on_progress=on_progress, redo=True)
-        result = export_gguf(TensorReader(index_weights(weight_files(run.merged))), export, config.name, quant)
-        codec = ChatCodec.load(run.merged)
-        rows = read_rows(trained, ParityRow, "data") if trained.is_file() else own_rows(codec, facts.thinking)
-        text = modelfile(
-            run.merged,
-            result.file.name,
-            codec,
-            rows,
-            thinking=facts.thinking,
-            system=facts.system,
-        )
-        write_modelfile(run.gguf, text)
-        record.figures = {"file": result.file.name, "size_gb": result.size_gb, "tensors": result.tensors}
-    done("gguf", run.read().stages["gguf"].seconds or 0.0, f"{result.file} ({result.size_gb:.2f} GB)")
-
-
-def _merge_stage(run: RunDir, config: RunConfig, facts: PreparedFacts, scale: float, inputs: dict[str, Any]) -> None:
-    with run.stage("merge", inputs, [run.merged]) as record, shown_progress("merge") as on_progress:
-        export = Export(facts.base_model, run.merged, facts.end_token_id, config.merge.shard_gb, on_progress, redo=True)
-        result = merge_adapter(run.adapter, export, scale=scale)
-        record.figures = {name: value for name, value in asdict(result).items() if name != "folder"} | {"scale": scale}
-    summary = (
-        f"{result.changed} tensors changed, {result.copied} copied, {result.size_gb:.2f} GB "
-        f"on the {result.device}, peak {result.peak_gb:.1f} GB"
-    )
-    if scale != 1:
-        summary = f"{summary}; the adapter counts {scale:g} times as much"
-    done("merge", run.read().stages["merge"].seconds or 0.0, summary)
-
-
-def check_sources(base: Path, adapter: Path) -> None:
-    """Raises a ConfigError when the base or the adapter is not where it should be."""
-    if not (base / "config.json").is_file():
-        raise ConfigError(f"base model {base}: no config.json there", "give the folder of the 16-bit base model")
-    if not adapter.is_dir():
-        raise ConfigError(f"adapter {adapter}: no such folder", "train first, or give the folder of the adapter")
 
 
 def pick_device(device: str, largest_bytes: int) -> torch.device:

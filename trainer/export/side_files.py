@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from configs.errors import ConfigError
 from configs.fingerprint import files_fingerprint
 from configs.model_files import as_list, read_json, text_config
 
@@ -17,6 +18,14 @@ Diff = dict[str, list[Any]]
 LEFT_OUT = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", "*.pt", "*.pth", "*.gguf",
             "*.onnx", "*.h5", "*.msgpack", "README*", ".*")  # fmt: skip
 COPIED_FOLDERS = ("additional_chat_templates",)
+
+
+def check_sources(base: Path, adapter: Path) -> None:
+    """Raises a ConfigError when the base or the adapter is not where it should be."""
+    if not (base / "config.json").is_file():
+        raise ConfigError(f"base model {base}: no config.json there", "give the folder of the 16-bit base model")
+    if not adapter.is_dir():
+        raise ConfigError(f"adapter {adapter}: no such folder", "train first, or give the folder of the adapter")
 
 
 def side_files(base: Path) -> list[Path]:

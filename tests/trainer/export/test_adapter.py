@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from tests.facts import prepared
 from tests.trainer.tiny_models import IDS, make_model
 from trainer.export import adapter as merge_any_module
 from trainer.export.adapter import QUANTIZED_NAME, main, merge_any
-from trainer.export.merge import merge_run
+from trainer.export.stage import merge_run
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +212,26 @@ def test_run_is_merged_once_and_again_when_its_adapter_changes(
     file.write_text(json.dumps({**json.loads(file.read_text()), "lora_alpha": 32}))
     merge_run(run, run.config())
     assert (run.merged / "model.safetensors").read_bytes() != first
+
+
+def test_what_is_merged_already_is_seen_before_the_libraries_are_imported(
+    base: Path, adapter: Path, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path, base, adapter)
+    merge_run(run, run.config())
+    code = """
+import sys
+from pathlib import Path
+from configs.rundir import RunDir
+from trainer.export.stage import merge_run
+run = RunDir.open(Path(sys.argv[1]))
+merge_run(run, run.config())
+print(sorted({"torch", "peft", "transformers"} & sys.modules.keys()))
+"""
+    command = [sys.executable, "-c", code, str(run.path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "skipped" in said
+    assert said.splitlines()[-1] == "[]"
 
 
 def test_a_run_can_ask_for_a_k_quant(

@@ -1,0 +1,115 @@
+"""The stages `merge` and `gguf` of a run: whether there is anything to do is seen before the libraries are imported.
+
+python -m trainer merge runs/NAME
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from configs.adapter_scale import check_scale, require_stored
+from configs.console import again, done, skipped
+from configs.errors import TuneserveError
+from configs.fingerprint import files_fingerprint, weights_fingerprint
+from configs.handover.base import read_rows
+from configs.handover.rows import ParityRow
+from configs.handover.training import PreparedFacts
+from configs.model_files import weight_files
+from configs.rundir import RunDir
+from configs.schema import RunConfig
+from trainer.export.new_folder import Export, shown_progress
+from trainer.export.side_files import check_sources, side_files_fingerprint
+
+
+def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
+    """The stage `merge` of a run: RUN/adapter into the run's base, to RUN/merged, and RUN/gguf where it is asked for.
+
+    Raises:
+        TuneserveError: the run has not been trained, or the merge failed.
+    """
+    if not run.adapter.is_dir():
+        raise TuneserveError(f"{run.path}: has no adapter yet", f"tuneserve train {run.config_file}")
+    check_scale(config)
+    facts = run.prepared()
+    base, scale = facts.base_model, run.scale()
+    check_sources(base, run.adapter)
+    require_stored(run, scale)
+    inputs = {
+        "adapter": files_fingerprint(sorted(f for f in run.adapter.iterdir() if f.suffix in (".json", ".safetensors"))),
+        "base.weights": weights_fingerprint(base),
+        "base.files": side_files_fingerprint(base),
+        "end_token_id": facts.end_token_id,
+        "merge.shard_gb": config.merge.shard_gb,
+        "merge.scale": scale,
+    }
+    why = "forced" if force else run.changed_since("merge", inputs)
+    if why is None:
+        skipped("merge")
+    else:
+        again("merge", why)
+        _merge_stage(run, config, facts, scale, inputs)
+    if "gguf" in config.merge.formats:
+        gguf_run(run, config, facts, force)
+
+
+def gguf_run(run: RunDir, config: RunConfig, facts: PreparedFacts, force: bool = False) -> None:
+    """The stage `gguf` of a run: RUN/merged to RUN/gguf/NAME-QUANT.gguf.
+
+    Raises:
+        TuneserveError: the run has not been merged, or the file cannot be written.
+    """
+    quant = config.merge.gguf_quant
+    if not (run.merged / "config.json").is_file():
+        raise TuneserveError(f"{run.path}: has no merged weights yet", f"tuneserve merge {run.path}")
+    trained = run.data / "parity.jsonl"
+    inputs = {
+        "merged.weights": weights_fingerprint(run.merged),
+        "merged.files": side_files_fingerprint(run.merged),
+        "end_token_id": facts.end_token_id,
+        "quant": quant,
+        "thinking": facts.thinking,
+        "system": facts.system,
+        "parity_rows": files_fingerprint([trained] if trained.is_file() else []),
+    }
+    if not force and run.changed_since("gguf", inputs) is None:
+        skipped("gguf")
+        return
+    from trainer.data.template import ChatCodec
+    from trainer.export.changes import index_weights
+    from trainer.export.gguf import export_gguf
+    from trainer.export.modelfile import modelfile, own_rows, write_modelfile
+    from trainer.export.tensors import TensorReader
+
+    with run.stage("gguf", inputs, [run.gguf]) as record, shown_progress("gguf") as on_progress:
+        export = Export(run.merged, run.gguf, facts.end_token_id, on_progress=on_progress, redo=True)
+        result = export_gguf(TensorReader(index_weights(weight_files(run.merged))), export, config.name, quant)
+        codec = ChatCodec.load(run.merged)
+        rows = read_rows(trained, ParityRow, "data") if trained.is_file() else own_rows(codec, facts.thinking)
+        text = modelfile(
+            run.merged,
+            result.file.name,
+            codec,
+            rows,
+            thinking=facts.thinking,
+            system=facts.system,
+        )
+        write_modelfile(run.gguf, text)
+        record.figures = {"file": result.file.name, "size_gb": result.size_gb, "tensors": result.tensors}
+    done("gguf", run.read().stages["gguf"].seconds or 0.0, f"{result.file} ({result.size_gb:.2f} GB)")
+
+
+def _merge_stage(run: RunDir, config: RunConfig, facts: PreparedFacts, scale: float, inputs: dict[str, Any]) -> None:
+    from trainer.export.merge import merge_adapter
+
+    with run.stage("merge", inputs, [run.merged]) as record, shown_progress("merge") as on_progress:
+        export = Export(facts.base_model, run.merged, facts.end_token_id, config.merge.shard_gb, on_progress, redo=True)
+        result = merge_adapter(run.adapter, export, scale=scale)
+        record.figures = {name: value for name, value in asdict(result).items() if name != "folder"} | {"scale": scale}
+    summary = (
+        f"{result.changed} tensors changed, {result.copied} copied, {result.size_gb:.2f} GB "
+        f"on the {result.device}, peak {result.peak_gb:.1f} GB"
+    )
+    if scale != 1:
+        summary = f"{summary}; the adapter counts {scale:g} times as much"
+    done("merge", run.read().stages["merge"].seconds or 0.0, summary)
