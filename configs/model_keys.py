@@ -17,6 +17,8 @@ LARGEST_GROWTH = 64
 
 Count = Annotated[int, Field(gt=0, le=100_000_000)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+TokenId = Annotated[str, Field(pattern=r"^[0-9]{1,10}$")]
+"""A token's id where it is a key."""
 TokenIds = Annotated[int, Field(ge=0)] | list[Annotated[int, Field(ge=0)]]
 
 
@@ -87,7 +89,7 @@ class TokenizerKeys(_Keys):
 
     chat_template: str | list[NamedTemplate] | None = None
     eos_token: str | AddedToken | None = None
-    added_tokens_decoder: Annotated[dict[str, Any], Field(max_length=MOST_ADDED)] | None = None
+    added_tokens_decoder: Annotated[dict[TokenId, AddedToken], Field(max_length=MOST_ADDED)] | None = None
     auto_map: dict[str, Any] | None = None
 
 

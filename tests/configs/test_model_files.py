@@ -55,3 +55,14 @@ def test_a_chat_template_of_another_type_is_said(tmp_path: Path, name: str, temp
     (tmp_path / name).write_text(json.dumps({"chat_template": template}))
     with pytest.raises(ConfigError, match="chat_template"):
         read_json(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "listed", [{"x": {"content": "a"}}, {"-5": {"content": "a"}}, {"5": 5}, {"5": {}}, [5]], ids=str
+)
+def test_tokens_listed_under_no_number_are_said(tmp_path: Path, listed: object) -> None:
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": listed}))
+    with pytest.raises(ConfigError, match="added_tokens_decoder"):
+        read_json(tmp_path / "tokenizer_config.json")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": {"5": {"content": "a"}}}))
+    assert read_json(tmp_path / "tokenizer_config.json")
