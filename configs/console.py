@@ -314,7 +314,7 @@ def guarded(action: Callable[[], object], debug: bool) -> int:
             raise
         print_error(TuneserveError(f"{package} is not installed here, and this command needs it", INSTALL))
         return EXIT_FAILED
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         if debug or (misread := misread_variable(error)) is None:
             raise
         print_error(misread)

@@ -41,8 +41,9 @@ def test_an_error_of_something_else_is_let_through(monkeypatch: pytest.MonkeyPat
         guarded(lambda: int(LOCAL_RANK), debug=False)
 
 
-def test_a_command_says_it_too() -> None:
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": "x"}
+@pytest.mark.parametrize("value", ["x", "9" * 30, "-" + "9" * 30])
+def test_a_command_says_it_too(value: str) -> None:
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": value}
     command = [
         sys.executable,
         "-c",
@@ -51,3 +52,9 @@ def test_a_command_says_it_too() -> None:
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert "Traceback" not in ended.stderr
     assert "SOURCE_DATE_EPOCH" in ended.stderr
+
+
+def test_an_overflow_of_our_own_is_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "5")
+    with pytest.raises(OverflowError):
+        guarded(lambda: float(10**400), debug=False)
