@@ -56,12 +56,16 @@ def _refuse_bombs(archive: zipfile.ZipFile) -> None:
     if whole > LARGEST_BYTES:
         raise Unreadable(f"it unpacks to {whole >> 20:,} MiB, at most {LARGEST_BYTES >> 20} MiB are opened")
     for part in parts:
-        if not part.filename.lower().endswith((".xml", ".rels")):
-            continue
+        # Which parts are read as XML is said inside the file, so that their names tell too little.
+        xml = part.filename.lower().endswith((".xml", ".rels"))
         if part.file_size > LARGEST_PART:
-            raise Unreadable(f"{part.filename} unpacks to {part.file_size >> 20} MiB, at most {LARGEST_PART >> 20} MiB")
+            if xml:
+                size = part.file_size >> 20
+                raise Unreadable(f"{part.filename} unpacks to {size} MiB, at most {LARGEST_PART >> 20} MiB")
+            continue
         # Word writes no document type; one could define entities that grow without end. In UTF-16 zeros lie between.
-        if b"<!DOCTYPE" in archive.read(part).replace(b"\0", b"").upper():
+        content = archive.read(part).replace(b"\0", b"").upper()
+        if b"<!ENTITY" in content or (xml and b"<!DOCTYPE" in content):
             raise Unreadable(f"{part.filename} declares a document type, which could hide entities")
 
 

@@ -212,7 +212,10 @@ def test_bombs_and_entities_in_word_files_are_not_opened(tmp_path: Path) -> None
     for name, encoding in (("laughs.docx", "utf-8"), ("laughs16.docx", "utf-16")):
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             archive.writestr("word/document.xml", laughs.encode(encoding))
+    with zipfile.ZipFile(tmp_path / "named.docx", "w") as archive:  # what is read as XML is said inside the file
+        archive.writestr("word/document.dat", laughs)
     _, unread = read(tmp_path)
+    assert "declares a document type" in unread["named.docx"]
     assert "word/document.xml unpacks to 65 MiB" in unread["bomb.docx"]
     assert "declares a document type" in unread["laughs.docx"]
     assert "declares a document type" in unread["laughs16.docx"]
