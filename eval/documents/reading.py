@@ -116,7 +116,7 @@ def _files(place: Path, unread: list[Unread]) -> Iterator[tuple[Path, str]]:
         name = "/".join(parts)
         if not _is_utf8(name):
             unread.append(Unread(name.encode("utf-8", "replace").decode(), "its name is not UTF-8; rename it"))
-        elif file.is_symlink() and not file.resolve().is_relative_to(root):
+        elif file.is_symlink() and not Path(os.path.realpath(file)).is_relative_to(root):  # of a circle too
             unread.append(Unread(name, "a link that leads out of the folder"))
         elif not file.is_file():
             unread.append(Unread(name, "no regular file"))

@@ -24,7 +24,7 @@ from filelock import FileLock
 from configs import handover
 from configs.cache_folder import forget_old, private_cache
 from configs.console import again, warn
-from configs.errors import ConfigError
+from configs.errors import ConfigError, DataError
 from configs.fingerprint import files_fingerprint
 from configs.handover.base import write_rows
 from configs.handover.rows import HeldoutRow, ParityRow
@@ -82,6 +82,12 @@ def prepare(config: RunConfig, model: Path, progress: Progress | None = None) ->
             unfinished.mkdir()
             try:
                 _prepare_into(unfinished, config, model, progress)
+                # Rows of a newer file must not be kept, and found again, under the older one's hash.
+                if content_key(config, model) != folder.name:
+                    raise DataError(
+                        "the data or the tokenizer changed while they were read",
+                        "call again when nothing writes to them",
+                    )
                 shutil.rmtree(folder, ignore_errors=True)
                 unfinished.rename(folder)
             finally:

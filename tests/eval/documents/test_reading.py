@@ -163,6 +163,7 @@ def test_everything_that_is_not_read_is_named_with_its_reason(tmp_path: Path) ->
     (folder / "b.txt").symlink_to("sub/a.txt")
     (tmp_path / "outside.txt").write_text("secret " * 20, encoding="utf-8")
     (folder / "c.txt").symlink_to(tmp_path / "outside.txt")
+    (folder / "circle.txt").symlink_to("circle.txt")
     (folder / "link").symlink_to(tmp_path)
     (folder / ".hidden.md").write_text("no", encoding="utf-8")
     (folder / "~$a.docx").write_bytes(b"lock of Word")
@@ -181,6 +182,7 @@ def test_everything_that_is_not_read_is_named_with_its_reason(tmp_path: Path) ->
     assert list(documents) == ["b.txt", "sub/a.txt"]
     assert {name: why.split(":")[0].split("(")[0].split(";")[0].strip() for name, why in unread.items()} == {
         "link": "a link to a folder",
+        "circle.txt": "no regular file",
         "broken.docx": "damaged, or not what its name says",
         "broken.pdf": "damaged, or not what its name says",
         "c.txt": "a link that leads out of the folder",
