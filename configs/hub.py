@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from configs.errors import ConfigError, TuneserveError, first_line
@@ -20,6 +20,8 @@ from configs.model_files import WEIGHTS, check_model_folder
 PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "*.model", "tokenizer*"]
 NO_ROWS = ["configuration.json", "dataset_infos.json"]
 """What a hub keeps beside the tables of a data set."""
+_ELSEWHERE = ["/*", "../*", "*/../*"]
+"""Names that no repository has; ModelScope's client would write a file of such a name outside its cache."""
 
 
 def resolve_model(model: str, hub: str = "huggingface", offline: bool = False, *, weights: bool = True) -> Path:
@@ -144,6 +146,9 @@ def _modelscope() -> _Client:
     from modelscope.hub import errors
     from modelscope.hub.snapshot_download import snapshot_download
 
-    # requests' errors are OSErrors; a broken download is a HubError.
-    failures = (OSError, ValueError, errors.HubError)
-    return _Client("ModelScope", "MODELSCOPE_API_TOKEN", snapshot_download, (errors.NotExistError,), failures)
+    def download(name: str, ignore_patterns: Sequence[str] | None, **options: Any) -> str:
+        return str(snapshot_download(name, ignore_patterns=[*(ignore_patterns or ()), *_ELSEWHERE], **options))
+
+    # requests' errors are OSErrors; a broken download is a HubError; the last three are answers of another shape.
+    failures = (OSError, ValueError, errors.HubError, LookupError, TypeError, AttributeError)
+    return _Client("ModelScope", "MODELSCOPE_API_TOKEN", download, (errors.NotExistError,), failures)

@@ -126,6 +126,13 @@ def test_push_to_modelscope_makes_a_private_repository(tmp_path: Path, monkeypat
         push(tmp_path, "owner/rows", "modelscope")
 
 
+def test_a_file_that_modelscope_lists_with_a_way_out_of_the_cache_is_not_written(hub: Hub, tmp_path: Path) -> None:
+    names = [f"{tmp_path}/listed.jsonl", "../../../../listed.jsonl", "a/../../../../../listed.jsonl"]
+    hub.files |= dict.fromkeys(names, ROWS)
+    assert read() == ["a", "b", "c"]
+    assert not list(tmp_path.parent.rglob("listed.jsonl"))
+
+
 def downloaded(folder: Path, monkeypatch: pytest.MonkeyPatch, **files: bytes) -> list[Any]:
     """The rows of a data set with these files; `README` is its card."""
     for name, content in files.items():
