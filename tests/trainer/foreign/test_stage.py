@@ -72,8 +72,8 @@ def test_an_end_of_turn_that_was_never_trained_is_found_behind_the_answers(forei
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"lora_alpha": float("nan")}, "computes NaN for .*\n.*train it again"),
-        ({"target_modules": "(a+)+$"}, "PEFT cannot lay this adapter over .*\n.*--base"),
+        ({"lora_alpha": 1e308}, "computes NaN for .*\n.*train it again"),
+        ({"bias": "x"}, "PEFT cannot lay this adapter over .*\n.*--base"),
     ],
 )
 def test_an_adapter_that_computes_nothing_is_refused_and_leaves_the_run_readable(
@@ -86,6 +86,25 @@ def test_an_adapter_that_computes_nothing_is_refused_and_leaves_the_run_readable
     with pytest.raises(TuneserveError, match=said):
         foreign_stage(run, run.config())
     assert run.read().stages["foreign"].state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"lora_alpha": float("nan")}, "Input should be a finite number"),
+        ({"target_modules": "(a+)+$"}, "does not target layer .*\n.*same training run"),
+    ],
+)
+def test_an_adapter_that_its_configuration_does_not_speak_of_is_not_looked_at(
+    changed: dict, said: str, foreign, judged: Judged, tmp_path: Path
+) -> None:
+    broken = shutil.copytree(foreign("base"), tmp_path / "broken")
+    config = json.loads((broken / "adapter_config.json").read_text(encoding="utf-8"))
+    (broken / "adapter_config.json").write_text(json.dumps(config | changed), encoding="utf-8")
+    run = judged(broken)
+    with pytest.raises(TuneserveError, match=said):
+        foreign_stage(run, run.config())
+    assert "foreign" not in run.read().stages
 
 
 def test_merged_weights_are_proved_against_the_adapter_that_they_were_made_with(foreign, judged, tmp_path) -> None:
