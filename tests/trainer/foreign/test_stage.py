@@ -69,6 +69,17 @@ def test_an_end_of_turn_that_was_never_trained_is_found_behind_the_answers(forei
     assert faults["finding.end_untrained"]["percent"] < 50
 
 
+def refused(judged: Judged, adapter: Path, changed: dict, said: str, folder: Path) -> RunDir:
+    """The run of an adapter with other keys in its configuration, which the stage refuses with these words."""
+    broken = shutil.copytree(adapter, folder / "broken")
+    config = json.loads((broken / "adapter_config.json").read_text(encoding="utf-8"))
+    (broken / "adapter_config.json").write_text(json.dumps(config | changed), encoding="utf-8")
+    run = judged(broken)
+    with pytest.raises(TuneserveError, match=said):
+        foreign_stage(run, run.config())
+    return run
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -79,12 +90,7 @@ def test_an_end_of_turn_that_was_never_trained_is_found_behind_the_answers(forei
 def test_an_adapter_that_computes_nothing_is_refused_and_leaves_the_run_readable(
     changed: dict, said: str, foreign, judged: Judged, tmp_path: Path
 ) -> None:
-    broken = shutil.copytree(foreign("base"), tmp_path / "broken")
-    config = json.loads((broken / "adapter_config.json").read_text(encoding="utf-8"))
-    (broken / "adapter_config.json").write_text(json.dumps(config | changed), encoding="utf-8")
-    run = judged(broken)
-    with pytest.raises(TuneserveError, match=said):
-        foreign_stage(run, run.config())
+    run = refused(judged, foreign("base"), changed, said, tmp_path)
     assert run.read().stages["foreign"].state == "failed"
 
 
@@ -98,12 +104,7 @@ def test_an_adapter_that_computes_nothing_is_refused_and_leaves_the_run_readable
 def test_an_adapter_that_its_configuration_does_not_speak_of_is_not_looked_at(
     changed: dict, said: str, foreign, judged: Judged, tmp_path: Path
 ) -> None:
-    broken = shutil.copytree(foreign("base"), tmp_path / "broken")
-    config = json.loads((broken / "adapter_config.json").read_text(encoding="utf-8"))
-    (broken / "adapter_config.json").write_text(json.dumps(config | changed), encoding="utf-8")
-    run = judged(broken)
-    with pytest.raises(TuneserveError, match=said):
-        foreign_stage(run, run.config())
+    run = refused(judged, foreign("base"), changed, said, tmp_path)
     assert "foreign" not in run.read().stages
 
 
