@@ -22,7 +22,12 @@ def cache_root() -> Path:
 
 
 def private_cache(name: str) -> Path:
-    """A folder of the cache that nobody else can write to, made where it is missing.
+    """A folder of the cache that nobody else can write to, made where it is missing; see `private_folder`."""
+    return private_folder(cache_root() / name)
+
+
+def private_folder(folder: Path) -> Path:
+    """A folder that nobody else can write to, as little as to the one that it lies in, made where it is missing.
 
     What lies there is believed (compiled code, word lists, hashes), so that a folder which somebody else could fill is
     refused.
@@ -30,7 +35,6 @@ def private_cache(name: str) -> Path:
     Raises:
         ConfigError: it belongs to somebody else, or is a link.
     """
-    folder = cache_root() / name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for place in (folder.parent, folder):
         found = place.lstat()

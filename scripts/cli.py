@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -100,6 +101,7 @@ app.command("doctor")(doctor.doctor)
 def main(args: list[str] | None = None) -> None:
     """Runs the command line and exits with its code; a `TuneserveError` becomes one message and its next step."""
     args = list(sys.argv[1:] if args is None else args)
+    _own_modules_only()
     own = args[: args.index("--")] if "--" in args else args
     if "--debug" in own:
         args.remove("--debug")
@@ -110,6 +112,19 @@ def main(args: list[str] | None = None) -> None:
     if asked:
         os.environ[OUTPUT] = ",".join(asked)
     sys.exit(guarded(lambda: _run(args), debugging()))
+
+
+def _own_modules_only() -> None:
+    """Has every Python that this one starts, and that those start, take no file of the working folder for a module.
+
+    `python -m trainer` in a folder with a `json.py` would run that one. A checkout that is worked in is our own.
+    """
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:  # the folder was removed; who needs it says so
+        here = ""
+    if here != str(Path(__file__).resolve().parents[1]):
+        os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def _run(args: list[str]) -> None:

@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 from configs import pins
+from configs.cache_folder import private_folder
 
 PACKAGES = ("unsloth", "unsloth_zoo", "torch", "transformers", "trl", "peft")
 """Packages whose version decides what a training run gives."""
@@ -18,12 +19,17 @@ def settle(cache: Path) -> None:
     """Sets them for this process; call it before anything of the training stack is imported.
 
     The model is a local folder by now, so the hub libraries are told to stay offline. Unsloth writes the trainers that
-    it compiles into a folder of the working directory unless it is given another; `cache` is that other.
+    it compiles into a folder of the working directory, and torch its kernels into one of the temporary folder whose
+    name everybody knows; both run what they find there, so that they are given folders in `cache`.
+
+    Raises:
+        ConfigError: those folders belong to somebody else.
     """
     quiet()
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(private_folder(cache / "torchinductor")))
     os.environ |= {
         "UNSLOTH_DISABLE_STATISTICS": "1",
-        "UNSLOTH_COMPILE_LOCATION": str(cache / "unsloth_compiled"),
+        "UNSLOTH_COMPILE_LOCATION": str(private_folder(cache / "unsloth_compiled")),
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",

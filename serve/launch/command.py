@@ -184,6 +184,8 @@ def build_command(
     if device == "cpu":
         settings |= _cpu_env(target, config, available_ram or 8 * GIB)
     env = NO_TELEMETRY | {name: value for name, value in settings.items() if name not in environ}
+    if "PYTHONSAFEPATH" in environ:  # for who pastes the line: `python -m` looks into the working folder first
+        env["PYTHONSAFEPATH"] = environ["PYTHONSAFEPATH"]
     if target.adapters or adapters_later:
         env["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
     return ServerCommand(

@@ -123,6 +123,15 @@ def test_a_misspelt_key_is_refused_at_once(recipe: Path) -> None:
     )
 
 
+def test_a_file_of_the_working_folder_is_no_module(recipe: Path) -> None:
+    for name in ("json", "trainer", "numpy"):
+        (recipe.parent / f"{name}.py").write_text("import os\nos._exit(7)\n", encoding="utf-8")
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("rows.jsonl", "nothing.jsonl"), encoding="utf-8")
+    command = [sys.executable, "-P", "-m", "scripts.cli", "check", str(recipe)]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=recipe.parent, timeout=300, check=False)
+    refused(result, EXIT_USAGE, "nothing.jsonl")
+
+
 def test_a_missing_recipe_is_refused(tmp_path: Path) -> None:
     refused(tuneserve("run", tmp_path / "none.yaml"), EXIT_USAGE, "none.yaml: no such recipe")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +30,10 @@ class Watch:
 sys.meta_path.insert(0, Watch())
 import trainer.sft.loop
 found = [name for name, module in sys.modules.items() if name.partition(".")[0] == "vllm" and module]
-print(json.dumps({{"early": early, "order": order, "vllm": found}}))
+import os
+from torch._inductor.runtime.cache_dir_utils import cache_dir
+compiled = [cache_dir(), os.environ["UNSLOTH_COMPILE_LOCATION"]]
+print(json.dumps({{"early": early, "order": order, "vllm": found, "compiled": compiled}}))
 """
 
 
@@ -49,7 +53,13 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )  # fmt: skip
     assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return found | {"cache": folder / "cache"}
+
+
+def test_compiled_code_lies_where_nobody_else_could_have_put_it(seen: dict[str, Any]) -> None:
+    for folder in map(Path, seen["compiled"]):
+        assert folder.parent == seen["cache"]
+        assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_vllm_that_this_processor_cannot_run_does_not_end_the_trainer(seen: dict[str, Any]) -> None:
