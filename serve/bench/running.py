@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from configs.charts import chart
 from configs.errors import TuneserveError
 from configs.files import write_atomically
 from configs.gpus import Kind
@@ -231,26 +232,23 @@ def measured_before(file: Path, load: Load) -> dict[int, BenchPoint]:
 
 def draw(points: Sequence[BenchPoint], file: Path, title: str) -> None:
     """Draws throughput and latency over the concurrency into a PNG."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    x = [p.concurrency for p in points]
-    left.plot(x, [p.output_tokens_per_s for p in points], marker="o")
-    left.set_ylabel("generated tokens/s")
-    for label, values in (
-        ("first token, median", [p.ttft_median_ms for p in points]),
-        ("first token, p99", [p.ttft_p99_ms for p in points]),
-        ("each further token, median", [p.tpot_median_ms for p in points]),
-    ):
-        right.plot(x, values, marker="o", label=label)
-    right.set_ylabel("ms")
-    right.set_yscale("log")
-    right.legend()
-    for axes in (left, right):
-        _concurrency_axis(axes, x)
-    figure.suptitle(title)
-    figure.savefig(file, dpi=120)
+    with chart(file, 9, 3.6) as figure:
+        left, right = figure.subplots(1, 2)
+        x = [p.concurrency for p in points]
+        left.plot(x, [p.output_tokens_per_s for p in points], marker="o")
+        left.set_ylabel("generated tokens/s")
+        for label, values in (
+            ("first token, median", [p.ttft_median_ms for p in points]),
+            ("first token, p99", [p.ttft_p99_ms for p in points]),
+            ("each further token, median", [p.tpot_median_ms for p in points]),
+        ):
+            right.plot(x, values, marker="o", label=label)
+        right.set_ylabel("ms")
+        right.set_yscale("log")
+        right.legend()
+        for axes in (left, right):
+            _concurrency_axis(axes, x)
+        figure.suptitle(title)
 
 
 def _concurrency_axis(axes: Axes, values: Sequence[int]) -> None:

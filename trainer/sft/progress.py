@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from configs.charts import chart
 from configs.console import asked_for, ours
 from configs.files import json_line, only_a_file, read_jsonl, write_jsonl
 from trainer.sft.device import peak_gb
@@ -139,27 +140,20 @@ def read_log(file: Path) -> list[dict[str, Any]]:
 
 def plot_loss(log: Path, picture: Path) -> None:
     """Draws training and held-out loss over the steps."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
     lines = read_log(log)
     steps = [(line["step"], line["loss"]) for line in lines if "loss" in line]
     evaluations = [(line["step"], line["eval_loss"]) for line in lines if "eval_loss" in line]
-    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
-    if steps:
-        axes.plot(*zip(*steps, strict=True), color="#9bb8d3", linewidth=0.8, label="training, each step")
-        axes.plot(*zip(*_smoothed(steps), strict=True), color="#1f5f99", linewidth=1.8, label="training, smoothed")
-    if evaluations:
-        axes.plot(*zip(*evaluations, strict=True), color="#c4501b", marker="o", label="held-out")
-    axes.set_xlabel("optimizer step")
-    axes.set_ylabel("loss per trained token (nats)")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(picture, dpi=120)
-    pyplot.close(figure)
+    with chart(picture, 8, 4.5) as figure:
+        axes = figure.subplots()
+        if steps:
+            axes.plot(*zip(*steps, strict=True), color="#9bb8d3", linewidth=0.8, label="training, each step")
+            axes.plot(*zip(*_smoothed(steps), strict=True), color="#1f5f99", linewidth=1.8, label="training, smoothed")
+        if evaluations:
+            axes.plot(*zip(*evaluations, strict=True), color="#c4501b", marker="o", label="held-out")
+        axes.set_xlabel("optimizer step")
+        axes.set_ylabel("loss per trained token (nats)")
+        axes.grid(alpha=0.3)
+        axes.legend()
 
 
 def _smoothed(points: list[tuple[int, float]], keep: float = 0.9) -> list[tuple[int, float]]:
