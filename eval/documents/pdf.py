@@ -1,7 +1,7 @@
 """PDF as blocks, page by page, by pypdf: the text that its fonts declare, never a picture of it.
 
 A PDF knows lines, not paragraphs. Lines become one paragraph up to a wider gap, or one that ends early and ends a
-sentence. What stands at the head or foot of most pages is left out. Headings are told by the file's own outline, by
+sentence. What runs on at the head or foot of most pages is left out. Headings are told by the file's own outline, by
 numbers such as `2.3`, and by letters that are larger than most.
 """
 
@@ -20,14 +20,14 @@ from pypdf import PdfReader
 from pypdf.errors import PyPdfError
 
 from eval.documents.blocks import Block, Read, Unreadable
-from eval.documents.pdf_lines import Line, lines_of
+from eval.documents.pdf_lines import UNKNOWN, Line, lines_of
+from eval.documents.running_lines import without_running_lines
 
 MOST_PAGES = 3000
 _LEAST_LETTERS = 8
 """A page with fewer has no text."""
 _SCANNED = 0.8
 _GARBLED = 0.1
-_REPEATED = 0.5
 _ENDS = re.compile(r"[。！？；：.!?:;]['\"”’）)]*$")
 _BEGINS = re.compile(r"(?:[-•·●○■□◆▪*]|[(（]?\d{1,3}[.)、）．]|[(（][一二三四五六七八九十]{1,3}[)）]|[①-⑳])\s*")
 _NUMBERED = re.compile(
@@ -42,7 +42,7 @@ _MANY = 0.2
 _WIDER = 1.35
 """A gap between paragraphs is wider than most between lines by this much, at least."""
 _NO_SPACE = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]")
-_STRANGE = re.compile("[\ufffd\ue000-\uf8ff\x00-\x08\x0e-\x1f]")
+_STRANGE = re.compile(f"[{UNKNOWN}\ue000-\uf8ff]")
 
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it mends without a loss is nobody's business
 
@@ -65,17 +65,28 @@ def read_pdf(data: bytes) -> Read:
     pages = [lines_of(page) for page in reader.pages]
     texts = ["\n".join(line.text for line in lines) for lines in pages]
     _refuse_unreadable(texts)
-    repeated = _repeated_lines(pages)
-    pages = [[line for line in lines if _shape(line.text) not in repeated] for lines in pages]
+    pages = without_running_lines(pages)
     headings = _Headings(_outline(reader), pages)
     blocks = [block for number, lines in enumerate(pages, 1) for block in _blocks(lines, number, headings)]
     empty = [number for number, text in enumerate(texts, 1) if _letters(text) < _LEAST_LETTERS]
     notes = [f"no text on {len(empty)} of {count} pages ({_some(empty)})"] if empty else []
+    if (lost := _declared_pages(reader) - count) > 0:
+        notes.append(f"{lost} of its {count + lost} pages are gone: it is damaged")
+    if broken := sum(text.count(UNKNOWN) for text in texts):
+        notes.append(f"{broken} characters in it are broken")
     return Read(_over_pages(blocks), notes)
 
 
+def _declared_pages(reader: PdfReader) -> int:
+    """How many pages the file says that it has; 0 where it does not say."""
+    try:
+        return int(reader.root_object["/Pages"]["/Count"])  # type: ignore[index]
+    except (PyPdfError, ValueError, LookupError, TypeError):
+        return 0
+
+
 def _refuse_unreadable(texts: Sequence[str]) -> None:
-    empty = sum(_letters(text) < _LEAST_LETTERS for text in texts)
+    empty = sum(_letters(text) + len(_STRANGE.findall(text)) < _LEAST_LETTERS for text in texts)
     ocr = "have its text recognized first, such as by `ocrmypdf -l chi_sim+eng IN.pdf OUT.pdf`"
     if not texts or empty == len(texts) or empty > _SCANNED * len(texts):
         raise Unreadable(f"{empty} of its {len(texts)} pages have no text: they are scanned pictures", ocr)
@@ -91,17 +102,6 @@ def _letters(text: str) -> int:
 
 def _some(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers[:6])) + (", …" if len(numbers) > 6 else "")
-
-
-def _shape(line: str) -> str:
-    """A line with its numbers taken for any number, so that page numbers look alike."""
-    return re.sub(r"\d+", "#", line)
-
-
-def _repeated_lines(pages: Sequence[Sequence[Line]]) -> set[str]:
-    """Running heads and feet: shapes of the first or last two lines that most pages share."""
-    at_edges = Counter(shape for lines in pages for shape in {_shape(one.text) for one in (*lines[:2], *lines[-2:])})
-    return {shape for shape, times in at_edges.items() if times >= 3 and times > _REPEATED * len(pages)}
 
 
 def _outline(reader: PdfReader) -> Mapping[str, int]:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pypdf import PageObject
 
+UNKNOWN = "\ufffd"
+"""Stands for a letter whose font does not say which it is."""
+_READ_ENCODINGS = re.compile(r"/(?:Uni\w+-(?:UCS2|UTF16)|GB-EUC|GBpc-EUC|GBK-EUC|GBK2K|ETen(?:ms)?-B5|90ms-RKSJ)-")
+"""Encodings of composite fonts from which pypdf tells letters; what it makes of others are numbers of glyphs."""
+_GLYPH_NAME = re.compile(r"/[A-Za-z]{1,8}\d+")
+_LETTER = re.compile(r"\S")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _SPACES = re.compile(r"[ \t\u00a0]{2,}")
 _HAN = "\u3000-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
 _INSIDE_CHINESE = re.compile(rf"(?<=[{_HAN}]) +(?=[{_HAN}])| +(?=[，。、；：！？）」』》])|(?<=[（「『《]) +")
@@ -42,7 +49,7 @@ def lines_of(page: PageObject) -> list[Line]:
 
     def visit(text: str, user: Sequence[float], matrix: Sequence[float], font: Any, size: float) -> None:
         nonlocal y
-        for number, piece in enumerate(text.split("\n")):
+        for number, piece in enumerate(_known(text, font).split("\n")):
             if number:
                 end()
             if not piece.strip():
@@ -58,6 +65,27 @@ def lines_of(page: PageObject) -> list[Line]:
     page.extract_text(visitor_text=visit)
     end()
     return found
+
+
+def _known(text: str, font: Any) -> str:
+    """A piece of text with `UNKNOWN` for each letter of which only the number or the name of its glyph is known."""
+    text = _CONTROL.sub(UNKNOWN, text)
+    if not isinstance(font, Mapping) or "/ToUnicode" in font:
+        return text
+    encoding = _of(font, "/Encoding")
+    if _of(font, "/Subtype") == "/Type0":
+        named = isinstance(encoding, str) and _READ_ENCODINGS.match(encoding)
+        return text if named else _LETTER.sub(UNKNOWN, text)
+    own_names = isinstance(encoding, Mapping) and "/Differences" in encoding
+    return _GLYPH_NAME.sub(UNKNOWN, text) if own_names else text
+
+
+def _of(entries: Mapping[str, Any], key: str) -> Any:
+    """An entry, None where there is none; `get` of pypdf gives what may be a reference."""
+    try:
+        return entries[key]
+    except KeyError:
+        return None
 
 
 def _tidy(text: str) -> str:

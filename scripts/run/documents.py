@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -179,6 +180,9 @@ class _State:
             before = parse_json(file_bytes(file))
             known = {part: dict(before[part]) for part in ("asked", "chosen")}
             written = {name: [*map(str, digests)] for name, digests in before["written"].items()}
+            outside = [name for name in written if name.startswith("/") or ".." in name.split("/")]
+            if outside:
+                raise ValueError(f"written: {outside[0]} lies outside the folder")
             return cls(file, asked, chosen, written, known)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ConfigError(f"{file}: damaged ({error})", "give another --out") from error
@@ -223,8 +227,12 @@ def _digest(file: Path) -> str:
 
 
 def _text_file(name: str) -> str:
-    """Where the text of a document goes; a name that leaves no room for an ending is cut."""
+    """Where the text of a document goes; a name that leaves no room for an ending is cut.
+
+    A folder `a.md.txt` becomes `a.md.txt_`: a document `a.md` beside it has its text under the other name.
+    """
     folder, _, last = name.rpartition("/")
+    folder = re.sub(r"(\.txt_*)(?=/|$)", r"\1_", folder)
     if len(last.encode()) > _LONGEST_NAME:
         code = hashlib.sha256(last.encode()).hexdigest()[:8]
         last = f"{last.encode()[: _LONGEST_NAME - 9].decode(errors='ignore')}-{code}"

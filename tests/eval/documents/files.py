@@ -61,6 +61,20 @@ def pdf(file: Path, pages: list[list[str]], *, chinese: bool = False, outline: b
     made.output(str(file))
 
 
+def glyphs(file: Path, texts: list[str], encoding: str = "/Identity-H") -> None:
+    """A page in a font of two bytes a letter without a table of letters; each text is drawn as these bytes in hex."""
+    drawn = "".join(f"BT /F1 12 Tf 72 {700 - 20 * number} Td <{text}> Tj ET\n" for number, text in enumerate(texts))
+    glyph_font = "<</Type/Font/Subtype/CIDFontType2/BaseFont/Song>>"
+    font = f"<</Type/Font/Subtype/Type0/BaseFont/Song/Encoding{encoding}/DescendantFonts[{glyph_font}]>>"
+    body = (
+        "<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        "<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>> >> >>",
+        f"<</Length {len(drawn)}>>\nstream\n{drawn}endstream", font,
+    )  # fmt: skip
+    objects = "".join(f"{number} 0 obj\n{one}\nendobj\n" for number, one in enumerate(body, 1))
+    file.write_text(f"%PDF-1.7\n{objects}trailer\n<</Root 1 0 R/Size 6>>\nstartxref\n0\n%%EOF\n")
+
+
 def locked(file: Path, password: str) -> None:
     """A page that is encrypted; with an empty password anyone may read it."""
     made = fpdf.FPDF()

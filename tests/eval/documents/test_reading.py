@@ -12,7 +12,7 @@ from configs.errors import DataError
 from eval.documents import reading
 from eval.documents.blocks import Document, Read
 from eval.documents.reading import read_folder
-from tests.eval.documents.files import locked, pdf, scanned, word
+from tests.eval.documents.files import glyphs, locked, pdf, scanned, word
 
 TEXT = "台灯的电池质保一年，充电需要两个小时。"
 
@@ -93,6 +93,35 @@ def test_a_pdf_is_read_by_page_without_running_heads(outline: bool, tmp_path: Pa
         ("heading", 3, "Help"),
         ("text", 3, "Write to us."),
     ]
+
+
+def test_rows_of_a_table_that_goes_over_pages_are_no_running_heads(tmp_path: Path) -> None:
+    pages = [
+        [f"{model} 12 V {price}.00" for price in range(first, 900, 97)]
+        for first, model in zip(range(99, 134, 7), "LLMLL", strict=True)
+    ]
+    pdf(tmp_path / "a.pdf", pages, outline=False)
+    documents, _ = read(tmp_path)
+    text = " ".join(documents["a.pdf"].text.split())
+    assert [row for page in pages for row in page if row not in text] == []
+    assert "Lumos manual" not in text
+    assert "page 3" not in text
+
+
+def test_pages_that_a_damaged_pdf_lost_are_said(tmp_path: Path) -> None:
+    pdf(tmp_path / "a.pdf", [["One", "The lamp charges for two hours."], ["Two", "The battery lasts a year."]])
+    whole = (tmp_path / "a.pdf").read_bytes()
+    (tmp_path / "a.pdf").write_bytes(whole.replace(b"\n5 0 R]", b"\n5 1 R]", 1))
+    documents, _ = read(tmp_path)
+    assert documents["a.pdf"].notes == ("1 of its 2 pages are gone: it is damaged",)
+
+
+def test_letters_of_a_font_that_does_not_name_them_are_no_text(tmp_path: Path) -> None:
+    glyphs(tmp_path / "numbers.pdf", ["45523B334F2A"] * 9)
+    glyphs(tmp_path / "named.pdf", ["台灯充电需要两个小时。".encode("gbk").hex()], "/GBK-EUC-H")
+    documents, unread = read(tmp_path)
+    assert documents["named.pdf"].text == "台灯充电需要两个小时。"
+    assert unread["numbers.pdf"].startswith("its fonts do not say which letters they draw")
 
 
 def test_lines_of_a_chinese_pdf_are_joined_without_spaces(tmp_path: Path) -> None:

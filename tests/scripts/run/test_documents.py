@@ -184,7 +184,15 @@ def test_what_is_not_ours_is_never_written_over(endpoint: str, manuals: Path, tm
 
 @pytest.mark.parametrize(
     "settings",
-    ["{", "[]", "{}", "[" * 100_000, '{"asked": 5, "chosen": {}}', '{"asked": {}, "chosen": {}, "written": []}'],
+    [
+        "{",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        '{"asked": 5, "chosen": {}}',
+        '{"asked": {}, "chosen": {}, "written": []}',
+        '{"asked": {}, "chosen": {}, "written": {"texts/../../manuals/notes.html": []}}',
+    ],
 )
 def test_settings_that_are_damaged_are_said(settings: str, manuals: Path, tmp_path: Path) -> None:
     file = tmp_path / "rows" / "asked" / "settings.json"
@@ -202,6 +210,8 @@ def test_files_that_were_written_before_a_kill_are_still_ours(
     given = ("--endpoint", endpoint, "--model", "scribe")
     from_docs(manuals, out, *given)
     (manuals / "more.md").write_text("# More\n\nThe blue lamp of the firm has the number 77 and weighs nine kilos.\n")
+    (manuals / "more.md.txt").mkdir()
+    (manuals / "more.md.txt" / "in.md").write_text("# In\n\nThe grey lamp of the firm has the number 79 below it.\n")
     (manuals / f"{'很长的名字' * 15}.md").write_text("# Long\n\nThe green lamp of the firm has the number 78 on it.\n")
 
     def killed(file: Path, text: str) -> None:
@@ -216,7 +226,7 @@ def test_files_that_were_written_before_a_kill_are_still_ours(
     (long,) = (out / "texts").glob("很长的名字*")
     assert long.read_text(encoding="utf-8").startswith("Long")
     documents = {row["metadata"]["document"] for name in ("train", "held_out") for row in rows(out / f"{name}.jsonl")}
-    assert {"more.md", f"{'很长的名字' * 15}.md"} <= documents
+    assert {"more.md", "more.md.txt/in.md", f"{'很长的名字' * 15}.md"} <= documents
 
 
 def test_a_command_that_is_killed_goes_on_and_asks_nothing_twice(manuals: Path, tmp_path: Path) -> None:
