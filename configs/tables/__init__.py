@@ -7,6 +7,7 @@ takes `read_rows`, which raises at the first of them.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -77,10 +78,12 @@ def _whole(file: Path, row: RawRow | BadRow) -> RawRow:
 
 def _other_type(file: Path) -> str:
     suffix = file.suffix.lower()
-    if suffix in (".gz", ".zip", ".zst", ".xz", ".bz2", ".tar", ".7z", ".rar"):
+    if suffix in (".gz", ".zip", ".zst", ".xz", ".bz2", ".lz4", ".br", ".tar", ".tgz", ".7z", ".rar"):
         return f"unpack it first; {', '.join(TABLES)} are read"
-    if suffix in (".xlsx", ".xls", ".ods"):
+    if suffix in (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".et", ".numbers"):
         return "save the sheet as CSV in UTF-8"
+    if suffix in (".ndjson", ".jsonlines", ".jl"):
+        return f"rename it: mv {shlex.quote(file.name)} {shlex.quote(file.stem)}.jsonl"
     return f"use {', '.join(TABLES)}"
 
 

@@ -16,8 +16,14 @@ from configs.homes import expanded
 from configs.tables import TABLES, iterate_rows, opened
 from trainer.data.dataset_info import SIDE_FILES
 
-_PACKED = (".gz", ".zip", ".zst", ".xz", ".bz2")
-_SHEETS = (".xlsx", ".xls", ".ods", ".arrow")
+_ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
+_PACKED = (*_ARCHIVES, ".gz", ".zst", ".xz", ".bz2", ".lz4", ".br")
+_OTHER_TABLES = (
+    ".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".et", ".numbers", ".tab", ".psv", ".ndjson", ".jsonlines", ".jl",
+    ".json5", ".jsonc", ".arrow", ".feather", ".ipc", ".orc", ".avro", ".parq", ".pq", ".lance", ".msgpack",
+    ".tfrecord", ".pkl", ".pickle", ".db", ".sqlite", ".sqlite3",
+)  # fmt: skip
+"""Endings of files that hold rows and are not read."""
 _APART = "take it out of the folder, or name the files alone in data.sources[].path"
 
 
@@ -117,17 +123,30 @@ def _readable(candidates: Iterator[Path], root: Path) -> list[Path]:
                 raise DataError(f"{file}: a link to nothing, a pipe or a device", _APART)
             opened(file).close()
             found.append(file)
-        elif suffix in _SHEETS or (suffix in _PACKED and Path(file.stem).suffix.lower() in TABLES):
+        elif _holds_other_rows(file):
             others.append(file)
-    tables = {file.name.partition(".")[0] for file in found}
+    tables = {_unended(file) for file in found}
     for file in others:
-        # A workbook beside the CSV that was saved from it is left out rightly.
-        if file.name.partition(".")[0] not in tables:
+        # A workbook beside the CSV that was saved from it is left out rightly, as is an archive beside what was in it.
+        if _unended(file) not in tables:
             try:
                 iterate_rows(file)
             except DataError as error:
                 raise DataError(error.message, f"{error.next_step}; or {_APART}") from error
     return found
+
+
+def _holds_other_rows(file: Path) -> bool:
+    """Whether a file is a table that is not read, or may have one packed in it."""
+    suffix, inner = file.suffix.lower(), Path(file.stem).suffix.lower()
+    return suffix in (*_OTHER_TABLES, *_ARCHIVES) or (suffix in _PACKED and inner in (*TABLES, ".tar"))
+
+
+def _unended(file: Path) -> Path:
+    """A file's path without the endings that say what it is: of `train.2.jsonl.gz` it is `train.2`."""
+    while file.suffix.lower() in (*TABLES, *_PACKED, *_OTHER_TABLES):
+        file = file.with_suffix("")
+    return file
 
 
 def _lies_in(file: Path, root: Path) -> bool:

@@ -62,15 +62,20 @@ def test_a_file_that_would_be_missing_or_lies_elsewhere_is_refused(
         find_files(str(folder / path))
 
 
-@pytest.mark.parametrize("name", ["rows.jsonl.gz", "rows.xlsx", "rows.arrow"])
-def test_a_table_that_is_not_read_is_refused_unless_it_stands_beside_one_that_is(folder: Path, name: str) -> None:
-    (folder / name).write_bytes(b"PK")
-    with pytest.raises(DataError, match=f"{name}: files of type") as error:
+@pytest.mark.parametrize(
+    "name", ["rows.jsonl.gz", "rows.xlsx", "rows.arrow", "rows.ndjson", "rows.feather", "rows.7z", "rows.tar.gz"]
+)
+def test_a_table_that_is_not_read_is_refused_unless_it_stands_beside_one_that_is(folder: Path, ending: str) -> None:
+    (folder / f"rows.{ending}").write_bytes(b"PK")
+    with pytest.raises(DataError, match=f"rows.{ending}: files of type") as error:
         find_files(str(folder))
     assert "take it out of the folder" in error.value.next_step
     assert names(folder / "*.jsonl") == ["good.jsonl"]
     (folder / "rows.csv").write_text("a,b\n", encoding="utf-8")
     assert names(folder) == ["good.jsonl", "rows.csv"]
+    (folder / f"rows.2.{ending}").write_bytes(b"PK")  # another part of it
+    with pytest.raises(DataError, match=r"rows\.2\..*: files of type"):
+        find_files(str(folder))
 
 
 def test_links_to_folders_are_refused_and_those_in_circles_end(folder: Path) -> None:
