@@ -20,6 +20,8 @@ from configs.model_files import WEIGHTS, check_model_folder
 PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "*.model", "tokenizer*"]
 NO_ROWS = ["configuration.json", "dataset_infos.json"]
 """What a hub keeps beside the tables of a data set."""
+NO_COPIES = ["consolidated*"]
+"""Weights that some models have a second time, in their makers' own format."""
 _ELSEWHERE = ["/*", "../*", "*/../*"]
 """Names that no repository has; ModelScope's client would write a file of such a name outside its cache."""
 
@@ -73,7 +75,7 @@ def fetch(
     what = f"{kind.replace('dataset', 'data set')} {name!r}"
     offline = stays_offline(offline)
     client = _modelscope() if hub == "modelscope" else _huggingface()
-    wanted = {"allow_patterns": list(patterns), "ignore_patterns": NO_ROWS if kind == "dataset" else None}
+    wanted = {"allow_patterns": list(patterns), "ignore_patterns": NO_ROWS if kind == "dataset" else NO_COPIES}
     try:
         return Path(client.download(name, repo_type=kind, local_files_only=offline, **wanted))
     except client.failures as error:

@@ -93,6 +93,12 @@ def check_model_folder(folder: Path, *, weights: bool = True) -> None:
     for needed in ("config.json", "tokenizer_config.json"):
         if not (folder / needed).is_file():
             raise ConfigError(f"{folder}: {needed} is missing, so this is not a complete model", "download it again")
+    if (folder / "adapter_config.json").exists():
+        raise ConfigError(
+            f"{folder}: holds an adapter (adapter_config.json) beside a model: libraries would load the base that it "
+            "names in the place of this model",
+            "move the adapter's files to a folder of their own",
+        )
     for name in ("config.json", "tokenizer_config.json", "generation_config.json", "tokenizer.json"):
         read_json(folder / name)
     if weights:
@@ -121,10 +127,15 @@ def refuse_special_files(folder: Path) -> None:
 def weight_files(folder: Path) -> list[Path]:
     """The weight files of a model folder, in order: those that its index names, else every one there is.
 
+    Trainer, merge and server read through libraries that each choose for themselves (transformers takes
+    `model.safetensors` before an index, vLLM the index, or all files, or `consolidated*`), so that there is no choice.
+
     Raises:
-        ConfigError: there are none, the index names files that are missing or lie elsewhere, or all are pickles.
+        ConfigError: there are none, the index names files that are missing or lie elsewhere, all are pickles, or one
+            library would read other files than another.
     """
-    index = folder / INDEX
+    index, single = folder / INDEX, folder / "model.safetensors"
+    others = sorted(file.name for file in folder.glob("consolidated*.safetensors"))
     if index.is_file():
         names = sorted(set(read_json(index)["weight_map"].values()))
         for name in names:
@@ -138,9 +149,14 @@ def weight_files(folder: Path) -> list[Path]:
                 f"{folder}: {len(missing)} of {len(names)} weight files are missing, the first is {missing[0]}",
                 "download the model again; the files that are there are kept",
             )
+        if names != [single.name] and single.is_file():
+            raise _two_models(folder, single.name, INDEX)
+        if others and others != names:
+            raise _two_models(folder, others[0], INDEX)
         return [folder / name for name in names]
-    single = folder / "model.safetensors"
-    found = [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
+    found = sorted(folder.glob("*.safetensors"))
+    if single.is_file() and found != [single]:
+        raise _two_models(folder, next(file.name for file in found if file != single), single.name)
     if not found:
         pickles = sorted(folder.glob("*.bin"))
         if pickles:
@@ -150,6 +166,13 @@ def weight_files(folder: Path) -> list[Path]:
             )
         raise ConfigError(f"{folder}: no weights (*.safetensors) in it", "download the model again")
     return found
+
+
+def _two_models(folder: Path, name: str, other: str) -> ConfigError:
+    return ConfigError(
+        f"{folder}: holds {name} beside {other}: one library would read the one, another the other",
+        "move away what is not this model's",
+    )
 
 
 def weight_bytes(folder: Path) -> int:

@@ -82,6 +82,8 @@ class ModelKeys(_Keys):
     max_position_embeddings: Count | None = None
     tie_word_embeddings: bool | None = None
     eos_token_id: TokenIds | None = None
+    transformers_weights: None = None
+    """Files that transformers would load in the place of those that every other reader takes."""
 
 
 class TokenizerKeys(_Keys):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
-from configs.model_files import check_safetensors, read_json, safetensors_shapes, safetensors_spans
+from configs.model_files import check_model_folder, check_safetensors, read_json, safetensors_shapes, safetensors_spans
 
 RIGHT = {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}
 
@@ -66,3 +66,34 @@ def test_tokens_listed_under_no_number_are_said(tmp_path: Path, listed: object) 
         read_json(tmp_path / "tokenizer_config.json")
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": {"5": {"content": "a"}}}))
     assert read_json(tmp_path / "tokenizer_config.json")
+
+
+@pytest.mark.parametrize(
+    ("beside", "said"),
+    [
+        ({"adapter_config.json": {"base_model_name_or_path": "/elsewhere"}}, "holds an adapter"),
+        ({"config.json": {"transformers_weights": "extra.safetensors"}, "extra.safetensors": ""}, "formers_weights"),
+        ({"config.json": {"text_config": {"transformers_weights": "x"}}}, "transformers_weights"),
+        ({"model.safetensors.index.json": {"weight_map": {"a.weight": "one.safetensors"}}, "one.safetensors": ""},
+         r"model\.safetensors beside model\.safetensors\.index\.json"),
+        ({"extra.safetensors": ""}, r"extra\.safetensors beside model\.safetensors"),
+        ({"consolidated.safetensors": ""}, r"consolidated\.safetensors beside model\.safetensors"),
+        ({"consolidated.safetensors": "", "model.safetensors.index.json":
+          {"weight_map": {"a.weight": "model.safetensors"}}}, r"consolidated\.safetensors beside model"),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
+)  # fmt: skip
+def test_a_folder_in_which_libraries_would_find_other_models_is_refused(
+    beside: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    for name in ("config.json", "tokenizer_config.json"):
+        (tmp_path / name).write_text("{}")
+    weights(tmp_path, RIGHT).rename(tmp_path / "model.safetensors")
+    check_model_folder(tmp_path)
+    for name, content in beside.items():
+        if name.endswith(".json"):
+            (tmp_path / name).write_text(json.dumps(content))
+        else:
+            (tmp_path / name).write_bytes((tmp_path / "model.safetensors").read_bytes())
+    with pytest.raises(ConfigError, match=said):
+        check_model_folder(tmp_path)
