@@ -3,7 +3,8 @@
     results = evaluate(Endpoint("http://127.0.0.1:8000", "my-model"), tasks, run / "eval" / "base")
 
 An evaluation that was killed goes on where it stopped: recorded answers are kept, failed samples and what was in flight
-are asked again. Answers to other settings, another model or other prompts are set aside, and asked anew.
+are asked again. Answers to other settings, another model or other prompts are set aside, and asked anew; those that
+were scored by other rules are scored again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -20,32 +20,30 @@ from pathlib import Path
 from typing import IO, Any
 
 from configs.errors import ConfigError, EndpointError, TuneserveError
-from configs.files import only_a_file, whole, write_atomically
+from configs.files import only_a_file, whole
 from configs.locks import locked
 from eval.ask.client import AttemptError, Check, Client, Outcome, Served, check_chat
 from eval.ask.endpoint import Endpoint, Settings, sampling
+from eval.ask.kept import kept
 from eval.ask.results import (
     Sample,
     SampleError,
     TaskMeta,
     TaskResult,
     canonical_sha256,
-    drop_torn_line,
     read_meta,
     read_results,
     read_samples,
     sample_line,
-    write_meta,
 )
 from eval.metrics.thinking import split_thinking
-from eval.tasks.scoring import SCORING, primary_metric
+from eval.tasks.scoring import SCORING, primary_metric, scoring_sha256
 from eval.tasks.task import Item, Task
 
 _PROGRESS_EVERY_S = 0.2
 _TOP_LOGPROBS = 20
 _RULED_OUT = -9000.0
 _TOKEN_COUNTS = ("prompt_tokens", "completion_tokens")
-_ASKED_ALIKE = ("type", "settings_sha256", "thinking", "model", "method", "primary", "metrics")
 
 
 @dataclass(frozen=True)
@@ -207,12 +205,13 @@ def _plan(
         model=endpoint.model,
         base_url=endpoint.base_url,
         method=method,
+        scoring_sha256=scoring_sha256(),
     )
-    kept = _kept(task, meta, prompts, out_dir)
+    still = kept(task, meta, prompts, out_dir)
     head = json.dumps({"model": endpoint.model, **values}, ensure_ascii=False)[:-1].encode()
     check = _check_choice if method == "choice_logprobs" else check_chat
     wanted = [item for item in task.items if only is None or item.id in only]
-    return _Plan(task, meta, head, check, prompts, len(wanted), [item for item in wanted if item.id not in kept])
+    return _Plan(task, meta, head, check, prompts, len(wanted), [item for item in wanted if item.id not in still])
 
 
 def _identity(item: Item, prompt_sha256: str) -> list[Any]:
@@ -230,32 +229,6 @@ def _choice_method(settings: Settings, served: Served) -> str:
         return settings.choice_method
     # A thinking model answers with a letter only after its thoughts: one restricted token would cut them off.
     return "choice_logprobs" if served.is_vllm and not settings.thinking else "generate"
-
-
-def _kept(task: Task, meta: TaskMeta, prompts: Mapping[str, str], out_dir: Path) -> set[str]:
-    """Ids whose recorded answers still hold. Writes the meta file, and sets aside lines that hold no longer."""
-    meta_path, lines_path = out_dir / f"{meta.task}.meta.json", out_dir / f"{meta.task}.jsonl"
-    before = read_meta(meta_path) if meta_path.exists() else None
-    if not lines_path.exists():
-        write_meta(meta, meta_path)
-        return set()
-    drop_torn_line(lines_path)
-    samples = read_samples(lines_path)
-    valid = before is not None and all(getattr(before, name) == getattr(meta, name) for name in _ASKED_ALIKE)
-    same_items = before is not None and before.samples_sha256 == meta.samples_sha256
-    references = {item.id: list(item.references) for item in task.items if same_items or not item.constraints}
-    holding = [
-        sample
-        for sample in samples.values()
-        if valid and sample.prompt_sha256 == prompts.get(sample.id) and sample.references == references.get(sample.id)
-    ]
-    if len(holding) < len(samples):
-        # Readers take the file as it is, so nothing else may stay in it; the last generation is kept for the user.
-        shutil.copyfile(lines_path, lines_path.with_suffix(".jsonl.old"))
-        write_atomically(lines_path, "".join(sample_line(sample) + "\n" for sample in holding))
-    # Only now: a kill between the two must not leave old answers beside a meta file that they seem to belong to.
-    write_meta(meta, meta_path)
-    return {sample.id for sample in holding if sample.status == "ok"}
 
 
 def _jobs(plans: Sequence[_Plan]) -> Iterator[tuple[tuple[_Plan, Item], bytes, Check]]:

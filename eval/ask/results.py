@@ -63,7 +63,7 @@ class TaskMeta:
 
     `metrics` are quality measures; `diagnostics` (copy rate, length ratio, ...) describe answers and have no better
     side. `chance` is the score of guessing. `macro` marks benchmarks whose official score is the mean of the means of
-    their subjects (`detail["subject"]`).
+    their subjects (`detail["subject"]`). `scoring_sha256` names the rules of scoring, "" in files that do not say.
     """
 
     task: str
@@ -84,6 +84,7 @@ class TaskMeta:
     model: str
     base_url: str
     method: str
+    scoring_sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from eval.ask.results import Sample, TaskMeta, TaskResult
 ZERO_WHEN_MISSING = frozenset({"cmrc_em", "cmrc_f1"})
 """Metrics whose official script scores a missing prediction 0; with others a sample without an answer is left out."""
 
-_SAME = ("type", "primary", "method", "thinking", "settings_sha256", "samples_sha256")
+_SAME = ("type", "primary", "method", "thinking", "settings_sha256", "samples_sha256", "scoring_sha256")
 _MEANING = {
     "type": "the kind of task",
     "primary": "the primary metric",
@@ -22,6 +22,7 @@ _MEANING = {
     "thinking": "the thinking mode",
     "settings_sha256": "the generation settings",
     "samples_sha256": "the samples or their prompts",
+    "scoring_sha256": "the rules of scoring, which change between versions,",
 }
 
 
@@ -155,4 +156,4 @@ def _shown(meta: TaskMeta, other: TaskMeta, key: str) -> str:
         names = sorted(n for n in {**meta.settings, **other.settings} if meta.settings.get(n) != other.settings.get(n))
         return ", ".join(f"{name}={meta.settings.get(name, 'absent')}" for name in names)
     value = getattr(meta, key)
-    return value[:12] if key == "samples_sha256" else str(value)
+    return value[:12] if key.endswith("_sha256") else str(value)

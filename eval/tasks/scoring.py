@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from configs.fingerprint import files_fingerprint
 from eval.metrics import constraints
 from eval.metrics.choice import extract_choice
 from eval.metrics.cmrc import cmrc_em, cmrc_f1
 from eval.metrics.number import extract_number, number_match
-from eval.metrics.rouge import best_rouge, words
+from eval.metrics.rouge import best_rouge, jieba_version, words
 from eval.metrics.text import copy_rate, han_count, language_switch, length_ratio, repetition, zh_em, zh_f1
 from eval.tasks.prompts import says_no_answer
 from eval.tasks.task import Item, Kind, Task
@@ -114,6 +118,14 @@ SCORING: dict[Kind, Scoring] = {
     "exact": Scoring("exact_match", ("exact_match", "zh_em"), _exact),
     "instruction": Scoring("if_strict", ("if_strict", "if_instruction", "if_loose"), _instruction, max_tokens=768),
 }
+
+
+@cache
+def scoring_sha256() -> str:
+    """Names the rules by which answers are scored: scores of other rules say something else of the same answers."""
+    metrics = Path(constraints.__file__).parent
+    rules = [*sorted(metrics.glob("*.py")), Path(__file__), Path(__file__).with_name("prompts.py")]
+    return hashlib.sha256(f"{files_fingerprint(rules)} {jieba_version()}".encode()).hexdigest()
 
 
 def primary_metric(task: Task) -> str:

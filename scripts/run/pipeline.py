@@ -35,6 +35,7 @@ from eval.report.render_terminal import print_comparison
 from eval.report.words import ReportWords
 from eval.report.write import write_reports
 from eval.tasks import Task
+from eval.tasks.scoring import scoring_sha256
 from scripts.run.asking import ask, ask_in_blocks, run_settings
 from scripts.run.beside import cards_for_base, meanwhile, training_cards
 from scripts.run.facts import base_repeat, compare_run
@@ -327,10 +328,13 @@ def _undecided(run: RunDir, config: RunConfig, base_answers: Callable[[], None])
 
 
 def _keep_what_holds(run: RunDir, stage: str, inputs: Inputs, folders: list[Path], tasks: list[Task]) -> None:
-    """Removes answers that hold no longer; further questions of the same tasks leave the others as they are."""
+    """Removes answers that hold no longer.
+
+    Further questions of the same tasks leave the others as they are, and other rules of scoring leave all of them.
+    """
     names = {task.name for task in tasks}
     asked = {path.name.removesuffix(".meta.json") for folder in folders for path in folder.glob("*.meta.json")}
-    forget_other_outputs(run, stage, inputs, folders, but=["tasks"] if asked <= names else [])
+    forget_other_outputs(run, stage, inputs, folders, but=["tasks", "scoring"] if asked <= names else [])
 
 
 def base_inputs(run: RunDir, config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
@@ -360,6 +364,7 @@ def _eval_inputs(config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
     asked = config.eval.model_dump(mode="json", include={"temperature", "max_tokens", "repeat_base", "drift"})
     return {
         "tasks": tasks_fingerprint(tasks),
+        "scoring": scoring_sha256(),
         "seed": config.eval_seed,
         "thinking": config.thinking,
         **{f"eval.{key}": value for key, value in asked.items()},

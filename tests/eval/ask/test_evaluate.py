@@ -272,7 +272,7 @@ def test_a_kill_while_old_answers_are_set_aside_leaves_none_of_them(
     """The meta file must not say of answers that stand there still how others were to be asked."""
     evaluate(endpoint, [qa_task(5)], tmp_path, settings=QUICK)
     with monkeypatch.context() as killed:
-        killed.setattr(f"eval.ask.evaluate.{step}", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        killed.setattr(f"eval.ask.kept.{step}", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             evaluate(endpoint, [qa_task(5)], tmp_path, settings=replace(QUICK, temperature=0.7))
     evaluate(endpoint, [qa_task(5)], tmp_path, settings=replace(QUICK, temperature=0.7))
@@ -330,6 +330,23 @@ def test_a_torn_line_is_asked_again(endpoint: Endpoint, server: MockServer, tmp_
     assert len(read_results(tmp_path)["qa"].samples) == 19
     assert comparable(evaluate(endpoint, [qa_task(20)], tmp_path, settings=QUICK)) == whole
     assert len(server.bodies) == 21
+
+
+def test_answers_that_were_scored_by_other_rules_are_scored_again_not_asked(
+    endpoint: Endpoint, server: MockServer, tmp_path: Path
+) -> None:
+    whole = evaluate(endpoint, [qa_task(20)], tmp_path, settings=QUICK)
+    lines, meta = tmp_path / "qa.jsonl", tmp_path / "qa.meta.json"
+    rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    other = [row | {"scores": dict.fromkeys(row["scores"], 0.25), "flags": ["unparsed", "truncated"]} for row in rows]
+    lines.write_text("".join(json.dumps(row) + "\n" for row in other), encoding="utf-8")
+    meta.write_text(json.dumps(json.loads(meta.read_bytes()) | {"scoring_sha256": "ab12"}), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"the rules of scoring, .* differs between base \(ab12\) and tuned"):
+        compare(read_results(tmp_path), whole, GateConfig())
+    again = evaluate(endpoint, [qa_task(20)], tmp_path, settings=QUICK)["qa"]
+    assert [sample.scores for sample in again.samples] == [sample.scores for sample in whole["qa"].samples]
+    assert {tuple(sample.flags) for sample in again.samples} == {("truncated",)}
+    assert len(server.bodies) == 20
 
 
 def test_kill_minus_nine_at_random_moments(tmp_path: Path) -> None:
