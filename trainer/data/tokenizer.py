@@ -59,3 +59,20 @@ def encoded(tokenizer: Tokenizer, text: str, folder: str | Path) -> list[int]:
             "copy tokenizer.json and tokenizer_config.json from the model again",
         ) from error
     return encoding.ids
+
+
+def fill_up_with_a_known_token(tokenizer: Any, embeddings: int) -> None:
+    """Has rows filled up with a token that the model has an embedding for, where its own is a later addition.
+
+    What is filled up is masked everywhere, so that any special token will do.
+
+    Args:
+        tokenizer: whose `pad_token` is changed.
+        embeddings: tokens that the model has an embedding for, counted from 0.
+    """
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id < embeddings:
+        return
+    specials = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
+    known = next((token for token, number in specials if number < embeddings), None)
+    if known is not None:
+        tokenizer.pad_token = known

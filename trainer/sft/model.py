@@ -20,6 +20,7 @@ from configs.handover.training import Plan, UnslothFacts
 from configs.model_files import read_model_config
 from configs.schema import RunConfig
 from trainer.architectures import Model
+from trainer.data.tokenizer import fill_up_with_a_known_token
 from trainer.loading import loading
 from trainer.plan.estimate import Checkpointing
 from trainer.sft.fp8_linear import Fp8Config, Fp8Linear
@@ -64,6 +65,7 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
             **({"text_only": True} if torch.cuda.is_available() and Model.of(read_model_config(folder)).sees else {}),
             **fp8,
         )
+    fill_up_with_a_known_token(tokenizer, model.get_input_embeddings().num_embeddings)
     if full:
         return model, tokenizer
     lora = config.lora

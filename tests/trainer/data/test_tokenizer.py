@@ -16,7 +16,7 @@ from configs.load import load_config
 from configs.model_files import check_model_folder
 from trainer.data.prepare import prepare
 from trainer.data.template import ChatCodec
-from trainer.data.tokenizer import load_tokenizer
+from trainer.data.tokenizer import fill_up_with_a_known_token, load_tokenizer
 
 DEMO = Path("configs/demo/model").resolve()
 Change = Callable[[dict[str, Any]], None]
@@ -137,3 +137,13 @@ def test_what_it_was_saved_with_cuts_and_fills_up_nothing(make: Callable[[Change
     codec, plain = ChatCodec.load(make(saved)), ChatCodec.load(DEMO)
     assert codec.encode(text) == plain.encode(text)
     assert codec.encode_guarded(text, {}) == plain.encode_guarded(text, {})
+
+
+@pytest.mark.parametrize(("own", "taken"), [("<|pad|>", "<|im_end|>"), ("<|endoftext|>", "<|endoftext|>")])
+def test_rows_are_filled_up_with_a_token_that_the_model_knows(own: str, taken: str) -> None:
+    tokenizer = load_tokenizer(DEMO)
+    known = len(tokenizer)
+    tokenizer.pad_token = own  # one that is new gets the id after the last
+    fill_up_with_a_known_token(tokenizer, known)
+    assert tokenizer.pad_token == taken
+    assert tokenizer.pad_token_id < known
