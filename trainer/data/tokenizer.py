@@ -73,6 +73,6 @@ def fill_up_with_a_known_token(tokenizer: Any, embeddings: int) -> None:
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id < embeddings:
         return
     specials = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
-    known = next((token for token, number in specials if number < embeddings), None)
+    known = next((token for token, number in specials if number is not None and number < embeddings), None)
     if known is not None:
         tokenizer.pad_token = known

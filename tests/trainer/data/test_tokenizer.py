@@ -143,7 +143,8 @@ def test_what_it_was_saved_with_cuts_and_fills_up_nothing(make: Callable[[Change
 def test_rows_are_filled_up_with_a_token_that_the_model_knows(own: str, taken: str) -> None:
     tokenizer = load_tokenizer(DEMO)
     known = len(tokenizer)
-    tokenizer.pad_token = own  # one that is new gets the id after the last
+    tokenizer.add_special_tokens({"pad_token": own, "bos_token": own})  # one that is new gets the id after the last
+    tokenizer.unk_token = "<|nowhere|>"
     fill_up_with_a_known_token(tokenizer, known)
     assert tokenizer.pad_token == taken
     assert tokenizer.pad_token_id < known
