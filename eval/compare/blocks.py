@@ -77,10 +77,11 @@ class Blocks:
             scores = np.array([score for _, _, score in scored])
             chance = sum(result.meta.chance for result, _, _ in scored) / max(len(scored), 1)
             labels = cluster_labels(
-                (f"{r.meta.task}/{s.id}", s.cluster and f"{r.meta.task}/{s.cluster}") for r, s, _ in scored
+                (f"{r.meta.task}/{s.prompt_sha256}", s.cluster and f"{r.meta.task}/{s.cluster}") for r, s, _ in scored
             )
-            mean = float(scores.mean()) if len(scores) > 1 else 0.0
-            error = standard_error(scores, labels) if len(scores) > 1 else math.inf
+            several = len(scores) if labels is None else len(set(labels))
+            mean = float(scores.mean()) if several > 1 else 0.0
+            error = standard_error(scores, labels) if several > 1 else math.inf
             if retention_above_chance_percent(mean, mean, chance, error) is None:
                 found[name] = (100 * mean, 100 * chance)
         return found

@@ -240,8 +240,8 @@ def _scores(pair: PairedTask, metric: str) -> Scores:
     # One passage for everything leaves no independent unit to estimate an error from.
     if clusters is not None and len(set(clusters)) < 2:
         raise MismatchError(
-            f"task {pair.meta.task!r}: all {len(before)} samples share one cluster, {clusters[0][2:]!r}",
-            "add samples from other passages",
+            f"task {pair.meta.task!r}: all {len(before)} samples share one cluster or question, {clusters[0][2:42]!r}",
+            "add other questions, on other passages",
         )
     return before, after, clusters
 

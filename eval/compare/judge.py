@@ -52,7 +52,7 @@ _MEANING: dict[str, Preference] = {"一": "first", "1": "first", "二": "second"
 class JudgedPair:
     """One sample: what both orders said, as seen from the tuned model, and the outcome that counts.
 
-    Pairs of one `cluster`, such as a passage, are not independent.
+    Pairs of one `cluster`, such as a passage or the same question, are not independent.
     `forward` judged base before tuned, `backward` tuned before base; None where there was no preference. `outcome` is
     None when either failed.
     """
@@ -206,7 +206,8 @@ def _pair(sample: Sample, forward: Preference | None, backward: Preference | Non
     outcome = named_forward if named_forward == named_backward else "tie"
     if named_forward is None or named_backward is None:
         outcome = None
-    return JudgedPair(sample.id, sample.cluster, named_forward, named_backward, outcome)
+    cluster = sample.cluster or sample.prompt_sha256
+    return JudgedPair(sample.id, cluster, named_forward, named_backward, outcome)
 
 
 def _name(

@@ -66,12 +66,31 @@ class PairedTask:
 
     def clusters(self, metric: str) -> list[str] | None:
         """One label a pair where samples share something; None where every sample stands alone."""
-        return cluster_labels((b.id, b.cluster) for b, _ in self.scored(metric))
+        return cluster_labels((b.prompt_sha256, b.cluster) for b, _ in self.scored(metric))
 
 
 def cluster_labels(samples: Iterable[tuple[str, str | None]]) -> list[str] | None:
-    """One label for each (id, cluster); None where every sample stands alone."""
-    labels = [f"c:{cluster}" if cluster is not None else f"s:{id_}" for id_, cluster in samples]
+    """One label for each (prompt, cluster); None where every sample stands alone.
+
+    Samples are alike in label that share a cluster or ask the very same: a question that stands in a file 700 times
+    says no more than once. What is alike to one and the same third is alike.
+
+    Args:
+        samples: what names the prompt, and what the sample shares with others, if anything.
+    """
+    above: dict[str, str] = {}
+
+    def top(label: str) -> str:
+        while (higher := above.get(label)) is not None:
+            above[label] = label = above.get(higher, higher)  # shorter for the next one
+        return label
+
+    prompts = []
+    for prompt, cluster in samples:
+        prompts.append(f"s:{prompt}")
+        if cluster is not None and (first := top(f"c:{cluster}")) != (other := top(prompts[-1])):
+            above[other] = first
+    labels = [top(prompt) for prompt in prompts]
     return labels if len(set(labels)) < len(labels) else None
 
 

@@ -126,7 +126,7 @@ def _over_seeds(pairs: Sequence[PairedTask]) -> dict[str, Any]:
     metric = pairs[0].meta.primary
     changes = [_changes(pair, metric) for pair in pairs]
     mean = np.mean(changes, axis=0)
-    clusters = cluster_labels((before.id, before.cluster) for before, _ in pairs[0].scored(metric))
+    clusters = cluster_labels((before.prompt_sha256, before.cluster) for before, _ in pairs[0].scored(metric))
     units = len(cluster_totals(mean, clusters))
     half = two_sided_t(CONFIDENCE, units - 1) * standard_error(mean, clusters) if units > 1 else float("nan")
     by_seed = [100 * float(change.mean()) for change in changes]

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from configs.schema import GateConfig
+from eval.ask.results import TaskResult
 from eval.compare.compare import compare, compare_several
-from eval.compare.pairing import MismatchError
+from eval.compare.pairing import MismatchError, cluster_labels
 from eval.compare.tradeoff import tradeoff
 from eval.statistics.tango import tango_interval
 from tests.eval.synthetic import failed, pair, result, sample, scored, sides
@@ -181,6 +182,28 @@ def test_other_samples_prompts_and_tasks_are_refused() -> None:
 def test_one_passage_for_all_is_refused() -> None:
     with pytest.raises(MismatchError, match="share one cluster"):
         compare(*sides(pair("a", 10, 5, 1, 1, passage_of=10)), GATE)
+
+
+def test_a_question_that_stands_in_a_file_many_times_is_no_more_evidence_than_once() -> None:
+    def side(scores: list[float], questions: int) -> dict[str, TaskResult]:
+        asked = [sample(n, {"accuracy": one}, question=f"第{n % questions}题") for n, one in enumerate(scores)]
+        return {"a": result("a", asked)}
+
+    right = [1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0] * 100
+    same = compare(side(right, 7), side(right, 7), GATE)
+    assert (same.tasks[0].n, same.tasks[0].clusters) == (700, 7)
+    assert same.gate.verdict == "not_enough_evidence"
+    with pytest.raises(MismatchError, match="share one cluster or question"):
+        compare(side(right, 1), side(right, 1), GATE)
+
+
+def test_labels_join_what_shares_a_cluster_or_a_prompt() -> None:
+    assert cluster_labels([("a", None), ("b", None), ("c", "x"), ("d", "y")]) is None
+    labels = cluster_labels([("a", "x"), ("b", "x"), ("b", None), ("c", "y"), ("a", "y"), ("d", None), ("e", "z")])
+    assert labels is not None
+    assert [labels.index(label) for label in labels] == [0, 0, 0, 0, 0, 5, 6]
+    many = cluster_labels([(str(n // 2), str((n + 1) // 2)) for n in range(20_000)])
+    assert len(set(many or ())) == 1
 
 
 def test_several_endpoints_share_holm_and_make_points() -> None:
