@@ -144,7 +144,7 @@ def test_rows_are_filled_up_with_a_token_that_the_model_knows(own: str, taken: s
     tokenizer = load_tokenizer(DEMO)
     known = len(tokenizer)
     tokenizer.add_special_tokens({"pad_token": own, "bos_token": own})  # one that is new gets the id after the last
-    tokenizer.unk_token = "<|nowhere|>"
+    tokenizer.sep_token = "<|nowhere|>"
     fill_up_with_a_known_token(tokenizer, known)
     assert tokenizer.pad_token == taken
     assert tokenizer.pad_token_id < known
