@@ -7,6 +7,7 @@ Everything is paired by sample. Where samples share a passage every interval, te
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -210,7 +211,7 @@ def _task(
         retention=_retention((before, after, clusters), meta.chance, gate),
         noise=_noise(_scores(repeat, metric), gate) if repeat else None,
         official_points=(100 * pair.base_result.mean(), 100 * pair.tuned_result.mean()) if meta.macro else None,
-        other_metrics=tuple(_other(pair, name, gate) for name in others if len(pair.scored(name)) > 1),
+        other_metrics=tuple(_other(pair, name, gate) for name in others if pair.scored(name)),
         diagnostics=tuple(d for d in (_diagnostic(pair, name) for name in meta.diagnostics) if d is not None),
         base_behaviour=behaviour(pair.base, meta.method),
         tuned_behaviour=behaviour(pair.tuned, meta.method),
@@ -225,25 +226,18 @@ def _interval(scores: Scores, level: float, confidence: float) -> Interval:
     """The interval in points; of what was looked at several times a repeated one, wider for the same confidence."""
     before, after, clusters = scores
     found = change_interval(before, after, clusters, confidence=level).scaled(100)
-    repeated = abs(level - confidence) > 1e-6
+    repeated = abs(level - confidence) > 1e-6 and found.method != "none"
     return Interval(found.lower, found.upper, confidence, f"repeated_{found.method}" if repeated else found.method)
 
 
 def _scores(pair: PairedTask, metric: str) -> Scores:
     before, after = pair.scores(metric)
-    if len(before) < 2:
+    if not len(before):
         raise MismatchError(
-            f"task {pair.meta.task!r}: only {len(before)} of {len(pair.base)} samples have {metric} on both sides",
-            "look at the errors in the task's .jsonl files; two samples are the least that can be compared",
+            f"task {pair.meta.task!r}: none of {len(pair.base)} samples has {metric} on both sides",
+            "look at the errors in the task's .jsonl files, and evaluate again: they are asked anew",
         )
-    clusters = pair.clusters(metric)
-    # One passage for everything leaves no independent unit to estimate an error from.
-    if clusters is not None and len(set(clusters)) < 2:
-        raise MismatchError(
-            f"task {pair.meta.task!r}: all {len(before)} samples share one cluster or question, {clusters[0][2:42]!r}",
-            "add other questions, on other passages",
-        )
-    return before, after, clusters
+    return before, after, pair.clusters(metric)
 
 
 def _other(pair: PairedTask, metric: str, gate: GateConfig) -> MetricChange:
@@ -265,7 +259,9 @@ def _retention(scores: Scores, chance: float, gate: GateConfig) -> Retention:
     before, after, clusters = scores
     base, tuned = float(before.mean()), float(after.mean())
     interval = retention_interval(before, after, clusters, confidence=gate.confidence)
-    above = retention_above_chance_percent(base, tuned, chance, standard_error(before, clusters))
+    known = change_interval(before, after, clusters).method != "none"
+    error = standard_error(before, clusters) if known else math.inf
+    above = retention_above_chance_percent(base, tuned, chance, error)
     return Retention(
         percent=retention_percent(base, tuned),
         interval=interval.scaled(100) if interval else None,

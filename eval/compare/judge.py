@@ -143,8 +143,7 @@ def weigh(judgement: Judgement, confidence: float = 0.95) -> Judged | None:
         return None
     base, tuned = ([float(pair.outcome == side) for pair in pairs] for side in ("base", "tuned"))
     clusters = cluster_labels((pair.id, pair.cluster) for pair in pairs)
-    units = len(pairs) if clusters is None else len(set(clusters))
-    change = measure_change(base, tuned, clusters) if units > 1 else None
+    change = measure_change(base, tuned, clusters) if pairs else None
     interval = change_interval(base, tuned, clusters, confidence=confidence) if change else None
     return Judged(
         task=judgement.task,
@@ -153,7 +152,7 @@ def weigh(judgement: Judgement, confidence: float = 0.95) -> Judged | None:
         losses=judgement.losses,
         ties=judgement.ties,
         failures=judgement.failures,
-        clusters=units,
+        clusters=change.clusters if change else 0,
         agreement_percent=100 * judgement.agreement,
         first_bias_percent=100 * judgement.first_bias,
         net_points=100 * (judgement.wins - judgement.losses) / len(pairs) if pairs else 0.0,

@@ -98,9 +98,7 @@ def tally(votes: Sequence[Vote], confidence: float = 0.95) -> Tally | None:
     clusters = [vote.cluster for vote in votes]
     decided = [vote for vote in votes if vote.winner != "tie"]
     questions = len(set(clusters))
-    # With one question nothing is known of any other, and the interval says so.
-    change = measure_change(base, tuned, clusters) if questions > 1 else None
-    interval = change_interval(base, tuned, clusters, confidence=confidence) if change else None
+    change = measure_change(base, tuned, clusters)
     return Tally(
         wins=winners.count("tuned"),
         losses=winners.count("base"),
@@ -109,9 +107,9 @@ def tally(votes: Sequence[Vote], confidence: float = 0.95) -> Tally | None:
         voters=len({vote.voter for vote in votes}),
         questions=questions,
         net_points=100 * (winners.count("tuned") - winners.count("base")) / len(votes),
-        interval=(interval or Interval(-1.0, 1.0, confidence, "none")).scaled(100),
-        p=change.p if change else 1.0,
-        test=change.test if change else "none",
+        interval=change_interval(base, tuned, clusters, confidence=confidence).scaled(100),
+        p=change.p,
+        test=change.test,
         left_percent=100 * sum(vote.left == vote.winner for vote in decided) / len(decided) if decided else 50.0,
         comments=sum(bool(vote.comment.strip()) for vote in votes),
     )

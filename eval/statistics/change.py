@@ -6,6 +6,8 @@
 | right or wrong  | clustered   | Tango's on the effective size (Rao, Scott) | sign-flip by cluster   |
 | any other       | independent | paired t                                   | sign-flip              |
 | any other       | clustered   | clustered t                                | sign-flip by cluster   |
+
+One unit, be it a single sample or a passage that all share, says nothing of any other: everything remains possible.
 """
 
 from __future__ import annotations
@@ -34,9 +36,9 @@ class Change:
         clusters: independent units (n where nothing is shared).
         base, tuned, difference: means.
         lost, gained: samples that scored lower, higher in tuned.
-        standard_error: of the difference, clustered where samples are.
+        standard_error: of the difference, clustered where samples are; the whole range where there is one unit.
         p: two-sided, by `test`.
-        test: `mcnemar_exact`, `sign_flip_exact` or `sign_flip_monte_carlo`.
+        test: `mcnemar_exact`, `sign_flip_exact`, `sign_flip_monte_carlo`, or `none` with one unit.
         minimum_detectable_drop: what so many samples show at .05 with 80 % power.
     """
 
@@ -70,13 +72,13 @@ def change_interval(
     """Interval of the mean of tuned - base, by the table above.
 
     Scores within 0..1 of which almost none changed get at least the width that right-or-wrong scores would have without
-    a flip, since a variance estimated from nothing is nothing.
-
-    Raises:
-        ValueError: with fewer than two independent units.
+    a flip, since a variance estimated from nothing is nothing. With one independent unit it is the whole range.
     """
     before, after = paired_arrays(base, tuned)
     differences = after - before
+    if _units(differences, clusters) < 2:
+        most = _most(before, after)
+        return Interval(-most, most, confidence, "none")
     size = effective_size(differences, clusters)
     if right_or_wrong(before, after):
         scale = size / len(differences)
@@ -90,9 +92,7 @@ def change_interval(
         z = two_sided_z(confidence)
         width = max(width, z**2 / (size + z**2))
     mean = float(differences.mean())
-    # Scores within 0..1 cannot differ by more than 1, however wide the spread of two or three of them is.
-    bounded = before.min() >= 0 and after.min() >= 0 and before.max() <= 1 and after.max() <= 1
-    most = 1.0 if bounded else float("inf")
+    most = _most(before, after)
     method = "paired_t" if clusters is None else "clustered_t"
     return Interval(max(-most, mean - width), min(most, mean + width), confidence, method)
 
@@ -102,8 +102,12 @@ def measure_change(base: ArrayLike, tuned: ArrayLike, clusters: Clusters | None 
     before, after = paired_arrays(base, tuned)
     differences = after - before
     lost, gained = int(np.count_nonzero(differences < 0)), int(np.count_nonzero(differences > 0))
-    n, size = len(differences), effective_size(differences, clusters)
-    error = standard_error(differences, clusters)
+    n, units = len(differences), _units(differences, clusters)
+    if units < 2:
+        most = _most(before, after)
+        return Change(n, units, float(before.mean()), float(after.mean()), float(differences.mean()), lost, gained,
+                      standard_error=most, p=1.0, test="none", minimum_detectable_drop=most)  # fmt: skip
+    size, error = effective_size(differences, clusters), standard_error(differences, clusters)
     if right_or_wrong(before, after):
         detectable = minimum_detectable_drop(size, (lost + gained) / n)
     else:
@@ -115,7 +119,7 @@ def measure_change(base: ArrayLike, tuned: ArrayLike, clusters: Clusters | None 
         p, test = flipped.p, f"sign_flip_{flipped.method}"
     return Change(
         n=n,
-        clusters=_units(differences, clusters),
+        clusters=units,
         base=float(before.mean()),
         tuned=float(after.mean()),
         difference=float(differences.mean()),
@@ -126,6 +130,12 @@ def measure_change(base: ArrayLike, tuned: ArrayLike, clusters: Clusters | None 
         test=test,
         minimum_detectable_drop=detectable,
     )
+
+
+def _most(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
+    """Scores within 0..1 cannot differ by more than 1, however wide the spread of two or three of them is."""
+    bounded = before.min() >= 0 and after.min() >= 0 and before.max() <= 1 and after.max() <= 1
+    return 1.0 if bounded else float("inf")
 
 
 def _units(differences: NDArray[np.float64], clusters: Clusters | None) -> int:

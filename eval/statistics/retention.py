@@ -15,7 +15,7 @@ from scipy import optimize
 
 from eval.statistics.bootstrap import paired_bootstrap
 from eval.statistics.change import change_interval, right_or_wrong
-from eval.statistics.clustered import Clusters
+from eval.statistics.clustered import Clusters, cluster_index
 from eval.statistics.effective_size import FEW_CHANGES, effective_size
 from eval.statistics.interval import Interval, two_sided_z
 from eval.statistics.paired import paired_arrays
@@ -24,7 +24,7 @@ from eval.statistics.paired import paired_arrays
 def retention_interval(
     base: ArrayLike, tuned: ArrayLike, clusters: Clusters | None = None, *, confidence: float = 0.95, seed: int = 0
 ) -> Interval | None:
-    """Interval of mean(tuned) / mean(base); None where base scored nothing.
+    """Interval of mean(tuned) / mean(base); None where base scored nothing, or with one independent unit.
 
     Right-or-wrong scores get the score interval of a paired ratio, on the effective size where clustered. Other scores
     get the bootstrap of the linearised ratio: r_i = (t_i - R b_i) / mean(b) has mean 0 and the spread of R. Where
@@ -33,7 +33,7 @@ def retention_interval(
     before, after = paired_arrays(base, tuned)
     differences = after - before
     mean = float(before.mean())
-    if mean <= 0:
+    if mean <= 0 or cluster_index(clusters, len(before)).max() < 1:
         return None
     if right_or_wrong(before, after):
         size = effective_size(differences, clusters)
