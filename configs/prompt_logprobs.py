@@ -5,10 +5,16 @@ The proof reads the likelihood of an answer there, the evaluation how far a mode
 
 from __future__ import annotations
 
+import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from configs.errors import TuneserveError
+
+_TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,9}")
+_ROUNDED_UP = 1e-3
+"""A probability of 1 may come out a little larger in few bits."""
 
 
 def read_prompt_logprobs(token_ids: Sequence[int], choice: Mapping[str, Any]) -> list[dict[int, float]]:
@@ -20,10 +26,11 @@ def read_prompt_logprobs(token_ids: Sequence[int], choice: Mapping[str, Any]) ->
             token ids (strings in JSON) to objects with `logprob`, the actual token always among them.
 
     Raises:
-        TuneserveError: there are none, they are of another number of tokens, or a token's own is not among them.
+        TuneserveError: there are none, they are of another number of tokens, a token's own is not among them, or what
+            stands there is no log-probability.
     """
     positions = choice.get("prompt_logprobs")
-    if not positions:
+    if not isinstance(positions, list) or not positions:
         raise TuneserveError(
             "the server returned no prompt_logprobs", "serve the model with vLLM: no other server is known to give them"
         )
@@ -36,7 +43,7 @@ def read_prompt_logprobs(token_ids: Sequence[int], choice: Mapping[str, Any]) ->
     for place, (token, position) in enumerate(zip(token_ids, positions, strict=True)):
         if place == 0:
             continue
-        logprobs = {int(key): float(entry["logprob"]) for key, entry in (position or {}).items()}
+        logprobs = {int(key): _logprob(entry, place) for key, entry in _entries(position, place).items()}
         if token not in logprobs:
             raise TuneserveError(
                 f"position {place} of the prompt has no log-probability for its own token {token}",
@@ -46,16 +53,42 @@ def read_prompt_logprobs(token_ids: Sequence[int], choice: Mapping[str, Any]) ->
     return read
 
 
+def _entries(position: Any, place: int) -> Mapping[str, Any]:
+    """What stands at a position, by token id; ids are written in one way, so that none comes twice.
+
+    Raises:
+        TuneserveError: it is no such mapping.
+    """
+    entries = {} if position is None else position
+    if not isinstance(entries, dict) or not all(map(_TOKEN_ID.fullmatch, entries)):
+        raise _strange(place, position)
+    return entries
+
+
+def _logprob(entry: Any, place: int) -> float:
+    value = entry.get("logprob") if isinstance(entry, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e30 < value <= _ROUNDED_UP:
+        raise _strange(place, entry)
+    return float(value)
+
+
+def _strange(place: int, found: Any) -> TuneserveError:
+    return TuneserveError(
+        f"position {place} of prompt_logprobs holds {reprlib.repr(found)}, which is no log-probability of tokens",
+        "serve the model with vLLM: no other server is known to give them",
+    )
+
+
 def chosen_tokens(input_ids: Sequence[int], answer_start: int, choice: Mapping[str, Any]) -> int:
     """How many tokens of `input_ids[answer_start:]` the model would choose itself, each after what stands before it.
 
     Args:
         input_ids: the prompt of the request: a question and an answer.
         answer_start: index of the answer's first token, above 0.
-        choice: of the answer to `answer_request`, whose lengths `answer_logprob` has checked.
+        choice: of the answer to `answer_request`, which `answer_logprob` has looked at.
     """
     positions = choice["prompt_logprobs"]
-    return sum(positions[i][str(input_ids[i])]["rank"] == 1 for i in range(answer_start, len(input_ids)))
+    return sum(positions[i][str(input_ids[i])].get("rank") == 1 for i in range(answer_start, len(input_ids)))
 
 
 def answer_request(model: str, input_ids: Sequence[int]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def text_logprobs(
                 )
             choice = outcome.reply["choices"][0]
             ids = choice.get("prompt_token_ids")
-            if not ids:
+            if not isinstance(ids, list) or not ids:
                 raise EndpointError(
                     f"{endpoint.base_url} returned no prompt_logprobs with their prompt_token_ids",
                     "measure the drift on a vLLM server",

@@ -28,6 +28,15 @@ def test_every_token_but_the_first_has_its_log_probabilities() -> None:
             "position 1 of the prompt has no .* own token 99",
         ),
         ([11, 15], {"prompt_logprobs": [None, None]}, "own token 15"),
+        ([11, 15], {"prompt_logprobs": {"15": 1}}, "returned no prompt_logprobs"),
+        *(
+            ([11, 15], {"prompt_logprobs": [None, position]}, "which is no log-probability")
+            for position in (5, [5], {"15": 5}, {"15": {}}, {"x": {"logprob": -1}}, {"015": {"logprob": -1}})
+        ),
+        *(
+            ([11, 15], {"prompt_logprobs": [None, {"15": {"logprob": value}}]}, "which is no log-probability")
+            for value in (None, "nan", float("nan"), float("-inf"), 0.5, True, [1], -(10**400))
+        ),
     ],
 )
 def test_an_answer_that_lacks_some_is_an_error(ids: list[int], choice: dict[str, Any], message: str) -> None:
