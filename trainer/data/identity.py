@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from trainer.data.layouts import Conversation
 
 _TELLING = 8
-_SPACE = re.compile(r"\s+")
+_SPACE = re.compile(r"[\s\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]+")
+"""Spaces, and characters that show nothing: zero-width ones, marks of direction, the byte-order mark."""
 
 
 @dataclass(frozen=True)
@@ -64,5 +65,5 @@ def question_identity(conversation: Conversation) -> bytes:
 
 
 def plain(text: str) -> str:
-    """Text without spacing, case and character width."""
+    """Text without spacing, what shows nothing, case and character width."""
     return _SPACE.sub("", unicodedata.normalize("NFKC", text).casefold())

@@ -72,6 +72,16 @@ def test_what_a_held_out_row_asks_is_not_asked_on_the_way_of_another(tmp_path: P
         assert held in (0, 2)
 
 
+def test_characters_that_show_nothing_make_no_other_question(tmp_path: Path) -> None:
+    rows = [{"question": f"第{i}件可以退吗？", "answer": "可以。"} for i in range(5)]
+    hidden = [{"question": f"\ufeff第{i}件\u200b可以\u00a0退\u2060吗？\u202c", "answer": "可以。"} for i in range(3)]
+    (tmp_path / "held.jsonl").write_text(json.dumps(hidden[0]), encoding="utf-8")
+    tally = Tally()
+    corpus = gather(recipe(tmp_path, [*rows, *hidden[1:]], heldout="held.jsonl"), tally)
+    assert tally.places == {"duplicate": ["rows.jsonl:1", "rows.jsonl:6", "rows.jsonl:7"]}
+    assert len(corpus.train) == 4
+
+
 def test_groups_larger_than_the_share_still_leave_a_held_out_part(tmp_path: Path) -> None:
     rows = [{"question": f"第{i % 5}题怎么做？", "answer": f"答法{i}。"} for i in range(50)]
     corpus = gather(recipe(tmp_path, rows), Tally())
