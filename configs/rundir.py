@@ -30,6 +30,7 @@ from configs.handover.training import Plan, PreparedFacts, TrainedFacts
 from configs.load import dump_config, validate
 from configs.locks import is_locked, locked
 from configs.manifest import SCHEMA_VERSION, Damaged, Manifest, Output, Stage, read_manifest
+from configs.one_run import require_its_own
 from configs.schema import RunConfig
 from configs.yaml_text import read_yaml
 
@@ -120,6 +121,7 @@ class RunDir:
         Nothing but the folder itself is touched before it is held.
 
         Raises:
+            ConfigError: what the recipe names lies in it, or it holds a run of another kind.
             TuneserveError: another command works in it, or it cannot be made.
         """
         run = cls(Path(config.output_dir) / config.name)
@@ -130,6 +132,7 @@ class RunDir:
                 f"{run.path}: cannot be created: {error.strerror}", "set output_dir to a folder that you can write to"
             ) from error
         with run.exclusively():
+            require_its_own(run.path, run.read().config if run.manifest_file.exists() else None, config)
             run.configure(config)
             yield run
 

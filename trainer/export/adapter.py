@@ -159,8 +159,11 @@ def _write(adapter: Path, export: Export, fmt: Format, quant: str, device: str, 
     tensors.device = pick_device(device, max(spec.nbytes for spec in tensors.specs()))
     tensors.refuse_unchanged(adapter)
     if fmt == "gguf":
-        result = export_gguf(tensors, export, export.out.name, quant)
-        write_modelfile(export.out, _modelfile(export, result.file.name))
+
+        def beside(folder: Path, file: str) -> None:
+            write_modelfile(folder, _modelfile(export, file))
+
+        export_gguf(tensors, export, export.out.name, quant, beside)
     elif fmt == "int4":
         export_4bit(tensors, export)
     else:

@@ -10,7 +10,7 @@ import functools
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,13 +57,20 @@ class GgufResult:
     tensors: int
 
 
-def export_gguf(tensors: TensorSource, export: Export, name: str, quant: str = "q8_0") -> GgufResult:
+def export_gguf(
+    tensors: TensorSource,
+    export: Export,
+    name: str,
+    quant: str = "q8_0",
+    beside: Callable[[Path, str], None] = lambda folder, file: None,
+) -> GgufResult:
     """Writes `NAME-QUANT.gguf` into the folder of the export.
 
     Args:
         tensors: the 16-bit weights, under the names that transformers gives them.
         name: the model's name in the file and of the file.
         quant: `f16`, `bf16`, `q8_0`, or a K-quant such as `q4_k_m` where `llama-quantize` is on the PATH.
+        beside: writes what belongs to the file of that name into the folder, which has its own name only afterwards.
 
     Raises:
         ConfigError: the number format, the architecture or the tokenizer cannot be written as GGUF here.
@@ -91,6 +98,7 @@ def export_gguf(tensors: TensorSource, export: Export, name: str, quant: str = "
                 )
             full.unlink()
         size = file.stat().st_size
+        beside(partial, file.name)
     return GgufResult(out / file.name, quant, round(size / 1e9, 6), len(layout.infos))
 
 

@@ -6,6 +6,7 @@ python -m trainer merge runs/NAME
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from configs.adapter_scale import check_scale, require_stored
@@ -83,18 +84,14 @@ def gguf_run(run: RunDir, config: RunConfig, facts: PreparedFacts, force: bool =
 
     with run.stage("gguf", inputs, [run.gguf]) as record, shown_progress("gguf") as on_progress:
         export = Export(run.merged, run.gguf, facts.end_token_id, on_progress=on_progress, redo=True)
-        result = export_gguf(TensorReader(index_weights(weight_files(run.merged))), export, config.name, quant)
         codec = ChatCodec.load(run.merged)
         rows = read_rows(trained, ParityRow, "data") if trained.is_file() else own_rows(codec, facts.thinking)
-        text = modelfile(
-            run.merged,
-            result.file.name,
-            codec,
-            rows,
-            thinking=facts.thinking,
-            system=facts.system,
-        )
-        write_modelfile(run.gguf, text)
+
+        def beside(folder: Path, file: str) -> None:
+            text = modelfile(run.merged, file, codec, rows, thinking=facts.thinking, system=facts.system)
+            write_modelfile(folder, text)
+
+        result = export_gguf(TensorReader(index_weights(weight_files(run.merged))), export, config.name, quant, beside)
         record.figures = {"file": result.file.name, "size_gb": result.size_gb, "tensors": result.tensors}
     done("gguf", run.read().stages["gguf"].seconds or 0.0, f"{result.file} ({result.size_gb:.2f} GB)")
 

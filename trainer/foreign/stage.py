@@ -22,10 +22,11 @@ from transformers import AutoModelForCausalLM
 
 from configs.console import again, note, warn
 from configs.errors import ConfigError, DataError, first_line
-from configs.fingerprint import content_hash, weights_fingerprint
+from configs.fingerprint import content_hash, files_fingerprint, weights_fingerprint
 from configs.handover.base import read_rows, write_rows
 from configs.handover.foreign import Finding, ForeignFacts, fault, told
 from configs.handover.rows import ParityRow, ProofAnswer, ProofRow
+from configs.homes import expanded
 from configs.hub import resolve_model
 from configs.model_files import as_list, read_json, weight_bytes
 from configs.rundir import RunDir
@@ -70,7 +71,7 @@ def foreign_stage(run: RunDir, config: RunConfig, *, force: bool = False) -> For
     assert config.foreign is not None
     base = resolve_model(config.model, config.hub, config.offline)
     what = given(config.foreign, base, config.hub, config.offline)
-    inputs = _inputs(config, base, what)
+    inputs = inputs_of(config, base, what)
     why = run.changed_since("foreign", inputs)
     if why is None and not force:
         return None
@@ -352,7 +353,7 @@ def load(folder: Path) -> Any:
         return AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, **options).eval()
 
 
-def _inputs(config: RunConfig, base: Path, what: Given) -> dict[str, Any]:
+def inputs_of(config: RunConfig, base: Path, what: Given) -> dict[str, Any]:
     """What the stage depends on, for the manifest."""
     assert config.foreign is not None
     data = prepared_data.data_inputs(config, base)
@@ -362,6 +363,9 @@ def _inputs(config: RunConfig, base: Path, what: Given) -> dict[str, Any]:
         "base.weights": weights_fingerprint(base),
         "proof.rows": config.proof.rows,
     }
+    template = expanded(config.foreign.template or "")
+    if template.is_file():
+        inputs["foreign.template"] = files_fingerprint([template])
     for name, folder in (("merged", what.merged), ("adapter", what.adapter)):
         if folder is not None:
             inputs[f"{name}.files"] = side_files_fingerprint(folder)

@@ -233,6 +233,20 @@ def test_value_beyond_f16_is_refused(models: Make, tmp_path: Path) -> None:
         export_gguf(TooLarge(index_weights(weight_files(model))), Export(model, tmp_path / "g"), "x", "f16")
 
 
+def test_the_folder_has_its_name_only_with_what_belongs_to_the_file(models: Make, tmp_path: Path) -> None:
+    out = tmp_path / "g"
+
+    def killed(folder: Path, file: str) -> None:
+        assert (folder / file).is_file()
+        assert not out.exists()
+        raise KeyboardInterrupt
+
+    model = models("qwen3")
+    with pytest.raises(KeyboardInterrupt):
+        export_gguf(TensorReader(index_weights(weight_files(model))), Export(model, out), "x", "f16", killed)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_known_before_training_is_what_is_written() -> None:
     assert set(GGUF_MODEL_TYPES) == set(ARCHITECTURES)
 

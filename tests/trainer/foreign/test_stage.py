@@ -15,7 +15,8 @@ from configs.rundir import RunDir
 from tests.trainer.conftest import DEMO_MODEL
 from trainer.export.merge import merge_adapter
 from trainer.export.new_folder import Export
-from trainer.foreign.stage import foreign_stage
+from trainer.foreign.folder import Given
+from trainer.foreign.stage import foreign_stage, inputs_of
 
 Judged = Callable[..., RunDir]
 EOS = {"eos_token": "<|endoftext|>"}
@@ -44,6 +45,17 @@ def test_an_adapter_that_is_served_as_it_was_trained_has_no_fault(foreign, judge
     proof = read_rows(run.data / "proof.jsonl", ProofRow, "foreign")
     assert sum(row.adapter_logprob - row.base_logprob for row in proof) > 0
     assert foreign_stage(run, run.config()) is None  # nothing changed since
+
+
+def test_a_template_file_that_changed_is_looked_at_again(judged: Judged, tmp_path: Path) -> None:
+    template = tmp_path / "t.jinja"
+    template.write_text("one", encoding="utf-8")
+    config = judged(DEMO_MODEL, template=str(template)).config()
+    what = Given(DEMO_MODEL, DEMO_MODEL, None)
+    before = inputs_of(config, DEMO_MODEL, what)
+    assert inputs_of(config, DEMO_MODEL, what) == before
+    template.write_text("two", encoding="utf-8")
+    assert inputs_of(config, DEMO_MODEL, what) != before
 
 
 def test_a_drifted_template_is_named_with_what_to_serve_instead(foreign, judged: Judged) -> None:
