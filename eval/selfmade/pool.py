@@ -6,6 +6,7 @@ Which of it is usable is decided anew by every run, whose held-out rows and task
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 from typing import TypeVar
 
@@ -71,8 +72,9 @@ class Pool:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.questions = self._read("questions.jsonl", Question)
-        self.answers = self._read("answers.jsonl", Answer)
-        self.likelihoods = self._read("likelihoods.jsonl", Likelihood)
+        # Where a crash of the machine took lines of one journal only, a question that is drawn again may be another.
+        self.answers = _of(self.questions, self._read("answers.jsonl", Answer))
+        self.likelihoods = _of(self.answers, self._read("likelihoods.jsonl", Likelihood))
 
     def add(self, line: Question | Answer | Likelihood) -> None:
         """Keeps a line, and writes it down at once: after a kill the last one is torn at most.
@@ -106,3 +108,8 @@ class Pool:
                 ) from error
             found[line.number] = line
         return found
+
+
+def _of(known: Container[int], lines: dict[int, Kind]) -> dict[int, Kind]:
+    """The lines whose draw is known."""
+    return {number: line for number, line in lines.items() if number in known}

@@ -6,10 +6,12 @@ the tuned model's and is never sent anywhere; and `votes.jsonl`, all votes with 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -192,9 +194,10 @@ def count_votes(run: RunDir, ballot: Ballot, voter: str, marks: Sequence[Marked]
                 mark.choice == "neither", sides[mark.left], mark.comment, now,
             )
         )  # fmt: skip
-    if run.votes_file.exists():
-        drop_torn_line(run.votes_file)  # what is written after a line that a kill cut short would belong to it
     with open(run.votes_file, "a", encoding="utf-8", opener=only_a_file) as file:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed; another board or `board count` may write too
+        drop_torn_line(run.votes_file)  # what is written after a line that a kill cut short would belong to it
         file.write("".join(json_line(asdict(vote)) for vote in votes))
     return len(votes)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import stat
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,6 +66,23 @@ def test_a_vote_after_a_kill_does_not_run_into_the_half_written_one(tmp_path: Pa
     run.votes_file.write_bytes(b'{"ballot": "12')
     assert count_votes(run, ballot, "Anna", [Marked(ballot.items[0].id, "x", "x")]) == 1
     assert [vote.voter for vote in read_votes(run.votes_file)] == ["Anna"]
+
+
+def test_votes_that_somebody_else_is_writing_are_waited_for(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    ballot = make_ballot(run, answered_pairs(run), 3)
+    marks = [Marked(item.id, "x", "x") for item in ballot.items]
+    count_votes(run, ballot, "Anna", marks)
+    line = run.votes_file.read_bytes().splitlines(keepends=True)[0].replace(b"Anna", b"Ben")
+    with ThreadPoolExecutor(1) as beside, run.votes_file.open("ab", buffering=0) as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        other.write(line[:40])
+        counted = beside.submit(count_votes, run, ballot, "Cleo", marks)
+        time.sleep(0.2)
+        other.write(line[40:])
+        fcntl.flock(other, fcntl.LOCK_UN)
+        assert counted.result() == 3
+    assert Counter(vote.voter for vote in read_votes(run.votes_file)) == {"Anna": 3, "Ben": 1, "Cleo": 3}
 
 
 def test_a_ballot_is_found_by_its_number_alone(tmp_path: Path) -> None:
