@@ -125,6 +125,9 @@ def _first_choice(reply: dict[str, Any]) -> dict[str, Any]:
     choices = reply.get("choices")
     if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
         raise AttemptError("bad_shape", f"no choices in {_shown(reply)}")
+    # What a server that shuts down, or a gateway whose model fails, hands out of an answer that it had begun.
+    if choices[0].get("finish_reason") in ("abort", "error") or choices[0].get("error"):
+        raise AttemptError("broken_off", f"the answer broke off: {_shown(choices[0])}")
     return choices[0]
 
 

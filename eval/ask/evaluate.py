@@ -22,6 +22,7 @@ from typing import IO, Any
 from configs.errors import ConfigError, EndpointError, TuneserveError
 from configs.files import only_a_file, whole
 from configs.locks import locked
+from eval.ask.answered_by import answered_by, of_one_model
 from eval.ask.client import AttemptError, Check, Client, Outcome, Served, check_chat
 from eval.ask.endpoint import Endpoint, Settings, sampling
 from eval.ask.kept import kept
@@ -113,7 +114,7 @@ def evaluate(
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_evaluate(endpoint, tasks, out_dir, settings, only, on_progress))
         found = read_results(out_dir)
-    results = {task.name: found[task.name] for task in tasks}
+        results = of_one_model({task.name: found[task.name] for task in tasks}, out_dir)
     _refuse_too_many_errors(endpoint, results, settings.max_error_rate)
     return results
 
@@ -165,13 +166,13 @@ async def _evaluate(
             for task in tasks
         ]
         meter = _Meter(client, plans, on_progress)
-        with ExitStack() as kept:
-            kept.callback(meter.show)
+        with ExitStack() as opened:
+            opened.callback(meter.show)
             files = {
-                name: kept.enter_context(open(out_dir / f"{name}.jsonl", "a", encoding="utf-8", opener=only_a_file))
+                name: opened.enter_context(open(out_dir / f"{name}.jsonl", "a", encoding="utf-8", opener=only_a_file))
                 for name in (plan.task.name for plan in plans)
             }
-            await client.ask_all("chat/completions", _jobs(plans), _recorder(plans, files, meter))
+            await client.ask_all("chat/completions", _jobs(plans), _recorder(files, meter))
 
 
 def _plan(
@@ -253,9 +254,7 @@ def _check_choice(reply: dict[str, Any]) -> None:
         raise AttemptError("bad_shape", f"logprobs of a strange shape ({type(error).__name__}: {error})") from error
 
 
-def _recorder(
-    plans: Sequence[_Plan], files: Mapping[str, IO[str]], meter: _Meter
-) -> Callable[[tuple[_Plan, Item], Outcome], None]:
+def _recorder(files: Mapping[str, IO[str]], meter: _Meter) -> Callable[[tuple[_Plan, Item], Outcome], None]:
     def record(job: tuple[_Plan, Item], outcome: Outcome) -> None:
         plan, item = job
         sample = _sample(plan, item, outcome)
@@ -306,7 +305,7 @@ def _sample(plan: _Plan, item: Item, outcome: Outcome) -> Sample:
         flags.append("truncated")
     if reply.leaked and not plan.meta.thinking:
         flags.append("thinking_leak")
-    detail = {**item.detail, **scored.detail}
+    detail = {**item.detail, **scored.detail, **answered_by(outcome.reply, plan.meta.model)}
     if method == "choice_logprobs":
         detail["margin"] = choice_margin(choice["logprobs"], list(item.choices))
     usage = outcome.reply.get("usage")

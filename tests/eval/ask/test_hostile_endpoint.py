@@ -57,6 +57,14 @@ STRANGE: dict[str, tuple[str, str]] = {
     "html": ("<html><body>502</body></html>", "bad_json"),
     "not a number": ('{"choices": [{"message": {"content": "a"}}], "usage": {"total": NaN}}', "bad_json"),
     "number without end": ('{"choices": ' + "9" * 5000 + "}", "bad_json"),
+    "aborted": (
+        json.dumps({"choices": [{"message": {"content": "北"}, "finish_reason": "abort"}]}),
+        "broken_off",
+    ),
+    "failed on the way": (
+        json.dumps({"choices": [{"message": {"content": "北"}, "finish_reason": None, "error": {"code": 502}}]}),
+        "broken_off",
+    ),
     "too large": ('{"choices": "' + "a" * 33_000_000 + '"}', "too_large"),
 }
 FINE: dict[str, str] = {
@@ -124,6 +132,28 @@ def test_strange_logprobs_are_an_error_row(logprobs: Any, tmp_path: Path) -> Non
     with serving(Letters(owned_by="vllm")) as endpoint:
         found = evaluate(endpoint, [Task("c", "choice", items)], tmp_path, settings=QUICK)["c"]
     assert {s.id: s.error and s.error.kind for s in found.samples} == {"strange": "bad_shape", "plain": None}
+
+
+def test_answers_of_another_model_are_errors_and_asked_again(tmp_path: Path) -> None:
+    class Gateway(MockServer):
+        """Calls its model by a longer name, and hands some questions on to another one."""
+
+        busy = True
+
+        async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+            prompt = body["messages"][-1]["content"]
+            other = self.busy and int(prompt) % 5 == 0
+            return web.json_response(reply_of("北京") | {"model": "fallback\ud800" if other else f"{MODEL}-2026"})
+
+    gateway, asked = Gateway(), task([str(n) for n in range(20)])
+    with serving(gateway) as endpoint:
+        with pytest.raises(EndpointError, match=r"4 of 20 .* \(other_model 4\), .* answered by fallback.* by .*-2026"):
+            evaluate(endpoint, [asked], tmp_path, settings=replace(QUICK, max_error_rate=0.1))
+        gateway.busy = False
+        found = evaluate(endpoint, [asked], tmp_path, settings=QUICK)["qa"]
+    assert not found.errors
+    assert len(gateway.bodies) == 24
+    assert read_results(tmp_path)["qa"] == found
 
 
 class Answering:
