@@ -49,7 +49,7 @@ _TOKEN_COUNTS = ("prompt_tokens", "completion_tokens")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an evaluation is. `done` and `total` count samples of all tasks, those kept from before included.
+    """How far an evaluation is. `done` and `total` count samples of all tasks, those `kept` from before included.
 
     `eta_s` is None until an answer came; `errors` counts samples that finally failed, `retries` failed attempts.
     """
@@ -62,6 +62,7 @@ class Progress:
     errors: int
     retries: int
     task: str
+    kept: int
 
 
 OnProgress = Callable[[Progress], None]
@@ -381,6 +382,7 @@ class _Meter:
                 errors=self._errors,
                 retries=self._client.failures.total(),
                 task=self._task,
+                kept=self._total - self._asked,
             )
         )
 

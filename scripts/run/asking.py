@@ -57,6 +57,7 @@ def ask(
     only: Mapping[str, Collection[str]] | None = None,
     *,
     shows: bool = True,
+    by_name: bool = False,
 ) -> dict[str, TaskResult]:
     """Asks and scores tasks at one endpoint; goes on where an earlier call stopped.
 
@@ -67,9 +68,22 @@ def ask(
         settings: how to ask.
         only: ids by task that are asked; all where it is None.
         shows: whether there is a progress bar.
+        by_name: whether the model is known by its name alone, which another one may have by now: it is said where
+            answers from before are kept.
     """
+    last: list[Progress] = []
     with _progress(endpoint.label, shows=shows) as show:
-        return evaluate(endpoint, tasks, out_dir, settings=settings, only=only, on_progress=show)
+
+        def noted(now: Progress) -> None:
+            last[:] = [now]
+            show(now)
+
+        results = evaluate(endpoint, tasks, out_dir, settings=settings, only=only, on_progress=noted)
+    if by_name and last and last[0].kept:
+        kept, total = last[0].kept, last[0].total
+        note(f"{kept} of {total} answers are from before; where {endpoint.model} is another model by now, "
+             "give another --out")  # fmt: skip
+    return results
 
 
 def ask_in_blocks(
@@ -82,6 +96,7 @@ def ask_in_blocks(
     repeat: Callable[[], Mapping[str, TaskResult] | None] = lambda: None,
     *,
     shows: bool = True,
+    by_name: bool = False,
 ) -> dict[str, TaskResult]:
     """Asks a tuned model block by block, until the verdict stands; see `eval.compare.blocks`.
 
@@ -91,8 +106,9 @@ def ask_in_blocks(
         base: gives the base's answers to everything, once the first block was answered here: it may wait for them.
         repeat: gives the same of the base asked again, if it was.
         shows: whether there is a progress bar, and a line for each look.
+        by_name: as of `ask`.
     """
-    results = ask(endpoint, tasks, out_dir, settings, first_block(tasks, gate), shows=shows)
+    results = ask(endpoint, tasks, out_dir, settings, first_block(tasks, gate), shows=shows, by_name=by_name)
     answers, again = base(), repeat()
     blocks = Blocks(answers, gate)
     taken = [*takewhile(blocks.holds, read_looks(out_dir))]

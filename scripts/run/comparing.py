@@ -123,7 +123,7 @@ def compare_endpoints(
     with locked(folder, busy):
         results: dict[str, dict[str, TaskResult]] = {}
         for endpoint in (base, *repeat):
-            results[endpoint.label] = ask(endpoint, tasks, answers / endpoint.label, settings)
+            results[endpoint.label] = ask(endpoint, tasks, answers / endpoint.label, settings, by_name=True)
             if endpoint is base:
                 require_baseline(results["base"], f"the base {base.model}")
                 if asked.drift:
@@ -132,7 +132,7 @@ def compare_endpoints(
         for endpoint in tuned:
             place = answers / endpoint.label
             results[endpoint.label] = ask_in_blocks(
-                endpoint, tasks, place, settings, lambda: results["base"], asked.gate, lambda: again
+                endpoint, tasks, place, settings, lambda: results["base"], asked.gate, lambda: again, by_name=True
             )
             if asked.drift:
                 record_logprobs(endpoint, place, settings=settings)

@@ -31,7 +31,8 @@ def evaluate(
     from scripts.run.asking import ask, endpoints_settings
     from scripts.run.tasks import recipe_tasks
 
-    results = ask(Endpoint(base_url, model, model), recipe_tasks(config), out, endpoints_settings(config))
+    endpoint, settings = Endpoint(base_url, model, model), endpoints_settings(config)
+    results = ask(endpoint, recipe_tasks(config), out, settings, by_name=True)
     table = Table("task", "metric", "score", "n", "errors", "empty", box=None)
     for name, result in results.items():
         counts = (result.meta.n, len(result.errors), len(result.empty))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from configs.schema import GateConfig
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.mock_server import MODEL, MockServer
@@ -53,3 +55,11 @@ def test_the_first_block_does_not_wait_for_the_base(tmp_path: Path) -> None:
         assert len(judged()["kept"].samples) == len(lines)
         assert len(tuned_server.asked) == once + 1
         assert [look.items for look in read_looks(tmp_path / "tuned")] == [look.items for look in looks]
+
+
+def test_answers_that_are_kept_for_a_name_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(MockServer()) as endpoint:
+        ask(endpoint, questions(), tmp_path, Settings(), by_name=True)
+        assert "from before" not in capsys.readouterr().out
+        ask(endpoint, questions(), tmp_path, Settings(), by_name=True)
+    assert "129 of 129 answers are from before" in " ".join(capsys.readouterr().out.split())
