@@ -305,6 +305,13 @@ class RunDir:
             entry.outputs = self._seen(outputs)
             self._finish(name, entry, record, started)
 
+    def amend(self, stage: str, inputs: Inputs, outputs: Sequence[Path], figures: Mapping[str, Any]) -> None:
+        """Records that files of a finished stage were made over for other inputs, without doing it again."""
+        entry = self.read().stages[stage]
+        entry.inputs, entry.outputs = as_json(inputs), self._seen(outputs)
+        entry.figures = {**entry.figures, **as_json(figures)}
+        self._put(stage, entry)
+
     @contextmanager
     def exclusively(self) -> Iterator[None]:
         """Holds the run for one command at a time, its child processes included; clears up what a kill left.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from configs.files import write_atomically
 from eval.ask.results import Sample, TaskMeta, drop_torn_line, read_meta, read_samples, sample_line, write_meta
-from eval.tasks.scoring import SCORING
+from eval.tasks.scoring import SCORING, scoring_sha256
 from eval.tasks.task import Item, Task
 
 _OF_THE_ANSWER = ("truncated_thinking", "truncated", "thinking_leak")
@@ -45,6 +45,18 @@ def kept(task: Task, meta: TaskMeta, prompts: Mapping[str, str], out_dir: Path) 
     # Only now: a kill between the two must not leave old answers beside a meta file that they seem to belong to.
     write_meta(meta, meta_path)
     return {sample.id for sample in holding if sample.status == "ok"}
+
+
+def score_again(task: Task, out_dir: Path) -> None:
+    """Brings a task's recorded scores to today's rules; its questions must be those that were asked."""
+    path, lines = out_dir / f"{task.name}.meta.json", out_dir / f"{task.name}.jsonl"
+    meta = read_meta(path)
+    if meta.scoring_sha256 == scoring_sha256():
+        return
+    items = {item.id: item for item in task.items}
+    samples = [_scored_again(sample, items[sample.id], task) for sample in read_samples(lines).values()]
+    write_atomically(lines, "".join(sample_line(sample) + "\n" for sample in samples))
+    write_meta(replace(meta, scoring_sha256=scoring_sha256()), path)
 
 
 def _scored_again(sample: Sample, item: Item, task: Task) -> Sample:

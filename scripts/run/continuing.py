@@ -23,6 +23,7 @@ from eval.report.write import write_reports
 from eval.tasks import Task
 from scripts.run import pipeline
 from scripts.run.facts import run_facts
+from scripts.run.rescoring import bring_up_to_date, score_again_all
 from scripts.run.serving import OnDemand
 from scripts.run.stages import forget_other_outputs
 from serve.launch.target import origin_name, origin_target
@@ -37,6 +38,7 @@ def evaluate_origin(run: RunDir, config: RunConfig, tasks: list[Task]) -> None:
         return
     model = resolve_model(config.model, config.hub, config.offline)
     inputs, folder = pipeline.asked_inputs(model, config, tasks), run.eval / STAGE
+    bring_up_to_date(run, STAGE, inputs, [folder], tasks)
     why = run.changed_since(STAGE, inputs)
     if why is None:
         skipped(STAGE)
@@ -46,6 +48,7 @@ def evaluate_origin(run: RunDir, config: RunConfig, tasks: list[Task]) -> None:
     if known is not None:
         with run.stage(STAGE, inputs, [folder]) as record:
             shutil.copytree(known.eval / "base", folder, dirs_exist_ok=True)
+            score_again_all(known.read().stages["base"].inputs, inputs, [folder], tasks)
             record.figures["taken_from"] = str(known.path)
         skipped(STAGE, f"it was asked the same questions in {known.path}")
         return

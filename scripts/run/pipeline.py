@@ -40,6 +40,7 @@ from scripts.run.asking import ask, ask_in_blocks, run_settings
 from scripts.run.beside import cards_for_base, meanwhile, training_cards
 from scripts.run.facts import base_repeat, compare_run
 from scripts.run.inputs import model_inputs, serving_inputs
+from scripts.run.rescoring import as_scored, bring_up_to_date, points, score_again_all
 from scripts.run.scaling import choose_scale
 from scripts.run.serving import OnDemand, private_command, start_server
 from scripts.run.stages import forget_other_outputs, run_stage, stage_done
@@ -151,19 +152,21 @@ def evaluate_base(run: RunDir, config: RunConfig, tasks: list[Task], server: OnD
 
 def base_to_ask(run: RunDir, config: RunConfig, tasks: list[Task]) -> str | None:
     """Why the base must be asked; None where its answers are there, or were those of another run and are taken over."""
-    inputs = base_inputs(run, config, tasks)
+    inputs, folders = base_inputs(run, config, tasks), _base_folders(run, config)
+    bring_up_to_date(run, "base", inputs, folders, tasks)
     why = run.changed_since("base", inputs)
     if why is None:
         skipped("base")
         return None
-    folders = _base_folders(run, config)
     sibling = same_answers(run, inputs, folders)
     if sibling is None:
         return why
     for folder in folders:
         shutil.copytree(sibling.path / folder.relative_to(run.path), folder, dirs_exist_ok=True)
+    there = sibling.read().stages["base"]
+    again = score_again_all(there.inputs, inputs, folders, tasks)
     with run.stage("base", inputs, folders) as record:
-        record.figures.update(sibling.read().stages["base"].figures, taken_from=str(sibling.path))
+        record.figures.update({**there.figures, **again}, taken_from=str(sibling.path))
     skipped("base", f"the same base was asked the same questions in {sibling.path}")
     return None
 
@@ -186,7 +189,7 @@ def ask_base(run: RunDir, config: RunConfig, tasks: list[Task], server: OnDemand
         for folder in folders:
             results = ask_at(up, folder, run, config, tasks, None, shows=shows)
             require_baseline(results, f"the base {base_folder(run, config)}")
-            record.figures[folder.name] = _scores(results)
+            record.figures[folder.name] = points(results)
 
 
 def _base_folders(run: RunDir, config: RunConfig) -> list[Path]:
@@ -217,9 +220,9 @@ def evaluate_tuned(
         TuneserveError: what is served is not what was trained (parity or proof failed). A model of another trainer is
             asked all the same: that is what its users would meet, and its verdict says what failed.
     """
-    inputs = tuned_inputs(run, config, tasks)
+    inputs, folder = tuned_inputs(run, config, tasks), run.eval / "tuned"
+    bring_up_to_date(run, "tuned", inputs, [folder], tasks)
     why = run.changed_since("tuned", inputs)
-    folder = run.eval / "tuned"
     if why is None and _undecided(run, config, base_answers):
         why = "the verdict that is asked for needs more answers"
     if why is None:
@@ -240,7 +243,7 @@ def evaluate_tuned(
             if config.foreign is None:
                 checks.require()
             results = ask_at(server, folder, run, config, tasks, base_answers)
-            record.figures["tuned"] = _scores(results)
+            record.figures["tuned"] = points(results)
     except BaseException:
         if server is not None:
             server.stop()
@@ -385,7 +388,7 @@ def same_answers(run: RunDir, inputs: Inputs, folders: list[Path]) -> RunDir | N
 
 def _answered(other: RunDir, inputs: Inputs) -> bool:
     try:
-        return other.changed_since("base", inputs) is None
+        return other.changed_since("base", as_scored(other, "base", inputs)) is None
     except TuneserveError as error:
         note(f"{error.message}; looking elsewhere for the base's answers")
         return False
@@ -393,13 +396,6 @@ def _answered(other: RunDir, inputs: Inputs) -> bool:
 
 def _file_hash(file: Path) -> str | None:
     return files_fingerprint([file]) if file.is_file() else None
-
-
-def _scores(results: dict[str, TaskResult]) -> dict[str, dict[str, Any]]:
-    return {
-        name: {"metric": result.meta.primary, "points": round(100 * result.mean(), 2), "n": len(result.samples)}
-        for name, result in results.items()
-    }
 
 
 def _shown(scores: dict[str, dict[str, Any]]) -> str:

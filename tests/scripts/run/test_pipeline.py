@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ from configs.errors import ConfigError
 from configs.gpus import GPUS, Card
 from configs.load import load_config
 from configs.rundir import RunDir
+from eval.ask.evaluate import evaluate as evaluate_endpoint
+from eval.ask.mock_server import MockServer
+from eval.ask.results import read_results
 from eval.tasks import Task
 from scripts.run import beside, pipeline
 from scripts.run.asking import run_settings
@@ -21,6 +25,7 @@ from scripts.run.pipeline import base_inputs, base_server, evaluate, evaluate_ba
 from scripts.run.serving import OnDemand
 from scripts.run.tasks import run_tasks
 from serve.process.server import VllmServer
+from tests.eval.conftest import serving
 from tests.facts import prepared
 from tests.scripts.conftest import ROOT
 from trainer import requirements
@@ -66,6 +71,27 @@ def test_another_training_over_the_same_base_takes_its_answers_over(tmp_path: Pa
     stage = second.read().stages["base"]
     assert stage.state == "done"
     assert stage.figures == {"base": {"facts": {"points": 87.0}}, "taken_from": str(first.path)}
+
+
+def test_answers_that_were_scored_by_other_rules_are_scored_again_and_nobody_is_served(tmp_path: Path) -> None:
+    first, every = opened(tmp_path, "name=first")
+    tasks = [replace(task, items=task.items[:5]) for task in every[:2]]
+    inputs, folder = base_inputs(first, first.config(), tasks), first.eval / "base"
+    with first.stage("base", inputs | {"scoring": "ab12"}, [folder]), serving(MockServer()) as endpoint:
+        whole = evaluate_endpoint(endpoint, tasks, folder)
+        for task in tasks:
+            meta, lines = folder / f"{task.name}.meta.json", folder / f"{task.name}.jsonl"
+            meta.write_text(json.dumps(json.loads(meta.read_bytes()) | {"scoring_sha256": "ab12"}), encoding="utf-8")
+            rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+            other = [row | {"scores": dict.fromkeys(row["scores"], 0.25)} for row in rows]
+            lines.write_text("".join(json.dumps(row) + "\n" for row in other), encoding="utf-8")
+    second, _ = opened(tmp_path, "name=second", "train.learning_rate=1e-4", "data.replay=null")
+    for run in (second, first):
+        evaluate_base(run, run.config(), tasks, NoServer())
+        found = read_results(run.eval / "base")
+        assert {name: result.scores() for name, result in found.items()} == {n: r.scores() for n, r in whole.items()}
+        assert found.keys() == run.read().stages["base"].figures["base"].keys()
+        assert run.changed_since("base", inputs) is None
 
 
 def test_seeds_share_the_base_once_the_evaluation_has_a_seed_of_its_own(tmp_path: Path) -> None:
