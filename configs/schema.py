@@ -370,7 +370,7 @@ class GateConfig(Section):
     block_items: Annotated[int, Field(ge=0)] = 750
     """Items of each gated group that the tuned model is asked between two looks at the verdict; 0 asks all at once."""
     power: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    """Asking ends where a group that lost nothing would have passed with this probability."""
+    """What is planned passes a group that lost nothing with this probability; what is open then is asked on."""
 
 
 class EvalConfig(Section):

@@ -318,14 +318,11 @@ class _Pooled:
             for name, members in self._members.items()
             if (repeats := [noise[pair.meta.task] for pair in members if pair.meta.task in noise])
         }
-        looks = self._looked(None)
-        if looks.overrun:
-            looks = self._looked(looks.overrun)
-        self.walk = looks.walk()
+        self.walk = self._looked().walk()
 
-    def _looked(self, overrun: Mapping[str, float] | None) -> Looks:
+    def _looked(self) -> Looks:
         """All looks."""
-        looks = Looks(self._blocks.whole, self._gate, overrun)
+        looks = Looks(self._blocks.whole, self._gate)
         rounds: list[Mapping[str, Collection[str]] | None] = [self._blocks.ids(look) for look in self._taken]
         for ids in rounds or [None]:
             looks.look({name: self._evidence(name, ids) for name in self._blocks.whole})
@@ -336,9 +333,11 @@ class _Pooled:
         if ids is not None:
             members = [pair.only(ids[pair.meta.task]) for pair in members]
         shift = self._noise[name].shift_points if name in self._noise else 0.0
-        asked = sum(len(pair.base) for pair in members)
-        complete = ids is None or asked >= self._blocks.whole.get(name, 0)
-        return Evidence(name, *_pooled(members), shift_points=shift, complete=complete)
+        scores = _pooled(members)
+        # What has no score on both sides is no item; of those that were not asked yet as many are taken to have none.
+        scored = len(scores[0]) / max(1, sum(len(pair.base) for pair in members))
+        whole = None if ids is None else round(scored * self._blocks.whole.get(name, 0))
+        return Evidence(name, *scores, shift_points=shift, whole=whole)
 
     def levels(self, meta: TaskMeta) -> tuple[float, float]:
         """Two-sided confidences of the one-sided bounds and of the interval of a task, or of a group by its name."""

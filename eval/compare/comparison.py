@@ -249,6 +249,7 @@ class GateCheck:
         reason: why this state.
         look: number of that look; None for what is looked at once.
         information: share of the planned information that was in by then.
+        all_asked: whether nothing was left to ask of it by then.
         unit: of delta, bounds and margin: `points`, or `nats` a token for `own_answers`.
     """
 
@@ -264,6 +265,7 @@ class GateCheck:
     reason: Sentence
     look: int | None = None
     information: float | None = None
+    all_asked: bool = True
     unit: Literal["points", "nats"] = "points"
 
 

@@ -40,7 +40,7 @@ class Evidence:
     Attributes:
         before, after: of base and tuned, shapes (n,). clusters: what items share, if anything.
         shift_points: by which the base differs from itself systematically, 0 where it does not or was not asked twice.
-        complete: whether all items that there are of the group have been asked.
+        whole: items that there are of the group; None where these are all.
     """
 
     name: str
@@ -48,12 +48,26 @@ class Evidence:
     after: NDArray[np.float64]
     clusters: Clusters | None = None
     shift_points: float = 0.0
-    complete: bool = True
+    whole: int | None = None
 
     @property
     def n(self) -> int:
         """Items."""
         return len(self.before)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all items that there are of the group have been asked."""
+        return self.n >= self._all
+
+    @property
+    def _all(self) -> int:
+        return max(self.n, self.whole or 0)
+
+    @property
+    def left(self) -> float:
+        """By how much the squared standard error shrinks with everything that there is: 1 where it was asked."""
+        return self.n / self._all
 
     @property
     def delta_points(self) -> float:

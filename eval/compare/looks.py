@@ -5,13 +5,14 @@ side: on passing what lost the margin, and on failing what did not. So the bound
 after a failure lets no more through. A check that passed at a look has passed; its bounds are those of that look.
 
 How far a check is, is told by its information, one over its squared standard error, as a share of what passes an
-unchanged model with the probability `power`. Items that change little carry more of it, and fewer are asked. With its
-share at 1 a check has spent its error: what is open then stays open.
+unchanged model with the probability `power`. Items that change little carry more of it, and fewer are asked. What is
+open then is near the margin; it is asked on, with the error that was kept for it, until nothing is left to ask.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scipy import special
@@ -21,7 +22,7 @@ from eval.compare.comparison import GateCheck, Look
 from eval.compare.gate import Evidence, group_check, mean_bounds, mean_check, mean_margin
 from eval.compare.planned import planned_information
 from eval.statistics.interval import Interval, one_sided, two_sided_z
-from eval.statistics.spending import Spending, bounds
+from eval.statistics.spending import FARTHEST_Z, Spending
 
 
 @dataclass(frozen=True)
@@ -51,59 +52,56 @@ def confidence_of(z: float) -> float:
 class _Monitor:
     """One check over its looks."""
 
-    def __init__(self, config: GateConfig, least: float) -> None:
-        self._planned = planned_information(config) * max(1.0, least)
-        self.spending = Spending(1 - config.confidence)
+    def __init__(self, config: GateConfig) -> None:
+        self._planned = planned_information(config)
+        self._one_sided, self._two_sided = Spending(1 - config.confidence), Spending((1 - config.confidence) / 2)
+        self._interval = FARTHEST_Z
         self.check: GateCheck | None = None
-        self.information = 0.0
-        self.overrun = False
-
-    @property
-    def share(self) -> float:
-        """Of the planned information."""
-        return self.spending.looks[-1][0] if self.spending.looks else 0.0
+        self.over = False
+        """Whether everything that there is has been looked at."""
 
     @property
     def state(self) -> str:
         """Of the check; open before the first look."""
         return self.check.state if self.check else "not_enough_evidence"
 
-    def look(self, size: float, nominal: Interval, margin_points: float, config: GateConfig, last: bool) -> float:
-        """The two-sided confidence whose bounds this look may use, from an interval at the gate's own."""
+    def look(self, size: float, left: float, nominal: Interval, margin_points: float) -> float:
+        """The two-sided confidence whose bounds this look may use.
+
+        Args:
+            size: items by now.
+            left: what the squared standard error is multiplied by once everything was asked; 1 at the end.
+            nominal: the interval at the gate's own confidence. margin_points: of this check.
+        """
         error = (nominal.upper - nominal.lower) / (2 * two_sided_z(nominal.confidence))
-        found = (margin_points / error) ** 2
-        self.information = found / planned_information(config)
-        share = 1.0 if last else min(1.0, found / self._planned)
-        return confidence_of(self.spending.look(max(share, self.share), size))
+        self.information = (margin_points / error) ** 2 / self._planned if error else math.inf
+        self.over = left >= 1
+        share, most = (1.0, 1.0) if math.isinf(self.information) else (self.information, self.information / left)
+        self._interval = self._two_sided.look(share, size, most)
+        return confidence_of(self._one_sided.look(share, size, most))
 
     def grown(self, size: float) -> bool:
-        """Whether this is more than at the last look, of a check for which that can matter."""
-        if not self.spending.looks or size <= self.spending.looks[-1][1]:
-            return not self.spending.looks
-        over = self.share >= 1
-        self.overrun |= over and self.state == "not_enough_evidence"
-        return not over or self.overrun
+        """Whether this is more than at the last look."""
+        return size > self._one_sided.size
 
     def settle(self, check: GateCheck, number: int) -> None:
         """Takes what a look found; what has been decided stays."""
         if self.state == "not_enough_evidence":
-            self.check = replace(check, look=number, information=self.information)
+            self.check = replace(check, look=number, information=self.information, all_asked=self.over)
 
     def interval(self) -> float:
         """The two-sided confidence of the repeated interval at the last look."""
-        shares, sizes = zip(*self.spending.looks, strict=True)
-        return confidence_of(bounds(shares, sizes, self.spending.alpha / 2)[-1])
+        return confidence_of(self._interval)
 
 
 class Looks:
     """The gated groups, look by look."""
 
-    def __init__(self, groups: Iterable[str], config: GateConfig, overrun: Mapping[str, float] | None = None) -> None:
-        """Args: the gated groups; and what `overrun` said of the same looks when they were gone through before."""
-        known = overrun or {}
+    def __init__(self, groups: Iterable[str], config: GateConfig) -> None:
+        """Args: the gated groups."""
         self._config = config
-        self._monitors = {name: _Monitor(config, known.get(name, 0.0)) for name in groups}
-        self._mean = _Monitor(config, known.get("mean", 0.0))
+        self._monitors = {name: _Monitor(config) for name in groups}
+        self._mean = _Monitor(config)
         self._one_sided: dict[str, float] = {}
         self.taken: list[Look] = []
 
@@ -113,16 +111,15 @@ class Looks:
         for name, group in groups.items():
             monitor = self._monitors[name]
             if monitor.grown(group.n):
-                confidence = monitor.look(group.n, group.bounds(level), config.margin_points, config, group.complete)
+                confidence = monitor.look(group.n, group.left, group.bounds(level), config.margin_points)
                 self._one_sided[name] = confidence
                 monitor.settle(group_check(group, group.bounds(confidence), config), number)
         several = list(groups.values())
         # The variance of a mean goes by the harmonic mean of the sizes.
         size = 1 / sum(1 / group.n for group in several) if several else 0.0
         if len(several) > 1 and self._mean.grown(size):
-            last = all(monitor.share >= 1 for monitor in self._monitors.values())
-            margin = mean_margin(config, len(several))
-            confidence = self._mean.look(size, mean_bounds(several, level), margin, config, last)
+            margin, nominal = mean_margin(config, len(several)), mean_bounds(several, level)
+            confidence = self._mean.look(size, _left(several, level), nominal, margin)
             self._mean.settle(mean_check(several, mean_bounds(several, confidence), config), number)
         checks = tuple(m.check for m in (*self._monitors.values(), self._mean) if m.check)
         self.taken.append(Look(number, {name: group.n for name, group in groups.items()}, checks))
@@ -130,25 +127,19 @@ class Looks:
 
     @property
     def open(self) -> frozenset[str]:
-        """Groups to ask more of: none once a check failed, all passed, or one can pass no longer."""
+        """Groups to ask more of: those that are undecided, and all while their mean is.
+
+        None once a check failed, all passed, or everything was asked of one that did not pass.
+        """
         if not self.taken:
             return frozenset(self._monitors)
         checked = [*self._monitors.values(), *([self._mean] if self._mean.check else [])]
-        if any(one.state == "fail" for one in checked) or all(one.state == "pass" for one in checked):
+        if any(one.state == "fail" or (one.state != "pass" and one.over) for one in checked):
             return frozenset()
-        if any(one.state != "pass" and one.share >= 1 for one in checked):
-            return frozenset()
-        return frozenset(name for name, monitor in self._monitors.items() if monitor.share < 1)
-
-    @property
-    def overrun(self) -> dict[str, float]:
-        """Of open checks that were looked at beyond the planned information: what there is, as a share of it.
-
-        That happens where looks were taken for another margin. A check that spent its error can say nothing more, so
-        the looks are gone through again with the error spent over all of them.
-        """
-        checks = {**self._monitors, "mean": self._mean}
-        return {name: monitor.information for name, monitor in checks.items() if monitor.overrun}
+        mean_is_open = self._mean.check is not None and self._mean.state != "pass"
+        return frozenset(
+            name for name, one in self._monitors.items() if not one.over and (mean_is_open or one.state != "pass")
+        )
 
     def walk(self) -> Walk:
         """All looks so far, and what they allow to be said."""
@@ -156,6 +147,13 @@ class Looks:
             looks=tuple(self.taken),
             checks=self.taken[-1].checks if self.taken else (),
             one_sided=dict(self._one_sided),
-            two_sided={name: monitor.interval() for name, monitor in self._monitors.items() if monitor.spending.looks},
+            two_sided={name: monitor.interval() for name, monitor in self._monitors.items() if monitor.check},
             open=self.open,
         )
+
+
+def _left(groups: Sequence[Evidence], level: float) -> float:
+    """What the squared standard error of the mean over groups is multiplied by once everything was asked."""
+    widths = [(bounds.upper - bounds.lower) ** 2 for bounds in (group.bounds(level) for group in groups)]
+    whole = sum(width * group.left for width, group in zip(widths, groups, strict=True))
+    return whole / sum(widths) if any(widths) else 1.0

@@ -74,10 +74,13 @@ def significant_fall(task: TaskComparison, confidence: float) -> bool:
 
 
 def remedy(checks: Sequence[GateCheck], config: GateConfig) -> Sentence | None:
-    """What decides an open verdict: a gated group first, then more items of the group that lacks most, then targets."""
+    """What decides an open verdict: a gated group first, then more items of the group that lacks most, then targets.
+
+    A check of which something was left to ask is none of it: another one ended the asking.
+    """
     if not any(check.kind == "group" and check.state != "described" for check in checks):
         return Sentence("remedy.suite", {"min_items": config.min_items})
-    still = [check for check in checks if check.state == "not_enough_evidence"]
+    still = [check for check in checks if check.state == "not_enough_evidence" and check.all_asked]
     short = [check for check in still if check.kind == "group" and (check.information or 1.0) < 1]
     if short:
         worst = min(short, key=lambda check: check.information or 1.0)

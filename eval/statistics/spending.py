@@ -5,11 +5,12 @@ the information is in. Their function like O'Brien and Fleming's spends next to 
 
     alpha*(t) = 2 - 2 Phi(z_{1 - alpha/2} / sqrt(t)),
 
-so that the last look is almost a single test. The bound of look k is that which the path of the test statistic crosses
-then for the first time with the probability alpha*(t_k) - alpha*(t_{k-1}); it is found by the recursive integration of
-Armitage, McPherson and Rowe 1969. Intervals made with these bounds are repeated confidence intervals (Jennison and
-Turnbull 1989): all of them together hold the truth with the confidence that one interval would, whenever one stops, and
-whatever made one stop.
+so that the last look is almost a single test. Here t counts what was planned, and `EARLY` of the error goes by it; the
+rest is spent evenly over what there is beyond the plan, so that who is near the margin may go on until nothing is left.
+The bound of look k is that which the path of the test statistic crosses then for the first time with the probability
+alpha*(t_k) - alpha*(t_{k-1}); it is found by the recursive integration of Armitage, McPherson and Rowe 1969. Intervals
+made with these bounds are repeated confidence intervals (Jennison and Turnbull 1989): all of them together hold the
+truth with the confidence that one interval would, whenever one stops, and whatever made one stop.
 """
 
 from __future__ import annotations
@@ -20,22 +21,33 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import optimize, special
 
+EARLY = 0.5
+"""Share of the error that is spent once the planned information is in, where there is more beyond it."""
 FARTHEST_Z = 8.0
 """Bounds beyond this are this: nothing crosses them."""
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(120)
 """Where the density of the paths is followed, between a bound and what no path is below."""
 
 
-def spent(fraction: float, alpha: float) -> float:
-    """Error spent once this share of the planned information is in; alpha from 1 on.
+def spent(fraction: float, alpha: float, most: float = 1.0) -> float:
+    """Error spent once this share of the planned information is in.
 
-    Example: `spent(0.5, 0.05)` is 0.005575.
+    Args:
+        fraction: of the planned information.
+        alpha: all the error there is to spend.
+        most: what the fraction is when everything that there is has been looked at; nothing is left to spend then.
+
+    Example: `spent(0.5, 0.05)` is 0.005575; `spent(1, 0.05, most=3)` is 0.025 and `spent(2, 0.05, most=3)` 0.0375.
     """
     if not 0 < alpha < 1 or fraction < 0:
         raise ValueError(f"needs an error within 0..1 and a share of at least 0, not {alpha} and {fraction}")
     if fraction == 0:
         return 0.0
-    return float(2 * special.ndtr(special.ndtri(alpha / 2) / math.sqrt(min(fraction, 1.0))))
+    if fraction >= most:
+        return alpha
+    early = alpha if most <= 1 else EARLY * alpha
+    by_the_plan = float(2 * special.ndtr(special.ndtri(early / 2) / math.sqrt(min(fraction, 1.0))))
+    return by_the_plan + (alpha - early) * max(0.0, fraction - 1) / (most - 1 if most > 1 else 1)
 
 
 class Spending:
@@ -46,34 +58,37 @@ class Spending:
 
     def __init__(self, alpha: float) -> None:
         self.alpha = alpha
-        self.looks: list[tuple[float, float]] = []
-        """Share of the planned information, and size, of every look."""
+        self.spent = 0.0
+        """Of the error, at all looks so far."""
+        self.size = 0.0
+        """At the last look."""
         self._path = _Path()
 
-    def look(self, fraction: float, size: float) -> float:
+    def look(self, fraction: float, size: float, most: float = 1.0) -> float:
         """The one-sided bound of the test statistic z at the next look.
 
         Args:
             fraction: share of the planned information by now; what the spending goes by.
             size: items by now, or another measure of information; what the correlation between looks goes by.
+            most: the share that everything there is would be; both may be estimated anew at every look, since what was
+                spent stays spent.
 
         Raises:
-            ValueError: a size that does not rise, or a share that falls.
+            ValueError: a size that does not rise.
         """
-        before, smaller = self.looks[-1] if self.looks else (0.0, 0.0)
-        if size <= smaller or fraction < before:
-            raise ValueError(f"looks must grow: from {before} and {smaller} to {fraction} and {size}")
-        self.looks.append((fraction, size))
-        step = spent(fraction, self.alpha) - spent(before, self.alpha)
-        z = self._path.bound(size, step)
+        if size <= self.size:
+            raise ValueError(f"looks must grow: from {self.size} to {size}")
+        now = max(self.spent, spent(fraction, self.alpha, most))
+        z = self._path.bound(size, now - self.spent)
         self._path.follow(size, z)
+        self.spent, self.size = now, size
         return z
 
 
-def bounds(fractions: Sequence[float], sizes: Sequence[float], alpha: float) -> list[float]:
+def bounds(fractions: Sequence[float], sizes: Sequence[float], alpha: float, most: float = 1.0) -> list[float]:
     """One-sided bounds of all looks at once; see `Spending.look`."""
     spending = Spending(alpha)
-    return [spending.look(fraction, size) for fraction, size in zip(fractions, sizes, strict=True)]
+    return [spending.look(fraction, size, most) for fraction, size in zip(fractions, sizes, strict=True)]
 
 
 def crossing_probabilities(z: Sequence[float], sizes: Sequence[float]) -> list[float]:

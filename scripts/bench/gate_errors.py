@@ -94,7 +94,7 @@ def judged(groups: dict[str, Evidence], block: int) -> Looks:
 
 
 def _first(group: Evidence, n: int) -> Evidence:
-    return Evidence(group.name, group.before[:n], group.after[:n], complete=n == group.n)
+    return Evidence(group.name, group.before[:n], group.after[:n], whole=group.n)
 
 
 def simulate(point: Point, experiments: int, seed: int = 0) -> Found:

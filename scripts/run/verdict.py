@@ -83,5 +83,5 @@ def deciding_command(comparison: Comparison, config: RunConfig, file: Path) -> s
             limited = [n for n, task in enumerate(config.eval.tasks) if task.limit and group_of(task) == group]
             return f"{run} eval.tasks.{limited[0]}.limit={needed}" if limited else None
         case "remedy.near":
-            return f"{run} eval.gate.power=0.999 eval.suite={2 * suite}"
+            return f"{run} eval.suite={2 * suite}"
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eval.statistics.spending import FARTHEST_Z, bounds, crossing_probabilities, spent
+from eval.statistics.spending import FARTHEST_Z, Spending, bounds, crossing_probabilities, spent
 
 
 def test_the_spending_function() -> None:
@@ -13,6 +13,20 @@ def test_the_spending_function() -> None:
     assert spent(1.0, 0.05) == pytest.approx(0.05)
     assert spent(2.0, 0.05) == pytest.approx(0.05)
     assert spent(0.0, 0.05) == 0.0
+
+
+def test_half_of_the_error_is_kept_for_what_there_is_beyond_the_plan() -> None:
+    assert spent(0.5, 0.05, most=3) == pytest.approx(spent(0.5, 0.025))
+    assert [spent(t, 0.05, most=3) for t in (1, 2, 3, 4)] == pytest.approx([0.025, 0.0375, 0.05, 0.05])
+    assert spent(0.8, 0.05, most=0.8) == 0.05
+
+
+def test_what_was_spent_stays_spent_when_the_estimates_change() -> None:
+    """Who counts less information at a later look spends nothing at it, and everything at the end all the same."""
+    spending = Spending(0.05)
+    first, second, last = (spending.look(*look) for look in ((0.9, 700, 1.2), (0.7, 1400, 2.0), (1.0, 2800, 1.0)))
+    assert second == FARTHEST_Z
+    assert sum(crossing_probabilities([first, second, last], [700, 1400, 2800])) == pytest.approx(0.05, abs=1e-5)
 
 
 @pytest.mark.parametrize(
