@@ -29,7 +29,7 @@ NOT_COMPILED = (
     "serve.args="
     '["--kv-cache-memory-bytes=2000000000","--compilation-config","{\\"mode\\":0,\\"cudagraph_mode\\":\\"FULL_DECODE_ONLY\\"}"]'
 )
-"""For servers of other weights: what torch.compile makes of the model is tried with the merged ones."""
+"""For the demo and for other weights: what torch.compile makes of the model is tried with the merged ones."""
 
 
 def tuneserve(folder: Path, *args: str, check: bool = True) -> str:
@@ -54,7 +54,7 @@ def gpu_demo(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
             )
             said = tuneserve(
                 folder, "run", "configs/demo.yaml", f"output_dir={folder / 'runs'}", *real,
-                *SHARED_CARD, "--no-serve",
+                *SHARED_CARD, NOT_COMPILED, "--no-serve",
             )  # fmt: skip
             (folder / "said").write_text(said, encoding="utf-8")
             done.touch()

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from tests.gpu import MODEL, gpu_environment, needs_real_model, needs_two_gpus
-from tests.trainer.conftest import make_run, shop_rows, stage_command
+from tests.trainer.conftest import make_run, stage_command
 from trainer.sft.progress import read_log
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 
+ROOT = Path(__file__).parents[3]
 CHILD = Path(__file__).with_name("graphs_child.py")
 
 
@@ -59,16 +60,21 @@ def test_recorded_steps_are_the_trainers_own_and_our_functions_the_librarys(how:
         assert found["faults"][fault]["later_replayed"] == found["faults"][fault]["replayed"]
 
 
+def is_prose(text: str) -> bool:
+    """A paragraph of a page that is neither code nor a table, long enough to be learned from."""
+    return 300 < len(text) < 1000 and text[0].isalpha() and "    " not in text
+
+
 def same_step(folder: Path, *options: str) -> str:
     """What the benchmark says of one step on real weights.
 
-    Each row asks twelve things at once: among answers of a few tokens one that bf16 rounds differently moves the loss
-    by more than the bound.
+    The rows are paragraphs of the documentation, to be written on. What a model nearly knows by heart would not do: in
+    a loss of a few hundredths one token that bf16 rounds differently is more than the bound.
     """
-    shop = shop_rows(16 * 12)
-    asked = [[row["instruction"] + row["input"] for row in shop[at : at + 12]] for at in range(0, len(shop), 12)]
-    told = [[row["output"] for row in shop[at : at + 12]] for at in range(0, len(shop), 12)]
-    lists = [{"instruction": "\n".join(q), "output": "\n".join(a)} for q, a in zip(asked, told, strict=True)]
+    pages = sorted((ROOT / "docs").glob("*.md"))
+    texts = [text for page in pages for text in page.read_text(encoding="utf-8").split("\n\n") if is_prose(text)]
+    halves = [(text[: len(text) // 4], text[len(text) // 4 :]) for text in texts[:: len(texts) // 16]]
+    lists = [{"instruction": f"Continue: {begun}", "output": rest} for begun, rest in halves]
     rows = folder / "rows.json"
     rows.write_text(json.dumps(lists, ensure_ascii=False), encoding="utf-8")
     command = [sys.executable, "-m", "scripts.bench.same_step", "--model", str(MODEL), "--data", str(rows)]
