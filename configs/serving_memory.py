@@ -94,10 +94,10 @@ def weights_gb(shape: DecoderShape, precision: str, split: Split = Split(), stor
     return (WEIGHT_BYTES[precision] * linear / (split.tensor * split.pipeline) + kept) / 1e9
 
 
-def kv_bytes_a_token(shape: DecoderShape, split: Split = Split()) -> int:
-    """KV-cache bytes of one token on each GPU: keys and values, in 16 bits, of every layer that it has."""
+def kv_bytes_a_token(shape: DecoderShape, split: Split = Split(), number_bytes: int = 2) -> int:
+    """KV-cache bytes of one token on each GPU: keys and values, in 16 bits unless said, of every layer that it has."""
     heads = math.ceil(shape.kv_heads / split.tensor)
-    return 2 * 2 * heads * shape.head_dim * math.ceil(shape.kv_layers / split.pipeline)
+    return 2 * number_bytes * heads * shape.head_dim * math.ceil(shape.kv_layers / split.pipeline)
 
 
 def _why_not(fit: Fit, device: Device, share: float, wanted: int) -> str:

@@ -1,7 +1,7 @@
 """The one vLLM command line: from a target, the `serve` section and the machine to argv and environment.
 
-Pure: nothing is started and nothing on the machine is looked at except what is passed in, so that the command can be
-printed, tested and copied.
+Nothing is started, and of the machine only its processor is looked at beside what is passed in, so that the command can
+be printed, tested and copied.
 """
 
 from __future__ import annotations
@@ -19,22 +19,19 @@ from typing import TypeVar
 
 from configs.errors import ConfigError, TuneserveError
 from configs.gpus import Kind
-from configs.model_files import read_model_config, text_config, weight_bytes
-from configs.model_shape import DecoderShape, UnknownShape, is_mixture
+from configs.model_files import read_model_config, text_config
+from configs.model_shape import is_mixture
 from configs.names import require_model_name
 from configs.pins import server_device
 from configs.schema import ServeConfig
-from configs.serving_memory import LEAST_CONTEXT, kv_bytes_a_token
+from serve.launch.processor import GIB, cpu_settings, in_32_bits
 from serve.launch.target import LORA_LAYERS, LORA_RANKS, Target
 from serve.launch.user_flags import require_plain
 
 Number = TypeVar("Number", int, float)
 
-GIB = 1 << 30
 DRAIN_S = 30
 """Seconds that requests in flight get when a server for clients is stopped."""
-SMALL_MODEL_BYTES = 200_000_000
-"""Below this size of the weights, a second thread waits longer than it helps (measured on two cores)."""
 
 PRECISION_FLAGS: dict[str, list[str]] = {
     "auto": [],
@@ -50,7 +47,8 @@ NO_TELEMETRY = {"VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1", "DO_NOT_TR
 NO_HUB = {"HF_HUB_OFFLINE": "1"}
 """The model is a local folder already; looking for optional files on a hub would only wait for the network."""
 
-
+FP32 = ("float32", "float")
+"""Values of --dtype that take 32 bits."""
 FP8 = ("fp8", "fp8_per_channel", "fp8_per_tensor", "fp8_per_block")
 """Values of --quantization that halve 16-bit weights while they are loaded."""
 
@@ -161,6 +159,8 @@ def build_command(
             "serve the merged weights: `tuneserve merge RUN`, then `tuneserve serve RUN`",
         )
     flags = _server_flags(host, port, config, drain_s) | _model_flags(target, config) | _device_flags(device, config)
+    if device == "cpu" and flag_value(user, "--quantization") is None and in_32_bits(target.weights, config):
+        flags["--dtype"] = ["float32"]
     adapters_later = not target.adapters and flag_value(user, "--enable-lora") is not None
     if adapters_later:
         flags["--lora-target-modules"] = sorted(LORA_LAYERS)  # as in _model_flags, for adapters that are not known yet
@@ -182,7 +182,13 @@ def build_command(
     if config.batch_invariant:
         settings["VLLM_BATCH_INVARIANT"] = "1"
     if device == "cpu":
-        settings |= _cpu_env(target, config, available_ram or 8 * GIB)
+        settings |= cpu_settings(
+            target.weights,
+            config,
+            available_ram or 8 * GIB,
+            number_bytes=4 if flag_value([*ours, *user], "--dtype") in FP32 else 2,
+            eager="--enforce-eager" not in overridden,
+        )
     env = NO_TELEMETRY | {name: value for name, value in settings.items() if name not in environ}
     if "PYTHONSAFEPATH" in environ:  # for who pastes the line: `python -m` looks into the working folder first
         env["PYTHONSAFEPATH"] = environ["PYTHONSAFEPATH"]
@@ -367,33 +373,6 @@ def _device_flags(device: Kind, config: ServeConfig) -> dict[str, list[str]]:
     if device == "cpu":
         return flags | {"--enforce-eager": []}  # compiling takes longer than a small model needs for its answers
     return flags | {"--gpu-memory-utilization": [str(config.gpu_memory_utilization)]}
-
-
-def _cpu_env(target: Target, config: ServeConfig, available_ram: int) -> dict[str, str]:
-    env = {
-        "VLLM_CPU_KVCACHE_SPACE": str(_cpu_kv_gib(target.weights, config, available_ram)),
-        # By default vLLM keeps one core free of the model, half of a two-core machine.
-        "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
-    }
-    if config.tensor_parallel_size == config.pipeline_parallel_size == 1:
-        # One process fewer: the worker runs inside the engine. Saves its start and the copies between the two.
-        env["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    if weight_bytes(target.weights) < SMALL_MODEL_BYTES:
-        env["OMP_NUM_THREADS"] = "1"
-    return env
-
-
-def _cpu_kv_gib(weights: Path, config: ServeConfig, available_ram: int) -> int:
-    """GiB for the KV cache: sixteen full contexts if a quarter of the free memory holds them, 1 GiB at least."""
-    most = max(1, available_ram // 4 // GIB)
-    try:
-        token_bytes = kv_bytes_a_token(DecoderShape.load(weights))
-    except UnknownShape:
-        return most
-    context = config.max_model_len
-    if context == "auto":
-        context = text_config(read_model_config(weights)).get("max_position_embeddings") or LEAST_CONTEXT
-    return max(1, min(-(-16 * int(context) * token_bytes // GIB), most))
 
 
 def _names(target: Target, user: Sequence[str]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from configs.schema import ServeConfig
 from configs.serving_memory import (
     LEAST_CONTEXT,
     RESERVED_GB,
+    WEIGHT_BYTES,
     Fit,
     Split,
     fit,
@@ -41,6 +42,7 @@ from serve.launch.command import (
     parse_number,
 )
 from serve.launch.ports import require_free_port
+from serve.launch.processor import has_avx512
 from serve.launch.target import LORA_LAYERS, Adapter, is_rounded
 from serve.launch.template import template_traits
 
@@ -139,15 +141,6 @@ def weight_bits(folder: Path) -> int | None:
     groups = read_json(folder / "config.json").get("quantization_config", {}).get("config_groups", {})
     found = [group["weights"]["num_bits"] for group in groups.values() if group.get("weights")]
     return min(found, default=None)
-
-
-def has_avx512() -> bool:
-    """Whether this machine's processor has AVX-512; taken for granted where Linux does not tell."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return True
-    return "avx512f" in flags or "flags" not in flags
 
 
 def _tokenizer(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
@@ -278,7 +271,8 @@ def _ram(command: ServerCommand) -> Iterator[Finding]:
         yield Finding("ok", "memory", UNKNOWN_SIZE)
         return
     if kv_gib and length:
-        needed_gib = length * kv_bytes_a_token(shape) / GIB
+        number_bytes = max(2, WEIGHT_BYTES.get(_precision(command, this_cpu()), 2))
+        needed_gib = length * kv_bytes_a_token(shape, number_bytes=number_bytes) / GIB
         if needed_gib > kv_gib * _split(command).gpus:
             yield _does_not_fit(
                 command,

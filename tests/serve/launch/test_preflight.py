@@ -116,15 +116,19 @@ def test_too_little_ram(model: Path, monkeypatch: pytest.MonkeyPatch):
 def test_the_cache_that_the_user_exported_counts(model: Path, monkeypatch: pytest.MonkeyPatch):
     def refusal(space: str) -> str:
         monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", space)
-        config = ServeConfig(port=free_port(), max_model_len=10**6)
+        config = ServeConfig(port=free_port(), max_model_len=10**6, precision="bf16")
         with pytest.raises(ConfigError) as failure:
-            require(preflight(build_command(folder_target(model), config, device="cpu"), config))
+            require(preflight(build_command(folder_target(model), config, extra, device="cpu"), config))
         return str(failure.value)
 
+    extra: list[str] = []
     monkeypatch.setenv("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "1")
     assert "100000 of them KV cache" in refusal("100000")
     assert "VLLM_CPU_KVCACHE_SPACE is 'two'" in refusal("two")
+    assert "takes 1.2 GiB of KV cache" in refusal("1")
     assert "export VLLM_CPU_KVCACHE_SPACE=2" in refusal("1")
+    extra = ["--dtype", "float32"]
+    assert "takes 2.4 GiB of KV cache" in refusal("1")
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

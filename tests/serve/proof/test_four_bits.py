@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 from configs.model_files import weight_files
 from configs.schema import ServeConfig
 from serve.launch.command import build_command, installed_device
-from serve.launch.preflight import has_avx512
+from serve.launch.processor import has_avx512
 from serve.launch.target import folder_target
 from serve.process.server import VllmServer
 from tests.serve.fakes import free_port
