@@ -118,6 +118,8 @@ _STAGES = {"data": _data, "train": _train, "foreign": _foreign, "merge": _merge}
 
 if __name__ == "__main__":
     end_with_parent()
+    if sys.argv[1:2] == ["data"]:
+        environment.without_torch()
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -423,4 +423,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     end_with_parent()
+    environment.without_torch()
     sys.exit(main())

@@ -57,6 +57,14 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+def without_torch() -> None:
+    """Has this process do without torch, which transformers imports for a tokenizer too: three seconds and more.
+
+    For the main module of a process that only tokenizes: nothing in it can import torch any more.
+    """
+    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
+
+
 def versions() -> dict[str, str]:
     """Installed versions of PACKAGES, read from their metadata without importing them."""
     return pins.versions(PACKAGES)

@@ -13,7 +13,7 @@ import pytest
 from configs.hub import resolve_model
 from configs.schema import RunConfig
 from scripts.bench.calibrate_fit import SHAPES
-from tests.trainer.conftest import DEMO_MODEL, shop_rows, write_jsonl
+from tests.trainer.conftest import DEMO_MODEL, make_run, shop_rows, stage_environment, write_jsonl
 from trainer import check
 
 
@@ -47,6 +47,20 @@ def test_nothing_of_the_training_stack_is_imported_before_the_tokenizer_is_neede
     code = "import sys, trainer.check; assert not {'torch', 'transformers', 'unsloth'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", ["trainer.check", "trainer"])
+def test_a_process_that_only_tokenizes_imports_no_torch(module: str, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", shop_rows(30))
+    run = make_run(tmp_path, "light", data={"sources": str(tmp_path / "rows.jsonl"), "eval_split": 0.2})
+    given = [str(run.config_file)] if module == "trainer.check" else ["data", str(run.path)]
+    command = [sys.executable, "-X", "importtime", "-m", module, *given]
+    done = subprocess.run(command, env=stage_environment(tmp_path), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert {"transformers", "tokenizers"} <= imported
+    assert not {"torch", "unsloth", "vllm", "peft", "trl"} & imported
+    assert [line for line in done.stderr.splitlines() if not line.startswith("import time:")] == []
 
 
 def test_weights_of_a_hub_model_are_not_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
