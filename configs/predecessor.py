@@ -6,15 +6,20 @@ from pathlib import Path
 
 from configs.errors import ConfigError
 from configs.hub import resolve_model
+from configs.merged import require_current
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 
 
-def predecessor(config: RunConfig) -> RunDir | None:
+def predecessor(config: RunConfig, *, contents: bool = False) -> RunDir | None:
     """The run that a recipe goes on from; None where it starts from its model.
 
+    Args:
+        contents: whether every byte of its merged weights is compared with what was written.
+
     Raises:
-        ConfigError: it is this run itself or of another model, or its merged weights are missing or changed.
+        ConfigError: it is this run itself or of another model, or its merged weights are missing, changed, or not those
+            of its adapter.
     """
     if config.train.continue_from is None:
         return None
@@ -31,10 +36,10 @@ def predecessor(config: RunConfig) -> RunDir | None:
         raise ConfigError(
             f"train.continue_from: {before.path}: no merged weights in it", f"tuneserve merge {before.path}"
         )
-    if damage := next(before.changed_outputs("merge", contents=False), None):
-        raise ConfigError(
-            f"train.continue_from: {before.path}: {' '.join(damage)}", f"merge again: tuneserve merge {before.path}"
-        )
+    try:
+        require_current(before, contents=contents)
+    except ConfigError as error:
+        raise ConfigError(f"train.continue_from: {error.message}", error.next_step) from error
     return before
 
 
@@ -47,7 +52,7 @@ def trained_base(config: RunConfig, *, weights: bool = True) -> Path:
     Raises:
         ConfigError, TuneserveError: as of `predecessor` and `resolve_model`.
     """
-    before = predecessor(config)
+    before = predecessor(config, contents=weights)
     if before is not None:
         return before.merged.resolve()
     return resolve_model(config.model, config.hub, config.offline, weights=weights)

@@ -14,6 +14,7 @@ from configs.errors import ConfigError
 from configs.handover.training import Family
 from configs.hub import resolve_model
 from configs.manifest import Manifest
+from configs.merged import require_current
 from configs.model_files import check_model_folder, read_json, safetensors_shapes
 from configs.names import model_name_from, require_model_name
 from configs.predecessor import trained_base
@@ -100,15 +101,14 @@ def merged_target(run: RunDir, config: RunConfig) -> Target:
     """The merged weights of a run, under the run's served name and its aliases.
 
     Raises:
-        ConfigError: the run has no merged weights.
+        ConfigError: the run has no merged weights, or they are not what its adapter gives.
     """
     if not run.merged.is_dir():
         raise ConfigError(
             f"{run.path}: no merged weights in it",
             f"run `{shell('tuneserve', 'merge', run.path)}`, or serve with --adapter",
         )
-    if damage := next(run.changed_outputs("merge", contents=False), None):
-        raise ConfigError(f"{run.path}: {' '.join(damage)}", f"merge again: `tuneserve merge {run.path}`")
+    require_current(run, contents=False)
     return _target(run, run.merged, (config.served_name, *config.serve.aliases))
 
 

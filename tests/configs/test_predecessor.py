@@ -1,12 +1,14 @@
 """Going on from an earlier run: its merged weights are the base, and what cannot be gone on from says why."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from configs.errors import ConfigError
 from configs.load import load_config
+from configs.merged import adapter_hash
 from configs.predecessor import predecessor, trained_base
 from configs.rundir import RunDir
 from configs.schema import RunConfig
@@ -53,3 +55,37 @@ def test_what_cannot_be_gone_on_from_says_why(first: RunDir, tmp_path: Path) -> 
     (first.merged / "config.json").unlink()
     with pytest.raises(ConfigError, match=r"no merged weights in it\n.*tuneserve merge"):
         predecessor(recipe(tmp_path, "second", continue_from=str(first.path)))
+
+
+def test_weights_that_are_not_what_the_adapter_gives_are_not_gone_on_from(first: RunDir, tmp_path: Path) -> None:
+    second = recipe(tmp_path, "second", continue_from=str(first.path))
+    first.adapter.mkdir()
+    (first.adapter / "adapter_config.json").write_text("{}", encoding="utf-8")
+    with first.stage("merge", {"adapter": adapter_hash(first), "merge.scale": 1.0}, [first.merged]):
+        pass
+    assert predecessor(second) is not None
+
+    (first.adapter / "adapter_config.json").write_text('{"r": 8}', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"was trained again since its weights were merged\n.*tuneserve merge"):
+        predecessor(second)
+    shutil.rmtree(first.adapter)  # it may be removed, and what was merged stays
+    assert predecessor(second) is not None
+
+    with pytest.raises(KeyboardInterrupt), first.stage("merge", {}, [first.merged]):
+        raise KeyboardInterrupt
+    with pytest.raises(ConfigError, match="its merge did not finish"):
+        predecessor(second)
+
+
+def test_another_scale_needs_another_merge(first: RunDir, tmp_path: Path) -> None:
+    with first.stage("merge", {"merge.scale": 0.5}, [first.merged]):
+        pass
+    with pytest.raises(ConfigError, match=r"merged with another merge\.scale than 1"):
+        predecessor(recipe(tmp_path, "second", continue_from=str(first.path)))
+
+
+def test_a_flipped_bit_is_not_trained_on(first: RunDir, tmp_path: Path) -> None:
+    file = first.merged / "config.json"
+    file.write_text(file.read_text(encoding="utf-8").replace("qwen3", "qwen2"), encoding="utf-8")
+    with pytest.raises(ConfigError, match="its content changed"):
+        trained_base(recipe(tmp_path, "second", continue_from=str(first.path)))

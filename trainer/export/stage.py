@@ -16,6 +16,7 @@ from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.handover.base import read_rows
 from configs.handover.rows import ParityRow
 from configs.handover.training import PreparedFacts
+from configs.merged import adapter_hash
 from configs.model_files import weight_files
 from configs.rundir import RunDir
 from configs.schema import RunConfig
@@ -37,7 +38,7 @@ def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
     check_sources(base, run.adapter)
     require_stored(run, scale)
     inputs = {
-        "adapter": files_fingerprint(sorted(f for f in run.adapter.iterdir() if f.suffix in (".json", ".safetensors"))),
+        "adapter": adapter_hash(run),
         "base.weights": weights_fingerprint(base),
         "base.files": side_files_fingerprint(base),
         "end_token_id": facts.end_token_id,
