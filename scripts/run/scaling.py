@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from configs.adapter_scale import SCALES, check_scale, write_scaled
 from configs.console import note, skipped, starting
 from configs.errors import TuneserveError
 from configs.files import file_bytes, write_atomically
 from configs.fingerprint import files_fingerprint
-from configs.handover.base import read_rows
+from configs.handover.base import read_rows, what_is_wrong
 from configs.handover.rows import ProofAnswer
 from configs.handover.scale import MeasuredScale, ScaleFacts, ScalePoint
 from configs.handover.selfmade import SelfMadeRow
@@ -169,7 +171,14 @@ def _measured(run: RunDir, config: RunConfig, asked: Asked) -> list[MeasuredScal
             _ask(run, config, asked, {scale: files[scale] for scale in missing}, adapters)
         finally:
             shutil.rmtree(adapters, ignore_errors=True)
-    return [MeasuredScale.model_validate_json(file_bytes(file)) for file in files.values()]
+    return [_read(file) for file in files.values()]
+
+
+def _read(file: Path) -> MeasuredScale:
+    try:
+        return MeasuredScale.model_validate_json(file_bytes(file))
+    except ValidationError as error:
+        raise TuneserveError(f"{file}: {what_is_wrong(error)}", "delete it: that scale is measured again") from error
 
 
 def _ask(run: RunDir, config: RunConfig, asked: Asked, files: dict[float, Path], adapters: Path) -> None:

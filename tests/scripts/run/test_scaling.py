@@ -131,6 +131,9 @@ def test_what_was_measured_before_a_kill_is_not_measured_again(
         (trained.scales / "0.7.json").unlink()
         choose_scale(trained, config)
         assert asked == [[0.7]]
+        (trained.scales / "0.5.json").write_text('{"scale": 0.5')
+        with pytest.raises(TuneserveError, match=r"0\.5\.json: the whole: Invalid JSON"):
+            scaling._measured(trained, config, scaling.what_is_asked(trained, config))
         with (trained.adapter / "adapter_config.json").open("a") as another:
             another.write(" ")
         with pytest.raises(FileNotFoundError):
