@@ -19,13 +19,12 @@ LEAST_KEPT = 0.95
 """Share of the largest gain that the chosen scale must keep, in likelihood and in accuracy."""
 LEAST_ACCURACY_GAIN = 0.02
 """Below this gain in accuracy its shares are noise, and the likelihood alone tells."""
-MOST_DRIFT = 0.05
-"""Nats a token by which the base's own answers may become less likely: half of what the gate allows by default
-(`eval.gate.margin_nats`), so that a choice on some answers leaves room for a verdict on others. Not calibrated on the
-scores of real runs yet; `python -m scripts.bench.scales` measures what that takes."""
+MOST_DRIFT = 0.02
+"""Nats a token by which the base's own answers may become less likely. Five runs that lost 27 to 34 points on word
+problems drifted by 0.032 to 0.045, five that lost 2 at most by -0.039 to -0.035 (docs/results.md)."""
 MOST_SHORT_SHARE = 0.05
 """Share of the general answers, beyond the base's own, that may end suddenly early: two or three of fifty, which chance
-makes of them. Runs that stopped working word problems out gave 27 to 58 % at once (docs/results.md)."""
+makes of them. In the runs that lost word problems it was 24 to 44 %, in the others -2 to 4 %."""
 EARLY = 4
 """An answer ends early where it is complete within the base's tokens divided by this."""
 
