@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
-from configs.console import console
+from configs.console import console, shell
 from configs.errors import ConfigError, TuneserveError
 from configs.files import write_jsonl
 from configs.locks import locked
@@ -76,7 +77,11 @@ def compare_runs(runs: Sequence[tuple[RunDir, RunConfig]], judge: Endpoint | Non
 
     Args:
         judge: the judge of both models' texts, if any.
+
+    Raises:
+        ConfigError: two are served under one name, or their bases differ.
     """
+    _require_one_base([run for run, _ in runs])
     judgements = [
         _judged(judge, read_results(run.eval / "base"), read_results(run.eval / "tuned"), run.eval / "judge")
         for run, _ in runs
@@ -101,6 +106,24 @@ def compare_runs(runs: Sequence[tuple[RunDir, RunConfig]], judge: Endpoint | Non
         own_answers={name: read_own_answers(run.eval / "tuned") for name, (run, _) in named.items()},
     )
     return [with_faults(one, faults(run.read())) for one, (run, _) in zip(compared, named.values(), strict=True)]
+
+
+def _require_one_base(runs: Sequence[RunDir]) -> None:
+    """Refuses runs whose bases differ: all are compared with the answers of the first one's."""
+    first, *others = runs
+    known = _base_of(first)
+    for run in others:
+        if _base_of(run) != known:
+            raise ConfigError(
+                f"{run.path}: its base is another one than that of {first.path}",
+                f"compare each with its own: {shell('tuneserve', 'compare', run.path)}",
+            )
+
+
+def _base_of(run: RunDir) -> Mapping[str, Any]:
+    record = run.read().stages.get("base")
+    inputs = record.inputs if record else {}
+    return {key: inputs.get(key) for key in ("base_weights", "base_files")}
 
 
 def compare_endpoints(

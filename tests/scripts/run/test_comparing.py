@@ -192,6 +192,10 @@ def test_several_runs_keep_noise_floor_and_drift(rows: Path, tmp_path: Path) -> 
         assert report["tasks"][0]["noise"]["n"] == 20
         assert report["gate"]["margin_points"] == 7
         assert report["drift"]["change_per_character"] == 0
+    with RunDir(runs[1]).stage("base", {"base_weights": "others"}, []):
+        pass
+    found = CliRunner().invoke(app, ["compare", *map(str, runs), "--again", "--out", str(tmp_path / "both")])
+    assert "its base is another one than that of" in str(found.exception)
 
 
 @pytest.mark.parametrize("quoted", [True, False])
