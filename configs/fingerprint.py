@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from blake3 import blake3
@@ -29,9 +30,15 @@ def weights_fingerprint(folder: Path) -> str:
     Raises:
         ConfigError: there are no weights, or files of the index are missing.
     """
+    files = weight_files(folder)
+    return weights_digest(folder, [(file.name, file.stat().st_size, content_hash(file)) for file in files])
+
+
+def weights_digest(folder: Path, files: Iterable[tuple[str, int, str]]) -> str:
+    """The fingerprint of weights whose files, by name, are known as (name, bytes, BLAKE3); reads config.json alone."""
     digest = hashlib.sha256(file_bytes(folder / "config.json"))
-    for file in weight_files(folder):
-        digest.update(f"{file.name} {file.stat().st_size} {content_hash(file)}\n".encode())
+    for name, size, content in files:
+        digest.update(f"{name} {size} {content}\n".encode())
     return digest.hexdigest()
 
 

@@ -1,16 +1,50 @@
-"""Whether the merged weights of a run are those of its adapter, whole, and as they were written."""
+"""Whether the merged weights of a run are those of its adapter, and its answers those of its merged weights."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from configs.console import shell
 from configs.errors import ConfigError
-from configs.fingerprint import files_fingerprint
+from configs.fingerprint import files_fingerprint, weights_digest
+from configs.manifest import Manifest, Stage
 from configs.rundir import RunDir
+
+_MOST_BYTES = 256 << 30
+"""More than any adapter, or any model that was trained whole: nobody waits until that much is read."""
 
 
 def adapter_hash(run: RunDir) -> str:
     """What identifies the adapter of a run, or the weights that were trained whole, for the stage `merge`."""
-    return files_fingerprint(sorted(f for f in run.adapter.iterdir() if f.suffix in (".json", ".safetensors")))
+    files = (f for f in run.adapter.iterdir() if f.suffix in (".json", ".safetensors") and f.is_file())
+    return files_fingerprint(sorted(files))
+
+
+def _trained_since(run: RunDir, merge: Stage) -> bool:
+    """Whether the adapter is another than the one that was merged; one that was removed since is not."""
+    there = (run.adapter / "adapter_config.json").is_file() or (run.adapter / "config.json").is_file()
+    if there and sum(file.stat().st_size for file in run.adapter.iterdir() if file.is_file()) > _MOST_BYTES:
+        return True
+    return there and merge.inputs.get("adapter", "") not in ("", adapter_hash(run))
+
+
+def has_other_answers(run: RunDir, manifest: Manifest) -> bool:
+    """Whether the tuned model's answers, its proof and its scores are of other weights than the run has now."""
+    merge, tuned = manifest.stages.get("merge"), manifest.stages.get("tuned")
+    if merge is None or tuned is None or "merged_weights" not in tuned.inputs:
+        return False
+    if merge.state != "done":
+        return True
+    train = manifest.stages.get("train")
+    if (
+        train is not None and train.started >= merge.started and _trained_since(run, merge)
+    ):  # a list has no time to hash
+        return True
+    if not (run.merged / "config.json").is_file():  # it was removed to make room
+        return False
+    written = sorted((Path(path), output) for path, output in merge.outputs.items() if path.endswith(".safetensors"))
+    files = [(path.name, output.size, output.blake3) for path, output in written]
+    return bool(tuned.inputs["merged_weights"] != weights_digest(run.merged, files))
 
 
 def require_current(run: RunDir, *, contents: bool) -> None:
@@ -30,8 +64,7 @@ def require_current(run: RunDir, *, contents: bool) -> None:
         raise ConfigError(f"{run.path}: its merge did not finish", again)
     if damage := next(run.changed_outputs("merge", contents=contents), None):
         raise ConfigError(f"{run.path}: {' '.join(damage)}", again)
-    trained = (run.adapter / "adapter_config.json").is_file() or (run.adapter / "config.json").is_file()
-    if trained and "adapter" in stage.inputs and stage.inputs["adapter"] != adapter_hash(run):
+    if _trained_since(run, stage):
         raise ConfigError(f"{run.path}: was trained again since its weights were merged", again)
     scale = run.read().config.merge.scale
     if scale != "auto" and stage.inputs.get("merge.scale", scale) != scale:

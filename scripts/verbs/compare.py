@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from configs.console import console, tables
+from configs.console import console, shell, tables
 from configs.errors import EXIT_OK, ConfigError, without_credentials
 from configs.load import load_config
+from configs.merged import has_other_answers
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from scripts.verbs.tasks import OVERRIDES, endpoints_config
@@ -74,9 +75,14 @@ def compare(
                 "leave them out, or give the keys of the recipe: eval.tasks.0.limit=300",
             )
         configured = [(run, load_config(run.config_file, overrides)) for run in runs]
-        if not again:
-            for run, config in configured:
+        for run, config in configured:
+            if not again:
                 _ask_run(run, config)
+            elif has_other_answers(run, run.read()):
+                raise ConfigError(
+                    f"{run.path}: was trained or merged again since it answered",
+                    f"ask it: `{shell('tuneserve', 'compare', run.path)}`",
+                )
         comparisons = compare_runs(configured, judge)
         continued = configured
         folder = out or (runs[0].report if len(runs) == 1 else Path("comparison"))

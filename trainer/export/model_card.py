@@ -15,6 +15,7 @@ import yaml
 from configs.errors import TuneserveError
 from configs.files import file_bytes, write_atomically
 from configs.manifest import Manifest
+from configs.merged import has_other_answers
 from configs.rundir import RunDir
 
 
@@ -35,6 +36,9 @@ def model_card(run: RunDir) -> str:
     """The card as Markdown, with the front matter that the hubs read."""
     manifest = run.read()
     data, report = _json(run.data / "data_report.json"), _json(run.report / "report.json")
+    if has_other_answers(run, manifest):
+        report = None
+        del manifest.stages["tuned"]
     parts = [
         "---\n" + yaml.safe_dump(_front_matter(manifest), allow_unicode=True, sort_keys=False) + "---\n",
         f"# {manifest.name}\n",

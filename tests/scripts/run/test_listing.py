@@ -12,7 +12,9 @@ import pytest
 
 from configs.console import OUTPUT
 from configs.errors import ConfigError
+from configs.fingerprint import weights_fingerprint
 from configs.load import load_config
+from configs.merged import adapter_hash
 from configs.rundir import RunDir
 from scripts.cli import main
 from scripts.run.listing import find_runs, ordered, size_of, summarize
@@ -85,6 +87,34 @@ def test_a_run_is_told_by_its_stages_and_report(make: Callable[..., RunDir], tmp
     (open_.manifest_file).write_text("{")
     assert summarize(open_).state == "damaged"
     assert [run.path.name for run in find_runs(tmp_path / "runs")] == ["done", "failed", "open"]
+
+
+def test_scores_of_weights_that_the_run_had_before_are_not_shown(
+    make: Callable[..., RunDir], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make("again")
+    (run.merged / "config.json").write_text("{}")
+
+    def merge() -> None:
+        with run.stage("merge", {"adapter": adapter_hash(run)}, [run.merged]):
+            pass
+
+    merge()
+    with run.stage("tuned", {"merged_weights": weights_fingerprint(run.merged)}):
+        pass
+    assert summarize(run).verdict == "pass"
+
+    with run.stage("train", {}):
+        (run.adapter / "adapter_config.json").write_text('{"r": 8}')
+    assert (summarize(run).state, summarize(run).verdict) == ("ready", "")
+    assert tuneserve("compare", run.path, "--again") == 2
+    assert "was trained or merged again since it answered" in capsys.readouterr().err
+    (run.merged / "model.safetensors").write_bytes(bytes(20_001))
+    merge()
+    assert summarize(run).verdict == ""
+    (run.merged / "model.safetensors").write_bytes(bytes(20_000))
+    merge()  # the same weights as before
+    assert summarize(run).verdict == "pass"
 
 
 @pytest.mark.parametrize(

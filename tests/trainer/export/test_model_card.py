@@ -82,6 +82,18 @@ def test_model_that_was_not_evaluated_says_so(run: RunDir) -> None:
     assert "Not proved" in card
 
 
+def test_scores_and_proof_of_other_weights_are_not_told(run: RunDir) -> None:
+    evaluate(run, task("客服", "target", 12.5))
+    figures = run.read().stages["tuned"].figures
+    with run.stage("merge", {}, [run.merged]):
+        pass
+    with run.stage("tuned", {"merged_weights": "of before"}) as record:
+        record.figures.update(figures)
+    card = model_card(run)
+    assert "has not been evaluated" in card
+    assert "Not proved" in card
+
+
 def test_card_needs_merged_weights(run: RunDir) -> None:
     (run.merged / "config.json").unlink()
     with pytest.raises(TuneserveError, match="no merged weights"):
