@@ -28,7 +28,7 @@ def chosen(curve: Curve, base: MeasuredScale = BASE, right: dict[float, list[int
     return choose(measured, base, HELDOUT_TOKENS, GENERAL_TOKENS)
 
 
-GOOD: Curve = {0.5: (8.0, 0.01, 0), 0.7: (9.6, 0.02, 0), 0.85: (9.9, 0.03, 0), 1.0: (10.0, 0.04, 0)}
+GOOD: Curve = {0.5: (8.0, 0.004, 0), 0.7: (9.6, 0.008, 0), 0.85: (9.9, 0.012, 0), 1.0: (10.0, 0.016, 0)}
 
 
 def test_the_whole_adapter_where_it_keeps_every_limit() -> None:
@@ -38,7 +38,7 @@ def test_the_whole_adapter_where_it_keeps_every_limit() -> None:
     assert [point.beyond for point in facts.points] == [["gain"], [], [], []]
     whole = facts.points[-1]
     assert whole.gain == pytest.approx(1.0)  # 10 nats over 10 tokens
-    assert (whole.gain_share, whole.drift, whole.short_share) == (1, pytest.approx(0.04), 0)
+    assert (whole.gain_share, whole.drift, whole.short_share) == (1, pytest.approx(0.016), 0)
 
 
 def test_the_largest_scale_that_drifts_no_further_than_allowed() -> None:
@@ -49,7 +49,7 @@ def test_the_largest_scale_that_drifts_no_further_than_allowed() -> None:
 
 def test_the_largest_scale_whose_answers_do_not_suddenly_end() -> None:
     most = int(20 * MOST_SHORT_SHARE)
-    facts = chosen(GOOD | {0.85: (9.9, 0.03, most), 1.0: (10.0, 0.04, most + 1)})
+    facts = chosen(GOOD | {0.85: (9.9, 0.012, most), 1.0: (10.0, 0.016, most + 1)})
     assert facts.scale == 0.85
     assert facts.points[-1].beyond == ["short"]
     assert facts.points[-1].short_share == pytest.approx((most + 1) / 20)
@@ -57,7 +57,7 @@ def test_the_largest_scale_whose_answers_do_not_suddenly_end() -> None:
 
 def test_only_what_ends_earlier_than_the_bases_own_answers_counts() -> None:
     hasty = BASE.model_copy(update={"early": [number < 6 for number in range(20)]})
-    facts = chosen(GOOD | {1.0: (10.0, 0.04, 6)}, hasty)
+    facts = chosen(GOOD | {1.0: (10.0, 0.016, 6)}, hasty)
     assert facts.base_short_share == pytest.approx(0.3)
     assert facts.points[-1].short_share == 0
     assert facts.scale == 1.0
@@ -69,7 +69,7 @@ def test_without_a_scale_that_keeps_all_the_least_harm_at_which_the_gain_is_kept
 
 
 def test_the_gain_is_measured_against_the_best_scale_where_the_whole_adapter_overshoots() -> None:
-    facts = chosen({0.5: (10.0, 0.01, 0), 0.7: (9.8, 0.02, 0), 1.0: (7.0, 0.03, 0)})
+    facts = chosen({0.5: (10.0, 0.01, 0), 0.7: (9.8, 0.012, 0), 1.0: (7.0, 0.016, 0)})
     assert facts.scale == 0.7
     assert facts.points[-1].beyond == ["gain"]
 
