@@ -6,7 +6,7 @@ from pathlib import Path
 
 from configs.console import shell
 from configs.errors import ConfigError
-from configs.fingerprint import files_fingerprint, weights_digest
+from configs.fingerprint import files_fingerprint, weights_digest, weights_fingerprint
 from configs.manifest import Manifest, Stage
 from configs.rundir import RunDir
 
@@ -69,3 +69,11 @@ def require_current(run: RunDir, *, contents: bool) -> None:
     scale = run.read().config.merge.scale
     if scale != "auto" and stage.inputs.get("merge.scale", scale) != scale:
         raise ConfigError(f"{run.path}: its weights were merged with another merge.scale than {scale:g}", again)
+
+
+def has_other_gguf(run: RunDir) -> bool:
+    """Whether the run's GGUF file is not of its merged weights as they are now, or is not finished."""
+    stage = run.read().stages.get("gguf")
+    if stage is None or not (run.merged / "config.json").is_file():
+        return False
+    return stage.state != "done" or stage.inputs.get("merged.weights") != weights_fingerprint(run.merged)

@@ -14,8 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from configs.console import errors, ours, shell
 from configs.handover.training import Family
 from configs.load import load_config
+from configs.merged import has_other_gguf
 from configs.model_files import read_json
 from configs.rundir import RunDir
 from configs.schema import ServeConfig
@@ -63,7 +65,7 @@ def llama_cpp_command(
 
 
 def llama_cpp_line(run: RunDir, overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> str | None:
-    """The command for the GGUF file of a run, as a line for a shell; None where the run has no GGUF file.
+    """The command for the GGUF file of a run, as a line for a shell; None where it has none of its weights.
 
     Args:
         run: the run.
@@ -72,6 +74,10 @@ def llama_cpp_line(run: RunDir, overrides: Sequence[str] = (), environ: Mapping[
     """
     files = sorted(run.gguf.glob("*.gguf"))
     if not files:
+        return None
+    if has_other_gguf(run):  # said beside the line, which a shell may be handed
+        again = shell("tuneserve", "merge", run.path, "--format", "gguf")
+        errors.print(ours(f"{run.gguf} is not of the merged weights; to write it again: {again}"))
         return None
     config, manifest = load_config(run.config_file, overrides), run.read()
     command = llama_cpp_command(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from configs.fingerprint import weights_fingerprint
 from configs.rundir import RunDir
 from configs.schema import RunConfig, ServeConfig
 from scripts.cli import app
@@ -95,3 +96,16 @@ def test_beside_vllms_command_it_is_a_comment(run: RunDir, demo_model: Path):
     shown = CliRunner().invoke(app, ["serve", str(run.path), "--print-only"]).output.splitlines()
     assert "--served-model-name shop" in shown[0]
     assert shown[1].startswith("# llama-server --model")
+
+
+def test_a_file_of_other_weights_has_no_such_command(run: RunDir, capsys: pytest.CaptureFixture[str]):
+    (run.merged / "config.json").write_text("{}")
+    (run.merged / "model.safetensors").write_bytes(b"before")
+    with run.stage("gguf", {"merged.weights": weights_fingerprint(run.merged)}, [run.gguf]):
+        pass
+    assert llama_cpp_line(run) is not None
+    (run.merged / "model.safetensors").write_bytes(b"after")
+    assert llama_cpp_line(run) is None
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "is not of the merged weights; to write it again: tuneserve merge" in " ".join(said.err.split())
