@@ -19,7 +19,7 @@ from eval.report.words import ReportWords
 from tests.eval.report.pages import Page, build
 
 BASE = MeasuredScale(scale=0, heldout=[-30.0], chosen=[2], general=[-50.0] * 20, early=[False] * 20)
-CURVE = {0.5: (8.1, 0.014, 0), 0.7: (9.62, 0.031, 0), 0.85: (9.9, 0.055, 1), 1.0: (10.0, 0.093, 3)}
+CURVE = {0.5: (8.1, 0.006, 0), 0.7: (9.62, 0.013, 0), 0.85: (9.9, 0.022, 1), 1.0: (10.0, 0.037, 3)}
 
 
 def facts(curve: dict[float, tuple[float, float, int]]) -> ScaleFacts:
@@ -45,7 +45,7 @@ def test_every_form_of_the_report_shows_the_curve_and_the_reason(language: str) 
     print_comparison(comparison(), console, words)
     for form in (text, markdown, console.export_text()):
         assert words.say("scale.title") in form
-        for figure in ("0.7 · ", "96.2 %", "-3.1 %", "+15.0 %"):
+        for figure in ("0.7 · ", "96.2 %", "-1.3 %", "+15.0 %"):
             assert figure in form
         assert scale_sentence(facts(CURVE), words)[:40] in form
     assert ("aria-label", words.say("scale.title")) in page.attributes
