@@ -25,6 +25,15 @@ from trainer.data.template import ChatCodec
 
 MODEL = Path(__file__).parents[2] / "configs" / "demo" / "model"
 MAINS = {"trainer": stages.main, "trainer.check": check.main}
+IN_LOADED = """
+import sys
+from configs import child
+from scripts.cli import main
+from tests.scripts.forked import run_forked
+child.run_child = run_forked
+main(sys.argv[1:])
+"""
+"""The command line for `Preloaded.run`: the trainer's children are forks of a process that has imported everything."""
 
 
 def run_forked(command: Sequence[str], environment: dict[str, str]) -> int:

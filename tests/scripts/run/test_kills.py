@@ -14,7 +14,7 @@ import random
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from configs.rundir import RunDir
 from eval.ask.mock_server import MODEL, MockServer
 from tests.eval.conftest import serving
 from tests.scripts.conftest import CLI, ROOT, environment
+from tests.scripts.forked import IN_LOADED
+from tests.trainer.preloaded import Preloaded
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -207,17 +209,27 @@ def _flip(file: Path) -> None:
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
+@pytest.fixture
+def loaded(tmp_path: Path) -> Iterator[Preloaded]:
+    """Nobody is killed here, so that commands and stages may be forks of a process that has imported everything."""
+    process = Preloaded(environment(tmp_path))
+    yield process
+    process.close()
+
+
 def test_what_is_lost_from_a_finished_run_is_made_again(
-    undisturbed: tuple[Workplace, dict[str, str], dict[str, str]],
+    undisturbed: tuple[Workplace, dict[str, str], dict[str, str]], loaded: Preloaded
 ) -> None:
     place, adapter, merged = undisturbed
     assert sorted(itertools.chain(*TOGETHER)) == sorted(WAYS)
     for what in TOGETHER:
         for harm in what:
             WAYS[harm](place.run.path)
-        (place.folder / "log").unlink()
-        place.finish("train", "merge")
-        said = (place.folder / "log").read_text(encoding="utf-8")
+        said = ""
+        for verb in ("train", "merge"):
+            done = loaded.run(place.command(verb)[len(CLI) :], ROOT, environment(place.folder), IN_LOADED)
+            assert done.returncode == 0, done.stderr
+            said += done.stdout + done.stderr
         assert [harm for harm in what if SAID[harm] not in said] == []
         assert hashes(place.run.adapter) == adapter, what
         assert hashes(place.run.merged) == merged, what
