@@ -6,11 +6,19 @@ cd "$(dirname "$0")/.."
 bash scripts/setup.sh --dev
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-.venv/bin/mypy
 .venv/bin/lint-imports --no-cache
+# Types are checked while the tests wait for something: without a cache that takes half a minute.
+types=$(mktemp)
+trap 'rm -f "$types"' EXIT
+.venv/bin/mypy >"$types" 2>&1 &
+checker=$!
 # Tests start Python some hundred times; what it compiled once is read again.
 unset PYTHONDONTWRITEBYTECODE
 # Three processes for two cores: most of the time goes into imports of vLLM and Unsloth and into models this small, which use
 # one core, and a sixth of it into waiting for what ends or comes up. Threads of torch beside them would wait for each other.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-exec .venv/bin/python -m pytest -n 3 --no-loadscope-reorder "$@"
+code=0
+.venv/bin/python -m pytest -n 3 --no-loadscope-reorder "$@" || code=$?
+wait "$checker" || code=1
+cat "$types"
+exit "$code"

@@ -1,10 +1,12 @@
 """Notes every address that a Python process connects to or looks up, in the file that WATCH_NETWORK names.
 
 Python imports this by itself where its folder stands on PYTHONPATH, in child processes too. A datagram socket that is
-only connected sends nothing: that is how programs ask for their own address.
+only connected sends nothing: that is how programs ask for their own address. Stands in front of `tests/quick_start`,
+and begins with what that one does.
 """
 
 import os
+import runpy
 import socket
 import sys
 from typing import Any
@@ -29,3 +31,4 @@ def _note(event: str, args: tuple[Any, ...]) -> None:
 
 if FILE:
     sys.addaudithook(_note)
+runpy.run_path(os.path.join(os.path.dirname(__file__), "..", "..", "quick_start", "sitecustomize.py"))
