@@ -62,7 +62,9 @@ def stage_command(stage: str, run: RunDir, *options: str) -> list[str]:
 
 def stage_environment(folder: Path) -> dict[str, str]:
     """No GPU is seen, nothing is written outside `folder`. A second thread costs a tiny model more than it gives."""
-    return os.environ | {"TUNESERVE_CACHE": str(folder / "cache"), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    # torch writes into the environment where it found the code that it compiled for a test in this process.
+    ours = {name: value for name, value in os.environ.items() if name != "TORCHINDUCTOR_CACHE_DIR"}
+    return ours | {"TUNESERVE_CACHE": str(folder / "cache"), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
 
 
 _LOADED: list[Preloaded] = []
