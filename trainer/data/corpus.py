@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from configs.columns import part_of
@@ -17,6 +17,7 @@ from trainer.data.cleaning import Dropped, clean
 from trainer.data.dataset_info import DataFile
 from trainer.data.identity import Identity, identify
 from trainer.data.layouts import Conversation, RowReader
+from trainer.data.past import asked_before
 from trainer.data.sources import read_source, source_files
 from trainer.data.tally import Tally, in_words
 from trainer.data.template import reasoning_of
@@ -50,6 +51,8 @@ class Corpus:
     sources: list[SourceCount]
     columns: list[FileColumns]
     """What became of the columns of each file."""
+    asked: frozenset[bytes]
+    """Digests of what is asked in training, and was in that of the runs before this one."""
     read: int
     answers: int
     """Answers in training, repetitions not counted."""
@@ -84,15 +87,22 @@ def gather(config: RunConfig, tally: Tally) -> Corpus:
     general = data.replay.given if data.replay else None
     replayed = load(general) if general else None
     stop_at_unused(files)
+    before = asked_before(config)
     if data.heldout is None:
-        groups = _split([c for conversations, _, _ in loaded for c in conversations], config)
+        groups = _split([c for conversations, _, _ in loaded for c in conversations], config, before)
     else:
+        for conversation, known in heldout:
+            if known.asked in before:
+                tally.add("trained_before", conversation.place)
+        heldout = [one for one in heldout if one[1].asked not in before]
         groups = {known.asked for _, known in heldout}
     train: list[Conversation] = []
+    asked = set(before)
     copies: list[int] = []
     counts: list[SourceCount] = []
     for source, (conversations, layout, rows) in zip(data.sources, loaded, strict=True):
         kept = [c for c, known in conversations if not _asks(known, groups)]
+        asked |= _asked_in(conversations, groups)
         if data.heldout is None:
             heldout += [c for c in conversations if c[1].asked in groups]
             # What is left asks in its middle what a held-out conversation asks at its end.
@@ -108,6 +118,7 @@ def gather(config: RunConfig, tally: Tally) -> Corpus:
         conversations, layout, rows = replayed
         _count_leaks(conversations, groups, tally)
         kept = [c for c, known in conversations if not _asks(known, groups)]
+        asked |= _asked_in(conversations, groups)
         wanted = min(len(kept), round(data.replay.ratio * sum(copies)))
         train += random.Random(f"{seed} replay").sample(kept, wanted)
         copies += [1] * wanted
@@ -118,7 +129,8 @@ def gather(config: RunConfig, tally: Tally) -> Corpus:
     columns = [file.columns() for file in files]
     answers = [m for c in train for i, m in enumerate(c.messages) if m["role"] == "assistant" and i not in c.untrained]
     thought = sum(bool(reasoning_of(m)) for m in answers)
-    return Corpus(train, copies, [c for c, _ in heldout], counts, columns, read, len(answers), thought)
+    held_out = [c for c, _ in heldout]
+    return Corpus(train, copies, held_out, counts, columns, frozenset(asked), read, len(answers), thought)
 
 
 def repeats(n: int, weight: float, rng: random.Random) -> list[int]:
@@ -241,13 +253,25 @@ def _without_duplicates(conversations: Sequence[Known], seen: set[bytes], tally:
     return kept
 
 
-def _split(conversations: Sequence[Known], config: RunConfig) -> set[bytes]:
-    """What the held-out conversations ask: conversations that ask the same always fall on one side."""
+def _split(conversations: Sequence[Known], config: RunConfig, before: Set[bytes]) -> set[bytes]:
+    """What the held-out conversations ask: conversations that ask the same always fall on one side.
+
+    Args:
+        before: what earlier runs were trained on, which is held out no more.
+
+    Raises:
+        DataError: nothing is left that they were not trained on.
+    """
     wanted = min(round(config.data.eval_split * len(conversations)), config.data.max_heldout)
     if wanted == 0 and config.data.eval_split > 0 and len(conversations) > 1:
         wanted = 1
     sizes: Counter[bytes] = Counter(known.asked for _, known in conversations)
-    groups = _joined(conversations, sizes)
+    groups = {name: asked for name, asked in _joined(conversations, sizes).items() if before.isdisjoint(asked)}
+    if wanted and conversations and not groups:
+        raise DataError(
+            f"{config.train.continue_from} was trained on all of these rows, so that none can be held out",
+            "add rows that it has not seen, or give such a file as data.heldout",
+        )
     names = sorted(groups)
     random.Random(f"{config.seed} split").shuffle(names)
     chosen: list[bytes] = []
@@ -289,6 +313,12 @@ def _joined(conversations: Sequence[Known], sizes: Counter[bytes]) -> dict[bytes
 
 def _asks(known: Identity, groups: set[bytes]) -> bool:
     return known.asked in groups or not groups.isdisjoint(known.earlier)
+
+
+def _asked_in(conversations: Sequence[Known], groups: set[bytes]) -> set[bytes]:
+    """Everything that is asked in those conversations that may be trained."""
+    trained = (known for _, known in conversations if not _asks(known, groups))
+    return {digest for known in trained for digest in (known.asked, *known.earlier)}
 
 
 def _count_leaks(conversations: Sequence[Known], groups: set[bytes], tally: Tally) -> None:

@@ -35,6 +35,7 @@ from configs.rundir import RunDir
 from configs.schema import RunConfig
 from configs.tables import CODE as CODE_OF_TABLES
 from trainer.architectures import check_architecture
+from trainer.data import past
 from trainer.data.corpus import gather
 from trainer.data.identity import question_identity
 from trainer.data.layouts import Conversation
@@ -45,7 +46,7 @@ from trainer.data.tally import Tally
 from trainer.data.template import ChatCodec, TokenRow, answer_text, check_thinking
 from trainer.requirements import check_driver, check_model_needs, check_needs
 
-FILES = ("train", "heldout", "parity.jsonl", "heldout.jsonl", "data_report.json")
+FILES = ("train", "heldout", "parity.jsonl", "heldout.jsonl", past.FILE, "data_report.json")
 """What the stage leaves in RUN/data; `train` and `heldout` are folders with one Parquet file each."""
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
@@ -122,6 +123,8 @@ def data_stage(
     outputs = [run.data / name for name in FILES]
     if warning:
         warn(warning)
+    if warning := past.past_warning(config):
+        warn(warning)
     with run.stage("data", inputs, outputs) as record:
         prepared = prepare(config, model, progress)
         put_in_place(prepared, run.data)
@@ -168,6 +171,7 @@ def data_inputs(config: RunConfig, model: Path) -> dict[str, Any]:
         "proof.parity_rows": config.proof.parity_rows,
         "tokenizer": files_fingerprint([model / f for f in _TOKENIZER_FILES if (model / f).is_file()]),
         "data": _sources_fingerprint(config),
+        "trained_before": files_fingerprint([before]) if (before := past.past_file(config)) else None,
     }
 
 
@@ -204,6 +208,7 @@ def _prepare_into(folder: Path, config: RunConfig, model: Path, progress: Progre
     train_rows = _write_rows(folder / "train", corpus.train, train, corpus.copies)
     heldout_rows = _write_rows(folder / "heldout", corpus.heldout, heldout, [1] * len(heldout))
 
+    past.write_asked(corpus.asked, folder / past.FILE)
     pick = random.Random(f"{config.seed} parity")
     order = pick.sample(range(split), split)
     write_rows(folder / "parity.jsonl", _parity(config, corpus.train, train, order))

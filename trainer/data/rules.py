@@ -55,6 +55,7 @@ RULES = {
     **{name: f"left out: {why}" for name, why in _LEFT_OUT.items()},
     **{name: f"not trained: {why}" for name, why in _NOT_TRAINED.items()},
     "leak": f"dropped from training: {_ASKED}",
+    "trained_before": "dropped from what is held out: the run that this one goes on from was trained on it",
     "preference": "kept: preference data: the better answer is trained, the worse one is left out",
     "leading_assistant": "repaired: an answer before the first question was taken off",
     "trailing_user": "repaired: messages after the last answer that is trained were taken off",
@@ -72,7 +73,7 @@ RULES = {
 }
 """Every reason of the data report and what is done about it."""
 
-NOT_A_FAULT = {"duplicate", "leak", "marked_bad", "excluded_row", "all_excluded"}
+NOT_A_FAULT = {"duplicate", "leak", "trained_before", "marked_bad", "excluded_row", "all_excluded"}
 """Reasons that say nothing about the quality of the file, and do not count against data.max_dropped."""
 
 _NO_TOOLS = "take a model whose chat template writes tool calls, such as Qwen/Qwen3-8B, or leave those rows out"
@@ -113,6 +114,7 @@ WAYS_OUT = {
     "system_lost": "take a model whose chat template renders such system prompts, or put them at the front",
     "answer_changed": "take a model whose chat template writes reasoning as <think>, or set thinking: false",
     "leak": "take the shared questions out of the held-out file",
+    "trained_before": "hold out rows that the earlier run has not seen",
     "marked_bad": "give rows with good answers too",
 }
 """The line or the step that mends what a rule found."""

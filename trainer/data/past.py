@@ -1,0 +1,45 @@
+"""What an earlier run was trained on, so that a run that goes on from it holds none of that out.
+
+RUN/data/asked.bin holds the digests of `trainer.data.identity` of everything that was asked in training, of the runs
+before it too: 16 bytes each, sorted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from configs.files import file_bytes
+from configs.rundir import RunDir
+from configs.schema import RunConfig
+
+FILE = "asked.bin"
+_BYTES = 16
+
+
+def past_file(config: RunConfig) -> Path | None:
+    """The file of the run that this one goes on from; None without one, or where that run has none."""
+    if config.train.continue_from is None:
+        return None
+    file: Path = RunDir.open(config.train.continue_from).data / FILE
+    return file if file.is_file() else None
+
+
+def asked_before(config: RunConfig) -> frozenset[bytes]:
+    """Digests of what was asked in the training of the runs before this one; nothing where that is not known."""
+    file = past_file(config)
+    data = file_bytes(file) if file else b""
+    return frozenset(data[at : at + _BYTES] for at in range(0, len(data), _BYTES))
+
+
+def write_asked(digests: Iterable[bytes], file: Path) -> None:
+    """Writes the file of a run."""
+    file.write_bytes(b"".join(sorted(set(digests))))
+
+
+def past_warning(config: RunConfig) -> str:
+    """What to know before a run goes on from one that does not say what it was trained on; "" where all is well."""
+    before = config.train.continue_from
+    if before is None or past_file(config) is not None or config.data.eval_split == 0:
+        return ""
+    return f"{before} does not say what it was trained on: rows that are held out here may be among it"
