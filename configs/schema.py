@@ -365,7 +365,7 @@ class GateConfig(Section):
     """Only pooled groups of at least this many items are gated; smaller ones are described."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Confidence of the one-sided bounds, over all looks together."""
-    margin_nats: Annotated[float, Field(gt=0)] = 0.1
+    margin_nats: Annotated[float, Field(gt=0)] = 0.02
     """The base's own answers to unseen questions may become this much less likely, in nats a token."""
     block_items: Annotated[int, Field(ge=0)] = 750
     """Items of each gated group that the tuned model is asked between two looks at the verdict; 0 asks all at once."""

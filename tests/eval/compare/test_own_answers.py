@@ -28,7 +28,7 @@ def answers(change: float, spread: float = 0.05, count: int = 200, seed: int = 0
 
 @pytest.mark.parametrize(
     ("change", "spread", "state"),
-    [(-0.03, 0.05, "pass"), (-0.2, 0.05, "fail"), (-0.1, 0.05, "not_enough_evidence"), (0.02, 0.05, "pass")],
+    [(-0.005, 0.05, "pass"), (-0.2, 0.05, "fail"), (-0.02, 0.05, "not_enough_evidence"), (0.02, 0.05, "pass")],
 )
 def test_the_three_states(change: float, spread: float, state: str) -> None:
     decided = compare(*sides(pair("ceval", 4000, 2500, 60, 60)), GATE, own_answers=answers(change, spread)).gate
@@ -72,7 +72,7 @@ def test_figures_are_shown_in_nats() -> None:
     compared = compare(*sides(pair("ceval", 4000, 2500, 60, 60)), GATE, own_answers=answers(-0.03))
     row = Rows(compared).gate().rows[-1]
     assert row[0] == "The base's own answers (nats a token)"
-    assert row[3] == "0.1"
+    assert row[3] == "0.02"
     assert row[4].startswith("-0.0")
     assert len(row[4]) == 7
 
