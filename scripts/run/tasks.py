@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs.console import warn
 from configs.errors import ConfigError
 from configs.handover.base import read_rows
 from configs.handover.rows import HeldoutRow
@@ -27,11 +28,25 @@ def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
     if config.eval.heldout and heldout.is_file() and (rows := read_rows(heldout, HeldoutRow, "data")):
         tasks.append(heldout_task(rows, limit=config.data.max_heldout, seed=config.eval_seed))
     tasks += recipe_tasks(config, base_folder(run, config))
+    for name, path in trained_too(config):
+        warn(f"task {name} asks {path}, which is trained too: its scores are those of memory")
     if not tasks:
         raise ConfigError(
             f"{run.path}: nothing to evaluate: no held-out rows and no tasks", "set data.eval_split or eval.tasks"
         )
     return tasks
+
+
+def trained_too(config: RunConfig) -> list[tuple[str, str]]:
+    """(name, path) of tasks whose file a source of the training is, or holds; data sets of a hub have splits."""
+    general = config.data.replay.given if config.data.replay else None
+    sources = [Path(one.path.partition("#")[0]) for one in (*config.data.sources, *([general] if general else []))]
+    places = [source.resolve() for source in sources if source.exists()]
+    return [
+        (task.name, task.path)
+        for task in config.eval.tasks
+        if task.path and any(Path(task.path).resolve().is_relative_to(place) for place in places)
+    ]
 
 
 def recipe_tasks(config: RunConfig, base: Path | None = None) -> list[Task]:
