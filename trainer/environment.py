@@ -15,6 +15,10 @@ PACKAGES = ("unsloth", "unsloth_zoo", "torch", "transformers", "trl", "peft")
 """Packages whose version decides what a training run gives."""
 
 
+_OTHER_SETUPS = ("ACCELERATE_", "FSDP_", "PARALLELISM_CONFIG_", "SM_")
+"""Beginnings of variables by which `accelerate launch` and SageMaker set up a training; here the recipe does."""
+
+
 def settle(cache: Path) -> None:
     """Sets them for this process; call it before anything of the training stack is imported.
 
@@ -26,6 +30,10 @@ def settle(cache: Path) -> None:
         ConfigError: those folders belong to somebody else.
     """
     quiet()
+    for name in [name for name in os.environ if name.startswith(_OTHER_SETUPS)]:
+        del os.environ[name]
+    if "WORLD_SIZE" not in os.environ:  # left by a launcher that tells of no others
+        os.environ.pop("LOCAL_RANK", None)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(private_folder(cache / "torchinductor")))
     os.environ |= {
         "UNSLOTH_DISABLE_STATISTICS": "1",

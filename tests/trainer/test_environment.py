@@ -33,7 +33,8 @@ found = [name for name, module in sys.modules.items() if name.partition(".")[0] 
 import os
 from torch._inductor.runtime.cache_dir_utils import cache_dir
 compiled = [cache_dir(), os.environ["UNSLOTH_COMPILE_LOCATION"]]
-print(json.dumps({{"early": early, "order": order, "vllm": found, "compiled": compiled}}))
+others = [name for name in os.environ if name.startswith("ACCELERATE_") or name == "LOCAL_RANK"]
+print(json.dumps({{"others": others, "early": early, "order": order, "vllm": found, "compiled": compiled}}))
 """
 
 
@@ -49,7 +50,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (folder / "vllm" / "_C.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n", encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-c", LOOK, str(folder)],
-        capture_output=True, text=True, env=stage_environment(folder), check=False,
+        capture_output=True, text=True, check=False,
+        env=stage_environment(folder) | {"ACCELERATE_MIXED_PRECISION": "1", "LOCAL_RANK": "1"},
     )  # fmt: skip
     assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -64,6 +66,10 @@ def test_compiled_code_lies_where_nobody_else_could_have_put_it(seen: dict[str, 
 
 def test_a_vllm_that_this_processor_cannot_run_does_not_end_the_trainer(seen: dict[str, Any]) -> None:
     assert seen["vllm"] == []
+
+
+def test_nothing_but_the_recipe_sets_the_training_up(seen: dict[str, Any]) -> None:
+    assert seen["others"] == []
 
 
 def test_unsloth_is_imported_before_what_it_patches(seen: dict[str, Any]) -> None:
