@@ -76,11 +76,16 @@ def significant_fall(task: TaskComparison, confidence: float) -> bool:
 def remedy(checks: Sequence[GateCheck], config: GateConfig) -> Sentence | None:
     """What decides an open verdict: a gated group first, then more items of the group that lacks most, then targets.
 
-    A check of which something was left to ask is none of it: another one ended the asking.
+    A check of which something was left to ask is none of it where another one ended the asking; where none did, the run
+    was interrupted, or asked by rules that stopped earlier.
     """
     if not any(check.kind == "group" and check.state != "described" for check in checks):
         return Sentence("remedy.suite", {"min_items": config.min_items})
-    still = [check for check in checks if check.state == "not_enough_evidence" and check.all_asked]
+    undecided = [check for check in checks if check.state == "not_enough_evidence"]
+    still = [check for check in undecided if check.all_asked]
+    asked_in_looks = [check for check in undecided if check.kind in ("group", "mean")]
+    if asked_in_looks and not any(check.all_asked for check in asked_in_looks):
+        return Sentence("remedy.more", {"name": asked_in_looks[0].name, "n": asked_in_looks[0].n})
     short = [check for check in still if check.kind == "group" and (check.information or 1.0) < 1]
     if short:
         worst = min(short, key=lambda check: check.information or 1.0)

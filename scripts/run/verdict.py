@@ -82,6 +82,8 @@ def deciding_command(comparison: Comparison, config: RunConfig, file: Path) -> s
                 return f"{run} eval.suite={max(needed, suite)}"
             limited = [n for n, task in enumerate(config.eval.tasks) if task.limit and group_of(task) == group]
             return f"{run} eval.tasks.{limited[0]}.limit={needed}" if limited else None
+        case "remedy.more":
+            return run
         case "remedy.near":
             return f"{run} eval.suite={2 * suite}"
     return None

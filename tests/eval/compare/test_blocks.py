@@ -127,6 +127,17 @@ def only(result: TaskResult, ids: set[str]) -> TaskResult:
     return replace(result, samples=[sample for sample in result.samples if sample.id in ids])
 
 
+def test_what_was_not_asked_to_its_end_is_to_be_asked_on() -> None:
+    """As after a kill between two looks; a finished run ends only where everything was asked, or the verdict stands."""
+    base, tuned = sides(pair("ceval", 6000, 3000, 400, 300))
+    blocks = Blocks(base, GATE)
+    looks = [blocks.after(None, blocks.whole)]
+    asked = {name: only(result, blocks.ids(looks[0])[name]) for name, result in tuned.items()}
+    remedy = compare(base, asked, GATE, looks=looks).gate.remedy
+    assert remedy is not None
+    assert (remedy.key, remedy.values["n"]) == ("remedy.more", 750)
+
+
 def test_a_comparison_of_what_was_asked_in_blocks() -> None:
     """Figures are of the items that were asked, the looks stand in the gate, and the intervals are repeated ones."""
     base, tuned = sides(pair("ceval", 6000, 3000, 150, 150), pair("mine", 200, 100, 0, 40, role="target"))

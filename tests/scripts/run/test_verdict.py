@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from configs.load import load_config
 from configs.schema import GateConfig, RunConfig, TaskConfig
 from eval.compare.compare import compare
-from eval.compare.comparison import Comparison
+from eval.compare.comparison import Comparison, Sentence
 from scripts.run.tasks import recipe_tasks, task_configs
 from scripts.run.verdict import deciding_command, say_verdict
 from tests.eval.synthetic import pair, sides
@@ -82,3 +83,8 @@ def test_the_command_that_decides(tmp_path: Path) -> None:
         f"tuneserve run {file} eval.tasks.1.limit=5500"
     )
     assert deciding_command(open_verdict(4000, 100), config, file) is None
+    base, tuned = sides(pair("t", 8000, 5000, 500, 340, group="reasoning"))
+    near = compare(base, tuned, GateConfig())
+    assert deciding_command(near, config, file) == f"tuneserve run {file} eval.suite=1600"
+    more = replace(near, gate=replace(near.gate, remedy=Sentence("remedy.more", {"name": "reasoning", "n": 750})))
+    assert deciding_command(more, config, file) == f"tuneserve run {file}"
