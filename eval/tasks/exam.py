@@ -149,14 +149,20 @@ def _ask(exam: Exam, question: Question) -> str:
 
 def _tables(root: Path, split: str) -> dict[str, Path]:
     """Subject to its file of one split, in whichever layout."""
-    found = {}
+    found: dict[str, Path] = {}
     for path in sorted(root.rglob("*")):
         if path.suffix.lower() not in TABLES:
             continue
         if path.parent.name == split:
-            found[path.stem.removesuffix(f"_{split}")] = path
+            subject = path.stem.removesuffix(f"_{split}")
         elif path.stem.split("-")[0] == split and path.parent.name not in _NO_SUBJECTS:
-            found[path.parent.name] = path
+            subject = path.parent.name
+        else:
+            continue
+        if subject in found:
+            raise DataError(f"{root}: two files of {subject}: {found[subject].name} and {path.name}",
+                            "join them, or keep one")  # fmt: skip
+        found[subject] = path
     return found
 
 

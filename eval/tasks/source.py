@@ -53,19 +53,22 @@ def located(path: str, hub: str = "huggingface", offline: bool = False) -> Itera
 
 
 def find_table(root: Path, preferred: Sequence[str] = ()) -> Path:
-    """The one table of a task: `root` itself, or in a folder the first whose path holds one of `preferred`, in order.
+    """The one table of a task: `root` itself, or in a folder the one whose path holds one of `preferred`, in order.
+
+    Of several with the same word the one that is called by it is meant: `test.jsonl` beside `test_socratic.jsonl`.
 
     Raises:
-        DataError: none fits.
+        DataError: none fits, or several do: the parts of a split, or of subsets, of which one alone says less.
     """
     if root.is_file():
         return root
     there = (path for path in root.rglob("*") if path.suffix.lower() in TABLES and "info" not in path.name)
     tables = sorted(filter(Path.is_file, there))
     for word in preferred:
-        for path in tables:
-            if word in str(path.relative_to(root)).lower():
-                return path
+        if named := [path for path in tables if word in str(path.relative_to(root)).lower()]:
+            exactly = [path for path in named if path.stem.lower() == word.rpartition("/")[2]]
+            tables = exactly if len(exactly) == 1 else named
+            break
     if len(tables) == 1:
         return tables[0]
     found = ", ".join(str(path.relative_to(root)) for path in tables[:8]) or "no table"

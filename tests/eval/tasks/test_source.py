@@ -12,10 +12,10 @@ from aiohttp import web
 from modelscope_hub.config import set_default_config
 from typer.testing import CliRunner
 
-from configs.errors import ConfigError, TuneserveError
+from configs.errors import ConfigError, DataError, TuneserveError
 from configs.tables import read_rows
 from eval.ask.mock_server import MockServer
-from eval.tasks.source import located
+from eval.tasks.source import find_table, located
 from scripts.cli import app
 from tests.eval.conftest import serving
 
@@ -79,3 +79,26 @@ def test_the_hub_can_be_named_on_the_command_line(verb: str, times: int, tmp_pat
     endpoint = ["--base-url", "http://127.0.0.1:9", "--model", "m"] * times
     options = ["--tasks", "gsm8k=owner/none", "hub=modelscope", "--out", str(tmp_path)]
     assert "ModelScope has none of that name" in str(CliRunner().invoke(app, [verb, *endpoint, *options]).exception)
+
+
+@pytest.mark.parametrize(
+    ("files", "meant"),
+    [
+        (("data/test.jsonl", "data/test_socratic.jsonl", "data/train.jsonl"), "data/test.jsonl"),
+        (("data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet"), "data/test-00000-of-00001.parquet"),
+        (("data/test-00000-of-00002.parquet", "data/test-00001-of-00002.parquet"), None),
+        (("en/test-00000-of-00001.parquet", "zh/test-00000-of-00001.parquet"), None),
+        (("latest.jsonl", "test.jsonl"), "test.jsonl"),
+    ],
+)
+def test_a_part_of_a_split_is_not_taken_for_the_whole(
+    files: tuple[str, ...], meant: str | None, tmp_path: Path
+) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    if meant:
+        assert find_table(tmp_path, ("test", "dev")) == tmp_path / meant
+    else:
+        with pytest.raises(DataError, match=r"which file is meant\? It holds .*test-0"):
+            find_table(tmp_path, ("test", "dev"))
