@@ -18,6 +18,7 @@ from configs.errors import ConfigError
 from configs.files import write_atomically
 from configs.handover.base import read_rows
 from configs.handover.rows import ProofRow
+from configs.merged import require_trained
 from configs.model_files import read_json
 from configs.rundir import RunDir
 from configs.schema import SERVED_LAYERS, RunConfig
@@ -110,8 +111,9 @@ def served_adapter(run: RunDir) -> Path:
     """The adapter of a run as it counts, for a server: its own folder, or one beside it where it is scaled.
 
     Raises:
-        ConfigError: `merge.scale: auto` has not chosen yet.
+        ConfigError: `merge.scale: auto` has not chosen yet, or the run's training did not finish.
     """
+    require_trained(run)
     scale = run.scale()
     if scale == 1 or not (run.adapter / CONFIG).is_file():
         return run.adapter

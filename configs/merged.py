@@ -47,6 +47,16 @@ def has_other_answers(run: RunDir, manifest: Manifest) -> bool:
     return bool(tuned.inputs["merged_weights"] != weights_digest(run.merged, files))
 
 
+def require_trained(run: RunDir) -> None:
+    """Raises a ConfigError where the run is being trained again, so that its adapter is of an earlier recipe."""
+    stage = run.read().stages.get("train")
+    if stage is not None and stage.state != "done":
+        raise ConfigError(
+            f"{run.path}: its training did not finish, and the adapter that lies there is of one before",
+            f"finish it: `{shell('tuneserve', 'train', run.config_file)}`",
+        )
+
+
 def require_current(run: RunDir, *, contents: bool) -> None:
     """Refuses merged weights that are not what the run's adapter gives.
 
@@ -56,6 +66,7 @@ def require_current(run: RunDir, *, contents: bool) -> None:
     Raises:
         ConfigError: the merge did not finish, files of it are gone or changed, or the run was trained again since.
     """
+    require_trained(run)
     stage = run.read().stages.get("merge")
     if stage is None:  # what a judgement was given is merged already
         return

@@ -77,6 +77,13 @@ def test_weights_that_are_not_what_the_adapter_gives_are_not_gone_on_from(first:
         predecessor(second)
 
 
+def test_what_was_begun_anew_and_not_finished_is_not_gone_on_from(first: RunDir, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), first.stage("train", {}):
+        raise KeyboardInterrupt
+    with pytest.raises(ConfigError, match=r"its training did not finish.*\n.*tuneserve train .*config\.yaml"):
+        predecessor(recipe(tmp_path, "second", continue_from=str(first.path)))
+
+
 def test_another_scale_needs_another_merge(first: RunDir, tmp_path: Path) -> None:
     with first.stage("merge", {"merge.scale": 0.5}, [first.merged]):
         pass

@@ -16,7 +16,7 @@ from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.handover.base import read_rows
 from configs.handover.rows import ParityRow
 from configs.handover.training import PreparedFacts
-from configs.merged import adapter_hash
+from configs.merged import adapter_hash, require_trained
 from configs.model_files import weight_files
 from configs.rundir import RunDir
 from configs.schema import RunConfig
@@ -32,6 +32,7 @@ def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
     """
     if not run.adapter.is_dir():
         raise TuneserveError(f"{run.path}: has no adapter yet", f"tuneserve train {run.config_file}")
+    require_trained(run)
     check_scale(config)
     facts = run.prepared()
     base, scale = facts.base_model, run.scale()

@@ -190,6 +190,16 @@ def make_run(tmp_path: Path, base: Path, adapter: Path, **merge: Any) -> RunDir:
     return run
 
 
+def test_what_a_training_before_left_is_neither_merged_nor_served(base: Path, adapter: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path, base, adapter)
+    with pytest.raises(KeyboardInterrupt), run.stage("train", {}):
+        raise KeyboardInterrupt
+    with pytest.raises(ConfigError, match="its training did not finish"):
+        merge_run(run, run.config())
+    with pytest.raises(ConfigError, match="its training did not finish"):
+        served_adapter(run)
+
+
 def test_run_is_merged_once_and_again_when_its_adapter_changes(
     base: Path, adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
