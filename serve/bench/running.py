@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.charts import chart
+from configs.console import note
 from configs.errors import TuneserveError
-from configs.files import write_atomically
+from configs.files import file_bytes, parse_json, write_atomically
 from configs.gpus import Kind
+from configs.handover.base import as_dataclass
 from serve.launch.command import installed_device
 from serve.state.servers import find_server
 
@@ -84,6 +86,15 @@ class Load:
     def requests(self, concurrency: int) -> int:
         """Requests of one measurement."""
         return max(concurrency, min(self.prompts, REQUESTS_EACH * concurrency))
+
+
+@dataclass(frozen=True)
+class _Written:
+    """`bench.json`."""
+
+    model: str
+    load: Load
+    points: list[BenchPoint]
 
 
 def bench(which: str | Path | None, load: Load, out: Path | None, console: Console) -> list[BenchPoint]:
@@ -176,6 +187,7 @@ def vllm_bench(
         TuneserveError: the benchmark fails.
     """
     log = result.parent / "bench.log"
+    result.unlink(missing_ok=True)  # no figures of an earlier call are taken for those of this one
     where = {"--result-dir": str(result.parent), "--result-filename": result.name}
     arguments = [part for pair in {**settings, **where}.items() for part in pair]
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "OPENAI_API_KEY": api_key or "none", "no_proxy": "127.0.0.1,localhost"}
@@ -216,18 +228,26 @@ def table(points: Sequence[BenchPoint], others: Mapping[int, BenchPoint] | None 
         ]
         if others:
             other = others.get(p.concurrency)
-            row.append(f"{p.output_tokens_per_s / other.output_tokens_per_s:.2f}" if other else "")
+            theirs = other.output_tokens_per_s if other else 0.0  # also where all of its requests failed
+            row.append(f"{p.output_tokens_per_s / theirs:.2f}" if theirs else "")
         shown.add_row(*row)
     return shown
 
 
 def measured_before(file: Path, load: Load) -> dict[int, BenchPoint]:
-    """Measurements in a `bench.json` by concurrency; empty where there is none, or its requests were others."""
+    """Measurements in a `bench.json` by concurrency; empty where there is none, or its requests were others.
+
+    A damaged one is said: what it is wanted beside has been measured by now.
+    """
     if not file.is_file():
         return {}
-    found = json.loads(file.read_text(encoding="utf-8"))
-    before = Load(**{**found["load"], "concurrencies": load.concurrencies})
-    return {p["concurrency"]: BenchPoint(**p) for p in found["points"]} if before == load else {}
+    try:
+        found = as_dataclass(_Written, parse_json(file_bytes(file)))
+    except ValueError as error:
+        note(f"{file}: damaged, and not compared with: {error}")
+        return {}
+    same = replace(found.load, concurrencies=load.concurrencies) == load
+    return {point.concurrency: point for point in found.points} if same else {}
 
 
 def draw(points: Sequence[BenchPoint], file: Path, title: str) -> None:

@@ -67,6 +67,10 @@ def test_only_the_same_load_is_compared(tmp_path: Path) -> None:
     file.write_text(json.dumps({"model": "x", "load": asdict(load), "points": [asdict(point(8, 5))]}))
     assert measured_before(file, replace(load, concurrencies=(8, 32))) == {8: point(8, 5)}
     assert measured_before(file, replace(load, input_tokens=9)) == {}
+    written = file.read_text(encoding="utf-8")
+    for damaged in ("{", "[]", "{}", written.replace('"points": [', '"points": [5, '), written.replace("8", '"x"')):
+        file.write_text(damaged, encoding="utf-8")
+        assert measured_before(file, load) == {}
 
 
 def test_a_blank_adapter_fits_the_model_and_changes_nothing(demo_model: Path, tiny_run: TinyRun, tmp_path: Path):
