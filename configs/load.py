@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, first_line
 from configs.homes import expanded
 from configs.keys import keys_of, sections
 from configs.nearest import nearest
@@ -86,6 +87,13 @@ def validate(raw: dict[str, Any], file: Path, lines: dict[KeyPath, int | str] | 
         raise ConfigError(
             _report(error, file, lines or {}), "mend the keys above, then run the command again"
         ) from None
+    try:
+        config.model_dump_json()
+    except PydanticSerializationError as error:
+        raise ConfigError(
+            f"{file}: holds text that is not UTF-8, which no recipe can hold: {first_line(error)}",
+            "write the value in UTF-8, or rename the file that it names",
+        ) from error
     return _absolute_paths(config, file.resolve().parent)
 
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from configs.errors import EXIT_USAGE, ConfigError
-from configs.load import dump_config, load_config
+from configs.load import dump_config, load_config, validate
 from configs.schema import LINEAR_LAYERS
 
 MINIMAL = "name: shop\nmodel: Qwen/Qwen3-0.6B\ndata:\n  sources: [rows.jsonl]\n"
@@ -180,3 +180,9 @@ def test_a_folder_that_is_not_utf8_is_refused_before_anything_is_written(place: 
     (folder / "rows.jsonl").touch()
     with pytest.raises(ConfigError, match="this path is not UTF-8"):
         load_config(folder / "r.yaml")
+
+
+def test_text_that_nothing_can_hold_is_refused(tmp_path: Path) -> None:
+    foreign = {"model": "owner/other", "template": "a\udc00"}
+    with pytest.raises(ConfigError, match="holds text that is not UTF-8"):
+        validate({"name": "r", "model": "owner/model", "data": "rows.jsonl", "foreign": foreign}, tmp_path / "r.yaml")

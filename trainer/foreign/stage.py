@@ -8,6 +8,7 @@ the merged weights. What it finds out on the way goes to the manifest.
 from __future__ import annotations
 
 import gc
+import hashlib
 import math
 import random
 import shutil
@@ -22,7 +23,8 @@ from transformers import AutoModelForCausalLM
 
 from configs.console import again, note, warn
 from configs.errors import ConfigError, DataError, first_line
-from configs.fingerprint import content_hash, files_fingerprint, weights_fingerprint
+from configs.files import file_bytes
+from configs.fingerprint import content_hash, weights_fingerprint
 from configs.handover.base import read_rows, write_rows
 from configs.handover.foreign import Finding, ForeignFacts, fault, told
 from configs.handover.rows import ParityRow, ProofAnswer, ProofRow
@@ -365,7 +367,7 @@ def inputs_of(config: RunConfig, base: Path, what: Given) -> dict[str, Any]:
     }
     template = expanded(config.foreign.template or "")
     if template.is_file():
-        inputs["foreign.template"] = files_fingerprint([template])
+        inputs["foreign.template"] = hashlib.sha256(file_bytes(template)).hexdigest()
     for name, folder in (("merged", what.merged), ("adapter", what.adapter)):
         if folder is not None:
             inputs[f"{name}.files"] = side_files_fingerprint(folder)

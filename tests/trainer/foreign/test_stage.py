@@ -1,6 +1,7 @@
 """The stage `foreign` on adapters that were really trained, in the form of other trainers' templates."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,9 @@ def test_a_template_file_that_changed_is_looked_at_again(judged: Judged, tmp_pat
     assert inputs_of(config, DEMO_MODEL, what) == before
     template.write_text("two", encoding="utf-8")
     assert inputs_of(config, DEMO_MODEL, what) != before
+    os.truncate(template, 1 << 40)
+    with pytest.raises(OSError, match="far more than such a file holds"):
+        inputs_of(config, DEMO_MODEL, what)
 
 
 def test_a_drifted_template_is_named_with_what_to_serve_instead(foreign, judged: Judged) -> None:
