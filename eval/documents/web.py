@@ -12,9 +12,10 @@ from bs4 import BeautifulSoup
 from bs4.element import CData, NavigableString, Tag
 
 from eval.documents.blocks import Block, Kind, Unreadable
+from eval.documents.formulas import Part, formula, raised
 
 _LEFT_OUT = {
-    "script", "style", "noscript", "template", "svg", "math", "iframe", "object", "embed", "canvas", "audio", "video",
+    "script", "style", "noscript", "template", "svg", "iframe", "object", "embed", "canvas", "audio", "video",
     "nav", "footer", "aside", "form", "button", "select", "textarea", "input", "head", "dialog", "menu",
 }  # fmt: skip
 """What is no text of the page, or belongs to the site and not to the page."""
@@ -71,6 +72,10 @@ class _Walk:
         name = child.name.lower()
         if name == "br":
             self._inline.append("\n")
+        elif name == "sup":
+            self._inline.append(raised(_inner(child, depth)))
+        elif name == "math":
+            self._inline.append(f" {formula(_part(child, depth))} ")
         elif name in _HEADINGS:
             self.flush()
             if text := _inner(child, depth):
@@ -101,7 +106,9 @@ class _Walk:
         """What stands before a point of a list: its number where the order counts."""
         if item.parent is None or item.parent.name != "ol":
             return "-"
-        number = self._numbers[id(item.parent)] = self._numbers.get(id(item.parent), 0) + 1
+        start = str(item.parent.get("start") or "1")
+        first = int(start) if start.isdecimal() and len(start) < 9 else 1
+        number = self._numbers[id(item.parent)] = self._numbers.get(id(item.parent), first - 1) + 1
         return f"{number}."
 
     def flush(self) -> None:
@@ -127,6 +134,14 @@ def _inner(tag: Tag, depth: int) -> str:
     walk.enter(tag, depth + 1)
     walk.flush()
     return _line(" ".join(block.text for block in walk.found))
+
+
+def _part(tag: Tag, depth: int) -> Part:
+    if depth > _DEEPEST:
+        raise Unreadable(f"elements are nested more than {_DEEPEST} deep")
+    text = "".join(str(child) for child in tag.children if type(child) is NavigableString)
+    inside = [_part(child, depth + 1) for child in tag.children if isinstance(child, Tag)]
+    return Part(tag.name.lower().rpartition(":")[2], text, inside)
 
 
 def _rows(table: Tag, depth: int) -> list[list[str]]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import io
 import zipfile
 from typing import Any
+from xml.etree import ElementTree
 
 import mammoth
 
 from eval.documents.blocks import Block, Unreadable
+from eval.documents.formulas import Part, formula
 from eval.documents.web import blocks_of_html
 
 LARGEST_BYTES = 256 << 20
@@ -19,6 +21,9 @@ LARGEST_BYTES = 256 << 20
 LARGEST_PART = 64 << 20
 """Of one part of XML."""
 MOST_PARTS = 10_000
+_WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
+_LOST = (b"fldSimple", b"oMath", b":ruby>")
 _STYLES = "\n".join(
     [
         "p[style-name='Title'] => h1:fresh",
@@ -39,7 +44,7 @@ def blocks_of_docx(data: bytes) -> list[Block]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         _refuse_bombs(archive)
     found = mammoth.convert_to_html(
-        io.BytesIO(data),
+        io.BytesIO(_with_plain_text(data)),
         style_map=_STYLES,
         include_embedded_style_map=False,
         convert_image=_no_image,
@@ -67,6 +72,46 @@ def _refuse_bombs(archive: zipfile.ZipFile) -> None:
         content = archive.read(part).replace(b"\0", b"").upper()
         if b"<!ENTITY" in content or (xml and b"<!DOCTYPE" in content):
             raise Unreadable(f"{part.filename} declares a document type, which could hide entities")
+
+
+def _with_plain_text(data: bytes) -> bytes:
+    """The file with formulas, fields and annotated characters as plain text: mammoth leaves them out without a word."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        parts = {one.filename: archive.read(one) for one in archive.infolist() if one.file_size <= LARGEST_PART}
+    changed = {name for name, content in parts.items() if any(sign in content for sign in _LOST)}
+    if not changed:
+        return data
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as plain:
+        for name, content in parts.items():
+            plain.writestr(name, _plain_part(content) if name in changed else content)
+    return written.getvalue()
+
+
+def _plain_part(content: bytes) -> bytes:
+    root = ElementTree.fromstring(content)
+    for around in list(root.iter()):
+        for place, child in reversed(list(enumerate(around))):
+            if child.tag == f"{_WORD}fldSimple":
+                around[place : place + 1] = list(child)
+            elif child.tag == f"{_WORD}ruby":
+                base = child.find(f"{_WORD}rubyBase")
+                around[place] = _text("" if base is None else "".join(t.text or "" for t in base.iter(f"{_WORD}t")))
+            elif child.tag in (f"{_MATH}oMath", f"{_MATH}oMathPara"):
+                run = ElementTree.Element(f"{_WORD}r")
+                run.append(_text(f" {formula(_part(child))} "))
+                around[place] = run
+    return ElementTree.tostring(root, "utf-8", xml_declaration=True)
+
+
+def _text(text: str) -> ElementTree.Element:
+    made = ElementTree.Element(f"{_WORD}t", {"{http://www.w3.org/XML/1998/namespace}space": "preserve"})
+    made.text = text
+    return made
+
+
+def _part(element: ElementTree.Element) -> Part:
+    return Part(element.tag.rpartition("}")[2], element.text or "", [_part(child) for child in element])
 
 
 def _no_image(image: Any) -> list[Any]:

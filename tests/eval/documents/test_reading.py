@@ -6,7 +6,9 @@ import os
 import zipfile
 from pathlib import Path
 
+import docx
 import pytest
+from docx.oxml import parse_xml
 
 from configs.errors import DataError
 from eval.documents import reading
@@ -14,6 +16,16 @@ from eval.documents.blocks import Document, Read
 from eval.documents.reading import read_folder
 from tests.eval.documents.files import glyphs, locked, pdf, scanned, word
 
+_W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+_M = 'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
+FORMULA = (
+    f"<m:oMath {_M}><m:f><m:num><m:r><m:t>3</m:t></m:r></m:num><m:den><m:r><m:t>4</m:t></m:r></m:den></m:f></m:oMath>"
+)
+FIELD = f'<w:fldSimple {_W} w:instr="REF a"><w:r><w:t>of 20 watts, says </w:t></w:r></w:fldSimple>'
+RUBY = (
+    f"<w:r {_W}><w:ruby><w:rt><w:r><w:t>hàn</w:t></w:r></w:rt>"
+    "<w:rubyBase><w:r><w:t>汉</w:t></w:r></w:rubyBase></w:ruby></w:r>"
+)
 TEXT = "台灯的电池质保一年，充电需要两个小时。"
 
 
@@ -176,6 +188,22 @@ def test_a_text_with_a_broken_character_is_read_and_that_is_said(tmp_path: Path)
     (tmp_path / "a.txt").write_bytes(whole[:50] + b"\xff" + whole[51:])
     documents, _ = read(tmp_path)
     assert documents["a.txt"].notes == ("2 characters in it are broken",)
+
+
+def test_numbers_of_formulas_stay_in_their_sentences(tmp_path: Path) -> None:
+    page = (
+        "<p>It takes 10<sup>-3</sup> s<sup>[1]</sup>, the 5<sup>th</sup> one a<sup>2k</sup>, and <math>"
+        "<mfrac><mn>1</mn><mn>2</mn></mfrac></math> of <math><msup><mi>x</mi><mn>2</mn></msup></math> as long.</p>"
+    )
+    (tmp_path / "a.html").write_text(page, encoding="utf-8")
+    made = docx.Document()
+    line = made.add_paragraph("The lamp takes ")
+    for xml in FORMULA, FIELD, RUBY:
+        line._p.append(parse_xml(xml))
+    made.save(str(tmp_path / "b.docx"))
+    documents, _ = read(tmp_path)
+    assert documents["a.html"].text == "It takes 10⁻³ s[1], the 5th one a^(2k), and 1/2 of x^2 as long."
+    assert documents["b.docx"].text == "The lamp takes 3/4 of 20 watts, says 汉"
 
 
 def test_a_page_in_the_encoding_that_it_declares(tmp_path: Path) -> None:
