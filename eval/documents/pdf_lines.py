@@ -10,6 +10,8 @@ from typing import Any
 
 from pypdf import PageObject
 
+from eval.documents.formulas import raised
+
 UNKNOWN = "\ufffd"
 """Stands for a letter whose font does not say which it is."""
 _READ_ENCODINGS = re.compile(r"/(?:Uni\w+-(?:UCS2|UTF16)|GB-EUC|GBpc-EUC|GBK-EUC|GBK2K|ETen(?:ms)?-B5|90ms-RKSJ)-")
@@ -17,6 +19,8 @@ _READ_ENCODINGS = re.compile(r"/(?:Uni\w+-(?:UCS2|UTF16)|GB-EUC|GBpc-EUC|GBK-EUC
 _GLYPH_NAME = re.compile(r"/[A-Za-z]{1,8}\d+")
 _LETTER = re.compile(r"\S")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
+_SMALLER, _HIGHER = 0.85, 0.15
+"""Raised letters are smaller than this share of the line's, and higher by this share of their size."""
 _SPACES = re.compile(r"[ \t\u00a0]{2,}")
 _HAN = "\u3000-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
 _INSIDE_CHINESE = re.compile(rf"(?<=[{_HAN}]) +(?=[{_HAN}])| +(?=[，。、；：！？）」』》])|(?<=[（「『《]) +")
@@ -57,10 +61,13 @@ def lines_of(page: PageObject) -> list[Line]:
                 continue
             height = matrix[4] * user[1] + matrix[5] * user[3] + user[5]
             scale = abs(matrix[2] * user[1] + matrix[3] * user[3])
+            drawn = round(size * scale, 1)
             if not "".join(parts).strip():
                 y = height
+            elif drawn < _SMALLER * (usual := sizes.most_common(1)[0][0]) and height - y > _HIGHER * usual:
+                piece = raised(piece.strip())
             parts.append(piece)
-            sizes[round(size * scale, 1)] += len(piece)
+            sizes[drawn] += len(piece)
 
     page.extract_text(visitor_text=visit)
     end()

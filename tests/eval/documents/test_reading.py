@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import docx
+import fpdf
 import pytest
 from docx.oxml import parse_xml
 
@@ -142,6 +143,21 @@ def test_lines_of_a_chinese_pdf_are_joined_without_spaces(tmp_path: Path) -> Non
     documents, _ = read(tmp_path)
     texts = [text for kind, text in shown(documents["a.pdf"]) if kind == "text"]
     assert any("充电时指示灯呈红色。" in text for text in texts), texts
+
+
+def test_raised_numbers_of_a_pdf_stay_raised(tmp_path: Path) -> None:
+    made = fpdf.FPDF()
+    made.add_page()
+    for place, height, size, text in (
+        (20, 50, 12, "It takes 10"),
+        (42, 48.5, 8, "-3"),
+        (46, 50, 12, "seconds until the lamp is on."),
+    ):
+        made.set_font("helvetica", size=size)
+        made.text(place, height, text)
+    made.output(str(tmp_path / "a.pdf"))
+    documents, _ = read(tmp_path)
+    assert documents["a.pdf"].text.replace(" ", "") == "Ittakes10⁻³secondsuntilthelampison."
 
 
 def test_a_scanned_pdf_is_named_with_the_next_step(tmp_path: Path) -> None:
