@@ -41,6 +41,7 @@ from scripts.board.ballots import (
 from scripts.board.guard import Guard
 from scripts.board.pages import Pages, alone_policy, in_json, policy, source
 from scripts.run.listing import RunSummary, find_runs, ordered, shown_size, summarize
+from scripts.run.votes import current_votes
 
 EVERY_S = 1.0
 """How often a page is told what is new."""
@@ -345,7 +346,7 @@ def _event(name: str, value: Any) -> str:
 
 
 def _tally_of(run: RunDir) -> Tally | None:
-    return tally(read_votes(run.votes_file))
+    return tally(current_votes(run))
 
 
 def _counts(words: Any, counted: Tally | None) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ from configs.rundir import RunDir
 from eval.ask.results import TaskResult, drop_torn_line, read_results
 from eval.compare.judge import can_be_judged
 from eval.compare.votes import Vote, Winner, read_votes
+from scripts.run.votes import models_of
 
 Made = TypeVar("Made")
 Slot = Literal["x", "y"]
@@ -81,6 +82,7 @@ class _Key:
 
     run: str
     key: Mapping[str, _Whose]
+    models: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def make_ballot(run: RunDir, pairs: Sequence[Pair], questions: int = QUESTIONS) 
     ballot = Ballot(secrets.token_hex(8), items)
     run.votes.mkdir(exist_ok=True)
     _write(run.votes / f"{ballot.id}.json", ballot.as_json())
-    _write(run.votes / f"{ballot.id}.key.json", {"run": str(run.path), "key": key})
+    _write(run.votes / f"{ballot.id}.key.json", {"run": str(run.path), "models": models_of(run), "key": key})
     return ballot
 
 

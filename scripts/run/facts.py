@@ -22,10 +22,11 @@ from eval.compare.faults import with_faults
 from eval.compare.judge import Judgement
 from eval.compare.logprobs import read_drift
 from eval.compare.own_answers import read_own_answers
-from eval.compare.votes import read_votes, tally
+from eval.compare.votes import tally
 from eval.metrics.rouge import jieba_version
 from eval.report.selfmade import selfmade_report
 from scripts.run.faults import faults
+from scripts.run.votes import current_votes
 from serve.launch.target import base_name
 
 
@@ -44,7 +45,7 @@ def run_facts(run: RunDir) -> dict[str, Any]:
     made = selfmade_report(run.selfmade) if manifest.config.measures_unseen else None
     checks = served.model_dump(mode="json") if served else dict.fromkeys(ServedFigures.model_fields)
     loss = run.report / "loss.png"
-    counted = tally(read_votes(run.votes_file))
+    counted = tally(current_votes(run))
     again = ("judge", run.path) if manifest.config.foreign else ("run", run.config_file)
     facts = {
         "vote": counted.as_json() if counted else None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from configs.console import console, shell
+from configs.console import console, note, shell
 from configs.errors import ConfigError
 from configs.files import file_bytes, parse_json, write_for_user
 from configs.language import language
@@ -86,6 +86,7 @@ def count(
     from eval.compare.votes import read_votes, tally
     from scripts.board.app import read_back
     from scripts.board.pages import Pages
+    from scripts.run.votes import current_votes
 
     where = RunDir.open(run)
     for file in files:
@@ -96,6 +97,8 @@ def count(
         except (OSError, ValueError) as error:
             raise ConfigError(f"{file}: not a file of votes: {error}", "take the file that the page saved") from error
         console.print(f"{file}: {read_back(said, [where])} votes")
-    counted = tally(read_votes(where.votes_file))
-    console.print(Pages(language()).sentence(counted))
+    votes = current_votes(where)
+    if old := len(read_votes(where.votes_file)) - len(votes):
+        note(f"{old} votes are on models that this run had before it was trained again, and do not count")
+    console.print(Pages(language()).sentence(tally(votes)))
     console.print(f"`{shell('tuneserve', 'compare', run)}` puts it into the report")

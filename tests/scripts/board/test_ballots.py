@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError, DataError
+from configs.rundir import RunDir
 from eval.compare.votes import read_votes
 from scripts.board.app import read_back
 from scripts.board.ballots import Marked, answered_pairs, count_votes, find_ballot, make_ballot, voted_on
 from scripts.cli import main
+from scripts.run.votes import current_votes
 from tests.scripts.board.conftest import QUESTIONS, make_run
 
 
@@ -83,6 +85,28 @@ def test_votes_that_somebody_else_is_writing_are_waited_for(tmp_path: Path) -> N
         fcntl.flock(other, fcntl.LOCK_UN)
         assert counted.result() == 3
     assert Counter(vote.voter for vote in read_votes(run.votes_file)) == {"Anna": 3, "Ben": 1, "Cleo": 3}
+
+
+def test_votes_on_what_was_trained_before_do_not_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, counted = make_run(tmp_path), {}
+    for weights in ("old", "new"):
+        with run.stage("base", {"base_weights": "b"}, []), run.stage("tuned", {"merged_weights": weights}, []):
+            pass
+        ballot = make_ballot(run, answered_pairs(run), 3)
+        marks = [{"item": item.id, "choice": "x", "left": "x"} for item in ballot.items[: 1 + (weights == "new")]]
+        file = tmp_path / f"{weights}.json"
+        file.write_text(json.dumps({"ballot": ballot.id, "voter": "Anna", "votes": marks}), encoding="utf-8")
+        main_counts(run, file)
+        counted[weights] = len(current_votes(run))
+    assert counted == {"old": 1, "new": 2}
+    assert len(read_votes(run.votes_file)) == 3
+    assert "1 votes are on models that this run had before" in " ".join(capsys.readouterr().out.split())
+
+
+def main_counts(run: RunDir, file: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["board", "count", str(run.path), str(file)])
+    assert not ended.value.code
 
 
 def test_a_ballot_is_found_by_its_number_alone(tmp_path: Path) -> None:
