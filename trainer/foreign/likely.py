@@ -6,9 +6,11 @@ prompt or an empty think block. Every rendering asks for the same answers, so th
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from statistics import fmean
 from typing import Any
 
@@ -22,6 +24,8 @@ from trainer.data.template import ChatCodec, Unrenderable, render_turn
 from trainer.foreign.renderings import Rendering
 from trainer.sft.proof_rows import log_softmax_of_answer, of_answer
 
+ROWS = 32
+"""Conversations by which renderings are told apart."""
 SURE = 0.01
 """Two renderings are told apart when a sign test over the rows gives less than this."""
 DRIFT_NATS = 0.1
@@ -59,22 +63,52 @@ class Scored:
         return fmean(self.nats)
 
 
+def choose(
+    conversations: Sequence[Conversation], codec: ChatCodec, thinking: bool, longest: int, seed: int
+) -> list[Conversation]:
+    """A seeded choice, of conversations without tools where there are any: the trainers' formats here know none.
+
+    What would be dropped as longer than `longest` tokens is not chosen, where anything else is there.
+    """
+    spoken = [c for c in conversations if c.tools is None and not any(m.get("tool_calls") for m in c.messages)]
+    spoken = [c for c in spoken if c.messages[-1]["role"] == "assistant" and isinstance(c.messages[-1]["content"], str)]
+    pool = spoken or list(conversations)
+    mixed = random.Random(f"{seed} renderings").sample(pool, len(pool))
+    fitting = (c for c in mixed if _fits(codec, c, thinking, longest))
+    return list(islice(fitting, ROWS)) or mixed[:ROWS]
+
+
+def _fits(codec: ChatCodec, row: Conversation, thinking: bool, longest: int) -> bool:
+    """Whether a row, up to its last answer, has at most so many tokens; one that cannot be rendered has none."""
+    try:
+        return len(_row(codec, row, thinking).input_ids) <= longest
+    except Unrenderable:
+        return True
+
+
 def group(
-    renderings: Sequence[Rendering], codecs: Mapping[str, ChatCodec], rows: Sequence[Conversation], thinking: bool
+    renderings: Sequence[Rendering],
+    codecs: Mapping[str, ChatCodec],
+    rows: Sequence[Conversation],
+    thinking: bool,
+    longest: int,
 ) -> list[Group]:
     """Renders the last answer of every row in every way, and puts together what gives the same ids.
 
-    A rendering that cannot render some row is left out, for it cannot be compared.
+    A rendering that cannot render some row, or makes it too long, is left out, for it cannot be compared.
 
     Args:
         codecs: a codec by the rendering's name.
         thinking: whether the rows' reasoning is rendered.
+        longest: tokens that a row may have.
     """
     found: dict[tuple[tuple[int, ...], ...], tuple[list[Rendering], list[ProofAnswer]]] = {}
     for rendering in renderings:
         try:
             answers = [_row(codecs[rendering.name], row, thinking) for row in rows]
         except Unrenderable:
+            continue
+        if any(len(answer.input_ids) > longest for answer in answers):
             continue
         members, _ = found.setdefault(tuple(tuple(a.input_ids) for a in answers), ([], answers))
         members.append(rendering)

@@ -181,7 +181,12 @@ def named(text: str, known: Sequence[Rendering]) -> Rendering:
     """
     file = expanded(text)
     if file.is_file():
-        return Rendering(file.name, file_text(file))
+        try:
+            return Rendering(file.name, file_text(file))
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"--template {file}: not UTF-8, byte {error.start + 1}", "save it as UTF-8, or name another file"
+            ) from error
     wanted = _bare(text)
     for names in (lambda r: [r.name], lambda r: r.users, lambda r: [user.partition(" ")[2] for user in r.users]):
         found = [rendering for rendering in known if wanted in map(_bare, names(rendering))]

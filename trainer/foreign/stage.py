@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import math
-import random
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,15 +49,13 @@ from trainer.export.foreign import (
 )
 from trainer.export.side_files import side_files_fingerprint
 from trainer.foreign.folder import Given, given, link_adapter, link_merged, made_by
-from trainer.foreign.likely import Group, Scored, group, likelier, score, table, worse
+from trainer.foreign.likely import Group, Scored, choose, group, likelier, score, table, worse
 from trainer.foreign.renderings import FOLDER, Rendering, candidates, modes, named
 from trainer.foreign.tokens import tokenizer_findings
 from trainer.foreign.weights import weight_findings
 from trainer.loading import loading
 from trainer.sft.proof_rows import answer_logprobs
 
-ROWS = 32
-"""Conversations by which renderings are told apart."""
 END_TRAINED = 0.5
 """Below this probability of the end-of-turn token behind an answer it was hardly trained; a trained one gives 0.99."""
 
@@ -101,7 +98,7 @@ class Look:
         self.codec = ChatCodec.load(self.base)
         conversations = gather(config, Tally()).train
         self.thinking = self._thinking(conversations)
-        self.rows = _choose(conversations, config.seed)
+        self.rows = choose(conversations, self.codec, self.thinking, config.data.max_length, config.seed)
 
     def facts(self) -> ForeignFacts:
         """Does all of it; the order is that of the cost, so that what cannot be judged is refused early."""
@@ -210,10 +207,11 @@ class Look:
         codecs = {rendering.name: self.codec.with_template(rendering.template) for rendering in known}
         if self.thinking:  # a format that leaves the reasoning out would be asked for shorter answers than the others
             known = [rendering for rendering in known if codecs[rendering.name].facts.family != "none"]
-        groups = group(known, codecs, self.rows, self.thinking)
+        groups = group(known, codecs, self.rows, self.thinking, self.config.data.max_length)
         if not any(one.named(served.name) for one in groups):
             raise DataError(
-                f"{self.served}: its chat template cannot render the last answer of every one of {len(self.rows)} rows",
+                f"{self.served}: its chat template cannot render the last answer of every one of {len(self.rows)} rows "
+                f"within {self.config.data.max_length} tokens (data.max_length)",
                 "give rows that it renders, or the template of the training: --template FILE",
             )
         self._files_say(groups, served)
@@ -373,14 +371,6 @@ def inputs_of(config: RunConfig, base: Path, what: Given) -> dict[str, Any]:
             inputs[f"{name}.files"] = side_files_fingerprint(folder)
             inputs[f"{name}.weights"] = [content_hash(file) for file in sorted(folder.glob("*.safetensors"))]
     return inputs
-
-
-def _choose(conversations: Sequence[Conversation], seed: int) -> list[Conversation]:
-    """A seeded choice, of conversations without tools where there are any: the trainers' formats here know none."""
-    spoken = [c for c in conversations if c.tools is None and not any(m.get("tool_calls") for m in c.messages)]
-    spoken = [c for c in spoken if c.messages[-1]["role"] == "assistant" and isinstance(c.messages[-1]["content"], str)]
-    pool = spoken or list(conversations)
-    return random.Random(f"{seed} renderings").sample(pool, min(ROWS, len(pool)))
 
 
 def _proof(answers: Sequence[ProofAnswer], base: Sequence[float], tuned: Sequence[float]) -> list[ProofRow]:

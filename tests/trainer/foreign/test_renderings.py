@@ -6,7 +6,9 @@ import pytest
 
 from configs.errors import ConfigError
 from tests.trainer.conftest import DEMO_MODEL
+from trainer.data.layouts import Conversation
 from trainer.data.template import ChatCodec, render_turn
+from trainer.foreign.likely import choose, group
 from trainer.foreign.renderings import FORMATS, Rendering, candidates, named
 
 TWO_TURNS = [
@@ -88,3 +90,20 @@ def test_a_jinja_file_is_a_rendering(tmp_path: Path) -> None:
     file = tmp_path / "own.jinja"
     file.write_text("{{ messages }}", encoding="utf-8")
     assert named(str(file), FORMATS) == Rendering("own.jinja", "{{ messages }}")
+
+
+def test_a_template_file_that_is_not_utf8_is_said(codec: ChatCodec, tmp_path: Path) -> None:
+    file = tmp_path / "t.jinja"
+    file.write_bytes(b"{{ messages }}\xff")
+    with pytest.raises(ConfigError, match="not UTF-8, byte 15"):
+        named(str(file), [])
+
+
+def test_what_is_longer_than_rows_may_be_is_not_compared(codec: ChatCodec) -> None:
+    rows = [Conversation(messages=TWO_TURNS[:2], place="short"), Conversation(messages=TWO_TURNS, place="long")]
+    own = Rendering("own", str(codec.tokenizer.chat_template))
+    endless = Rendering("endless", "{{ '长' * 5000 }}" + own.template)
+    codecs = {one.name: codec.with_template(one.template) for one in (own, endless)}
+    assert [one.members for one in group([own, endless], codecs, rows, False, 1000)] == [(own,)]
+    shorter = len(render_turn(codecs["own"], TWO_TURNS[:2], 1, thinking=False).prompt_ids) + 4
+    assert [row.place for row in choose(rows, codecs["own"], False, shorter, 0)] == ["short"]
