@@ -29,6 +29,7 @@ from typing import Any
 import yaml
 
 from configs.language import language
+from configs.yaml_text import OWN_FILES
 
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _HAN = re.compile(r"[\u3400-\u9fff]")
@@ -334,11 +335,10 @@ def _places(part: str, text: str) -> list[int]:
 @cache
 def catalogue() -> Catalogue:
     """The Chinese catalogue; read once, and only where it is needed."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     templates: list[Template] = []
     values: Mapping[str, Mapping[str, str]] = {}
     for file in sorted(files("configs").joinpath("texts", "zh").iterdir(), key=lambda file: file.name):
-        read: Any = yaml.load(file.read_text(encoding="utf-8"), loader) or []
+        read: Any = yaml.load(file.read_text(encoding="utf-8"), OWN_FILES) or []
         if file.name == "values.yaml":
             values = read
         elif isinstance(read, list):

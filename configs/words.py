@@ -16,6 +16,7 @@ from typing import Any, Self
 import yaml
 
 from configs.language import Language, language
+from configs.yaml_text import OWN_FILES
 
 
 @cache
@@ -24,7 +25,7 @@ def table() -> Mapping[str, Mapping[Language, str]]:
     found: dict[str, Mapping[Language, str]] = {}
     for file in sorted(files("configs").joinpath("texts").iterdir(), key=lambda file: file.name):
         if file.is_file():
-            found |= yaml.safe_load(file.read_text(encoding="utf-8"))
+            found |= yaml.load(file.read_text(encoding="utf-8"), OWN_FILES)
     return found
 
 

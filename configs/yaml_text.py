@@ -26,7 +26,8 @@ LARGEST_BYTES = 1_000_000
 LARGEST_NODES = 20_000
 """Keys and values, aliases spelled out: a recipe has a few hundred."""
 DEEPEST = 40
-
+OWN_FILES = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""What reads the YAML that comes with this package: in C where PyYAML has it, eight times as fast as in Python."""
 
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
