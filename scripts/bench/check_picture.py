@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from rich.terminal_theme import MONOKAI
 
 import configs.console
+from trainer import environment
 
 WIDTH = 124
 """Columns of the terminal that is drawn."""
@@ -67,4 +68,5 @@ def _widened(found: re.Match[str]) -> str:
 
 
 if __name__ == "__main__":
+    environment.without_torch()
     sys.exit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,16 @@ def commands(page: Path) -> list[str]:
 CASES = [(page.name, line) for page in PAGES for line in commands(page)]
 
 
+@cache
+def command_line() -> Any:
+    """Every command with its options, made once."""
+    return get_command(app)
+
+
 @pytest.mark.parametrize(("page", "line"), CASES, ids=[f"{page}: {line[:60]}" for page, line in CASES])
 def test_a_command_in_the_docs_is_one(page: str, line: str) -> None:
     words = shlex.split(re.split(r"\s[|&;>]|\)$|；|（", line)[0], comments=True)
-    command: Any = get_command(app)
+    command = command_line()
     while words and words[0].startswith("--"):
         assert words.pop(0) in GLOBAL
     while words and hasattr(command, "commands") and words[0] in command.commands:
