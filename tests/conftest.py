@@ -88,4 +88,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             return group_of(nodeid)
 
+        def _reschedule(self, node: Any) -> None:
+            # xdist hands out the next group when two tests of one's own are left. With one left it is early enough, and
+            # what would wait behind a long one is begun by another process.
+            if node.shutting_down or not self.workqueue or self._pending_of(self.assigned_work[node]) <= 1:
+                super()._reschedule(node)
+
     return ByGroup(config, log)

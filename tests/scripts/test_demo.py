@@ -110,6 +110,19 @@ def test_the_report_page_needs_nothing_from_elsewhere(demo: Demo) -> None:
         assert outside not in page
 
 
+def test_forgetting_is_seen_and_fails_the_gate(demo: Demo) -> None:
+    output_dir = f"output_dir={demo.run.path.parent}"
+    # One pass is enough to forget, and half a minute to train; the recipe makes six.
+    recipe = ("configs/demo-forgets.yaml", output_dir, "train.epochs=1")
+    done = tuneserve(folder_of(demo), "run", *recipe, "--no-serve", "--gate")
+    assert done.returncode == EXIT_GATE_FAILED, done.stderr
+    assert "was asked the same questions" in done.stdout
+    forgets = Demo(RunDir.open(demo.run.path.parent / "demo-forgets"), done.stdout, False)
+    dropped = [forgets.task(name) for name in RETENTION_TASKS]
+    assert all(task["interval"]["upper"] < 0 and task["p_holm"] < 0.05 for task in dropped)
+    shutil.rmtree(forgets.run.path)
+
+
 def test_a_changed_key_redoes_what_depends_on_it_and_nothing_else(demo: Demo) -> None:
     before = seconds_of(demo.run)
     changed = tuneserve(folder_of(demo), "run", str(demo.run.config_file), "--no-serve", "merge.shard_gb=2.0")
@@ -243,16 +256,3 @@ def test_a_run_that_is_killed_at_any_stage_goes_on_where_it_stopped(tmp_path: Pa
         assert len(numbers) == len({*numbers}) >= 10, name
     assert training_rows(run, run.config()).num_rows == 740 + 40
     assert "Rows that the base wrote itself" in (run.report / "report.html").read_text(encoding="utf-8")
-
-
-def test_forgetting_is_seen_and_fails_the_gate(demo: Demo) -> None:
-    output_dir = f"output_dir={demo.run.path.parent}"
-    # One pass is enough to forget, and half a minute to train; the recipe makes six.
-    recipe = ("configs/demo-forgets.yaml", output_dir, "train.epochs=1")
-    done = tuneserve(folder_of(demo), "run", *recipe, "--no-serve", "--gate")
-    assert done.returncode == EXIT_GATE_FAILED, done.stderr
-    assert "was asked the same questions" in done.stdout
-    forgets = Demo(RunDir.open(demo.run.path.parent / "demo-forgets"), done.stdout, False)
-    dropped = [forgets.task(name) for name in RETENTION_TASKS]
-    assert all(task["interval"]["upper"] < 0 and task["p_holm"] < 0.05 for task in dropped)
-    shutil.rmtree(forgets.run.path)
