@@ -33,7 +33,11 @@ from tests.scripts.forked import run_forked
 child.run_child = run_forked
 main(sys.argv[1:])
 """
-"""The command line for `Preloaded.run`: the trainer's children are forks of a process that has imported everything."""
+"""The command line for `Preloaded.run`: the trainer's children are forks of a process that has imported everything.
+
+For `train` and `merge`, which start no thread and read no Parquet before their children: a fork of a process with
+threads of Arrow's may wait for ever.
+"""
 
 
 def run_forked(command: Sequence[str], environment: dict[str, str]) -> int:
