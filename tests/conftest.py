@@ -7,6 +7,7 @@ first, so that no process is left waiting for another at the end.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,17 @@ os.environ[LANG] = "en"
 QUICK_START = Path(sitecustomize.__file__).parent
 """What every Python begins with that a test starts, unless the test gives another PYTHONPATH; and what this one has."""
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(QUICK_START), os.environ.get("PYTHONPATH"))))
+
+
+@pytest.fixture(autouse=True)
+def own_modules_only_for_one_test() -> Iterator[None]:
+    """What a command that ran in this process sets for the programs that it starts is not left to the next test."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    yield
+    os.environ.pop("PYTHONSAFEPATH", None)
+    if before is not None:
+        os.environ["PYTHONSAFEPATH"] = before
+
 
 GROUPS = {
     "scripts/test_demo.py": "demo",
