@@ -235,7 +235,7 @@ def _scores(pair: PairedTask, metric: str) -> Scores:
     if not len(before):
         raise MismatchError(
             f"task {pair.meta.task!r}: none of {len(pair.base)} samples has {metric} on both sides",
-            "look at the errors in the task's .jsonl files, and evaluate again: they are asked anew",
+            "look at the errors in the task's .jsonl files; evaluate again, which asks anew, or leave the task out",
         )
     return before, after, pair.clusters(metric)
 
