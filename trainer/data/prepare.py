@@ -44,12 +44,13 @@ from trainer.data.rows import Progress, Tokenized, tokenize_all
 from trainer.data.sources import fingerprint
 from trainer.data.tally import Tally
 from trainer.data.template import ChatCodec, TokenRow, answer_text, check_thinking
+from trainer.data.tokenizer import TOKENIZER_FILES
 from trainer.requirements import check_driver, check_model_needs, check_needs
 
 FILES = ("train", "heldout", "parity.jsonl", "heldout.jsonl", past.FILE, "data_report.json")
 """What the stage leaves in RUN/data; `train` and `heldout` are folders with one Parquet file each."""
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
+_READ = (*TOKENIZER_FILES, "chat_template.jinja", "chat_template.json")
 _CODE = [*Path(__file__).parent.glob("*.py"), *CODE_OF_TABLES]
 _PREVIEW_ROWS = 8
 
@@ -169,7 +170,7 @@ def data_inputs(config: RunConfig, model: Path) -> dict[str, Any]:
         "thinking": config.thinking,
         "seed": config.seed,
         "proof.parity_rows": config.proof.parity_rows,
-        "tokenizer": files_fingerprint([model / f for f in _TOKENIZER_FILES if (model / f).is_file()]),
+        "tokenizer": files_fingerprint([file for name in _READ if (file := model / name).is_file()]),
         "data": _sources_fingerprint(config),
         "trained_before": files_fingerprint([before]) if (before := past.past_file(config)) else None,
     }

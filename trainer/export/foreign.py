@@ -14,12 +14,8 @@ from configs.chat_template import TemplateFailed, rendered
 from configs.errors import ConfigError, TuneserveError
 from configs.files import file_text
 from configs.model_files import read_json, read_model_config, safetensors_shapes, text_config, weight_files
-from trainer.data.tokenizer import load_tokenizer
+from trainer.data.tokenizer import TOKENIZER_FILES, load_tokenizer
 
-TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-    "merges.txt", "tokenizer.model",
-)  # fmt: skip
 _TOOL = {"type": "function", "function": {"name": "time", "description": "", "parameters": {"type": "object"}}}
 _ASKED: list[dict[str, Any]] = [{"role": "user", "content": "几点？"}]
 _CONVERSATIONS: list[list[dict[str, Any]]] = [

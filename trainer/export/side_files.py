@@ -29,11 +29,29 @@ def check_sources(base: Path, adapter: Path) -> None:
 
 
 def side_files(base: Path) -> list[Path]:
-    """Files of a model folder that go into the merged one, relative to it: tokenizer, templates, licence"""
+    """Files of a model folder that go into the merged one, relative to it: tokenizer, templates, licence.
+
+    Raises:
+        ConfigError: one is a link to a file that is no model's, which nobody wants to hand on.
+    """
     found = [f for f in base.iterdir() if f.is_file() and not any(f.match(pattern) for pattern in LEFT_OUT)]
     for folder in COPIED_FOLDERS:
         found += [f for f in (base / folder).glob("*") if f.is_file()]
+    for file in found:
+        _refuse_elsewhere(file, base)
     return sorted(f.relative_to(base) for f in found)
+
+
+def _refuse_elsewhere(file: Path, base: Path) -> None:
+    """Lets pass what lies in the folder, in the store of a hub's cache, or under the same name in a model's folder."""
+    place = file.resolve()
+    of_a_model = place.name == file.name and (place.parent / "tokenizer_config.json").is_file()
+    if place.is_relative_to(base.resolve()) or "blobs" in place.parts or of_a_model:
+        return
+    raise ConfigError(
+        f"{file}: a link that leads out of the model, to {place}",
+        "put the file itself in its place, or remove the link",
+    )
 
 
 def side_files_fingerprint(model: Path) -> str:

@@ -41,8 +41,8 @@ from trainer.data.layouts import Conversation
 from trainer.data.prepare import prepare, prepared_facts, put_in_place
 from trainer.data.tally import Tally
 from trainer.data.template import ChatCodec, reasoning_of
+from trainer.data.tokenizer import TOKENIZER_FILES
 from trainer.export.foreign import (
-    TOKENIZER_FILES,
     link_with_tokenizer_of,
     template_difference,
     tokens_of,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,13 @@ def test_what_a_killed_call_left_is_cleared_and_an_error_leaves_nothing(
 
 def interrupted(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "vocab.json", "merges.txt", "chat_template.jinja"])
+def test_each_file_of_the_tokenizer_decides_what_is_prepared(name: str, tmp_path: Path) -> None:
+    config = load_config("demo", ["data.replay=null"])
+    model = Path(shutil.copytree(DEMO, tmp_path / "model", ignore=shutil.ignore_patterns("*.safetensors")))
+    (model / name).write_bytes(b"one")
+    before = content_key(config, model)
+    (model / name).write_bytes(b"two")
+    assert content_key(config, model) != before

@@ -418,3 +418,21 @@ def test_redoing_replaces_the_old_result_only_when_the_new_one_is_complete(
     merge_adapter(adapter, Export(bases(), out, redo=True))
     assert (out / "model.safetensors").read_bytes() != first
     assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter", "merged"]
+
+
+def test_a_private_file_that_a_model_links_to_is_not_handed_on(bases: Make, make_adapter: Make, tmp_path: Path) -> None:
+    base = Path(shutil.copytree(bases(), tmp_path / "base"))
+    adapter, out = make_adapter(base), tmp_path / "merged"
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "id_rsa").write_text("secret")
+    for name, target in (("NOTICE", "home/id_rsa"), ("id_rsa", "home/id_rsa"), ("additional_chat_templates", "home")):
+        (base / name).symlink_to(tmp_path / target)
+        with pytest.raises(ConfigError, match="leads out of the model"):
+            merge_adapter(adapter, Export(base, out))
+        (base / name).unlink()
+        assert not out.exists()
+    (tmp_path / "blobs").mkdir()  # as in the cache of a hub, or a copy of a model as links to it
+    (tmp_path / "blobs" / "ffff").write_text("Apache")
+    (base / "NOTICE").symlink_to("../blobs/ffff")
+    merge_adapter(adapter, Export(base, out))
+    assert (out / "NOTICE").read_text() == "Apache"
