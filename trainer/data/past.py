@@ -15,6 +15,8 @@ from configs.schema import RunConfig
 
 FILE = "asked.bin"
 _BYTES = 16
+_LARGEST = 64 << 20
+"""Of a file: four million questions."""
 
 
 def past_file(config: RunConfig) -> Path | None:
@@ -28,7 +30,7 @@ def past_file(config: RunConfig) -> Path | None:
 def asked_before(config: RunConfig) -> frozenset[bytes]:
     """Digests of what was asked in the training of the runs before this one; nothing where that is not known."""
     file = past_file(config)
-    data = file_bytes(file) if file else b""
+    data = file_bytes(file, _LARGEST) if file else b""
     return frozenset(data[at : at + _BYTES] for at in range(0, len(data), _BYTES))
 
 
