@@ -15,6 +15,7 @@ from configs.errors import ConfigError, TuneserveError
 from configs.files import file_text
 from configs.model_files import read_json, read_model_config, safetensors_shapes, text_config, weight_files
 from trainer.data.tokenizer import TOKENIZER_FILES, load_tokenizer
+from trainer.export.side_files import refuse_elsewhere
 
 _TOOL = {"type": "function", "function": {"name": "time", "description": "", "parameters": {"type": "object"}}}
 _ASKED: list[dict[str, Any]] = [{"role": "user", "content": "几点？"}]
@@ -82,6 +83,7 @@ def link_with_tokenizer_of(adapter: Path, base: Path, folder: Path) -> None:
     for name in TOKENIZER_FILES:
         (folder / name).unlink(missing_ok=True)
         if (adapter / name).is_file():
+            refuse_elsewhere(adapter / name, adapter)
             shutil.copyfile(adapter / name, folder / name)
     template = template_of(base)
     if template is not None and not (folder / "chat_template.jinja").exists():

@@ -38,12 +38,15 @@ def side_files(base: Path) -> list[Path]:
     for folder in COPIED_FOLDERS:
         found += [f for f in (base / folder).glob("*") if f.is_file()]
     for file in found:
-        _refuse_elsewhere(file, base)
+        refuse_elsewhere(file, base)
     return sorted(f.relative_to(base) for f in found)
 
 
-def _refuse_elsewhere(file: Path, base: Path) -> None:
-    """Lets pass what lies in the folder, in the store of a hub's cache, or under the same name in a model's folder."""
+def refuse_elsewhere(file: Path, base: Path) -> None:
+    """Raises a ConfigError for a link in a model's or an adapter's folder that leads to a file that is no model's.
+
+    What lies in the folder, in the store of a hub's cache, or under the same name in another model's folder may pass.
+    """
     place = file.resolve()
     of_a_model = place.name == file.name and (place.parent / "tokenizer_config.json").is_file()
     if place.is_relative_to(base.resolve()) or "blobs" in place.parts or of_a_model:

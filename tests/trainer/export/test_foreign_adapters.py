@@ -384,6 +384,15 @@ def test_new_tokens_in_spare_rows_go_along(base: Path, adapter: Path, tmp_path: 
         assert not any(file.is_symlink() for file in (tmp_path / "out").iterdir())
 
 
+def test_a_private_file_beside_new_tokens_is_not_handed_on(base: Path, adapter: Path, tmp_path: Path) -> None:
+    give_tokenizer(adapter, base, "<tool>")
+    (tmp_path / "config.json").write_text('{"auths": "secret"}')
+    (adapter / "special_tokens_map.json").unlink(missing_ok=True)
+    (adapter / "special_tokens_map.json").symlink_to(tmp_path / "config.json")
+    with pytest.raises(ConfigError, match="leads out of the model"):
+        merge_any(adapter, tmp_path / "out")
+
+
 def test_new_tokens_with_trained_rows(base: Path, trained: Callable[..., Path], tmp_path: Path) -> None:
     adapter = Path(shutil.copytree(trained(modules_to_save=["embed_tokens"]), tmp_path / "adapter"))
     give_tokenizer(adapter, base, "<工单>")
