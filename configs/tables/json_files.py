@@ -16,7 +16,18 @@ from configs.tables.file_bytes import opened, refuse_disguise, refuse_other_enco
 from configs.tables.json_shapes import rows_of_object
 from configs.tables.raw import BadRow, RawRow, Wanted, Written, raw_row
 
-_decoder = json.JSONDecoder(parse_float=Written)
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; ValueError where a key stands twice and nobody can know which of the two values is meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next((key for key, value in pairs if found[key] != value), None)
+        if twice is not None:
+            raise ValueError(f"the key {twice!r} stands twice, with two values")
+    return found
+
+
+_decoder = json.JSONDecoder(parse_float=Written, object_pairs_hook=_object)
 
 
 def rows_of_jsonl(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from configs.errors import DataError
-from configs.tables import TABLES, BadRow, iterate_rows, read_json, read_rows
+from configs.tables import TABLES, BadRow, RawRow, iterate_rows, read_json, read_rows
 from configs.tables.cells import unpacked
 
 ROWS = [{"question": f"第{i}问", "answer": f"a\u2028{i}"} for i in range(3)]
@@ -72,6 +72,21 @@ def test_bad_rows_do_not_stop_the_reading_of_the_good_ones(tmp_path: Path) -> No
     first, bad, last = iterate_rows(file)
     assert bad == BadRow("rows.jsonl:2", "not_utf8")
     assert (first.place, last.place) == ("rows.jsonl:1", "rows.jsonl:3")
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".json"])
+def test_a_key_with_two_values_is_not_decided_by_the_order(ending: str, tmp_path: Path) -> None:
+    file = tmp_path / f"rows{ending}"
+    twice = '{"question": "a", "answer": "one", "answer": "two"}'
+    file.write_text(f'{{"question": "b", "answer": "x", "answer": "x"}}\n{twice}\n', encoding="utf-8")
+    good, bad = iterate_rows(file)
+    assert isinstance(good, RawRow)
+    assert good.value == {"question": "b", "answer": "x"}
+    assert isinstance(bad, BadRow)
+    assert (bad.place, bad.found) == (f"rows{ending}:2", "the key 'answer' stands twice, with two values")
+    file.write_text(f"[{twice}]", encoding="utf-8")
+    with pytest.raises(DataError, match="the key 'answer' stands twice"):
+        list(iterate_rows(file))
 
 
 def test_a_json_file_is_a_value_or_one_object_a_line(tmp_path: Path) -> None:
