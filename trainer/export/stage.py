@@ -38,9 +38,16 @@ def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
     base, scale = facts.base_model, run.scale()
     check_sources(base, run.adapter)
     require_stored(run, scale)
+    weights = weights_fingerprint(base)
+    trained = run.read().stages.get("train")
+    if trained is not None and trained.inputs.get("base_model", weights) != weights:
+        raise TuneserveError(
+            f"{base}: weights or config.json are not those that {run.path} was trained on",
+            f"put those back, or train on these: tuneserve train {run.config_file}",
+        )
     inputs = {
         "adapter": adapter_hash(run),
-        "base.weights": weights_fingerprint(base),
+        "base.weights": weights,
         "base.files": side_files_fingerprint(base),
         "end_token_id": facts.end_token_id,
         "merge.shard_gb": config.merge.shard_gb,

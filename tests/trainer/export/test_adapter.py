@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 
 from configs.adapter_scale import served_adapter
 from configs.errors import ConfigError, TuneserveError
+from configs.fingerprint import weights_fingerprint
 from configs.load import validate
 from configs.rundir import RunDir
 from tests.facts import prepared
@@ -198,6 +200,21 @@ def test_what_a_training_before_left_is_neither_merged_nor_served(base: Path, ad
         merge_run(run, run.config())
     with pytest.raises(ConfigError, match="its training did not finish"):
         served_adapter(run)
+
+
+def test_an_adapter_is_not_merged_into_weights_that_it_was_not_trained_on(
+    base: Path, adapter: Path, tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(base, tmp_path / "base"))
+    run = make_run(tmp_path, base, adapter)
+    with run.stage("train", {"base_model": weights_fingerprint(base)}):
+        pass
+    merge_run(run, run.config())
+    with (base / "model.safetensors").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x01")
+    with pytest.raises(TuneserveError, match=r"config\.json are not those that .* was trained on"):
+        merge_run(run, run.config())
 
 
 def test_run_is_merged_once_and_again_when_its_adapter_changes(
