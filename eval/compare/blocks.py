@@ -76,9 +76,7 @@ class Blocks:
                       if sample.status == "ok" or result.meta.primary in ZERO_WHEN_MISSING]  # fmt: skip
             scores = np.array([score for _, _, score in scored])
             chance = sum(result.meta.chance for result, _, _ in scored) / max(len(scored), 1)
-            labels = cluster_labels(
-                (f"{r.meta.task}/{s.prompt_sha256}", s.cluster and f"{r.meta.task}/{s.cluster}") for r, s, _ in scored
-            )
+            labels = cluster_labels((s.prompt_sha256, s.cluster and f"{r.meta.task}/{s.cluster}") for r, s, _ in scored)
             several = len(scores) if labels is None else len(set(labels))
             mean = float(scores.mean()) if several > 1 else 0.0
             error = standard_error(scores, labels) if several > 1 else math.inf

@@ -38,7 +38,7 @@ from eval.compare.gate import Evidence, described_check, target_checks, verdict
 from eval.compare.judge import Judgement, weigh
 from eval.compare.looks import Looks
 from eval.compare.own_answers import OwnAnswer, measure_own_answers, own_answers_check
-from eval.compare.pairing import MismatchError, PairedTask, pair_tasks
+from eval.compare.pairing import MismatchError, PairedTask, cluster_labels, pair_tasks
 from eval.compare.reservations import remedy, reservations
 from eval.statistics.change import Change, change_interval, measure_change
 from eval.statistics.clustered import standard_error
@@ -285,15 +285,16 @@ def _noise(scores: Scores, gate: GateConfig) -> NoiseFloor:
 
 
 def _pooled(pairs: Sequence[PairedTask]) -> Scores:
-    """The primary scores of several tasks end to end; clusters of different tasks stay apart."""
+    """The primary scores of several tasks end to end.
+
+    Clusters of different tasks stay apart; a question that two of them ask is one, as in a task that asks it twice.
+    """
     scores = [_scores(pair, pair.meta.primary) for pair in pairs]
-    clusters = None
-    if any(labels is not None for _, _, labels in scores):
-        clusters = [
-            f"{pair.meta.task}/{label}"
-            for pair, (before, _, labels) in zip(pairs, scores, strict=True)
-            for label in (labels if labels is not None else range(len(before)))
-        ]
+    clusters = cluster_labels(
+        (base.prompt_sha256, base.cluster and f"{pair.meta.task}/{base.cluster}")
+        for pair in pairs
+        for base, _ in pair.scored(pair.meta.primary)
+    )
     return np.concatenate([s[0] for s in scores]), np.concatenate([s[1] for s in scores]), clusters
 
 

@@ -82,7 +82,12 @@ def scored(name: str, scores: Sequence[float], *, passage_of: int | None = None,
     """A task whose samples have these scores; every `passage_of` samples in a row share a cluster."""
     metric = meta.get("primary", "accuracy")
     samples = [
-        sample(i, {metric: float(score)}, cluster=None if passage_of is None else f"p{i // passage_of}")
+        sample(
+            i,
+            {metric: float(score)},
+            cluster=None if passage_of is None else f"p{i // passage_of}",
+            question=f"第{i}题（{name}）：中国的首都是哪里？",
+        )
         for i, score in enumerate(scores)
     ]
     return result(name, samples, **({"metrics": [metric]} | meta))

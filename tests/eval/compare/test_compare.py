@@ -191,7 +191,7 @@ def test_one_question_or_one_passage_for_all_says_nothing_of_any_other(tmp_path:
     assert one.gate.verdict == "not_enough_evidence"
     written = write_reports([one], tmp_path)
     assert all(file.stat().st_size > 500 for file in written.values())
-    nothing = {"a": result("a", [failed(sample(n, {"accuracy": 1.0})) for n in range(3)])}
+    nothing = {"a": result("a", [failed(one) for one in scored("a", [1.0] * 3).samples])}
     with pytest.raises(MismatchError, match="none of 3 samples has accuracy on both sides"):
         compare({"a": scored("a", [1.0] * 3)}, nothing, GATE)
 
@@ -216,6 +216,16 @@ def test_a_question_that_stands_in_a_file_many_times_is_no_more_evidence_than_on
     assert (same.tasks[0].n, same.tasks[0].clusters) == (700, 7)
     assert same.gate.verdict == "not_enough_evidence"
     assert compare(side(right, 1), side(right, 1), GATE).gate.verdict == "not_enough_evidence"
+
+
+def test_a_question_of_two_tasks_of_a_group_is_one() -> None:
+    def side() -> dict[str, TaskResult]:
+        asked = [sample(n, {"accuracy": float(n % 3 > 0)}) for n in range(400)]
+        return {name: result(name, asked) for name in ("a", "b")}
+
+    found = compare(side(), side(), GATE)
+    assert [(group.n, group.clusters) for group in found.groups] == [(800, 400)]
+    assert found.groups[0].interval.upper == pytest.approx(found.tasks[0].interval.upper)
 
 
 def test_labels_join_what_shares_a_cluster_or_a_prompt() -> None:
