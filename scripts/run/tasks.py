@@ -28,13 +28,18 @@ def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
     if config.eval.heldout and heldout.is_file() and (rows := read_rows(heldout, HeldoutRow, "data")):
         tasks.append(heldout_task(rows, limit=config.data.max_heldout, seed=config.eval_seed))
     tasks += recipe_tasks(config, base_folder(run, config))
-    for name, path in trained_too(config):
-        warn(f"task {name} asks {path}, which is trained too: its scores are those of memory")
+    say_what_is_trained_too(config)
     if not tasks:
         raise ConfigError(
             f"{run.path}: nothing to evaluate: no held-out rows and no tasks", "set data.eval_split or eval.tasks"
         )
     return tasks
+
+
+def say_what_is_trained_too(config: RunConfig) -> None:
+    """Warns of tasks whose rows are trained."""
+    for name, path in trained_too(config):
+        warn(f"task {name} asks {path}, which is trained too: its scores are those of memory")
 
 
 def trained_too(config: RunConfig) -> list[tuple[str, str]]:

@@ -51,8 +51,9 @@ def check(
 
 
 def _say_verdict(config: RunConfig) -> None:
-    """How many items a verdict on forgetting takes, or what the recipe lacks for one."""
-    from scripts.run.tasks import task_configs
+    """How many items a verdict on forgetting takes, what the recipe lacks for one, and what it would ask of memory."""
+    from scripts.run.tasks import say_what_is_trained_too, task_configs
     from scripts.run.verdict import say_verdict
 
+    say_what_is_trained_too(config)
     say_verdict(config, task_configs(config, Path(config.model)))
