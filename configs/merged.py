@@ -47,14 +47,33 @@ def has_other_answers(run: RunDir, manifest: Manifest) -> bool:
     return bool(tuned.inputs["merged_weights"] != weights_digest(run.merged, files))
 
 
-def require_trained(run: RunDir) -> None:
-    """Raises a ConfigError where the run is being trained again, so that its adapter is of an earlier recipe."""
+def require_trained(run: RunDir, *, contents: bool = True) -> None:
+    """Refuses an adapter that is not what the run's training wrote, and has not just been removed.
+
+    Args:
+        contents: whether every byte is compared, not sizes alone.
+
+    Raises:
+        ConfigError: the run is being trained again, so that its adapter is of an earlier recipe, or it is damaged.
+    """
     stage = run.read().stages.get("train")
-    if stage is not None and stage.state != "done":
+    if stage is None:
+        return
+    if stage.state != "done":
         raise ConfigError(
             f"{run.path}: its training did not finish, and the adapter that lies there is of one before",
             f"finish it: `{shell('tuneserve', 'train', run.config_file)}`",
         )
+    for path, why in run.changed_outputs("train", contents=contents):
+        if path.startswith(f"{run.adapter.name}/") and (run.path / path).exists():
+            train, merge = (
+                shell("tuneserve", "train", run.config_file),
+                shell("tuneserve", "merge", "--model", run.adapter),
+            )
+            raise ConfigError(
+                f"{run.path}: {path} {why}",
+                f"train again: `{train}`; an adapter that you changed yourself is merged by `{merge} --save-as FOLDER`",
+            )
 
 
 def require_current(run: RunDir, *, contents: bool) -> None:
@@ -66,7 +85,7 @@ def require_current(run: RunDir, *, contents: bool) -> None:
     Raises:
         ConfigError: the merge did not finish, files of it are gone or changed, or the run was trained again since.
     """
-    require_trained(run)
+    require_trained(run, contents=contents)
     stage = run.read().stages.get("merge")
     if stage is None:  # what a judgement was given is merged already
         return

@@ -8,7 +8,7 @@ import pytest
 
 from configs.errors import ConfigError
 from configs.load import load_config
-from configs.merged import adapter_hash
+from configs.merged import adapter_hash, require_trained
 from configs.predecessor import predecessor, trained_base
 from configs.rundir import RunDir
 from configs.schema import RunConfig
@@ -82,6 +82,19 @@ def test_what_was_begun_anew_and_not_finished_is_not_gone_on_from(first: RunDir,
         raise KeyboardInterrupt
     with pytest.raises(ConfigError, match=r"its training did not finish.*\n.*tuneserve train .*config\.yaml"):
         predecessor(recipe(tmp_path, "second", continue_from=str(first.path)))
+
+
+def test_an_adapter_that_is_damaged_is_not_taken_for_a_changed_one(first: RunDir) -> None:
+    with first.stage("train", {}, [first.adapter]):
+        first.adapter.mkdir()
+        (first.adapter / "adapter_config.json").write_text('{"r": 8}', encoding="utf-8")
+    require_trained(first)
+    (first.adapter / "adapter_config.json").write_text('{"r": 9}', encoding="utf-8")
+    require_trained(first, contents=False)
+    with pytest.raises(ConfigError, match=r"its content changed\n.*train again.*--save-as FOLDER"):
+        require_trained(first)
+    shutil.rmtree(first.adapter)
+    require_trained(first)
 
 
 def test_another_scale_needs_another_merge(first: RunDir, tmp_path: Path) -> None:
