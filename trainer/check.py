@@ -38,6 +38,7 @@ from trainer import environment
 from trainer.architectures import check_architecture, paths_of, with_layers
 from trainer.data.corpus import gather
 from trainer.data.guess import guess_lengths
+from trainer.data.past import past_warning
 from trainer.data.prepare import prepare, read_rows
 from trainer.data.preview import render_report, short_path, tokenizing_progress
 from trainer.data.report import DataReport, preview_row, thinking_warning
@@ -105,7 +106,7 @@ def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = Fals
     note(_template_line(report, config))
     if line := _scale_line(config.merge.scale):
         note(line)
-    if warning := thinking_warning(report, config.thinking):
+    for warning in filter(None, (thinking_warning(report, config.thinking), past_warning(config))):
         warn(warning)
     differing = pins.disagreements(pins.made_for() or "cuda")
     found = ", ".join(f"{name} {version}" for name, version in environment.versions().items())
