@@ -20,6 +20,9 @@ from configs.messages import translated
 MARK = ".tuneserve-partial"
 """Lies in a folder of ours that is unfinished, or whose removal is: it may be removed."""
 
+_CUT_SHORT = "requested and"
+"""What numpy says, without a reason, where fewer bytes could be written than were given."""
+
 OnProgress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all)."""
 
@@ -74,7 +77,7 @@ def new_folder(out: Path, needed: int, redo: bool = False) -> Iterator[Path]:
             _put_in_place(partial, out, old)
         except BaseException as error:
             _remove(partial)
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            if isinstance(error, OSError) and (error.errno == errno.ENOSPC or _CUT_SHORT in str(error)):
                 raise disk_full(out, needed) from error
             raise
 

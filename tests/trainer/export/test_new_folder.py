@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from configs.errors import ConfigError, TuneserveError
@@ -90,3 +91,14 @@ def test_folders_of_the_users_are_never_cleared(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not empty"):
         written(out, "second")
     assert [f.name for f in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk here that is always full")
+def test_a_disk_that_numpy_finds_full_is_said_to_be(tmp_path: Path) -> None:
+    with (
+        pytest.raises(TuneserveError, match="the disk filled up while"),
+        new_folder(tmp_path / "out", 10),
+        open("/dev/full", "wb", buffering=0) as full,
+    ):
+        np.zeros(1_000_000).tofile(full)
+    assert not list(tmp_path.iterdir())
