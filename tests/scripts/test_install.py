@@ -24,6 +24,7 @@ from tests.scripts.conftest import ROOT
 FILES = (
     "scripts/__init__.py", "scripts/setup.sh", "scripts/install.py", "scripts/install_checks.py",
     "configs/__init__.py", "configs/errors.py", "configs/pins.py", "configs/driver.py",
+    "configs/cache_folder.py", "configs/homes.py",
     "trainer/__init__.py", "trainer/environment.py",
 )  # fmt: skip
 BACKEND = """
