@@ -12,6 +12,8 @@ from configs.rundir import RunDir
 
 _MOST_BYTES = 256 << 30
 """More than any adapter, or any model that was trained whole: nobody waits until that much is read."""
+_QUICK_BYTES = 4 << 30
+"""What a list reads of an adapter that may be another, before it takes it for one."""
 
 
 def adapter_hash(run: RunDir) -> str:
@@ -20,10 +22,10 @@ def adapter_hash(run: RunDir) -> str:
     return files_fingerprint(sorted(files))
 
 
-def _trained_since(run: RunDir, merge: Stage) -> bool:
+def _trained_since(run: RunDir, merge: Stage, most_bytes: int = _MOST_BYTES) -> bool:
     """Whether the adapter is another than the one that was merged; one that was removed since is not."""
     there = (run.adapter / "adapter_config.json").is_file() or (run.adapter / "config.json").is_file()
-    if there and sum(file.stat().st_size for file in run.adapter.iterdir() if file.is_file()) > _MOST_BYTES:
+    if there and sum(file.stat().st_size for file in run.adapter.iterdir() if file.is_file()) > most_bytes:
         return True
     return there and merge.inputs.get("adapter", "") not in ("", adapter_hash(run))
 
@@ -33,12 +35,11 @@ def has_other_answers(run: RunDir, manifest: Manifest) -> bool:
     merge, tuned = manifest.stages.get("merge"), manifest.stages.get("tuned")
     if merge is None or tuned is None or "merged_weights" not in tuned.inputs:
         return False
-    if merge.state != "done":
-        return True
     train = manifest.stages.get("train")
-    if (
-        train is not None and train.started >= merge.started and _trained_since(run, merge)
-    ):  # a list has no time to hash
+    if merge.state != "done" or (train is not None and train.state != "done"):
+        return True
+    # A list reads no more than this, and nothing where it cannot be another.
+    if train is not None and train.started >= merge.started and _trained_since(run, merge, _QUICK_BYTES):
         return True
     if not (run.merged / "config.json").is_file():  # it was removed to make room
         return False

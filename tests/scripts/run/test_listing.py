@@ -115,6 +115,10 @@ def test_scores_of_weights_that_the_run_had_before_are_not_shown(
     (run.merged / "model.safetensors").write_bytes(bytes(20_000))
     merge()  # the same weights as before
     assert summarize(run).verdict == "pass"
+    with run.stage("train", {}):
+        (run.adapter / "adapter_model.safetensors").touch()
+        os.truncate(run.adapter / "adapter_model.safetensors", 1 << 37)  # which nobody waits for
+    assert summarize(run).verdict == ""
 
 
 @pytest.mark.parametrize(
