@@ -69,6 +69,7 @@ NOT_SHOWN: dict[str, str] = {
     r"Bearer \{\w+\}": "a header of a request",
     r"The following are multiple choice .*": "what models are asked",
     r"Upload the merged model": "the message of a commit",
+    r"requested and": "a piece of what numpy says",
     r"(?:bold|dim)(?: [a-z_]+| \{\w+\})": "a style",
     r"(FROM|TEMPLATE|SYSTEM|PARAMETER) .*\{\w+\}.*": "a line of a Modelfile",
     r"\{\{(%|\{\{).*": "a chat template",
