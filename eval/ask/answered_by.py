@@ -39,9 +39,9 @@ def of_one_model(results: Mapping[str, TaskResult], folder: Path) -> dict[str, T
             _refused(one, _name(one, result), usual) if one.status == "ok" and _name(one, result) != usual else one
             for one in result.samples
         ]
-        refused = [new for new, old in zip(samples, result.samples, strict=True) if new is not old]
-        with open(folder / f"{task}.jsonl", "a", encoding="utf-8", opener=only_a_file) as lines:
-            lines.write("".join(sample_line(one) + "\n" for one in refused))
+        if refused := [new for new, old in zip(samples, result.samples, strict=True) if new is not old]:
+            with open(folder / f"{task}.jsonl", "a", encoding="utf-8", opener=only_a_file) as lines:
+                lines.write("".join(sample_line(one) + "\n" for one in refused))
         found[task] = replace(result, samples=samples)
     return found
 

@@ -56,18 +56,9 @@ class Evidence:
         return len(self.before)
 
     @property
-    def complete(self) -> bool:
-        """Whether all items that there are of the group have been asked."""
-        return self.n >= self._all
-
-    @property
-    def _all(self) -> int:
-        return max(self.n, self.whole or 0)
-
-    @property
     def left(self) -> float:
         """By how much the squared standard error shrinks with everything that there is: 1 where it was asked."""
-        return self.n / self._all
+        return self.n / max(self.n, self.whole or 0)
 
     @property
     def delta_points(self) -> float:

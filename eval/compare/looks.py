@@ -22,6 +22,7 @@ from eval.compare.comparison import GateCheck, Look
 from eval.compare.gate import Evidence, group_check, mean_bounds, mean_check, mean_margin
 from eval.compare.planned import planned_information
 from eval.statistics.interval import Interval, one_sided, two_sided_z
+from eval.statistics.mean_of_tasks import mean_interval
 from eval.statistics.spending import FARTHEST_Z, Spending
 
 
@@ -108,18 +109,20 @@ class Looks:
     def look(self, groups: Mapping[str, Evidence]) -> Look:
         """Looks at every gated group as far as it has been asked by now."""
         number, level, config = len(self.taken) + 1, one_sided(self._config.confidence), self._config
+        nominal = {name: group.bounds(level) for name, group in groups.items()}
         for name, group in groups.items():
             monitor = self._monitors[name]
             if monitor.grown(group.n):
-                confidence = monitor.look(group.n, group.left, group.bounds(level), config.margin_points)
+                confidence = monitor.look(group.n, group.left, nominal[name], config.margin_points)
                 self._one_sided[name] = confidence
                 monitor.settle(group_check(group, group.bounds(confidence), config), number)
         several = list(groups.values())
         # The variance of a mean goes by the harmonic mean of the sizes.
         size = 1 / sum(1 / group.n for group in several) if several else 0.0
         if len(several) > 1 and self._mean.grown(size):
-            margin, nominal = mean_margin(config, len(several)), mean_bounds(several, level)
-            confidence = self._mean.look(size, _left(several, level), nominal, margin)
+            intervals, margin = list(nominal.values()), mean_margin(config, len(several))
+            mean = mean_interval([group.delta_points for group in several], intervals)
+            confidence = self._mean.look(size, _left(several, intervals), mean, margin)
             self._mean.settle(mean_check(several, mean_bounds(several, confidence), config), number)
         checks = tuple(m.check for m in (*self._monitors.values(), self._mean) if m.check)
         self.taken.append(Look(number, {name: group.n for name, group in groups.items()}, checks))
@@ -152,8 +155,8 @@ class Looks:
         )
 
 
-def _left(groups: Sequence[Evidence], level: float) -> float:
+def _left(groups: Sequence[Evidence], intervals: Sequence[Interval]) -> float:
     """What the squared standard error of the mean over groups is multiplied by once everything was asked."""
-    widths = [(bounds.upper - bounds.lower) ** 2 for bounds in (group.bounds(level) for group in groups)]
+    widths = [(interval.upper - interval.lower) ** 2 for interval in intervals]
     whole = sum(width * group.left for width, group in zip(widths, groups, strict=True))
     return whole / sum(widths) if any(widths) else 1.0

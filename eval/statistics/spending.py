@@ -85,12 +85,6 @@ class Spending:
         return z
 
 
-def bounds(fractions: Sequence[float], sizes: Sequence[float], alpha: float, most: float = 1.0) -> list[float]:
-    """One-sided bounds of all looks at once; see `Spending.look`."""
-    spending = Spending(alpha)
-    return [spending.look(fraction, size, most) for fraction, size in zip(fractions, sizes, strict=True)]
-
-
 def crossing_probabilities(z: Sequence[float], sizes: Sequence[float]) -> list[float]:
     """Chance to cross each bound for the first time at its look, where the statistic is centred at zero."""
     path, found = _Path(), []

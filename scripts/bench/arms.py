@@ -36,7 +36,7 @@ from eval.compare import scales
 from scripts.bench.answered import answer_file
 from scripts.bench.arms_table import Answers, summed_up, table
 from scripts.run.pipeline import ask_at, ask_base, base_to_ask
-from scripts.run.scaling import measuring_settings, what_is_asked
+from scripts.run.scaling import measured_once, measuring_settings, what_is_asked
 from scripts.run.selfmade import make_selfmade
 from scripts.run.serving import OnDemand
 from scripts.run.tasks import run_tasks
@@ -216,12 +216,9 @@ class _Work:
         one.run.scales.mkdir(exist_ok=True)
 
         def measured(scale: float) -> MeasuredScale:
-            file = one.run.scales / f"{scale:g}.json"
-            if not file.is_file():
-                name = _at(one.name, scale) if scale else server.command.target.names[0]
-                endpoint = Endpoint(server.command.base_url, name, name, one.config.serve.api_key_env)
-                write_atomically(file, asked.measure(endpoint, scale, settings).model_dump_json() + "\n")
-            return MeasuredScale.model_validate_json(file.read_bytes())
+            name = _at(one.name, scale) if scale else server.command.target.names[0]
+            endpoint = Endpoint(server.command.base_url, name, name, one.config.serve.api_key_env)
+            return measured_once(asked, endpoint, scale, settings, one.run.scales / f"{scale:g}.json")
 
         base, *others = map(measured, (0.0, *SCALES))
         facts = scales.choose(others, base, asked.heldout_tokens, asked.general_tokens)

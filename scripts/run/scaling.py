@@ -174,6 +174,17 @@ def _measured(run: RunDir, config: RunConfig, asked: Asked) -> list[MeasuredScal
     return [_read(file) for file in files.values()]
 
 
+def measured_once(asked: Asked, endpoint: Endpoint, scale: float, settings: Settings, file: Path) -> MeasuredScale:
+    """What a served name gives at a scale; it is asked only where the file of an earlier call does not say it.
+
+    Raises:
+        TuneserveError: the file is damaged.
+    """
+    if not file.is_file():
+        write_atomically(file, asked.measure(endpoint, scale, settings).model_dump_json() + "\n")
+    return _read(file)
+
+
 def _read(file: Path) -> MeasuredScale:
     try:
         return MeasuredScale.model_validate_json(file_bytes(file))
@@ -192,8 +203,7 @@ def _ask(run: RunDir, config: RunConfig, asked: Asked, files: dict[float, Path],
         address = server.up().command.base_url
         for scale, file in files.items():
             model = names[scale] if scale else target.names[0]
-            endpoint = Endpoint(address, model, model, config.serve.api_key_env)
-            write_atomically(file, asked.measure(endpoint, scale, settings).model_dump_json() + "\n")
+            measured_once(asked, Endpoint(address, model, model, config.serve.api_key_env), scale, settings, file)
 
 
 def _figures(point: ScalePoint) -> str:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
-from eval.statistics.spending import FARTHEST_Z, Spending, bounds, crossing_probabilities, spent
+from eval.statistics.spending import FARTHEST_Z, Spending, crossing_probabilities, spent
+
+
+def bounds(fractions: Sequence[float], sizes: Sequence[float], alpha: float) -> list[float]:
+    """One-sided bounds of all looks at once."""
+    spending = Spending(alpha)
+    return [spending.look(fraction, size) for fraction, size in zip(fractions, sizes, strict=True)]
 
 
 def test_the_spending_function() -> None:
