@@ -29,6 +29,12 @@ _READERS: dict[str, Callable[[Path, Wanted], Iterator[RawRow | BadRow]]] = {
 TABLES = tuple(_READERS)
 """Endings of the files that are read."""
 
+ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
+PACKED = (*ARCHIVES, ".gz", ".zst", ".xz", ".bz2", ".lz4", ".br")
+"""Endings of files in which such a file may be packed."""
+SHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".et", ".numbers")
+JSON_LINES = (".ndjson", ".jsonlines", ".jl")
+"""Other names of JSON lines."""
 
 CODE = [*Path(__file__).parent.glob("*.py"), Path(__file__).parents[1] / "columns.py"]
 """The files that decide what is read; who keeps what was read keeps their fingerprint too."""
@@ -78,15 +84,16 @@ def _whole(file: Path, row: RawRow | BadRow) -> RawRow:
 
 def _other_type(file: Path) -> str:
     suffix = file.suffix.lower()
-    if suffix in (".gz", ".zip", ".zst", ".xz", ".bz2", ".lz4", ".br", ".tar", ".tgz", ".7z", ".rar"):
+    if suffix in PACKED:
         return f"unpack it first; {', '.join(TABLES)} are read"
-    if suffix in (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".et", ".numbers"):
+    if suffix in SHEETS:
         return "save the sheet as CSV in UTF-8"
-    if suffix in (".ndjson", ".jsonlines", ".jl"):
+    if suffix in JSON_LINES:
         return f"rename it: mv {shlex.quote(file.name)} {shlex.quote(file.stem)}.jsonl"
     return f"use {', '.join(TABLES)}"
 
 
 __all__ = [
-    "BAD_ROWS", "CODE", "TABLES", "BadRow", "RawRow", "Wanted", "iterate_rows", "opened", "read_json", "read_rows",
+    "ARCHIVES", "BAD_ROWS", "CODE", "JSON_LINES", "PACKED", "SHEETS", "TABLES", "BadRow", "RawRow", "Wanted",
+    "iterate_rows", "opened", "read_json", "read_rows",
 ]  # fmt: skip

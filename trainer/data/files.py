@@ -13,15 +13,12 @@ from pathlib import Path
 
 from configs.errors import DataError
 from configs.homes import expanded
-from configs.tables import TABLES, iterate_rows, opened
+from configs.tables import ARCHIVES, JSON_LINES, PACKED, SHEETS, TABLES, iterate_rows, opened
 from trainer.data.dataset_info import SIDE_FILES
 
-_ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
-_PACKED = (*_ARCHIVES, ".gz", ".zst", ".xz", ".bz2", ".lz4", ".br")
 _OTHER_TABLES = (
-    ".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".et", ".numbers", ".tab", ".psv", ".ndjson", ".jsonlines", ".jl",
-    ".json5", ".jsonc", ".arrow", ".feather", ".ipc", ".orc", ".avro", ".parq", ".pq", ".lance", ".msgpack",
-    ".tfrecord", ".pkl", ".pickle", ".db", ".sqlite", ".sqlite3",
+    *SHEETS, *JSON_LINES, ".tab", ".psv", ".json5", ".jsonc", ".arrow", ".feather", ".ipc", ".orc", ".avro", ".parq",
+    ".pq", ".lance", ".msgpack", ".tfrecord", ".pkl", ".pickle", ".db", ".sqlite", ".sqlite3",
 )  # fmt: skip
 """Endings of files that hold rows and are not read."""
 _APART = "take it out of the folder, or name the files alone in data.sources[].path"
@@ -139,12 +136,12 @@ def _readable(candidates: Iterator[Path], root: Path) -> list[Path]:
 def _holds_other_rows(file: Path) -> bool:
     """Whether a file is a table that is not read, or may have one packed in it."""
     suffix, inner = file.suffix.lower(), Path(file.stem).suffix.lower()
-    return suffix in (*_OTHER_TABLES, *_ARCHIVES) or (suffix in _PACKED and inner in (*TABLES, ".tar"))
+    return suffix in (*_OTHER_TABLES, *ARCHIVES) or (suffix in PACKED and inner in (*TABLES, ".tar"))
 
 
 def _unended(file: Path) -> Path:
     """A file's path without the endings that say what it is: of `train.2.jsonl.gz` it is `train.2`."""
-    while file.suffix.lower() in (*TABLES, *_PACKED, *_OTHER_TABLES):
+    while file.suffix.lower() in (*TABLES, *PACKED, *_OTHER_TABLES):
         file = file.with_suffix("")
     return file
 
