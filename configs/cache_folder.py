@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from configs.errors import ConfigError
 from configs.homes import home
 
 _ENTRIES = 8
-"""Folders that `forget_old` keeps."""
+"""Entries that `forget_old` keeps."""
+_OURS = frozenset({"data", "hashes", "selfmade", "torchinductor", "unsloth_compiled", "words"})
+"""Everything that lies in a cache folder of its own."""
+_KEY = re.compile(r"[0-9a-f]{32,}")
+"""Names of entries: hashes. TUNESERVE_CACHE may name a folder that holds more than the cache, under the same names."""
 
 
 def cache_root() -> Path:
@@ -30,12 +36,13 @@ def private_folder(folder: Path) -> Path:
     """A folder that nobody else can write to, as little as to the one that it lies in, made where it is missing.
 
     What lies there is believed (compiled code, word lists, hashes), so that a folder which somebody else could fill is
-    refused.
+    refused. One that holds nothing but the cache is closed to others.
 
     Raises:
-        ConfigError: it belongs to somebody else, or is a link.
+        ConfigError: it is a link or somebody else's, or others can write to it and it holds more than a cache.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    alone = all(entry.name in _OURS for entry in folder.parent.iterdir())
     for place in (folder.parent, folder):
         found = place.lstat()
         # A cache folder that the user linked to another disk is the user's own word; what lies in it is not a link.
@@ -46,14 +53,29 @@ def private_folder(folder: Path) -> Path:
                 f"{place}: the cache folder is a link or belongs to another user (uid {found.st_uid})",
                 "set TUNESERVE_CACHE to a folder of your own",
             )
-        if found.st_mode & 0o022 and found.st_uid == os.getuid():
+        if not found.st_mode & 0o022 or found.st_uid != os.getuid():
+            continue
+        if alone:
             place.chmod(found.st_mode & ~0o022 & 0o7777)
+        elif place == folder or not found.st_mode & stat.S_ISVTX:  # where it is set nobody moves what is another's
+            raise ConfigError(
+                f"{place}: others can write to it, and the cache is not all that lies in {folder.parent}",
+                "set TUNESERVE_CACHE to a folder of its own",
+            )
     return folder
 
 
-def forget_old(root: Path, keep: Path) -> None:
-    """Keeps the folders in `root` that were used last, and `keep`; a cache is no archive."""
-    entries = sorted((f for f in root.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime, reverse=True)
-    for entry in entries[_ENTRIES:]:
-        if entry != keep:
+def forget_old(root: Path, keep: Path, most: int = _ENTRIES) -> None:
+    """Keeps the `most` entries of `root` that were used last, and `keep`; a cache is no archive. Others' files stay."""
+    ages = {}
+    for entry in root.iterdir():
+        with suppress(FileNotFoundError):  # another process has just removed it
+            if _KEY.fullmatch(entry.name):
+                ages[entry] = entry.stat().st_mtime
+    for entry in sorted(ages, key=ages.__getitem__, reverse=True)[most:]:
+        if entry == keep:
+            continue
+        if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)

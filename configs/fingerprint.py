@@ -10,11 +10,12 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from blake3 import blake3
 
-from configs.cache_folder import private_cache
+from configs.cache_folder import forget_old, private_cache
 from configs.files import file_bytes, write_atomically
 from configs.model_files import weight_files
 
@@ -62,9 +63,11 @@ def content_hash(file: Path) -> str:
     before = file.stat()
     identity = (before.st_dev, before.st_ino, before.st_size, before.st_mtime_ns, before.st_ctime_ns)
     kept = private_cache("hashes") / hashlib.sha256(repr(identity).encode()).hexdigest()
-    if kept.is_file() and len(known := kept.read_text(encoding="ascii", errors="replace")) == blake3.digest_size * 2:
-        os.utime(kept)
-        return known
+    with suppress(FileNotFoundError):  # none, or another process has just removed it
+        known = kept.read_text(encoding="ascii", errors="replace")
+        if len(known) == blake3.digest_size * 2:
+            os.utime(kept)
+            return known
     hasher = blake3(max_threads=blake3.AUTO)
     with file.open("rb") as handle:
         while block := handle.read(_BLOCK):
@@ -74,12 +77,5 @@ def content_hash(file: Path) -> str:
     unchanged = (after.st_size, after.st_mtime_ns, after.st_ctime_ns) == identity[2:]
     if unchanged and time.time() - max(after.st_ctime, after.st_mtime) > _SETTLED_S:
         write_atomically(kept, found)
-        _forget_oldest(kept.parent)
+        forget_old(kept.parent, keep=kept, most=_KEPT)
     return found
-
-
-def _forget_oldest(folder: Path) -> None:
-    entries = list(folder.iterdir())
-    if len(entries) > _KEPT:
-        for entry in sorted(entries, key=lambda f: f.stat().st_mtime)[: len(entries) - _KEPT]:
-            entry.unlink(missing_ok=True)

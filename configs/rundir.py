@@ -121,12 +121,13 @@ class RunDir:
         Nothing but the folder itself is touched before it is held.
 
         Raises:
-            ConfigError: what the recipe names lies in it, or it holds a run of another kind.
+            ConfigError: what the recipe names lies in it, or it holds files that are no run's, or another kind of run.
             TuneserveError: another command works in it, or it cannot be made.
         """
         run = cls(Path(config.output_dir) / config.name)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
+            run._require_no_others()
         except OSError as error:
             raise TuneserveError(
                 f"{run.path}: cannot be created: {error.strerror}", "set output_dir to a folder that you can write to"
@@ -333,6 +334,19 @@ class RunDir:
         """Whether a command, or a child of it, works in the run now."""
         return is_locked(self._held_by)
 
+    def _require_no_others(self) -> None:
+        """Refuses a folder of somebody's own files: a run clears away what has the names of its parts.
+
+        Raises:
+            ConfigError: it holds files, and nothing of a run. The lock is the first thing that a run has.
+        """
+        here = sorted(entry.name for entry in self.path.iterdir())
+        if here and not {self.manifest_file.name, self._before.name, self._held_by.name} & {*here}:
+            raise ConfigError(
+                f"{self.path}: holds files that are no run's ({', '.join(here[:3])}{', …' if len(here) > 3 else ''})",
+                "give the run another `name`, or set output_dir to another folder",
+            )
+
     @property
     def _held_by(self) -> Path:
         return self.path / ".run.lock"
@@ -344,7 +358,7 @@ class RunDir:
 
     def _mend(self) -> None:
         """Removes what killed writers left, and takes the last copy in the place of a damaged manifest."""
-        for partial in self.path.rglob(".*.partial"):
+        for partial in self.path.rglob(".*.[0-9]*.partial"):
             if partial.is_file():
                 partial.unlink(missing_ok=True)
         try:

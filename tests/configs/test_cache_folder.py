@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.cache_folder import private_cache
+from configs.cache_folder import forget_old, private_cache
 from configs.errors import ConfigError
 
 
@@ -32,3 +32,20 @@ def test_a_planted_link_is_refused(root: Path, tmp_path: Path) -> None:
     (root / "hashes").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match="is a link or belongs to another user"):
         private_cache("hashes")
+
+
+def test_a_folder_that_holds_more_than_the_cache_loses_nothing_and_keeps_its_mode(root: Path) -> None:
+    for number in range(12):
+        (root / "data" / f"set-{number}").mkdir(parents=True)
+    (root / "README").touch()
+    root.chmod(0o1777)
+    kept = [private_cache("data") / f"{number:032x}" for number in range(12)]
+    for entry in kept:
+        entry.mkdir()
+    forget_old(root / "data", keep=kept[0], most=4)
+    assert {entry.name for entry in (root / "data").iterdir()} >= {f"set-{number}" for number in range(12)}
+    assert 4 <= sum(entry.exists() for entry in kept) <= 5
+    assert root.stat().st_mode & 0o7777 == 0o1777
+    root.chmod(0o777)
+    with pytest.raises(ConfigError, match="others can write to it, and the cache is not all"):
+        private_cache("data")

@@ -39,6 +39,7 @@ def test_a_training_does_not_take_the_place_of_a_judgement(tmp_path: Path) -> No
 def test_a_run_is_not_made_of_what_lies_in_it(tmp_path: Path, key: str) -> None:
     own = tmp_path / "r" / "merged"
     own.mkdir(parents=True)
+    (tmp_path / "r" / ".run.lock").touch()
     (tmp_path / "link").symlink_to(own)
     config = {
         "model": trained(tmp_path, model=str(tmp_path / "link")),

@@ -137,6 +137,29 @@ def test_a_manifest_beyond_repair_stops_before_anything_is_lost(run: RunDir) -> 
     assert checkpoint.exists()
 
 
+def test_a_folder_of_other_files_does_not_become_a_run(run: RunDir) -> None:
+    project = run.path.with_name("project")
+    mine = project / "checkpoints" / "checkpoint-1" / "optimizer.pt"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    config = run.config().model_copy(update={"name": "project"})
+    with pytest.raises(ConfigError, match=r"project: holds files that are no run's \(checkpoints\)"):
+        RunDir.create(config)
+    assert [*project.rglob("*")] == [mine.parents[1], mine.parent, mine]
+
+
+def test_what_a_kill_leaves_of_a_new_run_is_gone_on_from(run: RunDir) -> None:
+    config = run.config()
+    run.manifest_file.unlink()
+    partial, own = run.path / ".config.yaml.4711.partial", run.path / "eval" / ".mine.partial"
+    own.parent.mkdir()
+    for file in (partial, own):
+        file.touch()
+    RunDir.create(config)
+    assert run.manifest_file.is_file()
+    assert [own.exists(), partial.exists()] == [True, False]
+
+
 def test_a_manifest_of_another_version_is_left_as_it_is(run: RunDir) -> None:
     with run.stage("data", {"x": 1}):
         pass
