@@ -11,6 +11,7 @@ import fcntl
 import glob
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -85,6 +86,14 @@ def _remove_partials(file: Path) -> None:
                 left.unlink(missing_ok=True)
             finally:
                 os.close(descriptor)
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes a folder where there is one; of one that lies elsewhere the link alone, for more may lie there."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
 
 
 _NO_FILE = "a folder, a pipe or a device stands in the place of a file"

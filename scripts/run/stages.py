@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Literal
 from configs import child
 from configs.console import INSTALL, detail, done, shell
 from configs.errors import TuneserveError
+from configs.files import remove_folder
 from configs.rundir import Inputs, RunDir, as_json
 from scripts.debugging import debugging
 
@@ -59,8 +59,7 @@ def forget_other_outputs(
     before = {key: value for key, value in (record.inputs if record else {}).items() if key not in but}
     if record is None or before != {key: value for key, value in as_json(inputs).items() if key not in but}:
         for folder in folders:
-            if folder.exists():
-                shutil.rmtree(folder)
+            remove_folder(folder)
     for path, _ in list(run.changed_outputs(stage)):
         file = run.path / path
         if file.is_file():

@@ -5,14 +5,13 @@ Nothing is copied: the run's `adapter/` or `merged/` holds links to the files th
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from configs.adapter_weights import ADAPTER_WEIGHTS
 from configs.errors import ConfigError
-from configs.files import file_bytes
+from configs.files import file_bytes, remove_folder
 from configs.homes import expanded
 from configs.hub import resolve_model
 from configs.model_files import READ, read_json, read_model_config
@@ -118,8 +117,7 @@ def link_merged(merged: Path, into: Path) -> None:
 
 
 def _link(source: Path, into: Path, wanted: Callable[[str], bool]) -> None:
-    if into.is_dir():
-        shutil.rmtree(into)
+    remove_folder(into)
     into.mkdir(parents=True)
     for file in sorted({file for pattern in READ for file in source.glob(pattern)}):
         if wanted(file.name):

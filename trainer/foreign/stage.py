@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM
 
 from configs.console import again, note, warn
 from configs.errors import ConfigError, DataError, first_line
-from configs.files import file_bytes
+from configs.files import file_bytes, remove_folder
 from configs.fingerprint import content_hash, weights_fingerprint
 from configs.handover.base import read_rows, write_rows
 from configs.handover.foreign import Finding, ForeignFacts, fault, told
@@ -155,7 +155,7 @@ class Look:
         if not (own.keys() - known.keys()) or not fits or not (adapter / "tokenizer.json").is_file():
             return base
         folder = self.run.path / "base"
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
         folder.mkdir(parents=True)
         link_with_tokenizer_of(adapter, base, folder)
         return folder
@@ -259,7 +259,7 @@ class Look:
         return self.run.data / "trained_as"
 
     def _write_trained_as(self, trained: Rendering) -> None:
-        shutil.rmtree(self.trained_as, ignore_errors=True)
+        remove_folder(self.trained_as)
         self.trained_as.mkdir(parents=True)
         for name in (*TOKENIZER_FILES, "config.json"):
             if (self.base / name).is_file():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import TuneserveError
-from configs.files import file_bytes, parse_json
+from configs.files import file_bytes, parse_json, remove_folder
 from configs.rundir import RunDir, as_json
 
 _FULL_BELOW_BYTES = 1 << 20
@@ -27,7 +27,7 @@ def find_checkpoint(run: RunDir, inputs: Mapping[str, Any], *, force: bool) -> P
     newest = last_checkpoint(run)
     stage = run.read().stages.get("train")
     if newest is None or stage is None or stage.state == "done":
-        shutil.rmtree(run.checkpoints, ignore_errors=True)
+        _clear(run.checkpoints)
         return None
     wanted = as_json(inputs)
     changed = sorted(k for k in wanted.keys() | stage.inputs.keys() if wanted.get(k) != stage.inputs.get(k))
@@ -42,8 +42,25 @@ def find_checkpoint(run: RunDir, inputs: Mapping[str, Any], *, force: bool) -> P
 
 def last_checkpoint(run: RunDir) -> Path | None:
     """The newest complete checkpoint."""
-    found = sorted(run.checkpoints.glob("checkpoint-*"), key=lambda f: int(f.name.rpartition("-")[2]))
-    return next(filter(_is_complete, reversed(found)), None)
+    return next(filter(_is_complete, reversed(_checkpoints(run.checkpoints))), None)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Checkpoints by their step, complete or not."""
+    steps = {file: file.name.removeprefix("checkpoint-") for file in folder.glob("checkpoint-*")}
+    return sorted((file for file, step in steps.items() if step.isdecimal()), key=lambda file: int(steps[file]))
+
+
+def _clear(folder: Path) -> None:
+    """Removes every checkpoint: no training goes on from one that another recipe wrote.
+
+    A folder that the user linked to another disk stays linked.
+    """
+    if folder.is_symlink():
+        for checkpoint in _checkpoints(folder):
+            remove_folder(checkpoint)
+    else:
+        remove_folder(folder)
 
 
 @contextmanager

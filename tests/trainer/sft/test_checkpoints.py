@@ -11,7 +11,7 @@ import pytest
 from configs.errors import TuneserveError
 from configs.rundir import RunDir
 from tests.trainer.conftest import make_run, run_script, run_stage
-from trainer.sft.checkpoints import full_disk_said, last_checkpoint
+from trainer.sft.checkpoints import find_checkpoint, full_disk_said, last_checkpoint
 
 
 def checkpoint(run: RunDir, step: int, state: str = "{}") -> Path:
@@ -29,6 +29,22 @@ def test_a_checkpoint_that_was_cut_short_is_passed_over(tmp_path: Path, state: s
     if state is None:
         (cut / "trainer_state.json").unlink()
     assert last_checkpoint(run) == whole
+
+
+def test_no_training_goes_on_from_another_one_s_checkpoint_in_a_linked_folder(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "linked")
+    elsewhere = tmp_path / "big-disk"
+    elsewhere.mkdir()
+    run.checkpoints.symlink_to(elsewhere)
+    with run.stage("train", {"train.epochs": 1}):
+        checkpoint(run, 9)
+        (elsewhere / "mine").touch()
+    assert find_checkpoint(run, {"train.epochs": 2}, force=False) is None
+    with pytest.raises(KeyboardInterrupt), run.stage("train", {"train.epochs": 2}):
+        raise KeyboardInterrupt
+    assert find_checkpoint(run, {"train.epochs": 2}, force=False) is None
+    assert run.checkpoints.is_symlink()
+    assert [file.name for file in elsewhere.iterdir()] == ["mine"]
 
 
 @pytest.mark.parametrize(
