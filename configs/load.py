@@ -48,10 +48,20 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(
             f"{file}: a recipe is a mapping of keys, this is {type(raw).__name__}", "see `tuneserve init`"
         )
+    if file.name == "config.yaml" and (file.parent / "run.json").is_file():
+        _where_it_lies(raw, file.resolve().parent, lines)
     for override in overrides:
         key_path = apply_override(raw, override)
         lines[key_path] = f"override {override!r}"
     return validate(raw, file, lines)
+
+
+def _where_it_lies(raw: dict[str, Any], run: Path, lines: dict[KeyPath, int | str]) -> None:
+    """Has the recipe of a run mean the folder that it lies in: a run may have been moved, or be a copy of another."""
+    written = Path(str(raw.get("output_dir"))) / str(raw.get("name"))
+    if written.resolve() != run:
+        raw |= {"output_dir": str(run.parent), "name": run.name}
+        lines[("name",)] = f"the folder {run}"
 
 
 def config_without_recipe(
@@ -234,7 +244,7 @@ def _absolute_paths(config: RunConfig, beside: Path) -> RunConfig:
     return config.model_copy(
         update={
             "model": resolve_path(config.model, beside),
-            "output_dir": _written(Path(config.output_dir).absolute()),
+            "output_dir": _written(expanded(config.output_dir).absolute()),
             "data": data.model_copy(update=changes),
             "foreign": foreign,
             "train": train,

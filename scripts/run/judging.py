@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,10 +73,13 @@ def judged_again(run: Path, overrides: Sequence[str]) -> RunConfig:
     Raises:
         ConfigError: the run trained a model itself.
     """
-    config = load_config(RunDir.open(run).config_file, overrides)
+    opened = RunDir.open(run)
+    config = load_config(opened.config_file, overrides)
     if config.foreign is None:
         raise ConfigError(f"{run}: this run trained its model itself", f"tuneserve compare {run} --gate")
-    return config
+    if config.foreign.rows_known:
+        return config
+    return load_config(opened.config_file, [f"data.sources=[{json.dumps(str(opened.path / GENERAL))}]", *overrides])
 
 
 def judge(config: RunConfig, words: ReportWords, *, own_length: bool, force: bool = False) -> Comparison:

@@ -1,6 +1,7 @@
 """Recipes, overrides, and one report of everything that is wrong."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 
 from configs.errors import EXIT_USAGE, ConfigError
 from configs.load import dump_config, load_config, validate
+from configs.rundir import RunDir
 from configs.schema import LINEAR_LAYERS
 
 MINIMAL = "name: shop\nmodel: Qwen/Qwen3-0.6B\ndata:\n  sources: [rows.jsonl]\n"
@@ -186,3 +188,21 @@ def test_text_that_nothing_can_hold_is_refused(tmp_path: Path) -> None:
     foreign = {"model": "owner/other", "template": "a\udc00"}
     with pytest.raises(ConfigError, match="holds text that is not UTF-8"):
         validate({"name": "r", "model": "owner/model", "data": "rows.jsonl", "foreign": foreign}, tmp_path / "r.yaml")
+
+
+def test_the_recipe_of_a_run_that_was_moved_means_the_folder_that_it_lies_in(recipe: Path, tmp_path: Path) -> None:
+    run = RunDir.create(load_config(recipe, [f"output_dir={tmp_path / 'runs'}"]))
+    assert load_config(run.config_file).output_dir == str(tmp_path / "runs")
+    copy = shutil.copytree(run.path, tmp_path / "others" / "shop-2")
+    config = load_config(copy / "config.yaml")
+    assert (config.output_dir, config.name) == (str(copy.parent), "shop-2")
+    config = load_config(copy / "config.yaml", ["name=third"])
+    assert (config.output_dir, config.name) == (str(copy.parent), "third")
+    nowhere = shutil.copytree(run.path, tmp_path / "others" / "shop 3")
+    with pytest.raises(ConfigError, match=r"the folder .*/shop 3: `name`"):
+        load_config(nowhere / "config.yaml")
+
+
+def test_home_stands_for_itself_in_output_dir(recipe: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    assert load_config(recipe, ["output_dir=~/runs"]).output_dir == str(tmp_path / "me" / "runs")

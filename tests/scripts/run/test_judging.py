@@ -44,6 +44,14 @@ def test_a_run_that_trained_its_model_is_compared_and_not_judged(tmp_path: Path)
         judged_again(run.path, [])
 
 
+def test_a_judgement_that_was_moved_is_judged_where_it_lies(tmp_path: Path) -> None:
+    run = RunDir.create(judge_recipe("x/y", str(DEMO_MODEL), overrides=[f"output_dir={tmp_path}"], name="mine"))
+    moved = run.path.rename(tmp_path / "old")
+    config = judged_again(moved, ["eval.max_tokens=9"])
+    assert (config.output_dir, config.name, config.eval.max_tokens) == (str(tmp_path), "old", 9)
+    assert config.data.sources[0].path == str(moved / GENERAL)
+
+
 @pytest.mark.slow
 def test_a_drifted_template_is_caught_from_adapter_to_exit_code(tmp_path: Path) -> None:
     rows = write_facts(tmp_path)
