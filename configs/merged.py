@@ -103,8 +103,14 @@ def require_current(run: RunDir, *, contents: bool) -> None:
 
 
 def has_other_gguf(run: RunDir) -> bool:
-    """Whether the run's GGUF file is not of its merged weights as they are now, or is not finished."""
-    stage = run.read().stages.get("gguf")
-    if stage is None or not (run.merged / "config.json").is_file():
+    """Whether the run's GGUF file is not of its weights as they are now, or is not finished, or cut."""
+    stages = run.read().stages
+    stage, merge = stages.get("gguf"), stages.get("merge")
+    if stage is None:
         return False
-    return stage.state != "done" or stage.inputs.get("merged.weights") != weights_fingerprint(run.merged)
+    if stage.state != "done" or any(run.changed_outputs("gguf", contents=False)):
+        return True
+    if (run.merged / "config.json").is_file() and stage.inputs.get("merged.weights") != weights_fingerprint(run.merged):
+        return True
+    # Where the merged weights were removed to make room, what they were made of tells.
+    return merge is not None and (merge.state != "done" or stage.started < merge.started or _trained_since(run, merge))

@@ -80,13 +80,19 @@ def llama_cpp_line(run: RunDir, overrides: Sequence[str] = (), environ: Mapping[
         errors.print(ours(f"{run.gguf} is not of the merged weights; to write it again: {again}"))
         return None
     config, manifest = load_config(run.config_file, overrides), run.read()
+    stage, facts = manifest.stages.get("gguf"), manifest.facts.prepared
+    # Beside the run's own file somebody may have put another.
+    own = [file for file in files if stage and str(file.relative_to(run.path)) in stage.outputs]
+    settings = run.merged / "generation_config.json"
+    if not settings.is_file() and facts is not None:  # the merged weights were removed to make room
+        settings = facts.base_model / settings.name
     command = llama_cpp_command(
-        files[0],
+        (own or files)[0],
         config.served_name,
         config.serve,
-        family=manifest.facts.prepared.family if manifest.facts.prepared else "none",
+        family=facts.family if facts else "none",
         thinking=manifest.thinking,
-        generation=read_json(run.merged / "generation_config.json"),
+        generation=read_json(settings),
     )
     key = config.serve.api_key_env
     # As with vLLM: beyond loopback a key is needed, and the shell stops where its variable is not set.

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from configs.fingerprint import weights_fingerprint
+from configs.merged import adapter_hash
 from configs.rundir import RunDir
 from configs.schema import RunConfig, ServeConfig
 from scripts.cli import app
@@ -109,3 +110,29 @@ def test_a_file_of_other_weights_has_no_such_command(run: RunDir, capsys: pytest
     said = capsys.readouterr()
     assert said.out == ""
     assert "is not of the merged weights; to write it again: tuneserve merge" in " ".join(said.err.split())
+
+
+@pytest.mark.parametrize("harm", ["trained again", "merged again", "cut", "damaged merge"])
+def test_a_file_that_is_not_of_the_runs_weights_is_not_offered_where_those_were_removed(run: RunDir, harm: str):
+    file, adapter = run.gguf / "shop-Q8_0.gguf", run.adapter / "adapter_config.json"
+    adapter.parent.mkdir()
+    adapter.write_text("{}")
+    file.write_bytes(b"GGUF")
+    (run.gguf / "another.gguf").touch()
+    with run.stage("merge", {"adapter": adapter_hash(run)}):
+        pass
+    with run.stage("gguf", {}, [file]):
+        pass
+    shutil.rmtree(run.merged)
+    assert value(llama_cpp_line(run) or "", "--model").endswith("shop-Q8_0.gguf")
+    manifest = run.read()
+    if harm == "trained again":
+        adapter.write_text('{"r": 8}')
+    elif harm == "cut":
+        file.write_bytes(b"GG")
+    else:
+        stage = manifest.stages["merge"]
+        changed = {"started": "2099-01-01T00:00:00+00:00"} if harm == "merged again" else {"state": "failed"}
+        manifest.stages["merge"] = stage.model_copy(update=changed)
+        run.manifest_file.write_text(manifest.model_dump_json())
+    assert llama_cpp_line(run) is None
