@@ -79,9 +79,9 @@ def merge(
             opened.configure(config)
         choose_scale(opened, config)
         run_stage("merge", opened, *(["--force"] if force else []))
-    if push:
-        write_model_card(opened)
-        console.print(f"pushed to {push_folder(opened.merged, push, config.hub)}")
+        if push:  # while it is held: what is uploaded is what the card speaks of
+            write_model_card(opened)
+            console.print(f"pushed to {push_folder(opened.merged, push, config.hub)}")
     console.print(f"\nnext: tuneserve serve {run}   (it proves the weights before anybody uses them)")
     if "gguf" in config.merge.formats:
         console.print(f"      tuneserve serve {run} --print-only   (shows llama.cpp's command for the GGUF file)")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import glob
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from configs.errors import ConfigError, TuneserveError, first_line
 
 Hub = Literal["huggingface", "modelscope"]
+
+_PART = re.compile(
+    r"[^/]+\.(safetensors|bin|index\.json)|(chat_template|tokenizer|vocab|merges)[^/]*|[^/]*(config|tokens(_map)?)\.json"
+)
+"""What libraries read of a model: other shards or a template of an earlier push would pass for parts of it."""
 
 
 def push(folder: Path, repository: str, hub: Hub = "huggingface", private: bool = True) -> str:
@@ -20,7 +28,7 @@ def push(folder: Path, repository: str, hub: Hub = "huggingface", private: bool 
         private: whether only the owner sees a repository that is made here.
 
     Raises:
-        ConfigError: the folder is no complete model, or the name is no repository's.
+        ConfigError: the folder is no complete model, the name is no repository's, or everybody can read what is there.
         TuneserveError: the hub refused or could not be reached.
     """
     if repository.count("/") != 1:
@@ -38,7 +46,15 @@ def _push_huggingface(folder: Path, repository: str, private: bool) -> str:
     api = HfApi()
     try:
         address = api.create_repo(repository, private=private, exist_ok=True)
-        api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload the merged model")
+        if private and not api.model_info(repository).private:
+            raise _open_to_all(repository)
+        left = [glob.escape(name) for name in _left_over(api.list_repo_files(repository), folder)]
+        api.upload_folder(
+            repo_id=repository,
+            folder_path=folder,
+            commit_message="Upload the merged model",
+            delete_patterns=left or None,
+        )
     except (HfHubHTTPError, OSError) as error:
         raise TuneserveError(
             f"{repository}: the upload to Hugging Face failed: {first_line(error)}",
@@ -54,11 +70,30 @@ def _push_modelscope(folder: Path, repository: str, private: bool) -> str:
 
     api, visibility = HubApi(), ModelVisibility.PRIVATE if private else ModelVisibility.PUBLIC
     try:
-        api.create_repo(repository, visibility=visibility, exist_ok=True)
+        made = api.create_repo(repository, visibility=visibility, exist_ok=True)
+        if made is None:  # it was there
+            known = api.get_repo(repository, "model")
+            if private and not (known.private or known.visibility == ModelVisibility.PRIVATE):
+                raise _open_to_all(repository)
         api.upload_folder(repository, folder_path=str(folder), commit_message="Upload the merged model")
+        left = _left_over([] if made else [str(file["Path"]) for file in api.get_model_files(repository)], folder)
+        if left:
+            api.delete_files(repository, file_paths=left, commit_message="Upload the merged model")
     except (HubError, OSError, ValueError) as error:
         raise TuneserveError(
             f"{repository}: the upload to ModelScope failed: {first_line(error)}",
             "set MODELSCOPE_API_TOKEN to a token that may write there, check the network, and push again",
         ) from error
     return f"https://modelscope.cn/models/{repository}"
+
+
+def _left_over(names: Iterable[str], folder: Path) -> list[str]:
+    """Files of an earlier model in the repository that this one does not have."""
+    return [name for name in names if _PART.fullmatch(name) and not (folder / name).is_file()]
+
+
+def _open_to_all(repository: str) -> ConfigError:
+    return ConfigError(
+        f"{repository}: is there already, and everybody can read it",
+        "make it private on the hub's page, or push to another name",
+    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
+from modelscope.hub.api import HubApi
 
 from configs.errors import ConfigError, TuneserveError
 from trainer.export.upload import push
@@ -23,6 +25,8 @@ def test_push_uploads_the_folder_as_a_private_repository(merged: Path, monkeypat
     done: list[tuple[str, Any]] = []
     monkeypatch.setattr(HfApi, "create_repo", lambda self, name, **o: done.append((name, o["private"])) or "address")
     monkeypatch.setattr(HfApi, "upload_folder", lambda self, **o: done.append((o["repo_id"], o["folder_path"])))
+    monkeypatch.setattr(HfApi, "model_info", lambda self, name: SimpleNamespace(private=True))
+    monkeypatch.setattr(HfApi, "list_repo_files", lambda self, name: [".gitattributes"])
     with pytest.raises(ConfigError, match=r"README.md is missing"):
         push(merged, "team/shop")
     (merged / "README.md").write_text("# shop\n")
@@ -42,3 +46,36 @@ def test_refused_push_names_the_token(merged: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(TuneserveError, match="401 Unauthorized") as error:
         push(merged, "team/shop")
     assert "HF_TOKEN" in error.value.next_step
+
+
+@pytest.mark.parametrize("hub", ["huggingface", "modelscope"])
+def test_nothing_is_pushed_to_where_everybody_can_read_it(
+    hub: str, merged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = SimpleNamespace(private=False, visibility=5)
+    for api, asked in ((HfApi, "model_info"), (HubApi, "get_repo")):
+        monkeypatch.setattr(api, "create_repo", lambda self, name, **options: None)
+        monkeypatch.setattr(api, asked, lambda self, name, *kind: there)
+        monkeypatch.setattr(api, "upload_folder", lambda *arguments, **options: pytest.fail("uploaded"))
+    (merged / "README.md").write_text("# shop\n")
+    with pytest.raises(ConfigError, match="team/shop: is there already, and everybody can read it"):
+        push(merged, "team/shop", hub)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("hub", ["huggingface", "modelscope"])
+def test_parts_of_the_model_that_was_pushed_before_go(hub: str, merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = ["model.safetensors", "chat_template.jinja", "config.json", "README.md", "notes/config.json", "eval.json"]
+    gone: list[list[str]] = []
+    monkeypatch.setattr(HfApi, "create_repo", lambda self, name, **options: "address")
+    monkeypatch.setattr(HfApi, "model_info", lambda self, name: SimpleNamespace(private=True))
+    monkeypatch.setattr(HfApi, "list_repo_files", lambda self, name: before)
+    monkeypatch.setattr(HfApi, "upload_folder", lambda self, **o: gone.append(o["delete_patterns"]))
+    monkeypatch.setattr(HubApi, "create_repo", lambda self, name, **options: None)
+    monkeypatch.setattr(HubApi, "get_repo", lambda self, name, kind: SimpleNamespace(private=None, visibility=1))
+    monkeypatch.setattr(HubApi, "get_model_files", lambda self, name: [{"Path": file} for file in before])
+    monkeypatch.setattr(HubApi, "upload_folder", lambda self, name, **options: None)
+    monkeypatch.setattr(HubApi, "delete_files", lambda self, name, **o: gone.append(o["file_paths"]))
+    (merged / "model-00001-of-00002.safetensors").touch()
+    (merged / "README.md").write_text("# shop\n")
+    push(merged, "team/shop", hub)  # type: ignore[arg-type]
+    assert gone == [["model.safetensors", "chat_template.jinja"]]
