@@ -7,6 +7,7 @@ from pathlib import Path
 
 from configs.console import console, note, skipped, starting, tables
 from configs.errors import EXIT_GATE_FAILED, EXIT_OK
+from configs.files import remove_folder
 from configs.hub import resolve_model
 from configs.predecessor import predecessor
 from configs.rundir import RunDir
@@ -47,7 +48,8 @@ def evaluate_origin(run: RunDir, config: RunConfig, tasks: list[Task]) -> None:
     forget_other_outputs(run, STAGE, inputs, [folder])
     if known is not None:
         with run.stage(STAGE, inputs, [folder]) as record:
-            shutil.copytree(known.eval / "base", folder, dirs_exist_ok=True)
+            remove_folder(folder)
+            shutil.copytree(known.eval / "base", folder)
             score_again_all(known.read().stages["base"].inputs, inputs, [folder], tasks)
             record.figures["taken_from"] = str(known.path)
         skipped(STAGE, f"it was asked the same questions in {known.path}")

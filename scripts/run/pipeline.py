@@ -17,6 +17,7 @@ from typing import Any
 from configs import pins
 from configs.console import console, note, skipped, starting, tables
 from configs.errors import TuneserveError
+from configs.files import remove_folder
 from configs.fingerprint import files_fingerprint
 from configs.handover.base import read_rows
 from configs.handover.selfmade import SelfMadeRow
@@ -162,7 +163,8 @@ def base_to_ask(run: RunDir, config: RunConfig, tasks: list[Task]) -> str | None
     if sibling is None:
         return why
     for folder in folders:
-        shutil.copytree(sibling.path / folder.relative_to(run.path), folder, dirs_exist_ok=True)
+        remove_folder(folder)  # answers to other questions are not among them
+        shutil.copytree(sibling.path / folder.relative_to(run.path), folder)
     there = sibling.read().stages["base"]
     again = score_again_all(there.inputs, inputs, folders, tasks)
     with run.stage("base", inputs, folders) as record:

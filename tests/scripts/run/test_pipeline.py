@@ -73,6 +73,15 @@ def test_another_training_over_the_same_base_takes_its_answers_over(tmp_path: Pa
     assert stage.figures == {"base": {"facts": {"points": 87.0}}, "taken_from": str(first.path)}
 
 
+def test_answers_to_other_questions_do_not_stay_among_those_that_are_taken_over(tmp_path: Path) -> None:
+    answered(tmp_path)
+    second, tasks = opened(tmp_path, "name=second", "data.replay=null")
+    (second.eval / "base").mkdir(parents=True)
+    (second.eval / "base" / "another.meta.json").touch()
+    evaluate_base(second, second.config(), tasks, NoServer())
+    assert [file.name for file in (second.eval / "base").iterdir()] == ["facts.jsonl"]
+
+
 def test_answers_that_were_scored_by_other_rules_are_scored_again_and_nobody_is_served(tmp_path: Path) -> None:
     first, every = opened(tmp_path, "name=first")
     tasks = [replace(task, items=task.items[:5]) for task in every[:2]]
