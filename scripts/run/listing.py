@@ -62,9 +62,9 @@ class RunSummary:
 
 
 def find_runs(folder: Path) -> list[RunDir]:
-    """The run directories in a folder, by name; the folder itself where it is one."""
+    """The run directories in a folder, by name; the folder itself where it is one. What has two names comes once."""
     places = [folder, *sorted(folder.iterdir())] if folder.is_dir() else []
-    return [RunDir(place.resolve()) for place in places if (place / "run.json").is_file()]
+    return [RunDir(path) for path in dict.fromkeys(p.resolve() for p in places if (p / "run.json").is_file())]
 
 
 def summarize(run: RunDir) -> RunSummary:

@@ -61,7 +61,8 @@ def removals(
         young = older_than_days is not None and (not seen.created or age_days(seen.created) < older_than_days)
         if young or seen.state in ("working", "damaged") or why_kept(run, everything):
             continue
-        has_adapter = (run.adapter / "adapter_config.json").is_file()
+        # Weights that were trained whole lie in the adapter's place, under the name of a model's configuration.
+        has_adapter = any((run.adapter / name).is_file() for name in ("adapter_config.json", "config.json"))
         if failed and seen.state in ("failed", "stopped") and not has_adapter:
             found.append(
                 Removal(run, run.path, seen.size_bytes, f"the run {seen.state} at {seen.stage or 'its beginning'}")

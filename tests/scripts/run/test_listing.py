@@ -213,6 +213,21 @@ def test_a_server_that_cannot_be_read_stops_every_removal(make: Callable[..., Ru
     lock.release()
 
 
+def test_prune_leaves_weights_that_were_trained_whole_and_takes_a_run_with_two_names_once(
+    make: Callable[..., RunDir], tmp_path: Path
+) -> None:
+    whole, folder = make("whole"), tmp_path / "runs"
+    (whole.adapter / "adapter_config.json").rename(whole.adapter / "config.json")
+    with pytest.raises(RuntimeError), whole.stage("tuned", {}):
+        raise RuntimeError("the port is taken")
+    (folder / "latest").symlink_to(whole.path)
+    assert [run.path.name for run in find_runs(folder)] == ["whole"]
+    assert tuneserve("runs", "prune", "--folder", folder, "--failed", "--weights", "--yes") == 0
+    assert (whole.adapter / "config.json").is_file()
+    assert not whole.merged.exists()
+    assert not whole.checkpoints.exists()
+
+
 def test_prune_frees_checkpoints_and_weights_only_if_asked(make: Callable[..., RunDir], tmp_path: Path) -> None:
     run, failed = make("shop"), make("broken", failed="train")
     folder = tmp_path / "runs"
