@@ -103,12 +103,12 @@ def require_current(run: RunDir, *, contents: bool) -> None:
 
 
 def has_other_gguf(run: RunDir) -> bool:
-    """Whether the run's GGUF file is not of its weights as they are now, or is not finished, or cut."""
+    """Whether the run's GGUF file is not of its weights as they are now, or is not finished, or changed."""
     stages = run.read().stages
     stage, merge = stages.get("gguf"), stages.get("merge")
     if stage is None:
         return False
-    if stage.state != "done" or any(run.changed_outputs("gguf", contents=False)):
+    if stage.state != "done" or any(run.changed_outputs("gguf")):
         return True
     if (run.merged / "config.json").is_file() and stage.inputs.get("merged.weights") != weights_fingerprint(run.merged):
         return True

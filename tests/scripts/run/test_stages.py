@@ -62,7 +62,8 @@ def test_answers_that_are_not_what_was_answered_are_asked_again(tmp_path: Path, 
     assert str(run.read().stages["base"].error).startswith("ServerStarted")
 
 
-def test_a_shard_that_is_gone_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("harm", ["is gone", "is not what was written: its content changed"])
+def test_a_shard_that_is_another_is_named_with_the_command_that_makes_it(tmp_path: Path, harm: str) -> None:
     run, _ = opened(tmp_path, "name=merged")
     run.merged.mkdir()
     for name in ("config.json", "model-1.safetensors"):
@@ -70,7 +71,9 @@ def test_a_shard_that_is_gone_is_named_with_the_command_that_makes_it(tmp_path: 
     with run.stage("merge", {}, [run.merged]):
         pass
     (run.merged / "model-1.safetensors").unlink()
-    with pytest.raises(ConfigError, match=r"merged/model-1.safetensors is gone") as error:
+    if harm != "is gone":
+        (run.merged / "model-1.safetensors").write_text("[]", encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"merged/model-1.safetensors {harm}") as error:
         merged_target(RunDir.open(run.path), run.config())
     assert error.value.next_step == f"merge again: `tuneserve merge {run.path}`"
 

@@ -112,7 +112,7 @@ def test_a_file_of_other_weights_has_no_such_command(run: RunDir, capsys: pytest
     assert "is not of the merged weights; to write it again: tuneserve merge" in " ".join(said.err.split())
 
 
-@pytest.mark.parametrize("harm", ["trained again", "merged again", "cut", "damaged merge"])
+@pytest.mark.parametrize("harm", ["trained again", "merged again", "cut", "flipped", "damaged merge"])
 def test_a_file_that_is_not_of_the_runs_weights_is_not_offered_where_those_were_removed(run: RunDir, harm: str):
     file, adapter = run.gguf / "shop-Q8_0.gguf", run.adapter / "adapter_config.json"
     adapter.parent.mkdir()
@@ -130,6 +130,8 @@ def test_a_file_that_is_not_of_the_runs_weights_is_not_offered_where_those_were_
         adapter.write_text('{"r": 8}')
     elif harm == "cut":
         file.write_bytes(b"GG")
+    elif harm == "flipped":
+        file.write_bytes(b"GGUE")
     else:
         stage = manifest.stages["merge"]
         changed = {"started": "2099-01-01T00:00:00+00:00"} if harm == "merged again" else {"state": "failed"}
