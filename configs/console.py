@@ -12,6 +12,7 @@ it is.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -144,6 +145,15 @@ class Terminal(Console):
         """Turns a string that is printed, or stands in a table, into text; rich calls this for every one."""
         return super().render_str(visible(translated(text)), **{**options, "markup": False, "emoji": False})
 
+
+def _escape_what_streams_cannot_take() -> None:
+    """Letters that the terminal's encoding lacks (Latin-1, GBK, ASCII) become escapes; no command ends at one."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+_escape_what_streams_cannot_take()
 
 console = Terminal(soft_wrap=True)
 """Lines: never broken, so that a command can be copied."""

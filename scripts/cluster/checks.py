@@ -66,7 +66,7 @@ def _ray(file: Path) -> list[Verdict]:
 
 
 def _run(name: str, command: list[str]) -> Verdict:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     said = (done.stderr or done.stdout).strip().splitlines()
     return (True, name) if done.returncode == 0 else (False, f"{name}: {said[-1] if said else 'failed'}")
 

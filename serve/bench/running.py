@@ -192,7 +192,7 @@ def vllm_bench(
     arguments = [part for pair in {**settings, **where}.items() for part in pair]
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "OPENAI_API_KEY": api_key or "none", "no_proxy": "127.0.0.1,localhost"}
     command = [*_program(device), *arguments, *flags, "--save-result"]
-    with log.open("a") as handle:
+    with log.open("a", encoding="utf-8") as handle:
         code = subprocess.run(command, stdout=handle, stderr=subprocess.STDOUT, env=env, check=False).returncode
     if code != 0:
         last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]

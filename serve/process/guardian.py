@@ -199,10 +199,10 @@ def _children() -> list[int]:
 
 def _parent(pid: int) -> int | None:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_bytes()  # its name is any bytes: a Chinese one is cut after the 15th
     except OSError:  # it ended while we looked
         return None
-    return int(stat.rpartition(")")[2].split()[1])
+    return int(stat.rpartition(b")")[2].split()[1])
 
 
 def _signal(pid: int, number: int) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
+import subprocess
+import sys
 
 import pytest
 from rich.console import Group
@@ -142,3 +145,11 @@ def test_no_terminal_is_a_thousand_million_columns_wide(monkeypatch: pytest.Monk
     assert Terminal().width == WIDEST
     monkeypatch.setenv("COLUMNS", "132")
     assert Terminal().width == 132
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "ascii", "latin-1"])
+def test_letters_that_a_terminal_has_not_end_no_command(encoding: str) -> None:
+    program = "from configs.console import console; console.print('数据 ✓ 🙂')"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+    assert "\\U0001f642" in done.stdout.decode(encoding)

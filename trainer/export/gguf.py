@@ -90,7 +90,14 @@ def export_gguf(
             full, file = file, partial / f"{name}-{quant.upper()}.gguf"
             command = [str(quantizer), str(full), str(file), quant.upper()]
             ending_with_us = functools.partial(die_with, os.getpid())
-            done = subprocess.run(command, capture_output=True, text=True, preexec_fn=ending_with_us, check=False)
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                preexec_fn=ending_with_us,
+                check=False,
+            )
             if done.returncode:
                 raise TuneserveError(
                     f"llama-quantize failed on {full.name}: {(done.stderr or done.stdout).strip()[-300:]}",

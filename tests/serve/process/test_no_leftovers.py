@@ -10,6 +10,7 @@ import itertools
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ import psutil
 import pytest
 
 from serve.launch.ports import bind_error
+from serve.process import guardian
 from tests.serve.fakes import free_port, gone, running
 
 MOMENTS = ("start", "ready", "load")
@@ -118,3 +120,30 @@ def kill_and_look(
         supervisor.wait()
         for process in running(marker):
             process.kill()
+
+
+def test_a_process_of_any_name_beside_it_is_no_reason_to_leave_something():
+    """A Chinese name is cut after its 15th byte, in the middle of a letter."""
+    named = "import ctypes, time; ctypes.CDLL(None).prctl(15, 'a数据处理程'.encode(), 0, 0, 0)"
+    pause = f"{random.Random().uniform(600, 700):.9f}"
+    program = ["bash", "-c", f"setsid sleep {pause} & sleep {pause}"]
+    with (
+        subprocess.Popen([sys.executable, "-c", f"{named}; print(flush=True); time.sleep(60)"], stdout=-1) as beside,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as lock,
+        subprocess.Popen(
+            [sys.executable, "-I", "-S", guardian.__file__, "3", os.devnull, str(lock.fileno()), "--", *program],
+            stdin=-1,
+            stdout=-1,
+            pass_fds=[lock.fileno()],
+        ) as guard,
+    ):
+        for started in (beside, guard):
+            assert started.stdout is not None
+            started.stdout.readline()
+        time.sleep(0.2)
+        assert b"exit " in guard.communicate(b"stop 1\n", timeout=30)[0]
+        beside.kill()
+    left = [p for p in psutil.process_iter(["cmdline"]) if pause in (p.info["cmdline"] or ())]
+    for process in left:
+        process.kill()
+    assert not left
