@@ -286,6 +286,10 @@ class Rows:
             write = figures.percent if sign.name == "stop" else "{:g}".format
             value = f"{write(sign.base)} → {write(sign.tuned)}"
             found.append(Fact(self.words.say(f"fact.{sign.name}"), value, sign.good))
+        trained = self.comparison.facts.get("trained_questions") or {}
+        for task, count in trained.items():
+            value = self.words.say("fact.trained.of", task=task, **count)
+            found.append(Fact(self.words.say("fact.trained"), value, False))
         shifts = [item.noise.shift_points for item in self.comparison.groups or self.comparison.tasks if item.noise]
         state = "unmeasured" if not shifts else "most" if max(shifts) else "none"
         noise = self.words.say(f"fact.noise.{state}", shift=max(shifts, default=0.0))

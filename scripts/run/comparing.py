@@ -24,6 +24,7 @@ from eval.compare.faults import with_faults
 from eval.compare.judge import Judgement, ask_judge, can_be_judged
 from eval.compare.logprobs import read_drift, record_logprobs
 from eval.compare.own_answers import read_own_answers
+from eval.compare.trained import with_trained
 from scripts.run.asking import ask, ask_in_blocks, endpoints_settings
 from scripts.run.facts import base_repeat, compare_run, report_facts, run_drift, run_facts
 from scripts.run.faults import faults
@@ -105,7 +106,10 @@ def compare_runs(runs: Sequence[tuple[RunDir, RunConfig]], judge: Endpoint | Non
         looks={name: read_looks(run.eval / "tuned") for name, (run, _) in named.items()},
         own_answers={name: read_own_answers(run.eval / "tuned") for name, (run, _) in named.items()},
     )
-    return [with_faults(one, faults(run.read())) for one, (run, _) in zip(compared, named.values(), strict=True)]
+    return [
+        with_faults(with_trained(one), faults(run.read()))
+        for one, (run, _) in zip(compared, named.values(), strict=True)
+    ]
 
 
 def _require_one_base(runs: Sequence[RunDir]) -> None:

@@ -22,10 +22,12 @@ from eval.compare.faults import with_faults
 from eval.compare.judge import Judgement
 from eval.compare.logprobs import read_drift
 from eval.compare.own_answers import read_own_answers
+from eval.compare.trained import Question, with_trained
 from eval.compare.votes import tally
 from eval.metrics.rouge import jieba_version
 from eval.report.selfmade import selfmade_report
 from scripts.run.faults import faults
+from scripts.run.tasks import count_trained
 from scripts.run.votes import current_votes
 from serve.launch.target import base_name
 
@@ -46,6 +48,10 @@ def run_facts(run: RunDir) -> dict[str, Any]:
     checks = served.model_dump(mode="json") if served else dict.fromkeys(ServedFigures.model_fields)
     loss = run.report / "loss.png"
     counted = tally(current_votes(run))
+    asked = {
+        name: [Question(one.id, one.prompt, one.references) for one in result.samples]
+        for name, result in read_results(run.eval / "base").items()
+    }
     again = ("judge", run.path) if manifest.config.foreign else ("run", run.config_file)
     facts = {
         "vote": counted.as_json() if counted else None,
@@ -59,6 +65,7 @@ def run_facts(run: RunDir) -> dict[str, Any]:
         "scale": run.scale(),
         **({"scaled": scaled.model_dump(mode="json")} if scaled else {}),
         "hashes": manifest.hashes,
+        "trained_questions": count_trained(asked, run.data, manifest.config),
         "command": shell("tuneserve", *again),
     }
     return report_facts(facts)
@@ -78,7 +85,7 @@ def compare_run(run: RunDir, config: RunConfig, judgements: Sequence[Judgement] 
         looks=read_looks(run.eval / "tuned"),
         own_answers=read_own_answers(run.eval / "tuned"),
     )
-    return with_faults(compared, faults(run.read()))
+    return with_faults(with_trained(compared), faults(run.read()))
 
 
 def base_repeat(run: RunDir, config: RunConfig) -> dict[str, TaskResult] | None:

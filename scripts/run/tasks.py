@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from configs.console import warn
-from configs.errors import ConfigError
+from configs.errors import ConfigError, DataError, TuneserveError, first_line
 from configs.handover.base import read_rows
 from configs.handover.rows import HeldoutRow
+from configs.homes import expanded
 from configs.model_shape import answers_the_suite
 from configs.rundir import RunDir
 from configs.schema import RunConfig, TaskConfig
+from eval.compare.trained import Question, Trained, trained_questions
 from eval.tasks import Task, heldout_task, load_tasks
 from serve.launch.target import base_folder
+from trainer.data.prepare import TEXT_COLUMNS, TEXTS
 
 
 def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
@@ -23,35 +29,95 @@ def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
     Raises:
         ConfigError: there is nothing to ask.
     """
-    tasks = []
-    heldout = run.data / "heldout.jsonl"
-    if config.eval.heldout and heldout.is_file() and (rows := read_rows(heldout, HeldoutRow, "data")):
-        tasks.append(heldout_task(rows, limit=config.data.max_heldout, seed=config.eval_seed))
-    tasks += recipe_tasks(config, base_folder(run, config))
-    say_what_is_trained_too(config)
+    tasks = [*heldout_tasks(run.data, config), *recipe_tasks(config, base_folder(run, config))]
     if not tasks:
         raise ConfigError(
             f"{run.path}: nothing to evaluate: no held-out rows and no tasks", "set data.eval_split or eval.tasks"
         )
+    say_what_is_trained(tasks, run.data, config)
     return tasks
 
 
-def say_what_is_trained_too(config: RunConfig) -> None:
-    """Warns of tasks whose rows are trained."""
-    for name, path in trained_too(config):
-        warn(f"task {name} asks {path}, which is trained too: its scores are those of memory")
+def heldout_tasks(data: Path, config: RunConfig) -> list[Task]:
+    """The run's own held-out rows as a task; none where the recipe does not ask them, or there are none.
+
+    Args:
+        data: RUN/data, or prepared data.
+    """
+    heldout = data / "heldout.jsonl"
+    rows = read_rows(heldout, HeldoutRow, "data") if config.eval.heldout and heldout.is_file() else []
+    return [heldout_task(rows, limit=config.data.max_heldout, seed=config.eval_seed)] if rows else []
 
 
-def trained_too(config: RunConfig) -> list[tuple[str, str]]:
-    """(name, path) of tasks whose file a source of the training is, or holds; data sets of a hub have splits."""
-    general = config.data.replay.given if config.data.replay else None
-    sources = [Path(one.path.partition("#")[0]) for one in (*config.data.sources, *([general] if general else []))]
-    places = [source.resolve() for source in sources if source.exists()]
-    return [
-        (task.name, task.path)
-        for task in config.eval.tasks
-        if task.path and any(Path(task.path).resolve().is_relative_to(place) for place in places)
+def tasks_at_hand(config: RunConfig) -> list[Task]:
+    """The tasks of a recipe whose files lie on this machine."""
+    there = [
+        task for task in config.eval.tasks if task.type != "builtin" and task.path and expanded(task.path).exists()
     ]
+    return load_tasks(there, config.eval_seed, config.hub, config.offline)
+
+
+def say_what_is_trained(tasks: Sequence[Task], data: Path, config: RunConfig) -> None:
+    """Warns of tasks whose questions are trained.
+
+    Args:
+        data: RUN/data, or prepared data.
+    """
+    asked = {task.name: [Question(item.id, item.messages, item.references) for item in task.items] for task in tasks}
+    for name, count in count_trained(asked, data, config).items():
+        warn(
+            f"task {name}: {count['trained']:,} of its {count['asked']:,} questions are trained, too, word for word or "
+            "nearly: its score is in part that of memory. Take them out of one of the two"
+        )
+
+
+def count_trained(asked: Mapping[str, Sequence[Question]], data: Path, config: RunConfig) -> dict[str, dict[str, int]]:
+    """How many questions of a task there are, and how many are trained; tasks of which none is are left out.
+
+    Args:
+        data: RUN/data, or prepared data.
+    """
+    found = trained_questions(asked, trained_conversations(data, config))
+    return {name: {"trained": len(ids), "asked": len(asked[name])} for name, ids in found.items()}
+
+
+def trained_conversations(data: Path, config: RunConfig) -> Iterator[Trained]:
+    """What a run and those before it were trained on, as far as they are there and say so.
+
+    Args:
+        data: of the run.
+
+    Raises:
+        DataError: a file that should say so is damaged.
+    """
+    for folder in (data, *_data_before(config)):
+        file = folder / TEXTS
+        if not file.is_file():
+            continue
+        try:
+            with pq.ParquetFile(file) as texts:
+                for batch in texts.iter_batches(columns=TEXT_COLUMNS.names):
+                    rows = batch.cast(TEXT_COLUMNS).to_pylist()
+                    yield from (Trained(*([text for text in row[name] or () if text] for name in row)) for row in rows)
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            raise DataError(
+                f"{file}: damaged ({first_line(error)})", "remove it, and tuneserve run writes it again"
+            ) from error
+
+
+def _data_before(config: RunConfig) -> Iterator[Path]:
+    """RUN/data of the runs that this one goes on from."""
+    seen: set[Path] = set()
+    while config.train.continue_from is not None:
+        try:
+            run = RunDir.open(config.train.continue_from)
+            config = run.config()
+        except TuneserveError:
+            return  # it was removed, or moved
+        if run.path in seen:
+            return
+        seen.add(run.path)
+        yield run.data
 
 
 def recipe_tasks(config: RunConfig, base: Path | None = None) -> list[Task]:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from configs.load import dump_config, load_config
+from configs.predecessor import trained_base
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from scripts.run.stages import run_child
@@ -39,7 +40,7 @@ def check(
         file.write_text(dump_config(resolved), encoding="utf-8")
         command = [sys.executable, "-m", "trainer.check", str(file), "--rows", str(rows)]
         run_child("check", [*command, *(["--gpu", gpu] if gpu else []), *(["--all"] if every else [])])
-    _say_verdict(resolved)
+    _say_what_is_asked(resolved)
     if resolved.measures_unseen:
         from configs.console import tables
         from eval.report.render_terminal import print_selfmade
@@ -50,10 +51,13 @@ def check(
             print_selfmade(made, tables)
 
 
-def _say_verdict(config: RunConfig) -> None:
+def _say_what_is_asked(config: RunConfig) -> None:
     """How many items a verdict on forgetting takes, what the recipe lacks for one, and what it would ask of memory."""
-    from scripts.run.tasks import say_what_is_trained_too, task_configs
+    from scripts.run.tasks import heldout_tasks, say_what_is_trained, task_configs, tasks_at_hand
     from scripts.run.verdict import say_verdict
+    from trainer.data.prepare import prepare
 
-    say_what_is_trained_too(config)
+    # It was prepared a moment ago.
+    data = prepare(config, trained_base(config, weights=False)).folder
+    say_what_is_trained([*heldout_tasks(data, config), *tasks_at_hand(config)], data, config)
     say_verdict(config, task_configs(config, Path(config.model)))

@@ -48,7 +48,10 @@ from trainer.data.template import ChatCodec, TokenRow, answer_text, check_thinki
 from trainer.data.tokenizer import TOKENIZER_FILES
 from trainer.requirements import check_driver, check_model_needs, check_needs
 
-FILES = ("train", "heldout", "parity.jsonl", "heldout.jsonl", past.FILE, "data_report.json")
+TEXTS = "texts.parquet"
+"""What was trained as texts, a conversation a row: `asked` before its answers, and `said` in those that are trained."""
+TEXT_COLUMNS = pa.schema({"asked": pa.list_(pa.string()), "said": pa.list_(pa.string())})
+FILES = ("train", "heldout", TEXTS, "parity.jsonl", "heldout.jsonl", past.FILE, "data_report.json")
 """What the stage leaves in RUN/data; `train` and `heldout` are folders with one Parquet file each."""
 
 _READ = (*TOKENIZER_FILES, "chat_template.jinja", "chat_template.json")
@@ -210,6 +213,7 @@ def _prepare_into(folder: Path, config: RunConfig, model: Path, progress: Progre
     train_rows = _write_rows(folder / "train", corpus.train, train, corpus.copies)
     heldout_rows = _write_rows(folder / "heldout", corpus.heldout, heldout, [1] * len(heldout))
 
+    _write_texts(folder / TEXTS, corpus.train, train)
     past.write_asked(corpus.asked, folder / past.FILE)
     pick = random.Random(f"{config.seed} parity")
     order = pick.sample(range(split), split)
@@ -270,6 +274,13 @@ def _write_rows(
     folder.mkdir()
     pq.write_table(table, folder / "rows.parquet", compression="zstd")
     return rows
+
+
+def _write_texts(file: Path, conversations: Sequence[Conversation], tokenized: Sequence[Tokenized]) -> None:
+    used = [(c, t) for c, t in zip(conversations, tokenized, strict=True) if t.rows]
+    asked = [[m["content"] for m in c.messages if m["role"] != "assistant" and m["content"]] for c, _ in used]
+    said = [[text for row in t.rows for text in row.said] for _, t in used]
+    pq.write_table(pa.table([asked, said], schema=TEXT_COLUMNS), file, compression="zstd")
 
 
 def _parity(

@@ -2,35 +2,61 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from configs.load import validate
-from scripts.run.tasks import trained_too
+from configs.errors import DataError
+from configs.load import load_config
+from scripts.run.tasks import heldout_tasks, say_what_is_trained, tasks_at_hand, trained_conversations
+from trainer.data.prepare import prepare
+
+DEMO = Path("configs/demo/model").resolve()
+
+
+def write(file: Path, rows: list[dict]) -> Path:
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return file
 
 
 @pytest.mark.parametrize(
-    ("sources", "asked", "found"),
+    ("asked", "said"),
     [
-        ("rows.jsonl", "rows.jsonl", True),
-        ("rows.jsonl#20", "rows.jsonl", True),
-        ("folder", "folder/test.jsonl", True),
-        ("rows.jsonl", "link.jsonl", True),
-        ("rows.jsonl", "folder/test.jsonl", False),
-        ("org/rows", "org/rows", False),
+        ([{"question": f"北湖公园第{n}号门几点开放？", "answer": f"{n}点"} for n in range(20)], "of its 20 questions"),
+        ([{"question": f"南山茶厂第{n}车间有几个人？", "answer": f"{n}人"} for n in range(20)], ""),
     ],
 )
-def test_a_task_of_trained_rows_is_known(sources: str, asked: str, found: bool, tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    for name in ("rows.jsonl", "folder/test.jsonl"):
-        (tmp_path / name).write_text('{"question": "?", "answer": "!"}\n', encoding="utf-8")
-    (tmp_path / "link.jsonl").symlink_to("rows.jsonl")
-    recipe = {
-        "name": "t",
-        "model": "m",
-        "data": {"sources": sources},
-        "eval": {"tasks": [{"name": "mine", "type": "qa", "path": asked}]},
-    }
-    config = validate(recipe, tmp_path / "t.yaml")
-    assert [name for name, _ in trained_too(config)] == ["mine"] * found
+def test_tasks_whose_questions_are_trained_are_named_whatever_file_they_stand_in(
+    asked: list[dict], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TUNESERVE_CACHE", str(tmp_path / "cache"))
+    rows = [
+        {"messages": [{"role": "user", "content": f"你好，北湖公园第{n}号门几点开放？"},
+                      {"role": "assistant", "content": f"{n}点开放。"}]}
+        for n in range(60)
+    ]  # fmt: skip
+    source, task = write(tmp_path / "rows.jsonl", rows), write(tmp_path / "asked.jsonl", asked)
+    tasks = f"[{{name: mine, type: exact, path: {task}}}]"
+    config = load_config("demo", [f"data.sources=[{source}]", "data.replay=null", f"eval.tasks={tasks}"])
+    data = prepare(config, DEMO).folder
+    say_what_is_trained([*heldout_tasks(data, config), *tasks_at_hand(config)], data, config)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert ("task mine:" in shown) == bool(said)
+    assert said in shown
+    assert "heldout" not in shown
+
+
+@pytest.mark.parametrize("content", [b"no table", b""])
+def test_texts_that_are_damaged_are_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "texts.parquet").write_bytes(content)
+    with pytest.raises(DataError, match=r"texts.parquet: damaged"):
+        list(trained_conversations(tmp_path, load_config("demo", [])))
+
+
+def test_texts_of_another_kind_are_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"asked": [[["deep"]]], "said": [[1]]}), tmp_path / "texts.parquet")
+    with pytest.raises(DataError, match=r"texts.parquet: damaged"):
+        list(trained_conversations(tmp_path, load_config("demo", [])))
