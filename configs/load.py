@@ -127,6 +127,8 @@ def apply_override(raw: dict[str, Any], override: str) -> KeyPath:
         if isinstance(part, int):
             if not isinstance(here, list) or part >= len(here):
                 raise ConfigError(f"override {override!r}: there is no item {part}", "items are counted from 0")
+            if isinstance(here[part], str) and parts[:2] == ["data", "sources"]:
+                here[part] = {"path": here[part]}
             here = here[part]
         elif isinstance(here, dict):
             if not isinstance(here.get(part), dict | list):
@@ -149,6 +151,8 @@ def apply_override(raw: dict[str, Any], override: str) -> KeyPath:
     if isinstance(parsed, str):
         parsed = _number(parsed)
     last = parts[-1]
+    if not isinstance(here, dict | list):
+        raise ConfigError(f"override {override!r}: {last!r} is inside a value, not a section", "see `tuneserve init`")
     if isinstance(here, list):
         if not isinstance(last, int) or last >= len(here):
             raise ConfigError(f"override {override!r}: there is no item {last!r}", "items are counted from 0")

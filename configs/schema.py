@@ -6,9 +6,19 @@ report with file, line, key and the nearest known key. Nothing here imports torc
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from configs.columns import COLUMNS, part_of
 from configs.model_shape import ATTENTION, MLP
@@ -46,12 +56,35 @@ Argument = Annotated[str, BeforeValidator(_number_as_text)]
 """A word of a command line; YAML reads `8000` as a number."""
 
 
+def _branches(annotation: Any) -> Iterator[Any]:
+    """The types and words of which a value may be one, those inside lists and mappings left out."""
+    if get_origin(annotation) in (Union, UnionType, Annotated, Literal):
+        for part in get_args(annotation):
+            yield from _branches(part)
+    else:
+        yield annotation
+
+
 class Section(BaseModel):
     """A part of the recipe: unknown keys are errors, and every field's docstring is its documentation."""
 
     model_config = ConfigDict(
         extra="forbid", validate_default=True, use_attribute_docstrings=True, frozen=True, allow_inf_nan=False
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: object, field: ValidationInfo) -> object:
+        """YAML reads `on` and `off` as true and false: words where a key takes these words, and never 1 and 0."""
+        if not isinstance(value, bool) or not field.field_name:
+            return value
+        kinds = list(_branches(cls.model_fields[field.field_name].annotation))
+        word, written = ("on", "true") if value else ("off", "false")
+        if bool not in kinds and word in kinds:
+            return word
+        if bool not in kinds and (int in kinds or float in kinds):
+            raise ValueError(f"a number is wanted, and {written} is none")
+        return value
 
 
 class SourceConfig(Section):

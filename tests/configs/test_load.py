@@ -206,3 +206,30 @@ def test_the_recipe_of_a_run_that_was_moved_means_the_folder_that_it_lies_in(rec
 def test_home_stands_for_itself_in_output_dir(recipe: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
     assert load_config(recipe, ["output_dir=~/runs"]).output_dir == str(tmp_path / "me" / "runs")
+
+
+@pytest.mark.parametrize("word", ["true", "yes", "on", "off"])
+@pytest.mark.parametrize("key", ["eval.suite", "train.early_stopping", "data.max_dropped", "merge.scale", "eval.seed"])
+def test_yes_is_no_number(key: str, word: str, recipe: Path) -> None:
+    with pytest.raises(ConfigError, match=f"`{key}`: a number is wanted, and (true|false) is none"):
+        load_config(recipe, [f"{key}={word}"])
+
+
+def test_on_and_off_are_words_where_a_key_takes_them(recipe: Path) -> None:
+    write(recipe, MINIMAL + "train:\n  gradient_checkpointing: on\n  cuda_graphs: off\n")
+    config = load_config(recipe, ["thinking=on"])
+    assert (config.train.gradient_checkpointing, config.train.cuda_graphs, config.thinking) == ("on", "off", True)
+
+
+def test_a_number_is_what_everybody_reads(recipe: Path) -> None:
+    """YAML 1.1 takes 010 for eight and 1:30 for ninety."""
+    config = load_config(recipe, ["data.max_length=010", "serve.args=[--a, 010, 1:30]"])
+    assert config.data.max_length == 10
+    assert config.serve.args == ["--a", "010", "1:30"]
+    with pytest.raises(ConfigError, match="got '1:30'"):
+        load_config(recipe, ["train.epochs=1:30"])
+
+
+def test_a_key_of_a_source_written_as_a_path_can_be_set(recipe: Path) -> None:
+    source = load_config(recipe, ["data.sources.0.weight=2"]).data.sources[0]
+    assert (source.path, source.weight) == ("rows.jsonl", 2)
