@@ -119,7 +119,7 @@ class _Client:
 def stay_with_the_named_hub() -> None:
     """With a mirror in `HF_ENDPOINT`, looks at what it answers, and turns Xet off: chunks come from other hosts.
 
-    Call it before anything is fetched from Hugging Face.
+    Call it before anything is fetched from Hugging Face or sent there.
     """
     host = urlsplit(os.environ.get("HF_ENDPOINT", "")).hostname or "huggingface.co"
     if host in ("huggingface.co", "hf.co") or host.endswith((".huggingface.co", ".hf.co")):
@@ -134,14 +134,19 @@ def stay_with_the_named_hub() -> None:
 
 def _huggingface() -> _Client:
     stay_with_the_named_hub()
-    import httpx
     import huggingface_hub
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     unknown = (RepositoryNotFoundError, HFValidationError)
+    return _Client("Hugging Face", "HF_TOKEN", huggingface_hub.snapshot_download, unknown, huggingface_failures())
+
+
+def huggingface_failures() -> tuple[type[Exception], ...]:
+    """All errors that Hugging Face's client raises."""
+    import httpx
+
     # A mirror that answers in other words than the hub meets the client in those that are no OSError.
-    failures = (OSError, ValueError, LookupError, TypeError, AttributeError, httpx.HTTPError, httpx.InvalidURL)
-    return _Client("Hugging Face", "HF_TOKEN", huggingface_hub.snapshot_download, unknown, failures)
+    return (OSError, ValueError, LookupError, TypeError, AttributeError, httpx.HTTPError, httpx.InvalidURL)
 
 
 def _modelscope() -> _Client:

@@ -71,7 +71,6 @@ class _Loader(yaml.SafeLoader):
                 seen[name] = line
         return node
 
-
     def construct_number(self, node: yaml.ScalarNode) -> Any:
         """A number; as text where YAML 1.1 means eights by `010` and sixties by `1:30`, and nobody else does."""
         if _ODD_NUMBER.match(node.value):

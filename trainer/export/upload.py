@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from configs.errors import ConfigError, TuneserveError, first_line
+from configs.hub import huggingface_failures, stay_with_the_named_hub
 
 Hub = Literal["huggingface", "modelscope"]
 
@@ -31,7 +32,7 @@ def push(folder: Path, repository: str, hub: Hub = "huggingface", private: bool 
         ConfigError: the folder is no complete model, the name is no repository's, or everybody can read what is there.
         TuneserveError: the hub refused or could not be reached.
     """
-    if repository.count("/") != 1:
+    if repository.count("/") != 1 or repository != repository.strip():
         raise ConfigError(f"repository {repository!r}: not of the form owner/name", "for example my-team/shop-qwen3")
     for needed in ("config.json", "README.md"):
         if not (folder / needed).is_file():
@@ -40,12 +41,20 @@ def push(folder: Path, repository: str, hub: Hub = "huggingface", private: bool 
 
 
 def _push_huggingface(folder: Path, repository: str, private: bool) -> str:
+    stay_with_the_named_hub()
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
 
-    api = HfApi()
     try:
-        address = api.create_repo(repository, private=private, exist_ok=True)
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        raise ConfigError(
+            f"repository {repository!r}: {first_line(error)}", "for example my-team/shop-qwen3"
+        ) from error
+    api = HfApi()
+    failures: tuple[type[Exception], ...] = (*huggingface_failures(), RuntimeError)
+    try:
+        api.create_repo(repository, private=private, exist_ok=True)
         if private and not api.model_info(repository).private:
             raise _open_to_all(repository)
         left = [glob.escape(name) for name in _left_over(api.list_repo_files(repository), folder)]
@@ -55,12 +64,20 @@ def _push_huggingface(folder: Path, repository: str, private: bool) -> str:
             commit_message="Upload the merged model",
             delete_patterns=left or None,
         )
-    except (HfHubHTTPError, OSError) as error:
+        sizes = {one.rfilename: one.size for one in api.model_info(repository, files_metadata=True).siblings or ()}
+    except failures as error:
         raise TuneserveError(
             f"{repository}: the upload to Hugging Face failed: {first_line(error)}",
             "set HF_TOKEN to a token that may write there, check the network, and push again",
         ) from error
-    return str(address)
+    for file in sorted(filter(Path.is_file, folder.iterdir())):
+        # A hub leaves out what the repository's .gitignore names; not every mirror tells sizes.
+        if file.name not in sizes or sizes[file.name] not in (None, file.stat().st_size):
+            raise TuneserveError(
+                f"{repository}: {file.name} did not arrive as it is here",
+                "take the repository's .gitignore away and push again, or push to another repository",
+            )
+    return f"{api.endpoint}/{repository}"
 
 
 def _push_modelscope(folder: Path, repository: str, private: bool) -> str:
@@ -79,7 +96,7 @@ def _push_modelscope(folder: Path, repository: str, private: bool) -> str:
         left = _left_over([] if made else [str(file["Path"]) for file in api.get_model_files(repository)], folder)
         if left:
             api.delete_files(repository, file_paths=left, commit_message="Upload the merged model")
-    except (HubError, OSError, ValueError) as error:
+    except (HubError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise TuneserveError(
             f"{repository}: the upload to ModelScope failed: {first_line(error)}",
             "set MODELSCOPE_API_TOKEN to a token that may write there, check the network, and push again",

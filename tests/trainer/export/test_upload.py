@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,15 +26,43 @@ def test_push_uploads_the_folder_as_a_private_repository(merged: Path, monkeypat
     done: list[tuple[str, Any]] = []
     monkeypatch.setattr(HfApi, "create_repo", lambda self, name, **o: done.append((name, o["private"])) or "address")
     monkeypatch.setattr(HfApi, "upload_folder", lambda self, **o: done.append((o["repo_id"], o["folder_path"])))
-    monkeypatch.setattr(HfApi, "model_info", lambda self, name: SimpleNamespace(private=True))
+    monkeypatch.setattr(HfApi, "model_info", arrived(merged))
     monkeypatch.setattr(HfApi, "list_repo_files", lambda self, name: [".gitattributes"])
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "0")
     with pytest.raises(ConfigError, match=r"README.md is missing"):
         push(merged, "team/shop")
     (merged / "README.md").write_text("# shop\n")
-    assert push(merged, "team/shop") == "address"
+    assert push(merged, "team/shop").endswith("/team/shop")
     assert done == [("team/shop", True), ("team/shop", merged)]
-    with pytest.raises(ConfigError, match="owner/name"):
-        push(merged, "shop")
+    assert os.environ["HF_HUB_DISABLE_XET"] == "1", "whose chunks would go to other hosts than the named one"
+
+
+def arrived(folder: Path, but: str = "") -> Any:
+    """A repository that has a folder's files."""
+
+    def model_info(self: HfApi, name: str, files_metadata: bool = False) -> Any:
+        files = [file for file in folder.iterdir() if file.name != but]
+        siblings = [SimpleNamespace(rfilename=file.name, size=file.stat().st_size) for file in files]
+        return SimpleNamespace(private=True, siblings=siblings)
+
+    return model_info
+
+
+def test_a_file_that_the_hub_left_out_is_named(merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (merged / "README.md").write_text("# shop\n")
+    for name, answer in (("create_repo", None), ("upload_folder", None), ("list_repo_files", [])):
+        monkeypatch.setattr(HfApi, name, lambda self, *names, answer=answer, **options: answer)
+    monkeypatch.setattr(HfApi, "model_info", arrived(merged, but="config.json"))
+    with pytest.raises(TuneserveError, match=r"config.json did not arrive"):
+        push(merged, "team/shop")
+
+
+@pytest.mark.parametrize("name", ["shop", "team/shop@main", "/shop", "team/shop\n", "团队/店"])
+def test_what_is_no_name_of_a_repository_is_refused(merged: Path, name: str) -> None:
+    (merged / "README.md").write_text("# shop\n")
+    with pytest.raises(ConfigError, match="repository"):
+        push(merged, name)
 
 
 def test_refused_push_names_the_token(merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +96,7 @@ def test_parts_of_the_model_that_was_pushed_before_go(hub: str, merged: Path, mo
     before = ["model.safetensors", "chat_template.jinja", "config.json", "README.md", "notes/config.json", "eval.json"]
     gone: list[list[str]] = []
     monkeypatch.setattr(HfApi, "create_repo", lambda self, name, **options: "address")
-    monkeypatch.setattr(HfApi, "model_info", lambda self, name: SimpleNamespace(private=True))
+    monkeypatch.setattr(HfApi, "model_info", arrived(merged))
     monkeypatch.setattr(HfApi, "list_repo_files", lambda self, name: before)
     monkeypatch.setattr(HfApi, "upload_folder", lambda self, **o: gone.append(o["delete_patterns"]))
     monkeypatch.setattr(HubApi, "create_repo", lambda self, name, **options: None)
