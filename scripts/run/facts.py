@@ -27,7 +27,7 @@ from eval.compare.votes import tally
 from eval.metrics.rouge import jieba_version
 from eval.report.selfmade import selfmade_report
 from scripts.run.faults import faults
-from scripts.run.tasks import count_trained
+from scripts.run.trained import count_trained
 from scripts.run.votes import current_votes
 from serve.launch.target import base_name
 

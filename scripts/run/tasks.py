@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from configs.console import warn
-from configs.errors import ConfigError, DataError, TuneserveError, first_line
+from configs.errors import ConfigError
 from configs.handover.base import read_rows
 from configs.handover.rows import HeldoutRow
 from configs.homes import expanded
 from configs.model_shape import answers_the_suite
 from configs.rundir import RunDir
 from configs.schema import RunConfig, TaskConfig
-from eval.compare.trained import Question, Trained, trained_questions
 from eval.tasks import Task, heldout_task, load_tasks
 from serve.launch.target import base_folder
-from trainer.data.prepare import TEXT_COLUMNS, TEXTS
 
 
 def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
@@ -34,6 +28,9 @@ def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
         raise ConfigError(
             f"{run.path}: nothing to evaluate: no held-out rows and no tasks", "set data.eval_split or eval.tasks"
         )
+    # Imported here: what `check` says of a verdict does without numpy.
+    from scripts.run.trained import say_what_is_trained
+
     say_what_is_trained(tasks, run.data, config)
     return tasks
 
@@ -55,69 +52,6 @@ def tasks_at_hand(config: RunConfig) -> list[Task]:
         task for task in config.eval.tasks if task.type != "builtin" and task.path and expanded(task.path).exists()
     ]
     return load_tasks(there, config.eval_seed, config.hub, config.offline)
-
-
-def say_what_is_trained(tasks: Sequence[Task], data: Path, config: RunConfig) -> None:
-    """Warns of tasks whose questions are trained.
-
-    Args:
-        data: RUN/data, or prepared data.
-    """
-    asked = {task.name: [Question(item.id, item.messages, item.references) for item in task.items] for task in tasks}
-    for name, count in count_trained(asked, data, config).items():
-        warn(
-            f"task {name}: {count['trained']:,} of its {count['asked']:,} questions are trained, too, word for word or "
-            "nearly: its score is in part that of memory. Take them out of one of the two"
-        )
-
-
-def count_trained(asked: Mapping[str, Sequence[Question]], data: Path, config: RunConfig) -> dict[str, dict[str, int]]:
-    """How many questions of a task there are, and how many are trained; tasks of which none is are left out.
-
-    Args:
-        data: RUN/data, or prepared data.
-    """
-    found = trained_questions(asked, trained_conversations(data, config))
-    return {name: {"trained": len(ids), "asked": len(asked[name])} for name, ids in found.items()}
-
-
-def trained_conversations(data: Path, config: RunConfig) -> Iterator[Trained]:
-    """What a run and those before it were trained on, as far as they are there and say so.
-
-    Args:
-        data: of the run.
-
-    Raises:
-        DataError: a file that should say so is damaged.
-    """
-    for folder in (data, *_data_before(config)):
-        file = folder / TEXTS
-        if not file.is_file():
-            continue
-        try:
-            with pq.ParquetFile(file) as texts:
-                for batch in texts.iter_batches(columns=TEXT_COLUMNS.names):
-                    rows = batch.cast(TEXT_COLUMNS).to_pylist()
-                    yield from (Trained(*([text for text in row[name] or () if text] for name in row)) for row in rows)
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            raise DataError(
-                f"{file}: damaged ({first_line(error)})", "remove it, and tuneserve run writes it again"
-            ) from error
-
-
-def _data_before(config: RunConfig) -> Iterator[Path]:
-    """RUN/data of the runs that this one goes on from."""
-    seen: set[Path] = set()
-    while config.train.continue_from is not None:
-        try:
-            run = RunDir.open(config.train.continue_from)
-            config = run.config()
-        except TuneserveError:
-            return  # it was removed, or moved
-        if run.path in seen:
-            return
-        seen.add(run.path)
-        yield run.data
 
 
 def recipe_tasks(config: RunConfig, base: Path | None = None) -> list[Task]:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from configs.errors import TuneserveError
 from configs.load import dump_config, load_config
 from configs.predecessor import trained_base
 from configs.rundir import RunDir
@@ -53,11 +54,17 @@ def check(
 
 def _say_what_is_asked(config: RunConfig) -> None:
     """How many items a verdict on forgetting takes, what the recipe lacks for one, and what it would ask of memory."""
-    from scripts.run.tasks import heldout_tasks, say_what_is_trained, task_configs, tasks_at_hand
+    from scripts.run.tasks import heldout_tasks, task_configs, tasks_at_hand
+    from scripts.run.trained import say_what_is_trained
     from scripts.run.verdict import say_verdict
     from trainer.data.prepare import prepare
 
-    # It was prepared a moment ago.
-    data = prepare(config, trained_base(config, weights=False)).folder
-    say_what_is_trained([*heldout_tasks(data, config), *tasks_at_hand(config)], data, config)
+    try:
+        model = trained_base(config, weights=False)
+    except TuneserveError:
+        model = None  # a known model that no hub could be asked for: its data were not prepared
+    if model is not None:
+        # They were prepared a moment ago.
+        data = prepare(config, model).folder
+        say_what_is_trained([*heldout_tasks(data, config), *tasks_at_hand(config)], data, config)
     say_verdict(config, task_configs(config, Path(config.model)))

@@ -1,4 +1,4 @@
-"""What a run is asked."""
+"""What a run was trained on, held against what it is asked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 
 from configs.errors import DataError
 from configs.load import load_config
-from scripts.run.tasks import heldout_tasks, say_what_is_trained, tasks_at_hand, trained_conversations
+from scripts.run.tasks import heldout_tasks, tasks_at_hand
+from scripts.run.trained import say_what_is_trained, trained_conversations
 from trainer.data.prepare import prepare
 
 DEMO = Path("configs/demo/model").resolve()
