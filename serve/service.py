@@ -22,6 +22,7 @@ from configs.child import end
 from configs.console import Terminal, mark, ours, paint, plain
 from configs.errors import ConfigError, TuneserveError
 from configs.files import only_a_file
+from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.language import LANG
 from configs.rundir import RunDir
 from serve.launch.job import ServeJob
@@ -79,7 +80,7 @@ def serve_foreground(job: ServeJob, console: Console) -> None:
 
 def keep_running(job: ServeJob, server: VllmServer, console: Console) -> None:
     """Watches a server that is already up, until Ctrl-C or SIGTERM, then stops it."""
-    supervisor = _supervisor(job, console)
+    supervisor = _supervisor(job, console, accepted=True)
     with stop_on_signals(supervisor):
         console.print(usage_text(job.command, "Ctrl-C"))
         supervisor.watch(server)
@@ -209,14 +210,19 @@ def run_daemon(job: ServeJob, start_from: Handle | int) -> None:
     """What the background process does: supervise, from a start or from a hand-over."""
     console = Terminal(soft_wrap=True)
     lock = PortLock.inherit(job.command.port, start_from) if isinstance(start_from, int) else None
-    supervisor = _supervisor(job, console, lock=lock)
+    supervisor = _supervisor(job, console, lock=lock, accepted=lock is None)
     with stop_on_signals(supervisor):
         running = VllmServer.adopt(job.command, job.log, start_from) if isinstance(start_from, Handle) else None
         supervisor.watch(running or supervisor.start())
 
 
 def _supervisor(
-    job: ServeJob, console: Console, display: StartDisplay | None = None, lock: PortLock | None = None
+    job: ServeJob,
+    console: Console,
+    display: StartDisplay | None = None,
+    lock: PortLock | None = None,
+    *,
+    accepted: bool = False,
 ) -> Supervisor:
     return Supervisor(
         job.command,
@@ -226,19 +232,47 @@ def _supervisor(
         ready_timeout_s=job.config.ready_timeout_s,
         say=lambda text: console.print(ours(text)),
         on_phase=display.on_phase if display else None,
-        accept=lambda server: _accept(job, server, console),
+        accept=Acceptance(job, console, accepted=accepted),
         lock=lock,
     )
 
 
-def _accept(job: ServeJob, server: VllmServer, console: Console) -> None:
-    """Checks a server that has just come up; one that is not what was trained is refused."""
-    console.print(mark(True), f"ready after {server.ready_s:.1f} s")
-    for name, checks in check_and_record(job, server):
-        whose = f"{name}: " if job.beside else ""
-        for passed, line in checks.lines(whose):
-            console.print(mark(passed), ours(line))
-        checks.require(whose)
+class Acceptance:
+    """Looks at a server that has come up: one that is not what was trained is refused.
+
+    Also after a crash, where the weights are others by then: a run may have been trained and merged again meanwhile.
+
+    Args:
+        job: what is served.
+        console: where it is said.
+        accepted: whether the server runs already, and was looked at.
+    """
+
+    def __init__(self, job: ServeJob, console: Console, *, accepted: bool = False) -> None:
+        self._job, self._console = job, console
+        self._known = self._weights() if accepted else None
+
+    def __call__(self, server: VllmServer) -> None:
+        """Raises a TuneserveError where it is refused."""
+        weights = self._weights()
+        if weights == self._known:
+            return
+        if self._known is None:
+            self._console.print(mark(True), f"ready after {server.ready_s:.1f} s")
+        for name, checks in check_and_record(self._job, server):
+            whose = f"{name}: " if self._job.beside else ""
+            for passed, line in checks.lines(whose):
+                self._console.print(mark(passed), ours(line))
+            checks.require(whose)
+        self._known = weights
+
+    def _weights(self) -> str:
+        """What identifies all that the server loads; nothing where it is not checked."""
+        if not self._job.check or not (self._job.run or self._job.beside):
+            return ""
+        target = self._job.command.target
+        adapters = [file for adapter in target.adapters for file in sorted(adapter.folder.glob("adapter_*"))]
+        return f"{weights_fingerprint(target.weights)} {files_fingerprint(adapters)}"
 
 
 def _spawn_daemon(job: ServeJob, start_from: Handle | int, descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:

@@ -70,5 +70,5 @@ def run(
         # The answers are up to date, so the server was not needed for them; it is checked again when it comes up.
         (serve_detached if detach else serve_foreground)(prepare(run_dir.path), console)
     else:
-        (detach_running if detach else keep_running)(prepare(run_dir.path, check=False), server, console)
+        (detach_running if detach else keep_running)(prepare(run_dir.path), server, console)
     raise typer.Exit(code if gate else EXIT_OK)

@@ -22,7 +22,7 @@ from serve.launch.command import ServerCommand
 from serve.launch.ports import take_port
 from serve.process.causes import Cause, find_cause
 from serve.process.server import OnPhase, StartFailed, VllmServer
-from serve.state.adapters import changes, forget_all, note_change
+from serve.state.adapters import changes, forget_all, is_still, note_change
 from serve.state.identity import began
 from serve.state.port_lock import PortLock
 from serve.state.servers import Phase, ServerState, known_state, write_state
@@ -52,7 +52,7 @@ class Supervisor:
         ready_timeout_s: give up on a start after this long.
         say: told about restarts, one sentence each.
         on_phase: told what a start is doing.
-        accept: looks at the server when it is ready for the first time; by raising a TuneserveError it refuses it.
+        accept: looks at the server when it is ready, also after a crash; by raising a TuneserveError it refuses it.
         lock: the lock of its port, where the caller has taken it. The state file is written under the lock only, so
             that of two servers for one port the one that is refused leaves the other's file alone.
     """
@@ -112,12 +112,13 @@ class Supervisor:
             server.start()
             self._note("starting", server_pid=server.pid)
             ready_s = server.wait_ready()
-            if self.state.restarts == 0:
+            first = self.state.restarts == 0
+            if first:
                 forget_all(self.command.port)
-                if self.accept:
-                    self._note("starting", phase="checks")
-                    self.accept(server)
-            else:
+            if self.accept:
+                self._note("starting" if first else "restarting", phase="checks")
+                self.accept(server)
+            if not first:
                 self._change_again(server)
         except TuneserveError as error:
             server.stop(grace_s=5)
@@ -208,6 +209,11 @@ class Supervisor:
             try:
                 if any(model.name == name for model in served_models(server.client)):
                     unload_adapter(server.client, name)
+                if path and not is_still(path):
+                    raise ConfigError(
+                        f"{name} was left out: {path.resolve()} holds another adapter than it was loaded from",
+                        "load it again: it is proved then",
+                    )
                 if path:
                     load_adapter(server.client, name, path)
             except ConfigError as error:

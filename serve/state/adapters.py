@@ -63,13 +63,21 @@ def path_of_its_own(port: int, adapter: Path) -> Path:
     its folder and loaded again would be answered for by the old one; under another path it is not.
     """
     adapter = adapter.resolve()
-    files = [adapter / "adapter_config.json", *sorted(adapter.glob("adapter_model.*"))]
-    link = _folder(port) / files_fingerprint(files)[:16]
+    link = _folder(port) / _content(adapter)
     link.parent.mkdir(parents=True, exist_ok=True)
     if not (link.is_symlink() and link.readlink() == adapter):
         link.unlink(missing_ok=True)
         link.symlink_to(adapter, target_is_directory=True)
     return link
+
+
+def is_still(path: Path) -> bool:
+    """Whether the adapter behind such a link is the one that it was made for; true of any other path."""
+    return not path.is_symlink() or not path.exists() or _content(path) == path.name
+
+
+def _content(adapter: Path) -> str:
+    return files_fingerprint([adapter / "adapter_config.json", *sorted(adapter.glob("adapter_model.*"))])[:16]
 
 
 def _folder(port: int) -> Path:

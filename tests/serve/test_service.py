@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -113,11 +114,31 @@ def test_each_of_several_runs_is_checked_and_recorded(adapter_server: VllmServer
     job = prepare(adapters={"tiny": tiny_run.run.path, "half": broken.path})
     console = Console(record=True, width=300, file=io.StringIO())
     with pytest.raises(TuneserveError, match=r"^half: proof: .*NOT the trained ones"):
-        service._accept(job, adapter_server, console)
+        service.Acceptance(job, console)(adapter_server)
     assert "✓ tiny: proof: served weights are the trained ones" in console.export_text()
     found = [run.read().facts.served.proof.passed for run in (tiny_run.run, broken)]
     assert found == [True, False]
-    service._accept(replace(job, check=False), adapter_server, console)
+    service.Acceptance(replace(job, check=False), console)(adapter_server)
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_what_was_changed_under_a_server_is_looked_at_after_a_crash(
+    accepted: bool, tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    adapter = shutil.copytree(tiny_run.run.adapter, tmp_path / "adapter")
+    job = prepare(adapters={"a": tiny_run.run.path})
+    target = replace(job.command.target, adapters=(replace(job.command.target.adapters[0], folder=adapter),))
+    job = replace(job, command=replace(job.command, target=target))
+    looked: list[ServeJob] = []
+    monkeypatch.setattr(service, "check_and_record", lambda job, server: looked.append(job) or ())
+    server = SimpleNamespace(ready_s=1.0)
+    accept = service.Acceptance(job, Console(file=io.StringIO()), accepted=accepted)
+    for expected in (1 - accepted, 1 - accepted):
+        accept(server)  # type: ignore[arg-type]
+        assert len(looked) == expected
+    (adapter / "adapter_config.json").write_text("{}")
+    accept(server)  # type: ignore[arg-type]
+    assert len(looked) == 2 - accepted
 
 
 def test_a_job_survives_the_way_to_the_background(tiny_run: TinyRun):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -62,7 +63,9 @@ def until(wish, within_s: float = 30) -> None:
 
 def test_a_crash_is_restarted_and_told(tmp_path: Path, marker: str):
     said: list[str] = []
-    watched = Supervisor(fake_command(free_port(), marker), tmp_path, tmp_path / "serve.log", say=said.append)
+    looked: list[VllmServer] = []
+    command = fake_command(free_port(), marker)
+    watched = Supervisor(command, tmp_path, tmp_path / "serve.log", say=said.append, accept=looked.append)
     server = watched.start()
     first = server.pid
     assert first is not None
@@ -70,7 +73,7 @@ def test_a_crash_is_restarted_and_told(tmp_path: Path, marker: str):
     thread.start()
     os.kill(first, signal.SIGKILL)
     until(lambda: watched.state.state == "ready" and watched.state.server_pid != first)
-    assert watched.state.restarts == 1
+    assert (watched.state.restarts, len(looked)) == (1, 2)
     assert any("starting again" in text for text in said)
     watched.stop_wish.set()
     thread.join(30)
@@ -94,7 +97,10 @@ def test_a_restart_has_the_adapters_that_came_and_lacks_those_that_went(tmp_path
     loaded.note_change(port, "came", adapter)
     loaded.note_change(port, "given", None)
     loaded.note_change(port, "lost", tmp_path / "nowhere")
-    assert watched.state.all_names == ["fake", "came", "lost"]
+    trained_again = shutil.copytree(adapter, tmp_path / "again")
+    loaded.note_change(port, "another", loaded.path_of_its_own(port, trained_again))
+    (trained_again / "adapter_config.json").write_text('{"r": 4}')
+    assert watched.state.all_names == ["fake", "came", "lost", "another"]
     assert server.pid
     os.kill(server.pid, signal.SIGKILL)
     until(lambda: watched.state.state == "ready" and watched.state.restarts == 1)
@@ -102,6 +108,7 @@ def test_a_restart_has_the_adapters_that_came_and_lacks_those_that_went(tmp_path
     assert state.find_server("came").port == port
     assert watched.state.all_names == ["fake", "came"]
     assert any("nowhere" in text for text in said)
+    assert any("another was left out" in text for text in said)
     watched.stop_wish.set()
     thread.join(30)
 

@@ -61,7 +61,7 @@ def test_a_folder_without_the_adapter_is_refused(
     exported = prepare(folder, against=tiny_run.run.path, name="tiny-base")
     assert exported.rounded
     with pytest.raises(TuneserveError, match="rounded weights are NOT the trained ones") as failure:
-        service._accept(exported, adapter_server, Console(file=io.StringIO()))
+        service.Acceptance(exported, Console(file=io.StringIO()))(adapter_server)
     assert "export again from this run's adapter" in failure.value.next_step
 
 
