@@ -24,6 +24,7 @@ from configs.errors import ConfigError, TuneserveError
 from configs.files import only_a_file
 from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.language import LANG
+from configs.merged import require_current
 from configs.rundir import RunDir
 from serve.launch.job import ServeJob
 from serve.launch.ports import take_port
@@ -257,6 +258,9 @@ class Acceptance:
         weights = self._weights()
         if weights == self._known:
             return
+        run, served = self._job.run, self._job.command.target.weights.resolve()
+        if weights and run and served == RunDir(run).merged.resolve():
+            require_current(RunDir(run), contents=True)
         if self._known is None:
             self._console.print(mark(True), f"ready after {server.ready_s:.1f} s")
         for name, checks in check_and_record(self._job, server):
