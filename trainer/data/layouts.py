@@ -7,7 +7,7 @@ several layouts; `columns` in the recipe, or a `dataset_info.json`, goes before 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from configs.tables.cells import is_missing_word, kind_of, unpacked
 from configs.tables.raw import RawRow, is_blank
 from trainer.data.calls import are_calls, calls_of, tools_of, without_padding
 from trainer.data.dataset_info import DataFile
+from trainer.data.kept import is_kept
 from trainer.data.shapes import Shape, shape_of
 from trainer.data.template import Message, Tools
 from trainer.data.turns import TurnReader, flag_of, refuse_media_mark, split_transcript, verdict_of
@@ -26,6 +27,8 @@ from trainer.data.values import BadLayout, text_of
 _OPTIONAL: set[Part] = {"system", "input", "context", "history", "reasoning", "tools"}
 _PREFERENCE: set[Part] = {"chosen", "rejected"}
 _ASIDE: set[Part] = {"label", "flag", "reversed_flag", "media", "segments"}
+_NOT_SAID: set[Part] = {"messages", "rejected", "tools"}
+"""Parts whose texts stand elsewhere than in the messages, or are followed key by key."""
 _CHAT: set[Part] = {"messages", "system", "tools"}
 _CHAT_WITH_ANSWER: set[Part] = _CHAT | {"answer", "reasoning"}
 _SINGLE: set[Part] = {
@@ -68,6 +71,7 @@ class RowReader:
     _notes: list[tuple[str, str]] = field(default_factory=list)
     _place: str = ""
     _unread_keys: list[tuple[str, Any]] = field(default_factory=list)
+    _differing: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.use = FileUse(self.file.name)
@@ -85,7 +89,7 @@ class RowReader:
         Raises:
             BadLayout: with a rule of `trainer.data.rules.RULES`.
         """
-        self._notes, self._place, self._unread_keys = [], row.place, []
+        self._notes, self._place, self._unread_keys, self._differing = [], row.place, [], set()
         value, columns = row.value, tuple(row.value)
         shape = self._shapes.get(columns)
         if shape is None:
@@ -109,6 +113,10 @@ class RowReader:
     def _note(self, rule: str, found: str) -> None:
         self._notes.append((rule, found))
 
+    def _differ(self, part: str, columns: Sequence[str]) -> None:
+        self._differing.update(columns)
+        self.use.differ(part, columns, self._place)
+
     def _refuse(self, shape: Shape, value: dict[str, Any]) -> None:
         """Raises for a row that its author marked as not to be trained, and for one that is more than text."""
         for part in _ASIDE & shape.parts.keys():
@@ -120,7 +128,7 @@ class RowReader:
                     raise BadLayout("media", f"column {column}")
                 if part == "segments":
                     raise BadLayout("raw_segments", f"column {column}: {kind_of(cell)}")
-                flag = flag_of(cell) if part != "label" else verdict_of(cell)
+                flag = flag_of(cell) if part != "label" else verdict_of(cell, asked="label" in shape.said)
                 if part == "label" and self._is_class(column, cell, shape):
                     continue
                 if flag is None:
@@ -158,7 +166,7 @@ class RowReader:
         if not found:
             return "", None
         if len(found) > 1 and any(value[column] != value[found[0]] for column in found):
-            self.use.differ(part, found, self._place)
+            self._differ(part, found)
         return found[0], value[found[0]]
 
     def _text(self, shape: Shape, value: dict[str, Any], part: Part) -> str:
@@ -207,6 +215,7 @@ class RowReader:
             messages.append({"role": "system", "content": system})
         if "history" in parts:
             messages += self._history(shape, value)
+        messages += self._talk_before(shape, value)
         asked = self._asked(shape, value)
         if asked is None and not preference:
             names = ", ".join(value) or "(none)"
@@ -228,6 +237,7 @@ class RowReader:
             return None
         texts: list[str] = []
         columns: list[str] = []
+        talk: list[Message] = []
         for part in ("instruction", "question", "input"):
             column, cell = self._pick(shape, value, part)
             if not column:
@@ -236,7 +246,8 @@ class RowReader:
             if isinstance(turns, dict) and isinstance(turns.get("messages"), list):  # OpenAI's preference data
                 turns = turns["messages"]
             if self._turns.are_messages(turns):
-                return self._turns.read(turns, column, self._note)
+                talk = talk or self._turns.read(turns, column, self._note)
+                continue
             text = text_of(cell, f"column {column}", self._note)
             if text in texts:
                 continue
@@ -244,19 +255,29 @@ class RowReader:
             columns.append(column)
             both_said = {"instruction", "question"} <= shape.said
             if part == "question" and len(texts) > 1 and not both_said:
-                self.use.differ("question", columns, self._place)
-        if len(texts) == 1 and (transcript := split_transcript(texts[0])):
+                self._differ("question", columns)
+        if not talk and len(texts) == 1 and (talk := split_transcript(texts[0])):
             self._note("transcript_split", f"column {columns[0]}")
-            return transcript
-        text = "\n".join(texts)
-        if "context" in parts and (passage := self._passage(shape, value)) and passage.strip() not in text:
-            text = f"{passage}\n\n{text}"
-        refuse_media_mark(text)
-        return [{"role": "user", "content": text}]
+        asked = talk or [{"role": "user", "content": "\n".join(texts)}]
+        first = next((m for m in asked if m["role"] == "user"), None)
+        passage = self._passage(shape, value) if "context" in parts else ""
+        if first and passage and passage.strip() not in first["content"]:
+            first["content"] = f"{passage}\n\n{first['content']}"
+        if not talk:
+            refuse_media_mark(asked[0]["content"])
+        return asked
+
+    def _talk_before(self, shape: Shape, value: dict[str, Any]) -> list[Message]:
+        """The messages in a column that is called a context, which are no passage."""
+        column, cell = self._pick(shape, value, "context")
+        turns = unpacked(cell)
+        return self._turns.read(turns, column, self._note) if self._turns.are_messages(turns) else []
 
     def _passage(self, shape: Shape, value: dict[str, Any]) -> str:
         column, cell = self._pick(shape, value, "context")
         passages = unpacked(cell)
+        if self._turns.are_messages(passages):
+            return ""
         if not isinstance(passages, list):
             return text_of(cell, f"column {column}", self._note) if column else ""
         texts = []
@@ -339,7 +360,7 @@ class RowReader:
             return asked + self._answer(shape, value, None)
         self._note("preference", f"`{chosen}` is trained, {rejected or 'nothing else'} is not")
         if shape.parts.get("answer") and self._answer_differs(shape, value, cell):
-            self.use.differ("answer", [*shape.parts["answer"], chosen], self._place)
+            self._differ("answer", [*shape.parts["answer"], chosen])
         if isinstance(cell, str) and not asked and (transcript := split_transcript(cell)):
             self._note("transcript_split", f"column {chosen}")
             return transcript
@@ -375,14 +396,25 @@ class RowReader:
                     self.read_columns.update(columns)
                 else:
                     unread += columns
+        said = [str(m[key]) for m in messages for key in ("content", "reasoning_content") if m.get(key)]
         left = [(column, value[column]) for column in unread if not is_blank(value[column])]
-        left += self._unread_keys
-        if left:
-            said = [str(m[key]) for m in messages for key in ("content", "reasoning_content") if m.get(key)]
-            for column, cell in left:
-                self.use.see(column, cell, self._place, said)
+        for column, cell in [*left, *self._left_out(shape, read, value, said), *self._unread_keys]:
+            self.use.see(column, cell, self._place, said)
         if self.mapped:
             self.filled_columns.update(c for c in self.mapped.values() if not is_blank(value.get(c)))
+
+    def _left_out(
+        self, shape: Shape, read: set[Part], value: dict[str, Any], said: Sequence[str]
+    ) -> Iterator[tuple[str, Any]]:
+        """Columns of the layout whose texts did not come into the conversation, such as two that hold messages."""
+        for part in (read & shape.parts.keys()) - _NOT_SAID:
+            for column in shape.parts[part]:
+                cell = value[column]
+                ranked = self.file.ranking and part == "answer"
+                if is_blank(cell) or column in self._differing or ranked:
+                    continue
+                if not (part in _OPTIONAL and is_missing_word(cell)) and not is_kept(cell, said):
+                    yield column, cell
 
     @property
     def seen_columns(self) -> list[str]:

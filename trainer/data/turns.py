@@ -15,6 +15,7 @@ from configs.columns import Speaker, is_content_key, is_role_key, part_of, speak
 from configs.tables.cells import kind_of, unpacked
 from configs.tables.raw import is_blank
 from trainer.data.calls import calls_of, tool_text
+from trainer.data.marks import verdict_in_words
 from trainer.data.template import Message
 from trainer.data.values import BadLayout, Note, content_of, text_of
 
@@ -267,15 +268,24 @@ def refuse_media_mark(text: str) -> None:
 def flag_of(value: Any) -> bool | None:
     """True or false where a cell says one of them, as a boolean, 0 or 1, or the text of either; else None."""
     if isinstance(value, str):
-        return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(value.casefold())
+        words = {"true": True, "1": True, "yes": True, "y": True, "是": True,
+                 "false": False, "0": False, "no": False, "n": False, "否": False}  # fmt: skip
+        return words.get(value.strip().casefold())
     return bool(value) if isinstance(value, bool | int | float) and value in (0, 1) else None
 
 
-def verdict_of(value: Any) -> bool | None:
-    """Whether a label calls an answer good, as KTO's data write it; None where it says something else."""
+def verdict_of(value: Any, *, asked: bool = False) -> bool | None:
+    """Whether a label calls an answer good, as KTO's data write it; None where it says something else.
+
+    Args:
+        asked: whether the recipe calls the column a verdict, which may be in the words of a review then.
+    """
     words = {"good": True, "chosen": True, "accepted": True, "desirable": True,
              "bad": False, "rejected": False, "undesirable": False}  # fmt: skip
-    return words.get(value.casefold(), flag_of(value)) if isinstance(value, str) else flag_of(value)
+    if not isinstance(value, str):
+        return flag_of(value)
+    said = verdict_in_words(value) if asked else None
+    return words.get(value.strip().casefold(), flag_of(value) if said is None else said)
 
 
 def join_calls(messages: list[Message]) -> list[Message]:
@@ -294,6 +304,11 @@ def join_calls(messages: list[Message]) -> list[Message]:
         else:
             joined.append(message)
     return joined
+
+
+def without_mark(line: str) -> str:
+    """A line of a transcript without the `Human:` before it."""
+    return _MARKS.sub("", line, count=1)
 
 
 def split_transcript(text: str) -> list[Message]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from configs.columns import Part, name_key, part_of
 from configs.errors import DataError
+from trainer.data.marks import MOST_VALUES, mark_in, written
 
 _SAMPLED = 64
 _SHOWN = 6
@@ -71,6 +72,8 @@ class _Unread:
     repeated: int = 0
     """Of the texts, those that the conversation holds too."""
     marks: set[bool] = field(default_factory=set)
+    values: set[str] | None = field(default_factory=set)
+    """What it holds, where that may be marks."""
 
 
 @dataclass
@@ -93,6 +96,9 @@ class FileUse:
         if column is None:
             column = self.unread[name] = _Unread(place=place)
         column.rows += 1
+        if column.values is not None:
+            mark = written(value)
+            column.values = None if mark is None or len(column.values) > MOST_VALUES else column.values | {mark}
         # The first rows, then fewer and fewer: a text in row 50,000 counts as well.
         if len(column.texts) >= _SAMPLED and column.rows & (column.rows - 1):
             return
@@ -136,7 +142,12 @@ class FileUse:
                     f"`{name}` is 0 or 1: a mark of good and bad answers, or a class",
                     f"columns: {{label: {name}}} on the source to leave out the rows with 0", name,
                 ))  # fmt: skip
-        found += [self._left_out(name, c) for name, c in self.unread.items() if _looks_like_content(name, c)]
+        for name, column in self.unread.items():
+            everywhere = column.rows >= sum(self.layouts.values())
+            if mark := mark_in(name, column.values or set(), everywhere):
+                found.append(Problem(*mark, name))
+            elif _looks_like_content(name, column):
+                found.append(self._left_out(name, column))
         return found
 
     def _left_out(self, name: str, column: _Unread) -> Problem:

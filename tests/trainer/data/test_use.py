@@ -168,3 +168,79 @@ def test_every_problem_is_named_at_once_and_one_line_ignores_them(tmp_path: Path
     assert "`persona`" in message
     assert "`background_story`" in message
     assert "data.ignore_columns: [background_story, persona]" in next_step
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "part"),
+    [
+        ("is_correct", (True, False), "label"),
+        ("status", ("approved", "rejected"), "label"),
+        ("审核", ("通过", "不通过"), "label"),
+        ("use", ("是", "否"), "label"),
+        ("deleted", (None, True), "exclude"),
+        ("已删除", ("否", "是"), "exclude"),
+    ],
+)
+def test_rows_that_are_marked_stop_the_run_and_columns_heeds_the_mark(
+    column: str, values: tuple[Any, Any], part: str, tmp_path: Path
+) -> None:
+    rows = [{"question": f"{Q}{i}", "answer": A, column: values[i % 2]} for i in range(6)]
+    message, next_step = stopped_all(tmp_path, rows), f"columns: {{{part}: {column}}}"
+    assert f"`{column}` marks rows" in message
+    with pytest.raises(DataError) as error:
+        gathered(tmp_path, rows)
+    assert next_step in error.value.next_step
+    corpus, _ = gathered(tmp_path, rows, source={"columns": {part: column}})
+    assert [c.messages[0]["content"] for c in corpus.train] == [f"{Q}{i}" for i in (0, 2, 4)]
+    assert len(gathered(tmp_path, rows, ignore_columns=[column])[0].train) == 6
+
+
+def test_rows_of_a_test_set_are_not_trained_unasked(tmp_path: Path) -> None:
+    rows = [{"question": f"{Q}{i}", "answer": A, "split": ("train", "test")[i == 5]} for i in range(6)]
+    assert "`split` keeps rows apart (test, train)" in stopped_all(tmp_path, rows)
+    assert len(gathered(tmp_path, [{**row, "split": "train"} for row in rows])[0].train) == 6
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("category", ("bad", "good")), ("quality", (0.3, 0.8)), ("is_correct", (True, True)), ("subset", ("a", "b"))],
+)
+def test_what_only_describes_rows_stops_nothing(column: str, values: tuple[Any, Any], tmp_path: Path) -> None:
+    rows = [{"question": f"{Q}{i}", "answer": A, column: values[i % 2]} for i in range(6)]
+    corpus, _ = gathered(tmp_path, rows)
+    assert (len(corpus.train), corpus.columns[0].unread) == (6, [column])
+
+
+ASKED = [{"role": "user", "content": Q}]
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ({"instruction": LONG, "prompt": ASKED, "response": A}, "instruction"),
+        ({"prompt": ASKED, "input": LONG, "response": A}, "input"),
+        ({"prompt": f"Human: {LONG}\n\nAssistant:", "input": ASKED, "response": A}, "prompt"),
+        ({"instruction": [{"role": "user", "content": LONG}], "prompt": ASKED, "response": A}, "prompt"),
+        ({"question": Q, "reasoning": LONG, "chosen": [*ASKED, {"role": "assistant", "content": A}]}, "reasoning"),
+    ],
+)
+def test_what_did_not_come_into_the_conversation_stops_the_run(row: dict[str, Any], name: str, tmp_path: Path) -> None:
+    assert f"`{name}` is not read and looks like content" in stopped(tmp_path, row)[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"context": LONG, "prompt": ASKED, "response": A}, [("u", f"{LONG}\n\n{Q}"), ("a", A)]),
+        ({"context": LONG, "prompt": f"Human: {Q}\n\nAssistant:", "response": A}, [("u", f"{LONG}\n\n{Q}"), ("a", A)]),
+        ({"context": CHAT, "prompt": LONG, "response": A}, [("u", Q), ("a", A), ("u", LONG), ("a", A)]),
+        ({"system": [{"text": LONG}], "messages": CHAT}, [("s", LONG), ("u", Q), ("a", A)]),
+        ({"systemInstruction": {"role": "system", "parts": [{"text": LONG}]}, "messages": CHAT},
+         [("s", LONG), ("u", Q), ("a", A)]),
+        ({"prompt": [{"type": "text", "text": Q}], "response": [{"type": "text", "text": A}]}, [("u", Q), ("a", A)]),
+    ],
+)  # fmt: skip
+def test_texts_beside_messages_and_in_parts_are_read(
+    row: dict[str, Any], said: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    assert texts(gathered(tmp_path, [row])[0].train[0]) == said
