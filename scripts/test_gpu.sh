@@ -8,6 +8,6 @@ python=${TUNESERVE_PYTHON:-}
 if [ -z "$python" ]; then bash scripts/setup.sh --dev; python=.venv/bin/python; fi
 # Seven processes: most of the time goes into imports, of the training stack and of vLLM, and once the demo's run is there
 # seven tests serve it. Only the files that hold such tests are collected, and a test that waits for something that does not come ends before the ten minutes do; what it
-# waits for the demo's run, which several share, is not counted.
+# waits for the demo's run, which several share, is not counted. A process that is done takes tests from one that is not.
 mapfile -t files < <(find tests -name test_on_gpu.py | sort)
-exec "$python" -m pytest -m gpu -n 7 --timeout 420 -o timeout_func_only=true "${files[@]}" "$@"
+exec "$python" -m pytest -m gpu -n 7 --dist worksteal --timeout 420 -o timeout_func_only=true "${files[@]}" "$@"

@@ -165,7 +165,7 @@ def _write(adapter: Path, export: Export, fmt: Format, quant: str, device: str, 
 
         export_gguf(tensors, export, export.out.name, quant, beside)
     elif fmt == "int4":
-        export_4bit(tensors, export)
+        export_4bit(tensors, export, tensors.device)
     else:
         export_8bit(tensors, export, fmt)
 

@@ -26,6 +26,7 @@ PACKED = 8
 """4-bit values in an int32."""
 SHRINKS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)
 """Shares of a group's largest weight at which its values may be clipped; less clipping error against finer steps."""
+_CPU = torch.device("cpu")
 PARTS = ("_packed", "_scale", "_shape")
 """What a weight becomes."""
 
@@ -35,8 +36,8 @@ class FourBitTensors:
 
     format = "pack-quantized"
 
-    def __init__(self, tensors: TensorSource, group_size: int) -> None:
-        self.tensors = tensors
+    def __init__(self, tensors: TensorSource, group_size: int, device: torch.device = _CPU) -> None:
+        self.tensors, self._device = tensors, device
         preset = preset_name_to_scheme("W4A16", ["Linear"])
         assert preset.weights is not None
         self.args: QuantizationArgs = preset.weights.model_copy(update={"group_size": group_size})
@@ -69,14 +70,14 @@ class FourBitTensors:
         if part == "_shape":
             return torch.tensor(next(s.shape for s in self.tensors.specs() if s.name == source))
         if self._last[0] != source:
-            self._last = (source, self._compressed(self.tensors.tensor(source).float()))
+            self._last = (source, self._compressed(self.tensors.tensor(source).to(self._device, torch.float32)))
         return self._last[1]["weight" + part]
 
     def _compressed(self, weight: torch.Tensor) -> dict[str, torch.Tensor]:
         # The values are rounded with the scale as it is stored, so that reading them back adds no error of its own.
         scale = best_scale(weight, self.args).bfloat16()
         packed = self.compressor.compress({"weight": weight, "weight_scale": scale.float()}, self.scheme)
-        return {"weight_packed": packed["weight_packed"], "weight_scale": scale}
+        return {"weight_packed": packed["weight_packed"].cpu(), "weight_scale": scale.cpu()}
 
 
 def best_scale(weight: torch.Tensor, args: QuantizationArgs) -> torch.Tensor:
@@ -120,8 +121,13 @@ def group_size_for(tensors: TensorSource) -> int:
     )
 
 
-def export_4bit(tensors: TensorSource, export: Export) -> Path:
+def export_4bit(tensors: TensorSource, export: Export, device: torch.device = _CPU) -> Path:
     """Writes a complete model folder with 4-bit weights, from merged 16-bit ones.
+
+    Args:
+        tensors: the merged weights.
+        export: where from and where to.
+        device: where the scales are looked for; a CPU takes minutes for billions of weights.
 
     Raises:
         ConfigError: the architecture is not known here, its layers cannot be cut into groups, or the folder to write
@@ -129,4 +135,4 @@ def export_4bit(tensors: TensorSource, export: Export) -> Path:
         TuneserveError: the disk is full.
     """
     require_known(export.model)
-    return write_compressed(FourBitTensors(tensors, group_size_for(tensors)), export)
+    return write_compressed(FourBitTensors(tensors, group_size_for(tensors), device), export)

@@ -108,11 +108,16 @@ def train(folder: Path, name: str, **sections: Any) -> Any:
 
 
 def require_same_curve(ours: dict[int, float], theirs: dict[int, float]) -> None:
-    """The same steps; the first losses to rounding, which then grows: the mean of the last ten to a tenth."""
+    """The same steps; the first losses to rounding, which then grows: the mean of the last ten to a tenth.
+
+    A hundredth of the first loss is rounding, too: what is left of one that falls to a few hundredths in three steps
+    hangs on single tokens, which bf16 rounds otherwise in passes of four rows than in passes of eight.
+    """
     assert list(ours) == list(theirs)
-    assert [ours[step] for step in (1, 2, 3)] == pytest.approx([theirs[step] for step in (1, 2, 3)], rel=0.01)
+    rounding = 0.01 * theirs[1]
+    assert [ours[step] for step in (1, 2, 3)] == pytest.approx([theirs[step] for step in (1, 2, 3)], abs=rounding)
     ends = [sum(list(curve.values())[-10:]) / 10 for curve in (ours, theirs)]
-    assert ends[0] == pytest.approx(ends[1], rel=0.1)
+    assert ends[0] == pytest.approx(ends[1], rel=0.1, abs=rounding)
     assert ends[0] < 0.7 * ours[1]
 
 
