@@ -11,6 +11,8 @@ from configs.tables.raw import is_deep
 
 _LONGEST_PYTHON = 1 << 20
 """Characters of a cell that is read as Python: its parser takes 300 bytes a character, JSON's does not."""
+TEXT_PARTS = ("text", "input_text", "output_text")
+"""Types of a part that is a text."""
 _MISSING = {"nan", "none", "null", "<noinput>", "noinput", "<na>", "n/a"}
 
 
@@ -34,6 +36,18 @@ def unpacked(value: Any) -> Any:
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             return value
     return value if not isinstance(read, list | dict) or is_deep(read) else read
+
+
+def text_parts(value: Any) -> list[Any] | None:
+    """The parts that an API lets a text be made of, such as Gemini's `{"parts": [{"text": ...}]}`; else None."""
+    if isinstance(value, dict) and isinstance(value.get("parts"), list) and value.keys() <= {"parts", "role"}:
+        return list(value["parts"])
+    if isinstance(value, dict) and value.get("type") in TEXT_PARTS:
+        return [value]
+    texts = isinstance(value, list) and all(
+        isinstance(one, dict) and (one.get("type") in TEXT_PARTS or one.keys() == {"text"}) for one in value
+    )
+    return value if texts and value else None
 
 
 def kind_of(value: Any) -> str:

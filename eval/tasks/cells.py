@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from configs.errors import DataError
-from configs.tables.cells import kind_of, unpacked
+from configs.tables.cells import kind_of, text_parts, unpacked
 from configs.tables.raw import Written, is_blank
 
 
@@ -35,6 +35,8 @@ def text_of(value: Any, where: str) -> str:
         return str(value)
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
         return value[0]
+    if (parts := text_parts(value)) and all(isinstance(part.get("text"), str) for part in parts):
+        return "".join(part["text"] for part in parts)
     if isinstance(value, Mapping):
         try:
             return json.dumps(value, ensure_ascii=False, allow_nan=False)
@@ -46,7 +48,7 @@ def text_of(value: Any, where: str) -> str:
 def passage_of(value: Any, where: str) -> str:
     """A passage, which may be a list of passages; they are joined by blank lines."""
     passages = unpacked(value)
-    if not isinstance(passages, list):
+    if not isinstance(passages, list) or text_parts(passages):
         return text_of(value, where)
     return "\n\n".join(text_of(passage, where) for passage in passages if not is_blank(passage))
 

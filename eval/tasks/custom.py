@@ -20,6 +20,7 @@ from typing import Any
 
 from configs.columns import Part, name_key, part_of
 from configs.errors import DataError
+from configs.kept import is_kept
 from configs.tables.cells import is_missing_word, kind_of, unpacked
 from configs.tables.raw import is_blank
 from eval.metrics import constraints
@@ -28,8 +29,10 @@ from eval.tasks import prompts
 from eval.tasks.cells import passage_of, refuse_lone_surrogates, text_of
 from eval.tasks.choices import Options, letter_of, options_of
 from eval.tasks.task import Item, Kind, Message
-from eval.tasks.turns import history_of, turns_of
+from eval.tasks.turns import Turn, are_messages, history_of, turns_of
 
+_ASKED: tuple[Part, ...] = ("instruction", "question", "input")
+"""Parts that are asked one below the other."""
 _PASSAGE = ("context", "text", "document", "article", "content")
 """Names of a passage, the first that holds something; then whatever else `configs.columns` calls a context."""
 _ANSWER = ("answers", "answer", "summary", "title", "reference", "output", "target")
@@ -82,6 +85,12 @@ def _item(row: Mapping[str, Any], kind: Kind, default_id: str, system: str | Non
     asked = _Row({column: value for column, value in row.items() if column not in options.columns})
     asked.refuse_what_is_no_text()
     messages, own = _messages(asked, kind, options, system, may_lack)
+    said = [str(turn["content"]) for turn in messages]
+    asked.refuse_what_is_not_asked([*said, *own])
+    if unseen := [letter for letter, text in options.texts.items() if not is_kept(text, said)]:
+        raise DataError(
+            f"the conversation does not show option {unseen[0]}", "write the options into it, or give a `question`"
+        )
     none = may_lack and _unanswerable(row)
     references = [""] if none else _references(asked, kind, options, own)
     demands = _constraints(row.get("constraints"))
@@ -140,17 +149,41 @@ class _Row:
             )
         return texts[columns[0]]
 
+    def talk(self) -> str:
+        """The column that holds the conversation, which may stand where a question should; "" without one."""
+        elsewhere = [one for part in _ASKED for one in self.columns(part) if are_messages(self.value[one])]
+        return next(iter([*self.columns("messages"), *elsewhere]), "")
+
+    def history(self) -> list[Turn]:
+        """The turns before the question, which may be called a context."""
+        called = [one for one in self.columns("context") if are_messages(self.value[one])]
+        columns = [*self.columns("history"), *called]
+        return history_of(self.value[columns[0]], columns[0]) if columns else []
+
+    def refuse_what_is_not_asked(self, said: Sequence[str]) -> None:
+        """Raises for a column whose texts did not come into what is sent, such as a passage beside `messages`."""
+        named: list[Part] = [*_ASKED, "context", "history", "system"]
+        passages = [name for name in _PASSAGE if name in self.value and not is_blank(self.value[name])]
+        for column in dict.fromkeys([*(one for part in named for one in self.columns(part)), *passages]):
+            if not is_missing_word(self.value[column]) and not is_kept(self.value[column], said):
+                raise DataError(
+                    f"`{column}` would not be asked beside the row's other columns",
+                    "write it into the conversation, or take the column out",
+                )
+
     def passage(self) -> str:
         """What the question is about."""
         columns = [*(name for name in _PASSAGE if name in self.value), *self.columns("context")]
         for column in columns:
+            if are_messages(self.value[column]):
+                continue
             if not is_blank(self.value[column]) and not is_missing_word(self.value[column]):
                 return passage_of(self.value[column], f"`{column}`")
         return ""
 
     def question(self) -> str:
         """Instruction, question and input, one below the other as in training."""
-        texts = [self.text(part) for part in ("instruction", "question", "input")]
+        texts = [self.text(part) for part in _ASKED]
         return "\n".join(dict.fromkeys(text for text in texts if text))
 
     def refuse_what_is_no_text(self) -> None:
@@ -165,22 +198,27 @@ def _messages(
 ) -> tuple[list[Message], list[str]]:
     """The conversation to send, and the reference that it brings itself."""
     own: list[str] = []
-    if columns := row.columns("messages"):
-        messages = turns_of(row.value[columns[0]], columns[0])
+    column = row.talk()
+    if column:
+        messages = turns_of(row.value[column], column)
         if messages and messages[-1]["role"] == "assistant":
             answer = messages.pop()
             if answer["content"] is None:
-                raise DataError(f"`{columns[0]}` ends with a function call", "only answers in words are scored")
+                raise DataError(f"`{column}` ends with a function call", "only answers in words are scored")
             own = [answer["content"]]
         if not messages or messages[-1]["role"] != "user":
             said = f"; the last is the {messages[-1]['role']}'s" if messages else ""
             raise DataError(
-                f"`{columns[0]}` holds no user turn to answer{said}", "end it with the user's turn, or the answer to it"
+                f"`{column}` holds no user turn to answer{said}", "end it with the user's turn, or the answer to it"
             )
     else:
-        history = row.columns("history")
-        messages = history_of(row.value[history[0]], history[0]) if history else []
-        messages = [*messages, {"role": "user", "content": _prompt(row, kind, options, may_lack)}]
+        messages = [{"role": "user", "content": _prompt(row, kind, options, may_lack)}]
+    if column not in row.columns("messages"):
+        passage = row.passage() if column else ""
+        first = next(turn for turn in messages if turn["role"] == "user")
+        if passage and passage.strip() not in first["content"]:
+            first["content"] = f"{passage}\n\n{first['content']}"
+        messages = [*row.history(), *messages]
     before = row.text("system") or ("" if messages[0]["role"] == "system" else system or "")
     head: list[Message] = [{"role": "system", "content": before}] if before else []
     return [*(head if messages[:1] != head else []), *messages], own
@@ -211,13 +249,22 @@ def _prompt(row: _Row, kind: Kind, options: Options, may_lack: bool) -> str:
 
 def _references(row: _Row, kind: Kind, options: Options, own: list[str]) -> list[str]:
     column = _answer_column(row, kind)
-    if column is None or (own and column not in ("answers", "references")):
+    if column is None:
         return own
     value = row.value[column]
+    if own and column not in ("answers", "references"):
+        if not is_kept(value, own):
+            raise DataError(
+                f"the conversation ends with an answer, and `{column}` holds another",
+                "end the conversation with the question, or take the column out",
+            )
+        return own
     if name_key(column) in _SEVERAL or kind == "number":
         value = unpacked(value)
     if isinstance(value, Mapping) and "text" in value:  # the layout of SQuAD's rows on a hub
         value = value["text"]
+    if are_messages(value):
+        value = turns_of(value, column)[-1]["content"]
     if kind == "choice":
         return [letter_of(value, options)]
     values = list(value) if isinstance(value, list | tuple) else [value]

@@ -38,6 +38,16 @@ def turns_of(value: Any, column: str) -> list[Turn]:
     return [message for number, turn in enumerate(turns, 1) for message in _read(turn, f"`{column}`, message {number}")]
 
 
+def are_messages(value: Any) -> bool:
+    """Whether a cell is a list of messages that say who speaks, rather than a text."""
+    turns = unpacked(value)
+    return (
+        isinstance(turns, list)
+        and bool(turns)
+        and all(isinstance(turn, Mapping) and any(map(is_role_key, map(str, turn))) for turn in turns)
+    )
+
+
 def history_of(value: Any, column: str) -> list[Turn]:
     """Earlier turns, which must end with an answer."""
     turns = turns_of(value, column)

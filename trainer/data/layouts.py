@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from configs.columns import Part
+from configs.kept import is_kept
 from configs.schema import SourceConfig
 from configs.tables.cells import is_missing_word, kind_of, unpacked
 from configs.tables.raw import RawRow, is_blank
 from trainer.data.calls import are_calls, calls_of, tools_of, without_padding
 from trainer.data.dataset_info import DataFile
-from trainer.data.kept import is_kept
 from trainer.data.shapes import Shape, shape_of
 from trainer.data.template import Message, Tools
 from trainer.data.turns import TurnReader, flag_of, refuse_media_mark, split_transcript, verdict_of
@@ -413,7 +413,8 @@ class RowReader:
                 ranked = self.file.ranking and part == "answer"
                 if is_blank(cell) or column in self._differing or ranked:
                     continue
-                if not (part in _OPTIONAL and is_missing_word(cell)) and not is_kept(cell, said):
+                is_read = (part in _OPTIONAL and is_missing_word(cell)) or are_calls(unpacked(cell))
+                if not is_read and not is_kept(cell, said):
                     yield column, cell
 
     @property

@@ -306,11 +306,6 @@ def join_calls(messages: list[Message]) -> list[Message]:
     return joined
 
 
-def without_mark(line: str) -> str:
-    """A line of a transcript without the `Human:` before it."""
-    return _MARKS.sub("", line, count=1)
-
-
 def split_transcript(text: str) -> list[Message]:
     """The messages in a text that begins with `Human:` and has `Assistant:` on a line of its own; else none.
 

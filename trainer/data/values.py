@@ -8,13 +8,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from configs.tables.cells import kind_of
+from configs.tables.cells import TEXT_PARTS, kind_of, text_parts
 from configs.tables.raw import Written
 
 Note = Callable[[str, str], None]
 """Called with (rule, what was found) where a row was mended or read by a rule that is worth counting."""
 
-_TEXT_PARTS = ("text", "input_text", "output_text")
 _MEDIA_PARTS = re.compile(r"image|video|audio|file", re.IGNORECASE)
 
 
@@ -53,7 +52,7 @@ def text_of(value: Any, where: str, note: Note) -> str:
             return repr(value)
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
         return value[0]
-    if (parts := _parts_of(value)) is not None:
+    if (parts := text_parts(value)) is not None:
         return content_of(parts, where, note)[0]
     # A list of texts may be several answers or several parts; a list of objects is data.
     if isinstance(value, dict) or (isinstance(value, list) and value and all(isinstance(v, dict) for v in value)):
@@ -64,18 +63,6 @@ def text_of(value: Any, where: str, note: Note) -> str:
         note("object_as_json", f"{where}: {kind_of(value)}")
         return text
     raise BadLayout("not_text", f"{where}: {kind_of(value)}")
-
-
-def _parts_of(value: Any) -> list[Any] | None:
-    """The parts that an API lets a text be made of, such as Gemini's `{"parts": [{"text": ...}]}`; else None."""
-    if isinstance(value, dict) and isinstance(value.get("parts"), list) and value.keys() <= {"parts", "role"}:
-        return list(value["parts"])
-    if isinstance(value, dict) and value.get("type") in _TEXT_PARTS:
-        return [value]
-    texts = isinstance(value, list) and all(
-        isinstance(one, dict) and (one.get("type") in _TEXT_PARTS or one.keys() == {"text"}) for one in value
-    )
-    return value if texts and value else None
 
 
 def content_of(value: Any, where: str, note: Note) -> tuple[str, str, list[Any]]:
@@ -94,7 +81,7 @@ def content_of(value: Any, where: str, note: Note) -> tuple[str, str, list[Any]]
         kind = part.get("type") if isinstance(part, dict) else None
         if isinstance(part, str):
             texts.append(part)
-        elif isinstance(part, dict) and (kind in _TEXT_PARTS or set(part) == {"text"}):
+        elif isinstance(part, dict) and (kind in TEXT_PARTS or set(part) == {"text"}):
             texts.append(text_of(part.get("text"), where, note))
         elif isinstance(part, dict) and kind in ("thinking", "reasoning"):
             thoughts.append(text_of(part.get(str(kind)) or part.get("text"), where, note))

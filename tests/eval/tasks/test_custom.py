@@ -121,3 +121,39 @@ def test_heldout_rows_find_their_metric() -> None:
     asked = [HeldoutRow(id=f"{n}", cluster="c", messages=question(n), answers=[f"答案{n}"]) for n in range(30)]
     task = heldout_task(asked, limit=10)
     assert (task.kind, task.role, len(task.items), task.name) == ("qa", "target", 10, "heldout")
+
+
+ASKED = [{"role": "user", "content": "柜子里有什么？"}]
+PASSAGE = "柜子是去年新买的，里面有三把伞。"
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"prompt": ASKED, "answer": "伞"}, ["柜子里有什么？"]),
+        ({"prompt": ASKED, "context": PASSAGE, "answer": "伞"}, [f"{PASSAGE}\n\n柜子里有什么？"]),
+        ({"context": [*ASKED, {"role": "assistant", "content": "伞。"}], "question": "几把？", "answer": "三把"},
+         ["柜子里有什么？", "伞。", "几把？"]),
+        ({"system": [{"text": "只说一个词。"}], "question": [{"type": "text", "text": "几把？"}], "answer": "三把"},
+         ["只说一个词。", "几把？"]),
+        ({"messages": ASKED, "question": "柜子里有什么？", "answer": "伞"}, ["柜子里有什么？"]),
+    ],
+)  # fmt: skip
+def test_messages_and_parts_are_asked_wherever_they_stand(row: dict[str, Any], said: list[str]) -> None:
+    assert [turn["content"] for turn in items_from_rows([row], "exact", "rows")[0].messages] == said
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "message"),
+    [
+        ({"messages": ASKED, "context": PASSAGE, "answer": "伞"}, "qa", "`context` would not be asked"),
+        ({"messages": ASKED, "history": [["你好", "您好"]], "answer": "伞"}, "qa", "`history` would not be asked"),
+        ({"prompt": ASKED, "input": PASSAGE, "answer": "伞"}, "exact", "`input` would not be asked"),
+        ({"text": PASSAGE, "context": "另一段。", "question": "几把？", "answer": "三把"}, "qa", "`text` would"),
+        ({"messages": [*ASKED, {"role": "assistant", "content": "伞"}], "answer": "书"}, "exact", "`answer` holds"),
+        ({"messages": ASKED, "choices": ["伞", "书"], "answer": "A"}, "choice", "does not show option A"),
+    ],
+)  # fmt: skip
+def test_what_would_not_be_asked_is_named(row: dict[str, Any], kind: Kind, message: str) -> None:
+    with pytest.raises(DataError, match=f"row 1: .*{message}"):
+        items_from_rows([row], kind, "rows")

@@ -1,26 +1,28 @@
-"""Whether the texts of a column came into the conversation that was made of its row."""
+"""Whether the texts of a column came into the conversation that was made of its row, to be trained or asked."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from configs.columns import is_content_key, is_role_key
 from configs.tables.cells import unpacked
-from trainer.data.calls import are_calls
-from trainer.data.turns import without_mark
+
+_MARK = re.compile(r"\s*(?:#{2,3} )?\w{1,12}\s*[:：]")
+"""What a line of a transcript begins with: `Human:`."""
 
 
 def is_kept(cell: Any, said: Sequence[str]) -> bool:
     """Whether every text in a cell stands in what the messages say, whole or line by line.
 
-    Lines of a transcript stand there without their `Human:`, an object as JSON; calls of functions are read elsewhere.
+    Lines of a transcript stand there without their `Human:`, an object as JSON.
     """
     if isinstance(cell, str) and _stands(cell, said):
         return True
     value = unpacked(cell)
-    if are_calls(value) or (isinstance(value, dict | list) and _stands(_as_json(value), said)):
+    if isinstance(value, dict | list) and _stands(_as_json(value), said):
         return True
     return all(_stands(text, said) for text in _texts(value))
 
@@ -29,8 +31,8 @@ def _stands(text: str, said: Sequence[str]) -> bool:
     text = text.strip()
     if any(text in one for one in said):
         return True
-    lines = [without_mark(line).strip() for line in text.split("\n")]
-    return all(any(line in one for one in said) for line in lines if line)
+    lines = [(line.strip(), _MARK.sub("", line, count=1).strip()) for line in text.split("\n")]
+    return all(any(whole in one or bare in one for one in said) for whole, bare in lines)
 
 
 def _texts(value: Any) -> Iterator[str]:
