@@ -27,20 +27,6 @@ NOTHING = "nothing"
 OLDER = {
     ("README.md", "Your own data"),
     ("README.zh-CN.md", "用你自己的数据"),
-    ("docs/evaluation.md", "How fast, beside others"),
-    ("docs/evaluation.md", "Statistics"),
-    ("docs/evaluation.zh-CN.md", "有多快，与其他工具相比"),
-    ("docs/evaluation.zh-CN.md", "统计"),
-    ("docs/planning.md", "What each change bought"),
-    ("docs/planning.zh-CN.md", "每项改变得到了什么"),
-    ("docs/results.md", "Claims and measurements"),
-    ("docs/results.md", "Nine runs of 1.5B"),
-    ("docs/results.md", "The day before, with every task"),
-    ("docs/results.zh-CN.md", "1.5B 的九次运行"),
-    ("docs/results.zh-CN.md", "前一天，每个任务"),
-    ("docs/results.zh-CN.md", "说法与测量"),
-    ("docs/serving.md", "Base and adapter from one process"),
-    ("docs/serving.zh-CN.md", "一个进程里的基座与适配器"),
 }
 """(page, heading) of sections whose tables were measured with other versions than the pinned ones."""
 
