@@ -41,8 +41,10 @@ def write_atomically(file: Path, text: str, mode: int = 0o666) -> None:
             out.flush()
             os.fsync(out.fileno())
             partial.replace(file)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # a full disk: which one is what helps
+            error.filename = str(file)
         raise
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from configs.errors import TuneserveError
+from configs.errors import EXIT_FAILED, TuneserveError
 from serve.service import FROM, JOB, run_daemon
 
 
@@ -18,6 +18,9 @@ def main() -> int:
     except TuneserveError as error:
         print(f"error: {error}", flush=True)
         return error.exit_code
+    except OSError as error:  # a full disk, a state folder that cannot be written
+        print(f"error: {error.filename}: {error.strerror}", flush=True)
+        return EXIT_FAILED
     return 0
 
 

@@ -51,6 +51,16 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: 
     assert [f.name for f in tmp_path.iterdir()] == ["f.json"]
 
 
+def test_a_full_disk_is_said_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/a\.json'"):
+        write_atomically(tmp_path / "a.json", "{}")
+    assert not [*tmp_path.iterdir()]
+
+
 def test_the_next_write_removes_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
     ours, theirs = tmp_path / ".f.json.4711.partial", tmp_path / ".f.json.4712.partial"
     others = [tmp_path / name for name in (".g.json.4711.partial", ".f.json.mine.partial", "f.json.4711.partial")]
