@@ -28,7 +28,12 @@ def chart(file: Path, width: float, height: float) -> Iterator[Figure]:
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         file.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(file, dpi=120)
+        partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+        try:
+            figure.savefig(partial, dpi=120, format="png")
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager

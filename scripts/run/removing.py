@@ -71,7 +71,8 @@ def removals(
         names = ["checkpoints"] if _trained(run) else []
         names += ["merged"] if weights and has_adapter else []
         for name in names:
-            if (folder := run.path / name).is_dir() and any(folder.iterdir()):
+            folder = run.path / name
+            if folder.is_dir() and not folder.is_symlink() and any(folder.iterdir()):
                 found.append(Removal(run, folder, size_of(folder), REMADE[name]))
     return found
 

@@ -54,13 +54,10 @@ def _checkpoints(folder: Path) -> list[Path]:
 def _clear(folder: Path) -> None:
     """Removes every checkpoint: no training goes on from one that another recipe wrote.
 
-    A folder that the user linked to another disk stays linked.
+    The folder stays: it may be a link to another disk, or one that is mounted there.
     """
-    if folder.is_symlink():
-        for checkpoint in _checkpoints(folder):
-            remove_folder(checkpoint)
-    else:
-        remove_folder(folder)
+    for checkpoint in _checkpoints(folder):
+        remove_folder(checkpoint)
 
 
 @contextmanager

@@ -221,11 +221,15 @@ def test_prune_leaves_weights_that_were_trained_whole_and_takes_a_run_with_two_n
     with pytest.raises(RuntimeError), whole.stage("tuned", {}):
         raise RuntimeError("the port is taken")
     (folder / "latest").symlink_to(whole.path)
-    assert [run.path.name for run in find_runs(folder)] == ["whole"]
+    other = make("other")
+    (other.checkpoints).rename(tmp_path / "big-disk")
+    other.checkpoints.symlink_to(tmp_path / "big-disk")
+    assert [run.path.name for run in find_runs(folder)] == ["other", "whole"]
     assert tuneserve("runs", "prune", "--folder", folder, "--failed", "--weights", "--yes") == 0
     assert (whole.adapter / "config.json").is_file()
     assert not whole.merged.exists()
     assert not whole.checkpoints.exists()
+    assert [file.name for file in other.checkpoints.iterdir()] == ["checkpoint-1"]
 
 
 def test_prune_frees_checkpoints_and_weights_only_if_asked(make: Callable[..., RunDir], tmp_path: Path) -> None:
