@@ -63,8 +63,8 @@ class RunSummary:
 
 def find_runs(folder: Path) -> list[RunDir]:
     """The run directories in a folder, by name; the folder itself where it is one. What has two names comes once."""
-    places = [folder, *sorted(folder.iterdir())] if folder.is_dir() else []
-    return [RunDir(path) for path in dict.fromkeys(p.resolve() for p in places if (p / "run.json").is_file())]
+    places = [folder, *folder.iterdir()] if folder.is_dir() else []
+    return [RunDir(path) for path in sorted({p.resolve() for p in places if (p / "run.json").is_file()})]
 
 
 def summarize(run: RunDir) -> RunSummary:
