@@ -32,6 +32,8 @@ class HeldoutRow(HandedOver):
     """Equal for conversations that ask the same; the statistics cluster by it."""
     messages: list[dict[str, Any]]
     """Messages up to the question."""
+    tools: list[dict[str, Any]] | None = None
+    """Tools that the conversation offers."""
     answers: list[str]
     """Accepted answers."""
 

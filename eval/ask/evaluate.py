@@ -187,7 +187,9 @@ def _plan(
     values = sampling(settings, 1 if method == "choice_logprobs" else max_tokens, served.is_vllm)
     if method == "choice_logprobs":
         values |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
-    prompts = {item.id: canonical_sha256(item.messages) for item in task.items}
+    prompts = {
+        item.id: canonical_sha256([item.messages, item.tools] if item.tools else item.messages) for item in task.items
+    }
     meta = TaskMeta(
         task=task.name,
         type=task.kind,
@@ -238,6 +240,9 @@ def _jobs(plans: Sequence[_Plan]) -> Iterator[tuple[tuple[_Plan, Item], bytes, C
         for item in plan.todo:
             # Settings are serialized once a task; a request adds its messages only.
             tail: dict[str, Any] = {"messages": item.messages}
+            if item.tools:
+                # They stand in the prompt, as in training; the answer comes as it was written.
+                tail |= {"tools": item.tools, "tool_choice": "none"}
             if plan.meta.method == "choice_logprobs":
                 tail["structured_outputs"] = {"choice": list(item.choices)}
             body = plan.body_head + b"," + json.dumps(tail, ensure_ascii=False, separators=(",", ":")).encode()[1:]

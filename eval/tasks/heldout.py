@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 
 from configs.handover.rows import HeldoutRow
@@ -28,7 +29,8 @@ def heldout_kind(references: Sequence[str]) -> Kind:
 
 def heldout_task(rows: Sequence[HeldoutRow], name: str = "heldout", limit: int | None = None, seed: int = 42) -> Task:
     """A target task from what the data stage held out."""
-    items = items_from_rows([row.model_dump() for row in rows], "qa", name)
+    read = items_from_rows([row.model_dump(exclude={"tools"}) for row in rows], "qa", name)
+    items = [replace(item, tools=row.tools or ()) for item, row in zip(read, rows, strict=True)]
     kind = heldout_kind([item.references[0] for item in items])
     longest = max(len(reference) for item in items for reference in item.references)
     # A character is at most about two tokens, thinking and chat aside; room for answers twice as long as the longest.

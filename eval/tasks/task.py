@@ -26,6 +26,7 @@ class Item:
         choices: letter to option, for multiple choice.
         constraints: what the answer must obey, for instruction following.
         source: the text that a summary summarizes.
+        tools: schemas of functions that the prompt offers; what is scored is an answer in words.
         detail: further facts for the record, such as the subject.
     """
 
@@ -36,6 +37,7 @@ class Item:
     choices: Mapping[str, str] = field(default_factory=dict)
     constraints: Sequence[Mapping[str, Any]] = ()
     source: str = ""
+    tools: Sequence[Mapping[str, Any]] = ()
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -45,14 +45,14 @@ def check_behaviour(
     rows = read_rows(file, HeldoutRow, "data")[:limit]
     if not rows:
         return None
-    answers = in_parallel(lambda row: ask(client, model, row.messages, max_tokens), rows)
+    answers = in_parallel(lambda row: ask(client, model, row.messages, max_tokens, **_offered(row)), rows)
     contents = [a["message"].get("content") for a in answers]
     return Behaviour(
         answers=len(answers),
         stop_rate=_share([a["finish_reason"] == "stop" for a in answers]),
         think_leak_rate=_share(["<think>" in (c or "") or "</think>" in (c or "") for c in contents]),
         null_rate=_share([not (c or "").strip() for c in contents]),
-        switched=_switch(client, target, model, rows[0].messages, max_tokens),
+        switched=_switch(client, target, model, rows[0], max_tokens),
     )
 
 
@@ -64,13 +64,12 @@ def ask(
     return client.post("/v1/chat/completions", body)["choices"][0]
 
 
-def _switch(
-    client: ServerClient, target: Target, model: str, messages: list[dict[str, Any]], max_tokens: int
-) -> Switched | None:
+def _switch(client: ServerClient, target: Target, model: str, row: HeldoutRow, max_tokens: int) -> Switched | None:
     if target.family != "switchable":
         return None
     thinking = not (True if target.thinking is None else target.thinking)
-    answer = ask(client, model, messages, max_tokens, chat_template_kwargs={"enable_thinking": thinking})
+    switched = {"chat_template_kwargs": {"enable_thinking": thinking}}
+    answer = ask(client, model, row.messages, max_tokens, **switched, **_offered(row))
     message = answer["message"]
     return Switched(
         thinking=thinking,
@@ -78,6 +77,11 @@ def _switch(
         reasoning=bool((message.get("reasoning") or "").strip()),
         finish_reason=answer["finish_reason"],
     )
+
+
+def _offered(row: HeldoutRow) -> dict[str, Any]:
+    """The tools of a row, which stand in the prompt as in training; the answer comes as it was written."""
+    return {"tools": row.tools, "tool_choice": "none"} if row.tools else {}
 
 
 def _share(flags: list[bool]) -> float:

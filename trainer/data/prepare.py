@@ -218,7 +218,7 @@ def _prepare_into(folder: Path, config: RunConfig, model: Path, progress: Progre
     pick = random.Random(f"{config.seed} parity")
     order = pick.sample(range(split), split)
     write_rows(folder / "parity.jsonl", _parity(config, corpus.train, train, order))
-    write_rows(folder / "heldout.jsonl", _questions(corpus.heldout, heldout))
+    write_rows(folder / "heldout.jsonl", _questions(corpus.heldout, heldout, tally))
     shown = [i for i in order if train[i].rows][:_PREVIEW_ROWS]
     last = [(corpus.train[i].place, train[i].rows[-1]) for i in shown]
     preview = [preview_row(codec, place, row.input_ids, row.labels) for place, row in last]
@@ -304,17 +304,20 @@ def _parity(
     return lines
 
 
-def _questions(conversations: Sequence[Conversation], tokenized: Sequence[Tokenized]) -> list[HeldoutRow]:
+def _questions(conversations: Sequence[Conversation], tokenized: Sequence[Tokenized], tally: Tally) -> list[HeldoutRow]:
     """Held-out questions for the evaluation: the last turn of each conversation whose answer is text."""
     lines = []
     for conversation, result in zip(conversations, tokenized, strict=True):
         answer = conversation.messages[-1]
-        if result.rows and not answer.get("tool_calls"):
+        if result.rows and answer.get("tool_calls"):
+            tally.add("heldout_call", conversation.place, dropped=False)
+        elif result.rows:
             lines.append(
                 HeldoutRow(
                     id=conversation.place,
                     cluster=question_identity(conversation).hex(),
                     messages=conversation.messages[:-1],
+                    tools=conversation.tools,
                     answers=[answer_text(answer)],
                 )
             )

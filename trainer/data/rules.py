@@ -69,6 +69,7 @@ RULES = {
     "other_think_tag": "repaired: `<thinking>` or another family's tags became `<think>`",
     "reasoning_removed": "repaired: `thinking: false`, so the reasoning was left out of the answer",
     "history_truncated": "repaired: the oldest exchanges were taken off to fit data.max_length",
+    "heldout_call": "held out, but not asked: the last answer calls a function, and only answers in words are scored",
     "special_text_kept": "kept: special-token text in the data stays text (a server would make tokens of it)",
 }
 """Every reason of the data report and what is done about it."""

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError, DataError, EndpointError, TuneserveError
+from configs.handover.rows import HeldoutRow
 from configs.schema import GateConfig
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.evaluate import Progress, choice_margin, evaluate
@@ -27,6 +28,7 @@ from eval.ask.mock_server import MODEL, MockServer, answer_to
 from eval.ask.results import TaskResult, read_results
 from eval.compare.compare import compare
 from eval.report.write import write_reports
+from eval.tasks.heldout import heldout_task
 from eval.tasks.task import Item, Task, conversation
 from tests.eval.conftest import free_port, serving
 
@@ -80,6 +82,20 @@ def test_every_sampling_parameter_is_sent(tmp_path: Path) -> None:
         sent = set(server.bodies[0]) - {"model", "messages"}
         assert sent == {"temperature", "top_p", "max_tokens", "seed", "n", "presence_penalty", "frequency_penalty",
                         "stream"} | extra  # fmt: skip
+
+
+def test_tools_of_a_question_go_with_it_and_make_it_another(
+    endpoint: Endpoint, server: MockServer, tmp_path: Path
+) -> None:
+    tools = [{"type": "function", "function": {"name": "hours", "parameters": {}}}]
+    row = {"id": "1", "cluster": "c", "messages": [{"role": "user", "content": "几点开门？"}], "answers": ["九点"]}
+    digests = set()
+    for offered in (None, tools):
+        task = heldout_task([HeldoutRow.model_validate({**row, "tools": offered})])
+        samples = evaluate(endpoint, [task], tmp_path / str(offered is None), settings=QUICK)["heldout"].samples
+        digests.add(samples[0].prompt_sha256)
+    assert len(digests) == 2
+    assert [(body.get("tools"), body.get("tool_choice")) for body in server.bodies] == [(None, None), (tools, "none")]
 
 
 def test_what_is_added_goes_with_every_request_and_into_the_record(

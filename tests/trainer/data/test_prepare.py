@@ -55,3 +55,22 @@ def test_each_file_of_the_tokenizer_decides_what_is_prepared(name: str, tmp_path
     before = content_key(config, model)
     (model / name).write_bytes(b"two")
     assert content_key(config, model) != before
+
+
+def test_held_out_questions_keep_their_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESERVE_CACHE", str(tmp_path / "cache"))
+    tools = [{"type": "function", "function": {"name": "hours", "parameters": {"type": "object", "properties": {}}}}]
+    rows = [
+        {"messages": [{"role": "user", "content": f"第{n}号门几点开？"}, {"role": "assistant", "content": f"{n}点。"}],
+         "tools": tools}
+        for n in range(40)
+    ]  # fmt: skip
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = load_config("demo", [f"data.sources=[{tmp_path / 'rows.jsonl'}]", "data.replay=null"])
+    heldout = (prepare(config, DEMO).folder / "heldout.jsonl").read_text().splitlines()
+    assert [json.loads(line)["tools"] for line in heldout] == [tools] * 2
+    calls = [{"type": "function", "function": {"name": "hours", "arguments": {}}}]
+    for row in rows:
+        row["messages"][1] = {"role": "assistant", "content": "", "tool_calls": calls}
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert prepare(config, DEMO).report.reasons["heldout_call"].count == 2
