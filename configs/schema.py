@@ -255,7 +255,7 @@ class TrainConfig(Section):
     """Peak learning rate."""
     scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup", "cosine_with_min_lr"] = "cosine"
     """Learning-rate schedule, by its name in transformers."""
-    warmup_ratio: Fraction = 0.03
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.03
     """Share of the steps in which the rate rises."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Decoupled weight decay."""
@@ -279,6 +279,13 @@ class TrainConfig(Section):
     """Take the checkpoint with the lowest evaluation loss instead of the last."""
     report_to: list[Literal["tensorboard", "wandb", "swanlab", "trackio", "mlflow"]] = []
     """Trackers, by their names in transformers; they need their own package, and none runs by default."""
+
+    @field_validator("eval_steps", "save_steps")
+    @classmethod
+    def _steps_are_whole(cls, steps: float) -> float:
+        if steps > 1 and not steps.is_integer():
+            raise ValueError("a number of steps is whole, and a share of the run is below 1")
+        return steps
 
 
 class ProofConfig(Section):

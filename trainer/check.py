@@ -41,7 +41,7 @@ from trainer.data.guess import guess_lengths
 from trainer.data.past import past_warning
 from trainer.data.prepare import prepare, read_rows
 from trainer.data.preview import render_report, short_path, tokenizing_progress
-from trainer.data.report import DataReport, preview_row, thinking_warning
+from trainer.data.report import DataReport, data_warnings, preview_row
 from trainer.data.selfmade import ASSUMED_TOKENS, plan_in_words, planned
 from trainer.data.tally import Tally
 from trainer.data.template import ChatCodec
@@ -106,7 +106,7 @@ def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = Fals
     note(_template_line(report, config))
     if line := _scale_line(config.merge.scale):
         note(line)
-    for warning in filter(None, (thinking_warning(report, config.thinking), past_warning(config))):
+    for warning in filter(None, (*data_warnings(report, config), past_warning(config))):
         warn(warning)
     differing = pins.disagreements(pins.made_for() or "cuda")
     found = ", ".join(f"{name} {version}" for name, version in environment.versions().items())

@@ -233,3 +233,10 @@ def test_a_number_is_what_everybody_reads(recipe: Path) -> None:
 def test_a_key_of_a_source_written_as_a_path_can_be_set(recipe: Path) -> None:
     source = load_config(recipe, ["data.sources.0.weight=2"]).data.sources[0]
     assert (source.path, source.weight) == ("rows.jsonl", 2)
+
+
+@pytest.mark.parametrize("key", ["eval_steps", "save_steps"])
+def test_steps_are_whole_and_shares_below_one(key: str, recipe: Path) -> None:
+    assert getattr(load_config(recipe, [f"train.{key}=12"]).train, key) == 12
+    with pytest.raises(ConfigError, match=f"`train.{key}`: a number of steps is whole"):
+        load_config(recipe, [f"train.{key}=1.5"])

@@ -40,7 +40,7 @@ from trainer.data import past
 from trainer.data.corpus import gather
 from trainer.data.identity import question_identity
 from trainer.data.layouts import Conversation
-from trainer.data.report import DataReport, check_usable, make_report, preview_row, thinking_warning
+from trainer.data.report import DataReport, check_usable, data_warnings, make_report, preview_row
 from trainer.data.rows import Progress, Tokenized, tokenize_all
 from trainer.data.sources import fingerprint
 from trainer.data.tally import Tally
@@ -134,7 +134,7 @@ def data_stage(
         prepared = prepare(config, model, progress)
         put_in_place(prepared, run.data)
         report = prepared.report
-        if warning := thinking_warning(report, config.thinking):
+        for warning in data_warnings(report, config):
             warn(warning)
         run.update(prepared=prepared_facts(config, model, report), hashes={"data": inputs["data"]})
         record.figures |= {

@@ -13,7 +13,7 @@ import numpy as np
 from configs.errors import DataError
 from configs.files import file_bytes, parse_json, whole
 from configs.handover.base import as_dataclass
-from configs.schema import DataConfig
+from configs.schema import DataConfig, RunConfig
 from trainer.data.corpus import Corpus
 from trainer.data.rules import NOT_A_FAULT, RULES, is_drop
 from trainer.data.tally import Tally, in_words
@@ -181,6 +181,27 @@ def thinking_warning(report: DataReport, thinking: bool) -> str:
         "reasoning: they are trained with thinking switched off and teach nothing about how to think; give reasoning "
         "(a <think> block or a reasoning_content column), or set thinking=false"
     )
+
+
+def data_warnings(report: DataReport, config: RunConfig) -> list[str]:
+    """What to know before training on data that are usable: less than was asked for, or without reasoning."""
+    found = [thinking_warning(report, config.thinking)]
+    own, replayed = (
+        report.sources[: len(config.data.sources)],
+        report.sources[len(config.data.sources) :],
+    )
+    for source, told in zip(config.data.sources, own, strict=False):
+        if told["usable"] and not told["used"]:
+            found.append(f"{source.path}: none of its {told['usable']} usable conversations is trained")
+    if config.data.replay and replayed:
+        ratio, used = config.data.replay.ratio, int(str(replayed[0]["used"]))
+        wanted = round(ratio * sum(int(str(told["used"])) for told in own))
+        if used < wanted:
+            found.append(
+                f"data.replay: {wanted:,} general rows are asked for ({ratio:g} to 1), and {replayed[0]['path']} has "
+                f"{used:,}: bring more, or lower data.replay.ratio"
+            )
+    return [warning for warning in found if warning]
 
 
 def preview_row(codec: ChatCodec, row_id: str, input_ids: np.ndarray, labels: np.ndarray) -> PreviewRow:

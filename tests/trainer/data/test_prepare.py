@@ -12,6 +12,7 @@ from configs.cache_folder import private_cache
 from configs.load import load_config
 from trainer.data import prepare as module
 from trainer.data.prepare import content_key, prepare
+from trainer.data.report import data_warnings
 
 DEMO = Path("configs/demo/model").resolve()
 
@@ -74,3 +75,22 @@ def test_held_out_questions_keep_their_tools(tmp_path: Path, monkeypatch: pytest
         row["messages"][1] = {"role": "assistant", "content": "", "tool_calls": calls}
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert prepare(config, DEMO).report.reasons["heldout_call"].count == 2
+
+
+def test_fewer_general_rows_than_asked_for_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESERVE_CACHE", str(tmp_path / "cache"))
+    for name, count in (("own", 40), ("general", 5), ("rare", 3)):
+        rows = [{"question": f"{name}{n}？", "answer": f"{n}。"} for n in range(count)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sources = f"[{tmp_path}/own.jsonl, {{path: {tmp_path}/rare.jsonl, weight: 0.1}}]"
+
+    def said(ratio: float) -> list[str]:
+        replay = f"{{source: {tmp_path}/general.jsonl, ratio: {ratio}}}"
+        config = load_config("demo", [f"data.sources={sources}", f"data.replay={replay}"])
+        return data_warnings(prepare(config, DEMO).report, config)
+
+    rare = f"{tmp_path}/rare.jsonl: none of its 3 usable conversations is trained"
+    assert said(0.1) == [rare]
+    assert said(0.5)[:1] == [rare]
+    assert "general rows are asked for (0.5 to 1)" in said(0.5)[1]
+    assert "general.jsonl has 5" in said(0.5)[1]
