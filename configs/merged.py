@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 from configs.console import shell
 from configs.errors import ConfigError
@@ -38,11 +40,14 @@ def has_other_answers(run: RunDir, manifest: Manifest) -> bool:
     train = manifest.stages.get("train")
     if merge.state != "done" or (train is not None and train.state != "done"):
         return True
-    # A list reads no more than this, and nothing where it cannot be another.
-    if train is not None and train.started >= merge.started and _trained_since(run, merge, _QUICK_BYTES):
+    if train is not None and "training" in merge.figures:
+        if merge.figures["training"] != training(train):
+            return True
+    # Of an older merge a list reads no more than this, and nothing where it cannot be another.
+    elif train is not None and train.started >= merge.started and _trained_since(run, merge, _QUICK_BYTES):
         return True
     if not (run.merged / "config.json").is_file():  # it was removed to make room
-        return False
+        return bool(tuned.figures.get("made_of", origin(merge)) != origin(merge))
     written = sorted((Path(path), output) for path, output in merge.outputs.items() if path.endswith(".safetensors"))
     files = [(path.name, output.size, output.blake3) for path, output in written]
     return bool(tuned.inputs["merged_weights"] != weights_digest(run.merged, files))
@@ -110,7 +115,22 @@ def has_other_gguf(run: RunDir) -> bool:
         return False
     if stage.state != "done" or any(run.changed_outputs("gguf")):
         return True
-    if (run.merged / "config.json").is_file() and stage.inputs.get("merged.weights") != weights_fingerprint(run.merged):
-        return True
+    if (run.merged / "config.json").is_file():
+        return stage.inputs.get("merged.weights") != weights_fingerprint(run.merged)
     # Where the merged weights were removed to make room, what they were made of tells.
-    return merge is not None and (merge.state != "done" or stage.started < merge.started or _trained_since(run, merge))
+    if merge is None:
+        return False
+    other = stage.figures.get("made_of", origin(merge)) != origin(merge)
+    return other or merge.state != "done" or _trained_since(run, merge)
+
+
+def origin(merge: Stage) -> dict[str, Any]:
+    """What the merged weights were made of, for stages that may be asked when those are removed."""
+    return {key: merge.inputs.get(key) for key in ("adapter", "merge.scale")}
+
+
+def training(train: Stage) -> str:
+    """What identifies the adapter that a training wrote, for the stage `merge`: no clock, and nothing is read."""
+    adapter = {path: output for path, output in train.outputs.items() if path.startswith("adapter/")}
+    written = sorted((path, out.blake3) for path, out in adapter.items() if path.endswith((".json", ".safetensors")))
+    return hashlib.sha256(repr(written).encode()).hexdigest()

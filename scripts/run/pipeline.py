@@ -21,6 +21,7 @@ from configs.files import remove_folder
 from configs.fingerprint import files_fingerprint
 from configs.handover.base import read_rows
 from configs.handover.selfmade import SelfMadeRow
+from configs.merged import origin
 from configs.rundir import Inputs, RunDir
 from configs.schema import RunConfig
 from configs.unseen import for_verdict
@@ -238,6 +239,8 @@ def evaluate_tuned(
         with run.stage("tuned", inputs, [folder]) as record:
             server = start_server(command, run.logs / "serve.log", config.serve.ready_timeout_s)
             record.figures["ready_s"] = server.ready_s
+            if (merge := run.read().stages.get("merge")) is not None:
+                record.figures["made_of"] = origin(merge)
             checks = verify(run, config, server)
             record.figures.update(checks.figures().model_dump(mode="json"))
             for passed, line in checks.lines():

@@ -16,7 +16,7 @@ from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.handover.base import read_rows
 from configs.handover.rows import ParityRow
 from configs.handover.training import PreparedFacts
-from configs.merged import adapter_hash, require_trained
+from configs.merged import adapter_hash, origin, require_trained, training
 from configs.model_files import weight_files
 from configs.rundir import RunDir
 from configs.schema import RunConfig
@@ -102,6 +102,8 @@ def gguf_run(run: RunDir, config: RunConfig, facts: PreparedFacts, force: bool =
 
         result = export_gguf(TensorReader(index_weights(weight_files(run.merged))), export, config.name, quant, beside)
         record.figures = {"file": result.file.name, "size_gb": result.size_gb, "tensors": result.tensors}
+        if (merge := run.read().stages.get("merge")) is not None:
+            record.figures["made_of"] = origin(merge)
     done("gguf", run.read().stages["gguf"].seconds or 0.0, f"{result.file} ({result.size_gb:.2f} GB)")
 
 
@@ -112,6 +114,8 @@ def _merge_stage(run: RunDir, config: RunConfig, facts: PreparedFacts, scale: fl
         export = Export(facts.base_model, run.merged, facts.end_token_id, config.merge.shard_gb, on_progress, redo=True)
         result = merge_adapter(run.adapter, export, scale=scale)
         record.figures = {name: value for name, value in asdict(result).items() if name != "folder"} | {"scale": scale}
+        if (trained := run.read().stages.get("train")) is not None:
+            record.figures["training"] = training(trained)
     summary = (
         f"{result.changed} tensors changed, {result.copied} copied, {result.size_gb:.2f} GB "
         f"on the {result.device}, peak {result.peak_gb:.1f} GB"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from configs.console import OUTPUT
 from configs.errors import ConfigError
 from configs.fingerprint import weights_fingerprint
 from configs.load import load_config
-from configs.merged import adapter_hash
+from configs.merged import adapter_hash, origin, training
 from configs.rundir import RunDir
 from scripts.cli import main
 from scripts.run.listing import find_runs, ordered, size_of, summarize
@@ -118,6 +119,37 @@ def test_scores_of_weights_that_the_run_had_before_are_not_shown(
     with run.stage("train", {}):
         (run.adapter / "adapter_model.safetensors").touch()
         os.truncate(run.adapter / "adapter_model.safetensors", 1 << 37)  # which nobody waits for
+    assert summarize(run).verdict == ""
+
+
+def test_scores_are_of_the_run_s_weights_whatever_the_clock_said_and_what_was_pruned(
+    make: Callable[..., RunDir],
+) -> None:
+    run = make("clock")
+    (run.merged / "config.json").write_text("{}")
+
+    def train(rank: int) -> None:
+        with run.stage("train", {}, [run.adapter]):
+            (run.adapter / "adapter_config.json").write_text(f'{{"r": {rank}}}')
+
+    def merge(rank: int) -> None:
+        with run.stage("merge", {"adapter": adapter_hash(run)}, [run.merged]) as record:
+            (run.merged / "model.safetensors").write_bytes(bytes(rank))
+            record.figures["training"] = training(run.read().stages["train"])
+
+    train(8)
+    merge(8)
+    with run.stage("tuned", {"merged_weights": weights_fingerprint(run.merged)}) as record:
+        record.figures["made_of"] = origin(run.read().stages["merge"])
+    assert summarize(run).verdict == "pass"
+
+    train(4)
+    manifest = run.read()
+    manifest.stages["train"].started = "2001-01-01T00:00:00+00:00"  # the clock stepped back
+    run.manifest_file.write_text(manifest.model_dump_json())
+    assert summarize(run).verdict == ""
+    merge(4)
+    shutil.rmtree(run.merged)
     assert summarize(run).verdict == ""
 
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from configs.fingerprint import weights_fingerprint
-from configs.merged import adapter_hash
+from configs.merged import adapter_hash, origin
 from configs.rundir import RunDir
 from configs.schema import RunConfig, ServeConfig
 from scripts.cli import app
@@ -121,8 +121,8 @@ def test_a_file_that_is_not_of_the_runs_weights_is_not_offered_where_those_were_
     (run.gguf / "another.gguf").touch()
     with run.stage("merge", {"adapter": adapter_hash(run)}):
         pass
-    with run.stage("gguf", {}, [file]):
-        pass
+    with run.stage("gguf", {}, [file]) as record:
+        record.figures["made_of"] = origin(run.read().stages["merge"])
     shutil.rmtree(run.merged)
     assert value(llama_cpp_line(run) or "", "--model").endswith("shop-Q8_0.gguf")
     manifest = run.read()
@@ -134,7 +134,7 @@ def test_a_file_that_is_not_of_the_runs_weights_is_not_offered_where_those_were_
         file.write_bytes(b"GGUE")
     else:
         stage = manifest.stages["merge"]
-        changed = {"started": "2099-01-01T00:00:00+00:00"} if harm == "merged again" else {"state": "failed"}
+        changed = {"inputs": stage.inputs | {"merge.scale": 0.5}} if harm == "merged again" else {"state": "failed"}
         manifest.stages["merge"] = stage.model_copy(update=changed)
         run.manifest_file.write_text(manifest.model_dump_json())
     assert llama_cpp_line(run) is None
