@@ -1,10 +1,12 @@
 """The README.md of a merged model: what it was made from, how, what it scored, where its limits are.
 
-Nothing in it is written by hand: recipe and figures come from the run directory. Local paths are left out.
+Nothing in it is written by hand: recipe and figures come from the run directory. Local paths are left out. What somebody
+writes into it stays.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,15 +14,18 @@ from typing import Any
 
 import yaml
 
+from configs.console import warn
 from configs.errors import TuneserveError
-from configs.files import file_bytes, write_atomically
+from configs.files import file_bytes, file_text, write_atomically
 from configs.manifest import Manifest
 from configs.merged import has_other_answers
 from configs.rundir import RunDir
 
+_MARK = "\n<!-- written by tuneserve: "
+
 
 def write_model_card(run: RunDir) -> Path:
-    """Writes RUN/merged/README.md.
+    """Writes RUN/merged/README.md, but where somebody has changed it since it was written.
 
     Raises:
         TuneserveError: the run has not been merged.
@@ -28,8 +33,22 @@ def write_model_card(run: RunDir) -> Path:
     if not (run.merged / "config.json").is_file():
         raise TuneserveError(f"{run.path}: has no merged weights yet", f"tuneserve merge {run.path}")
     file = run.merged / "README.md"
-    write_atomically(file, model_card(run))
+    if file.is_file() and _is_somebody_s(file_text(file)):
+        warn(f"{file} was changed by you, and stays as it is; remove it to have it written anew")
+    else:
+        write_atomically(file, _marked(model_card(run)))
     return file
+
+
+def _marked(card: str) -> str:
+    """A card with a last line, which no hub shows, that tells whether somebody changed it."""
+    return f"{card}{_MARK}{hashlib.sha256(card.encode()).hexdigest()} -->\n"
+
+
+def _is_somebody_s(text: str) -> bool:
+    """Whether a card is not as it was written; one of an earlier version has no mark, and is taken for ours."""
+    card, mark, _ = text.rpartition(_MARK)
+    return bool(mark) and text != _marked(card)
 
 
 def model_card(run: RunDir) -> str:

@@ -98,3 +98,15 @@ def test_card_needs_merged_weights(run: RunDir) -> None:
     (run.merged / "config.json").unlink()
     with pytest.raises(TuneserveError, match="no merged weights"):
         write_model_card(run)
+
+
+def test_a_card_that_somebody_changed_stays(run: RunDir, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_model_card(run)
+    written = file.read_text(encoding="utf-8")
+    evaluate(run, task("客服", "target", 12.5))
+    assert write_model_card(run).read_text(encoding="utf-8") != written
+    assert "stays as it is" not in capsys.readouterr().out
+    mine = file.read_text(encoding="utf-8").replace("## Limits", "Licence: ours.\n\n## Limits")
+    file.write_text(mine, encoding="utf-8")
+    assert write_model_card(run).read_text(encoding="utf-8") == mine
+    assert "was changed by you, and stays as it is" in " ".join(capsys.readouterr().out.split())
