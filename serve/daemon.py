@@ -19,7 +19,7 @@ def main() -> int:
         print(f"error: {error}", flush=True)
         return error.exit_code
     except OSError as error:  # a full disk, a state folder that cannot be written
-        print(f"error: {error.filename}: {error.strerror}", flush=True)
+        print(f"error: {error}", flush=True)
         return EXIT_FAILED
     return 0
 

@@ -45,7 +45,7 @@ from scripts.run.inputs import model_inputs, serving_inputs
 from scripts.run.rescoring import as_scored, bring_up_to_date, points, score_again_all
 from scripts.run.scaling import choose_scale
 from scripts.run.serving import OnDemand, private_command, start_server
-from scripts.run.stages import forget_other_outputs, run_stage, stage_done
+from scripts.run.stages import forget_other_outputs, put_model_card, run_stage, stage_done
 from scripts.run.tasks import tasks_fingerprint
 from scripts.run.verdict import deciding_command
 from serve.launch.cards import server_gpus
@@ -53,7 +53,6 @@ from serve.launch.job import prepare
 from serve.launch.target import base_folder, base_target, merged_target
 from serve.process.server import VllmServer
 from serve.proof.verify import verify
-from trainer.export.model_card import write_model_card
 from trainer.requirements import check_cards
 
 
@@ -269,7 +268,7 @@ def report(run: RunDir, config: RunConfig, words: ReportWords) -> Comparison:
         files = write_reports([comparison], run.report, words)
         record.figures = {"verdict": comparison.gate.verdict, "exit_code": comparison.gate.exit_code}
     if config.foreign is None:
-        write_model_card(run)
+        put_model_card(run)
     console.print()
     print_comparison(comparison, tables, words)
     stage_done(run, "report", str(_near(files["report.html"])))

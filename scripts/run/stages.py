@@ -12,11 +12,12 @@ from types import MappingProxyType
 from typing import Literal
 
 from configs import child
-from configs.console import INSTALL, detail, done, shell
+from configs.console import INSTALL, detail, done, shell, warn
 from configs.errors import TuneserveError
 from configs.files import remove_folder
 from configs.rundir import Inputs, RunDir, as_json
 from scripts.debugging import debugging
+from trainer.export.model_card import write_model_card
 
 _ASKED_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -64,6 +65,12 @@ def forget_other_outputs(
         file = run.path / path
         if file.is_file():
             file.replace(file.with_name(f"{file.name}.old"))
+
+
+def put_model_card(run: RunDir) -> None:
+    """Writes the model card, or says that somebody's own stays."""
+    if write_model_card(run) is None:
+        warn(f"{run.merged / 'README.md'} was changed by you, and stays as it is; remove it to have it written anew")
 
 
 def stage_done(run: RunDir, stage: str, text: str) -> None:

@@ -14,8 +14,7 @@ from configs.errors import ConfigError
 from configs.load import load_config
 from configs.rundir import RunDir
 from configs.schema import RunConfig
-from scripts.run.stages import run_child, run_stage
-from trainer.export.model_card import write_model_card
+from scripts.run.stages import put_model_card, run_child, run_stage
 from trainer.export.upload import push as push_folder
 from trainer.requirements import check_quantizer
 
@@ -80,7 +79,7 @@ def merge(
         choose_scale(opened, config)
         run_stage("merge", opened, *(["--force"] if force else []))
         if push:  # while it is held: what is uploaded is what the card speaks of
-            write_model_card(opened)
+            put_model_card(opened)
             console.print(f"pushed to {push_folder(opened.merged, push, config.hub)}")
     console.print(f"\nnext: tuneserve serve {run}   (it proves the weights before anybody uses them)")
     if "gguf" in config.merge.formats:

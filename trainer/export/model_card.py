@@ -1,7 +1,7 @@
 """The README.md of a merged model: what it was made from, how, what it scored, where its limits are.
 
-Nothing in it is written by hand: recipe and figures come from the run directory. Local paths are left out. What somebody
-writes into it stays.
+Nothing in it is written by hand: recipe and figures come from the run directory. Local paths are left out. What
+somebody has written into it stays.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 
 import yaml
 
-from configs.console import warn
 from configs.errors import TuneserveError
 from configs.files import file_bytes, file_text, write_atomically
 from configs.manifest import Manifest
@@ -24,8 +23,8 @@ from configs.rundir import RunDir
 _MARK = "\n<!-- written by tuneserve: "
 
 
-def write_model_card(run: RunDir) -> Path:
-    """Writes RUN/merged/README.md, but where somebody has changed it since it was written.
+def write_model_card(run: RunDir) -> Path | None:
+    """Writes RUN/merged/README.md; gives None, and leaves it, where somebody has changed it since it was written.
 
     Raises:
         TuneserveError: the run has not been merged.
@@ -34,9 +33,8 @@ def write_model_card(run: RunDir) -> Path:
         raise TuneserveError(f"{run.path}: has no merged weights yet", f"tuneserve merge {run.path}")
     file = run.merged / "README.md"
     if file.is_file() and _is_somebody_s(file_text(file)):
-        warn(f"{file} was changed by you, and stays as it is; remove it to have it written anew")
-    else:
-        write_atomically(file, _marked(model_card(run)))
+        return None
+    write_atomically(file, _marked(model_card(run)))
     return file
 
 

@@ -13,6 +13,7 @@ from configs.errors import TuneserveError
 from configs.handover.serving import ParityFigures, ProofFigures, ServedFigures
 from configs.load import validate
 from configs.rundir import RunDir
+from scripts.run.stages import put_model_card
 from tests.facts import prepared
 from trainer.export.model_card import model_card, write_model_card
 
@@ -56,7 +57,8 @@ def evaluate(run: RunDir, *tasks: dict[str, Any]) -> None:
 
 def test_card_tells_recipe_scores_and_losses(run: RunDir) -> None:
     evaluate(run, task("客服", "target", 12.5), task("cmmlu", "retention", -3.0), task("gsm8k", "retention", 0.2))
-    card = write_model_card(run).read_text(encoding="utf-8")
+    write_model_card(run)
+    card = (run.merged / "README.md").read_text(encoding="utf-8")
     front = yaml.safe_load(card.split("---")[1])
     assert front["base_model"] == "Qwen/Qwen3-14B"
     assert front["datasets"] == ["team/chat_zh"]
@@ -101,12 +103,15 @@ def test_card_needs_merged_weights(run: RunDir) -> None:
 
 
 def test_a_card_that_somebody_changed_stays(run: RunDir, capsys: pytest.CaptureFixture[str]) -> None:
-    file = write_model_card(run)
+    file = run.merged / "README.md"
+    put_model_card(run)
     written = file.read_text(encoding="utf-8")
     evaluate(run, task("客服", "target", 12.5))
-    assert write_model_card(run).read_text(encoding="utf-8") != written
+    put_model_card(run)
+    assert file.read_text(encoding="utf-8") != written
     assert "stays as it is" not in capsys.readouterr().out
     mine = file.read_text(encoding="utf-8").replace("## Limits", "Licence: ours.\n\n## Limits")
     file.write_text(mine, encoding="utf-8")
-    assert write_model_card(run).read_text(encoding="utf-8") == mine
+    put_model_card(run)
+    assert file.read_text(encoding="utf-8") == mine
     assert "was changed by you, and stays as it is" in " ".join(capsys.readouterr().out.split())
