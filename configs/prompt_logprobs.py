@@ -1,6 +1,7 @@
 """What vLLM says of a prompt's own tokens, under `prompt_logprobs` in answers of `/v1/completions`.
 
-The proof reads the likelihood of an answer there, the evaluation how far a model drifted.
+The proof reads the likelihood of an answer there, the evaluation how far a model drifted, and training by soft targets
+which tokens the base thought likely.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 
 from configs.errors import TuneserveError
 
+TOP = 20
+"""Most likely tokens that a request can ask for at each place: as many as vLLM gives unless it is told otherwise."""
 _TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,9}")
 _ROUNDED_UP = 1e-3
 """A probability of 1 may come out a little larger in few bits."""
@@ -91,9 +94,13 @@ def chosen_tokens(input_ids: Sequence[int], answer_start: int, choice: Mapping[s
     return sum(positions[i][str(input_ids[i])].get("rank") == 1 for i in range(answer_start, len(input_ids)))
 
 
-def answer_request(model: str, input_ids: Sequence[int]) -> dict[str, Any]:
-    """The body of a request to `/v1/completions` whose answer holds the likelihood of every token of the prompt."""
-    return {"model": model, "prompt": list(input_ids), "max_tokens": 1, "prompt_logprobs": 0, "temperature": 0}
+def answer_request(model: str, input_ids: Sequence[int], top: int = 0) -> dict[str, Any]:
+    """The body of a request to `/v1/completions` whose answer holds the likelihood of every token of the prompt.
+
+    Args:
+        top: how many of the most likely tokens are wanted at each place beside the prompt's own.
+    """
+    return {"model": model, "prompt": list(input_ids), "max_tokens": 1, "prompt_logprobs": top, "temperature": 0}
 
 
 def answer_logprob(input_ids: Sequence[int], answer_start: int, choice: Mapping[str, Any]) -> float:
@@ -109,3 +116,32 @@ def answer_logprob(input_ids: Sequence[int], answer_start: int, choice: Mapping[
     """
     read = read_prompt_logprobs(input_ids, choice)
     return sum(read[i - 1][input_ids[i]] for i in range(answer_start, len(input_ids)))
+
+
+def top_tokens(input_ids: Sequence[int], answer_start: int, choice: Mapping[str, Any]) -> list[list[tuple[int, float]]]:
+    """The `TOP` most likely tokens at each place of `input_ids[answer_start:]`, the likeliest first.
+
+    Args:
+        input_ids: the prompt of the request: a question and an answer.
+        answer_start: index of the answer's first token, above 0.
+        choice: of the answer to `answer_request` with `top=TOP`.
+
+    Returns:
+        (token id, log-probability) of each; the answer's own token is among them only where it is so likely.
+
+    Raises:
+        TuneserveError: as `read_prompt_logprobs`, or there are fewer of them.
+    """
+    read = read_prompt_logprobs(input_ids, choice)
+    found = []
+    for place in range(answer_start, len(input_ids)):
+        likeliest = sorted(read[place - 1].items(), key=lambda entry: (-entry[1], entry[0]))[:TOP]
+        if len(likeliest) < TOP:
+            raise TuneserveError(
+                f"the server gave {len(likeliest)} of the {TOP} most likely tokens at position {place} of the prompt",
+                f"serve the base with vLLM, and with no --max-logprobs below {TOP} in serve.args",
+            )
+        if max(token for token, _ in likeliest) >= 2**31:
+            raise _strange(place, dict(likeliest))
+        found.append(likeliest)
+    return found

@@ -22,6 +22,8 @@ class WantedRows:
     """Least share of the questions that are asked which must have a usable answer."""
     seed: int
     """Of the run."""
+    soft_targets: bool = False
+    """Whether the most likely tokens are read at each place of the rows to train."""
     conversations: int = 0
     """Conversations of the user's that are trained, repetitions counted: what `train` is a share of."""
 

@@ -75,7 +75,7 @@ def _train(run: RunDir, config: RunConfig, force: bool) -> None:
         summary = (
             f"{figures.steps} steps in {figures.train_seconds:.0f} s"
             f"{f' on {figures.gpus} GPUs' if figures.gpus > 1 else ''}, loss {figures.loss:.4f}, "
-            f"{figures.tokens_per_s:.0f} tokens/s, peak {figures.peak_gb:.1f} GB{_recorded(figures)}"
+            f"{figures.tokens_per_s:.0f} tokens/s, peak {figures.peak_gb:.1f} GB{_recorded(figures)}{_softly(figures)}"
         )
         done("train", _seconds(run, "train"), summary)
 
@@ -86,6 +86,11 @@ def _recorded(figures: TrainFigures) -> str:
         return ""
     why = figures.recorded.off or figures.recorded.updates_off
     return f", {figures.recorded.share:.0%} of the passes recorded{f' (recording failed: {why})' if why else ''}"
+
+
+def _softly(figures: TrainFigures) -> str:
+    """How many rows were trained by the base's own probabilities."""
+    return f", {figures.soft_rows:,} rows by the base's own probabilities" if figures.soft_rows else ""
 
 
 def _foreign(run: RunDir, config: RunConfig, force: bool) -> None:

@@ -15,7 +15,7 @@ from configs import driver, pins
 from configs.adapter_scale import check_scale
 from configs.errors import ConfigError
 from configs.gpus import Card, visible_cards
-from configs.model_files import read_json, read_model_config
+from configs.model_files import read_json, read_model_config, text_config
 from configs.schema import GgufQuant, LoraConfig, MergeConfig, RunConfig
 from trainer.architectures import Model, paths_of
 
@@ -47,6 +47,7 @@ def check_needs(config: RunConfig) -> None:
     check_trackers(config.train.report_to)
     check_quantizer(config.merge)
     check_scale(config)
+    check_soft_targets(config)
     check_heldout(config)
 
 
@@ -108,8 +109,33 @@ def check_model_needs(config: RunConfig, model: Path) -> None:
             f"train.precision=8bit: the FP8 functions stand in Unsloth's fused layers, and {why}",
             "set train.precision=16bit, or 4bit where that does not fit",
         )
+    if config.trains_soft_targets:
+        caps = text_config(read_model_config(model)).get("final_logit_softcapping")
+        why = paths_of(model).own_functions or (f"{found.name} caps its logits" if caps else "")
+        if why:
+            raise ConfigError(
+                f"data.selfmade.soft_targets: the loss stands behind Unsloth's fused layers, and {why}",
+                "set data.selfmade.soft_targets=false",
+            )
     if "gguf" in config.merge.formats:
         check_gguf_model(model)
+
+
+def check_soft_targets(config: RunConfig) -> None:
+    """Raises a ConfigError where soft targets are asked for, and nothing or more than an adapter is trained by them."""
+    if not config.data.selfmade.soft_targets:
+        return
+    if not config.replays_itself:
+        raise ConfigError(
+            "data.selfmade.soft_targets: they belong to rows that the base writes, and data.replay is not self",
+            "set data.replay=self, or data.selfmade.soft_targets=false",
+        )
+    if config.train.method == "full" or config.lora.modules_to_save:
+        what = ", ".join(config.lora.modules_to_save) or "train.method=full"
+        raise ConfigError(
+            f"data.selfmade.soft_targets: they are trained through an output layer that stays as it is ({what})",
+            "train a plain LoRA adapter, or set data.selfmade.soft_targets=false",
+        )
 
 
 def check_heldout(config: RunConfig) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import base64
+import math
+from array import array
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from pydantic import computed_field, model_validator
 
 from configs.handover.base import HandedOver
+from configs.prompt_logprobs import TOP
 
 
 class SelfMadeRow(HandedOver):
@@ -36,6 +40,48 @@ class SelfMadeRow(HandedOver):
         if self.use == "unseen" and self.base_logprob is None:
             raise ValueError("a row that is kept out of training has a base_logprob")
         return self
+
+
+class SoftTargets(HandedOver):
+    """A line of RUN/data/selfmade/soft_targets.jsonl: which tokens the base thought likely while it wrote an answer.
+
+    At each place of the answer stand its 20 most likely tokens, the likeliest first, one place after the other.
+    """
+
+    number: int
+    """Number of the draw; the row is `self:NUMBER`."""
+    token_ids: str
+    """Their token ids as 32-bit integers in base64."""
+    logprobs: str
+    """Their log-probabilities (natural logarithm) as 32-bit floats in base64."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> SoftTargets:
+        ids, logprobs = self.arrays()
+        if not ids or len(ids) != len(logprobs) or len(ids) % TOP:
+            raise ValueError(f"{len(ids)} token ids and {len(logprobs)} log-probabilities are not {TOP} a place")
+        if min(ids) < 0 or not all(math.isfinite(value) and value < 1 for value in logprobs):
+            raise ValueError("a negative token id, or a number that is no log-probability")
+        return self
+
+    @classmethod
+    def of(cls, number: int, places: Sequence[Sequence[tuple[int, float]]]) -> SoftTargets:
+        """From (token id, log-probability) of each token at each place."""
+        ids = array("i", (token for place in places for token, _ in place))
+        logprobs = array("f", (logprob for place in places for _, logprob in place))
+        packed = [base64.b64encode(values.tobytes()).decode() for values in (ids, logprobs)]
+        return cls(number=number, token_ids=packed[0], logprobs=packed[1])
+
+    def arrays(self) -> tuple[array[int], array[float]]:
+        """Token ids and log-probabilities, `TOP` of each a place.
+
+        Raises:
+            ValueError: it is no base64, or no whole numbers of 32 bits.
+        """
+        ids, logprobs = array("i"), array("f")
+        ids.frombytes(base64.b64decode(self.token_ids, validate=True))
+        logprobs.frombytes(base64.b64decode(self.logprobs, validate=True))
+        return ids, logprobs
 
 
 class Spread(HandedOver):
@@ -106,6 +152,8 @@ class SelfMadeReport(HandedOver):
     """Languages that were asked for and that the base does not write, by their two letters."""
     examples: list[SelfMadeExample]
     """Ten rows, drawn by the seed."""
+    soft_targets: int = 0
+    """Trained rows whose every place has the base's most likely tokens, to be trained instead of the written one."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -181,6 +181,8 @@ class LoopFigures(HandedOver):
     """Answers of the first batch that were decoded and compared with the data."""
     recorded: RecordedFigures | None = None
     """What was recorded as CUDA graphs; None where nothing was to be."""
+    soft_rows: int = 0
+    """Rows that were trained by the base's own probabilities (`data.selfmade.soft_targets`)."""
 
 
 class TrainFigures(LoopFigures):

@@ -51,6 +51,8 @@ def lead(report: SelfMadeReport, words: ReportWords = ENGLISH) -> str:
         train=f"{report.train:,}",
         unseen=f"{report.unseen:,}",
     )
+    if report.soft_targets:
+        text = f"{text} {words.say('selfmade.soft')}"
     if not report.unwritten:
         return text
     languages = ", ".join(words.say(f"selfmade.lang.{language}") for language in report.unwritten)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from configs.errors import DataError
-from configs.handover.selfmade import SelfMadeExample, SelfMadeReport, SelfMadeRow, Spread
+from configs.handover.selfmade import SelfMadeExample, SelfMadeReport, SelfMadeRow, SoftTargets, Spread
 from configs.languages import language_of
 from configs.wanted_rows import WantedRows
 from configs.words import Words
@@ -43,6 +43,8 @@ class Made:
     train: list[SelfMadeRow]
     unseen: list[SelfMadeRow]
     report: SelfMadeReport
+    soft_targets: list[SoftTargets]
+    """Of the rows that are trained, in their order; none where they are not wanted."""
 
 
 @dataclass
@@ -218,6 +220,8 @@ def _made(progress: _Progress, taken: list[int]) -> Made:
     wanted, pool = progress.wanted, progress.writer.pool
     unseen = set(random.Random(f"{wanted.seed} unseen").sample(taken, wanted.unseen))
     progress.writer.measure(sorted(unseen))
+    softened = [number for number in taken if number not in unseen] if wanted.soft_targets else []
+    progress.writer.soften(softened)
     rows = [_row(progress, number, "unseen" if number in unseen else "train") for number in taken]
     trained = [row for row in rows if row.use == "train"]
     kinds = Counter(row.kind or FREE for row in rows)
@@ -239,8 +243,10 @@ def _made(progress: _Progress, taken: list[int]) -> Made:
         trained_tokens=sum(len(row.answer_ids) for row in trained),
         unwritten=list(progress.given_up),
         examples=[_example(row) for row in shown],
+        soft_targets=len(softened),
     )
-    return Made(trained, [row for row in rows if row.use == "unseen"], report)
+    soft_targets = [pool.soft_targets[number] for number in softened]
+    return Made(trained, [row for row in rows if row.use == "unseen"], report, soft_targets)
 
 
 def _row(progress: _Progress, number: int, use: Literal["train", "unseen"]) -> SelfMadeRow:

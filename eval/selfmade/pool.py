@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from configs.errors import TuneserveError
 from configs.files import json_line, only_a_file, read_jsonl
 from configs.handover.base import what_is_wrong
+from configs.handover.selfmade import SoftTargets
 from eval.ask.results import drop_torn_line
 
 
@@ -62,11 +63,11 @@ class Likelihood(_Line):
     """In nats, summed over the answer's tokens."""
 
 
-Kind = TypeVar("Kind", bound=_Line)
+Kind = TypeVar("Kind", Question, Answer, Likelihood, SoftTargets)
 
 
 class Pool:
-    """The three journals of a folder, by the number of the draw. One process at a time writes into it."""
+    """The journals of a folder, by the number of the draw. One process at a time writes into it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -75,8 +76,9 @@ class Pool:
         # Where a crash of the machine took lines of one journal only, a question that is drawn again may be another.
         self.answers = _of(self.questions, self._read("answers.jsonl", Answer))
         self.likelihoods = _of(self.answers, self._read("likelihoods.jsonl", Likelihood))
+        self.soft_targets = _of(self.answers, self._read("soft_targets.jsonl", SoftTargets))
 
-    def add(self, line: Question | Answer | Likelihood) -> None:
+    def add(self, line: Question | Answer | Likelihood | SoftTargets) -> None:
         """Keeps a line, and writes it down at once: after a kill the last one is torn at most.
 
         What the server failed at is not written down, so that another run asks it again.
@@ -85,9 +87,11 @@ class Pool:
             self.questions[line.number], name = line, "questions.jsonl"
         elif isinstance(line, Answer):
             self.answers[line.number], name = line, "answers.jsonl"
-        else:
+        elif isinstance(line, Likelihood):
             self.likelihoods[line.number], name = line, "likelihoods.jsonl"
-        if not isinstance(line, Likelihood) and line.failed:
+        else:
+            self.soft_targets[line.number], name = line, "soft_targets.jsonl"
+        if isinstance(line, Question | Answer) and line.failed:
             return
         with open(self.folder / name, "a", encoding="utf-8", newline="\n", opener=only_a_file) as journal:
             journal.write(json_line(line.model_dump(mode="json")))

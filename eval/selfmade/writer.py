@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from configs.errors import EndpointError, TuneserveError
-from configs.prompt_logprobs import answer_logprob, answer_request
+from configs.handover.selfmade import SoftTargets
+from configs.prompt_logprobs import TOP, answer_logprob, answer_request, top_tokens
 from eval.ask.client import Client, Outcome, check_completion
 from eval.ask.endpoint import Endpoint, Settings, sampling
 from eval.selfmade.draws import Draw
 from eval.selfmade.pool import Answer, Likelihood, Pool, Question
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is written (`questions`, `answers`, `likelihoods`), how many are done, and how many there are."""
+"""Called with what is written (`questions`, `answers`, `likelihoods`, `soft targets`), how many are done, and how many
+there are."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,34 @@ class Writer:
         Raises:
             EndpointError: the server gives no likelihoods.
         """
-        missing = [number for number in numbers if number not in self.pool.likelihoods]
+
+        def likelihood(number: int, ids: Sequence[int], start: int, choice: Mapping[str, Any]) -> Likelihood:
+            return Likelihood(number=number, logprob=answer_logprob(ids, start, choice))
+
+        self._read_again("likelihoods", numbers, self.pool.likelihoods, likelihood)
+
+    def soften(self, numbers: Sequence[int]) -> None:
+        """Reads which tokens the base thinks likely at each place of answers, where the pool does not say.
+
+        Raises:
+            EndpointError: the server does not give so many.
+        """
+
+        def soft_targets(number: int, ids: Sequence[int], start: int, choice: Mapping[str, Any]) -> SoftTargets:
+            return SoftTargets.of(number, top_tokens(ids, start, choice))
+
+        self._read_again("soft targets", numbers, self.pool.soft_targets, soft_targets, TOP)
+
+    def _read_again(
+        self,
+        what: str,
+        numbers: Sequence[int],
+        known: Container[int],
+        line: Callable[[int, Sequence[int], int, Mapping[str, Any]], Likelihood | SoftTargets],
+        top: int = 0,
+    ) -> None:
+        """Has the base read those answers that are not `known`, with `top` of its most likely tokens at each place."""
+        missing = [number for number in numbers if number not in known]
         if not missing:
             return
         base = self._connected()
@@ -152,13 +181,12 @@ class Writer:
                 )
             start = len(self.pool.answers[number].prompt_ids)
             try:
-                logprob = answer_logprob(ids(number), start, outcome.reply["choices"][0])
+                self.pool.add(line(number, ids(number), start, outcome.reply["choices"][0]))
             except TuneserveError as error:
                 raise EndpointError(f"{base.endpoint.base_url}: {error.message}", error.next_step) from error
-            self.pool.add(Likelihood(number=number, logprob=logprob))
 
-        jobs = ((number, answer_request(base.endpoint.model, ids(number))) for number in missing)
-        self._ask("completions", "likelihoods", jobs, keep, len(missing))
+        jobs = ((number, answer_request(base.endpoint.model, ids(number), top)) for number in missing)
+        self._ask("completions", what, jobs, keep, len(missing))
 
     def _connected(self) -> Base:
         if self.base is None:

@@ -45,7 +45,7 @@ from serve.api.adapters import served_models
 from serve.api.prompts import prompt_ids, user_header
 from serve.launch.target import base_folder
 from serve.process.server import VllmServer
-from trainer.data.selfmade import planned
+from trainer.data.selfmade import SOFT_TARGETS, planned
 from trainer.export.side_files import side_files_fingerprint
 
 _THOUGHT_TOKENS = 4096
@@ -71,12 +71,17 @@ def make_selfmade(run: RunDir, config: RunConfig, server: OnDemand) -> None:
         return
     starting("selfmade", f"{why}; {wanted.train} rows to train and {wanted.unseen} to measure on")
     files = [run.selfmade / name for name in ("train.jsonl", "unseen.jsonl", "report.json")]
+    files += [run.selfmade / SOFT_TARGETS] if wanted.soft_targets else []
     with run.stage("selfmade", inputs, files) as record:
         made, written = _make(run, config, wanted, tasks, str(inputs["pool"]), server)
         run.selfmade.mkdir(parents=True, exist_ok=True)
         write_rows(files[0], made.train)
         write_rows(files[1], made.unseen)
         write_atomically(files[2], made.report.model_dump_json(indent=1) + "\n")
+        if wanted.soft_targets:
+            write_rows(files[3], made.soft_targets)
+        else:
+            (run.selfmade / SOFT_TARGETS).unlink(missing_ok=True)
         record.figures |= made.report.model_dump(mode="json", exclude={"examples"}) | {"from_cache": not written}
     stage_done(run, "selfmade", selfmade_summary(made.report) + ("" if written else " (from the cache)"))
 
@@ -85,10 +90,11 @@ def selfmade_summary(report: SelfMadeReport) -> str:
     """One line for the log of a run."""
     languages = ", ".join(f"{name} {count}" for name, count in report.languages.items())
     unwritten = f"; not written by this base: {', '.join(report.unwritten)}" if report.unwritten else ""
+    soft = "; to be trained by its probabilities" if report.soft_targets else ""
     return (
         f"{report.train} rows to train and {report.unseen} to measure on, of {report.asked} questions asked "
         f"({report.usable:.0%} usable) and {report.drawn} drawn; {languages}; answers of {report.answer_tokens.p50} "
-        f"tokens in the median{unwritten}"
+        f"tokens in the median{unwritten}{soft}"
     )
 
 
@@ -136,7 +142,7 @@ def _inputs(run: RunDir, config: RunConfig, wanted: WantedRows, tasks: Sequence[
         "max_length": config.data.max_length,
         "languages": dict(wanted.languages),
         "steering": KINDS,
-        **config.data.selfmade.model_dump(exclude={"min_rows", "unseen", "min_usable"}),
+        **config.data.selfmade.model_dump(exclude={"min_rows", "unseen", "min_usable", "soft_targets"}),
         **serving_inputs(config.serve),
     }
     return {
@@ -144,6 +150,7 @@ def _inputs(run: RunDir, config: RunConfig, wanted: WantedRows, tasks: Sequence[
         "data.replay": wanted.train,
         "data.selfmade.unseen": wanted.unseen,
         "data.selfmade.min_usable": wanted.min_usable,
+        **({"data.selfmade.soft_targets": True} if wanted.soft_targets else {}),
         "heldout": files_fingerprint([run.data / "heldout.jsonl"]),
         "tasks": tasks_fingerprint(tasks),
     }

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from configs.errors import TuneserveError
-from configs.prompt_logprobs import read_prompt_logprobs
+from configs.prompt_logprobs import TOP, answer_request, read_prompt_logprobs, top_tokens
 
 POSITIONS = [None, {"15": {"logprob": -0.5, "rank": 1}, "3": {"logprob": -1.5, "rank": 2}}]
 
@@ -42,3 +42,31 @@ def test_every_token_but_the_first_has_its_log_probabilities() -> None:
 def test_an_answer_that_lacks_some_is_an_error(ids: list[int], choice: dict[str, Any], message: str) -> None:
     with pytest.raises(TuneserveError, match=message):
         read_prompt_logprobs(ids, choice)
+
+
+def likely(own: int, *, extra: float | None = None) -> dict[str, Any]:
+    """`TOP` tokens from `own` upwards, less and less likely; the own one last where it is an `extra`."""
+    first = own + 1 if extra is not None else own
+    known = {str(first + i): {"logprob": -1.0 - i} for i in range(TOP)}
+    return {str(own): {"logprob": extra}, **known} if extra is not None else known
+
+
+def test_the_most_likely_tokens_come_in_order_and_an_unlikely_one_that_was_written_is_none_of_them() -> None:
+    choice = {"prompt_logprobs": [None, {"15": {"logprob": -0.5}}, likely(7), likely(40, extra=-90.0)]}
+    found = top_tokens([11, 15, 7, 40], 2, choice)
+    assert found == [[(first + i, -1.0 - i) for i in range(TOP)] for first in (7, 41)]
+    assert answer_request("m", [11, 15], TOP)["prompt_logprobs"] == TOP
+    assert answer_request("m", [11, 15])["prompt_logprobs"] == 0
+
+
+@pytest.mark.parametrize(
+    ("position", "message"),
+    [
+        ({"15": {"logprob": -0.5}}, f"gave 1 of the {TOP} most likely tokens at position 1"),
+        ({**likely(15), str(2**31): {"logprob": -0.1}}, "which is no log-probability of tokens"),
+        ({**likely(15), "3": {"logprob": 0.5}}, "which is no log-probability of tokens"),
+    ],
+)
+def test_places_without_so_many_likely_tokens_are_an_error(position: dict[str, Any], message: str) -> None:
+    with pytest.raises(TuneserveError, match=message):
+        top_tokens([11, 15], 1, {"prompt_logprobs": [None, position]})

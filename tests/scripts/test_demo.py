@@ -229,6 +229,7 @@ def test_a_run_that_is_killed_at_any_stage_goes_on_where_it_stopped(tmp_path: Pa
         *("run", "configs/demo.yaml", "--no-serve", "name=killed", f"output_dir={tmp_path}", "eval.concurrency=2"),
         *("train.max_steps=24", "train.save_steps=8", "train.eval_steps=0", "eval.drift=false", tasks),
         *("data.replay=self", "data.selfmade.min_rows=40", "data.selfmade.unseen=10", "data.replay.ratio=0.01"),
+        "data.selfmade.soft_targets=true",
         "data.selfmade.other_languages=0",  # the base hardly writes any, and would be asked for more
     )
     run = RunDir(tmp_path / "killed")
@@ -250,9 +251,10 @@ def test_a_run_that_is_killed_at_any_stage_goes_on_where_it_stopped(tmp_path: Pa
     assert all(stages[name].state == "done" for name in STAGES)
     assert stages["base"].figures["base"]["taught_qa"]["n"] == 60
     # What the base wrote before it was killed was not written again, and what it wrote is trained.
-    for name in ("questions", "answers", "likelihoods"):
+    for name in ("questions", "answers", "likelihoods", "soft_targets"):
         (journal,) = Path("/").glob(f"{written}/{name}.jsonl"[1:])
         numbers = [line["number"] for _, line in read_jsonl(journal)]
         assert len(numbers) == len({*numbers}) >= 10, name
     assert training_rows(run, run.config()).num_rows == 740 + 40
+    assert stages["train"].figures["soft_rows"] == 40
     assert "Rows that the base wrote itself" in (run.report / "report.html").read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from configs.errors import ConfigError
 from configs.languages import language_of
+from configs.prompt_logprobs import TOP
 from eval.ask.endpoint import Settings
 from eval.selfmade.draws import draw_block
 from eval.selfmade.judging import Judge
@@ -58,6 +60,7 @@ def test_a_served_base_writes_questions_answers_and_their_likelihoods_once(
         first.answer(draws)
         usable = [draw for draw in draws if Judge(Asked(), False, END).answer(first.pool.answers[draw.number]) is None]
         first.measure([draw.number for draw in usable])
+        first.soften([draw.number for draw in usable])
     assert len(usable) > 8
     for draw in usable:
         question, answer = first.pool.questions[draw.number], first.pool.answers[draw.number]
@@ -67,6 +70,13 @@ def test_a_served_base_writes_questions_answers_and_their_likelihoods_once(
         )
         assert answer.answer_ids[-1] == END
         assert -60 < first.pool.likelihoods[draw.number].logprob < 0
+        ids, logprobs = first.pool.soft_targets[draw.number].arrays()
+        places = [dict(zip(ids[at : at + TOP], logprobs[at : at + TOP], strict=True)) for at in range(0, len(ids), TOP)]
+        assert len(places) == len(answer.answer_ids)
+        assert all(0.5 < sum(map(exp, likely.values())) < 1.001 for likely in places)
+        written = [likely.get(token) for likely, token in zip(places, answer.answer_ids, strict=True)]
+        if None not in written:
+            assert sum(written) == pytest.approx(first.pool.likelihoods[draw.number].logprob, abs=0.05)
 
     def nobody() -> Any:
         raise AssertionError("it was served again")
@@ -75,6 +85,7 @@ def test_a_served_base_writes_questions_answers_and_their_likelihoods_once(
         again.draw(draws, systems)
         again.answer(draws)
         again.measure([draw.number for draw in usable])
+        again.soften([draw.number for draw in usable])
     assert again.pool.answers == first.pool.answers
 
 

@@ -206,3 +206,38 @@ def test_gpus_that_differ_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cards_warning(recipe(train={"num_gpus": 2})) is None
     assert "the GPUs differ (rtx4090, rtx3060-12gb)" in str(cards_warning(recipe(train={"num_gpus": 3})))
     assert cards_warning(recipe()) is None
+
+
+SOFT = {"sources": "rows.jsonl", "replay": "self", "selfmade": {"soft_targets": True}}
+
+
+@pytest.mark.parametrize(
+    ("sections", "message", "step"),
+    [
+        ({"data": SOFT | {"replay": None}}, "data.replay is not self", "set data.replay=self, or"),
+        ({"data": SOFT, "train": {"method": "full"}}, r"stays as it is \(train.method=full\)", "train a plain LoRA"),
+        ({"data": SOFT, "lora": {"modules_to_save": ["lm_head"]}}, r"stays as it is \(lm_head\)", "train a plain LoRA"),
+    ],
+)
+def test_soft_targets_need_self_made_rows_and_an_adapter(sections: dict[str, Any], message: str, step: str) -> None:
+    with pytest.raises(ConfigError, match=f"data.selfmade.soft_targets: .*{message}") as error:
+        check_needs(recipe(**sections))
+    assert step in error.value.next_step
+    assert "data.selfmade.soft_targets=false" in error.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("shape", "why"),
+    [
+        ({"architectures": ["Gemma2ForCausalLM"], "model_type": "gemma2", "final_logit_softcapping": 30.0}, "caps its"),
+        ({"architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe"}, "has no fused layers for Qwen3Moe"),
+    ],
+)
+def test_soft_targets_need_fused_layers_and_plain_logits(tmp_path: Path, shape: dict[str, Any], why: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(shape), encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"data.selfmade.soft_targets: .*{why}"):
+        check_model_needs(recipe(data=SOFT), tmp_path)
+    check_model_needs(recipe(), tmp_path)
+    qwen = {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}
+    (tmp_path / "config.json").write_text(json.dumps(qwen), encoding="utf-8")
+    check_model_needs(recipe(data=SOFT), tmp_path)

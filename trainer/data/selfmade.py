@@ -5,16 +5,20 @@ Their token ids are those that the base was given and wrote, so nothing is rende
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from configs.errors import TuneserveError
 from configs.handover.base import read_rows
 from configs.handover.rows import HeldoutRow, ParityRow
-from configs.handover.selfmade import SelfMadeRow
+from configs.handover.selfmade import SelfMadeRow, SoftTargets
 from configs.languages import language_shares
+from configs.model_files import read_model_config, text_config
+from configs.prompt_logprobs import TOP
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from configs.wanted_rows import WantedRows
@@ -24,6 +28,20 @@ from trainer.data.template import IGNORED, said
 
 ASSUMED_TOKENS = 400
 """Length of a self-made row before it is written, for plans."""
+SOFT_TARGETS = "soft_targets.jsonl"
+"""Name of the file of the base's most likely tokens, beside the rows."""
+
+
+@dataclass(frozen=True)
+class SoftRow:
+    """A self-made row, and what the base thought likely at each place of its answer."""
+
+    input_ids: np.ndarray
+    """(tokens,) int32"""
+    top_ids: np.ndarray
+    """(answer tokens, `TOP`) int32"""
+    probabilities: np.ndarray
+    """(answer tokens, `TOP`) float32, those of a place adding up to 1"""
 
 
 def planned(config: RunConfig, folder: Path) -> WantedRows:
@@ -45,6 +63,7 @@ def planned(config: RunConfig, folder: Path) -> WantedRows:
         other_languages=made_by.other_languages,
         min_usable=made_by.min_usable,
         seed=config.seed,
+        soft_targets=config.trains_soft_targets,
         conversations=conversations,
     )
 
@@ -60,11 +79,17 @@ def plan_in_words(plan: WantedRows, config: RunConfig) -> str:
             f"{plan.unseen:,} to measure on"
         )
     yours = ", ".join(plan.languages)
+    soft = (
+        f"; at each place of the rows to train its {TOP} most likely tokens are read, which are trained with their "
+        "probabilities in place of the written token alone (data.selfmade.soft_targets)"
+        if plan.soft_targets
+        else ""
+    )
     return (
         f"before training the base writes {rows}: questions of at most "
         f"{made_by.question_tokens} tokens, {made_by.other_languages:.0%} of them in other languages than yours "
         f"({yours}), and its answers of at most {made_by.answer_tokens}; it is served once for that and for its "
-        "answers to the tasks"
+        f"answers to the tasks{soft}"
     )
 
 
@@ -86,7 +111,35 @@ def training_rows(run: RunDir, config: RunConfig, columns: Sequence[str] | None 
 def training_files(run: RunDir, config: RunConfig) -> list[Path]:
     """The files that `training_rows` reads."""
     files = [run.data / "train" / "rows.parquet"]
-    return [*files, run.selfmade / "train.jsonl"] if config.replays_itself else files
+    files += [run.selfmade / "train.jsonl"] if config.replays_itself else []
+    return [*files, run.selfmade / SOFT_TARGETS] if config.trains_soft_targets else files
+
+
+def soft_rows(run: RunDir) -> Iterator[SoftRow]:
+    """The rows that the base wrote to be trained, with what it thought likely.
+
+    Raises:
+        TuneserveError: a file is missing or damaged, or the two are not of the same rows.
+    """
+    vocabulary = int(text_config(read_model_config(run.prepared().base_model))["vocab_size"])
+    file = run.selfmade / SOFT_TARGETS
+    rows = read_rows(run.selfmade / "train.jsonl", SelfMadeRow, "selfmade")
+    known = {f"self:{targets.number}": targets for targets in read_rows(file, SoftTargets, "selfmade")}
+    for row in rows:
+        ids, logprobs = known[row.id].arrays() if row.id in known else ((), ())
+        if len(ids) != TOP * len(row.answer_ids) or max(ids, default=0) >= vocabulary:
+            raise TuneserveError(
+                f"{file}: not the likely tokens of {row.id}: {len(ids) // TOP} places for an answer of "
+                f"{len(row.answer_ids)} tokens, or a token id of {vocabulary} or more",
+                f"delete {file} and repeat the command: `tuneserve train {run.config_file}`",
+            )
+        top = np.array(logprobs, dtype=np.float32).reshape(-1, TOP)
+        weights = np.exp(top - top.max(1, keepdims=True))
+        yield SoftRow(
+            input_ids=np.array([*row.prompt_ids, *row.answer_ids], dtype=np.int32),
+            top_ids=np.array(ids, dtype=np.int32).reshape(-1, TOP),
+            probabilities=weights / weights.sum(1, keepdims=True),
+        )
 
 
 def token_rows(rows: Sequence[SelfMadeRow]) -> pa.Table:

@@ -15,7 +15,7 @@ from configs.handover.selfmade import SelfMadeExample, SelfMadeReport, Spread
 from eval.report.render_html import render_html
 from eval.report.render_markdown import render_markdown
 from eval.report.render_terminal import print_selfmade
-from eval.report.selfmade import selfmade_report, tables
+from eval.report.selfmade import lead, selfmade_report, tables
 from eval.report.words import ReportWords
 from eval.selfmade.judging import ANSWER_FAULTS, QUESTION_FAULTS
 from eval.selfmade.steering import KINDS, OTHERS
@@ -61,6 +61,13 @@ def test_the_page_shows_counts_reasons_kinds_lengths_and_ten_rows_and_runs_nothi
     assert text.count("问") == 10
     assert "<script>" not in page
     assert "基座自己写的样本" in Page(render_html([build(**shown(REPORT))], ReportWords("zh"))).text
+
+
+def test_the_page_says_that_soft_targets_are_trained() -> None:
+    softly = REPORT.model_copy(update={"soft_targets": 256})
+    for words, said in ((ReportWords("en"), "20 most likely tokens"), (ReportWords("zh"), "20 个词元及其概率")):
+        assert said in lead(softly, words)
+        assert said not in lead(REPORT, words)
 
 
 def test_a_run_without_such_rows_shows_none() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from configs.errors import DataError
-from configs.handover.selfmade import SelfMadeRow
+from configs.handover.selfmade import SelfMadeRow, SoftTargets
+from configs.prompt_logprobs import TOP
 from configs.wanted_rows import WantedRows
 from eval.ask.endpoint import Settings
 from eval.selfmade.draws import BLOCK, Draw, draw_block
@@ -47,6 +48,7 @@ class Fake(Writer):
         self.drawn: list[int] = []
         self.asked: list[int] = []
         self.measured: list[int] = []
+        self.softened: list[int] = []
 
     def draw(self, draws: Sequence[Draw], systems: Mapping[int, str | None]) -> None:
         for draw in draws:
@@ -67,12 +69,24 @@ class Fake(Writer):
                 self.measured.append(number)
                 self.pool.add(Likelihood(number=number, logprob=-1.0 * number))
 
+    def soften(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            if number not in self.pool.soft_targets:
+                self.softened.append(number)
+                self.pool.add(likely(self.pool.answers[number]))
+
 
 def good(number: int) -> Answer:
     said = say("en", 100_000 + number)
     return Answer(
         number=number, content=said, reasoning=None, ended=True, prompt_ids=[1, 2, number], answer_ids=[4, 5, END]
     )
+
+
+def likely(answer: Answer) -> SoftTargets:
+    """The written token at nearly three quarters, each further one less likely."""
+    places = [[((token + i) % 3000, -0.3 - i) for i in range(TOP)] for token in answer.answer_ids]
+    return SoftTargets.of(answer.number, places)
 
 
 def obedient(draw: Draw) -> str:
@@ -132,6 +146,25 @@ def test_nothing_is_written_twice_and_a_larger_run_goes_on_from_a_smaller_one(tm
     assert larger.drawn
     assert not {*larger.drawn} & {*first.drawn}
     assert not {*larger.asked} & {*first.asked}
+
+
+def test_soft_targets_are_read_once_and_for_trained_rows_alone(tmp_path: Path) -> None:
+    plain = made(Fake(tmp_path, obedient), SMALL)
+    assert not plain.soft_targets
+    assert plain.report.soft_targets == 0
+    softly = wanted(train=60, unseen=20, soft_targets=True)
+    writer = Fake(tmp_path, obedient)
+    found = made(writer, softly)
+    # The rows are those of a run without them.
+    assert (found.train, found.unseen, writer.asked) == (plain.train, plain.unseen, [])
+    assert [f"self:{targets.number}" for targets in found.soft_targets] == ids(found.train)
+    assert found.report.soft_targets == len(writer.softened) == 60
+    token_ids, logprobs = found.soft_targets[0].arrays()
+    assert len(token_ids) == len(logprobs) == 3 * TOP
+    assert (token_ids[TOP], logprobs[TOP]) == (5, pytest.approx(-0.3))
+    again = Fake(tmp_path, obedient)
+    assert made(again, softly) == found
+    assert not again.softened
 
 
 def test_a_kill_loses_a_torn_line_at_most(tmp_path: Path) -> None:

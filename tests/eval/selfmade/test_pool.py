@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from array import array
 from pathlib import Path
 
+import pytest
+
+from configs.errors import TuneserveError
+from configs.handover.selfmade import SoftTargets
+from configs.prompt_logprobs import TOP
 from eval.selfmade.pool import Answer, Likelihood, Pool, Question
 
 
@@ -21,3 +29,33 @@ def test_an_answer_whose_question_was_lost_is_not_that_of_the_next_one(tmp_path:
         (tmp_path / name).write_text("".join(kept), encoding="utf-8")
     again = Pool(tmp_path)
     assert [set(journal) for journal in (again.questions, again.answers, again.likelihoods)] == [{1, 2}, {1, 2}, {2}]
+
+
+def packed(kind: str, values: list[float]) -> str:
+    return base64.b64encode(array(kind, values).tobytes()).decode()
+
+
+@pytest.mark.parametrize(
+    ("damaged", "message"),
+    [
+        ({"token_ids": "not base64"}, ""),
+        ({"token_ids": "AAAA"}, ""),  # three bytes
+        ({"token_ids": packed("i", [1])}, f"1 token ids and {TOP} log-probabilities are not {TOP} a place"),
+        ({"token_ids": "", "logprobs": ""}, f"0 token ids and 0 log-probabilities are not {TOP} a place"),
+        ({"token_ids": packed("i", [-1] * TOP)}, "a negative token id"),
+        *(
+            ({"logprobs": packed("f", [-1.0] * (TOP - 1) + [odd])}, "a number that is no log-probability")
+            for odd in (float("nan"), float("inf"), float("-inf"), 2.0)
+        ),
+        ({"logprobs": None}, "logprobs"),
+    ],
+)
+def test_a_damaged_line_of_soft_targets_is_named(tmp_path: Path, damaged: dict[str, str], message: str) -> None:
+    pool = Pool(tmp_path)
+    for number in (1, 2):
+        pool.add(SoftTargets.of(number, [[(i, -1.0 - i) for i in range(TOP)]]))
+    file = tmp_path / "soft_targets.jsonl"
+    first, second = file.read_text(encoding="utf-8").splitlines()
+    file.write_text(f"{first}\n{json.dumps(json.loads(second) | damaged)}\n", encoding="utf-8")
+    with pytest.raises(TuneserveError, match=rf"soft_targets.jsonl, line 2: .*{message}"):
+        Pool(tmp_path)

@@ -9,20 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from configs.errors import TuneserveError
 from configs.handover.base import read_rows
-from configs.handover.selfmade import SelfMadeRow
+from configs.handover.selfmade import SelfMadeRow, SoftTargets
 from configs.load import load_config
+from configs.prompt_logprobs import TOP
 from configs.rundir import RunDir
 from scripts.run.selfmade import make_selfmade
 from tests.eval.selfmade.test_make import END, Fake, obedient
 from tests.scripts.conftest import ROOT
 from tests.scripts.run.test_pipeline import NoServer
 from trainer.data.prepare import prepare, prepared_facts
-from trainer.data.selfmade import plan_in_words, planned, training_rows
+from trainer.data.selfmade import SOFT_TARGETS, plan_in_words, planned, soft_rows, training_rows
 from trainer.data.template import IGNORED
 from trainer.sft.stage import train_inputs
 
 SELF = "data.replay=self"
+SOFT = "data.selfmade.soft_targets=true"
 
 
 @pytest.fixture
@@ -131,6 +134,54 @@ def test_another_run_over_the_same_base_chooses_from_what_is_there(tmp_path: Pat
     assert len(writers[-1].drawn) >= 256  # another seed, other rows
 
 
+def test_soft_targets_are_read_over_the_same_rows_and_are_what_training_depends_on(
+    tmp_path: Path, writers: list[Fake]
+) -> None:
+    hard, soft = opened(tmp_path, SELF, "name=hard"), opened(tmp_path, SELF, SOFT, "name=soft")
+    made(hard)
+    made(soft)
+    assert not (hard.selfmade / SOFT_TARGETS).exists()
+    assert ids(soft, "train") == ids(hard, "train")
+    assert (writers[-1].asked, len(writers[-1].softened)) == ([], 256)
+    assert soft.read().stages["selfmade"].figures["soft_targets"] == 256
+    inputs = [train_inputs(run, run.config(), run.prepared()) for run in (hard, soft)]
+    assert inputs[0]["data"] != inputs[1]["data"]
+    assert inputs[1]["data.selfmade.soft_targets"] is True
+    assert "data.selfmade.soft_targets" not in inputs[0]
+
+    known = read_rows(soft.selfmade / "train.jsonl", SelfMadeRow, "selfmade")
+    for row, wrote in zip(soft_rows(soft), known, strict=True):
+        assert row.input_ids.tolist() == [*wrote.prompt_ids, *wrote.answer_ids]
+        assert row.top_ids[:, 0].tolist() == wrote.answer_ids
+        assert row.probabilities.shape == (len(wrote.answer_ids), TOP)
+        assert row.probabilities.sum(1) == pytest.approx(1, abs=1e-6)
+        # The base's own share of what all of them have: exp(-1) of the one before.
+        assert row.probabilities[0, 1] / row.probabilities[0, 0] == pytest.approx(np.exp(-1), rel=1e-5)
+
+    # Switched off again, what was read is gone from the run.
+    RunDir.create(soft.config().model_copy(update={"data": hard.config().data}))
+    made(soft)
+    assert not (soft.selfmade / SOFT_TARGETS).exists()
+    assert soft.read().stages["selfmade"].figures["soft_targets"] == 0
+
+
+def test_damaged_soft_targets_are_named(tmp_path: Path, writers: list[Fake]) -> None:
+    run = opened(tmp_path, SELF, SOFT)
+    made(run)
+    file = run.selfmade / SOFT_TARGETS
+    first, *others = file.read_text(encoding="utf-8").splitlines()
+    number = json.loads(first)["number"]
+    for damaged, message in (
+        ([], f"not the likely tokens of self:{number}: 0 places for an answer of 3 tokens"),
+        ([first[:-9]], "line 1: not JSON"),
+        ([SoftTargets.of(number, [[(1, -1.0)] * TOP]).model_dump_json()], "1 places for an answer of 3 tokens"),
+        ([SoftTargets.of(number, [[(3584, -1.0)] * TOP] * 3).model_dump_json()], "a token id of 3584 or more"),
+    ):
+        file.write_text("\n".join([*damaged, *others]) + "\n", encoding="utf-8")
+        with pytest.raises(TuneserveError, match=rf"{SOFT_TARGETS}.*{message}"):
+            list(soft_rows(run))
+
+
 def test_a_question_that_a_task_asks_is_left_out_of_its_run_only(tmp_path: Path, writers: list[Fake]) -> None:
     run = opened(tmp_path, SELF, "name=first")
     made(run)
@@ -156,3 +207,6 @@ def test_check_says_how_many_rows_from_what(tmp_path: Path, writers: list[Fake])
     assert "370 rows to train (0.5 for each of 740 conversations, 256 at least" in said
     assert "and 200 to measure on" in said
     assert "25% of them in other languages than yours (zh)" in said
+    assert "most likely tokens" not in said
+    softly = opened(tmp_path, SELF, SOFT, "name=softly")
+    assert "its 20 most likely tokens are read" in plan_in_words(planned(softly.config(), softly.data), softly.config())

@@ -1,0 +1,76 @@
+"""What the writer asks a server for, and what it makes of answers that are none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.errors import EndpointError
+from configs.prompt_logprobs import TOP
+from eval.ask.client import Outcome
+from eval.ask.endpoint import Endpoint, Settings
+from eval.selfmade.pool import Pool
+from eval.selfmade.writer import Base, Lengths, Writer
+from tests.eval.selfmade.test_make import END, good
+
+Reply = Callable[[list[int], int], Any]
+
+
+class Answering(Writer):
+    """Answered by a function of the prompt and of how many likely tokens are wanted."""
+
+    def __init__(self, folder: Path, reply: Reply) -> None:
+        base = Base(Endpoint("http://127.0.0.1:1/v1", "m"), lambda system: [1], 0, None)
+        super().__init__(lambda: base, Pool(folder), END, None, Lengths(200, 768, 4096), Settings(), 0.7)
+        self.reply = reply
+        self.bodies: list[dict[str, Any]] = []
+
+    def _ask(self, path: str, what: str, jobs: Iterable[tuple[Any, dict[str, Any]]], keep: Any, total: int) -> None:
+        for number, body in jobs:
+            self.bodies.append(body)
+            positions = self.reply(body["prompt"], body["prompt_logprobs"])
+            keep(number, Outcome({"choices": [{"prompt_logprobs": positions}]}, None, None, 0.1))
+
+
+def served(prompt: list[int], top: int) -> list[Any]:
+    """As vLLM answers: the own token, and the most likely ones."""
+    likely = {str(1000 + i): {"logprob": -1.0 - i, "decoded_token": "x"} for i in range(top)}
+    return [None, *({str(token): {"logprob": -40.0}, **likely} for token in prompt[1:])]
+
+
+def test_the_same_answers_are_read_for_likelihoods_and_for_likely_tokens(tmp_path: Path) -> None:
+    with Answering(tmp_path, served) as writer:
+        for number in (1, 2):
+            writer.pool.add(good(number))
+        writer.measure([1])
+        writer.soften([1, 2])
+        writer.soften([1, 2])
+    assert [body["prompt_logprobs"] for body in writer.bodies] == [0, TOP, TOP]
+    assert writer.bodies[1]["prompt"] == [1, 2, 1, 4, 5, END]
+    assert writer.pool.likelihoods[1].logprob == -120
+    ids, logprobs = writer.pool.soft_targets[2].arrays()
+    assert list(ids) == [1000 + i for i in range(TOP)] * 3
+    assert list(logprobs) == [-1.0 - i for i in range(TOP)] * 3
+    lines = (tmp_path / "soft_targets.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["number"] for line in lines] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (lambda prompt, top: None, "http://127.0.0.1:1/v1: the server returned no prompt_logprobs"),
+        (lambda prompt, top: served(prompt, 5), f"http://127.0.0.1:1/v1: the server gave 6 of the {TOP} most likely"),
+        (lambda prompt, top: served(prompt[1:], top), "log-probabilities for 5 of 6 prompt tokens"),
+    ],
+)
+def test_a_server_that_gives_fewer_is_refused_and_nothing_is_kept(tmp_path: Path, reply: Reply, message: str) -> None:
+    with Answering(tmp_path, reply) as writer:
+        writer.pool.add(good(1))
+        with pytest.raises(EndpointError, match=message):
+            writer.soften([1])
+    assert not writer.pool.soft_targets
+    assert not (tmp_path / "soft_targets.jsonl").exists()
