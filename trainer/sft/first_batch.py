@@ -16,7 +16,7 @@ _LOOK = "look at `tuneserve check` (mask preview); this is a defect of the data 
 
 def expected_answers(rows: Iterable[Mapping[str, Any]]) -> dict[bytes, Sequence[str]]:
     """What each prepared row must train, found by its token ids."""
-    return {_key(row["input_ids"]): row["said"] for row in rows}
+    return {row_key(row["input_ids"]): row["said"] for row in rows}
 
 
 def check_first_batch(
@@ -40,7 +40,7 @@ def check_first_batch(
     """
     seen = []
     for ids, labels in rows_of(batch):
-        said = expected.get(_key(ids))
+        said = expected.get(row_key(ids))
         if said is None:
             raise TuneserveError(
                 f"first batch: a row of {len(ids)} tokens is none of the prepared rows; it was cut or changed on its "
@@ -103,5 +103,6 @@ def _matches(trained: str, answer: str) -> bool:
     )
 
 
-def _key(ids: Any) -> bytes:
+def row_key(ids: Any) -> bytes:
+    """What a row is found by: its token ids."""
     return np.asarray(ids, dtype=np.int32).tobytes()

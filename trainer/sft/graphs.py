@@ -27,7 +27,10 @@ from configs.handover.training import RecordedFigures
 from trainer.data.template import IGNORED
 from trainer.plan.sizes import PassSize, size_for
 from trainer.sft.answer_loss import answer_loss, gather_trained
+from trainer.sft.fixed import Fixed
 from trainer.sft.fp8_linear import is_fp8
+from trainer.sft.soft_loss import soft_loss
+from trainer.sft.soft_targets import TOP_IDS
 from trainer.sft.unsloth import hidden_states, stack_versions
 from trainer.sft.varlen import rows_apart
 
@@ -90,50 +93,6 @@ class CudaRecorder:
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             result = work()
         return graph.replay, result
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """The tensors that a recorded step reads: always at the same place, of the same shape."""
-
-    ids: torch.Tensor
-    """(1, tokens)"""
-    positions: torch.Tensor
-    """(1, tokens), from 0 in each row."""
-    labels: torch.Tensor
-    """(1, tokens), -100 where nothing is trained."""
-    trained: int
-    """Trained tokens that there is room for."""
-    ends: torch.Tensor
-    """(rows + 2,) int32: 0, the end of each row, the end of what fills up."""
-    items: torch.Tensor
-    """Trained tokens of the step, which the loss is divided by."""
-
-    @classmethod
-    def empty(cls, rows: int, size: PassSize, device: torch.device) -> Fixed:
-        """Room for `rows` rows of this size together, what fills up included."""
-        ids = torch.zeros(1, size.tokens, dtype=torch.long, device=device)
-        ends = torch.zeros(rows + 2, dtype=torch.int32, device=device)
-        items = torch.ones((), dtype=torch.long, device=device)
-        return cls(ids, ids.clone(), ids.clone(), size.trained, ends, items)
-
-    def fill(self, inputs: Mapping[str, torch.Tensor], items: torch.Tensor | int) -> None:
-        """Takes a batch of rows laid end to end, fewer tokens than there is room for; waits for nothing."""
-        tokens, room = inputs["input_ids"].shape[1], self.ids.shape[1]
-        self.ids[:, :tokens].copy_(inputs["input_ids"], non_blocking=True)
-        self.ids[:, tokens:] = 0
-        self.positions[:, :tokens].copy_(inputs["position_ids"], non_blocking=True)
-        self.positions[0, tokens:] = torch.arange(room - tokens, device=self.ids.device)
-        self.labels[:, :tokens].copy_(inputs["labels"], non_blocking=True)
-        self.labels[:, tokens:] = IGNORED
-        # A row's first token would be learned from the row before it.
-        self.labels.masked_fill_(self.positions == 0, IGNORED)
-        lengths = inputs["packed_seq_lengths"].to(self.ends.device, non_blocking=True)
-        # Rows that a smaller batch lacks are empty: they end where the last one does.
-        self.ends[1:-1] = tokens
-        self.ends[1 : 1 + lengths.numel()] = lengths.cumsum(0)
-        self.ends[-1] = room
-        self.items.copy_(torch.as_tensor(items), non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -318,7 +277,7 @@ class GraphedSteps:
         expected: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Records this size with this batch; falls back to the trainer's own step, for good, when it cannot be."""
-        fixed = Fixed.empty(self._rows, size, inputs["input_ids"].device)
+        fixed = Fixed.empty(self._rows, size, inputs["input_ids"].device, soft=TOP_IDS in inputs)
         fixed.fill(inputs, items)
         before = self.gradient.clone()
 
@@ -370,7 +329,11 @@ class GraphedSteps:
         self.hand_over()
         hidden = self._decoder(model, fixed)[0]
         places, targets = gather_trained(fixed.labels[0], fixed.trained)
-        loss = answer_loss(hidden.index_select(0, places), self._head, targets, fixed.items)
+        trained = hidden.index_select(0, places)
+        if fixed.soft:
+            loss = soft_loss(trained, self._head, *fixed.soft, fixed.items)
+        else:
+            loss = answer_loss(trained, self._head, targets, fixed.items)
         loss.backward()
         return loss.detach()
 

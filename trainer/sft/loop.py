@@ -25,6 +25,7 @@ from configs.handover.training import LoopFigures, Plan, PreparedFacts, Recorded
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer.data.answers import chosen_answers
+from trainer.data.selfmade import soft_rows
 from trainer.data.template import IGNORED
 from trainer.export.adapter_names import name_as_base
 from trainer.export.new_folder import new_folder
@@ -35,6 +36,7 @@ from trainer.sft.first_batch import check_first_batch, expected_answers, rows_of
 from trainer.sft.graphs import TRAINED, CudaRecorder, GraphedSteps, UnslothDecoder
 from trainer.sft.progress import RunLog, plot_loss
 from trainer.sft.proof_rows import answer_logprobs, scored_rows
+from trainer.sft.soft_targets import BatchTargets
 from trainer.sft.together import TOKENS, Together
 from trainer.sft.unsloth import order_of_rows, vouch_for_length, watch_batches
 from trainer.sft.update import RecordableAdamW, RecordedUpdate, optimizer_arguments
@@ -73,6 +75,9 @@ class TrainingRun:
         self.log = RunLog(run.logs / "train.jsonl", console)
         evaluated = _rows(heldout.slice(0, EVAL_ROWS), facts.longest_row) if heldout.num_rows else None
         self.trainer = self._trainer(_rows(train, facts.longest_row), evaluated)
+        self.soft = BatchTargets(soft_rows(run)) if config.trains_soft_targets else None
+        if self.soft:
+            self.soft.put_in_place(self.trainer)
         self.together = self._together(train)
         self.did = what_unsloth_did(self.model, self.trainer)
         self.update: RecordedUpdate | None = None
@@ -110,6 +115,7 @@ class TrainingRun:
             peak_gb=round(max(self._of_all(peak_gb())), 3),
             first_batch_rows_checked=len(self.checked),
             recorded=self.recorded(),
+            soft_rows=len(self.soft or ()),
         )
 
     def recorded(self) -> RecordedFigures | None:
@@ -195,6 +201,8 @@ class TrainingRun:
             self.log.tokens += tokens
         if self.graphs:
             batch[TRAINED] = sum(int((labels[1:] != IGNORED).sum()) for _, labels in rows)
+        if self.soft:
+            batch |= self.soft.of_batch(rows)
 
     def _decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True)

@@ -95,6 +95,7 @@ def train_inputs(run: RunDir, config: RunConfig, facts: PreparedFacts) -> dict[s
     named |= {f"train.{k}": v for k, v in config.train.model_dump(mode="json", exclude=_CHANGES_NOTHING).items()}
     return named | {
         "seed": config.seed,
+        **({"data.selfmade.soft_targets": True} if config.trains_soft_targets else {}),
         "proof.rows": config.proof.rows,
         "base_model": weights_fingerprint(facts.base_model),
         "data": files_fingerprint(rows),

@@ -5,7 +5,8 @@ Each piece has a test in tests/trainer/sft/test_unsloth.py that fails when a new
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
@@ -78,6 +79,44 @@ def hidden_states(model: torch.nn.Module, ids: torch.Tensor, positions: torch.Te
     return decoder(
         input_ids=ids, position_ids=positions, attention_mask=torch.ones_like(ids), use_cache=False, return_dict=True
     ).last_hidden_state
+
+
+HIDDEN_STATES = "UNSLOTH_RETURN_HIDDEN_STATES"
+
+
+def decoder_states(model: torch.nn.Module, inputs: Mapping[str, Any]) -> torch.Tensor:
+    """What the decoder gives to the output layer in a step of the trainer's own, of shape (rows, tokens, hidden).
+
+    Args:
+        model: a PEFT model, in training mode.
+        inputs: a batch of the trainer's, labels included.
+    """
+    if inputs["input_ids"].device.type == "cpu":
+        # There Unsloth leaves the model to transformers.
+        given = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids") if name in inputs}
+        return model.get_base_model().model(**given, use_cache=False).last_hidden_state
+    # What Unsloth's own trainers of reinforcement learning set to have these in the place of the logits.
+    os.environ[HIDDEN_STATES] = "1"
+    try:
+        return model(**{**inputs, "use_cache": False}).logits
+    finally:
+        del os.environ[HIDDEN_STATES]
+
+
+def loss_by(trainer: Any, key: str, loss: Callable[[Any, dict[str, Any], Any], torch.Tensor]) -> None:
+    """Puts `loss` in the place of the trainer's own, for batches that hold `key`.
+
+    Args:
+        loss: given the model, the batch and the trained tokens of the optimizer step, which it divides by.
+    """
+    own = trainer.compute_loss
+
+    def compute(model: Any, inputs: dict[str, Any], *more: Any, num_items_in_batch: Any = None, **named: Any) -> Any:
+        if key in inputs:
+            return loss(model, inputs, num_items_in_batch)
+        return own(model, inputs, *more, num_items_in_batch=num_items_in_batch, **named)
+
+    trainer.compute_loss = compute
 
 
 def vouch_for_length(rows: Any, longest: int) -> None:

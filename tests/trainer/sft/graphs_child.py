@@ -17,13 +17,19 @@ from trainer import environment
 
 environment.settle(Path(tempfile.gettempdir()) / "tuneserve_graphs_test")
 
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from unsloth import FastLanguageModel  # noqa: E402
 
+from configs.prompt_logprobs import TOP  # noqa: E402
+from trainer.data.selfmade import SoftRow  # noqa: E402
 from trainer.plan.sizes import PassSize  # noqa: E402
+from trainer.sft.first_batch import rows_of  # noqa: E402
+from trainer.sft.fixed import Fixed  # noqa: E402
 from trainer.sft.fp8_linear import Fp8Config  # noqa: E402
-from trainer.sft.graphs import TRAINED, CudaRecorder, Fixed, GraphedSteps, UnslothDecoder, cosine  # noqa: E402
+from trainer.sft.graphs import TRAINED, CudaRecorder, GraphedSteps, UnslothDecoder, cosine  # noqa: E402
 from trainer.sft.own_lora import put_in_place  # noqa: E402
+from trainer.sft.soft_targets import PROBABILITIES, TOP_IDS, BatchTargets, live_loss  # noqa: E402
 from trainer.sft.unsloth import loaded_by  # noqa: E402
 
 ROWS = 3
@@ -48,6 +54,30 @@ def batch(lengths: tuple[int, ...], seed: int) -> dict[str, Any]:
         "packed_seq_lengths": torch.tensor(lengths, dtype=torch.int32),
         TRAINED: int((labels != -100).sum()),
     }
+
+
+def softened(inputs: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The same with soft targets for every other row."""
+    host = {name: value.cpu() for name, value in inputs.items() if name != TRAINED}
+    rows, draw = rows_of(host), np.random.default_rng(seed)
+    known = [
+        SoftRow(ids, draw.integers(300, 3000, (n, TOP), dtype=np.int32), draw.dirichlet([0.2] * TOP, n).astype("f4"))
+        for ids, labels in rows[::2]
+        if (n := int((labels[1:] != -100).sum()))
+    ]
+    return inputs | {name: value.to(DEVICE) for name, value in BatchTargets(known).of_batch(rows).items()}
+
+
+def padded(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The same rows beside each other, filled up on the right."""
+    rows, longest = rows_of({k: v for k, v in inputs.items() if k != TRAINED}), int(inputs["packed_seq_lengths"].max())
+    fill = {"input_ids": 0, "labels": -100, "attention_mask": 0}
+    each = [{"input_ids": ids, "labels": labels, "attention_mask": np.ones_like(ids)} for ids, labels in rows]
+    stacked = {
+        name: torch.tensor(np.stack([np.pad(r[name], (0, longest - len(r[name])), constant_values=v) for r in each]))
+        for name, v in fill.items()
+    }
+    return stacked | {name: inputs[name] for name in (TOP_IDS, PROBABILITIES)}
 
 
 def trained_tokens(inputs: dict[str, Any]) -> torch.Tensor:
@@ -169,6 +199,32 @@ def main(folder: str, out: str, *how: str) -> None:
             "lengths": inputs["packed_seq_lengths"].tolist(),
         }
 
+    def softly(model: Any, inputs: Any, items: Any) -> torch.Tensor:
+        """The trainer's own step on soft targets."""
+        assert TRAINED not in inputs
+        for parameter in trained:
+            parameter.grad = None
+        with torch.autocast("cuda", torch.bfloat16, enabled=on_gpu):
+            loss = live_loss(model, inputs, items)
+        loss.backward()
+        return loss.detach()
+
+    def dense(inputs: dict[str, Any], items: Any) -> torch.Tensor:
+        """The same from the logits of all tokens and a probability for every token of the vocabulary."""
+        names = ("input_ids", "attention_mask", "position_ids")
+        for parameter in trained:
+            parameter.grad = None
+        logits = model(**{name: inputs[name] for name in names if name in inputs}).logits
+        wanted = inputs["labels"].clone()
+        wanted[:, 0] = -100
+        if "position_ids" in inputs:
+            wanted[inputs["position_ids"] == 0] = -100
+        rows, places = (wanted != -100).nonzero(as_tuple=True)
+        targets = torch.zeros(len(rows), logits.shape[-1]).scatter_add_(1, inputs[TOP_IDS], inputs[PROBABILITIES])
+        loss = torch.nn.functional.cross_entropy(logits[rows, places - 1], targets, reduction="sum") / items
+        loss.backward()
+        return loss.detach()
+
     found: dict[str, Any] = {}
     if eight or "own" in how:
         inputs = batch(LENGTHS[0], 0)
@@ -194,6 +250,26 @@ def main(folder: str, out: str, *how: str) -> None:
     found["training"] = model.training
     found["faults"] = {}
     graphs.release()
+    soft = GraphedSteps(softly, model, ROWS, 101, SIZES, CudaRecorder() if on_gpu else Again(), decoder)
+    found["soft"] = []
+    for number, lengths in enumerate(LENGTHS):
+        inputs = softened(batch(lengths, number), number)
+        items = trained_tokens(inputs)
+        loss = soft.training_step(model, dict(inputs), items).item()
+        got = [p.grad.clone() for p in trained]
+        del inputs[TRAINED]
+        own_loss, truth = softly(model, inputs, items).item(), [p.grad.clone() for p in trained]
+        own(model, inputs, items)
+        hard = cosine([p.grad for p in trained], truth)
+        found["soft"].append({"loss": loss, "own_loss": own_loss, "cosine": cosine(got, truth), "hard": hard})
+        if not on_gpu:
+            for laid_out in (inputs, padded(inputs)):
+                live, live_gradient = softly(model, laid_out, items).item(), [p.grad.clone() for p in trained]
+                wanted = dense(laid_out, items).item()
+                live_cosine = cosine(live_gradient, [p.grad for p in trained])
+                found.setdefault("live", []).append({"loss": live, "wanted": wanted, "cosine": live_cosine})
+    found["soft_passes"] = [soft.replayed, soft.not_replayed, soft.off]
+    soft.release()
     if not on_gpu:
         found["unforeseen"] = unforeseen(own, model, alike)
     found["accumulated"] = accumulated(model, own, trained, CudaRecorder() if on_gpu else Again(), decoder)

@@ -64,6 +64,23 @@ def test_a_batch_that_no_recording_was_made_for_is_left_to_the_trainer(found: di
     assert all(cosine > 0.99999 for _, _, cosine in found["unforeseen"])
 
 
+def test_recorded_steps_on_soft_targets_have_the_loss_and_gradient_of_the_live_ones(found: dict[str, Any]) -> None:
+    assert found["soft_passes"] == [6, 0, ""]
+    for step in found["soft"]:
+        assert step["loss"] == pytest.approx(step["own_loss"], rel=1e-4)
+        assert step["cosine"] > 0.99999
+        # They are other targets than the written tokens.
+        assert step["hard"] < 0.995
+
+
+def test_a_live_step_on_soft_targets_is_the_cross_entropy_to_them(found: dict[str, Any]) -> None:
+    # Six batches, each with its rows laid end to end and padded.
+    assert len(found["live"]) == 12
+    for step in found["live"]:
+        assert step["loss"] == pytest.approx(step["wanted"], rel=1e-4)
+        assert step["cosine"] > 0.99999
+
+
 @pytest.mark.parametrize("fault", ["boundaries", "stale", "raises"])
 def test_a_wrong_recording_is_given_up(found: dict[str, Any], fault: str) -> None:
     seen = found["faults"][fault]

@@ -50,6 +50,11 @@ def test_recorded_steps_are_the_trainers_own_and_our_functions_the_librarys(how:
     for step in found["steps"]:
         assert step["loss"] == pytest.approx(step["own_loss"], rel=5e-3)
         assert step["cosine"] > least
+    assert found["soft_passes"] == [6, 0, ""]
+    for step in found["soft"]:
+        assert step["loss"] == pytest.approx(step["own_loss"], rel=5e-3)
+        assert step["cosine"] > least
+        assert step["hard"] < 0.995
     # Rows that a smaller batch lacks are empty ones; an evaluation and cleared gradients come between.
     assert found["short"] == {"replayed": 7, "own": 0, "cosine": pytest.approx(1, abs=1 - least)}
     assert found["cleared_cosine"] > least

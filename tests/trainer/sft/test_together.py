@@ -16,7 +16,7 @@ from tests.trainer.conftest import DEMO_MODEL
 pytestmark = pytest.mark.slow
 
 CHILD = Path(__file__).with_name("together_child.py")
-WAYS = ["padded", "live", "recorded"]
+WAYS = ["padded", "live", "recorded", "soft", "soft recorded"]
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.mark.parametrize("way", WAYS)
 def test_loss_and_gradient_of_every_step_are_those_of_one_process(found: dict[str, Any], way: str) -> None:
     assert len(found[way]["losses"]) == 3
-    assert found[way]["losses"] == pytest.approx(found["alone"]["losses"], rel=1e-4)
-    assert found[way]["norms"] == pytest.approx(found["alone"]["norms"], rel=1e-3)
+    assert found[way]["losses"] == pytest.approx(found[way]["one"]["losses"], rel=1e-4)
+    assert found[way]["norms"] == pytest.approx(found[way]["one"]["norms"], rel=1e-3)
     assert min(found[way]["cosines"]) > 0.99999
     assert found[way]["lengths"] == pytest.approx([1, 1, 1], rel=1e-3)
     assert found[way]["adapter_cosine"] > 0.99999
@@ -52,14 +52,19 @@ def test_loss_and_gradient_of_every_step_are_those_of_one_process(found: dict[st
 @pytest.mark.parametrize("way", WAYS)
 def test_every_row_is_trained_once(found: dict[str, Any], way: str) -> None:
     # Fifteen rows, seven a step: in the last step one process has none.
-    assert found[way]["tokens"] == found["alone"]["tokens"]
+    assert found[way]["tokens"] == found[way]["one"]["tokens"]
 
 
-def test_passes_come_from_recordings_on_both(found: dict[str, Any]) -> None:
-    replayed = [passes[0] for passes in found["recorded"]["passes"]]
-    assert [passes[1] for passes in found["recorded"]["passes"]] == [0, 0]
+@pytest.mark.parametrize("way", ["recorded", "soft recorded"])
+def test_passes_come_from_recordings_on_both(found: dict[str, Any], way: str) -> None:
+    replayed = [passes[0] for passes in found[way]["passes"]]
+    assert [passes[1] for passes in found[way]["passes"]] == [0, 0]
     assert sum(replayed) == 9
     assert min(replayed) >= 4
+
+
+def test_soft_targets_are_others_than_the_written_tokens(found: dict[str, Any]) -> None:
+    assert found["soft"]["norms"] != pytest.approx(found["live"]["norms"], rel=3e-3)
 
 
 def test_the_libraries_see_one_process(found: dict[str, Any]) -> None:

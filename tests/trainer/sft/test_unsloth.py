@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from trainer.sft.unsloth import HIDDEN_STATES
+
 
 def source_of(module: str) -> str:
     package, _, rest = module.partition(".")
@@ -55,6 +57,26 @@ def test_a_mask_is_dropped_in_training_and_keeps_the_positions_from_being_read()
 )
 def test_functions_that_are_called_exist(module: str, name: str) -> None:
     assert function(module, name)
+
+
+def test_the_model_hands_out_its_hidden_states_in_the_place_of_the_logits() -> None:
+    forward = ast.get_source_segment(
+        source_of("unsloth.models.llama"), function("unsloth.models.llama", "_CausalLM_fast_forward")
+    )
+    assert forward is not None
+    asked = forward.index(f'os.environ.get("{HIDDEN_STATES}", "0") == "1"')
+    # Behind the decoder, before the output layer.
+    assert forward.index("hidden_states = outputs[0]") < asked < forward.index("logits = hidden_states,")
+    assert forward.index("logits = hidden_states,") < forward.index("self.lm_head(hidden_states")
+    assert f'"{HIDDEN_STATES}", "0") == "1"' in source_of("unsloth.models.mistral")
+
+
+def test_a_training_step_takes_its_loss_where_it_is_replaced_and_scales_it_no_further() -> None:
+    from transformers import Trainer
+
+    step = inspect.getsource(Trainer.training_step)
+    assert "self.compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)" in step
+    assert "not self.model_accepts_loss_kwargs or num_items_in_batch is None" in step
 
 
 def test_names_that_are_set_and_read_are_still_the_librarys() -> None:

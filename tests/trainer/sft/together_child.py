@@ -23,6 +23,7 @@ from trainer.gpus.world import World, join
 
 world = join()
 
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from datasets import Dataset  # noqa: E402
 from peft import LoraConfig, get_peft_model  # noqa: E402
@@ -30,12 +31,16 @@ from transformers import AutoModelForCausalLM, Trainer, TrainingArguments  # noq
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling  # noqa: E402
 
 from configs.gpus import GPUS  # noqa: E402
+from configs.prompt_logprobs import TOP  # noqa: E402
 from configs.schema import LoraConfig as Adapter  # noqa: E402
 from configs.schema import TrainConfig  # noqa: E402
+from trainer.data.selfmade import SoftRow  # noqa: E402
 from trainer.plan.layout import make_plan  # noqa: E402
 from trainer.plan.sizes import PassSize  # noqa: E402
 from trainer.sft.first_batch import rows_of  # noqa: E402
-from trainer.sft.graphs import TRAINED, Fixed, GraphedSteps  # noqa: E402
+from trainer.sft.fixed import Fixed  # noqa: E402
+from trainer.sft.graphs import TRAINED, GraphedSteps  # noqa: E402
+from trainer.sft.soft_targets import BatchTargets  # noqa: E402
 from trainer.sft.together import TOKENS, Together  # noqa: E402
 from trainer.sft.unsloth import watch_batches  # noqa: E402
 
@@ -75,7 +80,19 @@ def rows() -> Dataset:
     return Dataset.from_dict({"input_ids": ids, "labels": labels, "length": [len(row) for row in ids]})
 
 
-def train(folder: str, world: World | None, *, padding_free: bool, recorded: bool = False) -> dict[str, Any]:
+def soft_targets(data: Dataset) -> BatchTargets:
+    """Likely tokens for every other row."""
+    draw, known = np.random.default_rng(3), []
+    for ids in data["input_ids"][::2]:
+        shape = (len(ids) - 4, TOP)
+        likely = draw.dirichlet([0.2] * TOP, shape[0]).astype("f4")
+        known.append(SoftRow(np.array(ids, np.int32), draw.integers(300, 3000, shape, dtype=np.int32), likely))
+    return BatchTargets(known)
+
+
+def train(
+    folder: str, world: World | None, *, padding_free: bool, recorded: bool = False, soft: bool = False
+) -> dict[str, Any]:
     """Loss and gradient of every step, before clipping and as they are logged."""
     data, processes = rows(), world.size if world else 1
     config = TrainConfig(plan="manual", micro_batch=2, rows_per_step=STEP, num_gpus=processes)
@@ -98,6 +115,9 @@ def train(folder: str, world: World | None, *, padding_free: bool, recorded: boo
         data_collator=DataCollatorForLanguageModeling(pad_token_id=0, padding_free=padding_free),
         train_dataset=data,
     )  # fmt: skip
+    targets = soft_targets(data) if soft else None
+    if targets:
+        targets.put_in_place(trainer)
     together = Together(world, trainer, plan, data["length"], 0.1) if world else None
     graphs = None
     if recorded:
@@ -112,6 +132,8 @@ def train(folder: str, world: World | None, *, padding_free: bool, recorded: boo
 
     def look(batch: dict[str, Any]) -> None:
         found = rows_of(batch)
+        if targets:
+            batch |= targets.of_batch(found)
         if together:
             batch[TOKENS] = sum(len(ids) for ids, _ in found)
         if recorded:
@@ -143,26 +165,29 @@ def train(folder: str, world: World | None, *, padding_free: bool, recorded: boo
 
 
 def main(folder: str, out: str) -> None:
-    alone = train(folder, None, padding_free=False)
+    alone, alone_soft = (train(folder, None, padding_free=False, soft=soft) for soft in (False, True))
     ways = {
         "padded": train(folder, world, padding_free=False),
         "live": train(folder, world, padding_free=True),
         "recorded": train(folder, world, padding_free=True, recorded=True),
+        "soft": train(folder, world, padding_free=True, soft=True),
+        "soft recorded": train(folder, world, padding_free=True, recorded=True, soft=True),
     }
-    found: dict[str, Any] = {
-        name: {
+    found: dict[str, Any] = {}
+    for name, way in ways.items():
+        one = alone_soft if "soft" in name else alone
+        pairs = list(zip(way["gradients"], one["gradients"], strict=True))
+        found[name] = {
             "losses": way["losses"],
             "norms": way["norms"],
-            "cosines": [_cosine(a, b) for a, b in zip(way["gradients"], alone["gradients"], strict=True)],
-            "lengths": [float(a.norm() / b.norm()) for a, b in zip(way["gradients"], alone["gradients"], strict=True)],
-            "adapter_cosine": _cosine(way["adapter"], alone["adapter"]),
+            "one": {"losses": one["losses"], "norms": one["norms"], "tokens": one["tokens"]},
+            "cosines": [_cosine(a, b) for a, b in pairs],
+            "lengths": [float(a.norm() / b.norm()) for a, b in pairs],
+            "adapter_cosine": _cosine(way["adapter"], one["adapter"]),
             "tokens": way["tokens"],
             "processes": way["processes"],
             "passes": world.gather(way["passes"]),
         }
-        for name, way in ways.items()
-    }
-    found["alone"] = {"losses": alone["losses"], "norms": alone["norms"], "tokens": alone["tokens"]}
     found["seen"] = [name for name in HIDDEN if name in os.environ]
     found["default_group"] = torch.distributed.is_initialized()
     if world.rank == 0:
