@@ -16,6 +16,12 @@ _FORMATS = {
     "sharegpt": "sharegpt",
     "completion": "prompt_completion",
 }
+_AXOLOTL_ENTRY = {
+    "path", "data_files", "type", "split", "name", "field_messages", "roles_to_train", "ds_type", "chat_template",
+    "message_property_mappings", "message_field_role", "message_field_content", "trust_remote_code", "revision",
+    "preprocess_shards", "train_on_eos",
+}  # fmt: skip
+"""Keys of an entry that are read, or change nothing here."""
 
 
 @dataclass
@@ -49,10 +55,13 @@ def _llama_factory(arguments: Mapping[str, Any]) -> Found:
     folder = str(arguments.get("dataset_dir") or "data")
     found = Found([], {"dataset", "dataset_dir", "max_samples"})
     first = arguments.get("max_samples")
-    path = f"{folder}#:{int(first)}" if first else folder
+    if first is not None and not re.fullmatch(r"\d+(\.0*)?", str(first)):
+        found.left.append(("max_samples", f"{str(first)[:60]}: write path#:COUNT for so many rows of a source"))
+        first = None
+    path = f"{folder}#:{int(float(first))}" if first else folder
     for name in _listed(arguments.get("dataset")):
         # `dataset_dir: ONLINE` names data sets of a hub.
-        online = {"path": f"{name}#:{int(first)}" if first else name}
+        online = {"path": f"{name}#:{int(float(first))}" if first else name}
         found.sources.append(online if folder == "ONLINE" else {"path": _local(path), "subset": name})
     if arguments.get("eval_dataset"):
         found.used.add("eval_dataset")
@@ -70,7 +79,16 @@ def _swift(arguments: Mapping[str, Any]) -> Found:
         head, colon, subset = path.partition(":")
         source: dict[str, Any] = {"path": _local(head) + (f"#{rows}" if hash_sign else "")}
         if colon and subset:
-            source["subset"] = subset.partition("/")[0]
+            source["subset"], _, others = subset.partition("/")
+            if others:
+                found.left.append(("dataset", f"{head}: the subsets {others} beside {source['subset']}: a source each"))
+        if "self-cognition" in head:
+            found.left.append(
+                (
+                    "dataset",
+                    f"{head}: its rows hold NAME and AUTHOR, which ms-swift fills in; make a file in which they are",
+                )
+            )
         found.sources.append(source)
     for key in ("val_dataset", "cached_dataset"):
         if arguments.get(key):
@@ -84,7 +102,10 @@ def _axolotl(arguments: Mapping[str, Any]) -> Found:
     found = Found([], {"datasets", "test_datasets"})
     for entry in arguments.get("datasets") or []:
         if not isinstance(entry, Mapping) or not entry.get("path"):
+            found.left.append(("datasets", f"{str(entry)[:60]}: an entry without a path"))
             continue
+        for key in entry.keys() - _AXOLOTL_ENTRY:
+            found.left.append((f"datasets.{key}", f"{str(entry[key])[:60]} has no counterpart here"))
         files = _listed(entry.get("data_files")) or [str(entry["path"])]
         source: dict[str, Any] = {}
         kind = entry.get("type")
@@ -114,19 +135,23 @@ def _axolotl(arguments: Mapping[str, Any]) -> Found:
 
 def _unsloth(arguments: Mapping[str, Any]) -> Found:
     """`load_dataset(name, split=...)`; `load_dataset("json", data_files=...)` names files."""
-    found = Found([], {"dataset", "dataset_split", "data_files", "path", "name"})
-    name = arguments.get("dataset") or arguments.get("path")
-    split = str(arguments.get("dataset_split") or "train")
-    if name in ("json", "csv", "parquet", "text"):
-        files = arguments.get("data_files")
-        files = list(files.values()) if isinstance(files, Mapping) else files
-        rows = re.fullmatch(r"train\[:(\d+)\]", split)
-        suffix = f"#:{rows[1]}" if rows else ""
-        found.sources += [{"path": _local(file) + suffix} for file in _listed(files)]
-    elif isinstance(name, str):
-        found.sources.append({"path": _local(name), **({"split": split} if split != "train" else {})})
-        if arguments.get("name"):
-            found.sources[-1]["subset"] = str(arguments["name"])
+    found = Found([], {"load_dataset", "eval_dataset"})
+    for loaded in arguments.get("load_dataset") or []:
+        name = loaded.get("dataset") or loaded.get("path")
+        split = str(loaded.get("dataset_split") or "train")
+        if name in ("json", "csv", "parquet", "text"):
+            files = loaded.get("data_files")
+            if isinstance(files, Mapping):
+                files = [
+                    file for part, one in files.items() if part == "train" or len(files) == 1 for file in _listed(one)
+                ]
+            rows = re.fullmatch(r"train\[:(\d+)\]", split)
+            suffix = f"#:{rows[1]}" if rows else ""
+            found.sources += [{"path": _local(file) + suffix} for file in _listed(files)]
+        elif isinstance(name, str):
+            found.sources.append({"path": _local(name), **({"split": split} if split != "train" else {})})
+            if loaded.get("name"):
+                found.sources[-1]["subset"] = str(loaded["name"])
     found.left.append(("the data's preparation", "the script may map or filter rows; compare with `check`"))
     return found
 

@@ -50,6 +50,7 @@ NAMES: Mapping[Tool, Mapping[str, Name]] = {
         "eval_steps": Name(("eval_steps",)),
         "save_total_limit": Name(("save_total_limit",)),
         "report_to": Name(("report_to",)),
+        "keep_best": Name(("load_best_model_at_end",)),
     },
     "ms-swift": {
         "model": Name(("model", "model_id_or_path")),
@@ -83,6 +84,7 @@ NAMES: Mapping[Tool, Mapping[str, Name]] = {
         "eval_steps": Name(("eval_steps",)),
         "save_total_limit": Name(("save_total_limit",)),
         "report_to": Name(("report_to",)),
+        "keep_best": Name(("load_best_model_at_end",)),
     },
     "Axolotl": {
         "model": Name(("base_model",)),
@@ -117,6 +119,7 @@ NAMES: Mapping[Tool, Mapping[str, Name]] = {
         "eval_steps": Name(("eval_steps",)),
         "save_total_limit": Name(("save_total_limit",)),
         "early_stopping": Name(("early_stopping_patience",)),
+        "keep_best": Name(("load_best_model_at_end",)),
     },
     "Unsloth": {
         "model": Name(("model_name",)),
@@ -148,6 +151,7 @@ NAMES: Mapping[Tool, Mapping[str, Name]] = {
         "eval_steps": Name(("eval_steps",)),
         "save_total_limit": Name(("save_total_limit",)),
         "report_to": Name(("report_to",)),
+        "keep_best": Name(("load_best_model_at_end",)),
     },
 }
 """By the tool and by what a key means; the tools' documentation of 2026."""
@@ -168,11 +172,11 @@ NOT_NEEDED = {
     r"(preprocessing_num_workers|dataloader_.*|dataset_num_proc|dataset_prepared_path|overwrite_cache|lazy_tokenize|"
     r"load_from_cache_file|dataset_processes|cache_dir|ddp_.*|local_rank|skip_prepare_dataset|dataset_kwargs)":
         "the data stage decides",
-    r"(template|chat_template.*|tokenizer.*|processing_class|model|train_dataset|eval_dataset|dataset_text_field|"
+    r"(template|chat_template.*|tokenizer.*|processing_class|model|train_dataset|dataset_text_field|"
     r"formatting_func|data_collator|trust_remote_code|model_type|use_fast_tokenizer|type_of_model|"
     r"stage|train_stage|per_device_eval_batch_size|eval_batch_size|token|is_.*_derived_model|random_state|"
-    r"use_modelscope_hub|use_hf|loftq_config|remove_unused_columns|report_to|model_author|adapter|roles_to_train|"
-    r"max_new_tokens|lora_on_cpu|device_map|load_best_model_at_end|packed|task_type|train_on_eos)":
+    r"use_modelscope_hub|use_hf|loftq_config|remove_unused_columns|report_to|model_author|adapter|"
+    r"max_new_tokens|lora_on_cpu|device_map|packed|task_type|metric_for_best_model|greater_is_better)":
         "the model's own template is used, and only answers are trained",
 }  # fmt: skip
 """Keys, as regular expressions, that change nothing here, and why."""

@@ -73,8 +73,9 @@ def translate(file: Path) -> Translation:
 class _Translator:
     def __init__(self, source: Source, file: Path) -> None:
         self.file, self.tool, self.arguments = file, source.tool, dict(source.arguments)
+        self.processes = source.processes
         self.used: set[str] = set()
-        self.result = Translation(source.tool, {})
+        self.result = Translation(source.tool, {}, left=list(source.left))
 
     def translate(self) -> Translation:
         self._refuse_other_training()
@@ -221,7 +222,11 @@ class _Translator:
             train["method"] = "full"
         train["precision"] = "16bit" if full else self._precision(quantized, method)
         batch = self._number("batch", "train.rows_per_step", int) or 1
-        train["rows_per_step"] = batch * (self._number("accumulation", "train.rows_per_step", int) or 1)
+        batch *= self._number("accumulation", "train.rows_per_step", int) or 1
+        train["rows_per_step"] = batch * self.processes
+        if self.processes > 1:
+            each = f"{batch} of each of {self.processes} processes there"
+            self.result.taken.append((each, "train.rows_per_step"))
         steps = self._number("max_steps", "train.max_steps", int) or 0
         if steps > 0:
             train["max_steps"] = steps
@@ -230,8 +235,13 @@ class _Translator:
             train["learning_rate"] = rate
         train |= self._schedule(steps)
         for what in ("weight_decay", "max_grad_norm"):
-            if (value := self._number(what, f"train.{what}")) is not None and (value or what == "weight_decay"):
+            value = self._number(what, f"train.{what}")
+            if value == 0 and what == "max_grad_norm":
+                self._leave(what, "0 clips nothing there; here gradients are clipped to train.max_grad_norm=1")
+            elif value is not None:
                 train[what] = value
+        if _true(self._take("keep_best", "train.keep_best")):
+            train["keep_best"] = True
         if noise := self._number("neftune", "train.neftune_noise_alpha"):
             train["neftune_noise_alpha"] = noise
         train["optimizer"] = self._optimizer()
@@ -269,7 +279,7 @@ class _Translator:
         ratio = self._number("warmup_ratio", "train.warmup_ratio")
         warmup = self._number("warmup_steps", "train.warmup_ratio")
         if warmup and warmup >= 1 and steps > 0:
-            ratio = min(1.0, warmup / steps)
+            ratio = min(0.999, warmup / steps)
         elif warmup and warmup >= 1:
             self._leave("warmup_steps", f"{warmup:g} steps: set train.warmup_ratio to that share of all steps")
         elif warmup:
@@ -291,6 +301,8 @@ class _Translator:
             self.used.add(key)
             if _true(self.arguments.get(key)):
                 self.result.left.append((key, "prompts are trained there too; here only answers are"))
+        usual = {"roles_to_train": (["assistant"], ["gpt"]), "train_on_eos": ("turn",)}
+        self.used |= {key for key, values in usual.items() if self.arguments.get(key) in values}
         for key in self.arguments:
             if key in self.used:
                 continue

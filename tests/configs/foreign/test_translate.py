@@ -139,7 +139,7 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
                     {"path": "./my.jsonl"},
                 ],
             },
-            {"loss_scale", "model_name"},
+            {"loss_scale", "model_name", "dataset"},
         ),
         (
             "axolotl.yml", AXOLOTL, "Axolotl",
@@ -263,3 +263,76 @@ def test_init_writes_it_and_names_what_it_left(
     assert "wrote run.yaml" in shown
     assert "not translated: loss_scale" in shown
     assert "# Could not be translated" in (tmp_path / "run.yaml").read_text(encoding="utf-8")
+
+
+def test_what_comes_after_the_training_and_what_it_is_evaluated_on_is_not_trained(tmp_path: Path) -> None:
+    text = UNSLOTH.replace("train_dataset = dataset", "train_dataset = dataset, eval_dataset = dev").replace(
+        "from trl", 'dev = load_dataset("owner/dev", split = "test")\nfrom trl'
+    )
+    text += 'if False:\n    model, t = FastLanguageModel.from_pretrained("lora_model", max_seq_length = 512)\n'
+    text += "max_seq_length = 9\n"
+    found = translated(tmp_path, "train.py", text)
+    assert (found.recipe["model"], found.recipe["data"]["max_length"]) == ("unsloth/Qwen3-14B", 2048)
+    assert found.recipe["data"]["sources"] == [{"path": "mlabonne/FineTome-100k"}]
+    assert {"from_pretrained", "eval_dataset"} <= {key for key, _ in found.left}
+
+
+def test_every_data_set_that_is_loaded_is_a_source(tmp_path: Path) -> None:
+    text = UNSLOTH.replace("from trl", 'more = load_dataset("owner/more", split = "cot")\nfrom trl')
+    found = translated(tmp_path, "train.py", text)
+    assert found.recipe["data"]["sources"] == [
+        {"path": "mlabonne/FineTome-100k"}, {"path": "owner/more", "split": "cot"}
+    ]  # fmt: skip
+    assert ("load_dataset", "2 are loaded; leave out what is not trained") in found.left
+
+
+@pytest.mark.parametrize(
+    ("script", "rows"),
+    [
+        ("NPROC_PER_NODE=4 swift sft --model a/b --dataset x.jsonl#9 --lora_rank 8 --gradient_accumulation_steps 2", 8),
+        ("export NPROC_PER_NODE=2\nNNODES=3 swift sft --model a/b --dataset x.jsonl#9 --lora_rank 8", 96),
+        ("M=a/b\ntorchrun --nproc_per_node 4 src/train.py --stage sft --model_name_or_path $M --dataset x "
+         "--per_device_train_batch_size 2  # four\nswift infer --model c/d --lora_rank 99", 8),
+        ("CUDA_VISIBLE_DEVICES=0,1 llamafactory-cli train --stage sft --model_name_or_path ${M:-a/b} --dataset x", 16),
+        ("CUDA_VISIBLE_DEVICES=0,1 swift sft --model a/b --dataset x.jsonl --lora_rank 8 \\\n --system 'one\ntwo'", 16),
+    ],
+)  # fmt: skip
+def test_the_command_that_trains_is_read_with_its_processes(script: str, rows: int, tmp_path: Path) -> None:
+    found = translated(tmp_path, "run.sh", script)
+    assert (found.recipe["model"], found.recipe["lora"]["r"]) == ("a/b", 8)
+    assert found.recipe["train"]["rows_per_step"] == rows
+    assert not found.left
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("max_grad_norm: 0", "max_grad_norm"),
+        ("max_samples: many", "max_samples"),
+        ("roles_to_train: [user]", "roles_to_train"),
+    ],
+)
+def test_what_would_train_otherwise_is_named(line: str, key: str, tmp_path: Path) -> None:
+    assert key in {
+        name
+        for name, _ in translated(
+            tmp_path,
+            "sft.yaml",
+            f"{LLAMA_FACTORY}{line}\n".replace(
+                "max_samples: 1000\n", "" if key == "max_samples" else "max_samples: 1000\n"
+            ),
+        ).left
+    }
+
+
+def test_the_best_checkpoint_is_kept_here_too(tmp_path: Path) -> None:
+    found = translated(
+        tmp_path, "sft.yaml", f"{LLAMA_FACTORY}load_best_model_at_end: true\nmax_steps: 5\nwarmup_steps: 9\n"
+    )
+    assert found.recipe["train"]["keep_best"] is True
+
+
+def test_keys_of_an_entry_of_axolotl_are_named(tmp_path: Path) -> None:
+    entries = "datasets:\n  - {path: a.jsonl, shards: 10}\n  - b.jsonl\n"
+    found = translated(tmp_path, "axolotl.yml", AXOLOTL.partition("datasets:")[0] + entries + "sequence_len: 9\n")
+    assert {"datasets.shards", "datasets"} <= {key for key, _ in found.left}
