@@ -55,10 +55,18 @@ def described_files(files: list[Path], path: str, source: SourceConfig) -> list[
     """Each file with its name and description; only the files of `source.subset` where it names an entry.
 
     Raises:
-        DataError: a `dataset_info.json` is broken, or has no entry of the name that `subset` gives.
+        DataError: a `dataset_info.json` is broken, has no entry of the name that `subset` gives, describes a file in
+            two ways, or takes a part of its rows only.
     """
     names = _names(files)
-    found = [(file, _entry_of(file)) for file in files]
+    found = [(file, _entry_of(file, source.subset)) for file in files]
+    for file, entry in found:
+        wanted = entry[1].get("num_samples") if entry else None
+        if entry and wanted and "#" not in source.path and source.subset in (None, entry[0]):
+            raise DataError(
+                f"{file}: dataset_info.json takes {str(wanted)[:20]} of its rows (num_samples of {entry[0]!r})",
+                f"name it as a source of its own: {{path: {path}#{str(wanted)[:20]}, subset: {entry[0]}}}",
+            )
     if source.subset:
         entries = {name: entry for folder in {f.parent for f in files} for name, entry in _info(folder).items()}
         if not entries:
@@ -119,14 +127,35 @@ def _folders(file: Path) -> list[Path]:
     return list(file.parents)[:3]
 
 
-def _entry_of(file: Path) -> tuple[str, dict[str, Any]] | None:
-    """(name, entry) that describes a file: by its own name, or by that of the folder it lies in."""
+def _entry_of(file: Path, subset: str | None) -> tuple[str, dict[str, Any]] | None:
+    """(name, entry) that describes a file: by its own name, or by that of the folder it lies in.
+
+    Args:
+        subset: name of the entry that is meant where several describe the file.
+    """
     for folder in _folders(file):
-        for name, entry in _info(folder).items():
-            place = folder / str(entry.get("file_name"))
-            if "file_name" in entry and place in (file, file.parent):
-                return name, entry
+        entries = {
+            name: entry
+            for name, entry in _info(folder).items()
+            if "file_name" in entry and folder / str(entry["file_name"]) in (file, file.parent)
+        }
+        if not entries:
+            continue
+        if subset in entries:
+            return subset, entries[subset]
+        first, *others = entries
+        if other := next((name for name in others if _said(entries[name]) != _said(entries[first])), None):
+            raise DataError(
+                f"{file}: dataset_info.json describes it as {first!r} and, otherwise, as {other!r}",
+                f"say which is meant on the source: subset: {first}",
+            )
+        return first, entries[first]
     return None
+
+
+def _said(entry: dict[str, Any]) -> list[Any]:
+    """What an entry says of the rows of its file."""
+    return [entry.get(key) or None for key in ("columns", "tags", "ranking", "num_samples")]
 
 
 def _describe(name: str, entry: tuple[str, dict[str, Any]] | None) -> DataFile:

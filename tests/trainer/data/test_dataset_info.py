@@ -157,3 +157,30 @@ def test_a_description_that_somebody_else_laid_into_a_shared_folder_is_refused(t
         load(folder)
     os.chown(folder, 4711, -1)
     assert len(load(folder)[0].train) == 1
+
+
+def test_a_file_that_two_entries_describe_is_asked_about(tmp_path: Path) -> None:
+    entries = {
+        "zh": {"file_name": "rows.json", "columns": {"prompt": "问句", "response": "答句"}},
+        "en": {"file_name": "rows.json", "columns": {"prompt": "ask", "response": "reply"}},
+    }
+    folder = folder_of(
+        tmp_path, entries, rows=[{"问句": "几点开门？", "答句": "九点。", "ask": "When?", "reply": "At nine."}]
+    )
+    with pytest.raises(DataError, match="as 'zh' and, otherwise, as 'en'") as error:
+        load(folder)
+    assert "subset: zh" in error.value.next_step
+    ignored = {"data": {"ignore_columns": ["问句", "答句"]}}
+    recipe = {"name": "t", "model": "m", "data": {"sources": [{"path": str(folder), "subset": "en"}], "eval_split": 0}}
+    recipe["data"] |= ignored["data"]
+    corpus = gather(validate(recipe, tmp_path / "t.yaml"), Tally())
+    assert texts(corpus.train[0]) == [("u", "When?"), ("a", "At nine.")]
+
+
+def test_a_part_of_the_rows_that_an_entry_takes_is_said(tmp_path: Path) -> None:
+    rows = [{"instruction": f"问{n}？", "output": f"答{n}。"} for n in range(9)]
+    folder = folder_of(tmp_path, {"mine": {"file_name": "rows.json", "num_samples": 4}}, rows=rows)
+    with pytest.raises(DataError, match="num_samples of 'mine'") as error:
+        load(folder)
+    assert f"path: {folder}#4, subset: mine" in error.value.next_step
+    assert len(load(Path(f"{folder}#4"), subset="mine")[0].train) == 4
