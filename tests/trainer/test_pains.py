@@ -92,7 +92,7 @@ def test_a_resume_on_other_data_or_versions_is_refused_unless_forced(
 
 def test_the_best_adapter_is_the_one_that_is_saved(train_run: Train) -> None:
     """A rate that rises to absurd heights makes the last worse than the first; `keep_best` alone stops nothing."""
-    worse = {"max_steps": 9, "learning_rate": 0.5, "scheduler": "constant_with_warmup", "warmup_ratio": 1}
+    worse = {"max_steps": 9, "learning_rate": 0.5, "scheduler": "constant_with_warmup", "warmup_ratio": 0.99}
     run = train_run("best", train=worse | {"eval_steps": 1, "keep_best": True})
     found = {line["eval_loss"]: line["step"] for line in read_log(run.logs / "train.jsonl") if "eval_loss" in line}
     folders = (run.adapter, *(run.checkpoints / f"checkpoint-{step}" for step in (found[min(found)], 9)))
