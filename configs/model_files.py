@@ -34,6 +34,9 @@ _BITS = {
     "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
 }  # fmt: skip
 
+_EIGHT_BITS = {"int": "I8", "float": "F8_E4M3"}
+"""Dtype of weights that are rounded to 8 bits, by the type that compressed-tensors calls them."""
+
 _Parsed = TypeVar("_Parsed")
 
 
@@ -102,9 +105,46 @@ def check_model_folder(folder: Path, *, weights: bool = True) -> None:
     for name in ("config.json", "tokenizer_config.json", "generation_config.json", "tokenizer.json"):
         read_json(folder / name)
     if weights:
+        spans: dict[str, Span] = {}
         for file in weight_files(folder):
             if file.suffix == ".safetensors":
-                check_safetensors(file)
+                spans |= safetensors_spans(file)
+        _refuse_other_rounding(folder, spans)
+
+
+def _refuse_other_rounding(folder: Path, tensors: Mapping[str, Span]) -> None:
+    """Refuses weights of one number format under a config.json of another, which vLLM loads as noise.
+
+    Such a folder comes of half a copy of an export in 8 or 4 bits over another one.
+    """
+    config = read_json(folder / "config.json")
+    dtypes = {span.dtype for span in tensors.values()}
+    scaled = [name.removesuffix("_scale") for name in tensors if name.endswith(".weight_scale")]
+    said = config.get("quantization_config")
+    if said is None:
+        # Other tools say it elsewhere.
+        elsewhere = (folder / "hf_quant_config.json").exists() or any("quant" in repr(item) for item in config.items())
+        if scaled and not elsewhere:
+            raise _other_format(folder, "BF16", min(dtypes, default="?"))
+        return
+    groups = said.get("config_groups") if said.get("quant_method") == "compressed-tensors" else None
+    every = groups.values() if isinstance(groups, dict) else ()
+    formats = [group.get("weights") for group in every if isinstance(group, dict)]
+    kinds = [kind for kind in formats if isinstance(kind, dict)]
+    eight = [str(kind.get("type")) for kind in kinds if kind.get("num_bits") == 8]
+    wanted = {_EIGHT_BITS[kind] for kind in eight if kind in _EIGHT_BITS}
+    if kinds and not scaled:
+        raise _other_format(folder, min(wanted, default="I4"), min(dtypes, default="?"))
+    found = {tensors[name].dtype for name in scaled if name in tensors}
+    if wanted and found and not wanted & found:
+        raise _other_format(folder, min(wanted), min(found))
+
+
+def _other_format(folder: Path, said: str, found: str) -> ConfigError:
+    return ConfigError(
+        f"{folder}: config.json says {said}, and the weights beside it are {found}",
+        "make the export again, or put back the files that belong together",
+    )
 
 
 def refuse_special_files(folder: Path) -> None:

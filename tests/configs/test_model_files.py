@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -96,4 +97,34 @@ def test_a_folder_in_which_libraries_would_find_other_models_is_refused(
         else:
             (tmp_path / name).write_bytes((tmp_path / "model.safetensors").read_bytes())
     with pytest.raises(ConfigError, match=said):
+        check_model_folder(tmp_path)
+
+
+INT8 = {"weights": {"num_bits": 8, "type": "int"}}
+
+
+@pytest.mark.parametrize(
+    ("config", "tensors", "said"),
+    [
+        (None, {"a.weight": "BF16"}, None),
+        (None, {"a.weight": "I8", "a.weight_scale": "F32"}, "says BF16, and the weights beside it are F32"),
+        ({"config_groups": {"g": INT8}}, {"a.weight": "I8", "a.weight_scale": "F32"}, None),
+        ({"config_groups": {"g": INT8}}, {"a.weight": "BF16"}, "says I8, and the weights .* are BF16"),
+        ({"config_groups": {"g": INT8}}, {"a.weight": "F8_E4M3", "a.weight_scale": "F32"}, "says I8, .* F8_E4M3"),
+        ({"config_groups": {"g": INT8}}, {"a.weight_packed": "I32", "a.weight_scale": "F32"}, None),
+        ({"config_groups": {}, "kv_cache_scheme": INT8}, {"a.weight": "BF16"}, None),
+        ({"config_groups": {"g": {"weights": {"num_bits": 8, "type": [1]}}, "h": 5}}, {"a.weight_scale": "F32"}, None),
+        ({"quant_method": "fp8"}, {"a.weight": "F8_E4M3", "a.weight_scale": "F32"}, None),
+    ],
+)  # fmt: skip
+def test_half_a_copy_of_an_export_is_no_model(
+    config: dict[str, object] | None, tensors: dict[str, str], said: str | None, tmp_path: Path
+) -> None:
+    whole = {} if config is None else {"quantization_config": {"quant_method": "compressed-tensors", **config}}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3", **whole}))
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    header = {name: {"dtype": dtype, "shape": [0], "data_offsets": [0, 0]} for name, dtype in tensors.items()}
+    text = json.dumps(header).encode()
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text)
+    with nullcontext() if said is None else pytest.raises(ConfigError, match=said):
         check_model_folder(tmp_path)
