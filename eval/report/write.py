@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.files import write_atomically
+from configs.errors import ConfigError
+from configs.files import file_bytes, parse_json, write_atomically
 from configs.names import file_name_from
 from eval.compare.comparison import Comparison
 from eval.report.render_html import render_html
@@ -13,6 +14,24 @@ from eval.report.render_json import render_json
 from eval.report.render_junit import render_junit
 from eval.report.render_markdown import render_markdown
 from eval.report.words import ENGLISH, ReportWords
+
+
+def refuse_other_reports(folder: Path) -> None:
+    """Raises a ConfigError where a folder that the user named holds a report of somebody else's: report.md, say."""
+    there = sorted(file.name for pattern in _NAMES for file in folder.glob(pattern))
+    if there and not any(_is_ours(file) for file in folder.glob("report*.json")):
+        raise ConfigError(f"{folder}: {there[0]} is in it, which is no report of ours", "give another --out")
+
+
+_NAMES = ("report.html", "report*.md", "report*.json", "report*.junit.xml")
+
+
+def _is_ours(file: Path) -> bool:
+    try:
+        found = parse_json(file_bytes(file))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and {"schema_version", "tasks", "gate"} <= found.keys()
 
 
 def write_reports(comparisons: Sequence[Comparison], folder: Path, words: ReportWords = ENGLISH) -> dict[str, Path]:
@@ -31,6 +50,7 @@ def write_reports(comparisons: Sequence[Comparison], folder: Path, words: Report
         texts[f"{stem}.md"] = render_markdown(comparison, words)
         texts[f"{stem}.json"] = render_json(comparison, words)
         texts[f"{stem}.junit.xml"] = render_junit(comparison, words)
-    for name, content in texts.items():
-        write_atomically(folder / name, content)
+    # By what is in JSON the others are known as ours, also after a kill.
+    for name in sorted(texts, key=lambda name: not name.endswith(".json")):
+        write_atomically(folder / name, texts[name])
     return {name: folder / name for name in texts}

@@ -59,12 +59,14 @@ def compare(
     from eval.compare.flips import without_answers
     from eval.report.render_terminal import print_runs
     from eval.report.words import ReportWords
-    from eval.report.write import write_reports
+    from eval.report.write import refuse_other_reports, write_reports
     from scripts.run.comparing import compare_endpoints, compare_runs, endpoints, judge_endpoint
     from scripts.run.continuing import report_origin, worst_exit_code
 
     words, continued = ReportWords.chosen(), []
     judge = judge_endpoint(judge_url, judge_model)
+    if out is not None:
+        refuse_other_reports(out)
     # A folder may be called anything: only what is none can be an override.
     overrides = [word for word in what or [] if "=" in word and not Path(word).exists()]
     runs = [RunDir.open(Path(word)) for word in what or [] if word not in overrides]

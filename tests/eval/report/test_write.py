@@ -4,8 +4,11 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from configs.errors import ConfigError
 from eval.compare.flips import without_answers
-from eval.report.write import write_reports
+from eval.report.write import refuse_other_reports, write_reports
 from tests.eval.report.pages import build
 
 
@@ -31,6 +34,9 @@ def test_files_of_a_run(tmp_path: Path) -> None:
     again = {name: path.read_bytes() for name, path in written.items()}
     assert write_reports([build()], tmp_path / "report") == written
     assert again == {name: path.read_bytes() for name, path in written.items()}
+    refuse_other_reports(tmp_path / "report")
+    (tmp_path / "report" / "report.html").unlink()
+    refuse_other_reports(tmp_path / "report")
 
 
 HARM = "<script>alert(1)</script> ![x](http://127.0.0.1/y) [/x] :smile: a|b\x1b]52;c;Zm9v\x07\x00\u202e\ud800"
@@ -49,3 +55,11 @@ def test_what_others_wrote_is_shown_in_every_report_and_does_nothing(tmp_path: P
         assert not set(text) & set("\x00\x07\x1b\u202e\ud800"), name
     ElementTree.fromstring(texts["report.junit.xml"])
     assert "]\\(http" in texts["report.md"]
+
+
+@pytest.mark.parametrize("name", ["report.md", "report.json", "report.html"])
+def test_somebody_s_own_report_is_not_written_over(name: str, tmp_path: Path) -> None:
+    refuse_other_reports(tmp_path / "new")
+    (tmp_path / name).write_text('{"tasks": []}', encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"{name} is in it, which is no report of ours"):
+        refuse_other_reports(tmp_path)
