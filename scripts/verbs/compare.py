@@ -80,11 +80,13 @@ def compare(
         for run, config in configured:
             if not again:
                 _ask_run(run, config)
-            elif has_other_answers(run, run.read()):
-                raise ConfigError(
-                    f"{run.path}: was trained or merged again since it answered",
-                    f"ask it: `{shell('tuneserve', 'compare', run.path)}`",
-                )
+                continue
+            ask = f"ask it: `{shell('tuneserve', 'compare', run.path)}`"
+            if has_other_answers(run, run.read()):
+                raise ConfigError(f"{run.path}: was trained or merged again since it answered", ask)
+            for stage in ("base", "tuned"):
+                if damage := next(run.changed_outputs(stage), None):
+                    raise ConfigError(f"{run.path}: {' '.join(damage)}", ask)
         comparisons = compare_runs(configured, judge)
         continued = configured
         folder = out or (runs[0].report if len(runs) == 1 else Path("comparison"))

@@ -122,6 +122,20 @@ def test_scores_of_weights_that_the_run_had_before_are_not_shown(
     assert summarize(run).verdict == ""
 
 
+def test_answers_that_were_changed_on_disk_are_not_compared(
+    make: Callable[..., RunDir], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make("answers")
+    answers = run.eval / "tuned" / "facts.jsonl"
+    answers.parent.mkdir(parents=True)
+    answers.write_text('{"scores": 0}')
+    with run.stage("tuned", {}, [answers.parent]):
+        pass
+    answers.write_text('{"scores": 1}')
+    assert tuneserve("compare", run.path, "--again") == 2
+    assert "eval/tuned/facts.jsonl is not what was written" in " ".join(capsys.readouterr().err.split())
+
+
 def test_scores_are_of_the_run_s_weights_whatever_the_clock_said_and_what_was_pruned(
     make: Callable[..., RunDir],
 ) -> None:
