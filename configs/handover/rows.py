@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
 
 from configs.errors import TuneserveError
 from configs.handover.base import HandedOver
+
+
+def as_requested(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Messages as a server takes them: arguments of calls as JSON text, each call with an id and answered by it.
+
+    Templates are given arguments as objects, by the trainer and by the server, which reads the text again.
+    """
+    found: list[dict[str, Any]] = []
+    waiting: list[str] = []
+    for message in messages:
+        sent = dict(message)
+        if calls := message.get("tool_calls"):
+            sent["tool_calls"] = []
+            for call in calls:
+                name = str(call.get("id") or f"call_{len(found)}_{len(sent['tool_calls'])}")
+                function = dict(call["function"])
+                if not isinstance(function.get("arguments"), str):
+                    function["arguments"] = json.dumps(function.get("arguments") or {}, ensure_ascii=False)
+                sent["tool_calls"].append({**call, "id": name, "type": "function", "function": function})
+                waiting.append(name)
+        if message.get("role") == "tool":
+            answered = str(message.get("tool_call_id") or (waiting[0] if waiting else "call"))
+            sent["tool_call_id"] = answered
+            waiting = [name for name in waiting if name != answered]
+        found.append(sent)
+    return found
 
 
 class ParityRow(HandedOver):

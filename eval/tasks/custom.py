@@ -20,6 +20,7 @@ from typing import Any
 
 from configs.columns import Part, name_key, part_of
 from configs.errors import DataError
+from configs.handover.rows import as_requested
 from configs.kept import is_kept
 from configs.tables.cells import is_missing_word, kind_of, unpacked
 from configs.tables.raw import is_blank
@@ -221,7 +222,7 @@ def _messages(
         messages = [*row.history(), *messages]
     before = row.text("system") or ("" if messages[0]["role"] == "system" else system or "")
     head: list[Message] = [{"role": "system", "content": before}] if before else []
-    return [*(head if messages[:1] != head else []), *messages], own
+    return [*as_requested([*(head if messages[:1] != head else []), *messages])], own
 
 
 def _prompt(row: _Row, kind: Kind, options: Options, may_lack: bool) -> str:

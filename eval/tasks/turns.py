@@ -78,6 +78,8 @@ def _read(turn: Any, where: str) -> Iterator[Turn]:
         yield {"role": "assistant", "content": None, "tool_calls": [_call(content, where)]}
         return
     copied = {key: unpacked(turn[key]) for key in _COPIED if not is_blank(turn.get(key))}
+    if calls := copied.get("tool_calls"):
+        copied["tool_calls"] = [_call(call, where) for call in (calls if isinstance(calls, list) else [calls])]
     text = None if copied.get("tool_calls") and is_blank(content) else _said(content, f"{where} ({speaker})")
     yield {"role": speaker, "content": text, **copied}
 
@@ -110,9 +112,11 @@ def _said(value: Any, where: str) -> str:
 
 
 def _call(value: Any, where: str) -> dict[str, Any]:
-    call = unpacked(value)
+    given = unpacked(value)
+    call = unpacked(given["function"]) if isinstance(given, Mapping) and "function" in given else given
     if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):
         raise DataError(f"{where} is no function call: {kind_of(value)}", "write its name and arguments as JSON")
     arguments = call.get("arguments", {})
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return {"id": "call", "type": "function", "function": {"name": call["name"], "arguments": text}}
+    named = {"id": given["id"]} if isinstance(given, Mapping) and isinstance(given.get("id"), str) else {}
+    return {**named, "type": "function", "function": {"name": call["name"], "arguments": text}}

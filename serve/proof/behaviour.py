@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.handover.base import read_rows
-from configs.handover.rows import HeldoutRow
+from configs.handover.rows import HeldoutRow, as_requested
 from configs.handover.serving import BehaviourFigures, Switched
 from serve.api.client import ServerClient, in_parallel
 from serve.launch.target import Target
@@ -60,7 +60,7 @@ def ask(
     client: ServerClient, model: str, messages: list[dict[str, Any]], max_tokens: int, **more: Any
 ) -> dict[str, Any]:
     """The first choice of a greedy chat completion."""
-    body = {"model": model, "messages": messages, "temperature": 0, "max_tokens": max_tokens, **more}
+    body = {"model": model, "messages": as_requested(messages), "temperature": 0, "max_tokens": max_tokens, **more}
     return client.post("/v1/chat/completions", body)["choices"][0]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from configs.errors import TuneserveError
 from configs.handover.base import read_rows
-from configs.handover.rows import ParityRow
+from configs.handover.rows import ParityRow, as_requested
 from configs.handover.serving import Difference, ParityFigures
 from serve.api.client import ServerClient, in_parallel
 
@@ -57,7 +57,7 @@ def check_parity(client: ServerClient, model: str, file: Path) -> Parity:
         )
 
     def served_ids(row: ParityRow) -> list[int]:
-        body: dict[str, Any] = {"model": model, "messages": row.messages, "add_generation_prompt": True}
+        body: dict[str, Any] = {"model": model, "messages": as_requested(row.messages), "add_generation_prompt": True}
         if row.tools:
             body["tools"] = row.tools
         return client.post("/tokenize", body)["tokens"]

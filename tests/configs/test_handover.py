@@ -14,7 +14,7 @@ from pydantic import ValidationError
 import configs.handover
 from configs.errors import TuneserveError
 from configs.handover.base import HandedOver, read_rows, write_rows
-from configs.handover.rows import HeldoutRow, ProofRow
+from configs.handover.rows import HeldoutRow, ProofRow, as_requested
 from configs.handover.selfmade import SelfMadeRow
 from configs.handover.serving import ParityFigures, ProofFigures, ServedFigures
 from configs.rundir import RunDir
@@ -145,3 +145,21 @@ def test_a_self_made_row_that_is_measured_on_has_the_base_s_own_likelihood() -> 
     assert SelfMadeRow.model_validate(self_made(use="train", base_logprob=None)).use == "train"
     with pytest.raises(ValidationError, match="has a base_logprob"):
         SelfMadeRow.model_validate(self_made(base_logprob=None))
+
+
+def test_calls_are_sent_as_servers_take_them() -> None:
+    call = {"type": "function", "function": {"name": "hours", "arguments": {"门": 3}}}
+    messages = [
+        {"role": "user", "content": "几点？"},
+        {"role": "assistant", "content": "", "tool_calls": [call, {**call, "id": "mine"}]},
+        {"role": "tool", "content": "9点"},
+        {"role": "tool", "content": "10点"},
+        {"role": "assistant", "content": "九点。"},
+    ]
+    sent = as_requested(messages)
+    first, second = sent[1]["tool_calls"]
+    assert first["function"] == {"name": "hours", "arguments": '{"门": 3}'}
+    assert (second["id"], [one["tool_call_id"] for one in sent[2:4]]) == ("mine", [first["id"], "mine"])
+    assert (sent[0], sent[4]) == (messages[0], messages[4])
+    assert as_requested(sent) == sent
+    assert call["function"]["arguments"] == {"门": 3}

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from configs.errors import ConfigError, TuneserveError
 from configs.handover.base import read_rows, write_rows
-from configs.handover.rows import ParityRow, ProofRow
+from configs.handover.rows import HeldoutRow, ParityRow, ProofRow
 from serve.api.adapters import load_adapter, served_models, unload_adapter
 from serve.api.client import in_parallel
 from serve.chat import ChatModel, converse, model_at
@@ -32,6 +32,8 @@ from serve.proof.likelihood import check_proof, proof_of, served_logprob
 from serve.proof.parity import check_parity
 from serve.proof.verify import verify
 from tests.serve.conftest import QUESTIONS, TinyRun, prompt
+from trainer.data.calls import tools_of
+from trainer.data.template import ChatCodec, render_turn
 
 pytestmark = pytest.mark.slow
 
@@ -341,6 +343,30 @@ def test_a_forced_tool_call_comes_back_parsed(openai_client: OpenAI):
     calls = answer.choices[0].message.tool_calls
     assert calls
     assert json.loads(calls[0].function.arguments)["city"] in ("北京", "上海")
+
+
+def test_a_conversation_with_calls_is_asked_as_it_was_trained(
+    adapter_server: VllmServer, demo_model: Path, tmp_path: Path
+):
+    written = {"parameters": {"type": "object", "properties": {}}, "name": "hours", "returns": {"type": "string"}}
+    (tool,) = tools_of([written], lambda *_: None) or ()
+    call = {"type": "function", "function": {"name": "hours", "arguments": {"gate": 3, "名": "北"}}}
+    talk = [
+        {"role": "user", "content": "几点开门？"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "9点"},
+    ]
+    codec = ChatCodec.load(demo_model)
+    target = adapter_server.command.target
+    whole = [*talk, {"role": "assistant", "content": "九点。"}]
+    turn = render_turn(codec, whole, 3, thinking=bool(target.thinking), tools=[tool])
+    row = ParityRow(id="1", messages=talk, tools=[tool], prompt_ids=turn.prompt_ids)
+    write_rows(tmp_path / "parity.jsonl", [row])
+    parity = check_parity(adapter_server.client, "tiny-base", tmp_path / "parity.jsonl")
+    assert parity.passed, parity.difference
+    asked = HeldoutRow(id="1", cluster="1", messages=talk, tools=[tool], answers=["九点。"])
+    write_rows(tmp_path / "heldout.jsonl", [asked])
+    assert check_behaviour(adapter_server.client, target, "tiny-base", tmp_path / "heldout.jsonl").answers == 1
 
 
 def test_any_endpoint_can_be_talked_to(adapter_server: VllmServer):

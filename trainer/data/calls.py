@@ -8,7 +8,7 @@ from typing import Any
 
 from configs.tables.cells import kind_of, unpacked
 from trainer.data.template import Tools
-from trainer.data.values import BadLayout
+from trainer.data.values import BadLayout, Note, text_of
 
 _TAGGED = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
 _RESPONSE = re.compile(r"\s*<tool_response>\s*(.*?)\s*</tool_response>\s*", re.DOTALL)
@@ -42,8 +42,8 @@ def are_calls(value: Any) -> bool:
     )
 
 
-def tools_of(value: Any) -> Tools:
-    """The tool schemas of a row: a list, one schema, or the text of either.
+def tools_of(value: Any, note: Note) -> Tools:
+    """The tool schemas of a row: a list, one schema, or the text of either, each as a server hands it to the template.
 
     Null members are what Arrow pads schemas with; no schema has them but as a default.
 
@@ -64,8 +64,29 @@ def tools_of(value: Any) -> Tools:
         schema = _without_nulls(tool if "function" in tool else {"type": "function", "function": tool})
         if not isinstance(schema["function"], dict) or not isinstance(schema["function"].get("name"), str):
             raise BadLayout("bad_tools", f"a schema without a name: {json.dumps(tool, ensure_ascii=False)[:60]}")
-        schemas.append(schema)
+        schemas.append(_as_served(schema, note))
     return schemas
+
+
+def _as_served(schema: dict[str, Any], note: Note) -> dict[str, Any]:
+    """A schema in the form and order in which vLLM hands every client's to the template, whatever the row has.
+
+    Raises:
+        BadLayout: `bad_tools`, for parameters that are no schema.
+    """
+    given = schema["function"]
+    parameters, text = unpacked(given.get("parameters")), given.get("description")
+    if not isinstance(parameters, dict | None):
+        raise BadLayout("bad_tools", f"parameters of {given['name']}: {kind_of(parameters)}")
+    served = {
+        "name": given["name"],
+        "description": None if text is None else text_of(text, f"description of {given['name']}", note),
+        "parameters": parameters,
+        **({"strict": given["strict"]} if isinstance(given.get("strict"), bool) else {}),
+    }
+    if left := [*(schema.keys() - {"type", "function"}), *(given.keys() - served.keys())]:
+        note("tools_as_served", f"{', '.join(sorted(map(str, left)))} of {given['name']}")
+    return {"type": "function", "function": served}
 
 
 def without_padding(calls: list[dict[str, Any]], tools: Tools) -> None:

@@ -179,7 +179,7 @@ class RowReader:
         preference = any(not is_blank(value[c]) for part in _PREFERENCE for c in parts.get(part, ()))
         tools = None
         if "tools" in parts:
-            tools = tools_of(self._pick(shape, value, "tools")[1])
+            tools = tools_of(self._pick(shape, value, "tools")[1], self._note)
         talked, cell = self._pick(shape, value, "messages")
         # A `chat` or `data` column may hold something else than messages.
         if talked and wanted in ("auto", "messages", "sharegpt") and isinstance(unpacked(cell), list | dict):

@@ -64,6 +64,7 @@ RULES = {
     "empty_system": "repaired: an empty system prompt was taken off",
     "missing_word": "repaired: `nan`, `None` or the like in a column that may be empty is nothing",
     "object_as_json": "repaired: an object in the place of a text was written as JSON on one line",
+    "tools_as_served": "repaired: keys of a tool beside name, description and parameters, which no server hands on, go",
     "transcript_split": "repaired: a text of `Human:` and `Assistant:` lines became messages",
     "think_unopened": "repaired: only `</think>` stood in the answer: what comes before it is reasoning",
     "other_think_tag": "repaired: `<thinking>` or another family's tags became `<think>`",

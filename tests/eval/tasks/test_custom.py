@@ -157,3 +157,11 @@ def test_messages_and_parts_are_asked_wherever_they_stand(row: dict[str, Any], s
 def test_what_would_not_be_asked_is_named(row: dict[str, Any], kind: Kind, message: str) -> None:
     with pytest.raises(DataError, match=f"row 1: .*{message}"):
         items_from_rows([row], kind, "rows")
+
+
+def test_calls_in_a_conversation_are_sent_as_text() -> None:
+    called = {"role": "assistant", "tool_calls": [{"name": "hours", "arguments": {"gate": 3}}]}
+    row = {"messages": [*ASKED, called, {"role": "tool", "content": "9点"}, *ASKED], "answer": "九点"}
+    sent = items_from_rows([row], "exact", "rows")[0].messages
+    assert sent[1]["tool_calls"][0]["function"] == {"name": "hours", "arguments": '{"gate": 3}'}
+    assert sent[2]["tool_call_id"] == sent[1]["tool_calls"][0]["id"]

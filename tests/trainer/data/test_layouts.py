@@ -183,6 +183,7 @@ def test_a_reasoning_column_is_trained_where_thinking_is(tmp_path: Path, row: di
 
 
 TOOLS = [{"name": "stock", "parameters": {"type": "object", "properties": {"sku": {"type": "string"}}}}]
+SERVED = {"name": "stock", "description": None, "parameters": TOOLS[0]["parameters"]}
 CALLS = [{"name": "stock", "arguments": {"sku": "A"}}, {"name": "stock", "arguments": {"sku": "B"}}]
 TWO = [{"type": "function", "function": call} for call in CALLS]
 
@@ -210,7 +211,7 @@ def test_parallel_calls_are_one_message_however_they_are_written(tmp_path: Path,
     conversation = the_one(tmp_path, {**row, "tools": json.dumps(TOOLS)})
     assert texts(conversation) == [("u", Q), ("a", ""), ("t", "1"), ("a", A)]
     assert [c["function"] for c in conversation.messages[1]["tool_calls"]] == CALLS
-    assert conversation.tools == [{"type": "function", "function": TOOLS[0]}]
+    assert conversation.tools == [{"type": "function", "function": SERVED}]
 
 
 @pytest.mark.parametrize(
@@ -234,7 +235,7 @@ def test_text_before_a_call_stays_with_it(tmp_path: Path, row: dict[str, Any]) -
 @pytest.mark.parametrize("tools", [TOOLS, TOOLS[0], json.dumps(TOOLS[0]), [json.dumps(TOOLS[0])]])
 def test_tools_may_be_one_schema_or_text(tmp_path: Path, tools: Any) -> None:
     conversation = the_one(tmp_path, {"messages": chat("user", "assistant"), "tools": tools})
-    assert conversation.tools == [{"type": "function", "function": TOOLS[0]}]
+    assert conversation.tools == [{"type": "function", "function": SERVED}]
 
 
 def test_an_answer_of_calls_becomes_calls_where_the_row_has_tools(tmp_path: Path) -> None:
@@ -386,3 +387,17 @@ def test_an_unknown_layout_shows_the_columns_and_the_way_out(
     with pytest.raises(DataError, match=said) as error:
         gathered(tmp_path, rows, name=name)
     assert mend in error.value.next_step
+
+
+def test_a_schema_is_written_as_a_server_hands_it_on(tmp_path: Path) -> None:
+    """In vLLM's order, with null for what lacks, and without what no server knows."""
+    written = {
+        "parameters": json.dumps({"type": "object"}),
+        "returns": {"type": "string"},
+        "name": "stock",
+        "description": 7,
+    }
+    conversation = the_one(tmp_path, {"query": Q, "response": A, "tools": [written]})
+    served = {"name": "stock", "description": "7", "parameters": {"type": "object"}}
+    assert json.dumps(conversation.tools) == json.dumps([{"type": "function", "function": served}])
+    assert ("tools_as_served", "returns of stock") in conversation.notes

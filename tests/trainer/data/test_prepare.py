@@ -69,7 +69,8 @@ def test_held_out_questions_keep_their_tools(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = load_config("demo", [f"data.sources=[{tmp_path / 'rows.jsonl'}]", "data.replay=null"])
     heldout = (prepare(config, DEMO).folder / "heldout.jsonl").read_text().splitlines()
-    assert [json.loads(line)["tools"] for line in heldout] == [tools] * 2
+    served = {"name": "hours", "description": None, "parameters": tools[0]["function"]["parameters"]}
+    assert [json.loads(line)["tools"] for line in heldout] == [[{"type": "function", "function": served}]] * 2
     calls = [{"type": "function", "function": {"name": "hours", "arguments": {}}}]
     for row in rows:
         row["messages"][1] = {"role": "assistant", "content": "", "tool_calls": calls}
