@@ -18,7 +18,7 @@ from configs.errors import ConfigError
 from configs.files import write_atomically
 from configs.handover.base import read_rows
 from configs.handover.rows import ProofRow
-from configs.merged import require_trained
+from configs.merged import adapter_hash, require_trained
 from configs.model_files import read_json
 from configs.rundir import RunDir
 from configs.schema import SERVED_LAYERS, RunConfig
@@ -107,6 +107,24 @@ def write_scaled(adapter: Path, folder: Path, scale: float) -> Path:
     return folder
 
 
+def adapter_scale(run: RunDir) -> float:
+    """How much the adapter that a run has now counts.
+
+    Raises:
+        ConfigError: `merge.scale: auto` has not chosen yet, or for an adapter that was trained before this one.
+    """
+    manifest = run.read()
+    chosen = manifest.stages.get("scale")
+    if manifest.config.merge.scale == "auto" and chosen is not None:
+        known = chosen.inputs.get("adapter")
+        if known is not None and known != adapter_hash(run):
+            raise ConfigError(
+                f"{run.path}: was trained again since merge.scale: auto chose how much its adapter counts",
+                f"`tuneserve merge {run.path}` serves the scales and chooses",
+            )
+    return run.scale()
+
+
 def served_adapter(run: RunDir) -> Path:
     """The adapter of a run as it counts, for a server: its own folder, or one beside it where it is scaled.
 
@@ -114,7 +132,7 @@ def served_adapter(run: RunDir) -> Path:
         ConfigError: `merge.scale: auto` has not chosen yet, or the run's training did not finish.
     """
     require_trained(run)
-    scale = run.scale()
+    scale = adapter_scale(run)
     if scale == 1 or not (run.adapter / CONFIG).is_file():
         return run.adapter
     return write_scaled(run.adapter, run.scaled_adapter, scale)

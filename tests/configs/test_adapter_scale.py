@@ -13,6 +13,7 @@ from configs.errors import ConfigError, TuneserveError
 from configs.handover.base import write_rows
 from configs.handover.rows import ProofRow
 from configs.handover.scale import ScaleFacts, ScalePoint
+from configs.merged import adapter_hash
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 
@@ -100,13 +101,17 @@ def test_auto_counts_as_it_chose_and_says_so_before(tmp_path: Path) -> None:
         scale=0.7, points=[point], least_kept=0.95, most_drift=0.1, most_short_share=0.1, heldout_rows=1,
         general_rows=1, length_rows=1, base_accuracy=0, base_short_share=0,
     )  # fmt: skip
-    with run.stage("scale", {}) as record:
+    with run.stage("scale", {"adapter": adapter_hash(run)}) as record:
         record.figures = facts.model_dump(mode="json")
         with pytest.raises(ConfigError, match="not chosen yet"):
             run.scale()  # a stage that was killed has chosen nothing
     assert run.scale() == 0.7
     assert run.read().scaled() == facts
     assert facts.satisfied
+    assert served_adapter(run) == run.scaled_adapter
+    (run.adapter / "adapter_model.safetensors").write_bytes(b"trained again")
+    with pytest.raises(ConfigError, match="was trained again since merge.scale: auto chose"):
+        served_adapter(run)
 
 
 def test_a_scale_that_was_not_stored_is_refused_before_anything_is_merged(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from typing import Literal
 
 import torch
 
+from configs.adapter_scale import adapter_scale
 from configs.child import end_with_parent
 from configs.console import console, guarded
 from configs.errors import ConfigError, TuneserveError
@@ -148,7 +149,7 @@ def _scale_of_run(adapter: Path) -> float:
     """How much the adapter of a run counts there; 1 for any other adapter."""
     run = RunDir(adapter.resolve().parent)
     of_run = adapter.resolve() == run.adapter and run.manifest_file.is_file()
-    return run.scale() if of_run else 1.0
+    return adapter_scale(run) if of_run else 1.0
 
 
 def _write(adapter: Path, export: Export, fmt: Format, quant: str, device: str, scale: float) -> None:

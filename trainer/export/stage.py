@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from configs.adapter_scale import check_scale, require_stored
+from configs.adapter_scale import adapter_scale, check_scale, require_stored
 from configs.console import again, done, skipped
 from configs.errors import TuneserveError
 from configs.fingerprint import files_fingerprint, weights_fingerprint
@@ -35,7 +35,7 @@ def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
     require_trained(run)
     check_scale(config)
     facts = run.prepared()
-    base, scale = facts.base_model, run.scale()
+    base, scale = facts.base_model, adapter_scale(run)
     check_sources(base, run.adapter)
     require_stored(run, scale)
     weights = weights_fingerprint(base)
