@@ -110,7 +110,7 @@ def test_auto_counts_as_it_chose_and_says_so_before(tmp_path: Path) -> None:
     assert facts.satisfied
     assert served_adapter(run) == run.scaled_adapter
     (run.adapter / "adapter_model.safetensors").write_bytes(b"trained again")
-    with pytest.raises(ConfigError, match="was trained again since merge.scale: auto chose"):
+    with pytest.raises(ConfigError, match=r"was trained again since merge\.scale: auto chose"):
         served_adapter(run)
 
 
