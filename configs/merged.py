@@ -11,7 +11,12 @@ from configs.errors import ConfigError
 from configs.fingerprint import files_fingerprint, weights_digest, weights_fingerprint
 from configs.manifest import Manifest, Stage
 from configs.rundir import RunDir
+from configs.schema import RunConfig
 
+_CHANGE_NOTHING = frozenset(
+    {"data.max_dropped", "data.workers", "train.num_gpus", "train.report_to", "train.save_total_limit"}
+)
+"""Keys of a recipe that leave what is trained as it is."""
 _MOST_BYTES = 256 << 30
 """More than any adapter, or any model that was trained whole: nobody waits until that much is read."""
 _QUICK_BYTES = 4 << 30
@@ -38,7 +43,7 @@ def has_other_answers(run: RunDir, manifest: Manifest) -> bool:
     if merge is None or tuned is None or "merged_weights" not in tuned.inputs:
         return False
     train = manifest.stages.get("train")
-    if merge.state != "done" or (train is not None and train.state != "done"):
+    if merge.state != "done" or (train is not None and (train.state != "done" or _other_recipe(manifest))):
         return True
     if train is not None and "training" in merge.figures:
         if merge.figures["training"] != training(train):
@@ -53,6 +58,22 @@ def has_other_answers(run: RunDir, manifest: Manifest) -> bool:
     return bool(tuned.inputs["merged_weights"] != weights_digest(run.merged, files))
 
 
+def trained_recipe(config: RunConfig) -> dict[str, Any]:
+    """The part of a recipe that decides what is trained, by key; a training that is skipped notes it anew."""
+    sections = config.model_dump(mode="json", include={"data", "lora", "train"})
+    keys = {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
+    decisive = {key: value for key, value in keys.items() if key not in _CHANGE_NOTHING}
+    return decisive | config.model_dump(mode="json", include={"model", "thinking", "seed"})
+
+
+def _other_recipe(manifest: Manifest) -> tuple[str, Any, Any] | None:
+    """The first key of the recipe that is another than what was trained: (key, before, now)."""
+    before, now = manifest.facts.trained.recipe if manifest.facts.trained else {}, trained_recipe(manifest.config)
+    # A key that another version has or has not tells nothing.
+    shared = sorted(before.keys() & now.keys())
+    return next(((key, before[key], now[key]) for key in shared if before[key] != now[key]), None)
+
+
 def require_trained(run: RunDir, *, contents: bool = True) -> None:
     """Refuses an adapter that is not what the run's training wrote, and has not just been removed.
 
@@ -60,7 +81,8 @@ def require_trained(run: RunDir, *, contents: bool = True) -> None:
         contents: whether every byte is compared, not sizes alone.
 
     Raises:
-        ConfigError: the run is being trained again, so that its adapter is of an earlier recipe, or it is damaged.
+        ConfigError: the run is being trained again, or is to be, so that its adapter is of an earlier recipe, or it is
+            damaged.
     """
     stage = run.read().stages.get("train")
     if stage is None:
@@ -69,6 +91,13 @@ def require_trained(run: RunDir, *, contents: bool = True) -> None:
         raise ConfigError(
             f"{run.path}: its training did not finish, and the adapter that lies there is of one before",
             f"finish it: `{shell('tuneserve', 'train', run.config_file)}`",
+        )
+    if changed := _other_recipe(run.read()):
+        key, before, now = changed
+        raise ConfigError(
+            f"{run.path}: was trained with {key} {before!r}, which is {now!r} by now: a command with another recipe "
+            "did not finish",
+            f"finish it: `{shell('tuneserve', 'train', run.config_file)}`; or give `train` the recipe as it was",
         )
     for path, why in run.changed_outputs("train", contents=contents):
         if path.startswith(f"{run.adapter.name}/") and (run.path / path).exists():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import computed_field
+from pydantic import Field, computed_field
 
 from configs.handover.base import HandedOver
 
@@ -133,6 +133,8 @@ class TrainedFacts(HandedOver):
     """The layout that the training ended under."""
     backed_off_from: Plan | None
     """The layout that ran out of memory before; None where none did."""
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    """What decides what is trained, by key (`configs.merged.trained_recipe`); empty of an earlier version."""
 
 
 class RecordedFigures(HandedOver):

@@ -12,7 +12,7 @@ import typer
 from configs.console import console, shell, tables
 from configs.errors import EXIT_OK, ConfigError, without_credentials
 from configs.load import load_config
-from configs.merged import has_other_answers
+from configs.merged import has_other_answers, require_trained
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from scripts.verbs.tasks import OVERRIDES, endpoints_config
@@ -78,6 +78,7 @@ def compare(
             )
         configured = [(run, load_config(run.config_file, overrides)) for run in runs]
         for run, config in configured:
+            require_trained(run, contents=False)
             if not again:
                 _ask_run(run, config)
                 continue

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
+from configs.handover.facts import Facts
+from configs.handover.training import TrainedFacts
 from configs.load import load_config
-from configs.merged import adapter_hash, require_trained
+from configs.manifest import Manifest
+from configs.merged import adapter_hash, require_trained, trained_recipe
 from configs.predecessor import predecessor, trained_base
 from configs.rundir import RunDir
 from configs.schema import RunConfig
@@ -109,3 +112,30 @@ def test_a_flipped_bit_is_not_trained_on(first: RunDir, tmp_path: Path) -> None:
     file.write_text(file.read_text(encoding="utf-8").replace("qwen3", "qwen2"), encoding="utf-8")
     with pytest.raises(ConfigError, match="its content changed"):
         trained_base(recipe(tmp_path, "second", continue_from=str(first.path)))
+
+
+def test_a_run_that_another_recipe_claimed_and_did_not_finish_is_not_what_that_one_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDir.create(recipe(tmp_path, "first", epochs=2))
+    with run.stage("train", {}):
+        before = {**trained_recipe(run.read().config), "train.gone": 1}
+    read = RunDir.read
+
+    def read_trained(self: RunDir) -> Manifest:
+        manifest = read(self)
+        manifest.facts = Facts.model_construct(trained=TrainedFacts.model_construct(recipe=before))
+        return manifest
+
+    monkeypatch.setattr(RunDir, "read", read_trained)
+    require_trained(run)
+    monkeypatch.undo()
+    run.configure(recipe(tmp_path, "first", epochs=3, num_gpus=2))
+    monkeypatch.setattr(RunDir, "read", read_trained)
+    with pytest.raises(ConfigError, match=r"was trained with train\.epochs 2\.0, which is 3\.0 by now") as error:
+        require_trained(run)
+    assert "or give `train` the recipe as it was" in error.value.next_step
+    monkeypatch.undo()
+    run.configure(recipe(tmp_path, "first", epochs=2, num_gpus=2))
+    monkeypatch.setattr(RunDir, "read", read_trained)
+    require_trained(run)

@@ -13,6 +13,7 @@ from configs.files import read_jsonl
 from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.gpus import Device, device_at_hand
 from configs.handover.training import Plan, PreparedFacts, TrainedFacts, TrainFigures
+from configs.merged import trained_recipe
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer import environment
@@ -55,6 +56,8 @@ def train_stage(run: RunDir, config: RunConfig, *, force: bool = False) -> Train
     why = run.changed_since("train", inputs)
     if why is None and not force:
         _draw_loss_again(run)
+        if (known := run.read().facts.trained) is not None:
+            run.update(trained=known.model_copy(update={"recipe": trained_recipe(run.read().config)}))
         if started_by_others() > 1:
             from trainer.sft.rank import dismiss
 
@@ -146,6 +149,7 @@ def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Pat
             unsloth=outcome.unsloth,
             plan=used,
             backed_off_from=None if used is plan else plan,
+            recipe=trained_recipe(run.read().config),
         ),
         versions=environment.versions(),
     )
