@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import psutil
 
 from configs import driver
 from configs.cache_folder import cache_root
+from configs.console import shell
 from configs.pins import Kind
 
 LEAST_DISK_GB = 10.0
@@ -39,12 +42,33 @@ def problems(folder: Path, device: Kind) -> list[driver.Problem]:
         found.append(
             driver.Problem("no C compiler is found, and Triton compiles its kernels with one", cure, blocks=True)
         )
+    if (packages := uncompiled_packages()) is not None:
+        found.append(
+            driver.Problem(
+                "PYTHONDONTWRITEBYTECODE is set and the packages are not compiled: every start does it anew, of vLLM "
+                "in about 25 s",
+                shell(sys.executable, "-m", "compileall", "-q", "-j", "0", packages),
+                blocks=False,
+            )
+        )
     cache = cache_root()
     place = next(p for p in (cache, *cache.parents) if p.exists())
     if not os.access(place, os.W_OK):
         cure = "export TUNESERVE_CACHE=/a/folder/of/yours"
         found.append(driver.Problem(f"{place} cannot be written to, and prepared data are kept in {cache}", cure, True))
     return found
+
+
+def uncompiled_packages() -> Path | None:
+    """The folder of packages whose modules Python compiles at every start; None where it need not or keeps them.
+
+    pip compiles what it installs; uv and archives do not.
+    """
+    found = importlib.util.find_spec("vllm") or importlib.util.find_spec("torch")
+    if not sys.dont_write_bytecode or found is None or found.origin is None:
+        return None
+    compiled = Path(importlib.util.cache_from_source(found.origin))
+    return None if compiled.exists() else Path(found.origin).parents[1]
 
 
 def memory_gb() -> float:

@@ -326,7 +326,15 @@ def install_torch(device: Kind, version: str) -> None:
         return
     pip("install", "-q", "uv")
     public = version.removesuffix("+cpu")
-    uv = [str(ENVIRONMENT / "bin" / "uv"), "pip", "install", "-q", "--python", str(ENVIRONMENT / "bin" / "python")]
+    uv = [
+        str(ENVIRONMENT / "bin" / "uv"),
+        "pip",
+        "install",
+        "-q",
+        "--compile-bytecode",
+        "--python",
+        str(ENVIRONMENT / "bin" / "python"),
+    ]
     if subprocess.run([*uv, "--no-deps", "--torch-backend", "cpu", f"torch=={public}"], check=False).returncode:
         raise TuneserveError(
             f"no CPU build of torch {public} could be installed",

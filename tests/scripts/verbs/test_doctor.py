@@ -148,3 +148,17 @@ def test_without_pip_the_cure_is_uvs(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
     expected = f"uv pip install --python {sys.executable} --no-deps -r {tmp_path}/requirements/cuda.txt"
     assert doctor._setup("cuda") == expected
+
+
+def test_packages_that_are_compiled_at_every_start_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "__init__.py").write_text("", encoding="utf-8")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    assert environment.uncompiled_packages() == tmp_path
+    assert any(f"compileall -q -j 0 {tmp_path}" in str(p.next_step) for p in environment.problems(tmp_path, "cpu"))
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(tmp_path)], check=True)
+    assert environment.uncompiled_packages() is None
+    (tmp_path / "vllm" / "__pycache__").rename(tmp_path / "aside")
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    assert environment.uncompiled_packages() is None
