@@ -84,7 +84,10 @@ def require_trained(run: RunDir, *, contents: bool = True) -> None:
         ConfigError: the run is being trained again, or is to be, so that its adapter is of an earlier recipe, or it is
             damaged.
     """
-    stage = run.read().stages.get("train")
+    manifest = run.read()
+    if manifest.config.foreign is not None:
+        _require_looked_at(run, manifest)
+    stage = manifest.stages.get("train")
     if stage is None:
         return
     if stage.state != "done":
@@ -92,7 +95,7 @@ def require_trained(run: RunDir, *, contents: bool = True) -> None:
             f"{run.path}: its training did not finish, and the adapter that lies there is of one before",
             f"finish it: `{shell('tuneserve', 'train', run.config_file)}`",
         )
-    if changed := _other_recipe(run.read()):
+    if changed := _other_recipe(manifest):
         key, before, now = changed
         raise ConfigError(
             f"{run.path}: was trained with {key} {before!r}, which is {now!r} by now: a command with another recipe "
@@ -109,6 +112,23 @@ def require_trained(run: RunDir, *, contents: bool = True) -> None:
                 f"{run.path}: {path} {why}",
                 f"train again: `{train}`; an adapter that you changed yourself is merged by `{merge} --save-as FOLDER`",
             )
+
+
+def _require_looked_at(run: RunDir, manifest: Manifest) -> None:
+    """Refuses a judgement whose model is not the one that its recipe names by now."""
+    stage = manifest.stages.get("foreign")
+    if stage is None:
+        return
+    sections = manifest.config.model_dump(mode="json", include={"data", "foreign"})
+    keys = {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
+    # Of a template the stage notes the content.
+    shared = sorted((stage.inputs.keys() & keys.keys()) - _CHANGE_NOTHING - {"foreign.template"})
+    changed = next((key for key in shared if stage.inputs[key] != keys[key]), None)
+    judge = f"judge it: `{shell('tuneserve', 'judge', run.path)}`"
+    if changed is not None:
+        raise ConfigError(f"{run.path}: was judged with another {changed} than its recipe has by now", judge)
+    if stage.state != "done":
+        raise ConfigError(f"{run.path}: the look at its model did not finish", judge)
 
 
 def require_current(run: RunDir, *, contents: bool) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
+from configs.merged import require_trained
 from configs.rundir import RunDir
+from configs.schema import RunConfig
 from scripts.run.judging import GENERAL, general_rows, judge_recipe, judged_again
 from tests.scripts.conftest import CLI, ROOT, environment
 from tests.trainer.conftest import DEMO_MODEL
@@ -50,6 +52,25 @@ def test_a_judgement_that_was_moved_is_judged_where_it_lies(tmp_path: Path) -> N
     config = judged_again(moved, ["eval.max_tokens=9"])
     assert (config.output_dir, config.name, config.eval.max_tokens) == (str(tmp_path), "old", 9)
     assert config.data.sources[0].path == str(moved / GENERAL)
+
+
+def test_what_another_model_was_to_be_judged_in_is_not_that_model_s(tmp_path: Path) -> None:
+    def recipe(model: str, **data: str) -> RunConfig:
+        return judge_recipe(model, str(DEMO_MODEL), **data, overrides=[f"output_dir={tmp_path}"], name="it")
+
+    run = RunDir.create(recipe("a/first"))
+    require_trained(run)
+    inputs = {"foreign.model": "a/first", "foreign.template": "0", "data.max_length": 4096, "data": "hash"}
+    with pytest.raises(KeyboardInterrupt), run.stage("foreign", inputs):
+        raise KeyboardInterrupt
+    with pytest.raises(ConfigError, match="the look at its model did not finish"):
+        require_trained(run)
+    with run.stage("foreign", inputs):
+        pass
+    require_trained(run)
+    run.configure(recipe("a/second"))
+    with pytest.raises(ConfigError, match=r"was judged with another foreign\.model than .* by now\n.*tuneserve judge"):
+        require_trained(run)
 
 
 @pytest.mark.slow
