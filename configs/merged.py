@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 from configs.console import shell
 from configs.errors import ConfigError
+from configs.files import write_atomically
 from configs.fingerprint import files_fingerprint, weights_digest, weights_fingerprint
 from configs.manifest import Manifest, Stage
+from configs.model_files import read_json
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 
@@ -171,6 +174,35 @@ def has_other_gguf(run: RunDir) -> bool:
         return False
     other = stage.figures.get("made_of", origin(merge)) != origin(merge)
     return other or merge.state != "done" or _trained_since(run, merge)
+
+
+EXPORTED = ".tuneserve-export.json"
+"""In a folder that was exported from a run's adapter: what it was made of. Hidden, so that no merge hands it on."""
+
+
+def note_export(folder: Path, run: RunDir, scale: float) -> None:
+    """Notes in an exported folder what it was made of."""
+    made_of = {"adapter": adapter_hash(run), "merge.scale": scale}
+    write_atomically(folder / EXPORTED, json.dumps(made_of) + "\n")
+
+
+def require_exported(folder: Path, run: RunDir) -> None:
+    """Refuses a folder that was exported from an adapter that a run had before; one that says nothing passes.
+
+    The proof alone would let it pass: rounded weights have a wide bound, within which trainings that are alike lie.
+
+    Raises:
+        ConfigError: it is of another adapter or scale, or its note is damaged.
+    """
+    if not (folder / EXPORTED).is_file():
+        return
+    made_of = read_json(folder / EXPORTED)
+    if (made_of.get("adapter"), made_of.get("merge.scale")) != (adapter_hash(run), run.scale()):
+        merge = shell("tuneserve", "merge", "--model", run.adapter)
+        raise ConfigError(
+            f"{folder}: was exported from another adapter or scale than {run.path} has by now",
+            f"make the export again: `{merge} --save-as FOLDER --format ...`",
+        )
 
 
 def origin(merge: Stage) -> dict[str, Any]:

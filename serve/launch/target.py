@@ -14,7 +14,7 @@ from configs.errors import ConfigError
 from configs.handover.training import Family
 from configs.hub import resolve_model
 from configs.manifest import Manifest
-from configs.merged import require_current
+from configs.merged import require_current, require_exported
 from configs.model_files import check_model_folder, read_json, safetensors_shapes
 from configs.names import model_name_from, require_model_name
 from configs.predecessor import trained_base
@@ -190,9 +190,14 @@ def folder_target(
 
 
 def exported_target(run: RunDir, folder: str | Path, name: str | None = None, thinking: bool | None = None) -> Target:
-    """A folder that was exported from a run, such as its weights in 8 or 4 bits, in the thinking mode of the run."""
+    """A folder that was exported from a run, such as its weights in 8 or 4 bits, in the thinking mode of the run.
+
+    Raises:
+        ConfigError: it was exported before the run was trained again.
+    """
     manifest = run.read()
     plain = folder_target(folder, name, manifest.thinking if thinking is None else thinking)
+    require_exported(plain.weights, run)
     return replace(plain, system=_system(manifest))
 
 

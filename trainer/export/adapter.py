@@ -27,6 +27,7 @@ from configs.child import end_with_parent
 from configs.console import console, guarded
 from configs.errors import ConfigError, TuneserveError
 from configs.hub import resolve_model
+from configs.merged import note_export
 from configs.rundir import RunDir
 from configs.schema import LARGEST_SCALE
 from trainer.architectures import refuse_own_code
@@ -93,8 +94,9 @@ def merge_any(
     """
     config = read_adapter_config(adapter)
     notes = []
+    run = _run_of(adapter)
     if scale is None:
-        scale = _scale_of_run(adapter)
+        scale = adapter_scale(run) if run else 1.0
         if scale != 1:
             notes.append(f"the adapter counts {scale:g} times as much, as in its run; --scale 1 takes it whole")
     elif not 0 < scale <= LARGEST_SCALE:
@@ -123,6 +125,8 @@ def merge_any(
             notes.append(f"no end-of-turn token was added to generation_config.json: {error.message}")
         with shown_progress(f"merge to {fmt}") as on_progress:
             _write(adapter, Export(model, save_as, end_token_id, shard_gb, on_progress), fmt, quant, device, scale)
+    if run is not None and fmt != "gguf":
+        note_export(save_as, run, scale)
     size = sum(f.stat().st_size for f in save_as.rglob("*") if f.suffix in (".safetensors", ".gguf"))
     return AnyMerge(folder, notes, save_as, round(size / 1e9, 6))
 
@@ -145,11 +149,10 @@ def _base_folder(name: str, given: bool, hub: str, offline: bool) -> Path:
         ) from error
 
 
-def _scale_of_run(adapter: Path) -> float:
-    """How much the adapter of a run counts there; 1 for any other adapter."""
+def _run_of(adapter: Path) -> RunDir | None:
+    """The run whose adapter it is; None of any other adapter."""
     run = RunDir(adapter.resolve().parent)
-    of_run = adapter.resolve() == run.adapter and run.manifest_file.is_file()
-    return adapter_scale(run) if of_run else 1.0
+    return run if adapter.resolve() == run.adapter and run.manifest_file.is_file() else None
 
 
 def _write(adapter: Path, export: Export, fmt: Format, quant: str, device: str, scale: float) -> None:

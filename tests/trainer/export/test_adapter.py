@@ -20,6 +20,7 @@ from configs.adapter_scale import served_adapter
 from configs.errors import ConfigError, TuneserveError
 from configs.fingerprint import weights_fingerprint
 from configs.load import validate
+from configs.merged import require_exported
 from configs.rundir import RunDir
 from tests.facts import prepared
 from tests.trainer.tiny_models import IDS, make_model
@@ -83,7 +84,14 @@ def test_an_adapter_of_a_run_counts_as_it_does_there(base: Path, trained: Path, 
     wanted = logits(base, adapter=served_adapter(run))
     assert ((half - wanted).norm() / wanted.norm()).item() < 0.02
     assert (half - whole).norm() > 0.1 * (whole - plain).norm()
+    require_exported(tmp_path / "as-the-run", run)
+    require_exported(tmp_path / "scaled", run)
     assert merge_any(run.adapter, tmp_path / "whole", scale=1).notes == []
+    with pytest.raises(ConfigError, match="was exported from another adapter or scale than"):
+        require_exported(tmp_path / "whole", run)
+    (run.adapter / "trained-again.json").write_text("{}")
+    with pytest.raises(ConfigError, match="was exported from another adapter or scale than"):
+        require_exported(tmp_path / "as-the-run", run)
     assert ((logits(tmp_path / "whole") - whole).norm() / whole.norm()).item() < 0.02
 
 
