@@ -11,7 +11,6 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,10 @@ _NEAR = 0.8
 _NEAR_ANSWER = 0.7
 """The same of a long answer; a short one must stand there."""
 _LONG_ANSWER = 40
-_BATCH = 2000
+_BATCH = 1 << 20
+"""Letters of conversations that are looked at together; each takes about 50 bytes."""
+_LONGEST = 4000
+"""Letters of a question that it is known by, the last ones: the question stands below its passage."""
 _LINE = re.compile(r"[\n:：]")
 _NO_LETTER = re.compile(r"[\W_]+")
 _LETTER_OF_CHOICE = re.compile(r"[A-Ja-j]")
@@ -63,8 +65,7 @@ def trained_questions(
     """
     known = _Known(tasks)
     found: dict[str, set[str]] = defaultdict(set)
-    rest = iter(conversations)
-    while batch := list(islice(rest, _BATCH)):
+    for batch in _batches(conversations):
         for number, at in known.candidates(batch):
             task, question = known.questions[number]
             if question.id not in found[task] and _says(batch[at].said, question.references):
@@ -85,6 +86,19 @@ def with_trained(comparison: Comparison) -> Comparison:
     return replace(comparison, gate=replace(gate, reservations=(*said, *gate.reservations)))
 
 
+def _batches(conversations: Iterable[Trained]) -> Iterator[list[Trained]]:
+    batch: list[Trained] = []
+    letters = 0
+    for conversation in conversations:
+        batch.append(conversation)
+        letters += sum(map(len, conversation.asked))
+        if letters >= _BATCH:
+            yield batch
+            batch, letters = [], 0
+    if batch:
+        yield batch
+
+
 class _Known:
     """All questions, by their windows and by their lines."""
 
@@ -93,7 +107,9 @@ class _Known:
         self._lines: dict[str, list[tuple[int, frozenset[str]]]] = defaultdict(list)
         hashes, owners = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
         for task, asked in tasks.items():
-            lines = [_lines(str(m.get("content") or "") for m in q.messages if m["role"] == "user") for q in asked]
+            lines = [
+                _last(_lines(str(m.get("content") or "") for m in q.messages if m["role"] == "user")) for q in asked
+            ]
             windows, index = _each_once(*_windows(lines))
             _, which, times = np.unique(windows, return_inverse=True, return_counts=True)
             windows, index = windows[times[which] == 1], index[times[which] == 1]
@@ -134,6 +150,16 @@ def _lines(texts: Iterable[str]) -> list[str]:
     """Letters and digits of every line, without case and width; what stands before a colon is a line of its own."""
     lines = (_letters(line) for text in texts for line in _LINE.split(text))
     return [line for line in lines if line]
+
+
+def _last(lines: list[str]) -> list[str]:
+    """The last lines, as many letters as a question is known by."""
+    kept: list[str] = []
+    left = _LONGEST
+    while lines and left > 0:
+        kept.append(lines.pop()[-left:])
+        left -= len(kept[-1])
+    return kept[::-1]
 
 
 def _letters(text: str) -> str:
