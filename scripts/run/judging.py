@@ -67,6 +67,23 @@ def judge_recipe(
     return validate(raw, Path("judge"), lines)
 
 
+def refuse_another(config: RunConfig) -> None:
+    """Refuses to judge one model in the place of another that only the folder's name makes the same.
+
+    Raises:
+        ConfigError: the run of this name holds the judgement of another model.
+    """
+    run = RunDir(Path(config.output_dir) / config.name)
+    if config.foreign is None or not run.manifest_file.is_file():
+        return
+    before = run.read().config.foreign
+    if before is not None and before.model != config.foreign.model:
+        raise ConfigError(
+            f"{run.path}: is the judgement of {before.model}, another model of that name",
+            f"give this one a name of its own: --name {config.name}-2",
+        )
+
+
 def judged_again(run: Path, overrides: Sequence[str]) -> RunConfig:
     """The recipe of an earlier judgement.
 

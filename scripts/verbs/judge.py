@@ -69,6 +69,8 @@ def judge(
             name=name,
             overrides=more,
         )
+        if name is None:
+            judging.refuse_another(config)
     device = installed_device()
     check_device(config.serve, device)
     check_cards(config.serve, device)

@@ -10,7 +10,7 @@ from configs.errors import ConfigError
 from configs.merged import require_trained
 from configs.rundir import RunDir
 from configs.schema import RunConfig
-from scripts.run.judging import GENERAL, general_rows, judge_recipe, judged_again
+from scripts.run.judging import GENERAL, general_rows, judge_recipe, judged_again, refuse_another
 from tests.scripts.conftest import CLI, ROOT, environment
 from tests.trainer.conftest import DEMO_MODEL
 from tests.trainer.foreign.made import train_adapter, write_facts
@@ -71,6 +71,21 @@ def test_what_another_model_was_to_be_judged_in_is_not_that_model_s(tmp_path: Pa
     run.configure(recipe("a/second"))
     with pytest.raises(ConfigError, match=r"was judged with another foreign\.model than .* by now\n.*tuneserve judge"):
         require_trained(run)
+
+
+def test_models_of_one_name_do_not_take_each_other_s_place(tmp_path: Path) -> None:
+    for place in ("qwen", "llama"):
+        (tmp_path / place / "sft").mkdir(parents=True)
+    first, second = (
+        judge_recipe(str(tmp_path / place / "sft"), str(DEMO_MODEL), overrides=[f"output_dir={tmp_path}"])
+        for place in ("qwen", "llama")
+    )
+    assert first.name == second.name == "judge-sft"
+    refuse_another(first)
+    RunDir.create(first)
+    refuse_another(first)
+    with pytest.raises(ConfigError, match=r"is the judgement of .*/qwen/sft, another model .*\n.*--name judge-sft-2"):
+        refuse_another(second)
 
 
 @pytest.mark.slow
