@@ -117,6 +117,21 @@ def require_trained(run: RunDir, *, contents: bool = True) -> None:
             )
 
 
+def require_base(run: RunDir, base: Path) -> None:
+    """Refuses a base whose weights or config.json are not those that a run was trained on.
+
+    Raises:
+        ConfigError: they are others.
+    """
+    trained = run.read().stages.get("train")
+    known = trained.inputs.get("base_model") if trained is not None else None
+    if known is not None and known != weights_fingerprint(base):
+        raise ConfigError(
+            f"{base}: weights or config.json are not those that {run.path} was trained on",
+            f"put those back, or train on these: tuneserve train {run.config_file}",
+        )
+
+
 def _require_looked_at(run: RunDir, manifest: Manifest) -> None:
     """Refuses a judgement whose model is not the one that its recipe names by now."""
     stage = manifest.stages.get("foreign")

@@ -14,7 +14,7 @@ from configs.errors import ConfigError
 from configs.handover.training import Family
 from configs.hub import resolve_model
 from configs.manifest import Manifest
-from configs.merged import require_current, require_exported
+from configs.merged import require_base, require_current, require_exported
 from configs.model_files import check_model_folder, read_json, safetensors_shapes
 from configs.names import model_name_from, require_model_name
 from configs.predecessor import trained_base
@@ -140,6 +140,7 @@ def adapters_target(runs: Mapping[str, RunDir], configs: Mapping[RunDir, RunConf
     for adapter in adapters:
         refuse_unservable(adapter.folder, base)
     for run in runs.values():
+        require_base(run, base_folder(run, configs[run]))
         if (own := base_folder(run, configs[run])) != base:
             raise ConfigError(
                 f"{run.path} was trained on {own}, {first.path} on {base}",

@@ -20,6 +20,7 @@ from rich.console import Console
 
 import serve
 from configs.errors import ConfigError, TuneserveError
+from configs.manifest import Stage
 from configs.rundir import RunDir
 from scripts.cli import main
 from serve import service
@@ -97,6 +98,16 @@ def test_two_runs_of_one_base_share_a_server(tiny_run: TinyRun):
     job = prepare(adapters={"a": tiny_run.run.path, "b": tiny_run.run.path})
     assert job.command.names == ("tiny-base", "a", "b")
     assert (job.check, dict(job.beside)) == (True, {"a": tiny_run.run.path, "b": tiny_run.run.path})
+
+
+def test_an_adapter_is_not_served_beside_a_base_that_it_was_not_trained_on(tiny_run: TinyRun, tmp_path: Path):
+    run = RunDir(shutil.copytree(tiny_run.run.path, tmp_path / "run"))
+    manifest = run.read()
+    train = Stage(state="done", started="2026-11-26T00:00:00+00:00", inputs={"base_model": "of other weights"})
+    manifest.stages["train"] = train
+    run.manifest_file.write_text(manifest.model_dump_json())
+    with pytest.raises(ConfigError, match=r"weights or config\.json are not those that .* was trained on"):
+        prepare(run.path, adapter=True)
 
 
 def test_no_check_holds_for_several_runs_too(tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch):

@@ -16,7 +16,7 @@ from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.handover.base import read_rows
 from configs.handover.rows import ParityRow
 from configs.handover.training import PreparedFacts
-from configs.merged import adapter_hash, origin, require_trained, training
+from configs.merged import adapter_hash, origin, require_base, require_trained, training
 from configs.model_files import weight_files
 from configs.rundir import RunDir
 from configs.schema import RunConfig
@@ -39,12 +39,7 @@ def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
     check_sources(base, run.adapter)
     require_stored(run, scale)
     weights = weights_fingerprint(base)
-    trained = run.read().stages.get("train")
-    if trained is not None and trained.inputs.get("base_model", weights) != weights:
-        raise TuneserveError(
-            f"{base}: weights or config.json are not those that {run.path} was trained on",
-            f"put those back, or train on these: tuneserve train {run.config_file}",
-        )
+    require_base(run, base)
     inputs = {
         "adapter": adapter_hash(run),
         "base.weights": weights,
