@@ -17,6 +17,12 @@ from configs.rundir import RunDir
 from configs.schema import RunConfig
 from scripts.verbs.tasks import OVERRIDES, endpoints_config
 
+_AGAIN = ("eval.gate.", "eval.drift=", "eval.repeat_base=")
+"""Keys by which answers that are there are judged."""
+_MADE_BY = ("data", "lora", "train", "merge", "model", "name", "output_dir")
+_TRAINED = tuple(f"{key}{sign}" for key in _MADE_BY for sign in ".=")
+"""Keys that a run was made by."""
+
 
 def compare(
     what: Annotated[
@@ -76,6 +82,17 @@ def compare(
                 "--model, --tasks, --targets and --limit are for endpoints; a run is asked what its recipe says",
                 "leave them out, or give the keys of the recipe: eval.tasks.0.limit=300",
             )
+        for word in overrides:
+            if again and not word.strip().startswith(_AGAIN):
+                raise ConfigError(
+                    f"override {word!r}: changes nothing of answers that are there",
+                    f"leave --again out, or give {', '.join(f'{key}*' for key in _AGAIN)}",
+                )
+            if word.strip().startswith(_TRAINED):
+                raise ConfigError(
+                    f"override {word!r}: the run is trained already, and nothing of it is compared by this key",
+                    "give eval.* and how it is served; `tuneserve run` trains by other keys",
+                )
         configured = [(run, load_config(run.config_file, overrides)) for run in runs]
         for run, config in configured:
             require_trained(run, contents=False)

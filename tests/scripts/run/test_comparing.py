@@ -169,6 +169,12 @@ def test_a_run_does_not_ignore_what_is_for_endpoints(tmp_path: Path) -> None:
     )
     found = CliRunner().invoke(app, ["compare", str(run.path), "--limit", "5"])
     assert "--limit are for endpoints" in str(found.exception)
+    for given, said in (
+        (["train.epochs=3"], "is trained already"),
+        (["data=x.jsonl"], "is trained already"),
+        (["--again", "eval.suite=9000"], "changes nothing of answers that are there"),
+    ):
+        assert said in str(CliRunner().invoke(app, ["compare", str(run.path), *given]).exception)
 
 
 def test_several_runs_keep_noise_floor_and_drift(rows: Path, tmp_path: Path) -> None:
