@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -90,6 +91,7 @@ def prepare(
         )
     if adapters:
         runs = {alias: RunDir.open(path) for alias, path in adapters.items()}
+        _refuse_other_keys(overrides)
         first = next(iter(runs.values()))
         configs = {run: run.config() for run in runs.values()}
         config = load_config(first.config_file, overrides).serve
@@ -99,6 +101,7 @@ def prepare(
         raise ConfigError("nothing to serve was named", "give a run directory or a model folder")
     if (Path(what) / "run.json").is_file():
         run = RunDir.open(what)
+        _refuse_other_keys(overrides)
         recipe = load_config(run.config_file, overrides)
         target = (adapter_target if adapter else merged_target)(run, recipe)
         return _job(target, recipe.serve, extra, run.path, run.logs / "serve.log", run.path, check)
@@ -110,6 +113,16 @@ def prepare(
         return folder_job(folder_target(what, name, thinking, dummy=dummy), overrides, extra)
     job = folder_job(exported_target(exported, what, name, thinking), overrides, extra)
     return replace(job, run=exported.path, check=check, rounded=is_rounded(job.served))
+
+
+def _refuse_other_keys(overrides: Sequence[str]) -> None:
+    """Raises a ConfigError for keys of a recipe that change nothing of how a run is served."""
+    for word in overrides:
+        if not re.match(r"\s*serve[.=]", word):
+            raise ConfigError(
+                f"override {word!r}: a run is served as it was trained",
+                "give serve.*; `tuneserve run` trains by other keys",
+            )
 
 
 def folder_job(target: Target, overrides: Sequence[str] = (), extra: Sequence[str] = ()) -> ServeJob:
