@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from configs.console import shell
+from configs.errors import DataError
 from configs.files import file_bytes
+from configs.fingerprint import content_hash
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 
@@ -20,11 +23,25 @@ _LARGEST = 64 << 20
 
 
 def past_file(config: RunConfig) -> Path | None:
-    """The file of the run that this one goes on from; None without one, or where that run has none."""
+    """The file of the run that this one goes on from; None without one, or where that run has none.
+
+    Raises:
+        DataError: it is not what that run wrote, so that some of what was asked may not be in it.
+    """
     if config.train.continue_from is None:
         return None
-    file: Path = RunDir.open(config.train.continue_from).data / FILE
-    return file if file.is_file() else None
+    before = RunDir.open(config.train.continue_from)
+    file: Path = before.data / FILE
+    if not file.is_file():
+        return None
+    stage = before.read().stages.get("data")
+    written = stage.outputs.get(str(file.relative_to(before.path))) if stage else None
+    if written is not None and written.blake3 != content_hash(file):
+        raise DataError(
+            f"{file}: is not what was written, and says what {before.path} was trained on",
+            f"have it made again: `{shell('tuneserve', 'train', before.config_file)}`",
+        )
+    return file
 
 
 def asked_before(config: RunConfig) -> frozenset[bytes]:

@@ -71,3 +71,16 @@ def test_a_run_that_does_not_say_what_it_was_trained_on_is_named(tmp_path: Path)
     assert "one does not say what it was trained on" in past_warning(after)
     trained(config)
     assert past_warning(after) == ""
+
+
+def test_what_was_cut_since_does_not_tell_what_was_trained(tmp_path: Path) -> None:
+    config = recipe(tmp_path, "one", 40)
+    trained(config)
+    file = tmp_path / "runs" / "one" / "data" / FILE
+    with RunDir(file.parent.parent).stage("data", {}, [file]):
+        pass
+    after = recipe(tmp_path, "two", 60, "one")
+    gather(after, Tally())
+    file.write_bytes(file.read_bytes()[:-32])
+    with pytest.raises(DataError, match=r"asked\.bin: is not what was written"):
+        gather(after, Tally())
