@@ -76,6 +76,10 @@ def forget_old(root: Path, keep: Path, most: int = _ENTRIES) -> None:
         if entry == keep:
             continue
         if entry.is_dir():
-            shutil.rmtree(entry, ignore_errors=True)
+            # Half of an entry, which a kill would leave, must not be found under its name.
+            with suppress(OSError):
+                entry.rename(root / f".{entry.name}.{os.getpid()}.gone")
         else:
             entry.unlink(missing_ok=True)
+    for left in root.glob(".*.gone"):
+        shutil.rmtree(left, ignore_errors=True)

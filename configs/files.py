@@ -90,6 +90,18 @@ def _remove_partials(file: Path) -> None:
                 os.close(descriptor)
 
 
+def sync_folder(folder: Path) -> None:
+    """Has the disk hold everything in a folder before something that says that it is there."""
+    for place in [*folder.rglob("*"), folder]:
+        if place.is_symlink() or not (place.is_file() or place.is_dir()):
+            continue
+        descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def remove_folder(folder: Path) -> None:
     """Removes a folder where there is one; of one that lies elsewhere the link alone, for more may lie there."""
     if folder.is_symlink():

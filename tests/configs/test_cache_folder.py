@@ -1,5 +1,6 @@
 """The cache folder: nobody else can put something into it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,13 @@ def test_a_planted_link_is_refused(root: Path, tmp_path: Path) -> None:
         private_cache("hashes")
 
 
-def test_a_folder_that_holds_more_than_the_cache_loses_nothing_and_keeps_its_mode(root: Path) -> None:
+def interrupt(*arguments: object, **options: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_folder_that_holds_more_than_the_cache_loses_nothing_and_keeps_its_mode(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(12):
         (root / "data" / f"set-{number}").mkdir(parents=True)
     (root / "README").touch()
@@ -46,6 +53,14 @@ def test_a_folder_that_holds_more_than_the_cache_loses_nothing_and_keeps_its_mod
     assert {entry.name for entry in (root / "data").iterdir()} >= {f"set-{number}" for number in range(12)}
     assert 4 <= sum(entry.exists() for entry in kept) <= 5
     assert root.stat().st_mode & 0o7777 == 0o1777
+    rmtree = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        forget_old(root / "data", keep=kept[0], most=1)
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    assert sum(entry.exists() for entry in kept) <= 2, "half of an entry would be found"
+    forget_old(root / "data", keep=kept[0], most=1)
+    assert not [*(root / "data").glob(".*.gone")]
     root.chmod(0o777)
     with pytest.raises(ConfigError, match="others can write to it, and the cache is not all"):
         private_cache("data")

@@ -17,6 +17,7 @@ from configs.files import (
     only_a_file,
     parse_json,
     read_jsonl,
+    sync_folder,
     write_atomically,
     write_for_user,
     write_jsonl,
@@ -49,6 +50,17 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: 
         write_atomically(file, "\ud800")
     assert file.read_text(encoding="utf-8") == "old"
     assert [f.name for f in tmp_path.iterdir()] == ["f.json"]
+
+
+def test_all_of_a_folder_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "rows.parquet").touch()
+    (tmp_path / "link").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    sync_folder(tmp_path)
+    assert sorted(synced) == sorted(map(str, (tmp_path, tmp_path / "train", tmp_path / "train" / "rows.parquet")))
 
 
 def test_a_full_disk_is_said_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

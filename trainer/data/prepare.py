@@ -25,7 +25,7 @@ from configs import handover
 from configs.cache_folder import forget_old, private_cache
 from configs.console import again, warn
 from configs.errors import ConfigError, DataError
-from configs.files import remove_folder
+from configs.files import remove_folder, sync_folder
 from configs.fingerprint import files_fingerprint
 from configs.handover.base import write_rows
 from configs.handover.rows import HeldoutRow, ParityRow
@@ -80,7 +80,7 @@ def prepare(config: RunConfig, model: Path, progress: Progress | None = None) ->
     root = private_cache("data")
     folder = root / content_key(config, model)
     with FileLock(root / f".{folder.name}.lock"):
-        cached = (folder / "data_report.json").is_file()
+        cached = all((folder / name).exists() for name in FILES)
         if not cached:
             # Its name is this key's own, whose lock is held: what a kill leaves is cleared by the next call.
             unfinished = root / f".{folder.name}.partial"
@@ -94,6 +94,7 @@ def prepare(config: RunConfig, model: Path, progress: Progress | None = None) ->
                         "the data or the tokenizer changed while they were read",
                         "call again when nothing writes to them",
                     )
+                sync_folder(unfinished)
                 shutil.rmtree(folder, ignore_errors=True)
                 unfinished.rename(folder)
             finally:

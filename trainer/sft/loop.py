@@ -19,6 +19,7 @@ from trl import SFTConfig, SFTTrainer
 
 from configs.adapter_scale import possible_scales
 from configs.console import console
+from configs.files import sync_folder
 from configs.handover.base import write_rows
 from configs.handover.rows import ProofRow
 from configs.handover.training import LoopFigures, Plan, PreparedFacts, RecordedFigures
@@ -214,6 +215,7 @@ class TrainingRun:
             self.model.save_pretrained(str(partial))
             if not self.full:
                 name_as_base(partial, self.base)
+            sync_folder(partial)  # what took hours is there after a power cut, too
 
     def _write_proof(self) -> None:
         """Scores the proof rows, of several processes each its part, and writes them."""
