@@ -23,7 +23,7 @@ def rows_of_object(value: dict[str, Any], file: Path, wanted: Wanted) -> list[An
             return [dict(zip(map(str, columns), row, strict=True)) for row in cells]
     if looks_like_a_row(value, wanted.columns):
         return _by_column(value, file) or [value]
-    if isinstance(data, list):
+    if isinstance(data, list) and not lists.keys() - {"data"}:
         return data
     if len(lists) == 1:
         return next(iter(lists.values()))

@@ -265,3 +265,13 @@ def test_a_changed_byte_of_a_parquet_page_with_a_checksum_is_found(tmp_path: Pat
     file.write_bytes(data.replace(b"nineteen", b"ninetoen"))
     with pytest.raises(DataError, match=r"rows.parquet: not a Parquet file that can be read"):
         read_rows(file)
+
+
+def test_rows_beside_the_data_of_an_object_are_asked_about(tmp_path: Path) -> None:
+    rows = [{"question": "几点？", "answer": "九点。"}]
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps({"version": 1, "data": rows, "more": rows * 2}), encoding="utf-8")
+    with pytest.raises(DataError, match=r"several lists of rows: data \(1 rows\), more \(2 rows\)"):
+        read_rows(file)
+    file.write_text(json.dumps({"version": 1, "data": rows, "tags": ["a"]}), encoding="utf-8")
+    assert read_rows(file) == rows
