@@ -23,7 +23,8 @@ def rows_of_object(value: dict[str, Any], file: Path, wanted: Wanted) -> list[An
             return [dict(zip(map(str, columns), row, strict=True)) for row in cells]
     if looks_like_a_row(value, wanted.columns):
         return _by_column(value, file) or [value]
-    if isinstance(data, list) and not lists.keys() - {"data"}:
+    others = {k: v for k, v in lists.items() if k != "data" and looks_like_a_row(v[0], wanted.columns)}
+    if isinstance(data, list) and not others:
         return data
     if len(lists) == 1:
         return next(iter(lists.values()))
