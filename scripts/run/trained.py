@@ -50,6 +50,8 @@ def trained_conversations(data: Path, config: RunConfig) -> Iterator[Trained]:
     Raises:
         DataError: a file that should say so is damaged.
     """
+    if config.foreign is not None and not config.foreign.rows_known:
+        return  # it was looked at with questions of the suite, and nobody says what it was trained on
     for folder in (data, *_data_before(config)):
         file = folder / TEXTS
         if not file.is_file():

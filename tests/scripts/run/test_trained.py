@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from configs.errors import DataError
-from configs.load import load_config
+from configs.load import load_config, validate
 from scripts.run.tasks import heldout_tasks, tasks_at_hand
 from scripts.run.trained import say_what_is_trained, trained_conversations
 from trainer.data.prepare import prepare
@@ -61,3 +61,10 @@ def test_texts_of_another_kind_are_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"asked": [[["deep"]]], "said": [[1]]}), tmp_path / "texts.parquet")
     with pytest.raises(DataError, match=r"texts.parquet: damaged"):
         list(trained_conversations(tmp_path, load_config("demo", [])))
+
+
+def test_rows_that_a_judged_model_was_only_looked_at_with_are_not_what_it_was_trained_on(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"asked": [["几点？"]], "said": [["九点。"]]}), tmp_path / "texts.parquet")
+    for known in (True, False):
+        recipe = {"name": "t", "model": "m", "data": {"sources": "x"}, "foreign": {"model": "o/m", "rows_known": known}}
+        assert len(list(trained_conversations(tmp_path, validate(recipe, tmp_path / "t.yaml")))) == known
