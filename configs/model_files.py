@@ -34,6 +34,8 @@ _BITS = {
     "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
 }  # fmt: skip
 
+_VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken", "tekken.json")
+"""Names under which a tokenizer's tokens lie."""
 _EIGHT_BITS = {"int": "I8", "float": "F8_E4M3"}
 """Dtype of weights that are rounded to 8 bits, by the type that compressed-tensors calls them."""
 
@@ -145,6 +147,12 @@ def _other_format(folder: Path, said: str, found: str) -> ConfigError:
         f"{folder}: config.json says {said}, and the weights beside it are {found}",
         "make the export again, or put back the files that belong together",
     )
+
+
+def require_tokenizer(folder: Path) -> None:
+    """Raises a ConfigError for a folder without tokens: transformers makes an empty tokenizer of it without a word."""
+    if not any(True for pattern in _VOCABULARIES for _ in folder.glob(pattern)):
+        raise ConfigError(f"{folder}: no tokenizer in it (tokenizer.json is missing)", "download it again")
 
 
 def refuse_special_files(folder: Path) -> None:

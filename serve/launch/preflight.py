@@ -16,7 +16,15 @@ from configs import libraries
 from configs.errors import ConfigError, is_failure
 from configs.gpus import Card, Device, this_cpu, visible_cards
 from configs.mixed_shape import MixedShape
-from configs.model_files import as_list, check_model_folder, read_json, read_model_config, text_config, weight_bytes
+from configs.model_files import (
+    as_list,
+    check_model_folder,
+    read_json,
+    read_model_config,
+    require_tokenizer,
+    text_config,
+    weight_bytes,
+)
 from configs.model_shape import DecoderShape, ModelShape, UnknownShape
 from configs.schema import ServeConfig
 from configs.serving_memory import (
@@ -110,6 +118,8 @@ def _run(name: str, check: Check, command: ServerCommand, config: ServeConfig) -
 def _files(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
     folder = command.target.weights
     check_model_folder(folder, weights=not command.dummy)
+    if flag_value(command.argv, "--tokenizer") is None:
+        require_tokenizer(folder)
     if command.dummy:
         yield Finding("ok", "files", f"{folder}; vLLM makes up the weights")
         return

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
-from configs.model_files import check_model_folder, check_safetensors, read_json, safetensors_shapes, safetensors_spans
+from configs.model_files import (
+    check_model_folder,
+    check_safetensors,
+    read_json,
+    require_tokenizer,
+    safetensors_shapes,
+    safetensors_spans,
+)
 
 RIGHT = {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}
 
@@ -128,3 +135,11 @@ def test_half_a_copy_of_an_export_is_no_model(
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text)
     with nullcontext() if said is None else pytest.raises(ConfigError, match=said):
         check_model_folder(tmp_path)
+
+
+def test_a_folder_without_tokens_has_no_tokenizer(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"no tokenizer in it \(tokenizer\.json is missing\)"):
+        require_tokenizer(tmp_path)
+    (tmp_path / "vocab.json").write_text("{}")
+    require_tokenizer(tmp_path)

@@ -11,7 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from configs.errors import ConfigError, first_line, is_failure
-from configs.model_files import read_json
+from configs.model_files import read_json, require_tokenizer
 from trainer.architectures import refuse_own_code
 
 TOKENIZER_FILES = (
@@ -28,6 +28,7 @@ def load_tokenizer(folder: str | Path) -> Any:
         ConfigError: it cannot be read, or comes as code.
     """
     refuse_own_code(Path(folder))
+    require_tokenizer(Path(folder))
     read_json(Path(folder) / "tokenizer.json")
     from transformers import AutoTokenizer
 
