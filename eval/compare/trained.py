@@ -108,7 +108,7 @@ class _Known:
         hashes, owners = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
         for task, asked in tasks.items():
             lines = [
-                _last(_lines(str(m.get("content") or "") for m in q.messages if m["role"] == "user")) for q in asked
+                _last(_lines(str(m.get("content") or "") for m in q.messages if m.get("role") == "user")) for q in asked
             ]
             windows, index = _each_once(*_windows(lines))
             _, which, times = np.unique(windows, return_inverse=True, return_counts=True)
