@@ -107,7 +107,10 @@ class _Constants:
         above = [(line, value) for line, value in self._given.get(name.id, ()) if line < name.lineno]
         if not above:
             return name.id
-        return _literal(max(above, key=lambda one: one[0])[1], self)
+        try:
+            return _literal(max(above, key=lambda one: one[0])[1], self)
+        except RecursionError:  # names that stand for names without end
+            return name.id
 
 
 def _literal(node: ast.expr, constants: _Constants) -> Any:

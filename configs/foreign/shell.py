@@ -14,6 +14,9 @@ _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
 _TRAINS = re.compile(r"sft|train|.*\.py")
 """The word of a command behind which the trainer's own options stand."""
 _PROCESSES = ("nproc_per_node", "num_gpus", "num_processes", "nproc-per-node")
+_LONGEST_VALUE = 4096
+_MOST_QUOTES, _LONGEST_QUOTE = 200, 1 << 16
+"""Lines on which a quote is still open, and letters in one."""
 _NODES = ("nnodes", "num_nodes", "num_machines")
 
 
@@ -68,14 +71,20 @@ def read_command(text: str) -> Command:
 def _commands(text: str) -> Iterator[list[str]]:
     """The words of every command; a quote may hold line breaks, and a comment begins at the beginning of a word."""
     text = re.sub(r"\\\s*\n", " ", text)
-    waiting = ""
+    waiting, open_quotes = "", 0
     for line in text.split("\n"):
+        if waiting and not ("'" in line or '"' in line):
+            waiting += f"{line}\n"
+            continue
         waiting += line
         lexer = shlex.shlex(waiting, posix=True, punctuation_chars=";&|")
         lexer.whitespace_split, lexer.commenters = True, ""
         try:
             words = list(lexer)
         except ValueError:
+            open_quotes += 1
+            if open_quotes > _MOST_QUOTES or len(waiting) > _LONGEST_QUOTE:
+                return  # no script that anyone wrote
             waiting += "\n"  # a quote that goes on
             continue
         waiting = ""
@@ -116,7 +125,8 @@ def _filled(word: str, variables: Mapping[str, str]) -> str:
     def value(match: re.Match[str]) -> str:
         return variables.get(match[1] or match[2], match[0] if match[3] is None else match[3])
 
-    return _VARIABLE.sub(value, word)
+    filled = _VARIABLE.sub(value, word)
+    return filled if len(filled) <= _LONGEST_VALUE else word  # `A=$A$A` doubles at every line
 
 
 def _count(value: Any) -> int:

@@ -336,3 +336,16 @@ def test_keys_of_an_entry_of_axolotl_are_named(tmp_path: Path) -> None:
     entries = "datasets:\n  - {path: a.jsonl, shards: 10}\n  - b.jsonl\n"
     found = translated(tmp_path, "axolotl.yml", AXOLOTL.partition("datasets:")[0] + entries + "sequence_len: 9\n")
     assert {"datasets.shards", "datasets"} <= {key for key, _ in found.left}
+
+
+@pytest.mark.parametrize(
+    "script", ["A=$A$A\n" * 40 + "swift sft --model $A --lora_rank 8", "'a\n" * 20001, "swift sft --model '\n" * 9999]
+)
+def test_a_script_that_grows_without_end_is_read_to_a_bound(script: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        translated(tmp_path, "run.sh", script)
+
+
+def test_names_for_names_without_end_are_names(tmp_path: Path) -> None:
+    text = UNSLOTH.replace("r = 32", "r = rank").replace("import torch\n", "a = b\nb = a\n" * 3000 + "rank = a\n")
+    assert translated(tmp_path, "train.py", text).recipe["lora"]["r"] == 16
