@@ -13,6 +13,9 @@ from configs.tables.cells import unpacked
 _MARK = re.compile(r"\s*(?:#{2,3} )?\w{1,12}\s*[:：]")
 """What a line of a transcript begins with: `Human:`."""
 
+_LINES = 300
+"""Of a text that does not stand there whole, the lines that are looked for: the first tell."""
+
 
 def is_kept(cell: Any, said: Sequence[str]) -> bool:
     """Whether every text in a cell stands in what the messages say, whole or line by line.
@@ -31,7 +34,7 @@ def _stands(text: str, said: Sequence[str]) -> bool:
     text = text.strip()
     if any(text in one for one in said):
         return True
-    lines = [(line.strip(), _MARK.sub("", line, count=1).strip()) for line in text.split("\n")]
+    lines = [(line.strip(), _MARK.sub("", line, count=1).strip()) for line in text.split("\n", _LINES)[:_LINES]]
     return all(any(whole in one or bare in one for one in said) for whole, bare in lines)
 
 
