@@ -31,7 +31,9 @@ def as_requested(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 sent["tool_calls"].append({**call, "id": name, "type": "function", "function": function})
                 waiting.append(name)
         if message.get("role") == "tool":
-            answered = str(message.get("tool_call_id") or (waiting[0] if waiting else "call"))
+            answered = str(message.get("tool_call_id") or "call")
+            if answered not in waiting and waiting:  # the call that it answers had no id, or there was none to name
+                answered = waiting[0]
             sent["tool_call_id"] = answered
             waiting = [name for name in waiting if name != answered]
         found.append(sent)

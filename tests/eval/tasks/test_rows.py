@@ -118,10 +118,13 @@ def test_a_conversation_may_be_sharegpt_or_hold_calls() -> None:
         item("qa", messages=turns)
     asked = item("qa", messages=[*turns, {"role": "user", "content": "谢谢"}], answer="不客气")
     assert [turn["role"] for turn in asked.messages] == ["user", "assistant", "tool", "assistant", "user"]
-    assert asked.messages[1]["tool_calls"] == [call]
+    # A server takes no call without an id, nor an answer to one that was not made.
+    assert asked.messages[1]["tool_calls"] == [{**call, "id": "call_1_0"}]
+    assert asked.messages[2]["tool_call_id"] == "call_1_0"
 
 
 QUESTION = {"question": "首都？", "answer": "北京"}
+QUESTION_TURN = [{"role": "user", "content": "?"}]
 BAD_ROWS: list[tuple[Kind, dict[str, Any], str]] = [
     ("qa", {"question": "首都？", "answer": None}, "`answer` is null"),
     ("qa", {"question": "首都？", "answer": float("nan")}, "`answer` is"),
@@ -143,8 +146,13 @@ BAD_ROWS: list[tuple[Kind, dict[str, Any], str]] = [
     ("qa", {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "a part of type image_url"),
     (
         "qa",
-        {"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": None, "tool_calls": [{}]}]},
+        {"messages": [*QUESTION_TURN, {"role": "assistant", "content": None, "tool_calls": [{"name": "time"}]}]},
         "ends with a function call",
+    ),
+    (
+        "qa",
+        {"messages": [*QUESTION_TURN, {"role": "assistant", "content": None, "tool_calls": [{}]}]},
+        "message 2 is no function call: an object with nothing in it",
     ),
     ("qa", {**QUESTION, "images": ["a.png"]}, "`images` holds more than text"),
     ("qa", {**QUESTION, "tools": [{"name": "time"}]}, "`tools` holds tools"),
