@@ -63,10 +63,15 @@ def has_other_answers(run: RunDir, manifest: Manifest) -> bool:
 
 def trained_recipe(config: RunConfig) -> dict[str, Any]:
     """The part of a recipe that decides what is trained, by key; a training that is skipped notes it anew."""
-    sections = config.model_dump(mode="json", include={"data", "lora", "train"})
-    keys = {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
+    keys = _by_key(config, {"data", "lora", "train"})
     decisive = {key: value for key, value in keys.items() if key not in _CHANGE_NOTHING}
     return decisive | config.model_dump(mode="json", include={"model", "thinking", "seed"})
+
+
+def _by_key(config: RunConfig, sections: set[str]) -> dict[str, Any]:
+    """What these sections of a recipe hold, by `section.key`."""
+    found = config.model_dump(mode="json", include=sections)
+    return {f"{name}.{key}": value for name, section in found.items() for key, value in section.items()}
 
 
 def _other_recipe(manifest: Manifest) -> tuple[str, Any, Any] | None:
@@ -137,8 +142,7 @@ def _require_looked_at(run: RunDir, manifest: Manifest) -> None:
     stage = manifest.stages.get("foreign")
     if stage is None:
         return
-    sections = manifest.config.model_dump(mode="json", include={"data", "foreign"})
-    keys = {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
+    keys = _by_key(manifest.config, {"data", "foreign"})
     # Of a template the stage notes the content.
     shared = sorted((stage.inputs.keys() & keys.keys()) - _CHANGE_NOTHING - {"foreign.template"})
     changed = next((key for key in shared if stage.inputs[key] != keys[key]), None)
