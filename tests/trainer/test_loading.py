@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from configs.errors import ConfigError
 from configs.model_files import read_model_config
@@ -33,8 +34,18 @@ def test_a_configuration_that_does_not_fit_is_one_sentence(tmp_path: Path, keys:
         load(folder)
 
 
+@pytest.mark.parametrize("part", ["model.layers.1.", "model.norm.", "model.embed_tokens."])
+def test_weights_that_lack_a_part_of_the_model_are_not_filled_up_with_random_ones(tmp_path: Path, part: str) -> None:
+    folder = Path(shutil.copytree(DEMO, tmp_path / "model"))
+    whole = load_file(folder / "model.safetensors")
+    kept = {name: tensor for name, tensor in whole.items() if not name.startswith(part)}
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ConfigError, match=rf"its weights lack parts of the model .*{part}"):
+        load(folder)
+
+
 def test_too_little_memory_is_no_fault_of_the_model(tmp_path: Path) -> None:
-    with pytest.raises(MemoryError), loading(tmp_path):
+    with pytest.raises(MemoryError), loading(DEMO):
         raise MemoryError
 
 
