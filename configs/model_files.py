@@ -68,7 +68,9 @@ def read_json(file: Path) -> dict[str, Any]:
             problem = error.errors()[0]
             key = ".".join(str(part) for part in problem["loc"])
             if not key:  # said of the whole file
-                raise ConfigError(f"{file}: {problem['ctx']['error']}", f"mend it, or {_AGAIN}") from None
+                raise ConfigError(
+                    f"{file}: {problem['msg'].removeprefix('Value error, ')}", f"mend it, or {_AGAIN}"
+                ) from None
             raise ConfigError(
                 f"{file}: `{key}`: {problem['msg']}, got {_short(problem['input'])}", f"mend it, or {_AGAIN}"
             ) from None
@@ -110,7 +112,13 @@ def check_model_folder(folder: Path, *, weights: bool = True) -> None:
         spans: dict[str, Span] = {}
         for file in weight_files(folder):
             if file.suffix == ".safetensors":
-                spans |= safetensors_spans(file)
+                found = safetensors_spans(file)
+                if twice := spans.keys() & found.keys():
+                    raise ConfigError(
+                        f"{file}: tensor {min(twice)} is in another weight file of {folder}, too",
+                        "move away the file that is not this model's, or download it again",
+                    )
+                spans |= found
         _refuse_other_rounding(folder, spans)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from configs.errors import ConfigError
 from configs.model_files import (
+    INDEX,
     check_model_folder,
     check_safetensors,
     read_json,
@@ -65,6 +66,12 @@ def test_a_chat_template_of_another_type_is_said(tmp_path: Path, name: str, temp
         read_json(tmp_path / name)
 
 
+def test_a_key_that_is_half_a_character_is_said(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(r'{"\ud83d": 1}')
+    with pytest.raises(ConfigError, match="config.json: "):
+        read_json(tmp_path / "config.json")
+
+
 @pytest.mark.parametrize(
     "listed", [{"x": {"content": "a"}}, {"-5": {"content": "a"}}, {"5": 5}, {"5": {}}, [5]], ids=str
 )
@@ -104,6 +111,17 @@ def test_a_folder_in_which_libraries_would_find_other_models_is_refused(
         else:
             (tmp_path / name).write_bytes((tmp_path / "model.safetensors").read_bytes())
     with pytest.raises(ConfigError, match=said):
+        check_model_folder(tmp_path)
+
+
+def test_a_tensor_that_stands_in_two_weight_files_is_refused(tmp_path: Path) -> None:
+    files = ["one.safetensors", "two.safetensors"]
+    for name in ("config.json", "tokenizer_config.json"):
+        (tmp_path / name).write_text("{}")
+    first = weights(tmp_path, RIGHT).rename(tmp_path / files[0])
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": dict(zip("ab", files, strict=True))}))
+    (tmp_path / files[1]).write_bytes(first.read_bytes())
+    with pytest.raises(ConfigError, match=r"two\.safetensors: tensor .* is in another weight file"):
         check_model_folder(tmp_path)
 
 
