@@ -253,7 +253,7 @@ _OPTIONS = {
 def validate(constraint: Constraint) -> None:
     """Raise `DataError` for an unknown type or option, a missing value, or a value of the wrong kind."""
     name = constraint.get("type")
-    if name not in _CHECKERS:
+    if not isinstance(name, str) or name not in _CHECKERS:
         near = difflib.get_close_matches(str(name), TYPES, n=1)
         next_step = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(TYPES)}."
         raise DataError(f"constraint type {name!r} is unknown", next_step)

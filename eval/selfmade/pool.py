@@ -13,7 +13,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from configs.errors import TuneserveError
-from configs.files import json_line, only_a_file, read_jsonl
+from configs.files import json_line, only_a_file, read_jsonl, write_jsonl
 from configs.handover.base import what_is_wrong
 from configs.handover.selfmade import SoftTargets
 from eval.ask.results import drop_torn_line
@@ -74,9 +74,9 @@ class Pool:
         folder.mkdir(parents=True, exist_ok=True)
         self.questions = self._read("questions.jsonl", Question)
         # Where a crash of the machine took lines of one journal only, a question that is drawn again may be another.
-        self.answers = _of(self.questions, self._read("answers.jsonl", Answer))
-        self.likelihoods = _of(self.answers, self._read("likelihoods.jsonl", Likelihood))
-        self.soft_targets = _of(self.answers, self._read("soft_targets.jsonl", SoftTargets))
+        self.answers = self._read("answers.jsonl", Answer, self.questions)
+        self.likelihoods = self._read("likelihoods.jsonl", Likelihood, self.answers)
+        self.soft_targets = self._read("soft_targets.jsonl", SoftTargets, self.answers)
 
     def add(self, line: Question | Answer | Likelihood | SoftTargets) -> None:
         """Keeps a line, and writes it down at once: after a kill the last one is torn at most.
@@ -96,7 +96,8 @@ class Pool:
         with open(self.folder / name, "a", encoding="utf-8", newline="\n", opener=only_a_file) as journal:
             journal.write(json_line(line.model_dump(mode="json")))
 
-    def _read(self, name: str, kind: type[Kind]) -> dict[int, Kind]:
+    def _read(self, name: str, kind: type[Kind], known: Container[int] | None = None) -> dict[int, Kind]:
+        """The lines of a journal; those whose draw is not `known` are taken out of it, before another one has it."""
         file = self.folder / name
         if not file.exists():
             return {}
@@ -111,9 +112,8 @@ class Pool:
                     f"delete the folder {self.folder}: it is a cache, and is made again",
                 ) from error
             found[line.number] = line
-        return found
-
-
-def _of(known: Container[int], lines: dict[int, Kind]) -> dict[int, Kind]:
-    """The lines whose draw is known."""
-    return {number: line for number, line in lines.items() if number in known}
+        if known is None or all(number in known for number in found):
+            return found
+        kept = {number: line for number, line in found.items() if number in known}
+        write_jsonl(file, (line.model_dump(mode="json") for line in kept.values()))
+        return kept

@@ -11,7 +11,7 @@ from typing import Any
 from configs.errors import EndpointError, TuneserveError
 from configs.handover.selfmade import SoftTargets
 from configs.prompt_logprobs import TOP, answer_logprob, answer_request, top_tokens
-from eval.ask.client import Client, Outcome, check_completion
+from eval.ask.client import AttemptError, Check, Client, Outcome, check_completion
 from eval.ask.endpoint import Endpoint, Settings, sampling
 from eval.selfmade.draws import Draw
 from eval.selfmade.pool import Answer, Likelihood, Pool, Question
@@ -97,7 +97,7 @@ class Writer:
             ))  # fmt: skip
 
         jobs = ((d, {**values, "prompt": headers[systems[d.number]]}) for d in missing)
-        self._ask("completions", "questions", jobs, keep, len(missing))
+        self._ask("completions", "questions", jobs, keep, len(missing), _check_question)
 
     def answer(self, draws: Sequence[Draw]) -> None:
         """Has those of the drawn questions answered whose answer is not in the pool."""
@@ -129,7 +129,8 @@ class Writer:
                 failed=outcome.error_kind,
             ))  # fmt: skip
 
-        self._ask("chat/completions", "answers", ((draw, body(draw)) for draw in missing), keep, len(missing))
+        jobs = ((draw, body(draw)) for draw in missing)
+        self._ask("chat/completions", "answers", jobs, keep, len(missing), _check_answer)
 
     def measure(self, numbers: Sequence[int]) -> None:
         """Reads how likely answers are to the base, where the pool does not say.
@@ -210,6 +211,7 @@ class Writer:
         jobs: Iterable[tuple[Any, dict[str, Any]]],
         keep: Callable[[Any, Outcome], None],
         total: int,
+        check: Check = check_completion,
     ) -> None:
         done = 0
 
@@ -223,7 +225,7 @@ class Writer:
             if self._client is None:
                 assert self.base is not None
                 self._client = await Client(self.base.endpoint, self.settings).__aenter__()
-            bodies = ((item, json.dumps(body, ensure_ascii=False).encode(), check_completion) for item, body in jobs)
+            bodies = ((item, json.dumps(body, ensure_ascii=False).encode(), check) for item, body in jobs)
             await self._client.ask_all(path, bodies, handle)
 
         self._runner.run(ask())
@@ -232,3 +234,34 @@ class Writer:
 def _choice(outcome: Outcome) -> dict[str, Any]:
     """What was answered; empty where nothing was."""
     return dict(outcome.reply["choices"][0]) if outcome.reply else {}
+
+
+def _check_question(reply: dict[str, Any]) -> None:
+    """Raises `AttemptError` where a completion holds no text of token ids."""
+    check_completion(reply)
+    choice = reply["choices"][0]
+    _require("text", choice.get("text"), str)
+    _require_ids("token_ids", choice.get("token_ids"))
+
+
+def _check_answer(reply: dict[str, Any]) -> None:
+    """Raises `AttemptError` where an answer holds no texts, or something else in the place of token ids."""
+    check_completion(reply)
+    choice = reply["choices"][0]
+    _require("message", choice.get("message"), dict)
+    message = choice.get("message") or {}
+    for name in ("content", "reasoning", "reasoning_content"):
+        _require(name, message.get(name), str)
+    _require_ids("token_ids", choice.get("token_ids"))
+    _require_ids("prompt_token_ids", reply.get("prompt_token_ids"))
+
+
+def _require_ids(name: str, value: object) -> None:
+    _require(name, value, list)
+    if isinstance(value, list) and not all(type(one) is int and 0 <= one < 1 << 31 for one in value):
+        raise AttemptError("bad_shape", f"{name} holds something else than token ids")
+
+
+def _require(name: str, value: object, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise AttemptError("bad_shape", f"{name} is no {kind.__name__} but {type(value).__name__}")

@@ -23,9 +23,10 @@ def text_of(value: Any, where: str) -> str:
         where: names the cell in messages, such as "`question`".
 
     Raises:
-        DataError: a list, infinite numbers, or something else that is no text.
+        DataError: a list, infinite numbers, half of a character, or something else that is no text.
     """
     if isinstance(value, str):
+        _refuse_half(value, where)
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -35,8 +36,9 @@ def text_of(value: Any, where: str) -> str:
         return str(value)
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
         return value[0]
-    if (parts := text_parts(value)) and all(isinstance(part.get("text"), str) for part in parts):
-        return "".join(part["text"] for part in parts)
+    parts = [part.get("text") if isinstance(part, dict) else part for part in text_parts(value) or ()]
+    if parts and all(isinstance(part, str) for part in parts):
+        return "".join(map(str, parts))
     if isinstance(value, Mapping):
         try:
             return json.dumps(value, ensure_ascii=False, allow_nan=False)
@@ -75,10 +77,14 @@ def required_text(row: Any, names: Sequence[str], where: str) -> str:
 def refuse_lone_surrogates(row: Mapping[str, Any]) -> None:
     """Raises DataError for half of a character (JSON's `\\ud83d` alone), which no request can carry."""
     for column, value in row.items():
-        try:
-            json.dumps([column, value], ensure_ascii=False, default=str).encode()
-        except UnicodeEncodeError as error:
-            raise DataError(
-                f"`{column}` holds half of a character ({error.object[error.start]!r})",
-                "write the file again with whole characters: a text was cut inside an emoji",
-            ) from error
+        _refuse_half(json.dumps([column, value], ensure_ascii=False, default=str), f"`{column}`")
+
+
+def _refuse_half(text: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{where} holds half of a character ({error.object[error.start]!r})",
+            "write the file again with whole characters: a text was cut inside an emoji",
+        ) from error

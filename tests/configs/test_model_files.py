@@ -68,7 +68,7 @@ def test_a_chat_template_of_another_type_is_said(tmp_path: Path, name: str, temp
 
 def test_a_key_that_is_half_a_character_is_said(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(r'{"\ud83d": 1}')
-    with pytest.raises(ConfigError, match="config.json: "):
+    with pytest.raises(ConfigError, match=r"config\.json: "):
         read_json(tmp_path / "config.json")
 
 

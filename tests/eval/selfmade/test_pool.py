@@ -29,6 +29,8 @@ def test_an_answer_whose_question_was_lost_is_not_that_of_the_next_one(tmp_path:
         (tmp_path / name).write_text("".join(kept), encoding="utf-8")
     again = Pool(tmp_path)
     assert [set(journal) for journal in (again.questions, again.answers, again.likelihoods)] == [{1, 2}, {1, 2}, {2}]
+    again.add(Question(number=3, text="另一问？", ended=True, tokens=3))  # killed before it was answered
+    assert set(Pool(tmp_path).answers) == {1, 2}
 
 
 def packed(kind: str, values: list[float]) -> str:

@@ -11,13 +11,14 @@ import pytest
 
 from configs.errors import EndpointError
 from configs.prompt_logprobs import TOP
-from eval.ask.client import Outcome
+from eval.ask.client import AttemptError, Check, Outcome, check_completion
 from eval.ask.endpoint import Endpoint, Settings
+from eval.selfmade.draws import Draw
 from eval.selfmade.pool import Pool
 from eval.selfmade.writer import Base, Lengths, Writer
 from tests.eval.selfmade.test_make import END, good
 
-Reply = Callable[[list[int], int], Any]
+Reply = Callable[[Any, Any], Any]
 
 
 class Answering(Writer):
@@ -29,11 +30,20 @@ class Answering(Writer):
         self.reply = reply
         self.bodies: list[dict[str, Any]] = []
 
-    def _ask(self, path: str, what: str, jobs: Iterable[tuple[Any, dict[str, Any]]], keep: Any, total: int) -> None:
+    def _ask(
+        self, path: str, what: str, jobs: Iterable[tuple[Any, dict[str, Any]]], keep: Any, total: int,
+        check: Check = check_completion,
+    ) -> None:  # fmt: skip
         for number, body in jobs:
             self.bodies.append(body)
-            positions = self.reply(body["prompt"], body["prompt_logprobs"])
-            keep(number, Outcome({"choices": [{"prompt_logprobs": positions}]}, None, None, 0.1))
+            answered = self.reply(body.get("prompt"), body.get("prompt_logprobs"))
+            reply = answered if isinstance(answered, dict) else {"choices": [{"prompt_logprobs": answered}]}
+            try:
+                check(reply)
+            except AttemptError as error:
+                keep(number, Outcome(None, error.kind, str(error), 0.1))
+            else:
+                keep(number, Outcome(reply, None, None, 0.1))
 
 
 def served(prompt: list[int], top: int) -> list[Any]:
@@ -74,3 +84,28 @@ def test_a_server_that_gives_fewer_is_refused_and_nothing_is_kept(tmp_path: Path
             writer.soften([1])
     assert not writer.pool.soft_targets
     assert not (tmp_path / "soft_targets.jsonl").exists()
+
+
+RIGHT = {"text": "Why?", "token_ids": [5], "message": {"content": "So.", "reasoning": None}, "finish_reason": "stop"}
+
+
+@pytest.mark.parametrize(
+    ("strange", "asked"),
+    [
+        ({}, None),
+        ({"text": ["Why?"]}, "bad_shape"),
+        ({"token_ids": 5}, "bad_shape"),
+        ({"token_ids": ["5"]}, "bad_shape"),
+        ({"token_ids": [1 << 31]}, "bad_shape"),
+        ({"message": "So."}, None),
+        ({"message": {"content": ["So."]}}, None),
+        ({"message": {"content": "So.", "reasoning": {}}}, None),
+    ],
+)
+def test_what_is_no_text_of_tokens_is_a_failed_row(tmp_path: Path, strange: dict[str, Any], asked: str | None) -> None:
+    draws = [Draw(1, None, "en")]
+    with Answering(tmp_path, lambda *_: {"choices": [RIGHT | strange], "prompt_token_ids": [1]}) as writer:
+        writer.draw(draws, {1: None})
+        writer.answer(draws)
+    assert writer.pool.questions[1].failed == asked
+    assert writer.pool.answers[1].failed == ("bad_shape" if strange and "text" not in strange else None)

@@ -157,6 +157,7 @@ BAD_ROWS: list[tuple[Kind, dict[str, Any], str]] = [
     ("qa", {**QUESTION, "images": ["a.png"]}, "`images` holds more than text"),
     ("qa", {**QUESTION, "tools": [{"name": "time"}]}, "`tools` holds tools"),
     ("qa", {**QUESTION, "question": "表情\ud83d"}, "`question` holds half of a character"),
+    ("instruction", {"prompt": "p", "constraints": [{"type": ["json"]}]}, "constraint type ['json'] is unknown"),
     ("qa", {**QUESTION, "constraints": "short"}, "`constraints` holds the text 'short'"),
     ("number", {"question": "几年？", "answer": "无期"}, "the answer '无期' is no number"),
     ("number", {"question": "几年？", "answer": "3~5"}, "the answer '3~5' is no number"),
@@ -241,6 +242,7 @@ BAD_FILES: dict[str, tuple[str, str, bytes, str]] = {
         b'{"question": "1+1?"}\n',
         "row 1: no column answer (it has question)",
     ),
+    "gsm8k half": ("gsm8k", "a.jsonl", rb'{"question": "1+1\ud83d", "answer": "#### 2"}', "holds half of a character"),
     "gsm8k null": ("gsm8k", "a.jsonl", b'{"question": "1+1?", "answer": null}\n', "row 1: column `answer` is null"),
     "gsm8k no number": (
         "gsm8k",
