@@ -21,8 +21,10 @@ from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from configs.child import die_with
 from configs.driver import Machine, look, problems, raise_what_blocks
 from configs.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, ConfigError, TuneserveError
+from configs.locks import locked
 from configs.pins import LISTS, STAMP, UNUSED, Kind, Stamp, cuda_version, pins
 from scripts.install_checks import check_builds, check_imports, differing, installed_in, site_packages, torch_build
 
@@ -81,6 +83,13 @@ def set_up(dev: bool) -> None:
     stamp = Stamp.read(ENVIRONMENT)
     if stamp is not None and is_current(stamp, asked, dev):
         return
+    refusal = TuneserveError("another set-up is at work in .venv", "wait for it, and run the same command again")
+    with locked(Path(__file__), refusal) as lock:
+        bring_up_to_date(asked, stamp, dev, lock)
+
+
+def bring_up_to_date(asked: str | None, stamp: Stamp | None, dev: bool, lock: int) -> None:
+    """Makes .venv, or installs what it lacks, checks it, and writes the stamp."""
     started = time.monotonic()
     machine = look()
     device = choose_device(asked, stamp, machine)
@@ -92,6 +101,7 @@ def set_up(dev: bool) -> None:
     if python is not None:
         say(f"making .venv with {python} for {device}; needs {DISK_GB[device]:.0f} GB of disk")
         make_environment(python)
+    ensure_pip(lock)
     changed = install(device, wanted)
     check_builds(ENVIRONMENT, device, wanted)
     if dev:
@@ -255,9 +265,24 @@ def size_gb(folder: Path) -> float:
 
 def make_environment(python: str) -> None:
     """Makes .venv anew, or mends one whose interpreter is gone."""
-    if subprocess.run([python, "-m", "venv", str(ENVIRONMENT)], check=False).returncode:
+    if call([python, "-m", "venv", "--without-pip", str(ENVIRONMENT)]):
         raise TuneserveError(
             f"{python} -m venv .venv failed: the lines above say why", "on Debian: apt install python3-venv"
+        )
+
+
+def ensure_pip(lock: int) -> None:
+    """Puts pip into .venv where it is not, or was left half-written.
+
+    What Python starts for it outlives a kill by seconds: as its standard input the lock goes along, and the next call
+    waits for the end of it.
+    """
+    remove_halves()
+    if "pip" in installed_in(ENVIRONMENT):
+        return
+    if call([PIP[0], "-m", "ensurepip", "--upgrade", "--default-pip"], stdin=lock, stdout=subprocess.DEVNULL):
+        raise TuneserveError(
+            f"{PIP[0]} -m ensurepip failed: the lines above say why", "on Debian: apt install python3-venv"
         )
 
 
@@ -266,7 +291,6 @@ def install(device: Kind, wanted: Mapping[str, str]) -> bool:
 
     The stamp goes first: from here on the environment is not what it says, until it is written anew.
     """
-    remove_halves()
     there = installed_in(ENVIRONMENT)
     missing = {package.name: wanted[package.name] for package in differing(ENVIRONMENT, device, wanted)}
     if "torch" in there and torch_build(ENVIRONMENT, device):
@@ -296,7 +320,7 @@ def install_node_client() -> None:
     """docs/clients.md shows a client in JavaScript: where there is Node, the tests run it too."""
     npm = shutil.which("npm")
     options = ("--silent", "--no-save", "--no-audit", "--no-fund", "--prefix", str(ENVIRONMENT / "node"))
-    if npm and subprocess.run([npm, "install", *options, "openai@7.57.0"], check=False).returncode:
+    if npm and call([npm, "install", *options, "openai@7.57.0"]):
         say("npm could not install openai: the test of the JavaScript client is skipped")
 
 
@@ -335,7 +359,7 @@ def install_torch(device: Kind, version: str) -> None:
         "--python",
         str(ENVIRONMENT / "bin" / "python"),
     ]
-    if subprocess.run([*uv, "--no-deps", "--torch-backend", "cpu", f"torch=={public}"], check=False).returncode:
+    if call([*uv, "--no-deps", "--torch-backend", "cpu", f"torch=={public}"]):
         raise TuneserveError(
             f"no CPU build of torch {public} could be installed",
             "put its wheel into a folder and set PIP_FIND_LINKS to it",
@@ -344,7 +368,7 @@ def install_torch(device: Kind, version: str) -> None:
 
 def pip(*arguments: str) -> None:
     """Runs pip in .venv; raises a TuneserveError where it fails."""
-    if subprocess.run([*PIP, *arguments], check=False).returncode:
+    if call([*PIP, *arguments]):
         raise TuneserveError(
             f"pip {arguments[0]} failed: the lines above say why",
             "behind a slow or broken line run it again: it goes on with what is missing",
@@ -354,7 +378,16 @@ def pip(*arguments: str) -> None:
 def try_pip(requirement: str, *, quiet: bool = False) -> bool:
     """Whether pip could install it."""
     errors = subprocess.DEVNULL if quiet else None
-    return not subprocess.run([*PIP, "install", "-q", "--no-deps", requirement], stderr=errors, check=False).returncode
+    return not call([*PIP, "install", "-q", "--no-deps", requirement], stderr=errors)
+
+
+def call(command: Sequence[str], stdin: int | None = None, stdout: int | None = None, stderr: int | None = None) -> int:
+    """Runs a program that ends with this process, whatever ends it, and returns its exit code."""
+    this = os.getpid()
+    tied = subprocess.run(
+        command, check=False, stdin=stdin, stdout=stdout, stderr=stderr, preexec_fn=lambda: die_with(this)
+    )
+    return tied.returncode
 
 
 def _public(version: str) -> str:

