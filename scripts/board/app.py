@@ -15,7 +15,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -93,7 +93,7 @@ class Board:
         return Starlette(
             routes=routes,
             middleware=[Middleware(Guard, port=self.port, token=self.token)],
-            exception_handlers={TuneserveError: self._failed},  # type: ignore[dict-item]
+            exception_handlers={TuneserveError: self._failed, OSError: self._failed},  # type: ignore[dict-item]
         )
 
     async def index(self, request: Request) -> Response:
@@ -250,7 +250,7 @@ class Board:
         page.set_cookie("lang", pages.words.language, samesite="strict")
         return page
 
-    def _failed(self, request: Request, error: TuneserveError) -> Response:
+    def _failed(self, request: Request, error: TuneserveError | OSError) -> Response:
         return _refused(error, 404)
 
 
@@ -291,8 +291,10 @@ def _answered(work: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], 
     async def answer(request: Request) -> Response:
         try:
             return _Json(await work(request))
-        except TuneserveError as error:
+        except (TuneserveError, OSError) as error:
             return _refused(error, 400)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody hears it
         except (ValueError, TypeError, AttributeError, OverflowError) as error:
             return _refused(DataError(f"not what was expected: {error}", "reload the page"), 400)
 
@@ -303,7 +305,10 @@ async def _said(request: Request) -> Any:
     return parse_json(await request.body())
 
 
-def _refused(error: TuneserveError, status: int) -> JSONResponse:
+def _refused(error: TuneserveError | OSError, status: int) -> JSONResponse:
+    if isinstance(error, OSError):  # a full disk, a file that may not be read
+        where = f"{error.filename}: " if error.filename else ""
+        error = TuneserveError(f"{where}{error.strerror or error}", "mend that, and try again")
     said = (translated(text, ours=True) for text in (error.message, error.next_step))
     return _Json(dict(zip(("error", "next"), said, strict=True)), status)
 

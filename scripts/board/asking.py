@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from configs.errors import ConfigError, TuneserveError
+from configs.files import whole
 from eval.ask.client import Client, Outcome, check_chat
 from eval.ask.endpoint import Endpoint, Settings, sampling
 from eval.metrics.thinking import split_thinking
@@ -86,7 +87,9 @@ async def _ask(served: Served, conversations: list[list[dict[str, Any]]]) -> lis
     async with Client(served.endpoint, settings) as client:
         known = await client.served()
         values = {"model": served.endpoint.model, **sampling(settings, LONGEST_ANSWER, known.is_vllm)}
-        bodies = (json.dumps({**values, "messages": turns}, ensure_ascii=False).encode() for turns in conversations)
+        bodies = (
+            whole(json.dumps({**values, "messages": turns}, ensure_ascii=False)).encode() for turns in conversations
+        )
         await client.ask_all("chat/completions", ((n, body, check_chat) for n, body in enumerate(bodies)), keep)
     if failed:
         raise TuneserveError(f"{served.name}: {failed[0]}", "look at `tuneserve serve logs`")

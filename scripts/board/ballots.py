@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from configs.errors import ConfigError, DataError
-from configs.files import file_bytes, json_line, only_a_file, parse_json, write_atomically
+from configs.files import file_bytes, json_line, only_a_file, parse_json, whole, write_atomically
 from configs.handover.base import as_dataclass
 from configs.rundir import RunDir
 from eval.ask.results import TaskResult, drop_torn_line, read_results
@@ -228,4 +228,4 @@ def _read(file: Path, kind: type[Made]) -> Made:
 
 
 def _write(file: Path, value: Any) -> None:
-    write_atomically(file, json.dumps(value, ensure_ascii=False, indent=1) + "\n", mode=0o600)
+    write_atomically(file, whole(json.dumps(value, ensure_ascii=False, indent=1)) + "\n", mode=0o600)

@@ -16,7 +16,7 @@ from configs.errors import ConfigError, DataError
 from configs.rundir import RunDir
 from eval.compare.votes import read_votes
 from scripts.board.app import read_back
-from scripts.board.ballots import Marked, answered_pairs, count_votes, find_ballot, make_ballot, voted_on
+from scripts.board.ballots import Marked, Pair, answered_pairs, count_votes, find_ballot, make_ballot, voted_on
 from scripts.cli import main
 from scripts.run.votes import current_votes
 from tests.scripts.board.conftest import QUESTIONS, make_run
@@ -40,6 +40,12 @@ def test_what_is_shown_says_nothing_of_whose_answer_it_is(tmp_path: Path) -> Non
     # Drawn for each question: neither side is preferred (200 draws, 5 standard deviations).
     assert 65 < slots.count("x") < 135
     assert stat.S_IMODE((run.votes / f"{ballot.id}.key.json").stat().st_mode) == 0o600
+
+
+def test_half_a_character_ends_no_vote(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    ballot = make_ballot(run, [Pair("half \ud83d", "a", "b\udc00", "c")])
+    assert find_ballot([run], ballot.id)[1].items[0].question == "half \ufffd"
 
 
 def test_votes_get_their_names_back(tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Iterator
 
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from configs.rundir import RunDir
 from scripts.board.app import Board
@@ -115,6 +118,35 @@ def test_too_much_and_nonsense_are_refused(known: TestClient, run: RunDir) -> No
     assert known.post(f"/api/vote/{ballot.id}", json={"voter": "a", "votes": [mark]}, headers=OWN).status_code == 400
     nameless = {"voter": " ", "votes": [{**mark, "item": ballot.items[0].id}]}
     assert "name" in known.post(f"/api/vote/{ballot.id}", json=nameless, headers=OWN).json()["error"]
+
+
+def test_a_pipe_in_the_place_of_the_votes_is_said(known: TestClient, run: RunDir) -> None:
+    ballot = make_ballot(run, answered_pairs(run), 1)
+    votes = {"voter": "a", "votes": [{"item": ballot.items[0].id, "choice": "tie", "left": "x"}]}
+    os.mkfifo(run.votes_file)
+    try:
+        said = known.post(f"/api/vote/{ballot.id}", json=votes, headers=OWN)
+    finally:
+        run.votes_file.unlink()
+    assert said.status_code == 400
+    assert "a pipe" in said.json()["error"]
+    assert known.post(f"/api/vote/{ballot.id}", json=votes, headers=OWN).json() == {"counted": 1}
+
+
+def test_who_hangs_up_in_the_middle_of_a_vote_leaves_no_traceback(run: RunDir) -> None:
+    board, sent = Board(run.path.parent, PORT, "en", TOKEN), []
+    cookie = {"host": f"127.0.0.1:{PORT}", "cookie": f"tuneserve_board_{PORT}={TOKEN}"}
+    headers = [(name.encode(), value.encode()) for name, value in (OWN | cookie).items()]
+    scope = {"type": "http", "method": "POST", "path": "/api/votes", "query_string": b"", "headers": headers}
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(board.app()(scope, receive, send))
+    assert sent[0]["status"] == 400
 
 
 def test_votes_of_saved_files_are_counted_through_the_page(known: TestClient, run: RunDir) -> None:
