@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,10 @@ def write_scaled(adapter: Path, folder: Path, scale: float) -> Path:
     target = os.path.relpath((adapter / ADAPTER_WEIGHTS).resolve(), folder.resolve())
     if not (link.is_symlink() and os.readlink(link) == target):
         link.unlink(missing_ok=True)
-        link.symlink_to(target)
+        try:
+            link.symlink_to(target)
+        except OSError:  # a disk without links
+            shutil.copyfile(adapter / ADAPTER_WEIGHTS, link)
     write_atomically(folder / CONFIG, json.dumps(config, indent=2) + "\n")
     return folder
 

@@ -56,7 +56,13 @@ def private_folder(folder: Path) -> Path:
         if not found.st_mode & 0o022 or found.st_uid != os.getuid():
             continue
         if alone:
-            place.chmod(found.st_mode & ~0o022 & 0o7777)
+            try:
+                place.chmod(found.st_mode & ~0o022 & 0o7777)
+            except OSError as error:
+                raise ConfigError(
+                    f"{place}: others can write to it, and its disk knows no permissions ({error.strerror})",
+                    "set TUNESERVE_CACHE to a folder on another disk",
+                ) from error
         elif place == folder or not found.st_mode & stat.S_ISVTX:  # where it is set nobody moves what is another's
             raise ConfigError(
                 f"{place}: others can write to it, and the cache is not all that lies in {folder.parent}",

@@ -98,6 +98,9 @@ def sync_folder(folder: Path) -> None:
         descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # what a file system says that cannot sync a folder, or anything
+                raise
         finally:
             os.close(descriptor)
 
@@ -108,6 +111,16 @@ def remove_folder(folder: Path) -> None:
         folder.unlink()
     elif folder.exists():
         shutil.rmtree(folder)
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copies the files of a folder, and nothing of theirs but what they hold: some disks take no modes and owners."""
+    target.mkdir(parents=True)
+    for place in sorted(source.iterdir()):
+        if place.is_dir():
+            copy_folder(place, target / place.name)
+        else:
+            shutil.copyfile(place, target / place.name)
 
 
 _NO_FILE = "a folder, a pipe or a device stands in the place of a file"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from configs.console import console, note, skipped, starting, tables
 from configs.errors import EXIT_GATE_FAILED, EXIT_OK
-from configs.files import remove_folder
+from configs.files import copy_folder, remove_folder
 from configs.hub import resolve_model
 from configs.predecessor import predecessor
 from configs.rundir import RunDir
@@ -49,7 +48,7 @@ def evaluate_origin(run: RunDir, config: RunConfig, tasks: list[Task]) -> None:
     if known is not None:
         with run.stage(STAGE, inputs, [folder]) as record:
             remove_folder(folder)
-            shutil.copytree(known.eval / "base", folder)
+            copy_folder(known.eval / "base", folder)
             score_again_all(known.read().stages["base"].inputs, inputs, [folder], tasks)
             record.figures["taken_from"] = str(known.path)
         skipped(STAGE, f"it was asked the same questions in {known.path}")

@@ -8,7 +8,6 @@ user.
 from __future__ import annotations
 
 import platform
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 from configs import pins
 from configs.console import console, note, skipped, starting, tables
 from configs.errors import TuneserveError
-from configs.files import remove_folder
+from configs.files import copy_folder, remove_folder
 from configs.fingerprint import files_fingerprint
 from configs.handover.base import read_rows
 from configs.handover.selfmade import SelfMadeRow
@@ -164,7 +163,7 @@ def base_to_ask(run: RunDir, config: RunConfig, tasks: list[Task]) -> str | None
         return why
     for folder in folders:
         remove_folder(folder)  # answers to other questions are not among them
-        shutil.copytree(sibling.path / folder.relative_to(run.path), folder)
+        copy_folder(sibling.path / folder.relative_to(run.path), folder)
     there = sibling.read().stages["base"]
     again = score_again_all(there.inputs, inputs, folders, tasks)
     with run.stage("base", inputs, folders) as record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,15 @@ def test_a_whole_adapter_is_served_from_its_own_folder(tmp_path: Path) -> None:
     assert not run.scaled_adapter.exists()
 
 
-def test_a_scaled_adapter_has_scaled_alphas_and_the_same_weights_wherever_the_run_lies(tmp_path: Path) -> None:
+@pytest.mark.parametrize("links", [True, False])
+def test_a_scaled_adapter_has_scaled_alphas_and_the_same_weights_wherever_the_run_lies(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not links:  # as of a disk that has none
+        monkeypatch.setattr(os, "symlink", refuse)
     run = run_of(tmp_path, 0.5)
     folder = served_adapter(run)
     config = json.loads((folder / "adapter_config.json").read_text())

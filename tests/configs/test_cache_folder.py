@@ -39,6 +39,10 @@ def interrupt(*arguments: object, **options: object) -> None:
     raise KeyboardInterrupt
 
 
+def refuse(*arguments: object, **options: object) -> None:
+    raise PermissionError(1, "Operation not permitted")
+
+
 def test_a_folder_that_holds_more_than_the_cache_loses_nothing_and_keeps_its_mode(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,4 +67,13 @@ def test_a_folder_that_holds_more_than_the_cache_loses_nothing_and_keeps_its_mod
     assert not [*(root / "data").glob(".*.gone")]
     root.chmod(0o777)
     with pytest.raises(ConfigError, match="others can write to it, and the cache is not all"):
+        private_cache("data")
+
+
+def test_a_disk_without_permissions_cannot_hold_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESERVE_CACHE", str(tmp_path / "shared"))
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o777)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with pytest.raises(ConfigError, match="its disk knows no permissions"):
         private_cache("data")

@@ -12,6 +12,7 @@ import pytest
 
 from configs.errors import DataError
 from configs.files import (
+    copy_folder,
     file_bytes,
     file_text,
     only_a_file,
@@ -197,3 +198,25 @@ def test_a_partial_file_is_no_link_or_pipe_that_somebody_laid_in_its_place(tmp_p
             write_atomically(tmp_path / "rows.json", "{}")
         assert sorted(file.name for file in tmp_path.iterdir()) in ([], [partial.name])
         partial.unlink(missing_ok=True)
+
+
+def test_disks_that_take_no_modes_and_sync_no_folders_are_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(number: int) -> Callable[..., None]:
+        def call(*_: object, **__: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        return call
+
+    (tmp_path / "from" / "deep").mkdir(parents=True)
+    (tmp_path / "from" / "deep" / "rows.jsonl").write_text("{}")
+    monkeypatch.setattr(os, "chmod", refuse(errno.EPERM))
+    monkeypatch.setattr(os, "utime", refuse(errno.EPERM))
+    copy_folder(tmp_path / "from", tmp_path / "to")
+    assert (tmp_path / "to" / "deep" / "rows.jsonl").read_text() == "{}"
+    monkeypatch.setattr(os, "fsync", refuse(errno.EINVAL))
+    sync_folder(tmp_path / "to")
+    monkeypatch.setattr(os, "fsync", refuse(errno.EIO))
+    with pytest.raises(OSError, match=r"\[Errno 5\]"):
+        sync_folder(tmp_path / "to")

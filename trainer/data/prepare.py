@@ -25,7 +25,7 @@ from configs import handover
 from configs.cache_folder import forget_old, private_cache
 from configs.console import again, warn
 from configs.errors import ConfigError, DataError
-from configs.files import remove_folder, sync_folder
+from configs.files import copy_folder, remove_folder, sync_folder
 from configs.fingerprint import files_fingerprint
 from configs.handover.base import write_rows
 from configs.handover.rows import HeldoutRow, ParityRow
@@ -346,6 +346,6 @@ def _replace(source: Path, target: Path) -> None:
     else:
         target.unlink(missing_ok=True)  # its file may have another name, in a copy of the run that is made of links
     if source.is_dir():
-        shutil.copytree(source, target)
+        copy_folder(source, target)
     else:
         shutil.copyfile(source, target)
