@@ -22,6 +22,7 @@ from configs.yaml_text import KeyPath, parse_yaml, read_yaml
 
 _BRANCH = re.compile(r"(constrained-|function-|literal\[|list\[|dict\[)|(int|float|str|bool)$")
 """What pydantic calls a branch of a union."""
+_ZERO = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -98,7 +99,8 @@ def validate(raw: dict[str, Any], file: Path, lines: dict[KeyPath, int | str] | 
             _report(error, file, lines or {}), "mend the keys above, then run the command again"
         ) from None
     try:
-        config.model_dump_json()
+        if _ZERO.search(config.model_dump_json()):
+            raise ConfigError(f"{file}: holds the character U+0000, which no recipe can hold", "take it out")
     except PydanticSerializationError as error:
         raise ConfigError(
             f"{file}: holds text that is not UTF-8, which no recipe can hold: {first_line(error)}",

@@ -8,7 +8,8 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from configs.errors import DataError
@@ -32,7 +33,9 @@ def unpack(archive: Path, folder: Path, endings: Sequence[str]) -> None:
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = [m for m in opened.infolist() if not m.is_dir() and m.filename.lower().endswith(tuple(endings))]
+            members = [m for m in opened.infolist() if m.filename.lower().endswith(tuple(endings))]
+            if twice := [name for name, count in Counter(m.filename for m in members).items() if count > 1]:
+                raise zipfile.BadZipFile(f"{_short(twice[0])} stands twice in it")
             for member in members:
                 _check_name(archive, member)
             _check_sizes(archive, opened.infolist(), members, folder)
@@ -83,12 +86,21 @@ def _copy(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> Non
     """One file, and no byte more than the archive announced for it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     left = member.file_size
-    with opened.open(member) as source, target.open("wb") as out:
-        while block := source.read(_BLOCK):
+    with target.open("wb") as out:
+        for block in _blocks(opened, member):
             left -= len(block)
             if left < 0:
                 raise zipfile.BadZipFile(f"{_short(member.filename)} is larger than the archive says")
             out.write(block)
+
+
+def _blocks(opened: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
+    try:
+        with opened.open(member) as source:
+            while block := source.read(_BLOCK):
+                yield block
+    except OSError as error:  # a damaged stream of bzip2, or a place before the beginning of the file
+        raise zipfile.BadZipFile(str(error)) from error
 
 
 def _short(text: str) -> str:

@@ -346,6 +346,11 @@ def test_a_script_that_grows_without_end_is_read_to_a_bound(script: str, tmp_pat
         translated(tmp_path, "run.sh", script)
 
 
+def test_a_character_that_no_recipe_can_hold_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"U\+0000"):
+        translated(tmp_path, "run.sh", "swift sft --model a\0b --dataset a.jsonl")
+
+
 def test_names_for_names_without_end_are_names(tmp_path: Path) -> None:
     text = UNSLOTH.replace("r = 32", "r = rank").replace("import torch\n", "a = b\nb = a\n" * 3000 + "rank = a\n")
     assert translated(tmp_path, "train.py", text).recipe["lora"]["r"] == 16

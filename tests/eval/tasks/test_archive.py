@@ -68,10 +68,16 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "cut short": (lambda: zipped(("test.jsonl", ROWS * 1000))[:-30], "cannot be unpacked"),
     "no archive": (lambda: b"<html>404</html>", "cannot be unpacked"),
     "empty": (lambda: b"", "cannot be unpacked"),
+    "twice": (lambda: zipped(("test.jsonl", ROWS), ("test.jsonl", b"")), "stands twice in it"),
+    "damaged bzip2": (
+        lambda: damaged(zipped(("test.jsonl", ROWS * 9), method=zipfile.ZIP_BZIP2)),
+        "cannot be unpacked",
+    ),
     "damaged": (lambda: damaged(zipped(("test.jsonl", ROWS * 1000))), "cannot be unpacked"),
 }
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize(("make", "why"), REFUSED.values(), ids=REFUSED)
 def test_an_archive_that_is_none_or_does_harm_writes_nothing(
     make: Callable[[], bytes], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
