@@ -101,6 +101,7 @@ app.command("doctor")(doctor.doctor)
 def main(args: list[str] | None = None) -> None:
     """Runs the command line and exits with its code; a `TuneserveError` becomes one message and its next step."""
     args = list(sys.argv[1:] if args is None else args)
+    _open_what_is_closed()
     _own_modules_only()
     own = args[: args.index("--")] if "--" in args else args
     if "--debug" in own:
@@ -112,6 +113,20 @@ def main(args: list[str] | None = None) -> None:
     if asked:
         os.environ[OUTPUT] = ",".join(asked)
     sys.exit(guarded(lambda: _run(args), debugging()))
+
+
+def _open_what_is_closed() -> None:
+    """Opens the standard streams that this command was started without, as by a service manager or `>&-`.
+
+    The next files that are opened would get their numbers, and what a stage prints would be written into them.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            if (descriptor := os.open(os.devnull, os.O_RDWR)) != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _own_modules_only() -> None:

@@ -56,6 +56,27 @@ def recipe(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_command_without_standard_streams_writes_into_no_other_file(closed: str, tmp_path: Path) -> None:
+    code = """
+import os, sys
+from pathlib import Path
+from configs.child import run_child
+from configs.locks import locked
+from scripts import cli
+def work(args):
+    with locked(Path("lock"), SystemExit()), locked(Path("another"), SystemExit()):
+        uses = "import os; os.write(1, b'1'); os.write(2, b'2'); os.read(0, 1)"
+        sys.exit(run_child([sys.executable, "-c", uses], {**os.environ}))
+cli._run = work
+cli.main([])
+"""
+    command = ["bash", "-c", f'exec "$@" {closed}', "-", sys.executable, "-c", code]
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    assert subprocess.run(command, cwd=tmp_path, env=environ, input=b"\n", stdout=-1, check=False).returncode == 0
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["", ""]
+
+
 def test_help_imports_none_of_the_heavy_packages() -> None:
     code = (
         "import sys; from scripts.cli import app; import typer; typer.main.get_command(app)\n"
