@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from configs import driver, pins
 from configs.adapter_scale import check_scale
@@ -32,6 +32,11 @@ _CONVERT = "merge with --format vllm and convert that folder with llama.cpp's co
 _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
 _REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _PRE_TOKENIZERS = {_WORDS + r"\p{N}" + _REST: "qwen2", _WORDS + r"\p{N}{1,3}" + _REST: "llama-bpe"}
+
+_YARN = {
+    "attention_factor": None, "beta_fast": 32, "beta_slow": 1, "mscale": None, "mscale_all_dim": None, "truncate": True,
+}  # fmt: skip
+"""Keys of YaRN that a GGUF is written without, with the values that llama.cpp computes with."""
 
 _TRACKER_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
 
@@ -223,7 +228,25 @@ def check_gguf_model(model: Path) -> str:
             "which are those that transformers reads back, so that the file can be checked",
             _CONVERT,
         )
+    for key, value in _lost_in_gguf(read_model_config(model)):
+        raise ConfigError(
+            f"{model}: {key} in config.json is {value!r}, which no GGUF of {kind} says: llama.cpp would compute "
+            "another model",
+            "leave gguf out of merge.formats",
+        )
     return pre_tokenizer_name(model)
+
+
+def _lost_in_gguf(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Keys with which a model computes otherwise than llama.cpp takes for granted of its architecture."""
+    kind, rope = config.get("model_type"), config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if (act := config.get("hidden_act", "silu")) != "silu":
+        yield "hidden_act", act
+    if kind == "qwen3_moe" and not config.get("norm_topk_prob"):
+        yield "norm_topk_prob", False
+    if kind in ("qwen3", "qwen3_moe") and config.get("attention_bias"):
+        yield "attention_bias", True
+    yield from ((key, rope[key]) for key, usual in _YARN.items() if rope.get(key) not in (None, usual))
 
 
 def pre_tokenizer_name(model: Path) -> str:

@@ -19,6 +19,7 @@ from trainer.requirements import (
     K_QUANTS,
     cards_warning,
     check_cards,
+    check_gguf_model,
     check_model_needs,
     check_needs,
     check_trackers,
@@ -124,6 +125,24 @@ def test_what_a_model_cannot_do_is_refused_before_it_is_trained(
     with pytest.raises(ConfigError, match=message) as error:
         check_model_needs(recipe(**sections), model(tmp_path, architecture, **MIXTURE.get(architecture, {})))
     assert next_step in error.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "said"),
+    [
+        ("Qwen3Moe", {"norm_topk_prob": False}, "norm_topk_prob in config.json is False"),
+        ("Qwen3Moe", {"norm_topk_prob": True}, "tokenizer.json is missing"),
+        ("Qwen3", {"hidden_act": "gelu"}, "hidden_act in config.json is 'gelu'"),
+        ("Qwen3", {"attention_bias": True}, "attention_bias in config.json is True"),
+        ("Qwen3", {"rope_scaling": {"type": "yarn", "factor": 4.0, "beta_fast": 64}}, "beta_fast in config.json is 64"),
+        ("Qwen3", {"rope_scaling": {"type": "yarn", "factor": 4.0, "beta_fast": 32}}, "tokenizer.json is missing"),
+    ],
+)
+def test_what_llama_cpp_would_compute_otherwise_is_no_gguf(
+    tmp_path: Path, kind: str, keys: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        check_gguf_model(model(tmp_path, kind, **keys))
 
 
 def test_what_is_named_auto_fits_every_model(tmp_path: Path) -> None:
