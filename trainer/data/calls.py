@@ -62,7 +62,8 @@ def tools_of(value: Any, note: Note) -> Tools:
         if not isinstance(tool, dict):
             raise BadLayout("bad_tools", kind_of(tool))
         schema = _without_nulls(tool if "function" in tool else {"type": "function", "function": tool})
-        if not isinstance(schema["function"], dict) or not isinstance(schema["function"].get("name"), str):
+        function = schema.get("function")
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise BadLayout("bad_tools", f"a schema without a name: {json.dumps(tool, ensure_ascii=False)[:60]}")
         schemas.append(_as_served(schema, note))
     return schemas

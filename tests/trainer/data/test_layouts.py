@@ -310,6 +310,7 @@ def test_preference_data_say_so(tmp_path: Path) -> None:
         ({"messages": [{"role": "assistant", "tool_calls": 5}]}, "bad_tool_call", "number 5"),
         ({"messages": [{"role": "tool_call", "content": '{"name": "f", "arguments": [1]}'}]}, "bad_tool_call", "of f"),
         ({"messages": chat("user", "assistant"), "tools": [{"function": 5}]}, "bad_tools", "without a name"),
+        ({"messages": chat("user", "assistant"), "tools": [{"function": None}]}, "bad_tools", "without a name"),
         ({"messages": [chat("user", "x")[0], {"role": "assistant", "content": "\ud83d"}]}, "lone_surrogate", ""),
         ({"instruction": Q, "output": ["一", "二"]}, "several_answers", "column output: a list of 2 texts"),
         ({"conversations": [chat("user", "assistant"), chat("user", "assistant")]}, "several_conversations", "2 lists"),
