@@ -32,6 +32,9 @@ def locked(place: Path, refusal: TuneserveError) -> Iterator[int]:
     Args:
         place: what is locked; a file is left where it is, empty.
         refusal: raised when another process holds it.
+
+    Raises:
+        TuneserveError: the disk has no locks.
     """
     handed = _handed(place)
     if handed is not None:
@@ -39,7 +42,7 @@ def locked(place: Path, refusal: TuneserveError) -> Iterator[int]:
         return
     descriptor = os.open(place, os.O_RDONLY if place.is_dir() else os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        _acquire(descriptor, refusal)
+        _acquire(descriptor, place, refusal)
         _held.append(descriptor)
         try:
             yield descriptor
@@ -71,7 +74,7 @@ def held() -> tuple[int, ...]:
     return tuple(_held)
 
 
-def _acquire(descriptor: int, refusal: TuneserveError) -> None:
+def _acquire(descriptor: int, place: Path, refusal: TuneserveError) -> None:
     deadline = time.monotonic() + WAIT_S
     while True:
         try:
@@ -81,6 +84,11 @@ def _acquire(descriptor: int, refusal: TuneserveError) -> None:
             if time.monotonic() > deadline:
                 raise refusal from None
             time.sleep(0.05)
+        except OSError as error:
+            raise TuneserveError(
+                f"{place}: its disk has no locks ({error.strerror}) to keep two commands from one folder",
+                "work on another disk, or have this one mounted with locks",
+            ) from error
 
 
 def _handed(place: Path) -> int | None:

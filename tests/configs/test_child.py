@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -162,3 +164,12 @@ with ProcessPoolExecutor(2, multiprocessing.get_context("fork"), die_with, (os.g
     process.kill()
     process.wait()
     wait_until(lambda: all(map(is_gone, workers)), within_s=5)
+
+
+def test_a_disk_without_locks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(TuneserveError, match="its disk has no locks"), locked(tmp_path, TuneserveError("held")):
+        pass
