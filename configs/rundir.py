@@ -338,8 +338,16 @@ class RunDir:
         """Refuses a folder of somebody's own files: a run clears away what has the names of its parts.
 
         Raises:
-            ConfigError: it holds files, and nothing of a run. The lock is the first thing that a run has.
+            ConfigError: it holds files, and nothing of a run, whose first thing is the lock; or it is the folder of
+                another name on a disk that does not tell them apart.
         """
+        beside = [entry.name for entry in self.path.parent.iterdir()]
+        if self.path.name not in beside:
+            other = next((name for name in beside if name.casefold() == self.path.name.casefold()), "?")
+            raise ConfigError(
+                f"{self.path}: is {other} on this disk, which does not tell the two names apart",
+                "give the run another `name`",
+            )
         here = sorted(entry.name for entry in self.path.iterdir())
         if here and not {self.manifest_file.name, self._before.name, self._held_by.name} & {*here}:
             raise ConfigError(

@@ -148,6 +148,17 @@ def test_a_folder_of_other_files_does_not_become_a_run(run: RunDir) -> None:
     assert [*project.rglob("*")] == [mine.parents[1], mine.parent, mine]
 
 
+def test_on_a_disk_without_capitals_a_run_does_not_take_the_place_of_another(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda place: [name.upper() for name in listed(place)])
+    before = run.manifest_file.read_bytes()
+    with pytest.raises(ConfigError, match=f"is {run.path.name.upper()} on this disk"):
+        RunDir.create(run.config())
+    assert run.manifest_file.read_bytes() == before
+
+
 def test_what_a_kill_leaves_of_a_new_run_is_gone_on_from(run: RunDir) -> None:
     config = run.config()
     run.manifest_file.unlink()
