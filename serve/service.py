@@ -20,7 +20,7 @@ from rich.text import Text
 
 from configs.child import end
 from configs.console import Terminal, mark, ours, paint, plain
-from configs.errors import ConfigError, TuneserveError
+from configs.errors import EXIT_FAILED, ConfigError, TuneserveError
 from configs.files import only_a_file
 from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.language import LANG
@@ -315,7 +315,7 @@ def _await_ready(job: ServeJob, daemon: subprocess.Popen[bytes], display: StartD
                 return state
             if state.state == "failed":
                 failed = TuneserveError(state.message, state.next_step)
-                failed.exit_code = daemon.wait()
+                failed.exit_code = max(daemon.wait(), EXIT_FAILED)  # a signal that came at its end is no exit code
                 raise failed
             display.on_phase(state.phase or "importing", now - began)
         if daemon.poll() is not None:

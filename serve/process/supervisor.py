@@ -109,6 +109,9 @@ class Supervisor:
         server = VllmServer(self.command, self.log, self.ready_timeout_s, self._note_phase, lock=self._lock)
         self.server = server
         try:
+            # Who removes runs leaves alone what a state names; what went before that is not started.
+            self._note("starting")
+            self._require_there()
             server.start()
             self._note("starting", server_pid=server.pid)
             ready_s = server.wait_ready()
@@ -241,6 +244,14 @@ class Supervisor:
             write_state(self.state)
         except OSError as error:  # a full disk must not end a server that answers
             self.say(f"the state file cannot be written: {error}; `tuneserve serve status` does not know this server")
+
+    def _require_there(self) -> None:
+        target = self.command.target
+        for folder in (target.weights, *(adapter.folder for adapter in target.adapters)):
+            if not folder.is_dir():
+                raise ConfigError(
+                    f"{folder} was removed while the server started", "have it made again, then start the server"
+                )
 
     def _note_phase(self, phase: str, elapsed_s: float) -> None:
         if self.stop_wish.is_set():

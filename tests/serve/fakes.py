@@ -17,7 +17,7 @@ FAKE = Path(__file__).with_name("fake_vllm.py")
 
 def fake_command(port: int, marker: str, *flags: str) -> ServerCommand:
     """A command that starts the fake in place of vLLM."""
-    target = Target(weights=Path("/nowhere"), names=("fake",))
+    target = Target(weights=FAKE.parent, names=("fake",))
     argv = (sys.executable, str(FAKE), "--marker", marker, "--port", str(port), *flags)
     return ServerCommand(argv, {}, "127.0.0.1", port, target, ("fake",), "cpu")
 

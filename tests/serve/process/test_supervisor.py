@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,7 @@ from scripts.cli import main
 from serve import service
 from serve.api.adapters import served_models
 from serve.launch.job import ServeJob
+from serve.launch.target import Target
 from serve.process import guardian, supervisor
 from serve.process.guarded import GuardedProcess
 from serve.process.server import StartFailed, VllmServer
@@ -111,6 +113,17 @@ def test_a_restart_has_the_adapters_that_came_and_lacks_those_that_went(tmp_path
     assert any("another was left out" in text for text in said)
     watched.stop_wish.set()
     thread.join(30)
+
+
+def test_what_went_while_nobody_knew_that_it_was_served_is_not_started(tmp_path: Path, marker: str):
+    """As by `runs rm` in the first second of `serve`."""
+    run, port = tmp_path / "run", free_port()
+    command = replace(fake_command(port, marker), target=Target(weights=run / "merged", names=("fake",)))
+    with pytest.raises(ConfigError, match="merged was removed while the server started"):
+        Supervisor(command, run, run / "logs" / "serve.log").start()
+    assert not run.exists()
+    assert state.status()[0].state == "failed"
+    assert not running(marker)
 
 
 def test_too_many_crashes_in_a_row_end_it(tmp_path: Path, marker: str):
@@ -362,6 +375,7 @@ from pathlib import Path
 from rich.console import Console
 from configs.schema import ServeConfig
 from serve.launch.job import ServeJob
+from serve.launch.target import Target
 from serve.process.guarded import GuardedProcess
 from serve.process.server import VllmServer
 from serve.service import detach_running
