@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from pathlib import Path
 
 from configs.errors import DataError
 from configs.tables import read_rows
 from configs.tables.file_bytes import whole_text
+from configs.tables.raw import is_blank
 from eval.tasks.cells import required_text
 from eval.tasks.source import find_table
 from eval.tasks.task import Item, conversation
@@ -21,10 +23,14 @@ def load(root: Path, system: str | None = None) -> list[Item]:
     file = find_table(root, ("ts_test", "test", "ts_dev", "dev"))
     if file.suffix == ".tsv":
         # Abstracts hold bare quotation marks: quoting must stay off.
+        csv.field_size_limit(sys.maxsize)
         rows = list(csv.reader(io.StringIO(whole_text(file), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE))
-        short = next((number for number, row in enumerate(rows, start=1) if len(row) < 2), None)
+        short = next((n for n, row in enumerate(rows, start=1) if len(row) < 2 or any(map(is_blank, row[-2:]))), None)
         if short is not None:
-            raise DataError(f"{file}, line {short}: fewer than two columns", "expected: task, abstract, title")
+            raise DataError(
+                f"{file}, line {short}: no abstract and title in its last two columns",
+                "expected: task, abstract, title",
+            )
         pairs = [(row[-2], row[-1]) for row in rows]
     else:
         pairs = [

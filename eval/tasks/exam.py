@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -167,11 +168,25 @@ def _tables(root: Path, split: str) -> dict[str, Path]:
 
 
 def _questions(file: Path) -> list[Question]:
-    rows = read_rows(file)
-    if file.suffix.lower() == ".csv" and not {"question", "Question"} & set(rows[0] if rows else {}):
-        lines = csv.reader(io.StringIO(whole_text(file), newline=""))  # MMLU's files have no header
-        rows = [dict(zip(("question", *_LETTERS, "answer"), row, strict=False)) for row in lines]
+    rows = _without_header(file) if file.suffix.lower() == ".csv" else None
+    if rows is None:
+        rows = read_rows(file)
     return [_question(row, f"{file}, row {number}") for number, row in enumerate(rows, start=1)]
+
+
+def _without_header(file: Path) -> list[dict[str, Any]] | None:
+    """The rows of a CSV file such as MMLU's, whose first row is a question; None where it has a header."""
+    csv.field_size_limit(sys.maxsize)
+    names = ("question", *_LETTERS, "answer")
+    try:
+        rows = [row for row in csv.reader(io.StringIO(whole_text(file), newline=""), strict=True) if row]
+    except csv.Error as error:
+        raise DataError(f"{file}: not valid CSV: {error}", "close every cell that begins with a quote") from error
+    if not rows or {"question", "Question"} & set(rows[0]):
+        return None
+    if odd := next((number for number, row in enumerate(rows, start=1) if len(row) != len(names)), None):
+        raise DataError(f"{file}, row {odd}: {len(rows[odd - 1])} cells", f"expected {', '.join(names)}")
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _question(row: dict[str, Any], where: str) -> Question:

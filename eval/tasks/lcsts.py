@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from configs.errors import DataError
 from configs.tables import read_rows
 from configs.tables.file_bytes import whole_text
 from eval.tasks.cells import required_text
@@ -28,7 +29,12 @@ def load(root: Path, system: str | None = None) -> list[Item]:
     """All pairs of a file, or of PART_III.txt in a folder."""
     official = next(iter(sorted(root.rglob("PART_III*.txt"))), None) if root.is_dir() else root
     if official is not None and official.suffix == ".txt":
-        found = _DOC.findall(whole_text(official))
+        written = whole_text(official)
+        found = _DOC.findall(written)
+        if len(found) != (blocks := written.count("<doc ")):
+            raise DataError(
+                f"{official}: {blocks:,} pairs begin in it, and {len(found):,} are whole", "take the file anew"
+            )
         triples = [
             (number, summary.strip(), text.strip())
             for number, label, summary, text in found

@@ -76,6 +76,15 @@ def test_parquet_from_a_hub(tmp_path: Path) -> None:
     assert load("cmrc", tmp_path).items[0].references == ["北方", "在北方"]
 
 
+def test_first_rows_of_equal_cells_and_long_cells_are_rows(tmp_path: Path) -> None:
+    long = "长" * 200_000
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "law.csv").write_text(f"{long},1,1,2,2,A\n", encoding="utf-8")
+    assert load("mmlu", tmp_path, shots=0).items[0].choices == {"A": "1", "B": "1", "C": "2", "D": "2"}
+    (tmp_path / "ts_test.tsv").write_text(f"t\t{long}\t标题\n", encoding="utf-8")
+    assert load("csl", tmp_path / "ts_test.tsv").items[0].source == long
+
+
 def test_csl(tmp_path: Path) -> None:
     (tmp_path / "ts_test.tsv").write_text('to title\t研究了"引号.\t引号研究\n', encoding="utf-8")
     task = load("csl", tmp_path)

@@ -242,6 +242,16 @@ BAD_FILES: dict[str, tuple[str, str, bytes, str]] = {
         b'{"question": "1+1?"}\n',
         "row 1: no column answer (it has question)",
     ),
+    "lcsts cut": (
+        "lcsts",
+        "PART_III.txt",
+        b"<doc id=1><summary>a</summary><short_text>b</short_text></doc><doc id=2><summary>a<doc id=3><summary>c"
+        b"</summary><short_text>d</short_text></doc>",
+        "3 pairs begin in it, and 2 are whole",
+    ),
+    "csl empty title": ("csl", "ts_test.tsv", b"t\ta\tb\nt\ta\t \n", "line 2: no abstract and title"),
+    "mmlu open quote": ("mmlu", "test/law.csv", b'q,1,2,3,4,A\n"q,1,2,3,4,A\n', "not valid CSV"),
+    "mmlu comma": ("mmlu", "test/law.csv", b"q,1,2,3,4,A\nq, r,1,2,3,4,B\n", "row 2: 7 cells"),
     "gsm8k half": ("gsm8k", "a.jsonl", rb'{"question": "1+1\ud83d", "answer": "#### 2"}', "holds half of a character"),
     "gsm8k null": ("gsm8k", "a.jsonl", b'{"question": "1+1?", "answer": null}\n', "row 1: column `answer` is null"),
     "gsm8k no number": (
