@@ -165,8 +165,8 @@ class SelfMadeConfig(Section):
     """Sampling temperature of the answers; the questions are drawn at 1."""
     min_usable: Fraction = 0.6
     """The run stops when a smaller share of the questions that were asked has a usable answer."""
-    soft_targets: bool = False
-    """Train the rows of `replay: self` by the base's 20 likeliest tokens at each place, not the written one alone."""
+    soft_targets: Literal["auto"] | bool = "auto"
+    """Train the base's own rows by its 20 likeliest tokens at each place; `auto`: where model and adapter allow it."""
 
 
 class DataConfig(Section):
@@ -515,11 +515,6 @@ class RunConfig(Section):
     def replays_itself(self) -> bool:
         """Whether rows that the base writes are trained."""
         return self.data.replay is not None and self.data.replay.given is None
-
-    @property
-    def trains_soft_targets(self) -> bool:
-        """Whether those rows are trained by the probabilities that the base gave, not by the tokens that it wrote."""
-        return self.replays_itself and self.data.selfmade.soft_targets
 
     @property
     def measures_unseen(self) -> bool:

@@ -51,7 +51,15 @@ from trainer.plan.optimizers import choose_optimizer, state_bytes
 from trainer.plan.rate import rate_warning
 from trainer.plan.serving import gguf_gb, servable
 from trainer.plan.view import render_plan, render_serving, render_table
-from trainer.requirements import K_QUANTS, cards_warning, check_cards, check_driver, check_model_needs, check_needs
+from trainer.requirements import (
+    K_QUANTS,
+    cards_warning,
+    check_cards,
+    check_driver,
+    check_model_needs,
+    check_needs,
+    hinders_soft_targets,
+)
 from trainer.sft.stage import FEW_STEPS, few_steps_warning
 
 
@@ -114,9 +122,11 @@ def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = Fals
     for package in differing:
         warn(str(package))
     lengths = read_rows(prepared.folder / "train", ["length"])["length"].to_pylist()
-    written = planned(config, prepared.folder)
+    written = planned(config, prepared.folder, model)
     if written.rows:
         note(plan_in_words(written, config))
+    if written.train and not written.soft_targets and (why := hinders_soft_targets(config, model)):
+        note(f"those rows are trained by the written tokens alone (data.selfmade.soft_targets): {why}")
     lengths += [min(ASSUMED_TOKENS, config.data.max_length)] * written.train
     refusals = _evaluation(config, model, prepared.folder)
     refusals += _precision(config, device)

@@ -114,33 +114,37 @@ def check_model_needs(config: RunConfig, model: Path) -> None:
             f"train.precision=8bit: the FP8 functions stand in Unsloth's fused layers, and {why}",
             "set train.precision=16bit, or 4bit where that does not fit",
         )
-    if config.trains_soft_targets:
-        caps = text_config(read_model_config(model)).get("final_logit_softcapping")
-        why = paths_of(model).own_functions or (f"{found.name} caps its logits" if caps else "")
-        if why:
-            raise ConfigError(
-                f"data.selfmade.soft_targets: the loss stands behind Unsloth's fused layers, and {why}",
-                "set data.selfmade.soft_targets=false",
-            )
+    if config.data.selfmade.soft_targets is True and (why := hinders_soft_targets(config, model)):
+        raise ConfigError(f"data.selfmade.soft_targets: {why}", "set data.selfmade.soft_targets=auto")
     if "gguf" in config.merge.formats:
         check_gguf_model(model)
 
 
 def check_soft_targets(config: RunConfig) -> None:
-    """Raises a ConfigError where soft targets are asked for, and nothing or more than an adapter is trained by them."""
-    if not config.data.selfmade.soft_targets:
-        return
-    if not config.replays_itself:
+    """Raises a ConfigError where soft targets are asked for, and nothing is trained that they could belong to."""
+    if config.data.selfmade.soft_targets is True and not config.replays_itself:
         raise ConfigError(
             "data.selfmade.soft_targets: they belong to rows that the base writes, and data.replay is not self",
-            "set data.replay=self, or data.selfmade.soft_targets=false",
+            "set data.replay=self, or leave data.selfmade.soft_targets out",
         )
+
+
+def hinders_soft_targets(config: RunConfig, model: Path) -> str:
+    """Why rows that this base writes cannot be trained by its probabilities; empty where they can."""
     if config.train.method == "full" or config.lora.modules_to_save:
         what = ", ".join(config.lora.modules_to_save) or "train.method=full"
-        raise ConfigError(
-            f"data.selfmade.soft_targets: they are trained through an output layer that stays as it is ({what})",
-            "train a plain LoRA adapter, or set data.selfmade.soft_targets=false",
-        )
+        return f"they are trained through an output layer that stays as it is ({what})"
+    if why := paths_of(model).own_functions:
+        return f"the loss stands behind Unsloth's fused layers, and {why}"
+    if text_config(read_model_config(model)).get("final_logit_softcapping"):
+        return f"the loss takes logits as they are, and {model.name} caps them"
+    return ""
+
+
+def trains_soft_targets(config: RunConfig, model: Path) -> bool:
+    """Whether rows that the base writes are trained by its probabilities, not by the tokens that it wrote."""
+    wanted = config.data.selfmade.soft_targets
+    return config.replays_itself and wanted is not False and not hinders_soft_targets(config, model)
 
 
 def check_heldout(config: RunConfig) -> None:

@@ -63,7 +63,7 @@ def make_selfmade(run: RunDir, config: RunConfig, server: OnDemand) -> None:
     if not config.measures_unseen:
         return
     tasks = recipe_tasks(config, base_folder(run, config))
-    wanted = planned(config, run.data)
+    wanted = planned(config, run.data, base_folder(run, config))
     inputs = _inputs(run, config, wanted, tasks)
     why = run.changed_since("selfmade", inputs)
     if why is None:

@@ -229,7 +229,6 @@ def test_a_run_that_is_killed_at_any_stage_goes_on_where_it_stopped(tmp_path: Pa
         *("run", "configs/demo.yaml", "--no-serve", "name=killed", f"output_dir={tmp_path}", "eval.concurrency=2"),
         *("train.max_steps=24", "train.save_steps=8", "train.eval_steps=0", "eval.drift=false", tasks),
         *("data.replay=self", "data.selfmade.min_rows=40", "data.selfmade.unseen=10", "data.replay.ratio=0.01"),
-        "data.selfmade.soft_targets=true",
         "data.selfmade.other_languages=0",  # the base hardly writes any, and would be asked for more
     )
     run = RunDir(tmp_path / "killed")

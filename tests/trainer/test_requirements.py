@@ -24,6 +24,7 @@ from trainer.requirements import (
     check_needs,
     check_trackers,
     find_quantizer,
+    trains_soft_targets,
 )
 
 TRACKERS = ("tensorboard", "wandb", "swanlab", "trackio", "mlflow")
@@ -230,33 +231,38 @@ def test_gpus_that_differ_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
 SOFT = {"sources": "rows.jsonl", "replay": "self", "selfmade": {"soft_targets": True}}
 
 
-@pytest.mark.parametrize(
-    ("sections", "message", "step"),
-    [
-        ({"data": SOFT | {"replay": None}}, "data.replay is not self", "set data.replay=self, or"),
-        ({"data": SOFT, "train": {"method": "full"}}, r"stays as it is \(train.method=full\)", "train a plain LoRA"),
-        ({"data": SOFT, "lora": {"modules_to_save": ["lm_head"]}}, r"stays as it is \(lm_head\)", "train a plain LoRA"),
-    ],
-)
-def test_soft_targets_need_self_made_rows_and_an_adapter(sections: dict[str, Any], message: str, step: str) -> None:
-    with pytest.raises(ConfigError, match=f"data.selfmade.soft_targets: .*{message}") as error:
-        check_needs(recipe(**sections))
-    assert step in error.value.next_step
-    assert "data.selfmade.soft_targets=false" in error.value.next_step
+QWEN = {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}
+GEMMA = {"architectures": ["Gemma2ForCausalLM"], "model_type": "gemma2", "final_logit_softcapping": 30.0}
 
 
 @pytest.mark.parametrize(
-    ("shape", "why"),
+    ("shape", "sections", "why"),
     [
-        ({"architectures": ["Gemma2ForCausalLM"], "model_type": "gemma2", "final_logit_softcapping": 30.0}, "caps its"),
-        ({"architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe"}, "has no fused layers for Qwen3Moe"),
+        (QWEN, {"data": SOFT, "train": {"method": "full"}}, r"stays as it is \(train.method=full\)"),
+        (QWEN, {"data": SOFT, "lora": {"modules_to_save": ["lm_head"]}}, r"stays as it is \(lm_head\)"),
+        (GEMMA, {"data": SOFT}, "caps them"),
+        ({"architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe"}, {"data": SOFT}, "no fused layers for"),
     ],
 )
-def test_soft_targets_need_fused_layers_and_plain_logits(tmp_path: Path, shape: dict[str, Any], why: str) -> None:
+def test_soft_targets_need_an_adapter_fused_layers_and_plain_logits(
+    tmp_path: Path, shape: dict[str, Any], sections: dict[str, Any], why: str
+) -> None:
     (tmp_path / "config.json").write_text(json.dumps(shape), encoding="utf-8")
-    with pytest.raises(ConfigError, match=f"data.selfmade.soft_targets: .*{why}"):
-        check_model_needs(recipe(data=SOFT), tmp_path)
-    check_model_needs(recipe(), tmp_path)
-    qwen = {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}
-    (tmp_path / "config.json").write_text(json.dumps(qwen), encoding="utf-8")
-    check_model_needs(recipe(data=SOFT), tmp_path)
+    with pytest.raises(ConfigError, match=f"data.selfmade.soft_targets: .*{why}") as error:
+        check_model_needs(recipe(**sections), tmp_path)
+    assert "data.selfmade.soft_targets=auto" in error.value.next_step
+    auto = recipe(**sections | {"data": SOFT | {"selfmade": {}}})
+    check_model_needs(auto, tmp_path)
+    assert not trains_soft_targets(auto, tmp_path)
+
+
+def test_soft_targets_are_taken_where_nothing_hinders(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(QWEN), encoding="utf-8")
+    for wanted, taken in (("auto", True), (True, True), (False, False)):
+        config = recipe(data=SOFT | {"selfmade": {"soft_targets": wanted}})
+        check_needs(config)
+        check_model_needs(config, tmp_path)
+        assert trains_soft_targets(config, tmp_path) is taken
+    assert not trains_soft_targets(recipe(data=SOFT | {"replay": None, "selfmade": {}}), tmp_path)
+    with pytest.raises(ConfigError, match="is not self"):
+        check_needs(recipe(data=SOFT | {"replay": None}))

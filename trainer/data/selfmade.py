@@ -25,6 +25,7 @@ from configs.wanted_rows import WantedRows
 from trainer.data import prepare
 from trainer.data.report import DataReport
 from trainer.data.template import IGNORED, said
+from trainer.requirements import trains_soft_targets
 
 ASSUMED_TOKENS = 400
 """Length of a self-made row before it is written, for plans."""
@@ -44,8 +45,8 @@ class SoftRow:
     """(answer tokens, `TOP`) float32, those of a place adding up to 1"""
 
 
-def planned(config: RunConfig, folder: Path) -> WantedRows:
-    """What the base is to write for a recipe, from its prepared data in `folder`; no rows where it writes nothing."""
+def planned(config: RunConfig, folder: Path, model: Path) -> WantedRows:
+    """What the base `model` is to write for a recipe whose prepared data is in `folder`; no rows where nothing."""
     made_by, train = config.data.selfmade, 0
     if not config.measures_unseen:
         return WantedRows(0, 0, {}, made_by.other_languages, made_by.min_usable, config.seed)
@@ -63,7 +64,7 @@ def planned(config: RunConfig, folder: Path) -> WantedRows:
         other_languages=made_by.other_languages,
         min_usable=made_by.min_usable,
         seed=config.seed,
-        soft_targets=config.trains_soft_targets,
+        soft_targets=trains_soft_targets(config, model),
         conversations=conversations,
     )
 
@@ -112,7 +113,14 @@ def training_files(run: RunDir, config: RunConfig) -> list[Path]:
     """The files that `training_rows` reads."""
     files = [run.data / "train" / "rows.parquet"]
     files += [run.selfmade / "train.jsonl"] if config.replays_itself else []
-    return [*files, run.selfmade / SOFT_TARGETS] if config.trains_soft_targets else files
+    return [*files, run.selfmade / SOFT_TARGETS] if has_soft_targets(run, config) else files
+
+
+def has_soft_targets(run: RunDir, config: RunConfig) -> bool:
+    """Whether rows that the base wrote are trained by its probabilities: those that were read when they were made."""
+    made = run.read().stages.get("selfmade")
+    wanted = config.replays_itself and config.data.selfmade.soft_targets is not False
+    return wanted and made is not None and bool(made.figures.get("soft_targets"))
 
 
 def soft_rows(run: RunDir) -> Iterator[SoftRow]:

@@ -17,11 +17,12 @@ GUESSING = 4.0
 """Loss in nats a token (perplexity 55) at which a language model does not know the language that it is shown."""
 
 
-def loss_warning(log: Sequence[Mapping[str, Any]]) -> str | None:
+def loss_warning(log: Sequence[Mapping[str, Any]], *, soft: bool = False) -> str | None:
     """What to say about the losses of a run; None where they fell, or are too few to tell.
 
     Args:
         log: the lines of `train.jsonl`; those with `loss` (nats a trained token) count.
+        soft: whether rows were trained by the base's own probabilities, whose loss is as low as can be from the start.
     """
     losses = [float(line["loss"]) for line in log if "loss" in line]
     if len(losses) < ENOUGH:
@@ -39,7 +40,7 @@ def loss_warning(log: Sequence[Mapping[str, Any]]) -> str | None:
             "one that these rows are for, and the text in them readable? If so, multiply train.learning_rate by three "
             "to ten"
         )
-    if first > KNOWN and last > (1 - HARDLY) * first:
+    if not soft and first > KNOWN and last > (1 - HARDLY) * first:
         return (
             f"{seen}: it hardly fell. Multiply train.learning_rate by three to ten, or train.epochs, unless the rows "
             "hold nothing new for this model"

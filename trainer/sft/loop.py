@@ -26,7 +26,7 @@ from configs.handover.training import LoopFigures, Plan, PreparedFacts, Recorded
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from trainer.data.answers import chosen_answers
-from trainer.data.selfmade import soft_rows
+from trainer.data.selfmade import has_soft_targets, soft_rows
 from trainer.data.template import IGNORED
 from trainer.export.adapter_names import name_as_base
 from trainer.export.new_folder import new_folder
@@ -76,7 +76,7 @@ class TrainingRun:
         self.log = RunLog(run.logs / "train.jsonl", console)
         evaluated = _rows(heldout.slice(0, EVAL_ROWS), facts.longest_row) if heldout.num_rows else None
         self.trainer = self._trainer(_rows(train, facts.longest_row), evaluated)
-        self.soft = BatchTargets(soft_rows(run)) if config.trains_soft_targets else None
+        self.soft = BatchTargets(soft_rows(run)) if has_soft_targets(run, config) else None
         if self.soft:
             self.soft.put_in_place(self.trainer)
         self.together = self._together(train)

@@ -19,7 +19,7 @@ from configs.schema import RunConfig
 from trainer import environment
 from trainer.architectures import paths_of, with_layers
 from trainer.data.prepare import read_rows
-from trainer.data.selfmade import training_files, training_rows
+from trainer.data.selfmade import has_soft_targets, training_files, training_rows
 from trainer.gpus.job import Job, Outcome
 from trainer.gpus.started import gpus_for, started_by_others
 from trainer.plan.layout import (
@@ -98,7 +98,7 @@ def train_inputs(run: RunDir, config: RunConfig, facts: PreparedFacts) -> dict[s
     named |= {f"train.{k}": v for k, v in config.train.model_dump(mode="json", exclude=_CHANGES_NOTHING).items()}
     return named | {
         "seed": config.seed,
-        **({"data.selfmade.soft_targets": True} if config.trains_soft_targets else {}),
+        **({"data.selfmade.soft_targets": True} if has_soft_targets(run, config) else {}),
         "proof.rows": config.proof.rows,
         "base_model": weights_fingerprint(facts.base_model),
         "data": files_fingerprint(rows),
@@ -139,7 +139,8 @@ def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Pat
         return _attempt(run, config, Job(plan=plan, checkpoint=checkpoint))
 
     outcome, used = train_with_back_off(attempt, plan, checkpoint, lambda: last_checkpoint(run))
-    if warning := loss_warning([line for _, line in read_jsonl(run.logs / "train.jsonl", torn=True)]):
+    log = [line for _, line in read_jsonl(run.logs / "train.jsonl", torn=True)]
+    if warning := loss_warning(log, soft=has_soft_targets(run, config)):
         warn(warning)
     run.update(
         trained=TrainedFacts(

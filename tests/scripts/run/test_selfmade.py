@@ -24,8 +24,9 @@ from trainer.data.selfmade import SOFT_TARGETS, plan_in_words, planned, soft_row
 from trainer.data.template import IGNORED
 from trainer.sft.stage import train_inputs
 
+MODEL = ROOT / "configs" / "demo" / "model"
 SELF = "data.replay=self"
-SOFT = "data.selfmade.soft_targets=true"
+HARD = "data.selfmade.soft_targets=false"
 
 
 @pytest.fixture
@@ -47,15 +48,14 @@ def opened(folder: Path, *overrides: str) -> RunDir:
     """A run whose data are prepared; one end-of-turn token stands for all."""
     config = load_config(ROOT / "configs" / "demo.yaml", [f"output_dir={folder}", "data.replay=null", *overrides])
     run = RunDir.create(config)
-    model = ROOT / "configs" / "demo" / "model"
-    found = prepare(config, model)
+    found = prepare(config, MODEL)
     run.data.mkdir(exist_ok=True)
     for file in found.folder.rglob("*"):
         target = run.data / file.relative_to(found.folder)
         target.parent.mkdir(exist_ok=True)
         if file.is_file():
             target.write_bytes(file.read_bytes())
-    facts = prepared_facts(config, model, found.report)
+    facts = prepared_facts(config, MODEL, found.report)
     run.update(prepared=facts.model_copy(update={"end_token_id": END}))
     return run
 
@@ -97,7 +97,7 @@ def test_a_run_that_replays_nothing_makes_nothing(tmp_path: Path, writers: list[
     assert not writers
     assert not run.selfmade.exists()
     assert training_rows(run, run.config()).num_rows == 740
-    assert planned(run.config(), run.data).train == 0
+    assert planned(run.config(), run.data, MODEL).train == 0
 
 
 def test_unseen_rows_alone_are_made_where_only_something_is_measured_on_them(
@@ -137,7 +137,7 @@ def test_another_run_over_the_same_base_chooses_from_what_is_there(tmp_path: Pat
 def test_soft_targets_are_read_over_the_same_rows_and_are_what_training_depends_on(
     tmp_path: Path, writers: list[Fake]
 ) -> None:
-    hard, soft = opened(tmp_path, SELF, "name=hard"), opened(tmp_path, SELF, SOFT, "name=soft")
+    hard, soft = opened(tmp_path, SELF, HARD, "name=hard"), opened(tmp_path, SELF, "name=soft")
     made(hard)
     made(soft)
     assert not (hard.selfmade / SOFT_TARGETS).exists()
@@ -166,7 +166,7 @@ def test_soft_targets_are_read_over_the_same_rows_and_are_what_training_depends_
 
 
 def test_damaged_soft_targets_are_named(tmp_path: Path, writers: list[Fake]) -> None:
-    run = opened(tmp_path, SELF, SOFT)
+    run = opened(tmp_path, SELF)
     made(run)
     file = run.selfmade / SOFT_TARGETS
     first, *others = file.read_text(encoding="utf-8").splitlines()
@@ -200,13 +200,14 @@ def test_a_question_that_a_task_asks_is_left_out_of_its_run_only(tmp_path: Path,
 
 
 def test_check_says_how_many_rows_from_what(tmp_path: Path, writers: list[Fake]) -> None:
-    run = opened(tmp_path, "data.replay={source: self, ratio: 0.5}")
-    plan = planned(run.config(), run.data)
+    run = opened(tmp_path, "data.replay={source: self, ratio: 0.5}", HARD)
+    plan = planned(run.config(), run.data, MODEL)
     assert (plan.train, plan.unseen, plan.languages) == (370, 200, {"zh": 1.0})
     said = plan_in_words(plan, run.config())
     assert "370 rows to train (0.5 for each of 740 conversations, 256 at least" in said
     assert "and 200 to measure on" in said
     assert "25% of them in other languages than yours (zh)" in said
     assert "most likely tokens" not in said
-    softly = opened(tmp_path, SELF, SOFT, "name=softly")
-    assert "its 20 most likely tokens are read" in plan_in_words(planned(softly.config(), softly.data), softly.config())
+    softly = opened(tmp_path, SELF, "name=softly")
+    plan = planned(softly.config(), softly.data, MODEL)
+    assert "its 20 most likely tokens are read" in plan_in_words(plan, softly.config())

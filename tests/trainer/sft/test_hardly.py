@@ -38,6 +38,12 @@ def test_a_loss_that_falls_or_had_nowhere_to_fall_is_let_be(first: float, last: 
     assert loss_warning(falling(first, last)) is None
 
 
+def test_a_loss_by_probabilities_that_the_base_gave_has_nowhere_to_fall() -> None:
+    assert loss_warning(falling(0.80, 0.79)) is not None
+    assert loss_warning(falling(0.80, 0.79), soft=True) is None
+    assert "it rose" in str(loss_warning(falling(0.80, 1.2), soft=True))
+
+
 def test_a_few_steps_tell_nothing() -> None:
     assert loss_warning(falling(13.6, 13.5, steps=10)) is None
     assert loss_warning([]) is None

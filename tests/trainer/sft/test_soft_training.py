@@ -41,6 +41,8 @@ def write_own_rows(run: RunDir) -> None:
     run.selfmade.mkdir()
     write_rows(run.selfmade / "train.jsonl", rows)
     write_rows(run.selfmade / SOFT_TARGETS, targets)
+    with run.stage("selfmade", {}) as record:
+        record.figures["soft_targets"] = WRITTEN
 
 
 def expected_loss(run: RunDir) -> float:
@@ -66,9 +68,7 @@ def expected_loss(run: RunDir) -> float:
 def test_the_loss_of_a_step_is_the_cross_entropy_to_what_the_base_thought(workshop: Path) -> None:
     file = write_jsonl(workshop / "few.jsonl", shop_rows(20))
     run = make_run(
-        workshop, "softly", data={
-            "sources": str(file), "eval_split": 0.2, "replay": "self", "selfmade": {"soft_targets": True}
-        },
+        workshop, "softly", data={"sources": str(file), "eval_split": 0.2, "replay": "self"},
         train={"rows_per_step": 16 + WRITTEN, "max_steps": 2, "eval_steps": 1, "plan": "manual", "micro_batch": 8},
     )  # fmt: skip
     run_stage("data", run, folder=workshop)
