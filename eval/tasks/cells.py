@@ -25,8 +25,13 @@ def text_of(value: Any, where: str) -> str:
     Raises:
         DataError: a list, infinite numbers, half of a character, or something else that is no text.
     """
+    text = _written(value, where)
+    _refuse_half(text, where)
+    return text
+
+
+def _written(value: Any, where: str) -> str:
     if isinstance(value, str):
-        _refuse_half(value, where)
         return value
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -253,6 +253,7 @@ BAD_FILES: dict[str, tuple[str, str, bytes, str]] = {
     "mmlu open quote": ("mmlu", "test/law.csv", b'q,1,2,3,4,A\n"q,1,2,3,4,A\n', "not valid CSV"),
     "mmlu comma": ("mmlu", "test/law.csv", b"q,1,2,3,4,A\nq, r,1,2,3,4,B\n", "row 2: 7 cells"),
     "gsm8k half": ("gsm8k", "a.jsonl", rb'{"question": "1+1\ud83d", "answer": "#### 2"}', "holds half of a character"),
+    "gsm8k half inside": ("gsm8k", "a.jsonl", rb'{"question": {"a": "\ud83d"}, "answer": "2"}', "half of a character"),
     "gsm8k null": ("gsm8k", "a.jsonl", b'{"question": "1+1?", "answer": null}\n', "row 1: column `answer` is null"),
     "gsm8k no number": (
         "gsm8k",
