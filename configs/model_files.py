@@ -110,6 +110,7 @@ def check_model_folder(folder: Path, *, weights: bool = True) -> None:
         read_json(folder / name)
     if weights:
         spans: dict[str, Span] = {}
+        files: dict[str, Path] = {}
         for file in weight_files(folder):
             if file.suffix == ".safetensors":
                 found = safetensors_spans(file)
@@ -119,7 +120,9 @@ def check_model_folder(folder: Path, *, weights: bool = True) -> None:
                         "move away the file that is not this model's, or download it again",
                     )
                 spans |= found
+                files |= dict.fromkeys(found, file)
         _refuse_other_rounding(folder, spans)
+        _refuse_second_head(folder, spans, files)
 
 
 def _refuse_other_rounding(folder: Path, tensors: Mapping[str, Span]) -> None:
@@ -148,6 +151,42 @@ def _refuse_other_rounding(folder: Path, tensors: Mapping[str, Span]) -> None:
     found = {tensors[name].dtype for name in scaled if name in tensors}
     if wanted and found and not wanted & found:
         raise _other_format(folder, min(wanted), min(found))
+
+
+def _refuse_second_head(folder: Path, tensors: Mapping[str, Span], files: Mapping[str, Path]) -> None:
+    """Refuses an output head of its own under a config.json that ties it to the embedding.
+
+    transformers computes with the head, so that it is what would be trained; vLLM with the embedding.
+    """
+    config = read_json(folder / "config.json")
+    if config.get("tie_word_embeddings", text_config(config).get("tie_word_embeddings")) is not True:
+        return
+    ends = ("lm_head.weight", "embed_tokens.weight")
+    both = [[name for name in tensors if name.endswith(end)] for end in ends]
+    if [len(names) for names in both] != [1, 1]:
+        return
+    if not _same_bytes(*((files[name], tensors[name].place) for (name,) in both)):
+        raise ConfigError(
+            f"{folder}: config.json says tie_word_embeddings, and {both[0][0]} differs from {both[1][0]}: one library "
+            "would compute with the one, another with the other",
+            "set tie_word_embeddings to false in config.json where the head was trained, else take the tensor out",
+        )
+
+
+def _same_bytes(*parts: tuple[Path, tuple[int, int]]) -> bool:
+    (one, (start, end)), (other, (begin, stop)) = parts
+    if end - start != stop - begin:
+        return False
+    with one.open("rb") as first, other.open("rb") as second:
+        first.seek(start)
+        second.seek(begin)
+        left = end - start
+        while left > 0:
+            size = min(left, 1 << 24)
+            if first.read(size) != second.read(size):
+                return False
+            left -= size
+    return True
 
 
 def _other_format(folder: Path, said: str, found: str) -> ConfigError:

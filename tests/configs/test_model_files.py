@@ -125,6 +125,28 @@ def test_a_tensor_that_stands_in_two_weight_files_is_refused(tmp_path: Path) -> 
         check_model_folder(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("config", "head", "said"),
+    [
+        ({"tie_word_embeddings": True}, bytes(7) + b"1", "lm_head.weight differs from model.embed_tokens.weight"),
+        ({"text_config": {"tie_word_embeddings": True}}, bytes(7) + b"1", "lm_head.weight differs"),
+        ({"tie_word_embeddings": True}, bytes(8), None),
+        ({"tie_word_embeddings": False}, bytes(7) + b"1", None),
+        ({}, bytes(7) + b"1", None),
+    ],
+)
+def test_an_output_head_beside_tied_embeddings_is_refused(
+    config: dict[str, object], head: bytes, said: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    tensors = {"model.embed_tokens.weight": RIGHT, "lm_head.weight": {**RIGHT, "data_offsets": [8, 16]}}
+    header = json.dumps(tensors).encode()
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8) + head)
+    with pytest.raises(ConfigError, match=said) if said else nullcontext():
+        check_model_folder(tmp_path)
+
+
 INT8 = {"weights": {"num_bits": 8, "type": "int"}}
 
 
