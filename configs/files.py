@@ -21,23 +21,26 @@ from typing import Any
 from configs.errors import DataError
 
 LARGEST_BYTES = 1 << 30
-"""Of a file that is read as a whole; answers to a hundred thousand questions take less."""
+"""Of a file that is read as a whole."""
+LONGEST_LINE = 1 << 28
+"""Bytes of a line of JSONL, which is read line by line: a file of them may be of any size."""
 
 
-def write_atomically(file: Path, text: str, mode: int = 0o666) -> None:
+def write_atomically(file: Path, text: str | Iterable[str], mode: int = 0o666) -> None:
     """Writes a text file so that a reader, or a kill, finds the old content or the new one, never a part.
 
     An error (a full disk) leaves the old content and no partial file; a kill may leave `.NAME.PID.partial` beside it,
     which the next write of the same file removes.
 
     Args:
+        text: the whole, or its parts as they come.
         mode: who may read it from its first byte on, less what the process's umask takes away.
     """
     _remove_partials(file)
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
         with os.fdopen(_held_partial(partial, mode), "w", encoding="utf-8", newline="\n") as out:
-            out.write(text)
+            out.writelines([text] if isinstance(text, str) else text)
             out.flush()
             os.fsync(out.fileno())
             partial.replace(file)
@@ -203,7 +206,7 @@ def json_line(row: Mapping[str, Any]) -> str:
 
 def write_jsonl(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Writes a whole JSONL file atomically."""
-    write_atomically(file, "".join(map(json_line, rows)))
+    write_atomically(file, map(json_line, rows))
 
 
 def read_jsonl(file: Path, *, torn: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -214,9 +217,9 @@ def read_jsonl(file: Path, *, torn: bool = False) -> Iterator[tuple[int, dict[st
 
     Raises:
         DataError: a line is no JSON object; it is named by its number.
+        OSError: it cannot be read, is no file, or has no line ends.
     """
-    *lines, last = file_bytes(file).split(b"\n")
-    for number, line in enumerate(lines if torn else [*lines, last], start=1):
+    for number, line in enumerate(_lines(file, torn), start=1):
         if not line.strip():
             continue
         try:
@@ -228,3 +231,18 @@ def read_jsonl(file: Path, *, torn: bool = False) -> Iterator[tuple[int, dict[st
         if not isinstance(row, dict):
             raise DataError(f"{file}, line {number}: {str(row)[:60]!r} is no JSON object", "mend the line")
         yield number, row
+
+
+def _lines(file: Path, torn: bool) -> Iterator[bytes]:
+    """The lines of a file without their ends, up to the first one that has none: more of it may come meanwhile."""
+    with open(file, "rb", opener=only_a_file) as handle:
+        while line := handle.readline(LONGEST_LINE):
+            if len(line) == LONGEST_LINE:
+                what = f"a line of {LONGEST_LINE:,} bytes or more, far more than such a file holds"
+                raise OSError(errno.EFBIG, what, str(file))
+            if line.endswith(b"\n"):
+                yield line[:-1]
+                continue
+            if not torn:
+                yield line
+            return

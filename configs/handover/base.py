@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -39,7 +39,12 @@ def write_rows(file: Path, rows: Iterable[HandedOver]) -> None:
 
 
 def read_rows(file: Path, kind: type[Row], stage: str) -> list[Row]:
-    """The rows that a stage wrote.
+    """The rows that a stage wrote, as `each_row`."""
+    return list(each_row(file, kind, stage))
+
+
+def each_row(file: Path, kind: type[Row], stage: str) -> Iterator[Row]:
+    """The rows that a stage wrote, one after the other.
 
     Args:
         stage: the stage that writes them, for the next step.
@@ -51,13 +56,12 @@ def read_rows(file: Path, kind: type[Row], stage: str) -> list[Row]:
     again = f"run the {stage} stage again: `tuneserve train {run}/config.yaml`"
     if not file.is_file():
         raise TuneserveError(f"{file}: missing; the {stage} stage writes it", again)
-    rows = []
     for number, raw in read_jsonl(file):
         try:
-            rows.append(kind.model_validate(raw))
+            row = kind.model_validate(raw)
         except ValidationError as error:
             raise TuneserveError(f"{file}, line {number}: {what_is_wrong(error)}", again) from error
-    return rows
+        yield row
 
 
 def as_dataclass(kind: type[Made], raw: Any) -> Made:

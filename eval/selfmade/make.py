@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from configs.errors import DataError
-from configs.handover.selfmade import SelfMadeExample, SelfMadeReport, SelfMadeRow, SoftTargets, Spread
+from configs.handover.selfmade import SelfMadeExample, SelfMadeReport, SelfMadeRow, Spread
 from configs.languages import language_of
 from configs.wanted_rows import WantedRows
 from configs.words import Words
@@ -43,8 +43,8 @@ class Made:
     train: list[SelfMadeRow]
     unseen: list[SelfMadeRow]
     report: SelfMadeReport
-    soft_targets: list[SoftTargets]
-    """Of the rows that are trained, in their order; none where they are not wanted."""
+    softened: list[int]
+    """Numbers of the draws whose soft targets are trained; none where they are not wanted."""
 
 
 @dataclass
@@ -245,8 +245,7 @@ def _made(progress: _Progress, taken: list[int]) -> Made:
         examples=[_example(row) for row in shown],
         soft_targets=len(softened),
     )
-    soft_targets = [pool.soft_targets[number] for number in softened]
-    return Made(trained, [row for row in rows if row.use == "unseen"], report, soft_targets)
+    return Made(trained, [row for row in rows if row.use == "unseen"], report, softened)
 
 
 def _row(progress: _Progress, number: int, use: Literal["train", "unseen"]) -> SelfMadeRow:

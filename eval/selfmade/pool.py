@@ -6,7 +6,7 @@ Which of it is usable is decided anew by every run, whose held-out rows and task
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -64,6 +64,7 @@ class Likelihood(_Line):
 
 
 Kind = TypeVar("Kind", Question, Answer, Likelihood, SoftTargets)
+_LIKELY_TOKENS = "likely_tokens.jsonl"
 
 
 class Pool:
@@ -72,11 +73,12 @@ class Pool:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.questions = self._read("questions.jsonl", Question)
+        self.questions = _by_number(self._kept("questions.jsonl", Question))
         # Where a crash of the machine took lines of one journal only, a question that is drawn again may be another.
-        self.answers = self._read("answers.jsonl", Answer, self.questions)
-        self.likelihoods = self._read("likelihoods.jsonl", Likelihood, self.answers)
-        self.soft_targets = self._read("soft_targets.jsonl", SoftTargets, self.answers)
+        self.answers = _by_number(self._kept("answers.jsonl", Answer, self.questions))
+        self.likelihoods = _by_number(self._kept("likelihoods.jsonl", Likelihood, self.answers))
+        # They alone are too many to be held: a hundred times as long as their answers.
+        self.soft_targets = {line.number for line in self._kept(_LIKELY_TOKENS, SoftTargets, self.answers)}
 
     def add(self, line: Question | Answer | Likelihood | SoftTargets) -> None:
         """Keeps a line, and writes it down at once: after a kill the last one is torn at most.
@@ -90,19 +92,35 @@ class Pool:
         elif isinstance(line, Likelihood):
             self.likelihoods[line.number], name = line, "likelihoods.jsonl"
         else:
-            self.soft_targets[line.number], name = line, "soft_targets.jsonl"
+            self.soft_targets.add(line.number)
+            name = _LIKELY_TOKENS
         if isinstance(line, Question | Answer) and line.failed:
             return
         with open(self.folder / name, "a", encoding="utf-8", newline="\n", opener=only_a_file) as journal:
             journal.write(json_line(line.model_dump(mode="json")))
 
-    def _read(self, name: str, kind: type[Kind], known: Container[int] | None = None) -> dict[int, Kind]:
+    def likely_tokens(self, numbers: Container[int]) -> Iterator[SoftTargets]:
+        """The soft targets of some draws, one after the other, in the order in which they were written down."""
+        return (line for line in self._lines(_LIKELY_TOKENS, SoftTargets) if line.number in numbers)
+
+    def _kept(self, name: str, kind: type[Kind], known: Container[int] | None = None) -> Iterator[Kind]:
         """The lines of a journal; those whose draw is not `known` are taken out of it, before another one has it."""
         file = self.folder / name
         if not file.exists():
-            return {}
+            return
         drop_torn_line(file)
-        found = {}
+        unknown = False
+        for line in self._lines(name, kind):
+            if known is None or line.number in known:
+                yield line
+            else:
+                unknown = True
+        if known is not None and unknown:
+            kept = (line for line in self._lines(name, kind) if line.number in known)
+            write_jsonl(file, (line.model_dump(mode="json") for line in kept))
+
+    def _lines(self, name: str, kind: type[Kind]) -> Iterator[Kind]:
+        file = self.folder / name
         for number, raw in read_jsonl(file):
             try:
                 line = kind.model_validate(raw)
@@ -111,9 +129,8 @@ class Pool:
                     f"{file}, line {number}: {what_is_wrong(error)}",
                     f"delete the folder {self.folder}: it is a cache, and is made again",
                 ) from error
-            found[line.number] = line
-        if known is None or all(number in known for number in found):
-            return found
-        kept = {number: line for number, line in found.items() if number in known}
-        write_jsonl(file, (line.model_dump(mode="json") for line in kept.values()))
-        return kept
+            yield line
+
+
+def _by_number(lines: Iterable[Kind]) -> dict[int, Kind]:
+    return {line.number: line for line in lines}

@@ -52,6 +52,8 @@ _THOUGHT_TOKENS = 4096
 """Added to the longest answer where the model thinks first."""
 _LAYOUT = 1
 """Of the pool; another number leaves older ones alone."""
+_SOFT_LAYOUT = 2
+"""Of a run's soft targets; another number has them put into it again."""
 
 
 def make_selfmade(run: RunDir, config: RunConfig, server: OnDemand) -> None:
@@ -73,14 +75,12 @@ def make_selfmade(run: RunDir, config: RunConfig, server: OnDemand) -> None:
     files = [run.selfmade / name for name in ("train.jsonl", "unseen.jsonl", "report.json")]
     files += [run.selfmade / SOFT_TARGETS] if wanted.soft_targets else []
     with run.stage("selfmade", inputs, files) as record:
-        made, written = _make(run, config, wanted, tasks, str(inputs["pool"]), server)
         run.selfmade.mkdir(parents=True, exist_ok=True)
+        made, written = _make(run, config, wanted, tasks, str(inputs["pool"]), server)
         write_rows(files[0], made.train)
         write_rows(files[1], made.unseen)
         write_atomically(files[2], made.report.model_dump_json(indent=1) + "\n")
-        if wanted.soft_targets:
-            write_rows(files[3], made.soft_targets)
-        else:
+        if not wanted.soft_targets:
             (run.selfmade / SOFT_TARGETS).unlink(missing_ok=True)
         record.figures |= made.report.model_dump(mode="json", exclude={"examples"}) | {"from_cache": not written}
     stage_done(run, "selfmade", selfmade_summary(made.report) + ("" if written else " (from the cache)"))
@@ -101,7 +101,7 @@ def selfmade_summary(report: SelfMadeReport) -> str:
 def _make(
     run: RunDir, config: RunConfig, wanted: WantedRows, tasks: Sequence[Task], pool: str, server: OnDemand
 ) -> tuple[Made, bool]:
-    """The rows, and whether the base had to be served for them."""
+    """The rows, and whether the base had to be served for them; their soft targets are put into the run."""
     facts, made_by = run.prepared(), config.data.selfmade
     root = private_cache("selfmade")
     settings = run_settings(config, facts.family)
@@ -124,6 +124,8 @@ def _make(
         )
         with writer:
             made = make(wanted, judge, writer)
+        if wanted.soft_targets:
+            write_rows(run.selfmade / SOFT_TARGETS, writer.pool.likely_tokens({*made.softened}))
         os.utime(root / pool)
     forget_old(root, keep=root / pool)
     return made, writer.base is not None
@@ -150,7 +152,7 @@ def _inputs(run: RunDir, config: RunConfig, wanted: WantedRows, tasks: Sequence[
         "data.replay": wanted.train,
         "data.selfmade.unseen": wanted.unseen,
         "data.selfmade.min_usable": wanted.min_usable,
-        **({"data.selfmade.soft_targets": True} if wanted.soft_targets else {}),
+        **({"data.selfmade.soft_targets": True, "soft_layout": _SOFT_LAYOUT} if wanted.soft_targets else {}),
         "heldout": files_fingerprint([run.data / "heldout.jsonl"]),
         "tasks": tasks_fingerprint(tasks),
     }

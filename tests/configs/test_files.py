@@ -133,6 +133,19 @@ def test_json_of_anybody_is_read_or_refused_in_one_way(text: str | bytes, tmp_pa
         list(read_jsonl(file))
 
 
+def test_a_file_of_lines_may_be_larger_than_one_that_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("configs.files.LARGEST_BYTES", 100)
+    file = tmp_path / "rows.jsonl"
+    write_jsonl(file, ({"row": number} for number in range(50)))
+    rows = read_jsonl(file, torn=True)
+    assert next(rows) == (1, {"row": 0})
+    with file.open("a", encoding="utf-8") as more:
+        more.write('{"row":')  # by somebody who goes on writing
+    assert len(list(rows)) == 49
+
+
 def pipe(place: Path) -> None:
     os.mkfifo(place)
 

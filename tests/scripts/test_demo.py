@@ -250,7 +250,7 @@ def test_a_run_that_is_killed_at_any_stage_goes_on_where_it_stopped(tmp_path: Pa
     assert all(stages[name].state == "done" for name in STAGES)
     assert stages["base"].figures["base"]["taught_qa"]["n"] == 60
     # What the base wrote before it was killed was not written again, and what it wrote is trained.
-    for name in ("questions", "answers", "likelihoods", "soft_targets"):
+    for name in ("questions", "answers", "likelihoods", "likely_tokens"):
         (journal,) = Path("/").glob(f"{written}/{name}.jsonl"[1:])
         numbers = [line["number"] for _, line in read_jsonl(journal)]
         assert len(numbers) == len({*numbers}) >= 10, name

@@ -7,11 +7,11 @@ from math import exp
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from configs.errors import ConfigError
 from configs.languages import language_of
-from configs.prompt_logprobs import TOP
 from eval.ask.endpoint import Settings
 from eval.selfmade.draws import draw_block
 from eval.selfmade.judging import Judge
@@ -70,8 +70,8 @@ def test_a_served_base_writes_questions_answers_and_their_likelihoods_once(
         )
         assert answer.answer_ids[-1] == END
         assert -60 < first.pool.likelihoods[draw.number].logprob < 0
-        ids, logprobs = first.pool.soft_targets[draw.number].arrays()
-        places = [dict(zip(ids[at : at + TOP], logprobs[at : at + TOP], strict=True)) for at in range(0, len(ids), TOP)]
+        (targets,) = first.pool.likely_tokens({draw.number})
+        places = [dict(zip(*place, strict=True)) for place in zip(*map(np.ndarray.tolist, targets.arrays), strict=True)]
         assert len(places) == len(answer.answer_ids)
         assert all(0.5 < sum(map(exp, likely.values())) < 1.001 for likely in places)
         written = [likely.get(token) for likely, token in zip(places, answer.answer_ids, strict=True)]

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from configs.errors import TuneserveError
-from configs.handover.base import read_rows
+from configs.handover.base import each_row, read_rows
 from configs.handover.rows import HeldoutRow, ParityRow
 from configs.handover.selfmade import SelfMadeRow, SoftTargets
 from configs.languages import language_shares
@@ -124,30 +124,35 @@ def has_soft_targets(run: RunDir, config: RunConfig) -> bool:
 
 
 def soft_rows(run: RunDir) -> Iterator[SoftRow]:
-    """The rows that the base wrote to be trained, with what it thought likely.
+    """The rows that the base wrote to be trained, one after the other, with what it thought likely.
 
     Raises:
         TuneserveError: a file is missing or damaged, or the two are not of the same rows.
     """
     vocabulary = int(text_config(read_model_config(run.prepared().base_model))["vocab_size"])
     file = run.selfmade / SOFT_TARGETS
-    rows = read_rows(run.selfmade / "train.jsonl", SelfMadeRow, "selfmade")
-    known = {f"self:{targets.number}": targets for targets in read_rows(file, SoftTargets, "selfmade")}
-    for row in rows:
-        ids, logprobs = known[row.id].arrays() if row.id in known else ((), ())
-        if len(ids) != TOP * len(row.answer_ids) or max(ids, default=0) >= vocabulary:
-            raise TuneserveError(
-                f"{file}: not the likely tokens of {row.id}: {len(ids) // TOP} places for an answer of "
-                f"{len(row.answer_ids)} tokens, or a token id of {vocabulary} or more",
-                f"delete {file} and repeat the command: `tuneserve train {run.config_file}`",
-            )
-        top = np.array(logprobs, dtype=np.float32).reshape(-1, TOP)
-        weights = np.exp(top - top.max(1, keepdims=True))
+    rows = {row.id: row for row in read_rows(run.selfmade / "train.jsonl", SelfMadeRow, "selfmade")}
+
+    def strange(row: str, places: int, tokens: int) -> TuneserveError:
+        return TuneserveError(
+            f"{file}: not the likely tokens of {row}: {places} places for an answer of {tokens} tokens, or a token id "
+            f"of {vocabulary} or more",
+            f"delete {file} and repeat the command: `tuneserve train {run.config_file}`",
+        )
+
+    for targets in each_row(file, SoftTargets, "selfmade"):
+        ids, logprobs = targets.arrays
+        row = rows.pop(name := f"self:{targets.number}", None)
+        if row is None or len(ids) != len(row.answer_ids) or ids.max() >= vocabulary:
+            raise strange(name, len(ids), len(row.answer_ids) if row else 0)
+        weights = np.exp(logprobs - logprobs.max(1, keepdims=True))
         yield SoftRow(
             input_ids=np.array([*row.prompt_ids, *row.answer_ids], dtype=np.int32),
-            top_ids=np.array(ids, dtype=np.int32).reshape(-1, TOP),
+            top_ids=ids,
             probabilities=weights / weights.sum(1, keepdims=True),
         )
+    for name, row in rows.items():
+        raise strange(name, 0, len(row.answer_ids))
 
 
 def token_rows(rows: Sequence[SelfMadeRow]) -> pa.Table:

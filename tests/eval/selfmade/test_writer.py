@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -62,11 +61,11 @@ def test_the_same_answers_are_read_for_likelihoods_and_for_likely_tokens(tmp_pat
     assert [body["prompt_logprobs"] for body in writer.bodies] == [0, TOP, TOP]
     assert writer.bodies[1]["prompt"] == [1, 2, 1, 4, 5, END]
     assert writer.pool.likelihoods[1].logprob == -120
-    ids, logprobs = writer.pool.soft_targets[2].arrays()
-    assert list(ids) == [1000 + i for i in range(TOP)] * 3
-    assert list(logprobs) == [-1.0 - i for i in range(TOP)] * 3
-    lines = (tmp_path / "soft_targets.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["number"] for line in lines] == [1, 2]
+    first, second = writer.pool.likely_tokens({1, 2})
+    assert (first.number, second.number) == (1, 2)
+    ids, logprobs = second.arrays
+    assert ids.tolist() == [[1000 + i for i in range(TOP)]] * 3
+    assert logprobs.tolist() == [[-1.0 - i for i in range(TOP)]] * 3
 
 
 @pytest.mark.parametrize(
@@ -83,7 +82,7 @@ def test_a_server_that_gives_fewer_is_refused_and_nothing_is_kept(tmp_path: Path
         with pytest.raises(EndpointError, match=message):
             writer.soften([1])
     assert not writer.pool.soft_targets
-    assert not (tmp_path / "soft_targets.jsonl").exists()
+    assert not (tmp_path / "likely_tokens.jsonl").exists()
 
 
 RIGHT = {"text": "Why?", "token_ids": [5], "message": {"content": "So.", "reasoning": None}, "finish_reason": "stop"}

@@ -173,13 +173,28 @@ def test_damaged_soft_targets_are_named(tmp_path: Path, writers: list[Fake]) -> 
     number = json.loads(first)["number"]
     for damaged, message in (
         ([], f"not the likely tokens of self:{number}: 0 places for an answer of 3 tokens"),
+        ([first, first], f"not the likely tokens of self:{number}: 3 places for an answer of 0 tokens"),
         ([first[:-9]], "line 1: not JSON"),
+        ([f'{{"number": {number}, "token_ids": "AAAA", "logprobs": "AAAA"}}'], "line 1: likely: Field required"),
         ([SoftTargets.of(number, [[(1, -1.0)] * TOP]).model_dump_json()], "1 places for an answer of 3 tokens"),
         ([SoftTargets.of(number, [[(3584, -1.0)] * TOP] * 3).model_dump_json()], "a token id of 3584 or more"),
     ):
         file.write_text("\n".join([*damaged, *others]) + "\n", encoding="utf-8")
         with pytest.raises(TuneserveError, match=rf"{SOFT_TARGETS}.*{message}"):
             list(soft_rows(run))
+
+
+def test_a_run_whose_soft_targets_are_of_an_older_layout_gets_them_again(
+    tmp_path: Path, writers: list[Fake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = opened(tmp_path, SELF)
+    with monkeypatch.context() as older:
+        older.setattr("scripts.run.selfmade._SOFT_LAYOUT", 1)
+        made(run)
+    made(run)
+    made(run)
+    assert len(writers) == 2
+    assert len(list(soft_rows(run))) == 256
 
 
 def test_a_question_that_a_task_asks_is_left_out_of_its_run_only(tmp_path: Path, writers: list[Fake]) -> None:
