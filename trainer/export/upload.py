@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -70,13 +70,7 @@ def _push_huggingface(folder: Path, repository: str, private: bool) -> str:
             f"{repository}: the upload to Hugging Face failed: {first_line(error)}",
             "set HF_TOKEN to a token that may write there, check the network, and push again",
         ) from error
-    for file in sorted(filter(Path.is_file, folder.iterdir())):
-        # A hub leaves out what the repository's .gitignore names; not every mirror tells sizes.
-        if file.name not in sizes or sizes[file.name] not in (None, file.stat().st_size):
-            raise TuneserveError(
-                f"{repository}: {file.name} did not arrive as it is here",
-                "take the repository's .gitignore away and push again, or push to another repository",
-            )
+    _require_arrived(repository, folder, sizes)
     return f"{api.endpoint}/{repository}"
 
 
@@ -92,16 +86,30 @@ def _push_modelscope(folder: Path, repository: str, private: bool) -> str:
             known = api.get_repo(repository, "model")
             if private and not (known.private or known.visibility == ModelVisibility.PRIVATE):
                 raise _open_to_all(repository)
-        api.upload_folder(repository, folder_path=str(folder), commit_message="Upload the merged model")
-        left = _left_over([] if made else [str(file["Path"]) for file in api.get_model_files(repository)], folder)
-        if left:
+        # Its note of what was sent once would leave that out for ever, whatever the repository holds by now.
+        api.upload_folder(
+            repository, folder_path=str(folder), commit_message="Upload the merged model", use_cache=False
+        )
+        sizes = {str(file["Path"]): file.get("Size") or None for file in api.get_model_files(repository)}
+        if left := _left_over(sizes, folder):
             api.delete_files(repository, file_paths=left, commit_message="Upload the merged model")
-    except (HubError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (HubError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise TuneserveError(
             f"{repository}: the upload to ModelScope failed: {first_line(error)}",
             "set MODELSCOPE_API_TOKEN to a token that may write there, check the network, and push again",
         ) from error
-    return f"https://modelscope.cn/models/{repository}"
+    _require_arrived(repository, folder, sizes)
+    return f"{str(api.endpoint).rstrip('/')}/models/{repository}"
+
+
+def _require_arrived(repository: str, folder: Path, sizes: Mapping[str, int | None]) -> None:
+    """Raises a TuneserveError for a file that a hub left out, as by the repository's .gitignore, or has otherwise."""
+    for file in sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")):
+        if file.name not in sizes or sizes[file.name] not in (None, file.stat().st_size):  # not every hub tells sizes
+            raise TuneserveError(
+                f"{repository}: {file.name} did not arrive as it is here",
+                "take the repository's .gitignore away and push again, or push to another repository",
+            )
 
 
 def _left_over(names: Iterable[str], folder: Path) -> list[str]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -101,10 +105,61 @@ def test_parts_of_the_model_that_was_pushed_before_go(hub: str, merged: Path, mo
     monkeypatch.setattr(HfApi, "upload_folder", lambda self, **o: gone.append(o["delete_patterns"]))
     monkeypatch.setattr(HubApi, "create_repo", lambda self, name, **options: None)
     monkeypatch.setattr(HubApi, "get_repo", lambda self, name, kind: SimpleNamespace(private=None, visibility=1))
-    monkeypatch.setattr(HubApi, "get_model_files", lambda self, name: [{"Path": file} for file in before])
+    both = lambda self, name: [{"Path": file} for file in {*before, *os.listdir(merged)}]  # noqa: E731
+    monkeypatch.setattr(HubApi, "get_model_files", both)
     monkeypatch.setattr(HubApi, "upload_folder", lambda self, name, **options: None)
     monkeypatch.setattr(HubApi, "delete_files", lambda self, name, **o: gone.append(o["file_paths"]))
     (merged / "model-00001-of-00002.safetensors").touch()
     (merged / "README.md").write_text("# shop\n")
     push(merged, "team/shop", hub)  # type: ignore[arg-type]
     assert gone == [["model.safetensors", "chat_template.jinja"]]
+
+
+class Hub(BaseHTTPRequestHandler):
+    """What ModelScope answers to an upload: it keeps what a commit names."""
+
+    holds: dict[str, tuple[str, int]]
+    deaf = False
+
+    def do_GET(self) -> None:
+        files = [{"Path": name, "Type": "blob", "Size": size} for name, (_, size) in self.holds.items()]
+        self.answer({"Files": files} if "/files" in self.path else {"Visibility": 1})
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if "/commit/" in self.path and not self.deaf:
+            self.holds.update({one["path"]: (one["sha256"], one["size"]) for one in asked["actions"]})
+        # Whatever is to be stored is there already.
+        self.answer({"objects": [{"oid": one["oid"]} for one in asked.get("objects", ())]})
+
+    def answer(self, data: object) -> None:
+        body = json.dumps({"Code": 200, "Success": True, "Data": data}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Keeps the test's output quiet."""
+
+
+def test_what_was_pushed_once_is_pushed_again_and_must_arrive(merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run may have been pushed there meanwhile, or the repository made anew."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("MODELSCOPE_API_TOKEN", "ms-token")
+    monkeypatch.setattr("modelscope_hub.config._default_config", None)
+    (merged / "README.md").write_text("# shop\n")
+    (merged / "model.safetensors").write_bytes(b"weights of this run")
+    files = sorted(os.listdir(merged))
+    for _ in range(2):
+        Hub.holds = {"model.safetensors": ("those of another run", 19)}
+        assert push(merged, "team/shop", "modelscope") == f"http://127.0.0.1:{server.server_port}/models/team/shop"
+        assert Hub.holds["model.safetensors"][0] == hashlib.sha256(b"weights of this run").hexdigest()
+        assert sorted(os.listdir(merged)) == files
+    Hub.deaf, Hub.holds = True, {}
+    with pytest.raises(TuneserveError, match=r"README.md did not arrive"):
+        push(merged, "team/shop", "modelscope")
+    server.shutdown()
