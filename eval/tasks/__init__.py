@@ -68,6 +68,7 @@ def load_task(config: TaskConfig, seed: int = 42, hub: str = "huggingface", offl
         ConfigError: no path where one is needed, or a wrong one.
         DataError: the data is not in the layout of its type; the message names file and row.
     """
+    _refuse_unheard(config)
     if config.type == "builtin":
         tasks = builtin.load(config.name, config.path, config.limit)
     else:
@@ -93,10 +94,26 @@ def sizes(config: TaskConfig, seed: int = 42, hub: str = "huggingface", offline:
     """
     if config.type != "builtin":
         return {task.group: len(task.items) for task in load_task(config, seed, hub, offline)}
+    _refuse_unheard(config)
     found: Counter[str] = Counter()
     for group, count in builtin.sizes(config.path, config.limit):
         found[config.group or group] += min(count, config.limit or count)
     return found
+
+
+def _refuse_unheard(config: TaskConfig) -> None:
+    """Refuses keys that a type does not know: its score would be taken for one with examples, say."""
+    exam, builtin_suite = config.type in EXAMS, config.type == "builtin"
+    unheard = {
+        "shots": bool(config.shots) and not exam and config.type != "gsm8k",
+        "subjects": bool(config.subjects) and not exam,
+        "system": bool(config.system) and builtin_suite,
+    }
+    for key in (name for name, is_so in unheard.items() if is_so):
+        raise ConfigError(
+            f"task {config.name!r}: `{key}` means nothing to a task of type {config.type}",
+            "leave it out; examples can be written into the questions of a task of your own",
+        )
 
 
 def _load(config: TaskConfig, root: Path, seed: int) -> Task:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from configs.errors import ConfigError, DataError
 from configs.schema import TaskConfig
-from eval.tasks import Task, load_task, load_tasks
+from eval.tasks import Task, load_task, load_tasks, sizes
 
 
 def load(kind: str, path: Path, **keys: object) -> Task:
@@ -214,3 +215,12 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
     twice = TaskConfig(name="suite", type="builtin", path="qa")
     with pytest.raises(ConfigError, match="two tasks are called 'suite_qa'"):
         load_tasks([twice, twice])
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"), [("qa", {"shots": 5}), ("csl", {"subjects": ["law"]}), ("builtin", {"system": "S"})]
+)
+def test_keys_that_a_type_does_not_know_are_refused(kind: str, keys: dict[str, Any], tmp_path: Path) -> None:
+    for read in (load_task, sizes):
+        with pytest.raises(ConfigError, match=f"`{next(iter(keys))}` means nothing to a task of type {kind}"):
+            read(TaskConfig.model_validate({"name": "t", "type": kind, **keys}))
