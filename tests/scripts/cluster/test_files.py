@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,17 @@ def test_slurm_gets_a_task_a_machine_with_all_of_its_gpus() -> None:
     assert asked["ntasks-per-node"] == "1"
     assert asked["gpus-per-node"] == "4"
     assert asked["job-name"] == "my-shop"
+
+
+def test_the_first_of_very_many_machines_is_found() -> None:
+    machines = "scontrol() { seq -f host%g 20000; }; srun() { echo $HEAD; }"
+    job = subprocess.run(
+        ["bash", "-c", f"{machines}\n{text('slurm')}"],
+        env=os.environ | {"SLURM_JOB_NODELIST": ""},
+        stdout=-1,
+        check=True,
+    )
+    assert job.stdout == b"host1\n"
 
 
 def test_skypilots_task() -> None:

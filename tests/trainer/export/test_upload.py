@@ -105,7 +105,7 @@ def test_parts_of_the_model_that_was_pushed_before_go(hub: str, merged: Path, mo
     monkeypatch.setattr(HfApi, "upload_folder", lambda self, **o: gone.append(o["delete_patterns"]))
     monkeypatch.setattr(HubApi, "create_repo", lambda self, name, **options: None)
     monkeypatch.setattr(HubApi, "get_repo", lambda self, name, kind: SimpleNamespace(private=None, visibility=1))
-    both = lambda self, name: [{"Path": file} for file in {*before, *os.listdir(merged)}]  # noqa: E731
+    both = lambda self, name: [{"Path": file} for file in [*before, *sorted(os.listdir(merged))]]  # noqa: E731
     monkeypatch.setattr(HubApi, "get_model_files", both)
     monkeypatch.setattr(HubApi, "upload_folder", lambda self, name, **options: None)
     monkeypatch.setattr(HubApi, "delete_files", lambda self, name, **o: gone.append(o["file_paths"]))
