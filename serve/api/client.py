@@ -19,6 +19,8 @@ from configs.files import parse_json
 IN_FLIGHT = 16
 """Requests sent at once when a server is checked."""
 LARGEST_REPLY_BYTES = 64_000_000
+BUSY_S = 300.0
+"""How long a server may be busy with others before it answers."""
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -44,12 +46,15 @@ class ServerClient:
     """Such as `http://127.0.0.1:8000`."""
     api_key: str | None = None
     """Sent as a bearer token."""
+    patience_s: float = 10
+    """How long a GET is waited for. A server that reads long prompts answers nobody for many seconds: who knows that it
+    is up waits for `BUSY_S`, and learns of its end at once."""
 
-    def get(self, path: str, timeout_s: float = 10) -> Any:
-        """The JSON (or text) that a GET answers with within `timeout_s`, None for an empty body."""
-        return self._send("GET", path, None, timeout_s)
+    def get(self, path: str, timeout_s: float | None = None) -> Any:
+        """The JSON (or text) that a GET answers with within `timeout_s` (`patience_s`), None for an empty body."""
+        return self._send("GET", path, None, self.patience_s if timeout_s is None else timeout_s)
 
-    def post(self, path: str, body: Mapping[str, Any], timeout_s: float = 300) -> Any:
+    def post(self, path: str, body: Mapping[str, Any], timeout_s: float = BUSY_S) -> Any:
         """The JSON (or text) that a POST answers with within `timeout_s`."""
         return self._send("POST", path, json.dumps(body, ensure_ascii=False).encode(), timeout_s)
 

@@ -13,11 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
+
 from configs.console import detail
 from configs.errors import EXIT_FAILED, EXIT_USAGE, TuneserveError
 from configs.files import only_a_file
 from serve.api.adapters import served_models
-from serve.api.client import Refused, ServerClient
+from serve.api.client import BUSY_S, Refused, ServerClient
 from serve.launch.command import ServerCommand
 from serve.launch.ports import port_sharers, require_bindable, take_port
 from serve.process.causes import Cause, find_cause, log_since
@@ -89,8 +91,8 @@ class VllmServer:
 
     @property
     def client(self) -> ServerClient:
-        """Requests to this server, with its key."""
-        return ServerClient(self.command.root_url, self.api_key)
+        """Requests to this server, with its key; it is waited for while it is busy."""
+        return ServerClient(self.command.root_url, self.api_key, BUSY_S)
 
     @property
     def api_key(self) -> str | None:
@@ -111,6 +113,15 @@ class VllmServer:
     def exit_code(self) -> int | None:
         """How the leader ended, negative for a signal; None while it runs."""
         return self._process.exit_code if self._process else None
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor seconds that vLLM's leader, which answers requests, has taken so far; 0 where it is gone."""
+        try:
+            used = psutil.Process(self.pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return float(used.user + used.system)
 
     def start(self) -> None:
         """Starts the process and returns at once.

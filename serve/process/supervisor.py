@@ -18,6 +18,7 @@ from types import FrameType
 
 from configs.errors import ConfigError, TuneserveError
 from serve.api.adapters import load_adapter, served_models, unload_adapter
+from serve.api.client import Refused
 from serve.launch.command import ServerCommand
 from serve.launch.ports import take_port
 from serve.process.causes import Cause, find_cause
@@ -33,6 +34,10 @@ WATCH_S = 5.0
 """Seconds between two looks at `/health`."""
 MISSED_LIMIT = 6
 """Looks in a row that may fail before the server counts as hung: half a minute."""
+BUSY_LIMIT = 60
+"""The same while it computes, for long prompts or logprobs, and lets everybody wait: five minutes."""
+BUSY_SHARE = 0.1
+"""Of a processor; who takes more while it is waited for computes."""
 STABLE_S = 600.0
 """After this long without a crash, earlier ones are forgotten."""
 FIRST_WAIT_S = 1.0
@@ -225,7 +230,7 @@ class Supervisor:
 
     def _until_crash(self, server: VllmServer) -> Cause | None:
         """Waits for the wish to stop (None) or for the server's death or silence (the cause)."""
-        missed, next_look = 0, time.monotonic() + WATCH_S
+        missed, idle, next_look = 0, 0, time.monotonic() + WATCH_S
         while not self.stop_wish.wait(TICK_S):
             if not server.alive:
                 return find_cause(server.log_text(), server.exit_code)
@@ -234,8 +239,14 @@ class Supervisor:
             next_look = time.monotonic() + WATCH_S
             if known_state(self.command.port) != self.state:  # damaged or removed by somebody
                 self._write_again()
-            missed = 0 if server.client.healthy(WATCH_S) else missed + 1
-            if missed >= MISSED_LIMIT:
+            began_s, used_s = time.monotonic(), server.cpu_s
+            try:
+                server.client.get("/health", WATCH_S)
+                missed = idle = 0
+            except Refused as error:
+                computes = server.cpu_s - used_s > BUSY_SHARE * (time.monotonic() - began_s)
+                missed, idle = missed + 1, 0 if computes and error.status is None else idle + 1
+            if idle >= MISSED_LIMIT or missed >= BUSY_LIMIT:
                 return Cause("hung", f"/health did not answer {missed} times in a row", "see the log", retry=True)
         return None
 

@@ -13,7 +13,7 @@ from serve.launch.api_key import OPEN_METHODS, OPEN_PATHS
 from serve.launch.command import DRAIN_S, build_command
 from serve.launch.target import folder_target
 from serve.process.causes import find_cause
-from serve.process.supervisor import MISSED_LIMIT, WATCH_S
+from serve.process.supervisor import BUSY_LIMIT, MISSED_LIMIT, WATCH_S
 from tests.serve.process.test_causes import FAILURES
 
 REPOSITORY = Path(configs.__file__).parents[1]
@@ -46,7 +46,8 @@ def test_what_is_open_without_a_key_is_named() -> None:
 def test_numbers_of_the_supervisor_are_those_of_the_code() -> None:
     assert f"asked every {WATCH_S:.0f} s" in PAGE
     assert MISSED_LIMIT * WATCH_S == 30
-    assert "half a minute of silence" in PAGE
+    assert BUSY_LIMIT * WATCH_S == 300
+    assert "half a minute of silence (five minutes while it computes)" in PAGE
     assert f"get {DRAIN_S} s" in PAGE
     assert f"in a row ({ServeConfig().max_restarts})" in PAGE
 

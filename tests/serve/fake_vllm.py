@@ -36,8 +36,11 @@ class Handler(BaseHTTPRequestHandler):
     names: tuple[str, ...] = ()
     content = "你好！"
     sick_file: Path | None = None
+    silent_file: Path | None = None
 
     def do_GET(self) -> None:
+        while self.silent_file and self.silent_file.exists():
+            time.sleep(0 if self.silent_file.name == "computing" else 0.05)
         if self.path == "/health":
             self.answer({}, 503 if self.sick_file and self.sick_file.exists() else 200)
         else:
@@ -73,6 +76,7 @@ def main() -> None:
     parser.add_argument("--code", type=int, default=1)
     parser.add_argument("--content", default="你好！")
     parser.add_argument("--sick-file", type=Path)
+    parser.add_argument("--silent-file", type=Path, help="no answer while it is there; `computing` computes")
     parser.add_argument("--reuse-port", action="store_true", help="listen as vLLM does")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
@@ -94,7 +98,7 @@ def main() -> None:
         os._exit(args.code)
     Handler.names = tuple(args.served_model_name)
     Handler.content = args.content
-    Handler.sick_file = args.sick_file
+    Handler.sick_file, Handler.silent_file = args.sick_file, args.silent_file
     ThreadingHTTPServer.allow_reuse_port = args.reuse_port
     server = ThreadingHTTPServer((args.host, args.port), Handler)
     print("Starting vLLM server", flush=True)

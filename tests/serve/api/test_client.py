@@ -7,11 +7,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from serve.api import client
-from serve.api.client import Refused, ServerClient
+from serve.api.client import BUSY_S, Refused, ServerClient
+from serve.process.server import VllmServer
+from tests.serve.fakes import fake_command, free_port
 
 START = b"HTTP/1.1 200 OK\r\n"
 
@@ -92,6 +96,19 @@ def test_an_answer_that_drips_is_waited_for_no_longer_than_told(
     with pytest.raises(Refused, match=r"no whole answer within 0\.4 s"):
         asked.get("/v1/models", timeout_s=0.4)
     assert time.monotonic() - began < 5
+
+
+def test_who_knows_that_a_server_is_up_waits_while_it_is_busy(served: Callable[..., ServerClient]) -> None:
+    def late(line: socket.socket) -> None:
+        time.sleep(0.8)
+        line.sendall(START + b"Content-Type: application/json\r\n\r\n{}")
+
+    asked = served(late)
+    with pytest.raises(Refused, match=r"no whole answer within 0\.2 s"):
+        replace(asked, patience_s=0.2).get("/v1/models")
+    assert replace(asked, patience_s=10).get("/v1/models") == {}
+    ours = VllmServer(fake_command(free_port(), "unused"), Path("unused.log"))
+    assert ours.client.patience_s == BUSY_S > 60 > ServerClient("http://127.0.0.1:1").patience_s
 
 
 def test_an_answer_without_end_is_cut(served: Callable[..., ServerClient], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,6 +179,30 @@ def test_a_hung_server_is_restarted(tmp_path: Path, marker: str):
     assert not gone(marker)
 
 
+@pytest.mark.parametrize(("silent", "restarts"), [("computing", 0), ("asleep", 1)])
+def test_a_server_that_computes_is_waited_for_and_a_silent_one_is_not(
+    tmp_path: Path, marker: str, silent: str, restarts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "WATCH_S", 0.3)
+    file = tmp_path / silent
+    command = fake_command(free_port(), marker, "--silent-file", str(file))
+    watched = Supervisor(command, tmp_path, tmp_path / "serve.log", say=lambda _: None)
+    server = watched.start()
+    thread = threading.Thread(target=watched.watch, args=(server,))
+    thread.start()
+    file.touch()
+    asked = ThreadPoolExecutor(1).submit(served_models, server.client)
+    time.sleep(5)
+    assert (watched.state.restarts, asked.done()) == (restarts, restarts == 1)
+    file.unlink()
+    if not restarts:  # who knew that it was up has its answer late
+        assert [model.name for model in asked.result(10)] == ["fake"]
+    until(lambda: watched.state.state == "ready")
+    watched.stop_wish.set()
+    thread.join(30)
+    assert not gone(marker)
+
+
 def test_a_taken_port_names_its_owner(tmp_path: Path, marker: str):
     port = free_port()
     second = VllmServer(fake_command(port, marker), tmp_path / "b.log")
