@@ -110,7 +110,9 @@ def described_check(
     """
     margin, shift = config.margin_points, group.shift_points
     values: dict[str, object] = {"min_items": config.min_items}
-    if chance is not None:
+    if chance is not None and bounds.method == "none":
+        key = "gate.group.one_unit"
+    elif chance is not None:
         key = "gate.group.at_chance"
         values |= {"scored": chance[0], "chance": chance[1]}
     else:
@@ -193,7 +195,7 @@ def verdict(checks: Sequence[GateCheck], config: GateConfig) -> tuple[State, lis
     failed = [check.reason for check in checks if check.state == "fail"]
     undecided = [check.reason for check in checks if check.state == "not_enough_evidence"]
     gated_groups = [check for check in checks if check.kind == "group" and check.state != "described"]
-    guessing = [check.reason for check in checks if check.reason.key == "gate.group.at_chance"]
+    guessing = [check.reason for check in checks if check.reason.key in ("gate.group.at_chance", "gate.group.one_unit")]
     if not gated_groups and guessing:
         undecided = [*guessing, *undecided]
     elif not gated_groups:

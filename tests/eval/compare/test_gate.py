@@ -187,6 +187,12 @@ def test_a_base_that_guesses_hides_no_loss_elsewhere() -> None:
     assert [reason.key for reason in alone.gate.reasons] == ["gate.group.at_chance"]
 
 
+def test_a_large_group_on_one_passage_is_not_said_to_be_at_chance() -> None:
+    decided = gate(pair("squad", 800, 700, 10, 10, passage_of=800))
+    assert states(decided) == {"knowledge": "described"}
+    assert [reason.key for reason in decided.reasons] == ["gate.group.one_unit"]
+
+
 def test_error_rates_are_those_it_promises() -> None:
     """A true loss of the margin passes about one time in 20; unchanged, 1,550 items pass four times in five."""
     rng = np.random.default_rng(0)
