@@ -3,6 +3,6 @@
 # `bash scripts/demo.sh` leaves the tuned model running until Ctrl-C; further arguments go to `tuneserve run`
 # (`--no-serve`, `--detach`, `train.epochs=1`, ...).
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd "$(dirname "$0")/.."
 bash scripts/setup.sh
 exec .venv/bin/tuneserve run configs/demo.yaml "$@"

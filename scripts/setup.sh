@@ -6,7 +6,7 @@
 # TUNESERVE_DEVICE=cpu|cuda overrides what nvidia-smi says; PYTHON names the interpreter (3.11 to 3.13).
 # pip's own settings (PIP_INDEX_URL, pip.conf, PIP_FIND_LINKS) are honoured, so a mirror works as usual.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd "$(dirname "$0")/.."
 for python in ${PYTHON:+"$PYTHON"} python3.12 python3.11 python3.13 python3; do
   if command -v "$python" >/dev/null 2>&1 &&
     "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then

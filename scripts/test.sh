@@ -2,7 +2,7 @@
 # Everything that is checked: lint, types, who imports whom, tests. `bash scripts/test.sh [pytest arguments]`; `-n 0` runs them one by one.
 # The slow tests run a real trainer and a real vLLM server; `bash scripts/test.sh -m 'not slow'` leaves them out.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd "$(dirname "$0")/.."
 bash scripts/setup.sh --dev
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .

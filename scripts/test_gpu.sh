@@ -2,7 +2,7 @@
 # What only a GPU can show: `bash scripts/test_gpu.sh [MODEL] [pytest arguments]`; under ten minutes on one H100.
 # MODEL is a folder with a small chat model (0.5B to 1.5B); without it what needs real weights is skipped.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd "$(dirname "$0")/.."
 if [ -d "${1:-}" ]; then TUNESERVE_GPU_MODEL=$(cd "$1" && pwd); export TUNESERVE_GPU_MODEL; shift; fi
 python=${TUNESERVE_PYTHON:-}
 if [ -z "$python" ]; then bash scripts/setup.sh --dev; python=.venv/bin/python; fi

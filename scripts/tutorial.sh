@@ -1,21 +1,20 @@
 #!/usr/bin/env bash
 # What docs/tutorial.md does, from a CSV to a decision: `bash scripts/tutorial.sh [FOLDER] [--until check]`.
-# Runs in FOLDER, a new one by default, and leaves everything there. TUNESERVE names the command where it is not on the PATH.
+# Runs in FOLDER, a new one by default, and leaves everything there, also what was there before. TUNESERVE names the command where it is not on the PATH.
 set -euo pipefail
-here=$(cd "$(dirname "$0")/.." && pwd)
+here=$(CDPATH='' cd "$(dirname "$0")/.." && pwd)
 folder=${1:-"客服 数据"}
 tuneserve=${TUNESERVE:-$here/.venv/bin/tuneserve}
 
 step() { printf '\n$ %s\n' "$*"; }
 call() { step tuneserve "$@"; $tuneserve "$@"; }
 
-mkdir -p "$folder"
-cd "$folder"
-cp -n "$here/docs/examples/客服问答.csv" .
-call init tutorial --out kefu.yaml --force
+mkdir -p -- "$folder"
+CDPATH='' cd -- "$folder"
+[ -e 客服问答.csv ] || cp "$here/docs/examples/客服问答.csv" .
+[ -e kefu.yaml ] || call init tutorial --out kefu.yaml
 call check kefu.yaml --rows 1
 [ "${2:-} ${3:-}" != "--until check" ] || exit 0
 call run kefu.yaml --no-serve
 call runs --sort gain
-rm -f vote.html
-call board export runs/tutorial --questions 10 --out vote.html
+[ -e vote.html ] || call board export runs/tutorial --questions 10 --out vote.html

@@ -55,6 +55,21 @@ def output(language: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     return " ".join(done.stdout.split())
 
 
+def test_what_a_reader_changed_stays_when_it_is_called_again(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    for folder in (elsewhere / "mine", elsewhere / "scripts", tmp_path / "mine"):
+        folder.mkdir(parents=True)
+    for name in ("客服问答.csv", "kefu.yaml", "vote.html"):
+        (tmp_path / "mine" / name).write_text("my own")
+    env = os.environ | {"TUNESERVE": "echo", "CDPATH": str(elsewhere)}
+    done = subprocess.run(
+        ["bash", str(SCRIPT), "mine"], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    )
+    assert {file.read_text() for file in (tmp_path / "mine").iterdir()} == {"my own"}
+    assert "--force" not in done.stdout
+    assert not list((elsewhere / "mine").iterdir())
+
+
 @pytest.mark.parametrize("part", ["init", "check"])
 def test_what_is_quoted_is_printed(output: str, language: str, part: str) -> None:
     for line in quoted(PAGES[language], part):
