@@ -28,3 +28,15 @@ function options(select, models, chosen) {
   for (const model of models) select.append(new Option(`${model.name} (${model.id.split("/")[0]})`, model.id));
   if (chosen !== undefined && models[chosen]) select.selectedIndex = chosen;
 }
+// A browser opens six connections to a server. A hidden tab gives its own back, or the seventh tab would wait for ever.
+function follow(path, heard) {
+  let events = null;
+  const look = () => {
+    if (document.hidden === (events === null)) return;
+    if (document.hidden) { events.close(); events = null; return; }
+    events = new EventSource(path);
+    for (const [name, tell] of Object.entries(heard)) events.addEventListener(name, (event) => tell(JSON.parse(event.data)));
+  };
+  document.addEventListener("visibilitychange", look);
+  look();
+}

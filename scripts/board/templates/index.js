@@ -13,4 +13,4 @@ function draw(runs) {
   }));
 }
 draw(data.runs);
-new EventSource("/events").addEventListener("runs", (event) => draw(JSON.parse(event.data)));
+follow("/events", { runs: draw });

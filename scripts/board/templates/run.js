@@ -31,14 +31,14 @@ function draw() {
 }
 function state(run) { at("state").textContent = data.words["state." + run.state] + (run.stage_shown ? " · " + run.stage : ""); }
 state(data.run);
-const events = new EventSource("/events/" + encodeURIComponent(data.run.name));
-events.addEventListener("lines", (event) => {
-  const { reset, fresh } = JSON.parse(event.data);
-  if (reset) lines.length = 0;
-  lines.push(...fresh);
-  draw();
+follow("/events/" + encodeURIComponent(data.run.name), {
+  lines: ({ reset, fresh }) => {
+    if (reset) lines.length = 0;
+    lines.push(...fresh);
+    draw();
+  },
+  state,
 });
-events.addEventListener("state", (event) => state(JSON.parse(event.data)));
 options(at("base"), data.models, 0);
 options(at("tuned"), data.models, data.models.length > 1 ? 1 : 0);
 const open = (made) => { location.href = "/vote/" + made.ballot; };
