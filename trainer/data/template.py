@@ -117,6 +117,13 @@ class ChatCodec:
                 f"{self.tokenizer.name_or_path}: the tokenizer has no tokenizer.json",
                 "convert it with transformers (AutoTokenizer.from_pretrained(...).save_pretrained(...))",
             )
+        if isinstance(self.tokenizer.chat_template, dict):
+            names = ", ".join(self.tokenizer.chat_template)
+            raise ConfigError(
+                f"{self.tokenizer.name_or_path}: has several chat templates ({names}), and which of them a prompt gets "
+                "depends on its tools",
+                "keep one: take the others out of tokenizer_config.json and additional_chat_templates",
+            )
         if not isinstance(self.tokenizer.chat_template, str):
             raise ConfigError(
                 f"{self.tokenizer.name_or_path}: the tokenizer has no chat template",

@@ -265,3 +265,13 @@ def test_join_never_trains_a_token_of_the_prompt() -> None:
     ]
     rows = join_turns(turns)
     assert [row.labels.tolist() for row in rows] == [[IGNORED, IGNORED, 3, 9, IGNORED, 5, 9], [IGNORED, IGNORED, 8, 9]]
+
+
+def test_a_model_with_several_templates_is_told_which(tmp_path: Path) -> None:
+    folder = with_template(tmp_path / "several", QWEN25)
+    file = folder / "tokenizer_config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    config["chat_template"] = [{"name": name, "template": QWEN25} for name in ("default", "tool_use")]
+    file.write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"has several chat templates \(default, tool_use\)"):
+        ChatCodec.load(folder)
