@@ -39,9 +39,9 @@ def board(
     import uvicorn
 
     from scripts.board.app import Board
-    from serve.launch.ports import require_free_port
+    from serve.launch.ports import take_port
 
-    require_free_port("127.0.0.1", port)
+    lock = take_port("127.0.0.1", port, "--port ")  # held, so that what is printed is where this board will be
     started = Board(folder.resolve(), port, language(), secrets.token_urlsafe(24))
     console.print(f"the board is at {started.address}")
     console.print("it answers to this browser only; Ctrl-C ends it")
@@ -49,6 +49,7 @@ def board(
         started.app(), host="127.0.0.1", port=port, log_level="warning", access_log=False, server_header=False,
         date_header=False, timeout_graceful_shutdown=1, lifespan="off",
     )  # fmt: skip
+    lock.release()
 
 
 @app.command("export")

@@ -26,8 +26,11 @@ def require_free_port(host: str, port: int) -> None:
     take_port(host, port).release()
 
 
-def take_port(host: str, port: int) -> PortLock:
+def take_port(host: str, port: int, key: str = "serve.port=") -> PortLock:
     """The lock of a port on which a server can listen. Where a server of ours is just ending there, its end is awaited.
+
+    Args:
+        key: what another port is given by.
 
     Raises:
         ConfigError: another server has the port, or has just been started on it; it is named.
@@ -35,7 +38,7 @@ def take_port(host: str, port: int) -> PortLock:
     began = time.monotonic()
     while (lock := PortLock.take(port)) is None:
         waited, owner = time.monotonic() - began, known_state(port)
-        other = f"choose another port: serve.port={free_port_after(host, port)}"
+        other = f"choose another port: {key}{free_port_after(host, port)}"
         if owner is not None and owner.alive and owner.state not in ("stopping", "stopped", "failed"):
             raise ConfigError(
                 f"port {port} is taken by {', '.join(owner.names)} from {owner.served}, which is {owner.state} "
@@ -49,14 +52,14 @@ def take_port(host: str, port: int) -> PortLock:
             )
         time.sleep(POLL_S)
     try:
-        require_bindable(host, port)
+        require_bindable(host, port, key)
     except BaseException:
         lock.release()
         raise
     return lock
 
 
-def require_bindable(host: str, port: int) -> None:
+def require_bindable(host: str, port: int, key: str = "serve.port=") -> None:
     """Raises a ConfigError where a server that has the port's lock could not listen."""
     reason = bind_error(host, port)
     if reason is None:
@@ -68,7 +71,7 @@ def require_bindable(host: str, port: int) -> None:
         )
     raise ConfigError(
         f"port {port} is taken by {port_owner(port) or 'a process of another user'}",
-        f"stop it, or choose another port: serve.port={free_port_after(host, port)}",
+        f"stop it, or choose another port: {key}{free_port_after(host, port)}",
     )
 
 

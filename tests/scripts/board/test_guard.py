@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -13,6 +15,10 @@ from starlette.types import Message
 from configs.rundir import RunDir
 from scripts.board.app import Board
 from scripts.board.ballots import answered_pairs, make_ballot
+from scripts.cli import main
+from serve.launch import ports
+from serve.state.port_lock import PortLock
+from tests.serve.fakes import free_port
 
 PORT, TOKEN = 7860, "t" * 32
 OWN = {"origin": f"http://127.0.0.1:{PORT}", "x-board-token": TOKEN}
@@ -29,6 +35,21 @@ def client(run: RunDir) -> Iterator[TestClient]:
 def known(client: TestClient) -> TestClient:
     assert client.get(f"/?token={TOKEN}").status_code == 303
     return client
+
+
+def test_a_taken_port_is_said_before_an_address_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ports, "BEGINNING_WAIT_S", 0)
+    port = free_port()
+    other = PortLock.take(port)  # a board that starts at the same moment
+    assert other
+    with pytest.raises(SystemExit) as ended:
+        main(["board", "--folder", str(tmp_path), "--port", str(port)])
+    other.release()
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (2, "")
+    assert re.search(r"choose another port: --port \d+\n", said.err)
 
 
 def test_the_printed_address_hands_out_a_cookie_that_no_script_reads(client: TestClient) -> None:
