@@ -53,7 +53,8 @@ class ServeJob:
     @property
     def supervisor_log(self) -> Path:
         """Where a detached supervisor writes what it would have said."""
-        return self.log.with_name("supervisor.log")
+        port = self.log.stem.removeprefix("serve").removeprefix("-")
+        return self.log.with_name(f"supervisor-{port}.log" if port else "supervisor.log")
 
 
 def prepare(
@@ -95,7 +96,7 @@ def prepare(
         first = next(iter(runs.values()))
         configs = {run: run.config() for run in runs.values()}
         config = load_config(first.config_file, overrides).serve
-        job = _job(adapters_target(runs, configs), config, extra, first.path, first.logs / "serve.log", check=check)
+        job = _job(adapters_target(runs, configs), config, extra, first.path, _log(first, config), check=check)
         return replace(job, beside={alias: run.path for alias, run in runs.items()})
     if what is None:
         raise ConfigError("nothing to serve was named", "give a run directory or a model folder")
@@ -104,7 +105,7 @@ def prepare(
         _refuse_other_keys(overrides)
         recipe = load_config(run.config_file, overrides)
         target = (adapter_target if adapter else merged_target)(run, recipe)
-        return _job(target, recipe.serve, extra, run.path, run.logs / "serve.log", run.path, check)
+        return _job(target, recipe.serve, extra, run.path, _log(run, recipe.serve), run.path, check)
     if adapter:
         raise ConfigError(f"{what}: not a run directory, so there is no adapter to serve", "leave --adapter out")
     exported = RunDir.open(against) if against is not None else None
@@ -130,6 +131,12 @@ def folder_job(target: Target, overrides: Sequence[str] = (), extra: Sequence[st
     config = config_without_recipe(overrides, ("serve",), "a plain model").serve
     log = state_folder().parent / "logs" / f"{config.port}.log"
     return _job(target, config, extra, target.weights, log)
+
+
+def _log(run: RunDir, config: ServeConfig) -> Path:
+    """vLLM's log. A run may be served on several ports at once: each port but that of its recipe has one of its own."""
+    own = run.config().serve.port == config.port
+    return run.logs / ("serve.log" if own else f"serve-{config.port}.log")
 
 
 def _job(

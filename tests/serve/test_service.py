@@ -83,6 +83,15 @@ def test_a_run_without_merged_weights_says_what_to_do(tiny_run: TinyRun):
     assert "tuneserve merge" in failure.value.next_step
 
 
+def test_each_port_has_logs_of_its_own(tiny_run: TinyRun, demo_model: Path):
+    jobs = [prepare(tiny_run.run.path, adapter=True, overrides=own) for own in ([], ["serve.port=5001"])]
+    jobs.append(prepare(adapters={"a": tiny_run.run.path}, overrides=["serve.port=5002"]))
+    jobs += [prepare(demo_model, overrides=[f"serve.port={port}"]) for port in (5003, 5004)]
+    assert jobs[0].log == tiny_run.run.logs / "serve.log"
+    assert jobs[0].supervisor_log == tiny_run.run.logs / "supervisor.log"
+    assert len({log for job in jobs for log in (job.log, job.supervisor_log)}) == 10
+
+
 def test_an_adapter_of_a_plain_model_is_refused(demo_model: Path):
     with pytest.raises(ConfigError, match="not a run directory"):
         prepare(demo_model, adapter=True)
