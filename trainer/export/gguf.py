@@ -301,6 +301,11 @@ def _add_tokenizer(writer: gguf.GGUFWriter, model: Path, pre: str, vocabulary: i
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     special = gguf.SpecialVocab(str(model), load_merges=True, n_vocab=vocabulary)
+    # Of chat_template.jinja and tokenizer_config.json this class takes the one that transformers does not.
+    template = tokenizer.chat_template
+    if isinstance(template, dict):
+        template = [{"name": name, "template": source} for name, source in template.items()]
+    special.chat_template = template
     if end_token_id is not None and end_token_id != special.special_token_ids.get("eos"):
         special.special_token_ids["eot"] = end_token_id
     special.add_to_gguf(writer, quiet=True)

@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from configs.errors import ConfigError, TuneserveError
 from configs.model_files import weight_files
 from tests.trainer.tiny_models import IDS, TEMPLATE, make_model
+from trainer.data.template import ChatCodec
 from trainer.export.changes import index_weights
 from trainer.export.gguf import ARCHITECTURES, QUANTS, GgufResult, export_gguf, rope_factors
 from trainer.export.new_folder import Export
@@ -124,6 +125,15 @@ def test_tokenizer_and_template_are_in_the_file(models: Make, tmp_path: Path) ->
     read = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     for text in ("今天天气很好，1234 it's\n\n  fine", "<|im_start|>user\n你好<|im_end|>\n"):
         assert read(text, add_special_tokens=False).input_ids == original(text, add_special_tokens=False).input_ids
+
+
+def test_of_two_templates_in_a_folder_the_trained_one_is_in_the_file(models: Make, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(models("qwen3"), tmp_path / "model"))
+    config = json.loads((model / "tokenizer_config.json").read_text())
+    (model / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": "another"}))
+    (model / "chat_template.jinja").write_text(TEMPLATE)
+    assert ChatCodec.load(model).tokenizer.chat_template == TEMPLATE
+    assert field(export(model, tmp_path / "gguf", "q8_0").file, "tokenizer.chat_template") == TEMPLATE
 
 
 def test_trained_end_token_ends_generation_of_a_base_model(models: Make, tmp_path: Path) -> None:
