@@ -58,6 +58,7 @@ _LONGEST_RETRY_AFTER_S = 120.0
 _CONNECT_S = 20.0
 _LARGEST_REPLY_BYTES = 32_000_000
 _MOST_REDIRECTS = 3
+_MOST_AT_ONCE = 512
 
 
 class AttemptError(Exception):
@@ -137,12 +138,16 @@ class Client:
     def __init__(self, endpoint: Endpoint, settings: Settings, jitter_seed: int | None = None) -> None:
         self.endpoint = endpoint
         self.settings = settings
-        self.level = ConcurrencyLevel(settings.concurrency, slow_s=settings.timeout_s / 3)
+        self.at_most(_MOST_AT_ONCE)
         self.failures: Counter[str] = Counter()
         self._random = random.Random(jitter_seed)
         self._headers = {**endpoint.headers(), "Content-Type": "application/json"}
         self._session: aiohttp.ClientSession | None = None
         self._outage: asyncio.Task[None] | None = None
+
+    def at_most(self, requests: int) -> None:
+        """Searches the level anew, up to so many requests at once, for those to come that are of another kind."""
+        self.level = ConcurrencyLevel(self.settings.concurrency, most=requests, slow_s=self.settings.timeout_s / 3)
 
     async def __aenter__(self) -> Client:
         self._session = aiohttp.ClientSession(

@@ -16,6 +16,10 @@ from eval.ask.endpoint import Endpoint, Settings, sampling
 from eval.selfmade.draws import Draw
 from eval.selfmade.pool import Answer, Likelihood, Pool, Question
 
+_TOP_AT_ONCE = 32
+"""Answers whose likely tokens are read at once. vLLM's process for requests spends several times as long on those as a
+GPU does: more of them only let everybody else wait, who asks the same server."""
+
 Progress = Callable[[str, int, int], None]
 """Called with what is written (`questions`, `answers`, `likelihoods`, `soft targets`), how many are done, and how many
 there are."""
@@ -187,7 +191,7 @@ class Writer:
                 raise EndpointError(f"{base.endpoint.base_url}: {error.message}", error.next_step) from error
 
         jobs = ((number, answer_request(base.endpoint.model, ids(number), top)) for number in missing)
-        self._ask("completions", what, jobs, keep, len(missing))
+        self._ask("completions", what, jobs, keep, len(missing), at_most=_TOP_AT_ONCE if top else None)
 
     def _connected(self) -> Base:
         if self.base is None:
@@ -212,6 +216,7 @@ class Writer:
         keep: Callable[[Any, Outcome], None],
         total: int,
         check: Check = check_completion,
+        at_most: int | None = None,
     ) -> None:
         done = 0
 
@@ -225,6 +230,8 @@ class Writer:
             if self._client is None:
                 assert self.base is not None
                 self._client = await Client(self.base.endpoint, self.settings).__aenter__()
+            if at_most is not None:
+                self._client.at_most(at_most)
             bodies = ((item, json.dumps(body, ensure_ascii=False).encode(), check) for item, body in jobs)
             await self._client.ask_all(path, bodies, handle)
 

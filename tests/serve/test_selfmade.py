@@ -73,7 +73,7 @@ def test_a_served_base_writes_questions_answers_and_their_likelihoods_once(
         (targets,) = first.pool.likely_tokens({draw.number})
         places = [dict(zip(*place, strict=True)) for place in zip(*map(np.ndarray.tolist, targets.arrays), strict=True)]
         assert len(places) == len(answer.answer_ids)
-        assert all(0.5 < sum(map(exp, likely.values())) < 1.001 for likely in places)
+        assert all(0.3 < sum(map(exp, likely.values())) < 1.001 for likely in places)
         written = [likely.get(token) for likely, token in zip(places, answer.answer_ids, strict=True)]
         if None not in written:
             assert sum(written) == pytest.approx(first.pool.likelihoods[draw.number].logprob, abs=0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import multiprocessing
 import os
@@ -22,6 +23,7 @@ import pytest
 from configs.errors import ConfigError, DataError, EndpointError, TuneserveError
 from configs.handover.rows import HeldoutRow
 from configs.schema import GateConfig
+from eval.ask.client import Client, check_chat
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.evaluate import Progress, choice_margin, evaluate
 from eval.ask.mock_server import MODEL, MockServer, answer_to
@@ -225,6 +227,24 @@ def test_concurrency_rises_by_itself(tmp_path: Path) -> None:
     with serving(server) as endpoint:
         evaluate(endpoint, [qa_task(300)], tmp_path, settings=QUICK)
     assert server.most_in_flight >= 16  # it starts with 8
+
+
+@pytest.mark.parametrize(("fixed", "most"), [(0, 12), (3, 3)])
+def test_requests_of_another_kind_are_no_more_at_once_than_told(fixed: int, most: int) -> None:
+    server = MockServer(latency_ms=30)
+    body = json.dumps({"messages": [{"role": "user", "content": "?"}]}).encode()
+
+    async def ask(endpoint: Endpoint) -> None:
+        async with Client(endpoint, replace(QUICK, concurrency=fixed)) as client:
+            for _ in range(2):
+                server.most_in_flight = 0
+                jobs = ((number, body, check_chat) for number in range(300 if not fixed else 20))
+                await client.ask_all("chat/completions", jobs, lambda number, outcome: None)
+                client.at_most(12)
+
+    with serving(server) as endpoint:
+        asyncio.run(ask(endpoint))
+    assert server.most_in_flight == most
 
 
 def test_a_fixed_concurrency_is_kept(tmp_path: Path) -> None:

@@ -28,11 +28,13 @@ class Answering(Writer):
         super().__init__(lambda: base, Pool(folder), END, None, Lengths(200, 768, 4096), Settings(), 0.7)
         self.reply = reply
         self.bodies: list[dict[str, Any]] = []
+        self.bounds: list[int | None] = []
 
     def _ask(
         self, path: str, what: str, jobs: Iterable[tuple[Any, dict[str, Any]]], keep: Any, total: int,
-        check: Check = check_completion,
+        check: Check = check_completion, at_most: int | None = None,
     ) -> None:  # fmt: skip
+        self.bounds.append(at_most)
         for number, body in jobs:
             self.bodies.append(body)
             answered = self.reply(body.get("prompt"), body.get("prompt_logprobs"))
@@ -59,6 +61,7 @@ def test_the_same_answers_are_read_for_likelihoods_and_for_likely_tokens(tmp_pat
         writer.soften([1, 2])
         writer.soften([1, 2])
     assert [body["prompt_logprobs"] for body in writer.bodies] == [0, TOP, TOP]
+    assert writer.bounds == [None, 32]  # answers as long as these keep a server from everybody else
     assert writer.bodies[1]["prompt"] == [1, 2, 1, 4, 5, END]
     assert writer.pool.likelihoods[1].logprob == -120
     first, second = writer.pool.likely_tokens({1, 2})
