@@ -5,6 +5,7 @@ Standard library only; the environment is looked at from outside.
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from configs.child import die_with
 from configs.errors import TuneserveError
 from configs.pins import Kind, Package, cuda_version, normal
 
@@ -94,12 +96,17 @@ def check_imports(environment: Path, root: Path, *, device_seen: bool) -> None:
         if device_seen
         else {"trainer": "import trl, peft", "server": "import vllm"}
     )
+    this = os.getpid()
     with tempfile.TemporaryDirectory() as folder:
         running = []
         for name, code in codes.items():
             with (Path(folder) / name).open("w", encoding="utf-8") as log:
                 command = [str(environment / "bin" / "python"), "-c", code]
-                running.append(subprocess.Popen(command, cwd=root, stdout=log, stderr=subprocess.STDOUT))
+                running.append(
+                    subprocess.Popen(
+                        command, cwd=root, stdout=log, stderr=subprocess.STDOUT, preexec_fn=lambda: die_with(this)
+                    )
+                )
         for name, ended in zip(codes, [process.wait() for process in running], strict=True):
             if ended:
                 said = (Path(folder) / name).read_text(encoding="utf-8", errors="replace")

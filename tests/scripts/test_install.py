@@ -229,6 +229,21 @@ def test_why_something_cannot_be_imported(made: Checkout, module: str, code: str
     install_checks.check_imports(made.root / ".venv", made.root, device_seen=True)
 
 
+def test_what_is_imported_ends_with_set_up(made: Checkout) -> None:
+    (file,) = (made.root / ".venv").glob("lib/*/site-packages/vllm/__init__.py")
+    before = file.read_text(encoding="utf-8")
+    file.write_text("import time; time.sleep(600)", encoding="utf-8")
+    code = "import sys; from pathlib import Path; from scripts.install_checks import check_imports as look\n"
+    code += "look(Path(sys.argv[1]), Path(sys.argv[2]), device_seen=False)"
+    looking = psutil.Popen([sys.executable, "-c", code, str(made.root / ".venv"), str(made.root)], cwd=ROOT)
+    while not (imports := [child for child in looking.children() if "import vllm" in child.cmdline()]):
+        time.sleep(0.02)
+    looking.kill()
+    looking.wait()
+    file.write_text(before, encoding="utf-8")
+    assert not psutil.wait_procs(imports, timeout=5)[1]
+
+
 def test_the_second_call_does_nothing_and_a_broken_environment_is_mended(checkout: Checkout) -> None:
     assert checkout.set_up("--dev").returncode == 0
     assert checkout.stamp is not None
