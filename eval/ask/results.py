@@ -7,6 +7,7 @@ evaluation that was killed and resumed reads like one that was not. Where an id 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from configs.errors import DataError
-from configs.files import file_bytes, parse_json, write_atomically
+from configs.files import LARGEST_BYTES, file_bytes, parse_json, write_atomically
 from configs.handover.base import as_dataclass
 
 Status = Literal["ok", "error"]
@@ -149,16 +150,23 @@ def sample_from_row(row: dict[str, Any]) -> Sample:
 
 
 def drop_torn_line(path: Path) -> None:
-    """Cuts an unfinished last line off a JSONL file: what a kill leaves behind."""
+    """Cuts an unfinished last line off a JSONL file: what a kill leaves behind.
+
+    Raises:
+        OSError: it is larger than any such file.
+    """
     with path.open("rb+") as handle:
-        size = handle.seek(0, os.SEEK_END)
-        position, tail = size, b""
-        while position and b"\n" not in tail:
+        size = position = handle.seek(0, os.SEEK_END)
+        if size > LARGEST_BYTES:
+            what = f"{size:,} bytes, far more than such a file holds ({LARGEST_BYTES:,} at most)"
+            raise OSError(errno.EFBIG, what, str(path))
+        end = 0
+        while position and not end:
             step = min(1 << 16, position)
             position -= step
             handle.seek(position)
-            tail = handle.read(step) + tail
-        end = position + tail.rfind(b"\n") + 1
+            found = handle.read(step).rfind(b"\n")
+            end = position + found + 1 if found >= 0 else 0
         if end != size:
             handle.truncate(end)
 

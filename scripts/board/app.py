@@ -185,14 +185,16 @@ class Board:
         run, ballot = self._ballot(request)
         said = await _said(request)
         marks = [Marked.read(raw) for raw in said.get("votes") or []]
-        return {"counted": count_votes(run, ballot, str(said.get("voter") or ""), marks)}
+        return {"counted": await run_in_threadpool(count_votes, run, ballot, str(said.get("voter") or ""), marks)}
 
     async def api_voted(self, request: Request) -> Any:
         run, ballot = self._ballot(request)
-        return {"items": voted_on(run, ballot, str((await _said(request)).get("voter") or ""))}
+        voter = str((await _said(request)).get("voter") or "")
+        return {"items": await run_in_threadpool(voted_on, run, ballot, voter)}
 
     async def api_votes(self, request: Request) -> Any:
-        return {"counted": read_back((await _said(request)).get("file"), find_runs(self.folder))}
+        file = (await _said(request)).get("file")
+        return {"counted": await run_in_threadpool(read_back, file, find_runs(self.folder))}
 
     async def all_events(self, request: Request) -> Response:
         async def events() -> AsyncIterator[str]:

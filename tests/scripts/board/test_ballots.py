@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import stat
 import time
 from collections import Counter
@@ -46,6 +47,23 @@ def test_half_a_character_ends_no_vote(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     ballot = make_ballot(run, [Pair("half \ud83d", "a", "b\udc00", "c")])
     assert find_ballot([run], ballot.id)[1].items[0].question == "half \ufffd"
+
+
+def test_votes_behind_a_line_without_end_are_counted_or_refused_at_once(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    ballot = make_ballot(run, answered_pairs(run), 1)
+    marks = [Marked(ballot.items[0].id, "tie", "x")]
+    for size in (1 << 28, 1 << 40):
+        run.votes_file.touch()
+        os.truncate(run.votes_file, size)  # sparse, as a crash may leave it
+        began = time.monotonic()
+        if size < 1 << 30:
+            assert count_votes(run, ballot, "Anna", marks) == 1
+            assert run.votes_file.stat().st_size < 1000
+        else:
+            with pytest.raises(OSError, match="far more than such a file holds"):
+                count_votes(run, ballot, "Anna", marks)
+        assert time.monotonic() - began < 10
 
 
 def test_votes_get_their_names_back(tmp_path: Path) -> None:
