@@ -118,6 +118,8 @@ def test_push_to_modelscope_makes_a_private_repository(tmp_path: Path, monkeypat
     monkeypatch.setattr(sys.modules["modelscope.hub.api"], "HubApi", lambda: api)
     for name in ("config.json", "README.md"):
         (tmp_path / name).touch()
+    api.endpoint = "https://modelscope.cn"
+    api.get_model_files.return_value = [{"Path": name, "Size": 0} for name in ("config.json", "README.md")]
     assert push(tmp_path, "owner/rows", "modelscope") == "https://modelscope.cn/models/owner/rows"
     api.create_repo.assert_called_once_with("owner/rows", visibility=1, exist_ok=True)
     assert api.upload_folder.call_args.kwargs["folder_path"] == str(tmp_path)
