@@ -22,6 +22,8 @@ from eval.compare.looks import Looks
 from eval.tasks.builtin import MADE_ITEMS
 
 GATE = GateConfig()
+SHARED = 0.5
+"""Share of the questions on a passage that change as the passage does."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Point:
         discordance: share of the items whose score changes.
         whole: items there are of each group.
         block: items between two looks; 0 for one look at all of them.
+        passage: questions on one passage, every second of which changes as its passage does.
     """
 
     what: str
@@ -41,6 +44,7 @@ class Point:
     discordance: float
     whole: int = MADE_ITEMS
     block: int = GATE.block_items
+    passage: int = 1
 
 
 @dataclass(frozen=True)
@@ -69,17 +73,31 @@ def points() -> list[Point]:
     found.append(Point("one group lost the margin, one look", (-GATE.margin_points,), 0.10, block=0))
     found.append(Point("nothing lost, GSM8K alone", (0.0,), 0.20, whole=8792))
     found.append(Point("the margin lost, GSM8K alone", (-GATE.margin_points,), 0.20, whole=8792))
+    for whole in (1000, 6000):
+        for discordance in (0.03, 0.10):
+            found.append(
+                Point(
+                    "the margin lost, passages of 7, one look",
+                    (-GATE.margin_points,),
+                    discordance,
+                    whole,
+                    block=0,
+                    passage=7,
+                )
+            )
     return found
 
 
-def drawn(rng: np.random.Generator, n: int, delta_points: float, discordance: float) -> Evidence:
+def drawn(rng: np.random.Generator, n: int, delta_points: float, discordance: float, passage: int = 1) -> Evidence:
     """Answers of which so many change; of those that stay three in five are right."""
     delta = delta_points / 100
     lost, gained = (discordance - delta) / 2, (discordance + delta) / 2
-    fate = rng.uniform(size=n)
+    fate, passages = rng.uniform(size=n), np.arange(n) // passage
+    if passage > 1:
+        fate = np.where(rng.uniform(size=n) < SHARED, rng.uniform(size=n)[passages], fate)
     before = np.where(fate < lost, 1.0, np.where(fate < lost + gained, 0.0, rng.uniform(size=n) < 0.6))
     after = before - (fate < lost) + ((fate >= lost) & (fate < lost + gained))
-    return Evidence("", before, after)
+    return Evidence("", before, after, passages.tolist() if passage > 1 else None)
 
 
 def judged(groups: dict[str, Evidence], block: int) -> Looks:
@@ -94,7 +112,8 @@ def judged(groups: dict[str, Evidence], block: int) -> Looks:
 
 
 def _first(group: Evidence, n: int) -> Evidence:
-    return Evidence(group.name, group.before[:n], group.after[:n], whole=group.n)
+    clusters = group.clusters and group.clusters[:n]
+    return Evidence(group.name, group.before[:n], group.after[:n], clusters, whole=group.n)
 
 
 def simulate(point: Point, experiments: int, seed: int = 0) -> Found:
@@ -102,7 +121,10 @@ def simulate(point: Point, experiments: int, seed: int = 0) -> Found:
     rng = np.random.default_rng([seed, abs(hash((point.deltas, point.discordance))) % 2**31])
     states, items = [], []
     for _ in range(experiments):
-        groups = {f"g{k}": drawn(rng, point.whole, delta, point.discordance) for k, delta in enumerate(point.deltas)}
+        groups = {
+            f"g{k}": drawn(rng, point.whole, delta, point.discordance, point.passage)
+            for k, delta in enumerate(point.deltas)
+        }
         last = judged(groups, point.block).taken[-1]
         states.append(verdict(last.checks, GATE)[0])
         items.append(np.mean(list(last.items.values())))
