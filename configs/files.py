@@ -233,13 +233,18 @@ def read_jsonl(file: Path, *, torn: bool = False) -> Iterator[tuple[int, dict[st
         yield number, row
 
 
+def too_long_a_line(file: Path) -> OSError:
+    """Of a file of JSONL that holds `LONGEST_LINE` bytes without a line end."""
+    what = f"a line of {LONGEST_LINE:,} bytes or more, far more than such a file holds"
+    return OSError(errno.EFBIG, what, str(file))
+
+
 def _lines(file: Path, torn: bool) -> Iterator[bytes]:
     """The lines of a file without their ends, up to the first one that has none: more of it may come meanwhile."""
     with open(file, "rb", opener=only_a_file) as handle:
         while line := handle.readline(LONGEST_LINE):
             if len(line) == LONGEST_LINE:
-                what = f"a line of {LONGEST_LINE:,} bytes or more, far more than such a file holds"
-                raise OSError(errno.EFBIG, what, str(file))
+                raise too_long_a_line(file)
             if line.endswith(b"\n"):
                 yield line[:-1]
                 continue

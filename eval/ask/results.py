@@ -7,7 +7,6 @@ evaluation that was killed and resumed reads like one that was not. Where an id 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from configs.errors import DataError
-from configs.files import LARGEST_BYTES, file_bytes, parse_json, write_atomically
+from configs.files import LONGEST_LINE, file_bytes, parse_json, too_long_a_line, write_atomically
 from configs.handover.base import as_dataclass
 
 Status = Literal["ok", "error"]
@@ -153,15 +152,14 @@ def drop_torn_line(path: Path) -> None:
     """Cuts an unfinished last line off a JSONL file: what a kill leaves behind.
 
     Raises:
-        OSError: it is larger than any such file.
+        OSError: that line is longer than any of such a file.
     """
     with path.open("rb+") as handle:
         size = position = handle.seek(0, os.SEEK_END)
-        if size > LARGEST_BYTES:
-            what = f"{size:,} bytes, far more than such a file holds ({LARGEST_BYTES:,} at most)"
-            raise OSError(errno.EFBIG, what, str(path))
         end = 0
         while position and not end:
+            if size - position > LONGEST_LINE:
+                raise too_long_a_line(path)
             step = min(1 << 16, position)
             position -= step
             handle.seek(position)

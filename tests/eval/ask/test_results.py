@@ -11,7 +11,7 @@ import pytest
 from configs.errors import DataError
 from eval.ask.endpoint import Endpoint
 from eval.ask.evaluate import evaluate
-from eval.ask.results import read_results
+from eval.ask.results import drop_torn_line, read_results
 from tests.eval.ask.test_evaluate import QUICK, qa_task
 
 
@@ -65,3 +65,14 @@ def test_a_pipe_in_the_place_of_answers_is_not_waited_for(name: str, answered: P
     os.mkfifo(answered / name)
     with pytest.raises(OSError, match="a pipe or a device stands in the place of a file"):
         read_results(answered)
+
+
+def test_a_journal_of_any_size_loses_its_torn_line_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "long.jsonl"
+    file.touch()
+    os.truncate(file, 3 << 30)  # sparse, and longer than what is read as a whole
+    with file.open("r+b") as handle:
+        handle.seek(0, os.SEEK_END)
+        handle.write(b'\n{"torn')
+    drop_torn_line(file)
+    assert file.stat().st_size == (3 << 30) + 1
