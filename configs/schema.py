@@ -517,6 +517,11 @@ class RunConfig(Section):
         return self.data.replay is not None and self.data.replay.given is None
 
     @property
+    def wants_soft_targets(self) -> bool:
+        """Whether those rows are to be trained by the base's own probabilities, where model and adapter allow it."""
+        return self.replays_itself and self.data.selfmade.soft_targets is not False
+
+    @property
     def measures_unseen(self) -> bool:
         """Whether something is measured on self-made rows that are kept out of training, so that they are made."""
         return self.replays_itself or self.merge.scale == "auto"

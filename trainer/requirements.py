@@ -143,8 +143,7 @@ def hinders_soft_targets(config: RunConfig, model: Path) -> str:
 
 def trains_soft_targets(config: RunConfig, model: Path) -> bool:
     """Whether rows that the base writes are trained by its probabilities, not by the tokens that it wrote."""
-    wanted = config.data.selfmade.soft_targets
-    return config.replays_itself and wanted is not False and not hinders_soft_targets(config, model)
+    return config.wants_soft_targets and not hinders_soft_targets(config, model)
 
 
 def check_heldout(config: RunConfig) -> None:

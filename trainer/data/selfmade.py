@@ -119,8 +119,7 @@ def training_files(run: RunDir, config: RunConfig) -> list[Path]:
 def has_soft_targets(run: RunDir, config: RunConfig) -> bool:
     """Whether rows that the base wrote are trained by its probabilities: those that were read when they were made."""
     made = run.read().stages.get("selfmade")
-    wanted = config.replays_itself and config.data.selfmade.soft_targets is not False
-    return wanted and made is not None and bool(made.figures.get("soft_targets"))
+    return config.wants_soft_targets and made is not None and bool(made.figures.get("soft_targets"))
 
 
 def soft_rows(run: RunDir) -> Iterator[SoftRow]:
