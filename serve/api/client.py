@@ -103,6 +103,8 @@ class ServerClient:
                         raise ValueError(f"an answer of more than {LARGEST_REPLY_BYTES:,} bytes")
                     if response.length:
                         raise IncompleteRead(data, response.length)
+            except TimeoutError:
+                late.set()  # the socket's own limit, a moment before the timer
             except (OSError, HTTPException):
                 if not late.is_set():
                     raise
