@@ -20,7 +20,7 @@ from serve.launch.command import flag_number, flag_value, flag_values
 from serve.launch.preflight import check_adapter
 from serve.launch.target import Adapter, base_folder, read_adapter, run_adapter
 from serve.proof.verify import ServedChecks, verify_weights
-from serve.state.adapters import note_change, path_of_its_own
+from serve.state.adapters import being_proved, note_change, path_of_its_own
 from serve.state.servers import ServerState, find_server
 
 
@@ -104,18 +104,26 @@ def load(host: Host, source: Source, check: bool = True) -> ServedChecks | None:
     """
     name = source.adapter.name
     require_fit(host, source)
-    path = path_of_its_own(host.state.port, source.adapter.folder) if host.state else source.adapter.folder.absolute()
-    load_adapter(host.client, name, path)
-    checks = None
-    if check and source.run:
-        try:
-            checks = verify_weights(source.run, source.run.config(), host.client, name)
-            checks.require()
-        except BaseException:
-            unload_adapter(host.client, name)
-            raise
-    if host.state:
+    if host.state is None:
+        return _load_proved(host.client, source, source.adapter.folder.absolute(), check)
+    path = path_of_its_own(host.state.port, source.adapter.folder)
+    with being_proved(host.state.port, name):
+        checks = _load_proved(host.client, source, path, check)
         note_change(host.state.port, name, path)
+    return checks
+
+
+def _load_proved(client: ServerClient, source: Source, path: Path, check: bool) -> ServedChecks | None:
+    name = source.adapter.name
+    load_adapter(client, name, path)
+    if not (check and source.run):
+        return None
+    try:
+        checks = verify_weights(source.run, source.run.config(), client, name)
+        checks.require()
+    except BaseException:
+        unload_adapter(client, name)
+        raise
     return checks
 
 

@@ -23,7 +23,7 @@ from serve.launch.command import ServerCommand
 from serve.launch.ports import take_port
 from serve.process.causes import Cause, find_cause
 from serve.process.server import OnPhase, StartFailed, VllmServer
-from serve.state.adapters import changes, forget_all, is_still, note_change
+from serve.state.adapters import changes, forget_all, is_still, note_change, take_out_unproved
 from serve.state.identity import began
 from serve.state.port_lock import PortLock
 from serve.state.servers import Phase, ServerState, known_state, write_state
@@ -243,12 +243,24 @@ class Supervisor:
             try:
                 server.client.get("/health", WATCH_S)
                 missed = idle = 0
+                take_out_unproved(self.command.port, lambda name: self._take_out(server, name))
             except Refused as error:
                 computes = server.cpu_s - used_s > BUSY_SHARE * (time.monotonic() - began_s)
                 missed, idle = missed + 1, 0 if computes and error.status is None else idle + 1
             if idle >= MISSED_LIMIT or missed >= BUSY_LIMIT:
                 return Cause("hung", f"/health did not answer {missed} times in a row", "see the log", retry=True)
         return None
+
+    def _take_out(self, server: VllmServer, name: str) -> bool:
+        if all(model.name != name for model in served_models(server.client)):
+            return False
+        try:
+            unload_adapter(server.client, name)
+        except ConfigError as error:  # somebody took it out meanwhile, or the next look finds it again
+            self.say(error.message)
+            return False
+        self.say(f"{name} was taken out: the command that loaded it ended before it was proved")
+        return True
 
     def _write_again(self) -> None:
         try:

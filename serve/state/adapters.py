@@ -5,8 +5,12 @@ One small file for each server beside its state file; the command line writes it
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -18,6 +22,8 @@ from configs.fingerprint import files_fingerprint
 from serve.state.folders import state_folder
 
 _CHANGES = TypeAdapter(dict[str, str | None])
+_LOADED_WITHIN_S = 60.0
+"""A server that has not listed an adapter so long after it was asked to load it does not load it any more."""
 
 
 def changes(port: int) -> dict[str, Path | None]:
@@ -51,6 +57,36 @@ def note_change(port: int, name: str, path: Path | None) -> None:
         write_atomically(folder / "changes.json", json.dumps(stored, ensure_ascii=False) + "\n")
 
 
+@contextmanager
+def being_proved(port: int, name: str) -> Iterator[None]:
+    """Marks an adapter as loaded and not proved yet, by a file that this process holds locked.
+
+    A process that is killed meanwhile leaves a mark that nobody holds: `take_out_unproved` finds it.
+    """
+    mark = _unproved(port) / hashlib.sha256(name.encode()).hexdigest()[:16]
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(mark):
+        mark.write_text(name, encoding="utf-8")
+        try:
+            yield
+        finally:
+            mark.unlink(missing_ok=True)
+
+
+def take_out_unproved(port: int, unload: Callable[[str], bool]) -> None:
+    """Has adapters taken out of a server whose `adapters load` was killed before it had proved them.
+
+    Args:
+        port: the server's.
+        unload: takes out the adapter of a name; False where the server does not list it, as while it still loads it.
+    """
+    for mark in _unproved(port).glob("*"):
+        with suppress(OSError), FileLock(mark, timeout=0):  # held, or gone, or not writable: the next look tries again
+            age_s = time.time() - mark.stat().st_mtime
+            if unload(mark.read_text(encoding="utf-8", errors="replace")) or not 0 <= age_s < _LOADED_WITHIN_S:
+                mark.unlink()
+
+
 def forget_all(port: int) -> None:
     """A new server on a port has none of the adapters that an earlier one had."""
     shutil.rmtree(_folder(port), ignore_errors=True)
@@ -78,6 +114,10 @@ def is_still(path: Path) -> bool:
 
 def _content(adapter: Path) -> str:
     return files_fingerprint([adapter / "adapter_config.json", *sorted(adapter.glob("adapter_model.*"))])[:16]
+
+
+def _unproved(port: int) -> Path:
+    return _folder(port) / "unproved"
 
 
 def _folder(port: int) -> Path:

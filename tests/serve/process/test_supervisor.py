@@ -83,6 +83,33 @@ def test_a_crash_is_restarted_and_told(tmp_path: Path, marker: str):
     assert not gone(marker)
 
 
+def test_an_adapter_whose_loading_was_killed_before_its_proof_is_taken_out(tmp_path: Path, marker: str):
+    port, said = free_port(), list[str]()
+    watched = Supervisor(fake_command(port, marker), tmp_path, tmp_path / "serve.log", say=said.append)
+    server = watched.start()
+    thread = threading.Thread(target=watched.watch, args=(server,))
+    thread.start()
+    loading = (
+        "import sys, time\nfrom pathlib import Path\nfrom serve.api.client import ServerClient\n"
+        "from serve.state.adapters import being_proved\n"
+        "with being_proved(int(sys.argv[1]), 'shop/b'):\n"
+        "    body = {'lora_name': 'shop/b', 'lora_path': '/a'}\n"
+        "    ServerClient(f'http://127.0.0.1:{sys.argv[1]}').post('/v1/load_lora_adapter', body)\n"
+        "    print('loaded', flush=True)\n    time.sleep(60)\n"
+    )
+    program = [sys.executable, "-c", loading, str(port)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, cwd=Path(state.__file__).parents[2]) as loader:
+        assert loader.stdout
+        assert loader.stdout.readline() == b"loaded\n"
+        time.sleep(0.5)  # while it proves, the adapter is left there
+        assert "shop/b" in {model.name for model in served_models(server.client)}
+        loader.kill()
+    until(lambda: "shop/b" not in {model.name for model in served_models(server.client)})
+    assert ["shop/b was taken out" in text for text in said] == [True]
+    watched.stop_wish.set()
+    thread.join(30)
+
+
 def test_a_restart_has_the_adapters_that_came_and_lacks_those_that_went(tmp_path: Path, marker: str):
     adapter = tmp_path / "adapter"
     adapter.mkdir()
