@@ -291,7 +291,10 @@ class Supervisor:
 
 @contextmanager
 def stop_on_signals(supervisor: Supervisor) -> Iterator[None]:
-    """SIGTERM, SIGINT and SIGHUP ask the supervisor to end the server in order; a second one ends it at once."""
+    """SIGTERM, SIGINT and SIGHUP ask the supervisor to end the server in order; a second one ends it at once.
+
+    Where SIGHUP is ignored (`nohup`) it stays ignored: the server is to outlive its terminal.
+    """
 
     def wish(number: int, frame: FrameType | None) -> None:
         if supervisor.stop_wish.is_set():
@@ -300,7 +303,9 @@ def stop_on_signals(supervisor: Supervisor) -> Iterator[None]:
                 os.killpg(server.pid, signal.SIGKILL)
         supervisor.stop_wish.set()
 
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    numbers = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        numbers.remove(signal.SIGHUP)
     before = {number: signal.signal(number, wish) for number in numbers}
     try:
         yield

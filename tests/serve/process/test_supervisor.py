@@ -345,6 +345,26 @@ def test_a_server_started_again_at_once_waits_for_the_end_of_the_killed_one(tmp_
     server.stop()
 
 
+def test_under_nohup_a_server_outlives_its_terminal(tmp_path: Path, marker: str):
+    program = [
+        sys.executable,
+        "-m",
+        "tests.serve.process.supervise_fake",
+        str(tmp_path / "log"),
+        str(free_port()),
+        marker,
+    ]
+    with subprocess.Popen(["nohup", *program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as served:
+        assert served.stdout is not None
+        assert served.stdout.readline().startswith("ready")
+        served.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            served.wait(0.5)
+        served.terminate()
+        assert served.wait(30) == 0
+    assert not gone(marker)
+
+
 def test_nothing_stays_in_the_temporary_folder(tmp_path: Path, marker: str, monkeypatch: pytest.MonkeyPatch):
     with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:  # pytest's own is too long for a socket's name
         monkeypatch.setenv("TMPDIR", folder)
