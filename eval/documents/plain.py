@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections import Counter
 
+import yaml
 from markdown_it import MarkdownIt
 
 from eval.documents.blocks import Block, Unreadable
 from eval.documents.web import blocks_of_html
 
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?\n(?:---|\.\.\.)[ \t]*\n", re.DOTALL)
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*\n", re.DOTALL)
+_TAG = re.compile(r"<(/?)([a-z][^\s/>]*)[^>]*?(/?)>", re.IGNORECASE)
+_NEVER_CLOSED = {
+    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr",
+    "p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "tfoot", "option", "rt", "rp",
+}  # fmt: skip
+"""Elements that need no closing tag."""
 _DECLARED = re.compile(rb"""<(?:meta|\?xml)[^>]{0,200}?(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
-_LEGACY = ("gb18030", "big5", "shift_jis", "euc_kr")
+_LEGACY = ("euc_kr", "euc_jp", "gb18030", "big5", "shift_jis")
+"""Korean and Japanese first: nearly all of their bytes are rows of Chinese characters, too."""
 _FREQUENT = {"gb18030": (b"\xb0", b"\xd7", "gb2312"), "big5": (b"\xa4", b"\xc6", "big5")}
 """First bytes of the characters in use, and the encoding that sorts them so."""
 _WRITTEN = 0.9
 _LIKELY = 0.5
+_WORD_LENGTH = 12
+"""Syllables of Korean without a space; bytes of Chinese that read as Hangul have none at all."""
 _CHAPTER = re.compile(
     r"第[一二三四五六七八九十百零〇\d]{1,5}[章节篇部条][ \u3000:：]?|chapter \d+\b|[一二三四五六七八九十]{1,3}、",
     re.IGNORECASE,
@@ -63,7 +74,32 @@ def decoded(data: bytes, *, html: bool = False) -> tuple[str, str]:
 def blocks_of_markdown(text: str) -> list[Block]:
     """The blocks of a Markdown text: CommonMark with tables; front matter is left out."""
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-    return blocks_of_html(parser.render(_FRONT_MATTER.sub("", text, count=1)))
+    tokens = parser.parse(_without_front_matter(text))
+    html = [one for token in tokens for one in (token, *(token.children or ())) if one.type.startswith("html_")]
+    open_ = Counter[str]()
+    for one in html:
+        for end, name, alone in _TAG.findall(one.content):
+            open_[name.lower()] += -1 if end else not alone
+    for one in html:
+        one.content = _TAG.sub(lambda tag: _as_meant(tag, open_), one.content)
+    return blocks_of_html(parser.renderer.render(tokens, parser.options, {}), is_page=False)
+
+
+def _without_front_matter(text: str) -> str:
+    """The text without its front matter; between two rules there may also be the text itself."""
+    front = _FRONT_MATTER.match(text)
+    try:
+        is_mapping = front is not None and isinstance(yaml.compose(front[1], yaml.SafeLoader), yaml.MappingNode)
+    except yaml.YAMLError:
+        is_mapping = False
+    return text[front.end() :] if front and is_mapping else text
+
+
+def _as_meant(tag: re.Match[str], open_: Counter[str]) -> str:
+    """A tag; as text where nothing closes it: a sentence that speaks of <script> or <main> must not hide the others."""
+    name = tag[2].lower()
+    spoken_of = open_[name] > 0 and not tag[1] and name not in _NEVER_CLOSED
+    return f"&lt;{tag[0][1:]}" if spoken_of else tag[0]
 
 
 def blocks_of_text(text: str) -> list[Block]:
@@ -119,7 +155,7 @@ def _is_written(text: str) -> bool:
 def _is_likely(text: str, encoding: str) -> bool:
     """Whether a text that can be read in an encoding was written in it, and not bytes of Western letters in pairs.
 
-    Both Chinese encodings put the characters in use before the rare ones; Japanese has kana, Korean Hangul.
+    Both Chinese encodings put the characters in use before the rare ones; Japanese has kana, Korean Hangul in words.
     """
     beyond = [char for char in text if char > "\x7f"]
     han = [char for char in beyond if "\u4e00" <= char <= "\u9fff"]
@@ -127,8 +163,10 @@ def _is_likely(text: str, encoding: str) -> bool:
         first, last, table = _FREQUENT[encoding]
         frequent = sum(first <= char.encode(table, "ignore")[:1] <= last for char in han)
         return _is_written(text) and frequent >= _LIKELY * max(1, len(han))
-    low, high = ("\u3041", "\u30fe") if encoding == "shift_jis" else ("\uac00", "\ud7a3")
-    return sum(low <= char <= high for char in beyond) >= (1 - _LIKELY) * _WRITTEN * len(beyond) / 2
+    if encoding == "euc_kr":
+        hangul = sum("\uac00" <= char <= "\ud7a3" for char in beyond)
+        return hangul >= _WRITTEN * (hangul + len(han)) and text.count(" ") >= hangul / _WORD_LENGTH
+    return sum("\u3041" <= char <= "\u30fe" for char in beyond) >= (1 - _LIKELY) * _WRITTEN * len(beyond) / 2
 
 
 def _lines(text: str) -> str:

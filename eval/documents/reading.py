@@ -23,7 +23,9 @@ LARGEST_TEXT = 20_000_000
 SECONDS = 120
 MEMORY = 2 << 30
 MOST_FILES = 100_000
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff]")
+_LINE_END = re.compile(r"[\x0b-\x0d\x85\u2028\u2029]")
+"""What else ends a line or a page: with nothing in its place words would grow together."""
 _MARKDOWN = (".md", ".markdown", ".mdown", ".mkd")
 _HTML = (".html", ".htm", ".xhtml")
 READ = (*_MARKDOWN, ".txt", ".text", *_HTML, ".docx", ".pdf")
@@ -109,7 +111,8 @@ def _files(place: Path, unread: list[Unread]) -> Iterator[tuple[Path, str]]:
             if (Path(folder) / name).is_symlink():
                 unread.append(Unread((Path(folder) / name).relative_to(root).as_posix(), "a link to a folder"))
                 folders.remove(name)
-        listed += [((Path(folder) / f).relative_to(root).parts, Path(folder) / f) for f in files if f[:1] not in ".~"]
+        shown = [Path(folder) / file for file in files if not file.startswith((".", "~$"))]
+        listed += [(file.relative_to(root).parts, file) for file in shown]
         if len(listed) > MOST_FILES:
             raise DataError(f"{place}: more than {MOST_FILES:,} files in it", "name the folder of the documents alone")
     for parts, file in sorted(listed):
@@ -174,7 +177,7 @@ def _is_utf8(name: str) -> bool:
 
 def _clean(text: str) -> str:
     """A text that can be written down and sent: no half of a character, no control characters but tab and line end."""
-    return _CONTROL.sub("", whole(text))
+    return _LINE_END.sub(" ", _CONTROL.sub("", whole(text)))
 
 
 def _reader(suffix: str) -> Callable[[bytes], Read]:

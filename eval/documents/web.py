@@ -31,20 +31,20 @@ _BACK_TO_TEXT = "↑"
 _DEEPEST = 400
 
 
-def blocks_of_html(text: str) -> list[Block]:
-    """The blocks of a page; of its `main` or only `article` where it has one.
+def blocks_of_html(text: str, *, is_page: bool = True) -> list[Block]:
+    """The blocks of a page, of its `main` or only `article` where it has one; or of a text with nothing around it.
 
     Raises:
         Unreadable: elements are nested deeper than any page needs.
     """
     soup = BeautifulSoup(text, "html.parser")
     articles = soup.find_all("article", limit=2)
-    root = soup.find("main") or (articles[0] if len(articles) == 1 else None) or soup.body or soup
+    page = soup.find("main") or (articles[0] if len(articles) == 1 else None) or soup.body or soup
     walk = _Walk()
-    walk.enter(root, 0)
+    walk.enter(page if is_page else soup, 0)
     walk.flush()
     found = list(_joined(walk.found))
-    title = soup.title.get_text().strip() if soup.title else ""
+    title = soup.title.get_text().strip() if soup.title and is_page else ""
     if title and not any(block.kind == "heading" for block in found):
         found.insert(0, Block("heading", _line(title), 1))
     return found

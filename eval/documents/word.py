@@ -23,7 +23,7 @@ LARGEST_PART = 64 << 20
 MOST_PARTS = 10_000
 _WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
-_LOST = (b"fldSimple", b"oMath", b":ruby>")
+_LOST = (b"fldSimple", b"oMath", b":ruby>", b":dir ", b":bdo ")
 _STYLES = "\n".join(
     [
         "p[style-name='Title'] => h1:fresh",
@@ -38,7 +38,8 @@ def blocks_of_docx(data: bytes) -> list[Block]:
     """The blocks of a DOCX file.
 
     Raises:
-        Unreadable: it unpacks to more than any document needs, or its XML declares entities.
+        Unreadable: it unpacks to more than any document needs, its XML declares entities, or a part of its text is a
+            file inside it, which only Word shows.
         zipfile.BadZipFile: it is no zip file.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -50,7 +51,7 @@ def blocks_of_docx(data: bytes) -> list[Block]:
         convert_image=_no_image,
         external_file_access=False,
     )
-    return blocks_of_html(found.value)
+    return blocks_of_html(found.value, is_page=False)
 
 
 def _refuse_bombs(archive: zipfile.ZipFile) -> None:
@@ -78,6 +79,8 @@ def _with_plain_text(data: bytes) -> bytes:
     """The file with formulas, fields and annotated characters as plain text: mammoth leaves them out without a word."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         parts = {one.filename: archive.read(one) for one in archive.infolist() if one.file_size <= LARGEST_PART}
+    if any(b":altChunk" in content for content in parts.values()):
+        raise Unreadable("a part of its text is another file inside it (altChunk)", "open it in Word and save it anew")
     changed = {name for name, content in parts.items() if any(sign in content for sign in _LOST)}
     if not changed:
         return data
@@ -92,7 +95,7 @@ def _plain_part(content: bytes) -> bytes:
     root = ElementTree.fromstring(content)
     for around in list(root.iter()):
         for place, child in reversed(list(enumerate(around))):
-            if child.tag == f"{_WORD}fldSimple":
+            if child.tag in (f"{_WORD}fldSimple", f"{_WORD}dir", f"{_WORD}bdo"):
                 around[place : place + 1] = list(child)
             elif child.tag == f"{_WORD}ruby":
                 base = child.find(f"{_WORD}rubyBase")

@@ -23,6 +23,7 @@ FORMULA = (
     f"<m:oMath {_M}><m:f><m:num><m:r><m:t>3</m:t></m:r></m:num><m:den><m:r><m:t>4</m:t></m:r></m:den></m:f></m:oMath>"
 )
 FIELD = f'<w:fldSimple {_W} w:instr="REF a"><w:r><w:t>of 20 watts, says </w:t></w:r></w:fldSimple>'
+RIGHT_TO_LEFT = f'<w:bdo {_W} w:val="rtl"><w:r><w:t>: </w:t></w:r></w:bdo>'
 RUBY = (
     f"<w:r {_W}><w:ruby><w:rt><w:r><w:t>hàn</w:t></w:r></w:rt>"
     "<w:rubyBase><w:r><w:t>汉</w:t></w:r></w:rubyBase></w:ruby></w:r>"
@@ -55,6 +56,18 @@ def test_markdown_is_read_as_it_is_meant(tmp_path: Path) -> None:
         ("table", "a | b\n1 | 2"),
         ("code", "run  it"),
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["---\n\n# Lumos\n\nIt has two modes.\n\n---\n\nOn and off.\n", "---\nIt has two modes.\n---\nOn and off.\n",
+     *(f"It has two modes.\n\n{line}\n\nOn and off.\n" for line in (
+         "The <main> part.", "<article>", "A <body> tag.", "The <script> tag; `</script>`.", "<style>", "<select>"))],
+)  # fmt: skip
+def test_rules_and_tags_that_markdown_speaks_of_hide_no_text(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(text, encoding="utf-8")
+    documents, _ = read(tmp_path)
+    assert [one for one in ("It has two modes.", "On and off.") if one not in documents["a.md"].text] == []
 
 
 def test_a_page_is_read_without_what_surrounds_it(tmp_path: Path) -> None:
@@ -188,10 +201,11 @@ def test_lines_without_blank_lines_are_paragraphs_or_parts_of_one(tmp_path: Path
     ("encoding", "note"),
     [("utf-8", ()), ("utf-8-sig", ()), ("utf-16", ()), ("gbk", ("read as gb18030",)), ("gb18030", ("read as gb18030",)),
      ("big5", ("read as big5",)), ("utf-16-le", ("read as utf-16-le",)), ("utf-16-be", ("read as utf-16-be",)),
-     ("shift_jis", ("read as shift_jis",))],
+     *((other, (f"read as {other}",)) for other in ("shift_jis", "euc_jp", "euc_kr"))],
 )  # fmt: skip
 def test_texts_in_the_encodings_of_chinese_editors(encoding: str, note: tuple[str, ...], tmp_path: Path) -> None:
-    own = {"big5": "檯燈的電池保固一年，充電需要兩個小時。", "shift_jis": "ランプの電池は一年間保証されます。"}
+    own = {"big5": "檯燈的電池保固一年，充電需要兩個小時。", "euc_kr": "전등의 건전지는 일 년 동안 보증됩니다."}
+    own |= dict.fromkeys(("shift_jis", "euc_jp"), "ランプの電池は一年間保証されます。")
     text = own.get(encoding, f"{TEXT}\r\n\r\nLamp 1.")
     (tmp_path / "a.txt").write_bytes(text.encode(encoding))
     documents, _ = read(tmp_path)
@@ -214,12 +228,12 @@ def test_numbers_of_formulas_stay_in_their_sentences(tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text(page, encoding="utf-8")
     made = docx.Document()
     line = made.add_paragraph("The lamp takes ")
-    for xml in FORMULA, FIELD, RUBY:
+    for xml in FORMULA, FIELD, RIGHT_TO_LEFT, RUBY:
         line._p.append(parse_xml(xml))
     made.save(str(tmp_path / "b.docx"))
     documents, _ = read(tmp_path)
     assert documents["a.html"].text == "It takes 10⁻³ s[1], the 5th one a^(2k), and 1/2 of x^2 as long."
-    assert documents["b.docx"].text == "The lamp takes 3/4 of 20 watts, says 汉"
+    assert documents["b.docx"].text == "The lamp takes 3/4 of 20 watts, says : 汉"
 
 
 def test_a_page_in_the_encoding_that_it_declares(tmp_path: Path) -> None:
@@ -320,7 +334,7 @@ def test_what_takes_too_long_or_is_nested_too_deeply_is_named(tmp_path: Path, mo
 
 
 def test_what_no_file_can_hold_is_taken_out_of_a_text(tmp_path: Path) -> None:
-    (tmp_path / "a.html").write_text("<p>The lamp &#xD800;is\x01 red\u2028 and \x1b[31msmall.</p>", encoding="utf-8")
+    (tmp_path / "a.html").write_text("<p>The lamp &#xD800;is\x01 red\u2028and \x1b[31msmall.</p>", encoding="utf-8")
     documents, _ = read(tmp_path)
     assert documents["a.html"].text == "The lamp \ufffdis red and [31msmall."
 
