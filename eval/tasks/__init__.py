@@ -19,7 +19,10 @@ from eval.tasks.scoring import SCORING
 from eval.tasks.source import find_table, located
 from eval.tasks.task import Item, Kind, Task
 
-__all__ = ["MADE_GROUPS", "Item", "Kind", "Task", "group_of", "heldout_task", "load_task", "load_tasks", "sizes"]
+__all__ = [
+    "MADE_GROUPS", "Item", "Kind", "Task", "group_of", "heldout_task", "load_task", "load_tasks", "sizes",
+    "with_own_names",
+]  # fmt: skip
 
 _KIND: dict[str, Kind] = {
     **{kind: kind for kind in SCORING},
@@ -29,6 +32,8 @@ _KIND: dict[str, Kind] = {
     "gsm8k": "number",
 }
 _HUB = {"cmrc": "hfl/cmrc2018", "gsm8k": "openai/gsm8k", **{name: one.hub for name, one in EXAMS.items()}}
+NO_TASK = frozenset({"looks", "own_answers"})
+"""What lies as NAME.jsonl among the answers of the tasks."""
 _GROUP = {
     **dict.fromkeys(("qa", "cmrc", "drcd"), "reading"),
     **dict.fromkeys(("summary", "csl", "lcsts"), "summary"),
@@ -47,12 +52,20 @@ def group_of(config: TaskConfig) -> str:
 def load_tasks(
     configs: Sequence[TaskConfig], seed: int = 42, hub: str = "huggingface", offline: bool = False
 ) -> list[Task]:
-    """All tasks of a recipe, in its order; raises `ConfigError` where two have one name."""
-    tasks = [task for config in configs for task in load_task(config, seed, hub, offline)]
+    """All tasks of a recipe, in its order; raises `ConfigError` where a name is not one task's alone."""
+    return with_own_names([task for config in configs for task in load_task(config, seed, hub, offline)])
+
+
+def with_own_names(tasks: list[Task]) -> list[Task]:
+    """The tasks themselves; raises `ConfigError` where the answers of one would lie in the file of something else."""
     names = [task.name for task in tasks]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigError(f"two tasks are called {twice[0]!r}", "give every task a name of its own")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(
+            f"two tasks are called {twice[0]!r}",
+            "give every task a name of its own; the run's held-out rows are `heldout`",
+        )
+    if taken := sorted(NO_TASK.intersection(names)):
+        raise ConfigError(f"a task is called {taken[0]!r}, as a file beside the answers", "give it another name")
     return tasks
 
 

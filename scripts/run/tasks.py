@@ -13,7 +13,7 @@ from configs.homes import expanded
 from configs.model_shape import answers_the_suite
 from configs.rundir import RunDir
 from configs.schema import RunConfig, TaskConfig
-from eval.tasks import Task, heldout_task, load_tasks
+from eval.tasks import Task, heldout_task, load_tasks, with_own_names
 from serve.launch.target import base_folder
 
 
@@ -21,9 +21,9 @@ def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
     """The tasks of a run: its own held-out rows first, unless the recipe says otherwise, then the recipe's tasks.
 
     Raises:
-        ConfigError: there is nothing to ask.
+        ConfigError: there is nothing to ask, or a task of the recipe is called as the held-out rows are.
     """
-    tasks = [*heldout_tasks(run.data, config), *recipe_tasks(config, base_folder(run, config))]
+    tasks = with_own_names([*heldout_tasks(run.data, config), *recipe_tasks(config, base_folder(run, config))])
     if not tasks:
         raise ConfigError(
             f"{run.path}: nothing to evaluate: no held-out rows and no tasks", "set data.eval_split or eval.tasks"

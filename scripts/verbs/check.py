@@ -54,6 +54,7 @@ def check(
 
 def _say_what_is_asked(config: RunConfig) -> None:
     """How many items a verdict on forgetting takes, what the recipe lacks for one, and what it would ask of memory."""
+    from eval.tasks import with_own_names
     from scripts.run.tasks import heldout_tasks, task_configs, tasks_at_hand
     from scripts.run.trained import say_what_is_trained
     from scripts.run.verdict import say_verdict
@@ -66,5 +67,5 @@ def _say_what_is_asked(config: RunConfig) -> None:
     if model is not None:
         # They were prepared a moment ago.
         data = prepare(config, model).folder
-        say_what_is_trained([*heldout_tasks(data, config), *tasks_at_hand(config)], data, config)
+        say_what_is_trained(with_own_names([*heldout_tasks(data, config), *tasks_at_hand(config)]), data, config)
     say_verdict(config, task_configs(config, Path(config.model)))

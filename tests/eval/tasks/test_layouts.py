@@ -11,6 +11,7 @@ import pytest
 
 from configs.errors import ConfigError, DataError
 from configs.schema import TaskConfig
+from eval.compare import blocks, own_answers
 from eval.tasks import Task, load_task, load_tasks, sizes
 
 
@@ -215,6 +216,14 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
     twice = TaskConfig(name="suite", type="builtin", path="qa")
     with pytest.raises(ConfigError, match="two tasks are called 'suite_qa'"):
         load_tasks([twice, twice])
+
+
+@pytest.mark.parametrize("file", [blocks.FILE, own_answers.FILE])
+def test_no_task_is_called_as_another_file_beside_the_answers(file: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n', encoding="utf-8")
+    task = TaskConfig(name=file.removesuffix(".jsonl"), type="qa", path=str(tmp_path / "rows.jsonl"))
+    with pytest.raises(ConfigError, match=f"a task is called '{task.name}'"):
+        load_tasks([task])
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ import pytest
 
 from configs.errors import ConfigError
 from configs.gpus import GPUS, Card
+from configs.handover.base import write_rows
+from configs.handover.rows import HeldoutRow
 from configs.load import load_config
 from configs.rundir import RunDir
 from eval.ask.evaluate import evaluate as evaluate_endpoint
@@ -51,6 +53,20 @@ def opened(folder: Path, *overrides: str) -> tuple[RunDir, list[Task]]:
     run = RunDir.create(config)
     run.update(prepared=prepared(ROOT / "configs" / "demo" / "model"))
     return run, run_tasks(run, config)
+
+
+def test_a_task_that_is_called_as_the_held_out_rows_are_does_not_take_their_place(tmp_path: Path) -> None:
+    config = load_config(ROOT / "configs" / "demo.yaml", [f"output_dir={tmp_path}", "eval.heldout=true"])
+    task = config.eval.tasks[0].model_copy(update={"name": "heldout"})
+    config = config.model_copy(update={"eval": config.eval.model_copy(update={"tasks": [task]})})
+    run = RunDir.create(config)
+    question = [{"role": "user", "content": "1+1?"}]
+    row = HeldoutRow(id="rows.jsonl:1", cluster="1", messages=question, answers=["2"])
+    run.update(prepared=prepared(ROOT / "configs" / "demo" / "model"))
+    run.data.mkdir(exist_ok=True)
+    write_rows(run.data / "heldout.jsonl", [row])
+    with pytest.raises(ConfigError, match="two tasks are called 'heldout'"):
+        run_tasks(run, config)
 
 
 def answered(folder: Path, *overrides: str) -> RunDir:
