@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.adapter_weights import ADAPTER_WEIGHTS
+from configs.console import shell
 from configs.errors import ConfigError
 from configs.files import write_atomically
 from configs.handover.base import read_rows
@@ -124,7 +125,7 @@ def adapter_scale(run: RunDir) -> float:
         if known is not None and known != adapter_hash(run):
             raise ConfigError(
                 f"{run.path}: was trained again since merge.scale: auto chose how much its adapter counts",
-                f"`tuneserve merge {run.path}` serves the scales and chooses",
+                f"`{shell('tuneserve', 'merge', run.path)}` serves the scales and chooses",
             )
     return run.scale()
 

@@ -133,7 +133,7 @@ def require_base(run: RunDir, base: Path) -> None:
     if known is not None and known != weights_fingerprint(base):
         raise ConfigError(
             f"{base}: weights or config.json are not those that {run.path} was trained on",
-            f"put those back, or train on these: tuneserve train {run.config_file}",
+            f"put those back, or train on these: {shell('tuneserve', 'train', run.config_file)}",
         )
 
 

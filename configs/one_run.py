@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from configs.console import shell
 from configs.errors import ConfigError
 from configs.homes import expanded
 from configs.schema import RunConfig
@@ -46,5 +47,5 @@ def _refuse_other_kind(run: Path, before: RunConfig, config: RunConfig) -> None:
     was, will = kinds if before.foreign is None else reversed(kinds)
     raise ConfigError(
         f"{run}: is a run that {was}, and this one {will}",
-        f"give this run another `name`, or remove that one: tuneserve runs rm {run}",
+        f"give this run another `name`, or remove that one: {shell('tuneserve', 'runs', 'rm', run)}",
     )

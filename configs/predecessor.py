@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from configs.console import shell
 from configs.errors import ConfigError
 from configs.hub import resolve_model
 from configs.merged import require_current
@@ -34,7 +35,7 @@ def predecessor(config: RunConfig, *, contents: bool = False) -> RunDir | None:
         )
     if not (before.merged / "config.json").is_file():
         raise ConfigError(
-            f"train.continue_from: {before.path}: no merged weights in it", f"tuneserve merge {before.path}"
+            f"train.continue_from: {before.path}: no merged weights in it", shell("tuneserve", "merge", before.path)
         )
     try:
         require_current(before, contents=contents)

@@ -19,7 +19,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from configs.console import NOT_DONE, warn
+from configs.console import NOT_DONE, shell, warn
 from configs.errors import ConfigError, TuneserveError
 from configs.files import file_text, write_atomically
 from configs.fingerprint import content_hash
@@ -192,7 +192,9 @@ class RunDir:
         """
         facts = self.read().facts.prepared
         if facts is None:
-            raise ConfigError(f"{self.path}: the data are not prepared yet", f"tuneserve train {self.config_file}")
+            raise ConfigError(
+                f"{self.path}: the data are not prepared yet", shell("tuneserve", "train", self.config_file)
+            )
         return facts
 
     def scale(self) -> float:
@@ -209,7 +211,7 @@ class RunDir:
         if chosen is None:
             raise ConfigError(
                 f"{self.path}: merge.scale is auto, and how much the adapter counts is not chosen yet",
-                f"`tuneserve merge {self.path}` serves the scales and chooses",
+                f"`{shell('tuneserve', 'merge', self.path)}` serves the scales and chooses",
             )
         return chosen.scale
 

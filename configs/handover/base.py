@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator, with_config
 
+from configs.console import shell
 from configs.errors import TuneserveError
 from configs.files import read_jsonl, write_jsonl
 
@@ -53,7 +54,7 @@ def each_row(file: Path, kind: type[Row], stage: str) -> Iterator[Row]:
         TuneserveError: the file is missing, or a line is not such a row; line, field and value are named.
     """
     run = next((folder for folder in file.parents if (folder / "config.yaml").is_file()), file.parent.parent)
-    again = f"run the {stage} stage again: `tuneserve train {run}/config.yaml`"
+    again = f"run the {stage} stage again: `{shell('tuneserve', 'train', run / 'config.yaml')}`"
     if not file.is_file():
         raise TuneserveError(f"{file}: missing; the {stage} stage writes it", again)
     for number, raw in read_jsonl(file):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from configs.console import shell
 from configs.errors import TuneserveError
 from configs.files import file_bytes
 from configs.handover.base import what_is_wrong
@@ -31,8 +32,10 @@ def selfmade_report(folder: Path) -> SelfMadeReport | None:
     try:
         return SelfMadeReport.model_validate_json(file_bytes(file))
     except ValidationError as error:
-        again = f"delete the file and repeat the command: `tuneserve run {folder.parent.parent}/config.yaml`"
-        raise TuneserveError(f"{file}: {what_is_wrong(error)}", again) from error
+        again = shell("tuneserve", "run", folder.parent.parent / "config.yaml")
+        raise TuneserveError(
+            f"{file}: {what_is_wrong(error)}", f"delete the file and repeat the command: `{again}`"
+        ) from error
 
 
 def of(comparison: Comparison) -> SelfMadeReport | None:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from configs.console import shell
 from configs.errors import ConfigError, DataError
 from configs.files import file_bytes, json_line, only_a_file, parse_json, whole, write_atomically
 from configs.handover.base import as_dataclass
@@ -113,7 +114,9 @@ def answered_pairs(run: RunDir) -> list[Pair]:
         ConfigError: the run has no such answers.
     """
     if not (run.eval / "base").is_dir() or not (run.eval / "tuned").is_dir():
-        raise ConfigError(f"{run.path}: base and tuned model were not asked yet", f"tuneserve run {run.config_file}")
+        raise ConfigError(
+            f"{run.path}: base and tuned model were not asked yet", shell("tuneserve", "run", run.config_file)
+        )
     base, tuned = read_results(run.eval / "base"), read_results(run.eval / "tuned")
     found = [pair for name in base.keys() & tuned.keys() for pair in _pairs(base[name], tuned[name])]
     if not found:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from configs.console import shell
 from configs.errors import ConfigError
 from configs.files import write_jsonl
 from configs.load import apply_override, load_config, validate
@@ -93,7 +94,7 @@ def judged_again(run: Path, overrides: Sequence[str]) -> RunConfig:
     opened = RunDir.open(run)
     config = load_config(opened.config_file, overrides)
     if config.foreign is None:
-        raise ConfigError(f"{run}: this run trained its model itself", f"tuneserve compare {run} --gate")
+        raise ConfigError(f"{run}: this run trained its model itself", shell("tuneserve", "compare", run, "--gate"))
     if config.foreign.rows_known:
         return config
     return load_config(opened.config_file, [f"data.sources=[{json.dumps(str(opened.path / GENERAL))}]", *overrides])

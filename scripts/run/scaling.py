@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from configs.adapter_scale import SCALES, check_scale, write_scaled
-from configs.console import note, skipped, starting
+from configs.console import note, shell, skipped, starting
 from configs.errors import TuneserveError
 from configs.files import file_bytes, write_atomically
 from configs.fingerprint import files_fingerprint
@@ -90,7 +90,7 @@ def choose_scale(run: RunDir, config: RunConfig) -> None:
         return
     check_scale(config)
     if not run.adapter.is_dir():
-        raise TuneserveError(f"{run.path}: has no adapter yet", f"tuneserve train {run.config_file}")
+        raise TuneserveError(f"{run.path}: has no adapter yet", shell("tuneserve", "train", run.config_file))
     inputs = scale_inputs(run, config)
     why = run.changed_since("scale", inputs)
     if why is None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from configs.adapter_scale import check_scale, require_stored
-from configs.console import console
+from configs.console import console, shell
 from configs.errors import ConfigError
 from configs.load import load_config
 from configs.rundir import RunDir
@@ -81,9 +81,11 @@ def merge(
         if push:  # while it is held: what is uploaded is what the card speaks of
             put_model_card(opened)
             console.print(f"pushed to {push_folder(opened.merged, push, config.hub)}")
-    console.print(f"\nnext: tuneserve serve {run}   (it proves the weights before anybody uses them)")
+    console.print(f"\nnext: {shell('tuneserve', 'serve', run)}   (it proves the weights before anybody uses them)")
     if "gguf" in config.merge.formats:
-        console.print(f"      tuneserve serve {run} --print-only   (shows llama.cpp's command for the GGUF file)")
+        console.print(
+            f"      {shell('tuneserve', 'serve', run)} --print-only   (shows llama.cpp's command for the GGUF file)"
+        )
 
 
 def _number(scale: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from configs.console import console
+from configs.console import console, shell
 from configs.load import load_config
 from configs.rundir import RunDir
 from scripts.run.several import follows, keep_others_for_training
@@ -40,4 +40,4 @@ def train(
             with pipeline.base_server(run, resolved) as base:
                 make_selfmade(run, resolved, base)
         run_stage("train", run, *(["--force"] if force else []), environment=others or training_cards(resolved))
-    console.print(f"\nadapter: {run.adapter}\nnext: tuneserve merge {run.path}")
+    console.print(f"\nadapter: {run.adapter}\nnext: {shell('tuneserve', 'merge', run.path)}")

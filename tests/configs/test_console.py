@@ -6,8 +6,10 @@ import io
 import json
 import os
 import random
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Group
@@ -31,6 +33,8 @@ from configs.console import (
     warn,
 )  # fmt: skip
 
+ROOT = Path(__file__).parents[2]
+ROOMS = ("configs", "trainer", "serve", "eval", "scripts")
 HOSTILE = [
     "\x1b]52;c;cm0gLXJmIH4=\x07",  # writes the clipboard
     "\x1b[2J\x1b[H",  # clears the screen
@@ -88,6 +92,13 @@ def test_a_painted_line_has_its_values_whatever_they_hold_and_styles_only_what_t
 
 def test_a_command_for_pasting_is_quoted():
     assert shell("tuneserve", "serve", "stop", "my runs/a") == "tuneserve serve stop 'my runs/a'"
+
+
+def test_no_command_of_ours_holds_a_path_that_is_not_quoted():
+    sources = [file for room in ROOMS for file in (ROOT / room).rglob("*.py")]
+    unquoted = r"tuneserve [a-z]+(?: [a-z]+)? \{(?:self\.|\w+\.)*(?:run|path|file|folder|config_file)\b"
+    assert len(sources) > 200
+    assert [f"{file}: {found}" for file in sources for found in re.findall(unquoted, file.read_text("utf-8"))] == []
 
 
 def test_with_json_a_table_is_a_line_on_stdout_and_the_rest_is_on_stderr(

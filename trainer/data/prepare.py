@@ -23,7 +23,7 @@ from filelock import FileLock
 
 from configs import handover
 from configs.cache_folder import forget_old, private_cache
-from configs.console import again, warn
+from configs.console import again, shell, warn
 from configs.errors import ConfigError, DataError
 from configs.files import copy_folder, remove_folder, sync_folder
 from configs.fingerprint import files_fingerprint
@@ -111,7 +111,7 @@ def data_stage(
 ) -> DataReport | None:
     """Fills RUN/data and the manifest's facts about the data; None when nothing changed since the last time."""
     if config.foreign is not None:
-        raise ConfigError(f"{run.path}: judges a model and trains none", f"tuneserve judge {run.path}")
+        raise ConfigError(f"{run.path}: judges a model and trains none", shell("tuneserve", "judge", run.path))
     model = trained_base(config, weights=False)
     warning = check_architecture(model)
     trained = run.read().stages.get("train")

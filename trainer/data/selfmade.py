@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from configs.console import shell
 from configs.errors import TuneserveError
 from configs.handover.base import each_row, read_rows
 from configs.handover.rows import HeldoutRow, ParityRow
@@ -136,7 +137,7 @@ def soft_rows(run: RunDir) -> Iterator[SoftRow]:
         return TuneserveError(
             f"{file}: not the likely tokens of {row}: {places} places for an answer of {tokens} tokens, or a token id "
             f"of {vocabulary} or more",
-            f"delete {file} and repeat the command: `tuneserve train {run.config_file}`",
+            f"delete {file} and repeat the command: `{shell('tuneserve', 'train', run.config_file)}`",
         )
 
     for targets in each_row(file, SoftTargets, "selfmade"):

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from configs.console import shell
 from configs.errors import TuneserveError
 from configs.files import file_bytes, file_text, write_atomically
 from configs.manifest import Manifest
@@ -30,7 +31,7 @@ def write_model_card(run: RunDir) -> Path | None:
         TuneserveError: the run has not been merged.
     """
     if not (run.merged / "config.json").is_file():
-        raise TuneserveError(f"{run.path}: has no merged weights yet", f"tuneserve merge {run.path}")
+        raise TuneserveError(f"{run.path}: has no merged weights yet", shell("tuneserve", "merge", run.path))
     file = run.merged / "README.md"
     if file.is_file() and _is_somebody_s(file_text(file)):
         return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.adapter_scale import adapter_scale, check_scale, require_stored
-from configs.console import again, done, skipped
+from configs.console import again, done, shell, skipped
 from configs.errors import TuneserveError
 from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.handover.base import read_rows
@@ -31,7 +31,7 @@ def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
         TuneserveError: the run has not been trained, or the merge failed.
     """
     if not run.adapter.is_dir():
-        raise TuneserveError(f"{run.path}: has no adapter yet", f"tuneserve train {run.config_file}")
+        raise TuneserveError(f"{run.path}: has no adapter yet", shell("tuneserve", "train", run.config_file))
     require_trained(run)
     check_scale(config)
     facts = run.prepared()
@@ -66,7 +66,7 @@ def gguf_run(run: RunDir, config: RunConfig, facts: PreparedFacts, force: bool =
     """
     quant = config.merge.gguf_quant
     if not (run.merged / "config.json").is_file():
-        raise TuneserveError(f"{run.path}: has no merged weights yet", f"tuneserve merge {run.path}")
+        raise TuneserveError(f"{run.path}: has no merged weights yet", shell("tuneserve", "merge", run.path))
     trained = run.data / "parity.jsonl"
     inputs = {
         "merged.weights": weights_fingerprint(run.merged),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.cache_folder import cache_root
-from configs.console import again, note, warn
+from configs.console import again, note, shell, warn
 from configs.errors import ConfigError
 from configs.files import read_jsonl
 from configs.fingerprint import files_fingerprint, weights_fingerprint
@@ -93,7 +93,7 @@ def train_inputs(run: RunDir, config: RunConfig, facts: PreparedFacts) -> dict[s
     """What training depends on, for the manifest."""
     rows = [*training_files(run, config), run.data / "heldout" / "rows.parquet"]
     if gone := next((file for file in rows if not file.is_file()), None):
-        raise ConfigError(f"{gone}: the rows are gone, or not made yet", f"tuneserve train {run.config_file}")
+        raise ConfigError(f"{gone}: the rows are gone, or not made yet", shell("tuneserve", "train", run.config_file))
     named = {f"lora.{k}": v for k, v in config.lora.model_dump(mode="json").items()}
     named |= {f"train.{k}": v for k, v in config.train.model_dump(mode="json", exclude=_CHANGES_NOTHING).items()}
     return named | {
