@@ -40,7 +40,7 @@ def locked(place: Path, refusal: TuneserveError) -> Iterator[int]:
     if handed is not None:
         yield handed
         return
-    descriptor = os.open(place, os.O_RDONLY if place.is_dir() else os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(place, os.O_RDONLY if place.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
     try:
         _acquire(descriptor, place, refusal)
         _held.append(descriptor)

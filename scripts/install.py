@@ -143,9 +143,9 @@ def say(text: str) -> None:
 
 
 def key(lists: Iterable[str]) -> str:
-    """Hash of what an environment is made from."""
+    """Hash of what an environment is made from, and of where: its commands name the checkout that they are of."""
     files = [*(LISTS / f"{name}.txt" for name in lists), ROOT / "pyproject.toml", Path(__file__)]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+    return hashlib.sha256(b"".join([os.fsencode(ROOT), *(file.read_bytes() for file in files)])).hexdigest()[:16]
 
 
 def is_current(stamp: Stamp, asked: str | None, dev: bool) -> bool:

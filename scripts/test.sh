@@ -6,11 +6,11 @@ CDPATH='' cd "$(dirname "$0")/.."
 bash scripts/setup.sh --dev
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-.venv/bin/lint-imports --no-cache
+.venv/bin/python .venv/bin/lint-imports --no-cache
 # Types are checked while the tests wait for something: without a cache that takes half a minute.
 types=$(mktemp)
 trap 'rm -f "$types"' EXIT
-.venv/bin/mypy >"$types" 2>&1 &
+.venv/bin/python -m mypy >"$types" 2>&1 &
 checker=$!
 # Tests start Python some hundred times; what it compiled once is read again.
 unset PYTHONDONTWRITEBYTECODE

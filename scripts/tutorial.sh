@@ -4,14 +4,18 @@
 set -euo pipefail
 here=$(CDPATH='' cd "$(dirname "$0")/.." && pwd)
 folder=${1:-"客服 数据"}
-tuneserve=${TUNESERVE:-$here/.venv/bin/tuneserve}
+tuneserve=("$here/.venv/bin/tuneserve")
+[ -z "${TUNESERVE:-}" ] || read -ra tuneserve <<<"$TUNESERVE"
 
 step() { printf '\n$ %s\n' "$*"; }
-call() { step tuneserve "$@"; $tuneserve "$@"; }
+call() { step tuneserve "$@"; "${tuneserve[@]}" "$@"; }
 
 mkdir -p -- "$folder"
 CDPATH='' cd -- "$folder"
-[ -e 客服问答.csv ] || cp "$here/docs/examples/客服问答.csv" .
+if [ ! -e 客服问答.csv ]; then  # under its name it is whole
+  cp "$here/docs/examples/客服问答.csv" .客服问答.csv
+  mv .客服问答.csv 客服问答.csv
+fi
 [ -e kefu.yaml ] || call init tutorial --out kefu.yaml
 call check kefu.yaml --rows 1
 [ "${2:-} ${3:-}" != "--until check" ] || exit 0

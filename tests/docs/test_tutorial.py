@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,21 @@ def output(language: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return " ".join(done.stdout.split())
+
+
+def test_a_checkout_may_lie_under_a_path_with_a_space(tmp_path: Path) -> None:
+    script = tmp_path / "客 服" / "scripts" / "tutorial.sh"
+    command = script.parents[1] / ".venv" / "bin" / "tuneserve"
+    for folder in (script.parent, command.parent, script.parents[1] / "docs" / "examples"):
+        folder.mkdir(parents=True)
+    shutil.copy(SCRIPT, script)
+    shutil.copy(ROOT / "docs" / "examples" / "客服问答.csv", script.parents[1] / "docs" / "examples")
+    command.symlink_to(shutil.which("echo") or "")
+    env = {key: value for key, value in os.environ.items() if key != "TUNESERVE"}
+    until = ["bash", str(script), "mine", "--until", "check"]
+    done = subprocess.run(until, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert "init tutorial --out kefu.yaml\n" in done.stdout
+    assert os.listdir(tmp_path / "mine") == ["客服问答.csv"]
 
 
 def test_what_a_reader_changed_stays_when_it_is_called_again(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
     with zipfile.ZipFile(pathlib.Path(folder) / name, "w") as wheel:
         wheel.writestr("tiny-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: tiny\\nVersion: 1\\n")
         wheel.writestr("tiny-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("tiny-1.dist-info/entry_points.txt", "[console_scripts]\\ntiny = tiny:main\\n")
         wheel.writestr("tiny-1.dist-info/RECORD", "")
     return name
 """
@@ -248,6 +249,11 @@ def test_the_second_call_does_nothing_and_a_broken_environment_is_mended(checkou
     assert checkout.set_up("--dev").returncode == 0
     assert checkout.stamp is not None
     assert (checkout.stamp["device"], checkout.stamp["dev"], checkout.stamp["chosen"]) == ("cpu", True, False)
+    assert checkout.set_up().stderr == ""
+    # One that was moved: its commands begin with the path of the Python that they were made for.
+    checkout.root = checkout.root.rename(checkout.folder / "moved")
+    assert checkout.set_up().returncode == 0
+    assert str(checkout.root) in (checkout.root / ".venv" / "bin" / "tiny").read_text(encoding="utf-8")
     assert checkout.set_up().stderr == ""
     # A pip that was killed leaves a package without its last file.
     (trl,) = (checkout.root / ".venv").glob("lib/*/site-packages/trl-1.0.dist-info")
