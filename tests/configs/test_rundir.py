@@ -92,6 +92,15 @@ def test_only_one_command_works_in_a_run(run: RunDir) -> None:
         pass
 
 
+def test_a_group_that_shares_a_folder_may_go_on_with_each_others_runs(run: RunDir, tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        shared = RunDir.create(run.config().model_copy(update={"name": "shared"}))
+    finally:
+        os.umask(before)
+    assert [file.name for file in shared.path.rglob("*") if not file.stat().st_mode & 0o020] == []
+
+
 def test_a_folder_without_manifest_is_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not a run directory"):
         RunDir.open(tmp_path)
