@@ -124,6 +124,8 @@ def _pairs(named: list[str]) -> dict[str, str]:
         name, sep, run = text.partition("=")
         if not sep or not run:
             raise ConfigError(f"--adapters {text}: expected NAME=RUN", "e.g. --adapters a=runs/a b=runs/b")
+        if name in pairs:
+            raise ConfigError(f"--adapters names {name} twice", "e.g. --adapters a=runs/a b=runs/b")
         pairs[name] = run
     if not pairs:
         raise ConfigError("--adapters names no run", "e.g. --adapters a=runs/a b=runs/b")

@@ -132,9 +132,13 @@ def adapters_target(runs: Mapping[str, RunDir], configs: Mapping[RunDir, RunConf
         configs: the recipe of each run.
 
     Raises:
-        ConfigError: a run has no adapter, the runs differ in base or thinking mode, or vLLM cannot take an adapter.
+        ConfigError: a run has no adapter, the runs differ in base or thinking mode, vLLM cannot take an adapter, or one
+            is called as the base.
     """
     first = next(iter(runs.values()))
+    its_base = base_name(configs[first])
+    if its_base in runs:
+        raise ConfigError(f"{its_base} is what the base is called beside its adapters", "give the adapter another name")
     adapters = tuple(run_adapter(name, run) for name, run in runs.items())
     base = base_folder(first, configs[first])
     for adapter in adapters:
@@ -151,7 +155,7 @@ def adapters_target(runs: Mapping[str, RunDir], configs: Mapping[RunDir, RunConf
                 f"{run.path} and {first.path} were trained in different thinking modes",
                 "start one server for each thinking mode",
             )
-    return _target(first, base, (base_name(configs[first]),), adapters)
+    return _target(first, base, (its_base,), adapters)
 
 
 def scales_target(run: RunDir, config: RunConfig, folders: Mapping[str, Path]) -> Target:

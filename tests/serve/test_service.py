@@ -109,6 +109,17 @@ def test_two_runs_of_one_base_share_a_server(tiny_run: TinyRun):
     assert (job.check, dict(job.beside)) == (True, {"a": tiny_run.run.path, "b": tiny_run.run.path})
 
 
+@pytest.mark.parametrize(
+    ("names", "said"), [(["a", "a"], "names a twice"), (["a", "tiny-base"], "tiny-base is what the base is called")]
+)
+def test_each_model_of_a_server_has_a_name_of_its_own(
+    names: list[str], said: str, tiny_run: TinyRun, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit):
+        main(["serve", "--print-only", "--adapters", *(f"{name}={tiny_run.run.path}" for name in names)])
+    assert said in capsys.readouterr().err
+
+
 def test_an_adapter_is_not_served_beside_a_base_that_it_was_not_trained_on(tiny_run: TinyRun, tmp_path: Path):
     run = RunDir(shutil.copytree(tiny_run.run.path, tmp_path / "run"))
     manifest = run.read()
