@@ -60,6 +60,7 @@ def ending_in_order(*numbers: int) -> Iterator[list[int]]:
     for number in before:
         signal.signal(number, wish)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # `run_child` has it wait until here
         yield came
     finally:
         for number, handler in before.items():
@@ -75,6 +76,7 @@ def run_child(command: Sequence[str], environment: dict[str, str]) -> int:
     its, ours = os.pipe()  # the child reads, and finds the end when nobody can write any more
     try:
         handed = locks.held()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the child's, too, until it can end in order
         child = subprocess.Popen(
             command,
             env=environment
@@ -83,6 +85,7 @@ def run_child(command: Sequence[str], environment: dict[str, str]) -> int:
         )
         os.close(its)
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             return child.wait()
         except BaseException:
             try:
@@ -93,6 +96,7 @@ def run_child(command: Sequence[str], environment: dict[str, str]) -> int:
             raise
     finally:
         os.close(ours)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def end_with_parent() -> None:

@@ -5,4 +5,4 @@
 set -euo pipefail
 CDPATH='' cd "$(dirname "$0")/.."
 bash scripts/setup.sh
-exec .venv/bin/python -m scripts.cli run configs/demo.yaml "$@"
+exec .venv/bin/python -m scripts run configs/demo.yaml "$@"

@@ -108,6 +108,35 @@ def test_ctrl_c_reaches_both_and_clearing_up_is_done_once(tmp_path: Path) -> Non
     assert (tmp_path / "ended in order").exists()
 
 
+def test_ctrl_c_is_no_traceback_of_a_child_that_still_imports(tmp_path: Path) -> None:
+    code = "import time; from pathlib import Path; Path({out!r}).touch(); time.sleep(60)"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path), code.format(out=str(tmp_path / "working"))], cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    wait_until(lambda: (tmp_path / "working").exists())
+    os.killpg(parent.pid, signal.SIGINT)
+    assert "Traceback" not in parent.communicate(timeout=10)[1]
+    assert parent.returncode == 130
+
+
+def test_ctrl_c_is_no_traceback_of_a_command_that_still_imports() -> None:
+    code = (
+        "import signal, time\nfrom configs.first_moment import ended_without_a_word\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "with ended_without_a_word(): pass\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+        "with ended_without_a_word():\n    print('imports', flush=True)\n    time.sleep(60)"
+    )
+    began = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert began.stdout is not None
+    assert began.stdout.readline() == "imports\n"
+    began.send_signal(signal.SIGINT)
+    assert (began.communicate(timeout=10)[1], began.returncode) == ("", -signal.SIGINT)
+
+
 def test_a_child_that_does_not_end_is_killed_by_a_second_wish(tmp_path: Path) -> None:
     with parent_and_child(tmp_path, clearing_up=60) as (parent, child):
         parent.send_signal(signal.SIGINT)
