@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -221,17 +222,16 @@ class _Translator:
         if full:
             train["method"] = "full"
         train["precision"] = "16bit" if full else self._precision(quantized, method)
-        batch = self._number("batch", "train.rows_per_step", int) or 1
-        batch *= self._number("accumulation", "train.rows_per_step", int) or 1
-        train["rows_per_step"] = batch * self.processes
-        if self.processes > 1:
-            each = f"{batch} of each of {self.processes} processes there"
-            self.result.taken.append((each, "train.rows_per_step"))
+        train["rows_per_step"] = self._rows_per_step()
         steps = self._number("max_steps", "train.max_steps", int) or 0
         if steps > 0:
             train["max_steps"] = steps
         train["epochs"] = self._number("epochs", "train.epochs") or 1.0
-        if (rate := self._number("rate", "train.learning_rate")) is not None:
+        rate = self._number("rate", "train.learning_rate")
+        if rate is None and self.tool == "ms-swift":
+            rate = 1e-5 if full else 1e-4
+            self.result.assumed.append(("train.learning_rate", f"{rate:g}"))
+        if rate is not None:
             train["learning_rate"] = rate
         train |= self._schedule(steps)
         for what in ("weight_decay", "max_grad_norm"):
@@ -258,6 +258,31 @@ class _Translator:
         elif trackers:
             self._leave("report_to", f"trackers here: {', '.join(known)}")
         return train
+
+    def _rows_per_step(self) -> int:
+        batch = self._number("batch", "train.rows_per_step", int) or 1
+        accumulation = self._number("accumulation", "train.rows_per_step", int)
+        if accumulation is None and self.tool == "ms-swift":
+            accumulation = max(1, math.ceil(16 / (batch * self.processes)))  # about 16 rows, of all processes together
+            self.result.assumed.append(("train.rows_per_step", f"gradient_accumulation_steps: {accumulation}"))
+        each = batch * (accumulation or 1)
+        if self.processes > 1:
+            said = f"{each} of each of {self.processes} processes there"
+            self.result.taken.append((said, "train.rows_per_step"))
+        elif several := next((key for key in ("deepspeed", "fsdp") if self.arguments.get(key)), None):
+            self.used.add(several)
+            why = (
+                f"for several GPUs, whose number is not in the file; train.rows_per_step={each} is that of one of them"
+            )
+            self.result.left.append((several, why))
+        for key in ("packing", "neat_packing", "sample_packing"):
+            if _true(self.arguments.get(key)):
+                self.used.add(key)
+                why = (
+                    f"each of the {each * self.processes} rows of a step holds several of yours there; here none does: "
+                )
+                self.result.left.append((key, f"{why}set train.rows_per_step higher, or to auto"))
+        return each * self.processes
 
     def _precision(self, quantized: bool, method: str) -> str:
         bits = self._number("bits", "train.precision", int)

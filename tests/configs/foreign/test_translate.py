@@ -147,7 +147,7 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
                 "train.precision": "4bit", "train.rows_per_step": 2, "train.optimizer": "adamw_torch_4bit",
                 "data.sources": [{"path": "mlabonne/FineTome-100k", "split": "train[:20%]"}], "train.epochs": 1,
             },
-            {"warmup_steps", "val_set_size"},
+            {"warmup_steps", "val_set_size", "sample_packing"},
         ),
         (
             "train.py", UNSLOTH, "Unsloth",
@@ -290,7 +290,8 @@ def test_every_data_set_that_is_loaded_is_a_source(tmp_path: Path) -> None:
     ("script", "rows"),
     [
         ("NPROC_PER_NODE=4 swift sft --model a/b --dataset x.jsonl#9 --lora_rank 8 --gradient_accumulation_steps 2", 8),
-        ("export NPROC_PER_NODE=2\nNNODES=3 swift sft --model a/b --dataset x.jsonl#9 --lora_rank 8", 96),
+        ("export NPROC_PER_NODE=2\nNNODES=3 swift sft --model a/b --dataset x.jsonl#9 --lora_rank 8", 18),
+        ("swift sft --model a/b --dataset x.jsonl --lora_rank 8 --per_device_train_batch_size 6", 18),
         ("M=a/b\ntorchrun --nproc_per_node 4 src/train.py --stage sft --model_name_or_path $M --dataset x "
          "--per_device_train_batch_size 2  # four\nswift infer --model c/d --lora_rank 99", 8),
         ("CUDA_VISIBLE_DEVICES=0,1 llamafactory-cli train --stage sft --model_name_or_path ${M:-a/b} --dataset x", 16),
@@ -310,6 +311,8 @@ def test_the_command_that_trains_is_read_with_its_processes(script: str, rows: i
         ("max_grad_norm: 0", "max_grad_norm"),
         ("max_samples: many", "max_samples"),
         ("roles_to_train: [user]", "roles_to_train"),
+        ("neat_packing: true", "neat_packing"),
+        ("deepspeed: ds_z3_config.json", "deepspeed"),
     ],
 )
 def test_what_would_train_otherwise_is_named(line: str, key: str, tmp_path: Path) -> None:
@@ -323,6 +326,13 @@ def test_what_would_train_otherwise_is_named(line: str, key: str, tmp_path: Path
             ),
         ).left
     }
+
+
+@pytest.mark.parametrize(("kind", "rate"), [("lora", 1e-4), ("full", 1e-5)])
+def test_the_rate_that_ms_swift_takes_by_itself(kind: str, rate: float, tmp_path: Path) -> None:
+    found = translated(tmp_path, "run.sh", f"swift sft --model a/b --dataset x.jsonl --train_type {kind}")
+    assert found.recipe["train"]["learning_rate"] == rate
+    assert ("train.learning_rate", f"{rate:g}") in found.assumed
 
 
 def test_the_best_checkpoint_is_kept_here_too(tmp_path: Path) -> None:
