@@ -68,6 +68,7 @@ def compare(
     from eval.report.write import refuse_other_reports, write_reports
     from scripts.run.comparing import compare_endpoints, compare_runs, endpoints, judge_endpoint
     from scripts.run.continuing import report_origin, worst_exit_code
+    from scripts.run.stages import put_model_card
 
     words, continued = ReportWords.chosen(), []
     judge = judge_endpoint(judge_url, judge_model)
@@ -124,6 +125,9 @@ def compare(
     if not answers:
         comparisons = [without_answers(comparison) for comparison in comparisons]
     files = write_reports(comparisons, folder, words)
+    for run, config in continued:
+        if folder == run.report and config.foreign is None and (run.merged / "config.json").is_file():
+            put_model_card(run)  # which holds the scores of the report
     print_runs(comparisons, tables, words)
     console.print(f"\nreport: {files['report.html']}")
     code = worst_exit_code(*comparisons, *(report_origin(run, config, words) for run, config in continued))

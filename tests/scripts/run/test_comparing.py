@@ -198,6 +198,11 @@ def test_several_runs_keep_noise_floor_and_drift(rows: Path, tmp_path: Path) -> 
         assert report["tasks"][0]["noise"]["n"] == 20
         assert report["gate"]["margin_points"] == 7
         assert report["drift"]["change_per_character"] == 0
+    merged = RunDir(runs[0]).merged
+    merged.mkdir()
+    (merged / "config.json").write_text("{}", encoding="utf-8")
+    compare(runs[0], "--again", "eval.gate.margin_points=7")
+    assert "at most 7 points" in (merged / "README.md").read_text(encoding="utf-8")
     with RunDir(runs[1]).stage("base", {"base_weights": "others"}, []):
         pass
     found = CliRunner().invoke(app, ["compare", *map(str, runs), "--again", "--out", str(tmp_path / "both")])
