@@ -60,7 +60,7 @@ from trainer.requirements import (
     check_needs,
     hinders_soft_targets,
 )
-from trainer.sft.stage import FEW_STEPS, few_steps_warning
+from trainer.sft.stage import FEW_STEPS, few_steps_warning, idle_settings
 
 
 @dataclass(frozen=True)
@@ -297,6 +297,8 @@ def _plan(
     if steps < FEW_STEPS:
         warn(few_steps_warning(steps, len(lengths), plan, train.max_steps))
     if warning := rate_warning(train, shape, plan.rows_per_step):
+        warn(warning)
+    for warning in idle_settings(train, steps):
         warn(warning)
     if not device.tflops:
         why = "no GPU here: this is the CPU's plan" if device.kind == "cpu" else "this GPU does not tell its rates"

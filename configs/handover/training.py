@@ -170,7 +170,7 @@ class LoopFigures(HandedOver):
     loss: float
     """Mean training loss over all those steps, in nats per trained token."""
     heldout_loss: float | None
-    """Loss on held-out rows at the last evaluation."""
+    """Loss on held-out rows of what was kept: at the last evaluation, or the lowest where the recipe keeps the best."""
     best_heldout_loss: float | None
     """The lowest one, where the recipe keeps the best."""
     train_seconds: float

@@ -102,9 +102,10 @@ def _training(manifest: Manifest, scale: float) -> list[tuple[str, str]]:
             ("scale of the adapter", _scale(manifest, scale)),
         ]
     rate = figures.learning_rate if figures else train.learning_rate
+    warmup = 0 if train.scheduler == "constant" else train.warmup_ratio  # which has none
     rows += [
         ("precision of the base while training", train.precision),
-        ("learning rate", f"{rate:g}, {train.scheduler}, warm-up {train.warmup_ratio:g}"),
+        ("learning rate", f"{rate:g}, {train.scheduler}, warm-up {warmup:g}"),
         ("epochs", f"{train.epochs:g}" if not train.max_steps else f"up to {train.max_steps} steps"),
         ("rows per step", str(train.rows_per_step)),
         ("seed", str(manifest.seed)),

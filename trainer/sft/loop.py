@@ -106,11 +106,13 @@ class TrainingRun:
         self._write_proof()
         if self._writes:
             plot_loss(self.run.logs / "train.jsonl", self.run.report / "loss.png")
+        history, best = self.trainer.state.log_history, self.trainer.state.best_metric
+        evaluated = [line["eval_loss"] for line in history if "eval_loss" in line]
         return LoopFigures(
             steps=self.trainer.state.global_step,
-            loss=fmean(line["loss"] for line in self.trainer.state.log_history if "loss" in line),
-            heldout_loss=self.log.eval_loss,
-            best_heldout_loss=self.trainer.state.best_metric,
+            loss=fmean(line["loss"] for line in history if "loss" in line),
+            heldout_loss=best if best is not None else evaluated[-1] if evaluated else None,
+            best_heldout_loss=best,
             train_seconds=round(seconds, 2),
             tokens_per_s=round(self.log.tokens / seconds, 1),
             peak_gb=round(max(self._of_all(peak_gb())), 3),
@@ -279,6 +281,8 @@ def training_arguments(
         load_best_model_at_end=best,
         metric_for_best_model="eval_loss" if best else None,
         greater_is_better=False if best else None,
+        # Evaluations without a better loss are counted on after a kill.
+        restore_callback_states_from_checkpoint=True,
         logging_steps=1,
         logging_first_step=True,
         # The filter hides losses that are no numbers, and has every step wait for the GPU to find them.

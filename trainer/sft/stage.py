@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from configs.gpus import Device, device_at_hand
 from configs.handover.training import Plan, PreparedFacts, TrainedFacts, TrainFigures
 from configs.merged import trained_recipe
 from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.schema import RunConfig, TrainConfig
 from trainer import environment
 from trainer.architectures import paths_of, with_layers
 from trainer.data.prepare import read_rows
@@ -132,6 +133,8 @@ def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Pat
         warn(few_steps_warning(steps, len(lengths), plan, config.train.max_steps))
     if warning := model_rate_warning(config.train, facts.base_model, plan.rows_per_step):
         warn(warning)
+    for warning in idle_settings(config.train, steps):
+        warn(warning)
 
     from trainer.sft.backoff import train_with_back_off
 
@@ -211,6 +214,29 @@ def _attempt(run: RunDir, config: RunConfig, job: Job) -> Outcome:
     from trainer.gpus.launch import launch
 
     return launch(run, job, OUT_OF_MEMORY)
+
+
+def idle_settings(train: TrainConfig, steps: int) -> Iterator[str]:
+    """What to say of settings that change nothing in a run of so many steps."""
+    if train.scheduler == "constant" and train.warmup_ratio not in (0, TrainConfig().warmup_ratio):
+        yield (
+            f"train.warmup_ratio={train.warmup_ratio:g} is not used: train.scheduler=constant has no warm-up. "
+            "Set train.scheduler=constant_with_warmup"
+        )
+    every = train.eval_steps or 0.25
+    evaluations = math.ceil(steps / max(1, math.ceil(every * steps) if every < 1 else every))
+    # The first one is the best so far, and behind the last one nothing is left to stop.
+    if train.early_stopping and train.early_stopping > evaluations - 2:
+        more = f"{1 / (4 * train.early_stopping):.2g}"
+        yield (
+            f"train.early_stopping={train.early_stopping} stops nothing: the run has {evaluations} evaluations in "
+            f"{steps} steps. Set train.eval_steps={more}"
+        )
+    if train.keep_best and evaluations == 1:
+        yield (
+            f"train.keep_best has nothing to choose from: train.eval_steps={every:g} in a run of {steps} steps. "
+            "Set train.eval_steps=0.1"
+        )
 
 
 def few_steps_warning(steps: int, rows: int, plan: Plan, max_steps: int) -> str:

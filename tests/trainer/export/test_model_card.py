@@ -72,6 +72,14 @@ def test_card_tells_recipe_scores_and_losses(run: RunDir) -> None:
     assert "| target modules | q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj |" in card
 
 
+def test_a_constant_rate_has_no_warm_up(run: RunDir) -> None:
+    config = run.config()
+    constant = config.train.model_copy(update={"scheduler": "constant", "warmup_ratio": 0.1})
+    run.configure(config.model_copy(update={"train": constant}))
+    write_model_card(run)
+    assert ", constant, warm-up 0 |" in (run.merged / "README.md").read_text(encoding="utf-8")
+
+
 def test_card_holds_no_local_path(run: RunDir, tmp_path: Path) -> None:
     card = model_card(run)
     assert str(tmp_path) not in card

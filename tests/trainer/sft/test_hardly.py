@@ -1,10 +1,14 @@
-"""What is said of a run whose loss hardly fell."""
+"""What is said of a run whose loss hardly fell, and of settings that change nothing in it."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from configs.schema import TrainConfig
 from trainer.sft.hardly import loss_warning
+from trainer.sft.stage import idle_settings
 
 
 def falling(first: float, last: float, steps: int = 60) -> list[dict[str, float]]:
@@ -47,3 +51,23 @@ def test_a_loss_by_probabilities_that_the_base_gave_has_nowhere_to_fall() -> Non
 def test_a_few_steps_tell_nothing() -> None:
     assert loss_warning(falling(13.6, 13.5, steps=10)) is None
     assert loss_warning([]) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, []),
+        ({"scheduler": "constant"}, []),
+        ({"scheduler": "constant", "warmup_ratio": 0.1}, ["train.warmup_ratio=0.1"]),
+        ({"scheduler": "constant_with_warmup", "warmup_ratio": 0.1}, []),
+        ({"early_stopping": 2}, []),
+        ({"early_stopping": 3}, ["train.early_stopping=3 stops nothing: the run has 4 evaluations in 100 steps"]),
+        ({"early_stopping": 3, "eval_steps": 1 / 12}, []),
+        ({"keep_best": True, "eval_steps": 50}, []),
+        ({"keep_best": True, "eval_steps": 500}, ["train.keep_best has nothing to choose from"]),
+    ],
+)
+def test_settings_that_change_nothing_are_named(settings: dict[str, Any], said: list[str]) -> None:
+    warnings = [*idle_settings(TrainConfig(**settings), 100)]
+    assert len(warnings) == len(said)
+    assert all(one in warning for one, warning in zip(said, warnings, strict=True))

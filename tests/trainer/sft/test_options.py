@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +77,21 @@ def test_full_fine_tuning_trains_every_weight_and_leaves_nothing_of_an_adapter(t
 def test_early_stopping_stops_and_keeps_the_best(train_run: Train) -> None:
     """At an absurd learning rate the loss gets worse at once."""
     worse = {"max_steps": 60, "learning_rate": 0.5, "scheduler": "constant", "warmup_ratio": 0, "eval_steps": 5}
-    run = train_run("early", train=worse | {"early_stopping": 1})
+    worse["save_total_limit"] = 9
+    run = train_run("early", train=worse | {"early_stopping": 2})
     figures = run.read().stages["train"].figures
     losses = [line["eval_loss"] for line in read_log(run.logs / "train.jsonl") if "eval_loss" in line]
     assert figures["steps"] < 60
     assert losses[-1] >= min(losses[:-1])
-    assert figures["best_heldout_loss"] == pytest.approx(min(losses))
+    assert figures["heldout_loss"] == figures["best_heldout_loss"] == pytest.approx(min(losses))
+
+    manifest = json.loads(run.manifest_file.read_text())
+    manifest["stages"]["train"]["state"] = "running"  # as a kill behind the last checkpoint but one leaves it
+    run.manifest_file.write_text(json.dumps(manifest))
+    shutil.rmtree(run.checkpoints / f"checkpoint-{figures['steps']}")
+    again = train_run("early", train=worse | {"early_stopping": 2}).read().stages["train"].figures
+    assert again["resumed_from"] == f"checkpoint-{figures['steps'] - 5}"
+    assert again["steps"] == figures["steps"]
 
 
 def test_checkpoints_beyond_the_limit_are_removed(trained: RunDir) -> None:
