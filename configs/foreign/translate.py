@@ -264,25 +264,22 @@ class _Translator:
         accumulation = self._number("accumulation", "train.rows_per_step", int)
         if accumulation is None and self.tool == "ms-swift":
             accumulation = max(1, math.ceil(16 / (batch * self.processes)))  # about 16 rows, of all processes together
-            self.result.assumed.append(("train.rows_per_step", f"gradient_accumulation_steps: {accumulation}"))
+            self.result.assumed.append(("train.rows_per_step", f"{batch * accumulation * self.processes}"))
         each = batch * (accumulation or 1)
+        rows = each * self.processes
         if self.processes > 1:
             said = f"{each} of each of {self.processes} processes there"
             self.result.taken.append((said, "train.rows_per_step"))
         elif several := next((key for key in ("deepspeed", "fsdp") if self.arguments.get(key)), None):
             self.used.add(several)
-            why = (
-                f"for several GPUs, whose number is not in the file; train.rows_per_step={each} is that of one of them"
-            )
+            why = f"for several GPUs, how many is not in the file; train.rows_per_step={each} is that of one"
             self.result.left.append((several, why))
         for key in ("packing", "neat_packing", "sample_packing"):
             if _true(self.arguments.get(key)):
                 self.used.add(key)
-                why = (
-                    f"each of the {each * self.processes} rows of a step holds several of yours there; here none does: "
-                )
-                self.result.left.append((key, f"{why}set train.rows_per_step higher, or to auto"))
-        return each * self.processes
+                why = f"each of the {rows} rows of a step holds several of yours there: set train.rows_per_step higher"
+                self.result.left.append((key, why))
+        return rows
 
     def _precision(self, quantized: bool, method: str) -> str:
         bits = self._number("bits", "train.precision", int)
