@@ -316,8 +316,11 @@ class RunDir:
         self._put(stage, entry)
 
     @contextmanager
-    def exclusively(self) -> Iterator[None]:
+    def exclusively(self, *, mend: bool = True) -> Iterator[None]:
         """Holds the run for one command at a time, its child processes included; clears up what a kill left.
+
+        Args:
+            mend: False where nothing of it is read: its manifest may be damaged then, or another version's.
 
         Raises:
             TuneserveError: another command works in this run directory, or its manifest is damaged beyond repair.
@@ -327,8 +330,9 @@ class RunDir:
             "wait for it, stop it, or give this run another `name`",
         )
         with locked(self._held_by, refusal):
-            with self._lock():
-                self._mend()
+            if mend:
+                with self._lock():
+                    self._mend()
             yield
 
     @property

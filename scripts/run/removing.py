@@ -90,7 +90,7 @@ def remove(removal: Removal, others: Sequence[RunDir] = (), *, force: bool = Fal
         raise ConfigError(f"{run.path} {kept}", "nothing of it was removed")
     if not removal.path.resolve().is_relative_to(run.path.resolve()):
         raise TuneserveError(f"{removal.path} lies outside {run.path}", "remove it by hand if you mean it")
-    with run.exclusively():
+    with run.exclusively(mend=not removal.whole):
         if names := served_from(run.path):  # a server may have come up meanwhile
             raise ConfigError(f"{run.path} is served as {', '.join(names)}", "nothing of it was removed")
         if removal.whole:

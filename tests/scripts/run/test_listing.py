@@ -336,6 +336,15 @@ def test_a_run_whose_removal_was_stopped_can_be_removed(
     assert not run.path.exists()
 
 
+@pytest.mark.parametrize("manifest", ["{", '{"schema_version": 1}'])
+def test_a_run_that_cannot_be_read_can_be_removed(make: Callable[..., RunDir], tmp_path: Path, manifest: str) -> None:
+    run = make("shop")
+    for file in (run.manifest_file, run.path / ".run.json.before"):
+        file.write_text(manifest)
+    assert tuneserve("runs", "rm", "shop", "--folder", tmp_path / "runs", "--yes") == 0
+    assert not run.path.exists()
+
+
 def test_a_mistyped_run_and_a_link_are_refused(
     make: Callable[..., RunDir], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
