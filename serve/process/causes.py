@@ -6,10 +6,14 @@ traceback. The table goes from the specific to the general, and the first patter
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+
+LAST_BYTES = 1 << 22
+"""Of a log that are looked at: what ended a server stands near the end."""
 
 
 @dataclass(frozen=True)
@@ -290,11 +294,15 @@ def find_cause(log: str, exit_code: int | None = None) -> Cause:
 
 
 def log_since(log: Path, offset: int) -> str:
-    """What was appended to a log after `offset` bytes."""
+    """What was appended to a log after `offset` bytes: the end of it, for a server of many days writes gigabytes.
+
+    A log that is shorter was cut by its owner since, and all of it is new.
+    """
     if not log.exists():
         return ""
     with log.open("rb") as handle:
-        handle.seek(offset)
+        size = handle.seek(0, os.SEEK_END)
+        handle.seek(max(offset if offset <= size else 0, size - LAST_BYTES))
         return handle.read().decode("utf-8", errors="replace")
 
 

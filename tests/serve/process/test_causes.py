@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from configs.schema import ServeConfig
 from scripts.cli import main
 from serve.launch.job import ServeJob
-from serve.process.causes import find_cause
+from serve.process.causes import find_cause, log_since
 from serve.process.server import StartFailed, VllmServer
 from tests.serve.fakes import fake_command, free_port, gone
 
@@ -132,6 +133,17 @@ def test_only_this_start_is_looked_at(tmp_path: Path):
     with pytest.raises(StartFailed) as failure, VllmServer(command, log):
         pass
     assert failure.value.cause.kind == "bad-flag"
+
+
+def test_of_a_log_of_gigabytes_the_end_is_read_also_where_its_owner_has_cut_it(tmp_path: Path):
+    log = tmp_path / "serve.log"
+    log.touch()
+    os.truncate(log, 8 << 30)
+    with log.open("a") as end:
+        end.write("\nx: error: unrecognized arguments: --foo\n")
+    assert find_cause(log_since(log, 100)).kind == "bad-flag"
+    log.write_text("x: error: unrecognized arguments: --foo\n")
+    assert find_cause(log_since(log, 8 << 30)).kind == "bad-flag"
 
 
 def test_the_words_of_our_own_command_line_are_no_cause(tmp_path: Path):
