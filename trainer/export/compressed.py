@@ -12,7 +12,7 @@ from configs.errors import ConfigError
 from configs.model_files import read_model_config
 from trainer.export.new_folder import Export, new_folder
 from trainer.export.safetensors import TensorSource, TensorSpec, write_weights
-from trainer.export.side_files import copy_side_files, side_files, with_older_rope_names, write_generation_config
+from trainer.export.side_files import copy_side_files, side_files, write_generation_config, write_model_config
 
 ARCHITECTURES = ("qwen2", "qwen3", "llama")
 KEPT = ("embed_tokens.weight", "lm_head.weight")
@@ -63,11 +63,13 @@ def write_compressed(tensors: CompressedTensors, export: Export) -> Path:
         quantization_status=QuantizationStatus.COMPRESSED,
         ignore=["lm_head"],
     )
-    config = with_older_rope_names(read_model_config(model))
-    config["quantization_config"] = quantization.model_dump(mode="json", exclude_none=True)
+    has_head = any(spec.name.endswith("lm_head.weight") for spec in tensors.specs())
     with new_folder(export.out, size, export.redo) as partial:
         write_weights(tensors, partial, export.shard_gb, export.on_progress)
         copy_side_files(model, partial)
         write_generation_config(model, partial, export.end_token_id)
+        write_model_config(model, partial, has_head)
+        config = read_model_config(partial)
+        config["quantization_config"] = quantization.model_dump(mode="json", exclude_none=True)
         (partial / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return export.out

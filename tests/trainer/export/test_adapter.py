@@ -25,7 +25,7 @@ from configs.rundir import RunDir
 from tests.facts import prepared
 from tests.trainer.tiny_models import IDS, make_model
 from trainer.export import adapter as merge_any_module
-from trainer.export.adapter import QUANTIZED_NAME, main, merge_any
+from trainer.export.adapter import QUANTIZED_NAME, Format, main, merge_any
 from trainer.export.stage import merge_run
 
 
@@ -123,6 +123,20 @@ def test_any_adapter_goes_straight_to_8_bits(base: Path, adapter: Path, tmp_path
     with torch.no_grad():
         got, wanted = model(input_ids=IDS).logits, logits(tmp_path / "merged")
     assert ((got - wanted).norm() / wanted.norm()).item() < 0.2
+
+
+@pytest.mark.parametrize("fmt", ["fp8", "int8", "int4", "gguf"])
+def test_a_head_that_was_trained_beside_tied_embeddings_is_the_models(fmt: Format, base: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    tuned = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=["lm_head"]))
+    tuned.base_model.model.lm_head.modules_to_save["default"].weight.data.normal_()
+    tuned.save_pretrained(tmp_path / "adapter")
+    merge_any(tmp_path / "adapter", tmp_path / "out", fmt, quant="bf16")
+    wanted = logits(base, adapter=tmp_path / "adapter")
+    if fmt != "gguf":  # which names no such thing: llama.cpp takes the head that is there
+        assert json.loads((tmp_path / "out/config.json").read_text())["tie_word_embeddings"] is False
+    got = logits(tmp_path / "out", "out-BF16.gguf" if fmt == "gguf" else None)
+    assert ((got - wanted).norm() / wanted.norm()).item() < 0.3
 
 
 def test_command_prints_result_notes_and_errors(
