@@ -354,7 +354,8 @@ class RunDir:
                 f"{self.path}: is {other} on this disk, which does not tell the two names apart",
                 "give the run another `name`",
             )
-        here = sorted(entry.name for entry in self.path.iterdir())
+        # A command whose run was removed under it leaves the manifest's lock.
+        here = sorted(entry.name for entry in self.path.iterdir() if entry != self._manifest_held_by)
         if here and not {self.manifest_file.name, self._before.name, self._held_by.name} & {*here}:
             raise ConfigError(
                 f"{self.path}: holds files that are no run's ({', '.join(here[:3])}{', …' if len(here) > 3 else ''})",
@@ -364,6 +365,10 @@ class RunDir:
     @property
     def _held_by(self) -> Path:
         return self.path / ".run.lock"
+
+    @property
+    def _manifest_held_by(self) -> Path:
+        return self.path / ".manifest.lock"
 
     @property
     def _before(self) -> Path:
@@ -419,7 +424,7 @@ class RunDir:
         write_atomically(self.manifest_file, manifest.model_dump_json(indent=2) + "\n")
 
     def _lock(self) -> FileLock:
-        return FileLock(self.path / ".manifest.lock", timeout=30)
+        return FileLock(self._manifest_held_by, timeout=30)
 
 
 def as_json(values: Mapping[str, Any]) -> dict[str, Any]:

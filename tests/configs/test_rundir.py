@@ -157,6 +157,14 @@ def test_a_folder_of_other_files_does_not_become_a_run(run: RunDir) -> None:
     assert [*project.rglob("*")] == [mine.parents[1], mine.parent, mine]
 
 
+def test_a_run_begins_again_where_its_folder_was_removed_under_a_stage(run: RunDir) -> None:
+    config = run.config()
+    with pytest.raises(FileNotFoundError), run.stage("data", {"x": 1}):
+        shutil.rmtree(run.path)
+    assert [file.name for file in run.path.iterdir()] == [".manifest.lock"]
+    assert RunDir.create(config).config() == config
+
+
 def test_on_a_disk_without_capitals_a_run_does_not_take_the_place_of_another(
     run: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
