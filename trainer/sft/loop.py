@@ -35,6 +35,7 @@ from trainer.plan.sizes import RECORDING_COST, PassSize, choose_sizes
 from trainer.sft.device import peak_gb
 from trainer.sft.first_batch import check_first_batch, expected_answers, rows_of
 from trainer.sft.graphs import TRAINED, CudaRecorder, GraphedSteps, UnslothDecoder
+from trainer.sft.order import OrderOfEpoch
 from trainer.sft.progress import RunLog, plot_loss
 from trainer.sft.proof_rows import answer_logprobs, scored_rows
 from trainer.sft.soft_targets import BatchTargets
@@ -91,6 +92,8 @@ class TrainingRun:
     def go(self, checkpoint: Path | None) -> LoopFigures:
         """Trains, saves adapter and likelihoods, draws the loss; returns the stage's figures."""
         started = time.monotonic()
+        if self.plan.group_by_length:
+            OrderOfEpoch(self.trainer, checkpoint)
         try:
             self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         finally:

@@ -266,6 +266,12 @@ def step_by(trainer: Any, count: Callable[[list[dict[str, Any]], Any], Any], ste
     trainer.training_step = lambda *arguments, **named: step(own_step, *arguments, **named)
 
 
+def sample_by(trainer: Any, sampler: Callable[[Any], Any]) -> None:
+    """Puts what `sampler` makes of it in the place of the sampler of the training rows."""
+    own = trainer._get_train_sampler
+    trainer._get_train_sampler = lambda *arguments: sampler(own(*arguments))
+
+
 def save_by(trainer: Any, save: Callable[[Callable[[], None]], None]) -> None:
     """Puts `save` before the trainer's saving of a checkpoint; it is given that."""
     own = trainer._save_checkpoint

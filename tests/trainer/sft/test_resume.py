@@ -15,14 +15,14 @@ from trainer.sft.progress import read_log
 pytestmark = pytest.mark.slow
 
 
-KILLED_AT_16 = """
+KILLED_AT_25 = """
 import os, signal, sys, threading, time
 from configs.rundir import RunDir
 from trainer.__main__ import main
 from trainer.sft.progress import read_log
 log = RunDir.open(sys.argv[2]).logs / "train.jsonl"
 def watch():
-    while len(read_log(log)) < 16:
+    while len(read_log(log)) < 25:
         time.sleep(0.01)
     os.kill(os.getpid(), signal.SIGKILL)
 threading.Thread(target=watch, daemon=True).start()
@@ -36,10 +36,10 @@ def losses(run: RunDir) -> dict[int, float]:
 
 @pytest.fixture(scope="module")
 def killed(workshop: Path, trained: RunDir) -> RunDir:
-    """A run like the shared one, killed behind its first checkpoint."""
+    """A run like the shared one, killed behind its second checkpoint, which is of the second epoch."""
     run = make_run(workshop, "killed", train=trained.config().train.model_dump(mode="json"))
     run_stage("data", run, folder=workshop)
-    done = run_script(KILLED_AT_16, "train", str(run.path), folder=workshop)
+    done = run_script(KILLED_AT_25, "train", str(run.path), folder=workshop)
     assert done.returncode == -signal.SIGKILL, "the training ended before it could be killed"
     return run
 
@@ -58,8 +58,8 @@ def test_resume_after_a_kill_gives_the_uninterrupted_curve(killed: RunDir, train
 
     changed(killed, workshop, learning_rate=3e-3)
     done = run_stage("train", killed, folder=workshop)
-    assert "goes on from checkpoint-10" in done.stdout
-    assert killed.read().stages["train"].figures["resumed_from"] == "checkpoint-10"
+    assert "goes on from checkpoint-20" in done.stdout
+    assert killed.read().stages["train"].figures["resumed_from"] == "checkpoint-20"
     ours, theirs = losses(killed), losses(trained)
     assert list(ours) == list(theirs)
     assert ours == pytest.approx(theirs, rel=1e-4)
