@@ -15,7 +15,7 @@ from configs.languages import language_of
 from eval.documents.blocks import Block, Document
 
 LEAST_TOKENS = 16
-"""Shorter passages are asked together with their neighbour, or not at all where there is none."""
+"""Shorter passages are asked together with their neighbour."""
 MOST = 1.4
 """So many times its estimate a text may have in tokens."""
 _SENTENCE = re.compile(r"[^。！？!?.\n]*(?:[。！？!?]+[”’」』）)]*|\.(?=\s)|\n+|$|\.)")
@@ -93,19 +93,26 @@ def passages_of(document: Document, longest_tokens: int) -> list[Passage]:
 
     Args:
         document: what was read.
-        longest_tokens: of a passage; only a single line without any end of a sentence is parted by length.
+        longest_tokens: of a passage, a short neighbour aside; only a single line without any end of a sentence is
+            parted by length.
     """
-    found: list[Passage] = []
-    open_: list[_Piece] = []
+    groups: list[list[_Piece]] = [[]]
     for piece in _pieces(document, longest_tokens):
-        size = sum(one.tokens for one in open_)
-        new_section = piece.block.kind == "heading" and size >= LEAST_TOKENS and any(map(_says, open_))
-        if open_ and (new_section or size + piece.tokens > longest_tokens or piece.lead):
-            found += _passage(document, open_, len(found))
-            open_ = []
-        open_.append(piece)
-    found += _passage(document, open_, len(found))
-    return [passage for passage in found if tokens_of(passage.text) >= LEAST_TOKENS or len(found) == 1]
+        size = _tokens(groups[-1])
+        new_section = piece.block.kind == "heading" and size >= LEAST_TOKENS and any(map(_says, groups[-1]))
+        if groups[-1] and (new_section or size + piece.tokens > longest_tokens or piece.lead):
+            groups.append([])
+        groups[-1].append(piece)
+    joined: list[list[_Piece]] = []
+    for group in groups:
+        if joined and any(map(_says, group)) and min(_tokens(joined[-1]), _tokens(group)) < LEAST_TOKENS:
+            joined[-1] += group
+        else:
+            joined.append(group)
+    found: list[Passage] = []
+    for group in joined:
+        found += _passage(document, group, len(found))
+    return found
 
 
 def _passage(document: Document, pieces: list[_Piece], number: int) -> Iterator[Passage]:
@@ -127,6 +134,10 @@ def _passage(document: Document, pieces: list[_Piece], number: int) -> Iterator[
         lead=pieces[0].lead,
         language=language_of(text),
     )
+
+
+def _tokens(pieces: list[_Piece]) -> float:
+    return sum(piece.tokens for piece in pieces)
 
 
 def _says(piece: _Piece) -> bool:
