@@ -72,10 +72,13 @@ def read_folder(place: Path, on_progress: Callable[[str], None] = lambda name: N
         on_progress: called with the name of each file before it is read.
 
     Raises:
-        DataError: there is nothing there that can be read; every file is named with its reason.
+        DataError: there is nothing there that can be read, where every file is named with its reason; or its name cannot
+            be written down.
     """
     if not place.exists():
         raise DataError(f"{place}: no such file or folder", "name a folder with documents")
+    if not _is_utf8(str(place.resolve())):
+        raise DataError(f"{place}: its name, or that of a folder above it, is not UTF-8", "rename it")
     found = Folder()
     for file, name in _files(place, found.unread):
         on_progress(name)

@@ -293,6 +293,14 @@ def test_a_folder_without_documents_is_refused_with_the_reasons(tmp_path: Path) 
         read(tmp_path / "none")
 
 
+def test_a_folder_whose_name_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + "/手册".encode("gbk")))
+    folder.mkdir()
+    (folder / "a.txt").write_text(TEXT, encoding="utf-8")
+    with pytest.raises(DataError, match="is not UTF-8"):
+        read_folder(folder)
+
+
 def test_bombs_and_entities_in_word_files_are_not_opened(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(TEXT, encoding="utf-8")
     with zipfile.ZipFile(tmp_path / "bomb.docx", "w", zipfile.ZIP_DEFLATED) as archive:
