@@ -72,8 +72,7 @@ def read_folder(place: Path, on_progress: Callable[[str], None] = lambda name: N
         on_progress: called with the name of each file before it is read.
 
     Raises:
-        DataError: there is nothing there that can be read, where every file is named with its reason; or its name cannot
-            be written down.
+        DataError: its name is not UTF-8, or nothing in it can be read; then every file is named with its reason.
     """
     if not place.exists():
         raise DataError(f"{place}: no such file or folder", "name a folder with documents")

@@ -96,6 +96,12 @@ def test_links_inside_the_folder_and_those_of_the_hub_cache_are_followed(folder:
     assert names(snapshot) == names(snapshot / "data") == ["rows.jsonl"]
 
 
+def test_a_file_whose_name_is_not_utf8_is_refused(folder: Path) -> None:
+    (folder / os.fsdecode("训练.jsonl".encode("gbk"))).write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match="is not UTF-8"):
+        find_files(str(folder))
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root may open every folder")
 def test_a_closed_folder_is_refused(folder: Path) -> None:
     (folder / "closed").mkdir(mode=0)
