@@ -71,6 +71,7 @@ class GuardedProcess:
         self._control_fd = control_fd
         self._reports_fd = reports_fd
         self._popen: subprocess.Popen[bytes] | None = None
+        self._stopped = False
         self._ended = threading.Event()
         self._started = threading.Event()
         self._release_read, self._release_write = os.pipe()
@@ -135,7 +136,7 @@ class GuardedProcess:
 
     def stop(self, grace_s: float) -> None:
         """SIGTERM to the leader, a wait, SIGKILL for what is left; returns when nothing is left."""
-        if self._ended.is_set() and self._popen is None:
+        if self._stopped:
             return
         with suppress(BrokenPipeError):  # the guardian may have ended before us, and the process with it
             os.write(self._control_fd, f"stop {grace_s}\n".encode())
@@ -144,6 +145,10 @@ class GuardedProcess:
             self._ended.wait()
         if self._popen is not None:
             self._popen.wait()
+        self._stopped = True
+        self._listener.join()
+        for descriptor in (self._control_fd, self._reports_fd, self._release_read, self._release_write):
+            os.close(descriptor)
 
     def _listen(self) -> None:
         """Reads what the guardian reports, in a thread of its own, until the guardian is gone or we are released."""
