@@ -40,7 +40,7 @@ from trainer.sft.progress import RunLog, plot_loss
 from trainer.sft.proof_rows import answer_logprobs, scored_rows
 from trainer.sft.soft_targets import BatchTargets
 from trainer.sft.together import TOKENS, Together
-from trainer.sft.unsloth import order_of_rows, vouch_for_length, watch_batches
+from trainer.sft.unsloth import evaluate_by, order_of_rows, vouch_for_length, watch_batches
 from trainer.sft.update import RecordableAdamW, RecordedUpdate, optimizer_arguments
 
 RECORDED_OPTIMIZER = "adamw_torch_fused"
@@ -142,6 +142,7 @@ class TrainingRun:
     def _together(self, train: pa.Table) -> Together | None:
         """Makes the trainer one of several where it is; the rows to score while it trains are dealt out, too."""
         if self.world is None:
+            evaluate_by(self.trainer)
             return None
         lengths, max_norm = train["length"].to_pylist(), self.config.train.max_grad_norm
         together = Together(self.world, self.trainer, self.plan, lengths, max_norm)

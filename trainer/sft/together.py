@@ -160,7 +160,7 @@ class Together:
             own()
         state.best_model_checkpoint = self._world.share(state.best_model_checkpoint)
 
-    def _evaluated(self, metrics: dict[str, float], rows: int) -> None:
-        """Puts the mean over the rows of all processes in the place of this one's."""
-        parts = self._world.gather([metrics["eval_loss"], rows])
-        metrics["eval_loss"] = sum(loss * count for loss, count in parts) / sum(count for _, count in parts)
+    def _evaluated(self, loss: float, tokens: int) -> float:
+        """The loss of a trained token over the rows of all processes."""
+        parts = self._world.gather([loss, tokens])
+        return sum(part for part, _ in parts) / max(1, sum(count for _, count in parts))

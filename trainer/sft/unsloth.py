@@ -278,16 +278,29 @@ def save_by(trainer: Any, save: Callable[[Callable[[], None]], None]) -> None:
     trainer._save_checkpoint = lambda model, trial: save(lambda: own(model, trial))
 
 
-def evaluate_by(trainer: Any, combine: Callable[[dict[str, float], int], None]) -> None:
-    """Puts `combine` behind an evaluation: it is given the metrics, which it may change, and the number of rows."""
-    own = trainer.evaluation_loop
+def evaluate_by(trainer: Any, combine: Callable[[float, int], float] | None = None) -> None:
+    """Has an evaluation give the loss of a trained token; the trainer's own is a mean of batches, whatever is in them.
+
+    Args:
+        combine: of several processes, given the sum of the losses and the trained tokens of this one, the loss of all.
+    """
+    own_step, own_loop = trainer.prediction_step, trainer.evaluation_loop
+    seen: list[tuple[float, int]] = []
+
+    def step(model: Any, inputs: dict[str, Any], *more: Any, **named: Any) -> Any:
+        trained = int((inputs["labels"][:, 1:] != IGNORED).sum())
+        found = own_step(model, inputs, *more, **named)
+        seen.append((float(found[0]) * trained if trained else 0.0, trained))
+        return found
 
     def loop(*arguments: Any, **named: Any) -> Any:
-        output = own(*arguments, **named)
-        combine(output.metrics, output.num_samples)
+        seen.clear()
+        output = own_loop(*arguments, **named)
+        total, tokens = sum(loss for loss, _ in seen), sum(count for _, count in seen)
+        output.metrics["eval_loss"] = combine(total, tokens) if combine else total / max(1, tokens)
         return output
 
-    trainer.evaluation_loop = loop
+    trainer.prediction_step, trainer.evaluation_loop = step, loop
 
 
 def clip_by(trainer: Any, clip: Callable[[Callable[[], Any]], Any]) -> None:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
+import torch
+from peft import PeftModel
 from safetensors import safe_open
+from transformers import AutoModelForCausalLM
 
 from configs.rundir import RunDir
 from tests.trainer.conftest import DEMO_MODEL, Train, make_run, run_stage
+from trainer.data.prepare import read_rows
+from trainer.data.template import IGNORED
 from trainer.sft.progress import read_log
 
 pytestmark = pytest.mark.slow
@@ -92,6 +98,19 @@ def test_early_stopping_stops_and_keeps_the_best(train_run: Train) -> None:
     again = train_run("early", train=worse | {"early_stopping": 2}).read().stages["train"].figures
     assert again["resumed_from"] == f"checkpoint-{figures['steps'] - 5}"
     assert again["steps"] == figures["steps"]
+
+
+def test_the_held_out_loss_is_that_of_a_trained_token_however_rows_are_laid_out(train_run: Train) -> None:
+    run = train_run("evaluated", train=FEW | {"eval_steps": 4, "plan": "manual", "micro_batch": 1})
+    base = AutoModelForCausalLM.from_pretrained(DEMO_MODEL, dtype=torch.float32)
+    model = PeftModel.from_pretrained(base, run.adapter).eval()
+    losses: list[float] = []
+    for row in read_rows(run.data / "heldout").to_pylist():
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([row["input_ids"]])).logits[0, :-1]
+        each = torch.nn.functional.cross_entropy(logits, torch.tensor(row["labels"][1:]), reduction="none")
+        losses += [float(loss) for loss, label in zip(each, row["labels"][1:], strict=True) if label != IGNORED]
+    assert run.read().stages["train"].figures["heldout_loss"] == pytest.approx(fmean(losses), rel=1e-3)
 
 
 def test_checkpoints_beyond_the_limit_are_removed(trained: RunDir) -> None:
