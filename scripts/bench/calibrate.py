@@ -255,6 +255,7 @@ def measure_group(options: argparse.Namespace) -> None:
     longest = 8192 if on_gpu else 512
     share_base(longest)
     already = done_layouts(options.rows, group)
+    recorded_gb = 0.0
     for layout in group.layouts:
         if layout.name in already:
             continue
@@ -296,8 +297,14 @@ def measure_group(options: argparse.Namespace) -> None:
                 training = loop.TrainingRun(RunDir.create(config), config, plan, facts, table, table.slice(0, 0))
                 warmup = layout.steps // 2 if layout.recorded else WARMUP
                 row |= measure(training.trainer, warmup=warmup, micro_batches=layout.count)
-                # One step in which a kernel is compiled for a new length must not stand for all.
-                row["step_mean_s"], row["step_s"] = row["step_s"], row["step_median_s"]
+                row["step_mean_s"] = row["step_s"]
+                if not layout.recorded:
+                    # One step in which a kernel is compiled for a new length must not stand for all. A recording
+                    # compiles nothing any more, and the lengths of its steps differ: their mean is what is predicted.
+                    row["step_s"] = row["step_median_s"]
+                row["reserved_gb"] = peak_that_tells(row["reserved_gb"], recorded_gb, device.memory_gb, layout.recorded)
+                if layout.recorded:
+                    recorded_gb = max(recorded_gb, row["reserved_gb"] or 0)
                 if recorded := training.recorded():
                     row["filled_tokens"], row["longest_tokens"] = recorded.mean_tokens, max(recorded.sizes, default=0)
                     if recorded.off or recorded.updates_off:
@@ -310,6 +317,20 @@ def measure_group(options: argparse.Namespace) -> None:
         with options.rows.open("a", encoding="utf-8") as out:
             out.write(json.dumps(row) + "\n")
         print(json.dumps({k: row.get(k) for k in ("group", "layout", "step_s", "reserved_gb", "error")}), flush=True)
+
+
+def peak_that_tells(reserved_gb: float | None, recorded_gb: float, card_gb: float, recorded: bool) -> float | None:
+    """The peak of a layout; None where it says what there was and not what the layout takes.
+
+    Args:
+        reserved_gb: the peak; None without a GPU.
+        recorded_gb: the largest of recordings before it in this process, which leave some of their memory taken.
+        card_gb: the card's memory; a peak that reaches its end was kept below it.
+        recorded: whether the layout is recorded.
+    """
+    if reserved_gb is None or (recorded and reserved_gb < recorded_gb) or reserved_gb > 0.98 * card_gb:
+        return None
+    return reserved_gb
 
 
 def random_rows(layout: Layout, count: int, said: Callable[[list[int]], str], seed: int = 0) -> Any:

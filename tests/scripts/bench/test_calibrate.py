@@ -34,6 +34,17 @@ def test_made_up_rows_pass_the_look_at_the_first_batch(layout: Layout) -> None:
         assert check_first_batch(batch, expected_answers(rows), decode, END_TOKEN)
 
 
+@pytest.mark.parametrize(
+    ("peak", "before", "recorded", "tells"),
+    [(41.8, 31.5, True, 41.8), (35.3, 41.8, True, None), (36.0, 41.8, False, 36.0), (84.1, 0.0, True, None),
+     (None, 0.0, False, None)],
+)  # fmt: skip
+def test_a_peak_counts_where_it_is_the_layout_s_own(
+    peak: float | None, before: float, recorded: bool, tells: float | None
+) -> None:
+    assert calibrate.peak_that_tells(peak, before, 85.02, recorded) == tells
+
+
 def test_models_that_were_there_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models = tmp_path / "models"
     for size in ("14b", "8b"):
