@@ -52,7 +52,7 @@ from trainer.foreign.folder import Given, given, link_adapter, link_merged, made
 from trainer.foreign.likely import Group, Scored, choose, group, likelier, score, table, worse
 from trainer.foreign.renderings import FOLDER, Rendering, candidates, modes, named
 from trainer.foreign.tokens import tokenizer_findings
-from trainer.foreign.weights import weight_findings
+from trainer.foreign.weights import config_findings, weight_findings
 from trainer.loading import loading
 from trainer.sft.proof_rows import answer_logprobs
 
@@ -104,7 +104,7 @@ class Look:
         """Does all of it; the order is that of the cost, so that what cannot be judged is refused early."""
         self._files()
         if self.what.merged is not None:
-            self._found(*weight_findings(self.what.merged, self.base))
+            self._found(*weight_findings(self.what.merged, self.base), *config_findings(self.what.merged, self.base))
             link_merged(self.what.merged, self.run.merged)
         if self.what.adapter is not None:
             link_adapter(self.what.adapter, self.run.adapter)

@@ -7,18 +7,23 @@ which is of full rank and a tenth of the weights in size.
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from transformers import AutoConfig
 
 from configs.errors import TuneserveError
 from configs.handover.foreign import Finding, fault, told
 from configs.model_files import weight_files
 from trainer.export.changes import TensorInfo, index_weights
 from trainer.export.tensors import TensorReader
+from trainer.loading import loading
 
 SAMPLE = 12
 """Matrices that are looked at closely, evenly from the first layer to the last."""
@@ -31,6 +36,12 @@ BLOCK, LEVELS = 32, 16
 ON_GRID, LIKE_ERROR = 0.9, 0.5
 """Share of the blocks on a grid, and cosine of the change with NF4's rounding error, above which four bits are sure.
 Weights that were never rounded give less than 0.01 of either."""
+_SAYS_NOTHING = re.compile(
+    r"_.*|architectures|dtype|torch_dtype|use_cache|return_dict|output_.*|(bos|eos|pad|sep)_token_id|vocab_size|unsloth_.*"
+    r"|tie_word_embeddings|initializer_range|max_position_embeddings|transformers_version|.*dropout|.*label.*|chunk_size_.*"
+    r"|problem_type|is_(encoder_)?decoder|max_window_layers"
+)
+"""Keys of a config.json that change nothing of what a model makes of its tokens."""
 _BITS_AFTER_POINT = {"BF16": 7, "F16": 10, "F32": 23}
 
 
@@ -90,6 +101,29 @@ def weight_findings(merged: Path, base: Path) -> list[Finding]:
         findings += _four_bits(looks)
     findings += _other_dtype(theirs, ours)
     return findings
+
+
+def config_findings(merged: Path, base: Path) -> list[Finding]:
+    """What a config.json computes otherwise than the base's: the tensors are the trained ones, the model is not."""
+    theirs, ours = (_computing(folder) for folder in (merged, base))
+    keys = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
+    shown = "; ".join(f"{key} {_short(theirs.get(key))}, {_short(ours.get(key))}" for key in keys)
+    return [told("finding.computes_otherwise", keys=shown)] if keys else []
+
+
+def _computing(folder: Path) -> dict[str, Any]:
+    """What config.json says of the computation, with the values that the library takes where it says nothing."""
+    with loading(folder):
+        config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    every = config.get_text_config().to_dict()
+    if not every.get("use_sliding_window", True):
+        every.pop("sliding_window", None)
+    return {key: value for key, value in every.items() if not _SAYS_NOTHING.fullmatch(key)}
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def look(tuned: torch.Tensor, original: torch.Tensor, dtype: str) -> MatrixChange:

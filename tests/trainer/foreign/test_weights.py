@@ -1,5 +1,6 @@
 """What merged weights tell of their training and of their merge, with each fault planted in real weights."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from configs.errors import TuneserveError
 from configs.handover.foreign import Finding
 from tests.trainer.tiny_models import make_model
-from trainer.foreign.weights import blocks_on_grid, evenly, look, nf4_error, weight_findings
+from trainer.foreign.weights import blocks_on_grid, config_findings, evenly, look, nf4_error, weight_findings
 
 Weights = dict[str, torch.Tensor]
 RANK = 4
@@ -111,6 +112,21 @@ def test_another_number_format_is_told(findings) -> None:
     found = findings(change)
     assert found["finding.other_dtype"].values == {"theirs": "F16", "ours": "BF16"}
     assert not found["finding.other_dtype"].fault
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [("rms_norm_eps", 0.5, "rms_norm_eps 0.5"), ("hidden_act", "gelu", 'hidden_act "gelu"'), ("use_cache", False, "")],
+)
+def test_a_config_that_computes_otherwise_is_told(
+    base: Path, tmp_path: Path, key: str, value: object, said: str
+) -> None:
+    folder = Path(shutil.copytree(base, tmp_path / "tuned"))
+    config = json.loads((folder / "config.json").read_text())
+    rope = config.pop("rope_parameters")  # as transformers 4 writes it
+    (folder / "config.json").write_text(json.dumps({**config, "rope_theta": rope["rope_theta"], key: value}))
+    found = config_findings(folder, base)
+    assert [str(one.values["keys"]).partition(",")[0] for one in found] == [said] * bool(said)
 
 
 def test_weights_of_another_base_are_refused(base: Path, tmp_path: Path) -> None:
