@@ -72,20 +72,18 @@ def traditional_share(text: str) -> float:
 def normalize(text: str, simplify: bool = True) -> str:
     """NFKC, lower case, no white space, no punctuation; simplified characters where `simplify` is set.
 
-    A point between two digits stays: 3.5 is not 35.
+    A point between two digits stays, and the sign of a number: 3.5 is not 35, -5 not 5.
     """
     text = unicodedata.normalize("NFKC", text).lower()
     if simplify:
         text = to_simplified(text)
     kept = []
     for position, char in enumerate(text):
-        if char.isspace():
-            continue
-        if is_punctuation(char) and not (
-            char == "." and text[position - 1 : position].isdigit() and text[position + 1 : position + 2].isdigit()
-        ):
-            continue
-        kept.append(char)
+        before, after = text[position - 1 : position], text[position + 1 : position + 2]
+        if char in "-−" and after.isdigit() and not before.isalnum():
+            kept.append("-")
+        elif (char == "." and before.isdigit() and after.isdigit()) or not (char.isspace() or is_punctuation(char)):
+            kept.append(char)
     return "".join(kept)
 
 
