@@ -39,6 +39,9 @@ def blocks_of_html(text: str, *, is_page: bool = True) -> list[Block]:
     """
     soup = BeautifulSoup(text, "html.parser")
     articles = soup.find_all("article", limit=2)
+    for form in soup.find_all("form"):
+        if 2 * len(form.get_text()) > len(soup.get_text()):
+            form.unwrap()  # some frameworks put the whole page into one
     page = soup.find("main") or (articles[0] if len(articles) == 1 else None) or soup.body or soup
     walk = _Walk()
     walk.enter(page if is_page else soup, 0)

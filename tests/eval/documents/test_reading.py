@@ -88,6 +88,15 @@ def test_a_page_is_read_without_what_surrounds_it(tmp_path: Path) -> None:
     ]
 
 
+def test_a_page_that_is_one_form_is_read(tmp_path: Path) -> None:
+    page = "<body><form id='aspnetForm'><h1>Lumos</h1><p>It has two modes.</p><input value='x'></form><div>Hello</div>"
+    (tmp_path / "a.html").write_text(page, encoding="utf-8")
+    (tmp_path / "b.html").write_text("<form>Your name</form><p>The lamp has two modes.</p>", encoding="utf-8")
+    documents, _ = read(tmp_path)
+    assert shown(documents["a.html"]) == [("heading", "Lumos"), ("text", "It has two modes."), ("text", "Hello")]
+    assert shown(documents["b.html"]) == [("text", "The lamp has two modes.")]
+
+
 def test_word_is_read_with_its_headings_lists_and_tables(tmp_path: Path) -> None:
     word(tmp_path / "手册.docx")
     documents, _ = read(tmp_path)
