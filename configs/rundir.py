@@ -36,6 +36,8 @@ from configs.yaml_text import read_yaml
 
 Inputs = Mapping[str, Any]
 """What a stage depended on: names to JSON values or hashes. Flat, so that a difference can be named."""
+CARD = "README.md"
+"""A card beside weights, which whoever owns the run may write."""
 
 
 @dataclass
@@ -260,6 +262,8 @@ class RunDir:
     def changed_outputs(self, stage: str, *, contents: bool = True) -> Iterator[tuple[str, str]]:
         """(path, what became of it) of every file of a stage that is not what the stage wrote.
 
+        A card beside weights is left out: it is its owner's to write.
+
         Args:
             contents: compare hashes too, not only presence and size; a file is read again only when the file system
                 says that it changed.
@@ -267,6 +271,8 @@ class RunDir:
         record = self.read().stages.get(stage)
         for path, output in record.outputs.items() if record else ():
             file = self.path / path
+            if file.name == CARD:
+                continue
             if not file.is_file():
                 yield path, "is gone"
             elif (size := file.stat().st_size) != output.size:

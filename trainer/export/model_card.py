@@ -16,38 +16,46 @@ import yaml
 
 from configs.console import shell
 from configs.errors import TuneserveError
-from configs.files import file_bytes, file_text, write_atomically
+from configs.files import file_bytes, write_atomically
 from configs.manifest import Manifest
 from configs.merged import has_other_answers
-from configs.rundir import RunDir
+from configs.rundir import CARD, RunDir
 
 _MARK = "\n<!-- written by tuneserve: "
 
 
 def write_model_card(run: RunDir) -> Path | None:
-    """Writes RUN/merged/README.md; gives None, and leaves it, where somebody has changed it since it was written.
+    """Writes RUN/merged/README.md; gives None, and leaves it, where it is somebody's own.
 
     Raises:
         TuneserveError: the run has not been merged.
     """
     if not (run.merged / "config.json").is_file():
         raise TuneserveError(f"{run.path}: has no merged weights yet", shell("tuneserve", "merge", run.path))
-    file = run.merged / "README.md"
-    if file.is_file() and _is_somebody_s(file_text(file)):
+    if own_card(run) is not None:
         return None
+    file = run.merged / CARD
     write_atomically(file, _marked(model_card(run)))
     return file
+
+
+def own_card(run: RunDir) -> bytes | None:
+    """RUN/merged/README.md where it is not as it was written by `write_model_card`; None where it is, or is not there.
+
+    Raises:
+        OSError: it is no file.
+    """
+    file = run.merged / CARD
+    if not file.exists():
+        return None
+    content = file_bytes(file)
+    text = content.decode("utf-8", "replace")
+    return None if text == _marked(text.rpartition(_MARK)[0]) else content
 
 
 def _marked(card: str) -> str:
     """A card with a last line, which no hub shows, that tells whether somebody changed it."""
     return f"{card}{_MARK}{hashlib.sha256(card.encode()).hexdigest()} -->\n"
-
-
-def _is_somebody_s(text: str) -> bool:
-    """Whether a card is not as it was written; one of an earlier version has no mark, and is taken for ours."""
-    card, mark, _ = text.rpartition(_MARK)
-    return bool(mark) and text != _marked(card)
 
 
 def model_card(run: RunDir) -> str:

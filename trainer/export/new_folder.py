@@ -41,6 +41,8 @@ class Export:
     """Largest weight file, in GB of 1e9 bytes; the model's own division is kept below that."""
     on_progress: OnProgress | None = None
     redo: bool = False
+    card: bytes | None = None
+    """Somebody's own README.md, which lies in the new folder, too."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model.resolve())

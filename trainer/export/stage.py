@@ -104,9 +104,13 @@ def gguf_run(run: RunDir, config: RunConfig, facts: PreparedFacts, force: bool =
 
 def _merge_stage(run: RunDir, config: RunConfig, facts: PreparedFacts, scale: float, inputs: dict[str, Any]) -> None:
     from trainer.export.merge import merge_adapter
+    from trainer.export.model_card import own_card
 
     with run.stage("merge", inputs, [run.merged]) as record, shown_progress("merge") as on_progress:
-        export = Export(facts.base_model, run.merged, facts.end_token_id, config.merge.shard_gb, on_progress, redo=True)
+        export = Export(
+            facts.base_model, run.merged, facts.end_token_id, config.merge.shard_gb, on_progress, redo=True,
+            card=own_card(run),
+        )  # fmt: skip
         result = merge_adapter(run.adapter, export, scale=scale)
         record.figures = {name: value for name, value in asdict(result).items() if name != "folder"} | {"scale": scale}
         if (trained := run.read().stages.get("train")) is not None:

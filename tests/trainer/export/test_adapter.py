@@ -22,6 +22,7 @@ from configs.fingerprint import weights_fingerprint
 from configs.load import validate
 from configs.merged import require_exported
 from configs.rundir import RunDir
+from scripts.run.stages import put_model_card
 from tests.facts import prepared
 from tests.trainer.tiny_models import IDS, make_model
 from trainer.export import adapter as merge_any_module
@@ -261,6 +262,20 @@ def test_run_is_merged_once_and_again_when_its_adapter_changes(
     file.write_text(json.dumps({**json.loads(file.read_text()), "lora_alpha": 32}))
     merge_run(run, run.config())
     assert (run.merged / "model.safetensors").read_bytes() != first
+
+
+def test_cards_of_one_s_own_change_no_stage_and_stay(base: Path, adapter: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path, base, adapter)
+    (run.adapter / "README.md").touch()
+    with run.stage("train", {}, [run.adapter]):
+        pass
+    merge_run(run, run.config())
+    for folder in (run.adapter, run.merged):
+        (folder / "README.md").write_bytes("我们的模型".encode("gbk"))
+    assert [*run.changed_outputs("train"), *run.changed_outputs("merge")] == []
+    merge_run(run, run.config(), force=True)
+    put_model_card(run)
+    assert (run.merged / "README.md").read_bytes() == "我们的模型".encode("gbk")
 
 
 def test_what_is_merged_already_is_seen_before_the_libraries_are_imported(
