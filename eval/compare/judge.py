@@ -44,7 +44,7 @@ _PROMPT = """\
 
 先用一句话说明理由，最后一行只写“结论：一”、“结论：二”或“结论：平”。"""
 
-_CONCLUSION = re.compile(r"结论[：:]\s*[“\"「【（(]?\s*(?:回答)?\s*(一|二|平|1|2)")
+_CONCLUSION = re.compile(r"结论[：:]\s*[“\"「【（(]?\s*(?:回答)?\s*(一|二|平|1|2)(?! ?[样致般者个])")
 _MEANING: dict[str, Preference] = {"一": "first", "1": "first", "二": "second", "2": "second", "平": "tie"}
 
 

@@ -30,6 +30,8 @@ QUICK = Settings(timeout_s=5.0, first_pause_s=0.01)
         ("结论:平", "tie"),
         ("起初我想写结论：一，但应为\n结论：二", "second"),
         ("两个都好", None),
+        ("结论：一样好", None),
+        ("结论：二者相当", None),
     ],
 )
 def test_verdicts(reply: str, verdict: str | None) -> None:
