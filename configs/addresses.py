@@ -25,7 +25,8 @@ def http_address(text: str) -> SplitResult:
     except ValueError:  # brackets, a port beyond 65535, a part of a name of more than 63 letters
         usable = False
     if not usable or len(text) > LONGEST or re.search(r"[\s\x00-\x1f\x7f\ud800-\udfff]", text):
-        shown = text if len(text) <= 100 else f"{text[:100]}…"
+        public = text.rpartition("@")[2]  # what stands before it may be a password
+        shown = public if len(public) <= 100 else f"{public[:100]}…"
         raise ConfigError(f"base URL {shown!r} is no http address", "write it like http://127.0.0.1:8000/v1")
     return parts
 

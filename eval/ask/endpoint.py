@@ -41,8 +41,9 @@ class Endpoint:
         http_address(self.base_url)
         url = URL(self.base_url)
         if url.query_string or url.fragment:
+            shown = str(url.with_query(None).with_fragment(None))  # a key may stand behind it
             raise ConfigError(
-                f"base URL {self.base_url!r} has something after `?` or `#`", "leave it out: paths are added to the URL"
+                f"base URL {shown!r} has something after `?` or `#`", "leave it out: paths are added to the URL"
             )
         if url.user is not None or url.password is not None:
             basic = aiohttp.BasicAuth(url.user or "", url.password or "", "utf-8")

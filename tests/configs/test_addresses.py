@@ -34,6 +34,15 @@ def test_what_is_one_is_taken_apart(address: str) -> None:
     assert Endpoint(address, "m").base_url.endswith("/v1")
 
 
+@pytest.mark.parametrize(
+    "address", ["me:s3cret@127.0.0.1/v1", "http://me:s3cret@a b/v1", "http://h/v1?key=s3cret", "http://h/v1#s3cret"]
+)
+def test_a_refused_address_is_shown_without_its_secret(address: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        Endpoint(address, "m")
+    assert "s3cret" not in str(refused.value)
+
+
 @pytest.mark.parametrize("key", ["sk-secret\n", "sk-secret\r", "sk-secret客", "sk-secret\udcff", "sk-secret\x7f"])
 def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_KEY", key)
