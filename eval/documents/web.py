@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from bs4 import BeautifulSoup
 from bs4.element import CData, NavigableString, Tag
@@ -25,6 +26,13 @@ _PARAGRAPHS = {
     "figcaption", "figure", "header", "hgroup", "hr", "html", "main", "p", "section", "summary", "table", "tbody",
     "td", "tfoot", "th", "thead", "tr", "ul", "ol",
 }  # fmt: skip
+_ENDS = {
+    "p": ("p",), "li": ("li",), "dt": ("dt", "dd"), "dd": ("dt", "dd"), "td": ("td", "th"), "th": ("td", "th"),
+    **dict.fromkeys(("tr", "thead", "tbody", "tfoot"), ("tr", "td", "th")),
+}  # fmt: skip
+"""What a start tag ends: HTML lets a page leave these end tags out, and Python's parser does not see it."""
+_AROUND = {"table", "ul", "ol", "dl", "menu", "div", "section", "article", "main", "blockquote", "details", "body"}
+"""What holds such elements, each its own."""
 _HIDDEN = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d]))", re.IGNORECASE)
 _SPACE = re.compile(r"[ \t\r\f\v\u00a0\u3000]+")
 _BACK_TO_TEXT = "↑"
@@ -37,7 +45,7 @@ def blocks_of_html(text: str, *, is_page: bool = True) -> list[Block]:
     Raises:
         Unreadable: elements are nested deeper than any page needs.
     """
-    soup = BeautifulSoup(text, "html.parser")
+    soup = _Page(text, "html.parser")
     articles = soup.find_all("article", limit=2)
     for form in soup.find_all("form"):
         if 2 * len(form.get_text()) > len(soup.get_text()):
@@ -51,6 +59,17 @@ def blocks_of_html(text: str, *, is_page: bool = True) -> list[Block]:
     if title and not any(block.kind == "heading" for block in found):
         found.insert(0, Block("heading", _line(title), 1))
     return found
+
+
+class _Page(BeautifulSoup):
+    def handle_starttag(self, name: str, *arguments: Any, **named: Any) -> Tag | None:
+        inside = self.currentTag
+        for around in (inside, *inside.parents) if inside and name in _ENDS else ():
+            if around.name in _AROUND or (name == "p" and around.name in _ENDS and around.name != "p"):
+                break
+            if around.name in _ENDS[name]:
+                self.handle_endtag(around.name)
+        return super().handle_starttag(name, *arguments, **named)
 
 
 class _Walk:

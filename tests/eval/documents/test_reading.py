@@ -88,6 +88,22 @@ def test_a_page_is_read_without_what_surrounds_it(tmp_path: Path) -> None:
     ]
 
 
+def test_a_page_may_leave_end_tags_out_as_html_lets_it(tmp_path: Path) -> None:
+    page = (
+        "<p>One<p>Two<ul><li>a<ul><li>b</ul><li>c</ul>"
+        "<table><thead><tr><th>W<th>V<tbody><tr><td><p>12<td>5<tr><td>24<td>9</table>" + "<p>More" * 1000
+    )
+    (tmp_path / "a.html").write_text(page, encoding="utf-8")
+    documents, _ = read(tmp_path)
+    assert shown(documents["a.html"])[:5] == [
+        ("text", "One"),
+        ("text", "Two"),
+        ("list", "- a\n  - b\n- c"),
+        ("table", "W | V\n12 | 5\n24 | 9"),
+        ("text", "More"),
+    ]
+
+
 def test_a_page_that_is_one_form_is_read(tmp_path: Path) -> None:
     page = "<body><form id='aspnetForm'><h1>Lumos</h1><p>It has two modes.</p><input value='x'></form><div>Hello</div>"
     (tmp_path / "a.html").write_text(page, encoding="utf-8")
