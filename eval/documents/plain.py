@@ -24,6 +24,7 @@ _LEGACY = ("euc_kr", "euc_jp", "gb18030", "big5", "shift_jis")
 """Korean and Japanese first: nearly all of their bytes are rows of Chinese characters, too."""
 _FREQUENT = {"gb18030": (b"\xb0", b"\xd7", "gb2312"), "big5": (b"\xa4", b"\xc6", "big5")}
 """First bytes of the characters in use, and the encoding that sorts them so."""
+_LARGER = {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949"}
 _WRITTEN = 0.9
 _LIKELY = 0.5
 _WORD_LENGTH = 12
@@ -61,7 +62,8 @@ def decoded(data: bytes, *, html: bool = False) -> tuple[str, str]:
     if _fits(data, "utf-8"):
         return _lines(data.decode()), "utf-8"
     declared = _DECLARED.search(data[:4096]) if html else None
-    named = [declared[1].decode("ascii")] if declared else []
+    name = declared[1].decode("ascii") if declared else ""
+    named = [_as_browsers(name), name] if declared else []
     for encoding in (*named, *_LEGACY):
         if _fits(data, encoding) and (encoding in named or _is_likely(data.decode(encoding), encoding)):
             return _lines(data.decode(encoding)), encoding.lower()
@@ -69,6 +71,14 @@ def decoded(data: bytes, *, html: bool = False) -> tuple[str, str]:
     if text.count(BROKEN) <= _BROKEN * len(text):
         return _lines(text), "utf-8"
     raise Unreadable("its bytes are neither UTF-8, UTF-16 nor an encoding of Chinese, Japanese or Korean")
+
+
+def _as_browsers(declared: str) -> str:
+    """The larger encoding that a name stands for in browsers: pages that say ISO-8859-1 have the dashes of Windows."""
+    try:
+        return _LARGER.get(codecs.lookup(declared).name, declared)
+    except LookupError:
+        return declared
 
 
 def blocks_of_markdown(text: str) -> list[Block]:
