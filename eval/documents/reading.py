@@ -23,7 +23,8 @@ LARGEST_TEXT = 20_000_000
 SECONDS = 120
 MEMORY = 2 << 30
 MOST_FILES = 100_000
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b\u2060\ufeff]")
+"""What no text can hold, and marks of where a line may or may not be broken, at which words would fall apart."""
 _LINE_END = re.compile(r"[\x0b-\x0d\x85\u2028\u2029]")
 """What else ends a line or a page: with nothing in its place words would grow together."""
 _MARKDOWN = (".md", ".markdown", ".mdown", ".mkd")

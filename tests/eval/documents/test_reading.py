@@ -368,7 +368,8 @@ def test_what_takes_too_long_or_is_nested_too_deeply_is_named(tmp_path: Path, mo
 
 
 def test_what_no_file_can_hold_is_taken_out_of_a_text(tmp_path: Path) -> None:
-    (tmp_path / "a.html").write_text("<p>The lamp &#xD800;is\x01 red\u2028and \x1b[31msmall.</p>", encoding="utf-8")
+    page = "<p>The lamp &#xD800;is\x01 r&shy;ed\u2028and \x1b[31msmall.</p>"
+    (tmp_path / "a.html").write_text(page, encoding="utf-8")
     documents, _ = read(tmp_path)
     assert documents["a.html"].text == "The lamp \ufffdis red and [31msmall."
 
