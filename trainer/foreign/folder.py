@@ -5,6 +5,7 @@ Nothing is copied: the run's `adapter/` or `merged/` holds links to the files th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from configs.hub import resolve_model
 from configs.model_files import READ, read_json, read_model_config
 from configs.schema import ForeignConfig
 from trainer.architectures import refuse_own_code
+from trainer.export.adapter import QUANTIZED_NAME
 from trainer.export.changes import plan_merge
 from trainer.export.side_files import side_files
 
@@ -103,6 +105,21 @@ def _unsloth(folder: Path) -> Made | None:
 def _card(folder: Path) -> str:
     file = folder / "README.md"
     return file_bytes(file)[:80_000].decode("utf-8", "replace") if file.is_file() else ""
+
+
+def other_base(adapter: Path, given: str) -> str | None:
+    """The base that an adapter names, where it is another one by its name than what was given.
+
+    A quantized copy is the same, as is a folder that is called like the hub's model.
+    """
+    named = str(read_json(adapter / "adapter_config.json").get("base_model_name_or_path") or "")
+    return named if named and _model_name(named) != _model_name(given) else None
+
+
+def _model_name(model: str) -> str:
+    if cached := re.search(r"models--[^/]+--([^/]+)/snapshots/", model):
+        return cached[1].casefold()
+    return QUANTIZED_NAME.sub("", Path(model.rstrip("/")).name).casefold()
 
 
 def link_adapter(adapter: Path, into: Path) -> None:

@@ -48,7 +48,7 @@ from trainer.export.foreign import (
     tokens_of,
 )
 from trainer.export.side_files import side_files_fingerprint
-from trainer.foreign.folder import Given, given, link_adapter, link_merged, made_by
+from trainer.foreign.folder import Given, given, link_adapter, link_merged, made_by, other_base
 from trainer.foreign.likely import Group, Scored, choose, group, likelier, score, table, worse
 from trainer.foreign.renderings import FOLDER, Rendering, candidates, modes, named
 from trainer.foreign.tokens import tokenizer_findings
@@ -171,6 +171,9 @@ class Look:
         """What the files beside the weights tell."""
         if self.maker is not None:
             self._tell("finding.made_by", trainer=self.maker[0], template=self.maker[1] or "?")
+        adapter = self.what.adapter
+        if adapter is not None and (named := other_base(adapter, self.config.model)) is not None:
+            self._tell("finding.other_base", named=named, given=self.config.model)
         texts = [str(m.get("content") or "") for row in self.rows for m in row.messages]
         folder, base = self.what.folder, self.own_base
         self._found(*tokenizer_findings(folder, base, texts, has_weights=self.what.merged is not None))

@@ -16,7 +16,7 @@ from configs.rundir import RunDir
 from tests.trainer.conftest import DEMO_MODEL
 from trainer.export.merge import merge_adapter
 from trainer.export.new_folder import Export
-from trainer.foreign.folder import Given
+from trainer.foreign.folder import Given, other_base
 from trainer.foreign.stage import foreign_stage, inputs_of
 
 Judged = Callable[..., RunDir]
@@ -151,3 +151,20 @@ def test_quantized_weights_are_refused_with_what_to_judge_instead(judged: Judged
     run = judged(folder)
     with pytest.raises(ConfigError, match=r"weights are quantized \(bitsandbytes\).*\n.*judge the 16-bit weights"):
         foreign_stage(run, run.config())
+
+
+@pytest.mark.parametrize(
+    ("named", "base", "other"),
+    [
+        ("Qwen/Qwen3-8B", "/models/qwen3-8b", False),
+        ("unsloth/Qwen3-8B-unsloth-bnb-4bit", "Qwen/Qwen3-8B", False),
+        ("Qwen/Qwen3-8B", "/hub/models--Qwen--Qwen3-8B/snapshots/0a1b", False),
+        ("Qwen/Qwen3-8B-Base", "Qwen/Qwen3-8B", True),
+        (None, "Qwen/Qwen3-8B", False),
+    ],
+)
+def test_a_base_that_the_adapter_does_not_name_is_told(
+    named: str | None, base: str, other: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": named}))
+    assert other_base(tmp_path, base) == (named if other else None)
