@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import sys
 import tempfile
@@ -298,7 +299,7 @@ def _plan(
         warn(few_steps_warning(steps, len(lengths), plan, train.max_steps))
     if warning := rate_warning(train, shape, plan.rows_per_step):
         warn(warning)
-    for warning in idle_settings(train, steps):
+    for warning in idle_settings(train, steps, math.ceil(len(lengths) / plan.rows_per_step)):
         warn(warning)
     if not device.tflops:
         why = "no GPU here: this is the CPU's plan" if device.kind == "cpu" else "this GPU does not tell its rates"

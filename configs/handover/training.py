@@ -174,9 +174,9 @@ class LoopFigures(HandedOver):
     best_heldout_loss: float | None
     """The lowest one, where the recipe keeps the best."""
     train_seconds: float
-    """Seconds of training since the start or the resume."""
+    """Seconds that all those steps took."""
     tokens_per_s: float
-    """Tokens a second, padding left out."""
+    """Tokens a second since the start or the resume, padding left out."""
     peak_gb: float
     """Peak memory in GB of 1e9 bytes: the GPU's (the fullest of several), or this process's on a CPU."""
     first_batch_rows_checked: int

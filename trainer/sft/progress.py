@@ -35,6 +35,8 @@ class RunLog(TrainerCallback):
         """Tokens that went through the model, padding left out; the batch check adds to it."""
         self.count_tokens: Callable[[], int] | None = None
         """Of several processes: tokens that went through the models of all since it was asked last."""
+        self.seconds_before = 0.0
+        """Seconds that the steps before a resume took."""
         self.eval_loss: float | None = None
         self._live: Live | None = None
         self._last_plain = self._last_time = self._begun = 0.0
@@ -49,7 +51,8 @@ class RunLog(TrainerCallback):
         self._begun = self._last_time = time.monotonic()
         self._first_step = state.global_step
         self._last_tokens = self.tokens
-        forget_after(self.file, state.global_step)
+        if kept := forget_after(self.file, state.global_step):
+            self.seconds_before = float(kept[-1].get("seconds", 0.0))
         if self.console.is_terminal and not asked_for("quiet"):
             # What libraries print is not drawn into the line but goes where stdout leads, to the log.
             self._live = Live(
@@ -86,7 +89,7 @@ class RunLog(TrainerCallback):
             self._last_time, self._last_tokens = now, self.tokens
         else:
             return
-        line["seconds"] = round(now - self._begun, 3)
+        line["seconds"] = round(self.seconds_before + now - self._begun, 3)
         with open(self.file, "a", encoding="utf-8", opener=only_a_file) as out:
             out.write(json_line(line))
         self._show(line, state, now)
@@ -126,11 +129,16 @@ class RunLog(TrainerCallback):
             self.console.print(text, highlight=False, soft_wrap=True)
 
 
-def forget_after(file: Path, step: int) -> None:
-    """Drops the lines of steps after `step`: a resumed run writes them again, a new one starts with none."""
+def forget_after(file: Path, step: int) -> list[dict[str, Any]]:
+    """Drops the lines of steps after `step`: a resumed run writes them again, a new one starts with none.
+
+    Returns:
+        The others.
+    """
     kept = [line for line in read_log(file) if line["step"] <= step] if step else []
     file.parent.mkdir(parents=True, exist_ok=True)
     write_jsonl(file, kept)
+    return kept
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:

@@ -133,7 +133,7 @@ def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Pat
         warn(few_steps_warning(steps, len(lengths), plan, config.train.max_steps))
     if warning := model_rate_warning(config.train, facts.base_model, plan.rows_per_step):
         warn(warning)
-    for warning in idle_settings(config.train, steps):
+    for warning in idle_settings(config.train, steps, math.ceil(len(lengths) / plan.rows_per_step)):
         warn(warning)
 
     from trainer.sft.backoff import train_with_back_off
@@ -216,8 +216,13 @@ def _attempt(run: RunDir, config: RunConfig, job: Job) -> Outcome:
     return launch(run, job, OUT_OF_MEMORY)
 
 
-def idle_settings(train: TrainConfig, steps: int) -> Iterator[str]:
+def idle_settings(train: TrainConfig, steps: int, steps_of_an_epoch: int) -> Iterator[str]:
     """What to say of settings that change nothing in a run of so many steps."""
+    if train.max_steps > train.epochs * steps_of_an_epoch:
+        yield (
+            f"train.max_steps={train.max_steps} goes over the rows {steps / steps_of_an_epoch:.1f} times: it counts in "
+            f"the place of train.epochs={train.epochs:g}. Set train.max_steps=0 to go by train.epochs"
+        )
     if train.scheduler == "constant" and train.warmup_ratio not in (0, TrainConfig().warmup_ratio):
         yield (
             f"train.warmup_ratio={train.warmup_ratio:g} is not used: train.scheduler=constant has no warm-up. "

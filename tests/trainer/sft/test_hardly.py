@@ -65,9 +65,11 @@ def test_a_few_steps_tell_nothing() -> None:
         ({"early_stopping": 3, "eval_steps": 1 / 12}, []),
         ({"keep_best": True, "eval_steps": 50}, []),
         ({"keep_best": True, "eval_steps": 500}, ["train.keep_best has nothing to choose from"]),
+        ({"epochs": 2, "max_steps": 100}, []),
+        ({"epochs": 1, "max_steps": 100}, ["train.max_steps=100 goes over the rows 2.0 times"]),
     ],
 )
 def test_settings_that_change_nothing_are_named(settings: dict[str, Any], said: list[str]) -> None:
-    warnings = [*idle_settings(TrainConfig(**settings), 100)]
+    warnings = [*idle_settings(TrainConfig(**settings), 100, 50)]
     assert len(warnings) == len(said)
     assert all(one in warning for one, warning in zip(said, warnings, strict=True))

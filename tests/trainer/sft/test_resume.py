@@ -60,6 +60,9 @@ def test_resume_after_a_kill_gives_the_uninterrupted_curve(killed: RunDir, train
     done = run_stage("train", killed, folder=workshop)
     assert "goes on from checkpoint-20" in done.stdout
     assert killed.read().stages["train"].figures["resumed_from"] == "checkpoint-20"
+    seconds = [line["seconds"] for line in read_log(killed.logs / "train.jsonl")]
+    assert seconds == sorted(seconds)
+    assert killed.read().stages["train"].figures["train_seconds"] >= seconds[-1]
     ours, theirs = losses(killed), losses(trained)
     assert list(ours) == list(theirs)
     assert ours == pytest.approx(theirs, rel=1e-4)
