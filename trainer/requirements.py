@@ -49,6 +49,12 @@ def check_needs(config: RunConfig) -> None:
             "train.method=full is for one",
             "set train.num_gpus=1, or train.method=lora",
         )
+    if config.train.precision != "16bit" and config.train.method == "full":
+        raise ConfigError(
+            f"train.precision={config.train.precision}: weights in few bits are held for an adapter; train.method=full "
+            "trains all of them in 16",
+            "set train.precision=16bit, or train.method=lora",
+        )
     check_trackers(config.train.report_to)
     check_quantizer(config.merge)
     check_scale(config)

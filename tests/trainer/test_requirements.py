@@ -206,6 +206,11 @@ def test_several_gpus_train_an_adapter_only() -> None:
     check_needs(recipe(train={"num_gpus": 2}))
 
 
+def test_weights_in_few_bits_are_not_trained_whole() -> None:
+    with pytest.raises(ConfigError, match=r"train\.precision=4bit: weights in few bits are held for an adapter"):
+        check_needs(recipe(train={"precision": "4bit", "method": "full"}))
+
+
 def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     device = GPUS["h100-80gb"]
     monkeypatch.setattr(requirements, "visible_cards", lambda: [Card(0, device.name, device, int(8e10))])

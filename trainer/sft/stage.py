@@ -228,7 +228,15 @@ def idle_settings(train: TrainConfig, steps: int, steps_of_an_epoch: int) -> Ite
             f"train.warmup_ratio={train.warmup_ratio:g} is not used: train.scheduler=constant has no warm-up. "
             "Set train.scheduler=constant_with_warmup"
         )
+    for key in ("micro_batch", "gradient_checkpointing") if train.plan == "auto" else ():
+        if (value := getattr(train, key)) != TrainConfig.model_fields[key].default:
+            yield f"train.{key}={value} is not used: train.plan=auto picks it. Set train.plan=manual"
     every = train.eval_steps or 0.25
+    if (train.keep_best or train.early_stopping) and train.save_steps not in (every, TrainConfig().save_steps):
+        yield (
+            f"train.save_steps={train.save_steps:g} is not used: to keep the best, a checkpoint is saved at each "
+            f"evaluation. Set train.eval_steps={train.save_steps:g}"
+        )
     evaluations = math.ceil(steps / max(1, math.ceil(every * steps) if every < 1 else every))
     # The first one is the best so far, and behind the last one nothing is left to stop.
     if train.early_stopping and train.early_stopping > evaluations - 2:
