@@ -17,7 +17,7 @@ from eval.documents.formulas import Part, formula, raised
 
 _LEFT_OUT = {
     "script", "style", "noscript", "template", "svg", "iframe", "object", "embed", "canvas", "audio", "video",
-    "nav", "footer", "aside", "form", "button", "select", "textarea", "input", "head", "dialog", "menu",
+    "nav", "footer", "aside", "form", "button", "select", "textarea", "input", "head", "title", "dialog", "menu",
 }  # fmt: skip
 """What is no text of the page, or belongs to the site and not to the page."""
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -33,6 +33,7 @@ _ENDS = {
 """What a start tag ends: HTML lets a page leave these end tags out, and Python's parser does not see it."""
 _AROUND = {"table", "ul", "ol", "dl", "menu", "div", "section", "article", "main", "blockquote", "details", "body"}
 """What holds such elements, each its own."""
+_IN_HEAD = {"title", "meta", "link", "script", "style", "base", "noscript", "template"}
 _HIDDEN = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d]))", re.IGNORECASE)
 _SPACE = re.compile(r"[ \t\r\f\v\u00a0\u3000]+")
 _BACK_TO_TEXT = "↑"
@@ -50,7 +51,7 @@ def blocks_of_html(text: str, *, is_page: bool = True) -> list[Block]:
     for form in soup.find_all("form"):
         if 2 * len(form.get_text()) > len(soup.get_text()):
             form.unwrap()  # some frameworks put the whole page into one
-    page = soup.find("main") or (articles[0] if len(articles) == 1 else None) or soup.body or soup
+    page = soup.find("main") or (articles[0] if len(articles) == 1 else None) or soup
     walk = _Walk()
     walk.enter(page if is_page else soup, 0)
     walk.flush()
@@ -64,6 +65,9 @@ def blocks_of_html(text: str, *, is_page: bool = True) -> list[Block]:
 class _Page(BeautifulSoup):
     def handle_starttag(self, name: str, *arguments: Any, **named: Any) -> Tag | None:
         inside = self.currentTag
+        if inside and inside.name == "head" and name not in _IN_HEAD:
+            self.handle_endtag("head")
+            inside = self.currentTag
         for around in (inside, *inside.parents) if inside and name in _ENDS else ():
             if around.name in _AROUND or (name == "p" and around.name in _ENDS and around.name != "p"):
                 break

@@ -90,12 +90,13 @@ def test_a_page_is_read_without_what_surrounds_it(tmp_path: Path) -> None:
 
 def test_a_page_may_leave_end_tags_out_as_html_lets_it(tmp_path: Path) -> None:
     page = (
-        "<p>One<p>Two<ul><li>a<ul><li>b</ul><li>c</ul>"
+        "<head><title>Lumos</title><p>One<p>Two<ul><li>a<ul><li>b</ul><li>c</ul>"
         "<table><thead><tr><th>W<th>V<tbody><tr><td><p>12<td>5<tr><td>24<td>9</table>" + "<p>More" * 1000
     )
     (tmp_path / "a.html").write_text(page, encoding="utf-8")
     documents, _ = read(tmp_path)
-    assert shown(documents["a.html"])[:5] == [
+    assert shown(documents["a.html"])[:6] == [
+        ("heading", "Lumos"),
         ("text", "One"),
         ("text", "Two"),
         ("list", "- a\n  - b\n- c"),
