@@ -280,6 +280,25 @@ class RunDir:
             elif contents and content_hash(file) != output.blake3:
                 yield path, "is not what was written: its content changed"
 
+    def require_no_own_files(self, stage: str, folder: Path) -> None:
+        """Refuses to replace the folder of a finished stage while files lie in it that the stage did not write.
+
+        Hidden ones are a library's, and a card is looked at for itself.
+
+        Raises:
+            ConfigError: names the first of them.
+        """
+        record = self.read().stages.get(stage)
+        if record is None or record.state != "done":
+            return
+        for file in sorted(folder.rglob("[!.]*")):
+            path = file.relative_to(self.path)
+            hidden = any(part.startswith(".") for part in path.parts)
+            if file.is_file() and file.name != CARD and not hidden and str(path) not in record.outputs:
+                raise ConfigError(
+                    f"{file}: is not of this run, and would be removed with {folder.name}/", "move it to another folder"
+                )
+
     @contextmanager
     def stage(self, name: str, inputs: Inputs, outputs: Sequence[Path] = ()) -> Iterator[StageRecord]:
         """Records a stage: running, then done with its figures once `outputs` exist, or failed with the error.

@@ -28,6 +28,7 @@ def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
     """The stage `merge` of a run: RUN/adapter into the run's base, to RUN/merged, and RUN/gguf where it is asked for.
 
     Raises:
+        ConfigError: somebody's own file lies in RUN/merged.
         TuneserveError: the run has not been trained, or the merge failed.
     """
     if not run.adapter.is_dir():
@@ -53,6 +54,7 @@ def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
         skipped("merge")
     else:
         again("merge", why)
+        run.require_no_own_files("merge", run.merged)
         _merge_stage(run, config, facts, scale, inputs)
     if "gguf" in config.merge.formats:
         gguf_run(run, config, facts, force)
@@ -62,6 +64,7 @@ def gguf_run(run: RunDir, config: RunConfig, facts: PreparedFacts, force: bool =
     """The stage `gguf` of a run: RUN/merged to RUN/gguf/NAME-QUANT.gguf.
 
     Raises:
+        ConfigError: somebody's own file lies in RUN/gguf.
         TuneserveError: the run has not been merged, or the file cannot be written.
     """
     quant = config.merge.gguf_quant
@@ -80,6 +83,7 @@ def gguf_run(run: RunDir, config: RunConfig, facts: PreparedFacts, force: bool =
     if not force and run.changed_since("gguf", inputs) is None:
         skipped("gguf")
         return
+    run.require_no_own_files("gguf", run.gguf)
     from trainer.data.template import ChatCodec
     from trainer.export.changes import index_weights
     from trainer.export.gguf import export_gguf

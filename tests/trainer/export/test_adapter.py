@@ -278,6 +278,18 @@ def test_cards_of_one_s_own_change_no_stage_and_stay(base: Path, adapter: Path, 
     assert (run.merged / "README.md").read_bytes() == "我们的模型".encode("gbk")
 
 
+def test_a_file_of_one_s_own_is_not_removed_with_the_weights(base: Path, adapter: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path, base, adapter)
+    merge_run(run, run.config())
+    (run.merged / ".cache").mkdir()
+    for mine in (run.merged / "banner.png", run.merged / ".cache" / "library"):
+        mine.touch()
+    with pytest.raises(ConfigError, match=r"merged/banner.png: is not of this run"):
+        merge_run(run, run.config(), force=True)
+    (run.merged / "banner.png").rename(tmp_path / "banner.png")
+    merge_run(run, run.config(), force=True)
+
+
 def test_what_is_merged_already_is_seen_before_the_libraries_are_imported(
     base: Path, adapter: Path, tmp_path: Path
 ) -> None:
