@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ import yaml
 from configs.console import shell
 from configs.errors import TuneserveError
 from configs.files import file_bytes, write_atomically
+from configs.handover.base import read_rows
+from configs.handover.rows import ParityRow
+from configs.languages import language_of
 from configs.manifest import Manifest
 from configs.merged import has_other_answers
 from configs.rundir import CARD, RunDir
@@ -66,7 +70,9 @@ def model_card(run: RunDir) -> str:
         report = None
         del manifest.stages["tuned"]
     parts = [
-        "---\n" + yaml.safe_dump(_front_matter(manifest), allow_unicode=True, sort_keys=False) + "---\n",
+        "---\n"
+        + yaml.safe_dump(_front_matter(manifest, _languages(run)), allow_unicode=True, sort_keys=False)
+        + "---\n",
         f"# {manifest.name}\n",
         _summary(manifest, run.scale()),
         "## Training\n\n" + _table(("setting", "value"), _training(manifest, run.scale())),
@@ -79,8 +85,17 @@ def model_card(run: RunDir) -> str:
     return "\n".join(parts)
 
 
-def _front_matter(manifest: Manifest) -> dict[str, Any]:
-    matter: dict[str, Any] = {"language": ["zh"], "library_name": "transformers", "pipeline_tag": "text-generation"}
+def _languages(run: RunDir) -> list[str]:
+    """The languages that a tenth of the trained questions or more are in, the commonest first."""
+    file = run.data / "parity.jsonl"
+    rows = read_rows(file, ParityRow, "data") if file.is_file() else []
+    found = Counter(filter(None, (language_of(str(row.messages[-1].get("content") or "")) for row in rows)))
+    return [language for language, count in found.most_common() if 10 * count >= found.total()]
+
+
+def _front_matter(manifest: Manifest, languages: Sequence[str]) -> dict[str, Any]:
+    matter: dict[str, Any] = {"language": [*languages]} if languages else {}
+    matter |= {"library_name": "transformers", "pipeline_tag": "text-generation"}
     if _is_hub_id(manifest.config.model):
         matter |= {"base_model": manifest.config.model, "base_model_relation": "finetune"}
     datasets = [s.path.partition("#")[0] for s in manifest.config.data.sources]

@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from configs.errors import TuneserveError
+from configs.handover.base import write_rows
+from configs.handover.rows import ParityRow
 from configs.handover.serving import ParityFigures, ProofFigures, ServedFigures
 from configs.load import validate
 from configs.rundir import RunDir
@@ -70,6 +72,16 @@ def test_card_tells_recipe_scores_and_losses(run: RunDir) -> None:
     assert """--default-chat-template-kwargs '{"enable_thinking": false}'""" in card
     assert "| adapter | rank 16, alpha 16, dropout 0 |" in card
     assert "| target modules | q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj |" in card
+
+
+@pytest.mark.parametrize(("asked", "languages"), [("How long does it charge?", ["en"]), ("多久能充满？", ["zh"])])
+def test_card_names_the_language_of_the_rows(run: RunDir, asked: str, languages: list[str]) -> None:
+    row = ParityRow(id="a:1", messages=[{"role": "user", "content": asked}], tools=None, prompt_ids=[1])
+    run.data.mkdir(exist_ok=True)
+    write_rows(run.data / "parity.jsonl", [row])
+    write_model_card(run)
+    front = yaml.safe_load((run.merged / "README.md").read_text(encoding="utf-8").split("---")[1])
+    assert front["language"] == languages
 
 
 def test_a_constant_rate_has_no_warm_up(run: RunDir) -> None:
