@@ -175,9 +175,11 @@ def compare_endpoints(
                 base_repeat=again,
                 base_name="base" if base.model in {*names.values(), *(one.model for one in tuned)} else base.model,
                 facts=dict.fromkeys(names.values(), report_facts({"command": command})),
-                drift={name: read_drift(answers / "base", answers / label) for label, name in names.items()}
-                if asked.drift
-                else None,
+                drift={
+                    name: moved
+                    for label, name in names.items()
+                    if asked.drift and (moved := read_drift(answers / "base", answers / label))
+                },
                 looks={name: read_looks(answers / label) for label, name in names.items()},
                 judgements={
                     name: _judged(judge, results["base"], results[label], judging[label])

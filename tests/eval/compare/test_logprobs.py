@@ -21,20 +21,27 @@ def test_a_server_without_prompt_logprobs_is_named(endpoint: Endpoint) -> None:
         text_logprobs(endpoint, [""], Settings(timeout_s=5.0))
 
 
-def test_drift_between_two_folders(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_drift_between_two_folders(endpoint: Endpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     texts = ["春天来了", "秋天到了", "冬天还远"]
     settings = Settings(timeout_s=5.0)
     for side in ("base", "tuned"):
         record_logprobs(endpoint, tmp_path / side, texts, settings)
-    assert read_drift(tmp_path / "base", tmp_path / "tuned").change_per_character == 0.0
+    still = read_drift(tmp_path / "base", tmp_path / "tuned")
+    assert still is not None
+    assert still.change_per_character == 0.0
     path = tmp_path / "tuned" / FILE
     moved = json.loads(path.read_text(encoding="utf-8"))
     for row in moved["texts"]:
         row["positions"] = [{token: value - 0.1 for token, value in p.items()} for p in row["positions"]]
     path.write_text(json.dumps(moved), encoding="utf-8")
     drift = read_drift(tmp_path / "base", tmp_path / "tuned")
+    assert drift is not None
     assert drift.change_per_character == pytest.approx(-0.1 * 3 / 4)
     assert drift.kl_per_token > 0
+    moved["texts"][1] = moved["texts"][0] | {"text": moved["texts"][1]["text"]}  # another tokenizer
+    path.write_text(json.dumps(moved), encoding="utf-8")
+    assert read_drift(tmp_path / "base", tmp_path / "tuned") is None
+    assert "reads it as other tokens than" in capsys.readouterr().out
     record_logprobs(endpoint, tmp_path / "other", texts[:2], settings)
     with pytest.raises(ConfigError, match="different texts"):
         read_drift(tmp_path / "base", tmp_path / "other")
