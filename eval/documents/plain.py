@@ -10,7 +10,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 from eval.documents.blocks import Block, Unreadable
-from eval.documents.web import blocks_of_html
+from eval.documents.web import LEFT_OUT, blocks_of_html
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*\n", re.DOTALL)
 _TAG = re.compile(r"<(/?)([a-z][^\s/>]*)[^>]*?(/?)>", re.IGNORECASE)
@@ -106,9 +106,13 @@ def _without_front_matter(text: str) -> str:
 
 
 def _as_meant(tag: re.Match[str], open_: Counter[str]) -> str:
-    """A tag; as text where nothing closes it: a sentence that speaks of <script> or <main> must not hide the others."""
+    """A tag; as text where nothing closes it: a sentence that speaks of <script> or <main> must not hide the others.
+
+    One with attributes, such as an anchor, is meant as HTML where it hides nothing.
+    """
     name = tag[2].lower()
-    spoken_of = open_[name] > 0 and not tag[1] and name not in _NEVER_CLOSED
+    is_open = open_[name] > 0 and not tag[1] and name not in _NEVER_CLOSED
+    spoken_of = is_open and ("=" not in tag[0] or name in LEFT_OUT)
     return f"&lt;{tag[0][1:]}" if spoken_of else tag[0]
 
 

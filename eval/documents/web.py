@@ -15,7 +15,7 @@ from bs4.element import CData, NavigableString, Tag
 from eval.documents.blocks import Block, Kind, Unreadable
 from eval.documents.formulas import Part, formula, raised
 
-_LEFT_OUT = {
+LEFT_OUT = {
     "script", "style", "noscript", "template", "svg", "iframe", "object", "embed", "canvas", "audio", "video",
     "nav", "footer", "aside", "form", "button", "select", "textarea", "input", "head", "title", "dialog", "menu",
 }  # fmt: skip
@@ -148,7 +148,7 @@ class _Walk:
 
 
 def _is_left_out(tag: Tag) -> bool:
-    if tag.name.lower() in _LEFT_OUT:
+    if tag.name.lower() in LEFT_OUT:
         return True
     hidden = tag.has_attr("hidden") or tag.get("aria-hidden") == "true"
     return hidden or bool(_HIDDEN.search(str(tag.get("style") or "")))

@@ -70,6 +70,11 @@ def test_rules_and_tags_that_markdown_speaks_of_hide_no_text(text: str, tmp_path
     assert [one for one in ("It has two modes.", "On and off.") if one not in documents["a.md"].text] == []
 
 
+def test_an_anchor_of_markdown_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text('<a name="modes">\n\nIt has two modes.\n', encoding="utf-8")
+    assert read(tmp_path)[0]["a.md"].text == "It has two modes."
+
+
 def test_a_page_is_read_without_what_surrounds_it(tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text(
         "<html><head><title>Shop</title><style>p{}</style></head><body><nav>Home | Cart</nav><main><h1>Lumos</h1>"
