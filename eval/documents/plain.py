@@ -27,8 +27,9 @@ _FREQUENT = {"gb18030": (b"\xb0", b"\xd7", "gb2312"), "big5": (b"\xa4", b"\xc6",
 _LARGER = {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949"}
 _WRITTEN = 0.9
 _LIKELY = 0.5
-_WORD_LENGTH = 12
-"""Syllables of Korean without a space; bytes of Chinese that read as Hangul have none at all."""
+_COMMONEST = set("이다는을의에가하고지기로은한를서니사도어있자리아해")
+"""A third of what is written in Korean; bytes of Chinese hardly ever read as one of these."""
+_COMMON = 0.1
 _CHAPTER = re.compile(
     r"第[一二三四五六七八九十百零〇\d]{1,5}[章节篇部条][ \u3000:：]?|chapter \d+\b|[一二三四五六七八九十]{1,3}、",
     re.IGNORECASE,
@@ -169,17 +170,21 @@ def _is_written(text: str) -> bool:
 def _is_likely(text: str, encoding: str) -> bool:
     """Whether a text that can be read in an encoding was written in it, and not bytes of Western letters in pairs.
 
-    Both Chinese encodings put the characters in use before the rare ones; Japanese has kana, Korean Hangul in words.
+    Both Chinese encodings put the characters in use before the rare ones; Japanese has kana, Korean a few syllables
+    everywhere. Characters of nobody's come of bytes of another encoding.
     """
     beyond = [char for char in text if char > "\x7f"]
     han = [char for char in beyond if "\u4e00" <= char <= "\u9fff"]
     if encoding in _FREQUENT:
         first, last, table = _FREQUENT[encoding]
         frequent = sum(first <= char.encode(table, "ignore")[:1] <= last for char in han)
-        return _is_written(text) and frequent >= _LIKELY * max(1, len(han))
+        own = any("\ue000" <= char <= "\uf8ff" for char in beyond)
+        return not own and _is_written(text) and frequent >= _LIKELY * max(1, len(han))
     if encoding == "euc_kr":
         hangul = sum("\uac00" <= char <= "\ud7a3" for char in beyond)
-        return hangul >= _WRITTEN * (hangul + len(han)) and text.count(" ") >= hangul / _WORD_LENGTH
+        return (
+            hangul >= _WRITTEN * (hangul + len(han)) and sum(map(_COMMONEST.__contains__, beyond)) >= _COMMON * hangul
+        )
     return sum("\u3041" <= char <= "\u30fe" for char in beyond) >= (1 - _LIKELY) * _WRITTEN * len(beyond) / 2
 
 

@@ -14,6 +14,7 @@ from docx.oxml import parse_xml
 from configs.errors import DataError
 from eval.documents import reading
 from eval.documents.blocks import Document, Read
+from eval.documents.plain import decoded
 from eval.documents.reading import read_folder
 from tests.eval.documents.files import glyphs, locked, pdf, scanned, word
 
@@ -242,6 +243,14 @@ def test_texts_in_the_encodings_of_chinese_editors(encoding: str, note: tuple[st
     documents, _ = read(tmp_path)
     assert documents["a.txt"].text.split("\n\n")[0] in (TEXT, text)
     assert documents["a.txt"].notes == note
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [("gbk", "出错，例如服务启动不了 "), ("big5", "微調後  變化  95 % 區間"), ("euc_kr", "주의 사항을 지키십시오.")],
+)
+def test_a_short_text_is_read_in_its_own_encoding(encoding: str, text: str) -> None:
+    assert decoded(text.encode(encoding))[0] == text
 
 
 def test_a_text_with_a_broken_character_is_read_and_that_is_said(tmp_path: Path) -> None:
