@@ -153,7 +153,7 @@ def read_drift(base_dir: Path, tuned_dir: Path, confidence: float = 0.95) -> Dri
     if base.texts_sha256 != tuned.texts_sha256:
         raise ConfigError(f"{base_dir} and {tuned_dir} hold log-probabilities of different texts", "record both again")
     if any(before.token_ids != after.token_ids for before, after in zip(base.texts, tuned.texts, strict=True)):
-        warn(f"drift on general text is not measured: {tuned.model} reads it as other tokens than {base.model}")
+        warn(f"drift on general text is not measured: {tuned.model} reads it as other tokens than the base")
         return None
     return measure_drift([read.text for read in base.texts], base.texts, tuned.texts, confidence=confidence)
 
