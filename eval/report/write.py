@@ -46,7 +46,11 @@ def write_reports(comparisons: Sequence[Comparison], folder: Path, words: Report
     folder.mkdir(parents=True, exist_ok=True)
     texts = {"report.html": render_html(comparisons, words)}
     for comparison in comparisons:
-        stem = "report" if len(comparisons) == 1 else f"report.{file_name_from(comparison.tuned, 'tuned')}"
+        stem = own = "report" if len(comparisons) == 1 else f"report.{file_name_from(comparison.tuned, 'tuned')}"
+        number = 1
+        while f"{stem}.json" in texts:  # `shop:v2` and `shop_v2` are two models, and one name of a file
+            number += 1
+            stem = f"{own}-{number}"
         texts[f"{stem}.md"] = render_markdown(comparison, words)
         texts[f"{stem}.json"] = render_json(comparison, words)
         texts[f"{stem}.junit.xml"] = render_junit(comparison, words)

@@ -39,6 +39,13 @@ def test_files_of_a_run(tmp_path: Path) -> None:
     refuse_other_reports(tmp_path / "report")
 
 
+def test_each_of_several_models_has_files_of_its_own(tmp_path: Path) -> None:
+    written = write_reports([replace(build(), tuned=name) for name in ("shop:v2", "shop_v2")], tmp_path)
+    assert [name for name in written if name.endswith(".json")] == ["report.shop_v2.json", "report.shop_v2-2.json"]
+    assert '"shop:v2"' in written["report.shop_v2.json"].read_text(encoding="utf-8")
+    assert '"shop_v2"' in written["report.shop_v2-2.json"].read_text(encoding="utf-8")
+
+
 HARM = "<script>alert(1)</script> ![x](http://127.0.0.1/y) [/x] :smile: a|b\x1b]52;c;Zm9v\x07\x00\u202e\ud800"
 
 
