@@ -8,6 +8,7 @@ that it depended on too; a later call skips it when they are the same, and says 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -359,6 +360,11 @@ class RunDir:
                 with self._lock():
                     self._mend()
             yield
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether this user may write into it; a run of another user or on a read-only disk is served all the same."""
+        return os.access(self.path, os.W_OK)
 
     @property
     def is_held(self) -> bool:

@@ -192,7 +192,10 @@ def logs(which: str | Path | None = None, follow: bool = False, lines: int = 50)
 
 
 def check_and_record(job: ServeJob, server: VllmServer) -> Iterator[tuple[str, ServedChecks]]:
-    """Checks each name of a ready server that has a run against it, and writes what was found into its manifest."""
+    """Checks each name of a ready server that has a run against it, and writes what was found into its manifest.
+
+    Into that of somebody else's run nothing is written.
+    """
     if not job.check:
         return
     runs = job.beside or ({job.command.target.name: job.run} if job.run else {})
@@ -200,9 +203,9 @@ def check_and_record(job: ServeJob, server: VllmServer) -> Iterator[tuple[str, S
         run = RunDir.open(path)
         checks = verify(run, run.config(), server, name, rounded=job.rounded)
         own = bool(job.beside) or job.served.resolve() == run.path.resolve()
-        if own:
+        if run.is_writable and own:
             run.update(served=checks.figures())
-        else:
+        elif run.is_writable:
             run.update(exported={str(job.served): checks.figures()})
         yield name, checks
 

@@ -129,14 +129,20 @@ def _refuse_other_keys(overrides: Sequence[str]) -> None:
 def folder_job(target: Target, overrides: Sequence[str] = (), extra: Sequence[str] = ()) -> ServeJob:
     """The job of a plain model folder, which has no recipe and no log folder of its own."""
     config = config_without_recipe(overrides, ("serve",), "a plain model").serve
-    log = state_folder().parent / "logs" / f"{config.port}.log"
-    return _job(target, config, extra, target.weights, log)
+    return _job(target, config, extra, target.weights, _log_outside(config))
 
 
 def _log(run: RunDir, config: ServeConfig) -> Path:
     """vLLM's log. A run may be served on several ports at once: each port but that of its recipe has one of its own."""
+    if not run.is_writable:
+        return _log_outside(config)
     own = run.config().serve.port == config.port
     return run.logs / ("serve.log" if own else f"serve-{config.port}.log")
+
+
+def _log_outside(config: ServeConfig) -> Path:
+    """The log of what has no folder for one: a plain model, or a run of somebody else's."""
+    return state_folder().parent / "logs" / f"{config.port}.log"
 
 
 def _job(

@@ -101,7 +101,7 @@ def verify(
     rounded = rounded or server.command.rounds
     heldout = run.data / "heldout.jsonl"
     behaviour = check_behaviour(server.client, target, name, heldout, max_tokens=config.eval.max_tokens)
-    record = run.eval / "proof_served.jsonl"
+    record = run.eval / "proof_served.jsonl" if run.is_writable else None
     return replace(verify_weights(run, config, server.client, name, rounded, record), behaviour=behaviour)
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -170,6 +171,21 @@ def test_what_was_changed_under_a_server_is_looked_at_after_a_crash(
     (adapter / "adapter_config.json").write_text("{}")
     accept(server)  # type: ignore[arg-type]
     assert len(looked) == 2 - accepted
+
+
+def test_a_run_that_cannot_be_written_to_is_served_and_checked_all_the_same(
+    tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # the tests' user may be root, who may write anywhere
+    job = prepare(adapters={"a": tiny_run.run.path})
+    assert job.log.is_relative_to(tmp_path)
+    assert job.supervisor_log.is_relative_to(tmp_path)
+    monkeypatch.setattr(service, "verify", lambda *args, **options: "what was found")
+    server: Any = SimpleNamespace()
+    before = tiny_run.run.manifest_file.read_bytes()
+    assert list(service.check_and_record(job, server)) == [("a", "what was found")]
+    assert tiny_run.run.manifest_file.read_bytes() == before
 
 
 def test_a_job_survives_the_way_to_the_background(tiny_run: TinyRun):
