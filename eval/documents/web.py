@@ -48,8 +48,10 @@ def blocks_of_html(text: str, *, is_page: bool = True) -> list[Block]:
     """
     soup = _Page(text, "html.parser")
     articles = soup.find_all("article", limit=2)
-    for form in soup.find_all("form"):
-        if 2 * len(form.get_text()) > len(soup.get_text()):
+    forms = soup.find_all("form")
+    size = len(soup.get_text()) if forms else 0
+    for form in forms:
+        if 2 * len(form.get_text()) > size:
             form.unwrap()  # some frameworks put the whole page into one
     page = soup.find("main") or (articles[0] if len(articles) == 1 else None) or soup
     walk = _Walk()
