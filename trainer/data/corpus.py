@@ -6,7 +6,7 @@ import difflib
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from configs.columns import part_of
 from configs.errors import DataError
@@ -70,12 +70,14 @@ def gather(config: RunConfig, tally: Tally) -> Corpus:
     data, seed = config.data, config.seed
     seen: set[bytes] = set()
     files: list[FileUse] = []
+    names: Counter[str] = Counter()
     read = 0
 
     def load(source: SourceConfig) -> tuple[list[Known], str, int]:
         nonlocal read
         rows = read_source(source, seed=seed, hub=config.hub, offline=config.offline)
         conversations, found = _clean_all(rows, source, config, tally)
+        conversations = _places_apart(conversations, names)
         read += len(rows)
         files.extend(found)
         layouts = Counter(layout for file in found for layout in file.layouts.elements())
@@ -138,6 +140,22 @@ def repeats(n: int, weight: float, rng: random.Random) -> list[int]:
     whole = int(weight)
     extra = set(rng.sample(range(n), round((weight - whole) * n)))
     return [whole + (i in extra) for i in range(n)]
+
+
+def _places_apart(conversations: list[Known], names: Counter[str]) -> list[Known]:
+    """Conversations of a source, each at a place of its own: `2/train.jsonl:7` is of the second file of that name.
+
+    Args:
+        names: of the files of earlier sources, and how many had each; those of this one are added.
+    """
+    apart, own = [], set()
+    for conversation, known in conversations:
+        name = conversation.place.rpartition(":")[0]
+        own.add(name)
+        number = f"{names[name] + 1}/" if names[name] else ""
+        apart.append((replace(conversation, place=f"{number}{conversation.place}"), known))
+    names.update(own)
+    return apart
 
 
 def _clean_all(

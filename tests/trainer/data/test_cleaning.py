@@ -184,6 +184,18 @@ def test_weights_and_replay_mix_as_they_say(tmp_path: Path) -> None:
     assert sum(corpus.copies) == 150
 
 
+def test_rows_of_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    files = []
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+        rows = [qa(i) for i in range(10 * number, 10 * number + 10)]
+        files.append(str(write_jsonl(tmp_path / str(number) / "rows.jsonl", rows)))
+    corpus = gather(recipe(tmp_path, [], sources=files, eval_split=0.5), Tally())
+    places = [conversation.place for conversation in (*corpus.train, *corpus.heldout)]
+    assert {place.rpartition(":")[0] for place in places} == {"rows.jsonl", "2/rows.jsonl", "3/rows.jsonl"}
+    assert len(set(places)) == 30
+
+
 def test_repeats_are_even() -> None:
     import random
 
