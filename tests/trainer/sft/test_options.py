@@ -15,7 +15,7 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
 from configs.rundir import RunDir
-from tests.trainer.conftest import DEMO_MODEL, Train, make_run, run_stage
+from tests.trainer.conftest import DEMO_MODEL, Train, make_run, run_stage, write_jsonl
 from trainer.data.prepare import read_rows
 from trainer.data.template import IGNORED
 from trainer.sft.progress import read_log
@@ -100,8 +100,12 @@ def test_early_stopping_stops_and_keeps_the_best(train_run: Train) -> None:
     assert again["steps"] == figures["steps"]
 
 
-def test_the_held_out_loss_is_that_of_a_trained_token_however_rows_are_laid_out(train_run: Train) -> None:
-    run = train_run("evaluated", train=FEW | {"eval_steps": 4, "plan": "manual", "micro_batch": 1})
+def test_the_held_out_loss_is_that_of_a_trained_token_however_rows_are_laid_out(
+    train_run: Train, workshop: Path
+) -> None:
+    rows = [{"instruction": f"说说第{n}件商品。", "output": "很好用。" * n} for n in (1, 2, 3, 12)]
+    data = {"sources": str(workshop / "shop.jsonl"), "heldout": str(write_jsonl(workshop / "held.jsonl", rows))}
+    run = train_run("evaluated", data=data, train=FEW | {"eval_steps": 4, "plan": "manual", "micro_batch": 1})
     base = AutoModelForCausalLM.from_pretrained(DEMO_MODEL, dtype=torch.float32)
     model = PeftModel.from_pretrained(base, run.adapter).eval()
     losses: list[float] = []
