@@ -194,6 +194,12 @@ def whole(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def require_utf8_name(path: Path) -> None:
+    """Raises `DataError` where a path has bytes that UTF-8 does not: no row, report or recipe could name it."""
+    if whole(str(path)) != str(path):
+        raise DataError(f"{path}: its name, or that of a folder above it, is not UTF-8", "rename it")
+
+
 def json_line(row: Mapping[str, Any]) -> str:
     """A row as one line of JSONL, its "\\n" included; half a surrogate pair, which UTF-8 cannot hold, is escaped."""
     line = json.dumps(row, ensure_ascii=False) + "\n"

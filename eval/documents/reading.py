@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from configs.errors import DataError, first_line
-from configs.files import file_bytes, whole
+from configs.files import file_bytes, require_utf8_name, whole
 from configs.limits import OutOfTime, apart
 from eval.documents.blocks import Document, Read, Unreadable, placed
 
@@ -77,8 +77,7 @@ def read_folder(place: Path, on_progress: Callable[[str], None] = lambda name: N
     """
     if not place.exists():
         raise DataError(f"{place}: no such file or folder", "name a folder with documents")
-    if not _is_utf8(str(place.resolve())):
-        raise DataError(f"{place}: its name, or that of a folder above it, is not UTF-8", "rename it")
+    require_utf8_name(place.resolve())
     found = Folder()
     for file, name in _files(place, found.unread):
         on_progress(name)
@@ -120,7 +119,7 @@ def _files(place: Path, unread: list[Unread]) -> Iterator[tuple[Path, str]]:
             raise DataError(f"{place}: more than {MOST_FILES:,} files in it", "name the folder of the documents alone")
     for parts, file in sorted(listed):
         name = "/".join(parts)
-        if not _is_utf8(name):
+        if whole(name) != name:
             unread.append(Unread(name.encode("utf-8", "replace").decode(), "its name is not UTF-8; rename it"))
         elif file.is_symlink() and not Path(os.path.realpath(file)).is_relative_to(root):  # of a circle too
             unread.append(Unread(name, "a link that leads out of the folder"))
@@ -168,14 +167,6 @@ def _as_document(file: Path, name: str, reader: Callable[[bytes], Read]) -> Docu
     if not any(one.block.kind != "heading" for one in blocks):
         return Unread(name, "no text in it")
     return Document(name, file.suffix.lower().removeprefix("."), text, blocks, tuple(read.notes))
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _clean(text: str) -> str:

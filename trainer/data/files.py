@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from configs.errors import DataError
-from configs.files import whole
+from configs.files import require_utf8_name
 from configs.homes import expanded
 from configs.tables import ARCHIVES, JSON_LINES, PACKED, SHEETS, TABLES, iterate_rows, opened
 from trainer.data.dataset_info import SIDE_FILES
@@ -119,8 +119,7 @@ def _readable(candidates: Iterator[Path], root: Path) -> list[Path]:
                 raise DataError(f"{file}: a link that leads out of {root}", step)
             if not file.is_file():
                 raise DataError(f"{file}: a link to nothing, a pipe or a device", _APART)
-            if whole(str(file)) != str(file):
-                raise DataError(f"{file}: its name, or that of a folder above it, is not UTF-8", "rename it")
+            require_utf8_name(file)
             opened(file).close()
             found.append(file)
         elif _holds_other_rows(file):
