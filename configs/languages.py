@@ -21,7 +21,7 @@ _SCRIPTS = (
     ("el", "\u0370-\u03ff"),
 )
 _CHARACTERS = {language: re.compile(f"[{span}]") for language, span in _SCRIPTS}
-_LATIN = re.compile(r"[A-Za-zÀ-ɏẠ-ỹ]+")
+_LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏẠ-ỹ]+")  # × and ÷ stand among them and are no letters
 _LETTERS = 4
 """So many Latin letters count as much as a character of another script: a Chinese question may name English terms."""
 _KANA_SHARE = 0.1

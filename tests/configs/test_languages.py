@@ -25,9 +25,10 @@ def test_a_text_is_known_by_its_script_or_its_commonest_words(language: str, tex
     assert language_of(text) == language
 
 
-def test_a_text_without_letters_has_no_language() -> None:
-    assert language_of("12 + 3 = ?") is None
-    assert language_shares(["12 + 3 = ?"]) == {"en": 1.0}
+@pytest.mark.parametrize("text", ["12 + 3 = ?", "11×2=？", "6 ÷ 2"])
+def test_a_text_without_letters_has_no_language(text: str) -> None:
+    assert language_of(text) is None
+    assert language_shares([text]) == {"en": 1.0}
 
 
 def test_shares_are_in_tenths_and_leave_single_rows_out() -> None:
