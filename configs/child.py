@@ -36,6 +36,16 @@ class Ended(KeyboardInterrupt):
         self.number = number
 
 
+def hear_signals() -> None:
+    """Hears when a child ends, and who asks this process to end, whatever the program that started it has set.
+
+    Who ignores SIGCHLD hands that on, and each child that fails would be seen to end with 0. What is ignored otherwise
+    (`nohup`) stays ignored.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+
+
 @contextmanager
 def ending_in_order(*numbers: int) -> Iterator[list[int]]:
     """Inside, these signals raise `Ended` in the main thread; those that are ignored (`nohup`) stay ignored.

@@ -15,6 +15,7 @@ import typer
 from typer.main import get_command
 
 from configs import pins
+from configs.child import hear_signals
 from configs.console import OUTPUT, console, guarded
 from configs.errors import ConfigError
 from configs.language import LANG, LANGUAGES, choose, language
@@ -101,6 +102,7 @@ app.command("doctor")(doctor.doctor)
 def main(args: list[str] | None = None) -> None:
     """Runs the command line and exits with its code; a `TuneserveError` becomes one message and its next step."""
     args = list(sys.argv[1:] if args is None else args)
+    hear_signals()
     _open_what_is_closed()
     _own_modules_only()
     own = args[: args.index("--")] if "--" in args else args

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from configs.child import die_with
+from configs.child import die_with, hear_signals
 from configs.driver import Machine, look, problems, raise_what_blocks
 from configs.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, ConfigError, TuneserveError
 from configs.locks import locked
@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dev", action="store_true", help="with what the tests and the checks need")
     parser.add_argument("--mirror", default=os.environ.get("TUNESERVE_MIRROR"), help="tuna or aliyun; else pip's own")
     options = parser.parse_args(arguments)
+    hear_signals()
     try:
         choose_mirror(options.mirror, os.environ)
         set_up(options.dev)

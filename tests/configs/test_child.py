@@ -89,6 +89,13 @@ def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     assert not (tmp_path / "ended in order").exists()
 
 
+def test_what_the_starting_program_blocks_is_heard() -> None:
+    code = "import os; from configs.child import hear_signals; hear_signals(); os.kill(os.getpid(), 15)"
+    blocks = lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # noqa: E731
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, preexec_fn=blocks, check=False)
+    assert done.returncode == -signal.SIGTERM
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_to_the_parent_alone_ends_both_in_order_and_at_once(tmp_path: Path, number: signal.Signals) -> None:
     with parent_and_child(tmp_path) as (parent, child):

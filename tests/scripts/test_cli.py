@@ -157,9 +157,15 @@ def test_a_missing_recipe_is_refused(tmp_path: Path) -> None:
     refused(tuneserve("run", tmp_path / "none.yaml"), EXIT_USAGE, "none.yaml: no such recipe")
 
 
-def test_a_missing_data_file_is_refused(recipe: Path) -> None:
-    result = tuneserve("train", recipe, "data.sources=./gone.jsonl")
+def test_a_missing_data_file_is_refused_also_under_a_program_that_ignores_its_children(recipe: Path) -> None:
+    ignores = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    cli = [sys.executable, "-c", ignores, sys.executable, "-m", "scripts.cli"]
+    command = [*cli, "train", str(recipe), "data.sources=./gone.jsonl"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, check=False)
     refused(result, EXIT_USAGE, "gone.jsonl")
+    assert "next: tuneserve merge" not in result.stdout
 
 
 def test_an_empty_data_set_is_refused(recipe: Path, capfd: pytest.CaptureFixture[str]) -> None:
