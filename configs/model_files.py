@@ -24,6 +24,9 @@ WEIGHTS = ("*.safetensors", "*.bin")
 READ = (*WEIGHTS, "*.json", "*.jinja", "*.txt", "*.model")
 """Names of the files that this project or a library opens in a model folder."""
 
+QUANTIZED = "hf_quant_config.json"
+"""Where NVIDIA's ModelOpt says that weights are quantized, instead of in config.json."""
+
 LARGEST_JSON_BYTES = 256_000_000
 LARGEST_HEADER_BYTES = 100_000_000
 """The format's own limit."""
@@ -66,13 +69,11 @@ def read_json(file: Path) -> dict[str, Any]:
                 ModelKeys.model_validate(found["text_config"])
         except ValidationError as error:
             problem = error.errors()[0]
-            key = ".".join(str(part) for part in problem["loc"])
+            key, said = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
             if not key:  # said of the whole file
-                raise ConfigError(
-                    f"{file}: {problem['msg'].removeprefix('Value error, ')}", f"mend it, or {_AGAIN}"
-                ) from None
+                raise ConfigError(f"{file}: {said}", f"mend it, or {_AGAIN}") from None
             raise ConfigError(
-                f"{file}: `{key}`: {problem['msg']}, got {_short(problem['input'])}", f"mend it, or {_AGAIN}"
+                f"{file}: `{key}`: {said}, got {_short(problem['input'])}", f"mend it, or {_AGAIN}"
             ) from None
     return found
 
@@ -128,17 +129,18 @@ def check_model_folder(folder: Path, *, weights: bool = True) -> None:
 def _refuse_other_rounding(folder: Path, tensors: Mapping[str, Span]) -> None:
     """Refuses weights of one number format under a config.json of another, which vLLM loads as noise.
 
-    Such a folder comes of half a copy of an export in 8 or 4 bits over another one.
+    Such a folder comes of half a copy of an export in 8 or 4 bits over another one, or of two downloads into one.
     """
     config = read_json(folder / "config.json")
     dtypes = {span.dtype for span in tensors.values()}
     scaled = [name.removesuffix("_scale") for name in tensors if name.endswith(".weight_scale")]
     said = config.get("quantization_config")
     if said is None:
+        rounded = {span.dtype for name, span in tensors.items() if name.endswith(".weight") and _BITS[span.dtype] <= 8}
         # Other tools say it elsewhere.
-        elsewhere = (folder / "hf_quant_config.json").exists() or any("quant" in repr(item) for item in config.items())
-        if scaled and not elsewhere:
-            raise _other_format(folder, "BF16", min(dtypes, default="?"))
+        elsewhere = (folder / QUANTIZED).exists() or any("quant" in repr(item) for item in config.items())
+        if (scaled or rounded) and not elsewhere:
+            raise _other_format(folder, "BF16", min(rounded or dtypes))
         return
     groups = said.get("config_groups") if said.get("quant_method") == "compressed-tensors" else None
     every = groups.values() if isinstance(groups, dict) else ()

@@ -34,6 +34,15 @@ Pattern = Annotated[str, Field(max_length=2000), AfterValidator(_compiles)]
 """A regular expression over names of layers, as PEFT reads it."""
 
 
+def _elsewhere(found: Any) -> None:
+    if found is not None:
+        raise ValueError("names files or a model in the place of this folder's own, which not every library would read")
+
+
+Elsewhere = Annotated[Any, AfterValidator(_elsewhere)]
+"""A key by which some library reads something that no other reader looks at."""
+
+
 class _Keys(BaseModel):
     """The keys of a file whose types matter here; the others are nobody's business."""
 
@@ -82,8 +91,10 @@ class ModelKeys(_Keys):
     max_position_embeddings: Count | None = None
     tie_word_embeddings: bool | None = None
     eos_token_id: TokenIds | None = None
-    transformers_weights: None = None
-    """Files that transformers would load in the place of those that every other reader takes."""
+    transformers_weights: Elsewhere = None
+    configuration_files: Elsewhere = None
+    speculators_config: Elsewhere = None
+    """vLLM serves the model that it names, and takes this one for its draft."""
 
 
 class TokenizerKeys(_Keys):
@@ -93,6 +104,7 @@ class TokenizerKeys(_Keys):
     eos_token: str | AddedToken | None = None
     added_tokens_decoder: Annotated[dict[TokenId, AddedToken], Field(max_length=MOST_ADDED)] | None = None
     auto_map: dict[str, Any] | None = None
+    fast_tokenizer_files: Elsewhere = None
 
 
 class NamedTemplate(_Keys):

@@ -13,7 +13,7 @@ from typing import Any
 
 from configs import libraries
 from configs.errors import ConfigError
-from configs.model_files import read_json, read_model_config, text_config
+from configs.model_files import QUANTIZED, read_json, read_model_config, text_config
 from configs.model_shape import is_mixture, keeps_state
 from configs.schema import LINEAR_LAYERS, LoraConfig, TrainConfig
 
@@ -205,6 +205,8 @@ def paths_of(folder: Path) -> Paths:
 def refuse_quantized(folder: Path, config: Mapping[str, Any]) -> None:
     """Raises a ConfigError when a config.json is that of quantized weights, and names the 16-bit original's like."""
     found = config.get("quantization_config") or config.get("compression_config")
+    if found is None and (folder / QUANTIZED).is_file():
+        found = {"quant_method": QUANTIZED}
     if found is None:
         return
     method = found.get("quant_method", "unknown method")

@@ -77,6 +77,11 @@ def test_quantized_base_is_refused_before_training(tmp_path: Path) -> None:
     quantized = {"architectures": ["Qwen3ForCausalLM"], "quantization_config": {"quant_method": "gptq"}}
     with pytest.raises(ConfigError, match=r"quantized \(gptq\)"):
         check_architecture(folder(tmp_path, **quantized))
+    plain = folder(tmp_path, architectures=["Qwen3ForCausalLM"])
+    check_architecture(plain)
+    (plain / "hf_quant_config.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"quantized \(hf_quant_config"):
+        check_architecture(plain)
 
 
 @pytest.mark.parametrize("kind", libraries.unsloth().fused)
