@@ -34,7 +34,7 @@ Item = TypeVar("Item")
 Check = Callable[[dict[str, Any]], None]
 """Raises `AttemptError` where a reply lacks what was asked for."""
 
-_ATTEMPTS = {"timeout": 3, "bad_json": 3, "null_content": 2, "bad_shape": 2, "too_large": 2}
+_ATTEMPTS = {"timeout": 3, "bad_json": 3, "broken_off": 3, "null_content": 2, "bad_shape": 2, "too_large": 2}
 _DEFAULT_ATTEMPTS = 6
 _RETRIED_STATUS = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _COMING_UP = {"http_429", "http_502", "http_503", "http_504", "http_529", "timeout"}
@@ -53,6 +53,13 @@ _FATAL = {
 """What repeating does not help, and what does. The last three are waited for once the server has answered."""
 _AWAITED = {"connection", "refused", "unreachable", "name"}
 """A server that answered before and is away now."""
+_WHOLE = {
+    *("stop", "eos", "eos_token", "stop_sequence", "end", "end_turn", "complete", "completed", "normal", "repetition"),
+    *("length", "max_tokens", "model_length", "token_limit", "model_context_window_exceeded"),
+    *("tool_calls", "tool_use", "function_call", ""),
+}
+"""What servers call an end that the model came to, or its limit. Whatever else ends an answer (a filter, a network, a
+lack of resources) is not the model."""
 _LONGEST_PAUSE_S = 20.0
 _LONGEST_RETRY_AFTER_S = 120.0
 _CONNECT_S = 20.0
@@ -118,7 +125,7 @@ def check_chat(reply: dict[str, Any]) -> None:
 
 
 def check_completion(reply: dict[str, Any]) -> None:
-    """Raises `AttemptError` where a completion reply has no choice."""
+    """Raises `AttemptError` where a completion reply has no choice, or one that broke off."""
     _first_choice(reply)
 
 
@@ -126,9 +133,11 @@ def _first_choice(reply: dict[str, Any]) -> dict[str, Any]:
     choices = reply.get("choices")
     if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
         raise AttemptError("bad_shape", f"no choices in {_shown(reply)}")
+    reason = choices[0].get("finish_reason")
+    ended = not isinstance(reason, str) or reason.lower() in _WHOLE
     # What a server that shuts down, or a gateway whose model fails, hands out of an answer that it had begun.
-    if choices[0].get("finish_reason") in ("abort", "error") or choices[0].get("error"):
-        raise AttemptError("broken_off", f"the answer broke off: {_shown(choices[0])}")
+    if not ended or choices[0].get("error") or reply.get("error"):
+        raise AttemptError("broken_off", f"the answer broke off (finish_reason {reason!r}): {_shown(reply)}")
     return choices[0]
 
 

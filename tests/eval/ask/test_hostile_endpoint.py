@@ -57,10 +57,11 @@ STRANGE: dict[str, tuple[str, str]] = {
     "html": ("<html><body>502</body></html>", "bad_json"),
     "not a number": ('{"choices": [{"message": {"content": "a"}}], "usage": {"total": NaN}}', "bad_json"),
     "number without end": ('{"choices": ' + "9" * 5000 + "}", "bad_json"),
-    "aborted": (
-        json.dumps({"choices": [{"message": {"content": "北"}, "finish_reason": "abort"}]}),
-        "broken_off",
-    ),
+    **{
+        reason: (json.dumps(reply_of("北京", reason)), "broken_off")
+        for reason in ("abort", "insufficient_system_resource", "network_error", "sensitive", "content_filter")
+    },
+    "busy": (json.dumps({**reply_of("系统繁忙"), "error": {"code": "1305"}}), "broken_off"),
     "failed on the way": (
         json.dumps({"choices": [{"message": {"content": "北"}, "finish_reason": None, "error": {"code": 502}}]}),
         "broken_off",
@@ -72,6 +73,8 @@ FINE: dict[str, str] = {
     "usage as text": json.dumps({**reply_of("北京"), "usage": {"prompt_tokens": "many", "completion_tokens": -1}}),
     "usage in part": json.dumps({**reply_of("北京"), "usage": {"prompt_tokens": 3}}),
     "escape sequences": message("\x1b]52;c;Zm9v\x07\x1b[2J"),
+    **{reason: json.dumps(reply_of("北京", reason)) for reason in ("STOP", "eos_token", "")},
+    "no error": json.dumps({**reply_of("北京"), "error": None}),
     "zero byte": message("\0"),
     "surrogate": message("北京\ud800"),
     "surrogate in thoughts": message("北京", reasoning="\udfff"),
