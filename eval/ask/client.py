@@ -34,7 +34,9 @@ Item = TypeVar("Item")
 Check = Callable[[dict[str, Any]], None]
 """Raises `AttemptError` where a reply lacks what was asked for."""
 
-_ATTEMPTS = {"timeout": 3, "bad_json": 3, "broken_off": 3, "null_content": 2, "bad_shape": 2, "too_large": 2}
+# The pauses after so many refusals (429) outlast a limit of requests a minute.
+_ATTEMPTS = {"timeout": 3, "bad_json": 3, "broken_off": 3, "http_429": 12}
+_ATTEMPTS |= {"null_content": 2, "bad_shape": 2, "too_large": 2}
 _DEFAULT_ATTEMPTS = 6
 _RETRIED_STATUS = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _COMING_UP = {"http_429", "http_502", "http_503", "http_504", "http_529", "timeout"}
@@ -153,6 +155,7 @@ class Client:
         self._headers = {**endpoint.headers(), "Content-Type": "application/json"}
         self._session: aiohttp.ClientSession | None = None
         self._outage: asyncio.Task[None] | None = None
+        self._answered_at = time.perf_counter()
 
     def at_most(self, requests: int) -> None:
         """Searches the level anew, up to so many requests at once, for those to come that are of another kind."""
@@ -216,7 +219,8 @@ class Client:
         """Posts one JSON body and repeats it as its errors allow.
 
         Raises:
-            EndpointError: the key or the model is refused, or the server stayed away for longer than `outage_s`.
+            EndpointError: the key or the model is refused, the server stayed away for longer than `outage_s`, or it had
+                too many requests (429) for so long that none of those before can still be what keeps it busy.
         """
         url = self._url(path)
         failures: Counter[str] = Counter()
@@ -231,6 +235,12 @@ class Client:
                 self.failures[error.kind] += 1
                 if error.kind in _FATAL and error.kind not in _AWAITED:
                     raise self._fatal(error) from error
+                patience_s = max(self.settings.outage_s, self.settings.timeout_s)
+                if error.kind == "http_429" and now - self._answered_at > patience_s:
+                    raise EndpointError(
+                        f"{self.endpoint.base_url} has answered nobody for {patience_s:g} s: {error}",
+                        "repeat the command when the key's limit allows more, or ask with another one",
+                    ) from error
                 if error.kind in _PUSHED_BACK:
                     self.level.pushed_back(now, now - began)
                 if not error.retry or failures[error.kind] >= _ATTEMPTS.get(error.kind, _DEFAULT_ATTEMPTS):
@@ -240,7 +250,7 @@ class Client:
                 else:
                     await asyncio.sleep(self._pause_s(failures.total(), error.retry_after_s))
             else:
-                now = time.perf_counter()
+                now = self._answered_at = time.perf_counter()
                 self.level.finished(now, now - began)
                 return Outcome(reply, None, None, now - began, failures)
 
@@ -257,6 +267,7 @@ class Client:
         """
         source = iter(jobs)
         active = 0
+        self._answered_at = time.perf_counter()
 
         async def work() -> None:
             nonlocal active

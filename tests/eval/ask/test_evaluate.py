@@ -222,6 +222,15 @@ def test_a_busy_server_is_asked_less(tmp_path: Path) -> None:
     assert 0 < refused < 150
 
 
+def test_a_key_without_quota_ends_the_evaluation(tmp_path: Path) -> None:
+    task = qa_task(60, marks=dict.fromkeys(range(20, 60), "[429]"))
+    began = time.monotonic()
+    with serving(MockServer()) as endpoint, pytest.raises(EndpointError, match=r"answered nobody .*planted 429"):
+        evaluate(endpoint, [task], tmp_path, settings=replace(QUICK, outage_s=1, timeout_s=1))
+    assert time.monotonic() - began < 10
+    assert sum(sample.status == "ok" for sample in read_results(tmp_path)["qa"].samples) == 20
+
+
 def test_concurrency_rises_by_itself(tmp_path: Path) -> None:
     server = MockServer(latency_ms=30)
     with serving(server) as endpoint:
