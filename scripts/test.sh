@@ -10,7 +10,7 @@ bash scripts/setup.sh --dev
 # Types are checked while the tests wait for something: without a cache that takes half a minute.
 types=$(mktemp)
 trap 'rm -f "$types"' EXIT
-.venv/bin/python -m mypy >"$types" 2>&1 &
+setpriv --pdeathsig KILL .venv/bin/python -m mypy >"$types" 2>&1 &
 checker=$!
 # Tests start Python some hundred times; what it compiled once is read again.
 unset PYTHONDONTWRITEBYTECODE
@@ -18,7 +18,8 @@ unset PYTHONDONTWRITEBYTECODE
 # one core, and a sixth of it into waiting for what ends or comes up. Threads of torch beside them would wait for each other.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 code=0
-.venv/bin/python -m pytest -n 3 --no-loadscope-reorder "$@" || code=$?
+# However this script ends, the tests end with it.
+setpriv --pdeathsig KILL .venv/bin/python -m pytest -n 3 --no-loadscope-reorder "$@" || code=$?
 wait "$checker" || code=1
 cat "$types"
 exit "$code"

@@ -8,7 +8,8 @@ tuneserve=("$here/.venv/bin/tuneserve")
 [ -z "${TUNESERVE:-}" ] || read -ra tuneserve <<<"$TUNESERVE"
 
 step() { printf '\n$ %s\n' "$*"; }
-call() { step tuneserve "$@"; "${tuneserve[@]}" "$@"; }
+# However this script ends, the command that it waits for ends with it, in order.
+call() { step tuneserve "$@"; setpriv --pdeathsig TERM "${tuneserve[@]}" "$@"; }
 
 mkdir -p -- "$folder"
 CDPATH='' cd -- "$folder"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from configs.language import LANG
@@ -69,6 +70,21 @@ def test_a_checkout_may_lie_under_a_path_with_a_space(tmp_path: Path) -> None:
     done = subprocess.run(until, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
     assert "init tutorial --out kefu.yaml\n" in done.stdout
     assert os.listdir(tmp_path / "mine") == ["客服问答.csv"]
+
+
+def test_a_command_ends_with_the_script_that_waits_for_it(tmp_path: Path) -> None:
+    command = tmp_path / "command"
+    command.write_text("trap 'exit 7' TERM\necho $$ >began.new; mv began.new began\nwhile sleep 0.05; do :; done\n")
+    env = os.environ | {"TUNESERVE": f"bash {command}"}
+    script = subprocess.Popen(["bash", str(SCRIPT), str(tmp_path / "mine")], env=env, stdout=subprocess.DEVNULL)
+    began = tmp_path / "mine" / "began"
+    while not began.exists():
+        assert script.poll() is None
+    waited_for = psutil.Process(int(began.read_text()))
+    script.kill()
+    script.wait()
+    psutil.wait_procs([waited_for], timeout=10)
+    assert not waited_for.is_running()
 
 
 def test_what_a_reader_changed_stays_when_it_is_called_again(tmp_path: Path) -> None:
