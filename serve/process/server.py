@@ -134,8 +134,12 @@ class VllmServer:
         else:
             require_bindable(self.command.host, self.command.port)
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.log, "a", encoding="utf-8", opener=only_a_file) as log:
-            log.write(f"$ {self.command.shown()}\n")
+        try:
+            with open(self.log, "a", encoding="utf-8", opener=only_a_file) as log:
+                log.write(f"$ {self.command.shown()}\n")
+        except OSError as error:
+            no_log = Cause("log", f"its log cannot be written: {error.strerror}", "free or mend its disk", retry=True)
+            raise StartFailed(no_log, self.log) from error
         self._log_start = self.log.stat().st_size  # after our own line, whose words are no cause
         detail(f"$ {self.command.shown()}")
         self._process = GuardedProcess.start(self.command.argv, self._environment(), self.log, self.lock)

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -189,7 +189,7 @@ class Supervisor:
                 self._note("failed", server_pid=None, message=failed.message, next_step=failed.next_step)
                 raise failed
             wait = min(FIRST_WAIT_S * 2 ** (crashes - 1), LONGEST_WAIT_S)
-            self.say(f"{cause.message}; starting again in {wait:.0f} s ({crashes} of {self.max_restarts})")
+            self._tell(f"{cause.message}; starting again in {wait:.0f} s ({crashes} of {self.max_restarts})")
             self._note("restarting", server_pid=None, restarts=self.state.restarts + 1, message=cause.message)
             if self.stop_wish.wait(wait):
                 self._note("stopped")
@@ -202,7 +202,7 @@ class Supervisor:
                 cause = error.cause
                 crashes += 1
                 continue
-            self.say(f"ready again after {server.ready_s:.0f} s")
+            self._tell(f"ready again after {server.ready_s:.0f} s")
             return server
 
     def _change_again(self, server: VllmServer) -> None:
@@ -211,7 +211,7 @@ class Supervisor:
         try:
             changed = changes(port)
         except ConfigError as error:
-            self.say(f"the restarted server has the adapters of its start only: {error.message}")
+            self._tell(f"the restarted server has the adapters of its start only: {error.message}")
             return
         for name, path in changed.items():
             try:
@@ -226,7 +226,7 @@ class Supervisor:
                     load_adapter(server.client, name, path)
             except ConfigError as error:
                 note_change(port, name, None)
-                self.say(f"after the restart {error.message}; {error.next_step}")
+                self._tell(f"after the restart {error.message}; {error.next_step}")
 
     def _until_crash(self, server: VllmServer) -> Cause | None:
         """Waits for the wish to stop (None) or for the server's death or silence (the cause)."""
@@ -257,16 +257,21 @@ class Supervisor:
         try:
             unload_adapter(server.client, name)
         except ConfigError as error:  # somebody took it out meanwhile, or the next look finds it again
-            self.say(error.message)
+            self._tell(error.message)
             return False
-        self.say(f"{name} was taken out: the command that loaded it ended before it was proved")
+        self._tell(f"{name} was taken out: the command that loaded it ended before it was proved")
         return True
+
+    def _tell(self, text: str) -> None:
+        """Says it where it can be said: a full disk or a closed pipe, at which rich ends a program, ends no server."""
+        with suppress(OSError, SystemExit):
+            self.say(text)
 
     def _write_again(self) -> None:
         try:
             write_state(self.state)
         except OSError as error:  # a full disk must not end a server that answers
-            self.say(f"the state file cannot be written: {error}; `tuneserve serve status` does not know this server")
+            self._tell(f"the state file cannot be written: {error}; `tuneserve serve status` does not know this server")
 
     def _require_there(self) -> None:
         target = self.command.target
@@ -286,7 +291,10 @@ class Supervisor:
 
     def _note(self, state: Phase, **changes: object) -> None:
         self.state = self.state.model_copy(update={"state": state, **changes})
-        write_state(self.state)
+        if state in ("starting", "ready") and self.state.restarts == 0:  # who starts a server hears why it cannot be
+            write_state(self.state)
+        else:
+            self._write_again()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -168,7 +169,8 @@ def _look(port: int) -> ServerState | None:
         try:
             state = known_state(port)
             if (state is None or not state.alive) and not state_file(port).is_dir():
-                state_file(port).unlink(missing_ok=True)
+                with suppress(OSError):  # on a disk that became read-only it stays, and hides no other server
+                    state_file(port).unlink(missing_ok=True)
                 forget_all(port)
         finally:
             lock.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -83,6 +84,28 @@ def test_a_crash_is_restarted_and_told(tmp_path: Path, marker: str):
     thread.join(30)
     assert watched.state.state == "stopped"
     assert not gone(marker)
+
+
+@pytest.mark.parametrize("lost", [OSError(errno.ENOSPC, "full"), SystemExit(1)], ids=["full disk", "closed pipe"])
+def test_a_crash_is_restarted_though_nothing_can_be_written_or_said(tmp_path: Path, marker: str, lost: BaseException):
+    def say(text: str) -> None:
+        raise lost
+
+    watched = Supervisor(fake_command(free_port(), marker), tmp_path, tmp_path / "serve.log", say=say)
+    server = watched.start()
+    states = state.state_folder()
+    shutil.rmtree(states)
+    states.write_text("in its place")
+    thread = threading.Thread(target=watched.watch, args=(server,))
+    thread.start()
+    try:
+        os.kill(server.pid or 0, signal.SIGKILL)
+        until(lambda: watched.state.restarts == 1 and watched.state.state == "ready")
+    finally:
+        watched.stop_wish.set()
+        thread.join()
+        states.unlink()
+    assert (watched.state.state, gone(marker)) == ("stopped", [])
 
 
 def test_an_adapter_whose_loading_was_killed_before_its_proof_is_taken_out(tmp_path: Path, marker: str):
@@ -180,6 +203,14 @@ def test_too_many_crashes_in_a_row_end_it(tmp_path: Path, marker: str):
     assert failures[0].exit_code == 1
     assert watched.state.state == "failed"
     assert not gone(marker)
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path: Path, marker: str):
+    (tmp_path / "serve.log").mkdir()
+    watched = Supervisor(fake_command(free_port(), marker), tmp_path, tmp_path / "serve.log")
+    with pytest.raises(StartFailed, match=r"its log cannot be written: Is a directory\n  log: .*serve\.log"):
+        watched.start()
+    assert (watched.state.state, watched.state.next_step) == ("failed", "free or mend its disk")
 
 
 def test_a_config_error_is_not_tried_again(tmp_path: Path, marker: str):
