@@ -155,6 +155,24 @@ def test_a_plain_client_gets_content_without_thoughts(openai_client: OpenAI):
     assert "<think>" not in answer.choices[0].message.content
 
 
+def test_every_interface_gives_the_model_the_trained_prompt(
+    adapter_server: VllmServer, openai_client: OpenAI, demo_model: Path
+):
+    ask = {"model": "tiny-base", "max_output_tokens": 2}
+    system = {"role": "system", "content": "你是客服。"}
+    for question in QUESTIONS:
+        asked = [{"role": "user", "content": question}]
+        responses = openai_client.responses.create(**ask, input=asked)
+        assert responses.usage.input_tokens == len(prompt(demo_model, question))
+        thought = openai_client.responses.create(**ask, input=asked, reasoning={"effort": "low"})
+        assert thought.usage.input_tokens == len(prompt(demo_model, question, thinking=True))
+        told = openai_client.responses.create(**ask, input=asked, instructions=system["content"])
+        body = {"model": "tiny-base", "max_tokens": 2, "system": system["content"], "messages": asked}
+        messages = adapter_server.client.post("/v1/messages", body)
+        tokens = adapter_server.client.post("/tokenize", {"model": "tiny-base", "messages": [system, *asked]})["tokens"]
+        assert told.usage.input_tokens == messages["usage"]["input_tokens"] == len(tokens)
+
+
 def test_streaming_gives_the_same_answer(openai_client: OpenAI):
     question = [{"role": "user", "content": QUESTIONS[5]}]
     settings = {"model": "tiny-base", "messages": question, "temperature": 0, "max_tokens": 64}
