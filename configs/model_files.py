@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from configs.errors import ConfigError
 from configs.files import file_bytes, parse_json
 from configs.model_keys import INDEX, KEYS, ModelKeys
+from configs.unfinished import refuse_holes, refuse_pointer
 
 WEIGHTS = ("*.safetensors", "*.bin")
 READ = (*WEIGHTS, "*.json", "*.jinja", "*.txt", "*.model")
@@ -120,6 +121,7 @@ def check_model_folder(folder: Path, *, weights: bool = True) -> None:
                         f"{file}: tensor {min(twice)} is in another weight file of {folder}, too",
                         "move away the file that is not this model's, or download it again",
                     )
+                refuse_holes(file, {name: span.place for name, span in found.items()})
                 spans |= found
                 files |= dict.fromkeys(found, file)
         _refuse_other_rounding(folder, spans)
@@ -262,6 +264,11 @@ def weight_files(folder: Path) -> list[Path]:
                 "take the safetensors version of this model, or load and save it once with transformers elsewhere",
             )
         raise ConfigError(f"{folder}: no weights (*.safetensors) in it", "download the model again")
+    if not single.is_file():
+        raise ConfigError(
+            f"{folder}: {found[0].name} is no name under which every library finds weights without {INDEX}",
+            f"download {INDEX}, too; weights in one file are called {single.name}",
+        )
     return found
 
 
@@ -345,6 +352,7 @@ def _safetensors_header(file: Path) -> tuple[int, dict[str, Any]]:
     size = file.stat().st_size
     with file.open("rb") as handle:
         raw = handle.read(8)
+        refuse_pointer(file, raw)
         header_bytes = struct.unpack("<Q", raw)[0] if len(raw) == 8 else 0
         if not 2 <= header_bytes <= min(size - 8, LARGEST_HEADER_BYTES):
             raise ConfigError(
@@ -387,6 +395,7 @@ def _text_bytes(file: Path) -> bytes:
 
 
 def _parsed(file: Path, content: bytes) -> Any:
+    refuse_pointer(file, content[:64])
     try:
         return parse_json(content.decode("utf-8"))
     except ValueError as error:

@@ -8,6 +8,7 @@ import pytest
 
 from configs import fingerprint
 from configs.fingerprint import content_hash, weights_fingerprint
+from configs.model_keys import INDEX
 from tests.configs.test_hub import write_safetensors
 
 
@@ -35,6 +36,7 @@ def test_every_byte_counts_even_where_size_and_time_stay(folder: Path, place: in
 def test_names_and_configuration_count_too(folder: Path) -> None:
     before = weights_fingerprint(folder)
     (folder / "model.safetensors").rename(folder / "weights.safetensors")
+    (folder / INDEX).write_text('{"weight_map": {"a": "weights.safetensors"}}')
     renamed = weights_fingerprint(folder)
     (folder / "config.json").write_text('{"a": 1}', encoding="utf-8")
     assert len({before, renamed, weights_fingerprint(folder)}) == 3

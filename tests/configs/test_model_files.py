@@ -18,6 +18,7 @@ from configs.model_files import (
     require_tokenizer,
     safetensors_shapes,
     safetensors_spans,
+    weight_files,
 )
 
 RIGHT = {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}
@@ -115,6 +116,42 @@ def test_a_folder_in_which_libraries_would_find_other_models_is_refused(
             (tmp_path / name).write_bytes((tmp_path / "model.safetensors").read_bytes())
     with pytest.raises(ConfigError, match=said):
         check_model_folder(tmp_path)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4858576\n"
+ROOM = 1 << 17
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("model.safetensors", POINTER, r"model\.safetensors: a pointer of Git LFS"),
+        ("tokenizer.json", POINTER, r"tokenizer\.json: a pointer of Git LFS"),
+        ("model.safetensors.aria2", b"", r"has not ended: model\.safetensors\.aria2 lies beside it"),
+        ("model.safetensors", bytes(3 * ROOM) + b"1" * ROOM, "b.weight and the tensors behind it hold nothing but zer"),
+        ("model.safetensors", bytes(2 * ROOM) + b"1" * 2 * ROOM, None),
+    ],
+)
+def test_what_an_unfinished_download_leaves_is_no_model(
+    name: str, content: bytes, said: str | None, tmp_path: Path
+) -> None:
+    for file in ("config.json", "tokenizer_config.json"):
+        (tmp_path / file).write_text("{}")
+    places = {name: [at * ROOM, (at + 1) * ROOM] for at, name in enumerate("bcad")}
+    header = {f"{n}.weight": {"dtype": "F32", "shape": [ROOM // 4], "data_offsets": p} for n, p in places.items()}
+    text = json.dumps(header).encode()
+    start = struct.pack("<Q", len(text)) + text
+    (tmp_path / "model.safetensors").write_bytes(start + b"1" * 4 * ROOM)
+    check_model_folder(tmp_path)
+    (tmp_path / name).write_bytes(start + content if len(content) > ROOM else content)
+    with nullcontext() if said is None else pytest.raises(ConfigError, match=said):
+        check_model_folder(tmp_path)
+
+
+def test_weights_that_not_every_library_would_find_are_refused(tmp_path: Path) -> None:
+    weights(tmp_path, RIGHT).rename(tmp_path / "model-00001-of-00002.safetensors")
+    with pytest.raises(ConfigError, match=r"00002\.safetensors is no name .* without model\.safetensors"):
+        weight_files(tmp_path)
 
 
 def test_a_tensor_that_stands_in_two_weight_files_is_refused(tmp_path: Path) -> None:

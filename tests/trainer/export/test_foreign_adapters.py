@@ -457,8 +457,8 @@ def test_templates_are_compared_by_what_they_render(
         ),
         (lambda tensors: {}, "hold no tensor"),
         (
-            lambda tensors: tensors | {W0: tensors[W0].to(torch.int8)},
-            "q_proj.weight is of type I8, to which nothing can be added",
+            lambda tensors: tensors | {W0: tensors[W0].to(torch.int16)},
+            "q_proj.weight is of type I16, to which nothing can be added",
         ),
         (lambda tensors: tensors | {W0: tensors[W0].to(torch.complex64)}, "is of type C64, which no weights have"),
     ],
