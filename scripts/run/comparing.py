@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -80,9 +81,9 @@ def compare_runs(runs: Sequence[tuple[RunDir, RunConfig]], judge: Endpoint | Non
         judge: the judge of both models' texts, if any.
 
     Raises:
-        ConfigError: two are served under one name, or their bases differ.
+        ConfigError: two are served under one name, or their bases or the ways of serving differ.
     """
-    _require_one_base([run for run, _ in runs])
+    _require_alike([run for run, _ in runs])
     judgements = [
         _judged(judge, read_results(run.eval / "base"), read_results(run.eval / "tuned"), run.eval / "judge")
         for run, _ in runs
@@ -112,22 +113,30 @@ def compare_runs(runs: Sequence[tuple[RunDir, RunConfig]], judge: Endpoint | Non
     ]
 
 
-def _require_one_base(runs: Sequence[RunDir]) -> None:
-    """Refuses runs whose bases differ: all are compared with the answers of the first one's."""
-    first, *others = runs
-    known = _base_of(first)
-    for run in others:
-        if _base_of(run) != known:
-            raise ConfigError(
-                f"{run.path}: its base is another one than that of {first.path}",
-                f"compare each with its own: {shell('tuneserve', 'compare', run.path)}",
-            )
+def _require_alike(runs: Sequence[RunDir]) -> None:
+    """Refuses runs whose bases differ, or whose answers were served otherwise than those of the base.
+
+    All are compared with the answers of the first one's base.
+    """
+    first = runs[0]
+    base = _inputs(first, "base")
+    for run in runs:
+        own, tuned = _inputs(run, "base"), _inputs(run, "tuned")
+        its_own = f"compare each with its own: {shell('tuneserve', 'compare', run.path)}"
+        if any(own.get(key) != base.get(key) for key in ("base_weights", "base_files")):
+            raise ConfigError(f"{run.path}: its base is another one than that of {first.path}", its_own)
+        for key in sorted(base.keys() & tuned.keys()):
+            if key.startswith("serve.") and tuned[key] != base[key]:
+                raise ConfigError(
+                    f"{run.path}: its answers are of {key}={json.dumps(tuned[key])}, those of the base in {first.path} "
+                    f"of {key}={json.dumps(base[key])}",
+                    its_own,
+                )
 
 
-def _base_of(run: RunDir) -> Mapping[str, Any]:
-    record = run.read().stages.get("base")
-    inputs = record.inputs if record else {}
-    return {key: inputs.get(key) for key in ("base_weights", "base_files")}
+def _inputs(run: RunDir, stage: str) -> Mapping[str, Any]:
+    record = run.read().stages.get(stage)
+    return record.inputs if record else {}
 
 
 def compare_endpoints(
