@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -15,11 +16,13 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.charts import chart
+from configs.child import die_with
 from configs.console import note
 from configs.errors import TuneserveError
 from configs.files import file_bytes, parse_json, write_atomically
 from configs.gpus import Kind
 from configs.handover.base import as_dataclass
+from configs.locks import locked
 from serve.launch.command import installed_device
 from serve.state.servers import find_server
 
@@ -142,28 +145,30 @@ def measure(
         device: which vLLM is installed.
 
     Raises:
-        TuneserveError: the benchmark fails.
+        TuneserveError: the benchmark fails, or another one writes into the folder.
     """
     out.mkdir(parents=True, exist_ok=True)
-    points = []
-    for concurrency in load.concurrencies:
-        settings = {
-            "--backend": "openai",
-            "--base-url": root_url,
-            "--endpoint": "/v1/completions",
-            "--model": model,
-            "--tokenizer": str(tokenizer),
-            "--dataset-name": "random",
-            "--random-input-len": str(load.input_tokens),
-            "--random-output-len": str(load.output_tokens),
-            "--num-prompts": str(load.requests(concurrency)),
-            "--max-concurrency": str(concurrency),
-            "--seed": "1",
-        }
-        points.append(vllm_bench(settings, ["--ignore-eos"], out / f"bench-{concurrency}.json", api_key, device))
-    found = {"model": model, "load": asdict(load), "points": [asdict(p) for p in points]}
-    write_atomically(out / "bench.json", json.dumps(found, indent=2) + "\n")
-    draw(points, out / "bench.png", f"{model}, {load.input_tokens} tokens in, {load.output_tokens} out")
+    busy = TuneserveError(f"{out}: another measurement is writing there", "wait for it: each would measure both")
+    with locked(out, busy):
+        points = []
+        for concurrency in load.concurrencies:
+            settings = {
+                "--backend": "openai",
+                "--base-url": root_url,
+                "--endpoint": "/v1/completions",
+                "--model": model,
+                "--tokenizer": str(tokenizer),
+                "--dataset-name": "random",
+                "--random-input-len": str(load.input_tokens),
+                "--random-output-len": str(load.output_tokens),
+                "--num-prompts": str(load.requests(concurrency)),
+                "--max-concurrency": str(concurrency),
+                "--seed": "1",
+            }
+            points.append(vllm_bench(settings, ["--ignore-eos"], out / f"bench-{concurrency}.json", api_key, device))
+        found = {"model": model, "load": asdict(load), "points": [asdict(p) for p in points]}
+        write_atomically(out / "bench.json", json.dumps(found, indent=2) + "\n")
+        draw(points, out / "bench.png", f"{model}, {load.input_tokens} tokens in, {load.output_tokens} out")
     return points
 
 
@@ -193,7 +198,10 @@ def vllm_bench(
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "OPENAI_API_KEY": api_key or "none", "no_proxy": "127.0.0.1,localhost"}
     command = [*_program(device), *arguments, *flags, "--save-result"]
     with log.open("a", encoding="utf-8") as handle:
-        code = subprocess.run(command, stdout=handle, stderr=subprocess.STDOUT, env=env, check=False).returncode
+        with_us = functools.partial(die_with, os.getpid())  # else it would ask on beside the next measurement
+        code = subprocess.run(
+            command, stdout=handle, stderr=subprocess.STDOUT, env=env, preexec_fn=with_us, check=False
+        ).returncode
     if code != 0:
         last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
         raise TuneserveError(

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
+import time
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 from safetensors.numpy import load_file
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, TuneserveError
 from configs.known_shapes import known_config
 from configs.mixed_shape import shape_of
 from configs.model_files import check_model_folder, safetensors_shapes
 from configs.schema import ServeConfig
 from scripts.verbs.bench import bench as bench_verb
 from serve.bench.blank_adapter import write_blank_adapter
-from serve.bench.running import BenchPoint, Load, measured_before, table
+from serve.bench.running import BenchPoint, Load, measure, measured_before, table
 from serve.bench.started import bench_started
 from serve.launch.command import build_command, installed_device
 from serve.launch.job import prepare
 from serve.launch.preflight import check_adapter, preflight
 from serve.launch.target import folder_target, read_adapter
 from tests.serve.conftest import TinyRun
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -71,6 +78,27 @@ def test_only_the_same_load_is_compared(tmp_path: Path) -> None:
     for damaged in ("{", "[]", "{}", written.replace('"points": [', '"points": [5, '), written.replace("8", '"x"')):
         file.write_text(damaged, encoding="utf-8")
         assert measured_before(file, load) == {}
+
+
+def test_a_measurement_ends_with_the_command_and_keeps_another_out_of_its_folder(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from serve.bench import running
+asks = "import os, time; open('asks.new', 'w').write(str(os.getpid())); os.rename('asks.new', 'asks'); time.sleep(60)"
+running._program = lambda device: [sys.executable, "-c", asks]
+running.measure("http://127.0.0.1:9", "m", Path("m"), Path(), running.Load())
+"""
+    command, environ = [sys.executable, "-c", code], os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environ) as first:
+        while not (tmp_path / "asks").exists():
+            assert first.poll() is None
+            time.sleep(0.05)
+        asks = psutil.Process(int((tmp_path / "asks").read_text()))
+        with pytest.raises(TuneserveError, match="another measurement is writing there"):
+            measure("http://127.0.0.1:9", "m", tmp_path, tmp_path, Load())
+        first.kill()
+    assert psutil.wait_procs([asks], timeout=10)[1] == []
 
 
 def test_a_blank_adapter_fits_the_model_and_changes_nothing(demo_model: Path, tiny_run: TinyRun, tmp_path: Path):
