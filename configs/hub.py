@@ -44,7 +44,7 @@ def resolve_model(model: str, hub: str = "huggingface", offline: bool = False, *
     if folder.is_dir():
         check_model_folder(folder)
         return folder.resolve()
-    if folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
+    if folder.exists() or folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
         raise ConfigError(
             f"model {model!r}: no such folder, and not a hub id (owner/name)",
             "set `model` to a folder with config.json and safetensors, or to a hub id such as Qwen/Qwen3-0.6B",

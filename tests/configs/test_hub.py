@@ -35,8 +35,11 @@ def test_a_complete_folder_is_taken_as_it_is(folder: Path) -> None:
     assert resolve_model(str(folder)) == folder
 
 
-def test_a_missing_folder_and_a_strange_name_are_refused(tmp_path: Path) -> None:
-    for name in (str(tmp_path / "none"), "./none", "qwen3", "a/b/c"):
+def test_a_missing_folder_and_a_strange_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "x.gguf").touch()
+    for name in (str(tmp_path / "none"), "./none", "qwen3", "a/b/c", "models/x.gguf"):
         with pytest.raises(ConfigError, match="no such folder, and not a hub id"):
             resolve_model(name)
 
