@@ -7,6 +7,7 @@ heavy is imported here: training runs in child processes, serving in vLLM's own.
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -103,6 +104,8 @@ def main(args: list[str] | None = None) -> None:
     """Runs the command line and exits with its code; a `TuneserveError` becomes one message and its next step."""
     args = list(sys.argv[1:] if args is None else args)
     hear_signals()
+    # A core file would hold the API key, and lie in the working folder; what is started here inherits the limit.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     _open_what_is_closed()
     _own_modules_only()
     own = args[: args.index("--")] if "--" in args else args

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -136,6 +137,14 @@ def test_the_version_is_the_installed_ones(capsys: pytest.CaptureFixture[str]) -
         main(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out.strip() == f"tuneserve {version('tuneserve')}"
+
+
+def test_a_command_leaves_no_core_file_which_would_hold_the_key() -> None:
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert resource.getrlimit(resource.RLIMIT_CORE) == (0, hard)
 
 
 def test_a_misspelt_key_is_refused_at_once(recipe: Path) -> None:
