@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, EndpointError
 from eval.ask.client import Client, Outcome, check_chat
 from eval.ask.endpoint import Endpoint, Settings, sampling
 from eval.ask.results import Sample, TaskResult
@@ -44,6 +44,8 @@ _PROMPT = """\
 
 先用一句话说明理由，最后一行只写“结论：一”、“结论：二”或“结论：平”。"""
 
+_THINKING = 8
+"""Times as long a reply is asked for again where the first one was cut, as that of a judge that thinks."""
 _CONCLUSION = re.compile(r"结论[：:]\s*[“\"「【（(]?\s*(?:回答)?\s*(一|二|平|1|2)(?! ?[样致般者个])")
 _MEANING: dict[str, Preference] = {"一": "first", "1": "first", "二": "second", "2": "second", "平": "tie"}
 
@@ -105,7 +107,7 @@ def ask_judge(
 
     Raises:
         ConfigError: the results are of different samples.
-        EndpointError: the judge's endpoint refuses or stays away.
+        EndpointError: the judge's endpoint refuses, stays away or answers nothing.
     """
     settings = settings or Settings()
     if base.meta.samples_sha256 != tuned.meta.samples_sha256:
@@ -166,25 +168,37 @@ async def _ask(
     endpoint: Endpoint, answered: Sequence[tuple[Sample, Sample]], settings: Settings, max_tokens: int
 ) -> Mapping[tuple[str, bool], Preference | None]:
     preferences: dict[tuple[str, bool], Preference | None] = {}
+    cut: set[tuple[str, bool]] = set()
+    errors: list[str] = []
 
     def keep(key: tuple[str, bool], outcome: Outcome) -> None:
         preferences[key] = None
         if outcome.reply is None:
+            errors.append(outcome.error_message or "")
             return
         choice = outcome.reply["choices"][0]
+        if choice.get("finish_reason") == "length":
+            # The conclusion comes last; what thoughts before it say of conclusions is none.
+            cut.add(key)
+            return
         message = choice["message"]
         reply = split_thinking(message["content"], message.get("reasoning"), choice.get("finish_reason"))
         preferences[key] = read_preference(reply.answer) if reply else None
 
     async with Client(endpoint, settings) as client:
         served = await client.served()
-        values = {"model": endpoint.model, **sampling(settings, max_tokens, served.is_vllm)}
-        jobs = (
-            ((b.id, swapped), _body(values, b, t, swapped), check_chat)
-            for b, t in answered
-            for swapped in (False, True)
+        wanted = [(b, t, swapped) for b, t in answered for swapped in (False, True)]
+        for longest in (max_tokens, _THINKING * max_tokens):
+            values = {"model": endpoint.model, **sampling(settings, longest, served.is_vllm)}
+            jobs = (((b.id, swapped), _body(values, b, t, swapped), check_chat) for b, t, swapped in wanted)
+            await client.ask_all("chat/completions", jobs, keep)
+            wanted = [(b, t, swapped) for b, t, swapped in wanted if (b.id, swapped) in cut]
+            cut.clear()
+    if preferences and len(errors) >= len(preferences):
+        raise EndpointError(
+            f"{endpoint.base_url} has answered none of the {len(preferences)} pairs for {endpoint.model!r}: {errors[0]}",
+            "mend the cause and repeat the command, or leave the judge out: what base and tuned answered is kept",
         )
-        await client.ask_all("chat/completions", jobs, keep)
     return preferences
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, EndpointError
 from eval.ask.endpoint import Settings
 from eval.ask.evaluate import evaluate
 from eval.ask.mock_server import MockServer, reply_of
@@ -90,6 +90,31 @@ def test_replies_without_a_verdict_are_failures(results: tuple[TaskResult, TaskR
     with serving(JudgingServer(lambda first, second: "都不错")) as endpoint:
         found = ask_judge(endpoint, *results, settings=QUICK)
     assert (found.failures, found.wins, found.ties) == (12, 0, 0)
+
+
+@pytest.mark.parametrize(("tokens", "failures"), [(600, 0), (9000, 12)])
+def test_thoughts_that_were_cut_are_no_verdict_and_get_more_room(
+    tokens: int, failures: int, results: tuple[TaskResult, TaskResult]
+) -> None:
+    class Thinking(MockServer):
+        async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+            thoughts = "最后一行只写“结论：一”、“结论：二”或“结论：平”。"
+            if body["max_tokens"] < tokens:
+                return web.json_response(reply_of(thoughts, "length"))
+            return web.json_response(reply_of(f"{thoughts}</think>结论：一"))
+
+    with serving(Thinking()) as endpoint:
+        found = ask_judge(endpoint, *results, settings=QUICK)
+    assert (found.failures, found.ties, found.first_bias) == (failures, 12 - failures, 0.5 if failures else 1.0)
+
+
+def test_a_judge_that_answers_nothing_is_said(results: tuple[TaskResult, TaskResult]) -> None:
+    class Other(MockServer):
+        async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+            return web.json_response({"error": "unknown field seed"}, status=400)
+
+    with serving(Other()) as endpoint, pytest.raises(EndpointError, match="none of the 24 pairs .*unknown field"):
+        ask_judge(endpoint, *results, settings=QUICK)
 
 
 def test_verdicts_on_one_passage_are_not_independent() -> None:
