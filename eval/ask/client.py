@@ -207,7 +207,8 @@ class Client:
         listed = reply.get("data")
         models = [model for model in listed if isinstance(model, dict)] if isinstance(listed, list) else []
         names = tuple(str(model.get("id")) for model in models)
-        if names and self.endpoint.model not in names:
+        # A host of many models may serve more than it lists, such as one's own deployments, and refuses others itself.
+        if names and self.endpoint.model not in names and (len(names) == 1 or not self.endpoint.headers()):
             more = f" and {len(names) - 20} more" if len(names) > 20 else ""
             raise EndpointError(
                 f"{self.endpoint.base_url} does not serve {self.endpoint.model!r}",

@@ -196,7 +196,7 @@ async def _ask(
             cut.clear()
     if preferences and len(errors) >= len(preferences):
         raise EndpointError(
-            f"{endpoint.base_url} has answered none of the {len(preferences)} pairs for {endpoint.model!r}: {errors[0]}",
+            f"{endpoint.base_url} cannot be asked for {endpoint.model!r}, which has judged no pair: {errors[0]}",
             "mend the cause and repeat the command, or leave the judge out: what base and tuned answered is kept",
         )
     return preferences

@@ -192,6 +192,18 @@ def test_a_list_of_models_that_is_none_is_said(status: int, text: str, said: str
         assert said in refused_at_once(endpoint).message
 
 
+def test_a_host_of_many_models_is_asked_for_one_that_it_does_not_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    def listing(*names: str) -> Answering:
+        return Answering(lambda _: web.json_response({"data": [{"id": name} for name in names]}))
+
+    monkeypatch.setenv("TUNESERVE_API_KEY", "key")
+    with serving(listing("a", "b")) as many, serving(listing("a")) as alone:  # type: ignore[arg-type]
+        assert probe(replace(many, model="my-deployment"), QUICK).models == ("a", "b")
+        assert "does not serve 'my-deployment'" in refused_at_once(replace(alone, model="my-deployment")).message
+        monkeypatch.delenv("TUNESERVE_API_KEY")
+        assert "does not serve 'my-deployment'" in refused_at_once(replace(many, model="my-deployment")).message
+
+
 def test_a_server_that_comes_up_is_waited_for() -> None:
     class Loading(MockServer):
         asked_for_models = 0
