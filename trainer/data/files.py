@@ -7,7 +7,8 @@ in it for a reason that is not ours to guess.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -22,6 +23,10 @@ _OTHER_TABLES = (
     ".pq", ".lance", ".msgpack", ".tfrecord", ".pkl", ".pickle", ".db", ".sqlite", ".sqlite3",
 )  # fmt: skip
 """Endings of files that hold rows and are not read."""
+_UNFINISHED = (".aria2", ".crdownload", ".download", ".filepart", ".incomplete", ".part", ".partial", ".!qb", ".xltd")
+"""Endings that programs put behind a file's name while they fetch it."""
+_PART = re.compile(r"(.+)-(\d+)-of-(\d+)(?!\d).*")
+"""A part of a table as hubs name it: `train-00000-of-00002.parquet`."""
 _APART = "take it out of the folder, or name the files alone in data.sources[].path"
 
 
@@ -42,6 +47,7 @@ def find_files(path: str) -> list[Path]:
         return [place]
     if place.is_dir():
         if found := _readable(_walk(place), place):
+            _require_every_part(found)
             return found
         raise DataError(f"{path}: no data file in this folder", f"put {', '.join(TABLES)} files into it")
     if any(c in path for c in "*?["):
@@ -122,6 +128,8 @@ def _readable(candidates: Iterator[Path], root: Path) -> list[Path]:
             require_utf8_name(file)
             opened(file).close()
             found.append(file)
+        elif suffix in _UNFINISHED and Path(file.stem).suffix.lower() in TABLES:
+            raise DataError(f"{file}: a download that has not ended", f"go on with it, or {_APART}")
         elif _holds_other_rows(file):
             others.append(file)
     tables = {_unended(file) for file in found}
@@ -133,6 +141,20 @@ def _readable(candidates: Iterator[Path], root: Path) -> list[Path]:
             except DataError as error:
                 raise DataError(error.message, f"{error.next_step}; or {_APART}") from error
     return found
+
+
+def _require_every_part(files: Sequence[Path]) -> None:
+    """Raises a DataError for a table of which some parts are here and others are not, as a broken download leaves."""
+    numbers: dict[tuple[Path, str, int], set[int]] = {}
+    for file in files:
+        if part := _PART.fullmatch(file.name):
+            numbers.setdefault((file.parent, part[1], int(part[3])), set()).add(int(part[2]))
+    for (folder, name, total), found in numbers.items():
+        if len(found) < total:
+            raise DataError(
+                f"{folder}: {total - len(found)} of the {total} parts of {name} are missing",
+                "fetch them, or name the files alone in data.sources[].path",
+            )
 
 
 def _holds_other_rows(file: Path) -> bool:

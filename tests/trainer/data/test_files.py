@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,23 @@ def test_a_table_that_is_not_read_is_refused_unless_it_stands_beside_one_that_is
     (folder / f"rows.2.{ending}").write_bytes(b"PK")  # another part of it
     with pytest.raises(DataError, match=r"rows\.2\..*: files of type"):
         find_files(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (["b.jsonl.part"], r"b\.jsonl\.part: a download that has not ended"),
+        (["B.JSONL.CRDOWNLOAD"], "a download that has not ended"),
+        (["train-00000-of-00003.jsonl", "train-00002-of-00003.jsonl"], "data: 1 of the 3 parts of train are missing"),
+        (["train-00000-of-00002.jsonl", "train-00001-of-00002.jsonl", "notes.part"], None),
+    ],
+)
+def test_a_folder_whose_download_broke_off_is_refused(folder: Path, left: list[str], said: str | None) -> None:
+    for name in left:
+        (folder / name).write_text(ROW, encoding="utf-8")
+    with nullcontext() if said is None else pytest.raises(DataError, match=said):
+        assert names(folder) == ["good.jsonl", *left[:2]]
+    assert "good.jsonl" in names(folder / "*.jsonl")
 
 
 def test_links_to_folders_are_refused_and_those_in_circles_end(folder: Path) -> None:
