@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from urllib.parse import SplitResult, urlsplit
@@ -29,6 +30,15 @@ def http_address(text: str) -> SplitResult:
         shown = public if len(public) <= 100 else f"{public[:100]}…"
         raise ConfigError(f"base URL {shown!r} is no http address", "write it like http://127.0.0.1:8000/v1")
     return parts
+
+
+def on_this_machine(host: str) -> bool:
+    """Whether a host is this machine's own: a proxy from the environment is for what lies outside, and sees no key."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
 
 
 def key_in(variable: str) -> str:

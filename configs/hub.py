@@ -145,8 +145,10 @@ def huggingface_failures() -> tuple[type[Exception], ...]:
     """All errors that Hugging Face's client raises."""
     import httpx
 
-    # A mirror that answers in other words than the hub meets the client in those that are no OSError.
-    return (OSError, ValueError, LookupError, TypeError, AttributeError, httpx.HTTPError, httpx.InvalidURL)
+    # A mirror that answers in other words than the hub meets the client in those that are no OSError; a SOCKS proxy
+    # without the package for it is an ImportError.
+    words = (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError)
+    return (*words, httpx.HTTPError, httpx.InvalidURL)
 
 
 def _modelscope() -> _Client:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-import ipaddress
 import json
 import math
 import random
@@ -26,6 +25,7 @@ from typing import Any, TypeVar
 import aiohttp
 from yarl import URL
 
+from configs.addresses import on_this_machine
 from configs.errors import EndpointError, without_credentials
 from eval.ask.concurrency import ConcurrencyLevel
 from eval.ask.endpoint import Endpoint, Settings
@@ -166,8 +166,7 @@ class Client:
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=self.settings.timeout_s, sock_connect=_CONNECT_S),
-            # A proxy from the environment is for what lies outside, never for a server on this machine.
-            trust_env=not _on_this_machine(URL(self.endpoint.base_url).host or ""),
+            trust_env=not on_this_machine(URL(self.endpoint.base_url).host or ""),
         )
         return self
 
@@ -432,14 +431,6 @@ def _retry_after_s(value: str | None) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, OverflowError):
         return None
-
-
-def _on_this_machine(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost"
-    return address.is_loopback or address.is_unspecified
 
 
 def _shown(reply: dict[str, Any]) -> str:

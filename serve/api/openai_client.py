@@ -6,11 +6,13 @@ A packed reply is refused, because a megabyte of it may become gigabytes; the re
 from __future__ import annotations
 
 import importlib
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
 from openai import APIConnectionError, DefaultHttpxClient, OpenAI, OpenAIError
 
+from configs.addresses import http_address, on_this_machine
 from configs.errors import first_line
 from serve.api.client import LARGEST_REPLY_BYTES
 
@@ -20,6 +22,7 @@ _http: Any = importlib.import_module(DefaultHttpxClient.__mro__[1].__module__.pa
 NO_ANSWER = (
     *(OpenAIError, _http.HTTPError, _http.InvalidURL, _http.StreamError),
     *(ValueError, TypeError, AttributeError, LookupError, RecursionError),
+    ImportError,  # a SOCKS proxy without the package for it
 )
 """What an endpoint makes the client raise that refuses, breaks off, or answers with anything but a chat completion."""
 
@@ -44,7 +47,11 @@ class _Bounded(_http.SyncByteStream):
 
 def openai_client(base_url: str, key: str | None) -> OpenAI:
     """A client of one endpoint, for a `with`."""
+    here = on_this_machine(http_address(base_url).hostname or "")
     http = DefaultHttpxClient(
+        trust_env=not here,
+        # Without the environment it would not ask SSL_CERT_FILE either.
+        verify=ssl.create_default_context() if here else True,
         follow_redirects=False,  # the conversation goes to the address that was named
         headers={"Accept-Encoding": "identity"},
         event_hooks={"response": [_bound]},

@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from aiohttp import web
 
@@ -62,6 +63,14 @@ def test_offline_an_uncached_hub_id_is_said_to_be_uncached(tmp_path: Path, monke
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     with pytest.raises(TuneserveError, match="not in the cache of Hugging Face"):
         resolve_model("nobody/no-such-model", offline=True)
+
+
+def test_a_socks_proxy_without_the_package_for_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    huggingface_hub.close_session()
+    with pytest.raises(TuneserveError, match="could not be fetched from Hugging Face"):
+        resolve_model("nobody/no-such-model")
 
 
 class Mirror:

@@ -215,6 +215,28 @@ def test_a_redirect_is_not_followed_and_no_key_goes_with_it():
     assert asked == ["/v1/models"]
 
 
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9"])
+def test_a_proxy_is_for_what_lies_elsewhere_and_hears_of_no_key(proxy: str, monkeypatch: pytest.MonkeyPatch):
+    class Listing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(b'{"data": [{"id": "here"}]}')
+
+        def log_message(self, *args: object) -> None:
+            """Keeps the test's output quiet."""
+
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Listing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for host in ("127.0.0.1", "localhost"):
+        assert model_at(f"http://{host}:{server.server_port}/v1").label == "here"
+    server.shutdown()
+    with pytest.raises(TuneserveError, match="elsewhere"):
+        model_at("http://elsewhere.invalid/v1")
+
+
 @pytest.mark.parametrize("url", ["file:///etc", "ftp://x", "data:,x", "x", "http://", "http://user:secret@host/v1"])
 def test_only_a_plain_web_address_is_asked(url: str):
     """A file is no server, and a password in an address would stand in every message."""
