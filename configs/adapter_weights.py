@@ -10,6 +10,7 @@ from pathlib import Path
 
 from configs.errors import ConfigError
 from configs.model_files import read_json, safetensors_shapes, safetensors_spans, weight_files
+from configs.unfinished import refuse_holes
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 LORA_KEY = re.compile(
@@ -51,12 +52,15 @@ def spellings(name: str) -> list[str]:
 
 
 def refuse_empty(folder: Path) -> None:
-    """Raises a ConfigError for an adapter that was saved while its tensors lay elsewhere."""
-    shapes = safetensors_shapes(folder / ADAPTER_WEIGHTS)
+    """Raises a ConfigError for an adapter that was saved while its tensors lay elsewhere, or fetched in part."""
+    file = folder / ADAPTER_WEIGHTS
+    # One matrix of a layer alone may be zero, of whatever size: three in a row are not.
+    refuse_holes(file, {key: span.place for key, span in safetensors_spans(file).items()}, least=1)
+    shapes = safetensors_shapes(file)
     empty = [key for key, shape in shapes.items() if 0 in shape]
     if empty:
         raise ConfigError(
-            f"{folder / ADAPTER_WEIGHTS}: {len(empty)} of {len(shapes)} tensors are empty, the first is {empty[0]}: it "
+            f"{file}: {len(empty)} of {len(shapes)} tensors are empty, the first is {empty[0]}: it "
             "was saved under DeepSpeed ZeRO-3 without gathering its weights",
             "write it again from the checkpoint with zero_to_fp32.py, or train with "
             "stage3_gather_16bit_weights_on_model_save: true",

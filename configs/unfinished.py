@@ -9,7 +9,7 @@ from typing import BinaryIO
 from configs.errors import ConfigError
 
 _POINTER = b"version https://git-lfs"
-_LARGE = 1 << 16
+LARGE = 1 << 16
 """Bytes of a tensor that cannot be a bias, which may be zero for good reasons."""
 _LOOKS = 64
 """Places of a file that are looked at."""
@@ -23,19 +23,20 @@ def refuse_pointer(file: Path, content: bytes) -> None:
         )
 
 
-def refuse_holes(file: Path, places: Mapping[str, tuple[int, int]]) -> None:
+def refuse_holes(file: Path, places: Mapping[str, tuple[int, int]], least: int = LARGE) -> None:
     """Refuses weights that were not fetched to their end by a program that gives a file its whole size at once.
 
     Args:
         file: a safetensors file, whose header and size are right.
         places: name of each tensor to its first byte and the one behind its last.
+        least: bytes of the smallest tensor that is looked at.
 
     Raises:
-        ConfigError: the program's notes lie beside it, or three large tensors in a row hold nothing but zeros.
+        ConfigError: the program's notes lie beside it, or three such tensors in a row hold nothing but zeros.
     """
     if (notes := file.with_name(f"{file.name}.aria2")).exists():
         raise ConfigError(f"{file}: its download has not ended: {notes.name} lies beside it", "go on with the download")
-    large = sorted((place, name) for name, place in places.items() if place[1] - place[0] >= _LARGE)
+    large = sorted((place, name) for name, place in places.items() if place[1] - place[0] >= least)
     with file.open("rb") as handle:
         for at in range(0, len(large) - 2, max(1, len(large) // _LOOKS)):
             if all(_is_zero(handle, place) for place, _ in large[at : at + 3]):

@@ -274,9 +274,15 @@ def without_b(tensors: Tensors) -> Tensors:
     return {key: tensor for key, tensor in tensors.items() if key != Q0 + "B.weight"}
 
 
+def unfetched(tensors: Tensors) -> None:
+    for tensor in [tensors[key] for key in sorted(tensors)][-3:]:
+        tensor.zero_()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (unfetched, "and the tensors behind it hold nothing but zeros"),
         (empty, "8 of 8 tensors are empty, the first is"),
         (one_empty, "1 of 8 tensors are empty"),
         (transposed, "it was stored transposed"),
@@ -492,6 +498,7 @@ def test_adapters_without_effect_are_not_served(base: Path, adapter: Path) -> No
         (zero("B"), "changes nothing: lora_B is zero in all of its 4 layers"),
         (elsewhere, "changes nothing: none of its 4 layers is in"),
         (empty, "ZeRO-3"),
+        (unfetched, "did not come to its end"),
         (nan, "holds NaN or infinity"),
     ):
         edit(adapter, change)
