@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -18,6 +18,9 @@ from configs.schema import RunConfig
 
 SCHEMA_VERSION: Final = 2
 """Version of the manifest's layout; another one is refused, not guessed at."""
+
+OTHER: Final = "go on with the version that made the run, or give the run another `name`"
+Figures = TypeVar("Figures", bound=BaseModel)
 
 
 class Damaged(TuneserveError):
@@ -85,18 +88,27 @@ class Manifest(BaseModel):
     def trained(self) -> TrainFigures | None:
         """What training measured; None before it is done."""
         stage = self.stages.get("train")
-        return TrainFigures.model_validate(stage.figures) if stage and stage.figures else None
+        return _known(TrainFigures, stage.figures, "train") if stage and stage.figures else None
 
     def scaled(self) -> ScaleFacts | None:
         """What `merge.scale: auto` chose, and from what; None before it did."""
         stage = self.stages.get("scale")
-        return ScaleFacts.model_validate(stage.figures) if stage and stage.state == "done" else None
+        return _known(ScaleFacts, stage.figures, "scale") if stage and stage.state == "done" else None
 
     def served(self) -> ServedFigures | None:
         """What the server that answered for the tuned model was found to be; None before it was checked."""
         figures = self.stages["tuned"].figures if "tuned" in self.stages else {}
         known = {name: value for name, value in figures.items() if name in ServedFigures.model_fields}
-        return ServedFigures.model_validate(known) if known else None
+        return _known(ServedFigures, known, "tuned") if known else None
+
+
+def _known(kind: type[Figures], figures: dict[str, Any], stage: str) -> Figures:
+    try:
+        return kind.model_validate(figures)
+    except ValidationError as error:
+        raise TuneserveError(
+            f"run.json: the figures of {stage} are not of this version: {what_is_wrong(error)}", OTHER
+        ) from error
 
 
 def read_manifest(file: Path) -> Manifest:
@@ -104,7 +116,7 @@ def read_manifest(file: Path) -> Manifest:
 
     Raises:
         Damaged: it is no JSON, or a field is wrong; the field and the value are said.
-        TuneserveError: it is of another version.
+        TuneserveError: it is of another version, of which no copy takes its place.
     """
     aside = "move it away and run the recipe again: the stages are then done anew"
     try:
@@ -117,9 +129,11 @@ def read_manifest(file: Path) -> Manifest:
     if isinstance(version, int) and version != SCHEMA_VERSION:
         raise TuneserveError(
             f"{file}: schema_version is {version!r}, this tuneserve reads {SCHEMA_VERSION}",
-            "go on with the version that made the run, or give the run another `name`",
+            OTHER,
         )
     try:
         return Manifest.model_validate(raw)
     except ValidationError as error:
+        if all(fault["type"] == "extra_forbidden" for fault in error.errors()):  # no damage only adds what is sound
+            raise TuneserveError(f"{file}: written by another version: {what_is_wrong(error)}", OTHER) from error
         raise Damaged(f"{file}: damaged: {what_is_wrong(error)}", aside) from error

@@ -188,14 +188,28 @@ def test_what_a_kill_leaves_of_a_new_run_is_gone_on_from(run: RunDir) -> None:
     assert [own.exists(), partial.exists()] == [True, False]
 
 
-def test_a_manifest_of_another_version_is_left_as_it_is(run: RunDir) -> None:
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ('"schema_version": 1', "schema_version is 1"),
+        ('"schema_version": 2, "tags": []', "another version: tags: Extra"),
+    ],
+)
+def test_a_manifest_of_another_version_is_left_as_it_is(run: RunDir, field: str, said: str) -> None:
     with run.stage("data", {"x": 1}):
         pass
-    older = run.manifest_file.read_text(encoding="utf-8").replace('"schema_version": 2', '"schema_version": 1')
-    run.manifest_file.write_text(older, encoding="utf-8")
-    with pytest.raises(TuneserveError, match="schema_version is 1"):
+    other = run.manifest_file.read_text(encoding="utf-8").replace('"schema_version": 2', field)
+    run.manifest_file.write_text(other, encoding="utf-8")
+    with pytest.raises(TuneserveError, match=said):
         RunDir.create(run.config())
-    assert run.manifest_file.read_text(encoding="utf-8") == older
+    assert run.manifest_file.read_text(encoding="utf-8") == other
+
+
+def test_figures_of_another_version_are_named(run: RunDir) -> None:
+    with run.stage("train", {}) as record:
+        record.figures["newer"] = 1
+    with pytest.raises(TuneserveError, match="the figures of train are not of this version: steps: Field required"):
+        run.read().trained()
 
 
 def output(run: RunDir, path: str, content: bytes = b"content") -> Path:
