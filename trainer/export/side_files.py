@@ -17,6 +17,8 @@ Diff = dict[str, list[Any]]
 # Weights in any form, what describes them, and the base's own model card: none of it is true of the merged model.
 LEFT_OUT = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", "*.pt", "*.pth", "*.gguf",
             "*.onnx", "*.h5", "*.msgpack", "README*", ".*")  # fmt: skip
+_ROPE_BY_LAYER = ("gemma3_text", "gemma3n_text", "olmo3")
+"""Models whose two sets of rotary settings, for each kind of layer, older programs know under other names."""
 COPIED_FOLDERS = ("additional_chat_templates",)
 
 
@@ -114,7 +116,7 @@ def write_model_config(base: Path, out: Path, untied: bool) -> Diff:
 
 
 def with_older_rope_names(config: dict[str, Any]) -> dict[str, Any]:
-    """A config.json in which `rope_parameters` also stands as `rope_theta` and `rope_scaling`.
+    """A config.json in which `rope_parameters` also stands under its older names, such as `rope_theta`.
 
     transformers 5 writes only the first. Servers and converters built on transformers 4 do not know it: they take their
     default base of 10,000 for the rotations, and the model answers nonsense without an error.
@@ -123,10 +125,17 @@ def with_older_rope_names(config: dict[str, Any]) -> dict[str, Any]:
     if isinstance(after.get("text_config"), dict):
         after["text_config"] = with_older_rope_names(after["text_config"])
     rope = after.get("rope_parameters")
+    if isinstance(rope, dict) and after.get("model_type") in _ROPE_BY_LAYER:
+        local = rope.get("sliding_attention")
+        if after["model_type"] != "olmo3" and isinstance(local, dict) and "rope_theta" in local:
+            after.setdefault("rope_local_base_freq", local["rope_theta"])
+        rope = rope.get("full_attention")
     if not isinstance(rope, dict) or "rope_theta" not in rope:
-        return after  # none, or one set for each kind of layer, which older programs never knew
+        return after  # none, or sets for kinds of layers that older programs never knew
     after.setdefault("rope_theta", rope["rope_theta"])
-    scaling = {key: value for key, value in rope.items() if key != "rope_theta"}
+    if "partial_rotary_factor" in rope:
+        after.setdefault("partial_rotary_factor", rope["partial_rotary_factor"])
+    scaling = {key: value for key, value in rope.items() if key not in ("rope_theta", "partial_rotary_factor")}
     if scaling.get("rope_type", "default") != "default":
         after.setdefault("rope_scaling", scaling)
     return after

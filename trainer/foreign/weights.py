@@ -39,9 +39,9 @@ Weights that were never rounded give less than 0.01 of either."""
 _SAYS_NOTHING = re.compile(
     r"_.*|architectures|dtype|torch_dtype|use_cache|return_dict|output_.*|(bos|eos|pad|sep)_token_id|vocab_size|unsloth_.*"
     r"|tie_word_embeddings|initializer_range|max_position_embeddings|transformers_version|.*dropout|.*label.*|chunk_size_.*"
-    r"|problem_type|is_(encoder_)?decoder|max_window_layers"
+    r"|problem_type|is_(encoder_)?decoder|max_window_layers|partial_rotary_factor"
 )
-"""Keys of a config.json that change nothing of what a model makes of its tokens."""
+"""Keys of a config.json that change nothing of what a model makes of its tokens, or stand in `rope_parameters` too."""
 _BITS_AFTER_POINT = {"BF16": 7, "F16": 10, "F32": 23}
 
 

@@ -21,6 +21,7 @@ from tests.trainer.tiny_models import IDS, make_model
 from trainer.export import safetensors as merge_shards
 from trainer.export.merge import merge_adapter
 from trainer.export.new_folder import MARK, Export
+from trainer.export.side_files import with_older_rope_names
 
 Make = Callable[..., Path]
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -226,6 +227,31 @@ def test_rotary_settings_stand_under_their_older_names_too(
     assert {key: read.rope_parameters[key] for key in rope} == rope
     again = merge_adapter(adapter, Export(tmp_path / "merged", tmp_path / "twice"))
     assert again.config_diff == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "rope", "older"),
+    [
+        ("gemma3_text",
+         {"full_attention": {"rope_theta": 1e6, "rope_type": "linear", "factor": 8.0},
+          "sliding_attention": {"rope_theta": 1e4, "rope_type": "default"}},
+         {"rope_theta": 1e6, "rope_local_base_freq": 1e4, "rope_scaling": {"rope_type": "linear", "factor": 8.0}}),
+        ("phi3", {"rope_theta": 1e4, "rope_type": "default", "partial_rotary_factor": 0.75},
+         {"rope_theta": 1e4, "partial_rotary_factor": 0.75}),
+        ("gemma4_text", {"full_attention": {"rope_theta": 1e6, "rope_type": "proportional"}}, {}),
+    ],
+)  # fmt: skip
+def test_rotary_settings_of_each_kind_of_layer_have_older_names_where_there_were_any(
+    kind: str, rope: dict, older: dict, tmp_path: Path
+) -> None:
+    config = {"model_type": kind, "rope_parameters": rope}
+    written = with_older_rope_names(config)
+    assert written == {**config, **older}
+    for folder, content in (("before", config), ("after", written)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "config.json").write_text(json.dumps(content))
+    before, after = (AutoConfig.from_pretrained(tmp_path / name).rope_parameters for name in ("before", "after"))
+    assert before == after
 
 
 def test_generation_stops_at_the_trained_token(bases: Make, make_adapter: Make, tmp_path: Path) -> None:
