@@ -207,20 +207,22 @@ def require_tokenizer(folder: Path) -> None:
 
 
 def refuse_special_files(folder: Path) -> None:
-    """Raises a ConfigError for a pipe, a device, a folder or a broken link under the name of a file that is read.
+    """Raises a ConfigError for a pipe, a device, a folder, a broken link or gigabytes under the name of a file to read.
 
-    Whoever opens a pipe waits for ever, and a link to a device has no end.
+    Whoever opens a pipe waits for ever, a link to a device has no end, and a library reads a text as a whole.
     """
-    for file in sorted(f for pattern in READ for f in folder.glob(pattern)):
+    for file in sorted(f for pattern in (*READ, "additional_chat_templates/*.jinja") for f in folder.glob(pattern)):
         try:
-            mode = file.stat().st_mode
+            seen = file.stat()
         except OSError as error:
             raise ConfigError(
                 f"{file}: a link that leads nowhere ({error.strerror})", "download the model again"
             ) from error
-        if not stat.S_ISREG(mode):
-            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, a device or a socket"
+        if not stat.S_ISREG(seen.st_mode):
+            kind = "a folder" if stat.S_ISDIR(seen.st_mode) else "a pipe, a device or a socket"
             raise ConfigError(f"{file}: is {kind}, not a file", "move it away, or download the model again")
+        if seen.st_size > LARGEST_JSON_BYTES and not any(file.match(pattern) for pattern in WEIGHTS):
+            raise _too_large(file, seen.st_size)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -390,8 +392,12 @@ def _not_a_tensor(file: Path, name: str, entry: Any) -> ConfigError:
 def _text_bytes(file: Path) -> bytes:
     size = file.stat().st_size
     if size > LARGEST_JSON_BYTES:
-        raise ConfigError(f"{file}: {size:,} bytes, far more than such a file holds", _AGAIN)
+        raise _too_large(file, size)
     return file_bytes(file, LARGEST_JSON_BYTES)
+
+
+def _too_large(file: Path, size: int) -> ConfigError:
+    return ConfigError(f"{file}: {size:,} bytes, far more than such a file holds", _AGAIN)
 
 
 def _parsed(file: Path, content: bytes) -> Any:

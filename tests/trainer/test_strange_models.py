@@ -75,6 +75,12 @@ def own_code(**changes: Any) -> Break:
     return broken
 
 
+def endless(file: Path) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+    os.truncate(file, 1 << 40)
+
+
 TENSOR = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 FATAL: dict[str, Break] = {
     **{f"{name} {what}": put(name, content) for name in JSON_FILES for what, content in {
@@ -86,6 +92,8 @@ FATAL: dict[str, Break] = {
     }.items()},
     **{f"{name} as a pipe": replaced(name, os.mkfifo)
         for name in (*JSON_FILES, WEIGHTS, "vocab.json", "chat_template.jinja")},
+    **{f"{name} of a terabyte": replaced(name, endless)
+        for name in ("added_tokens.json", "chat_template.jinja", "additional_chat_templates/default.jinja")},
     **{f"{name} as a folder": replaced(name, lambda p: p.mkdir()) for name in (*JSON_FILES, WEIGHTS, INDEX)},
     **{f"{name} as a circle": replaced(name, lambda p: p.symlink_to(p.name)) for name in (*JSON_FILES, WEIGHTS)},
     **{f"{name} as a device": replaced(name, lambda p: p.symlink_to("/dev/zero")) for name in (*JSON_FILES, WEIGHTS)},
