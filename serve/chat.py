@@ -102,6 +102,8 @@ class Conversation:
                     turn.seconds = time.monotonic() - began
                     _grow(turn, chunk)
                     yield turn
+                if not turn.seconds:
+                    raise ValueError("an answer that is no stream")
         except NO_ANSWER as error:
             self.messages.pop()
             raise TuneserveError(
@@ -325,14 +327,15 @@ def _panel(talk: Conversation, turn: Turn) -> Panel:
 
 
 def _grow(turn: Turn, chunk: Any) -> None:
-    """Adds a streamed chunk to a turn; `reasoning` is vLLM's addition to the OpenAI fields."""
+    """Adds a streamed chunk to a turn; thoughts are an addition to the OpenAI fields, of two names."""
     counted = getattr(chunk.usage, "completion_tokens", None)
     # The client passes on whatever stands there.
     if isinstance(counted, int) and not isinstance(counted, bool) and 0 <= counted < 1 << 53:
         turn.tokens = counted
     for choice in chunk.choices:
         turn.content += _sendable(choice.delta.content or "")
-        turn.reasoning += _sendable((choice.delta.model_extra or {}).get("reasoning") or "")
+        thought = choice.delta.model_extra or {}
+        turn.reasoning += _sendable(thought.get("reasoning") or thought.get("reasoning_content") or "")
         turn.finish_reason = choice.finish_reason or turn.finish_reason
 
 

@@ -120,6 +120,7 @@ BROKEN = [
     b'data: {"choices": [{"index": 0, "delta": {"content": 5}}]}\n\n',
     b"data: " + b"[" * 100_000 + b"\n\n",
     b"data: \xff\xfe\n\n",
+    b'{"error": {"message": "no quota"}}',
 ]
 
 
@@ -143,7 +144,7 @@ def test_an_answer_that_is_none_ends_the_turn_and_not_the_conversation(said: byt
     url = f"http://127.0.0.1:{server.server_port}/v1"
     converse([ChatModel("m", url, "m")], screen, read=lambda: next(lines))
     server.shutdown()
-    assert screen.file.getvalue().count("tokens") + screen.file.getvalue().count(url) == 2  # type: ignore[attr-defined]
+    assert screen.file.getvalue().count(url) == 2  # type: ignore[attr-defined]
 
 
 def test_half_characters_do_not_break_the_history():
