@@ -24,7 +24,7 @@ from configs.chat_template import TemplateFailed, rendered
 from configs.errors import ConfigError
 from configs.handover.training import Family
 from configs.template_family import QUESTION, template_family
-from trainer.data.tokenizer import encoded, load_tokenizer
+from trainer.data.tokenizer import encoded, load_tokenizer, refuse_ordinary_ends
 
 Message = dict[str, Any]
 Tools = list[dict[str, Any]] | None
@@ -139,9 +139,12 @@ class ChatCodec:
         """The codec of a model folder; imports transformers, reads nothing but the folder, and runs none of its code.
 
         Raises:
-            ConfigError: the tokenizer cannot be read, has no usable template, or comes as code.
+            ConfigError: the tokenizer cannot be read, has no usable template, lacks the tokens at which the model's
+                answers end, or comes as code.
         """
-        return cls(load_tokenizer(folder))
+        codec = cls(load_tokenizer(folder))
+        refuse_ordinary_ends(Path(folder), codec.tokenizer)
+        return codec
 
     def with_template(self, template: str) -> ChatCodec:
         """The same tokenizer under another chat template.

@@ -6,6 +6,7 @@ import base64
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,15 @@ def test_rows_are_filled_up_with_a_token_that_the_model_knows(own: str, taken: s
     fill_up_with_a_known_token(tokenizer, known)
     assert tokenizer.pad_token == taken
     assert tokenizer.pad_token_id < known
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"), [(5, "5 is the ordinary token"), ([3560, 151643], "151643 is outside the"), ([3560, 3558], None)]
+)
+def test_a_model_whose_answers_end_at_an_ordinary_token_is_not_trained(
+    ids: int | list[int], said: str | None, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(DEMO, tmp_path / "model"))
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": ids}))
+    with nullcontext() if said is None else pytest.raises(ConfigError, match=f"eos_token_id {said}"):
+        ChatCodec.load(folder)
