@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
+from configs.console import warn
 from configs.errors import ConfigError, EndpointError, TuneserveError
 from configs.files import only_a_file, whole
 from configs.locks import locked
@@ -162,6 +163,8 @@ async def _evaluate(
 ) -> None:
     async with Client(endpoint, settings) as client:
         served = await client.served()
+        if settings.thinking is not None and not served.is_vllm:
+            warn(f"{endpoint.base_url} is not vLLM, and is told nothing of thinking={json.dumps(settings.thinking)}")
         plans = [
             _plan(task, endpoint, settings, served, out_dir, only[task.name] if only is not None else None)
             for task in tasks

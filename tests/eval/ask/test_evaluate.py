@@ -76,7 +76,9 @@ def test_answers_are_scored_and_written(endpoint: Endpoint, server: MockServer, 
     assert result.complete
 
 
-def test_every_sampling_parameter_is_sent(tmp_path: Path) -> None:
+def test_every_sampling_parameter_is_sent_and_what_is_not_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for owner, extra in (("mock", set()), ("vllm", {"top_k", "min_p", "repetition_penalty", "chat_template_kwargs"})):
         server = MockServer(owned_by=owner)
         with serving(server) as endpoint:
@@ -84,6 +86,7 @@ def test_every_sampling_parameter_is_sent(tmp_path: Path) -> None:
         sent = set(server.bodies[0]) - {"model", "messages"}
         assert sent == {"temperature", "top_p", "max_tokens", "seed", "n", "presence_penalty", "frequency_penalty",
                         "stream"} | extra  # fmt: skip
+        assert ("is told nothing of thinking=false" in " ".join(capsys.readouterr().out.split())) == (owner == "mock")
 
 
 def test_tools_of_a_question_go_with_it_and_make_it_another(
