@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 
 from configs import libraries
+from configs.end_tokens import end_tokens
 from configs.errors import ConfigError, is_failure
 from configs.gpus import Card, Device, this_cpu, visible_cards
 from configs.mixed_shape import MixedShape
 from configs.model_files import (
-    as_list,
     check_model_folder,
     read_json,
     read_model_config,
@@ -175,25 +175,14 @@ def _tokenizer(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]
 
 def _end_tokens(folder: Path, tokenizer: Tokenizer) -> Iterator[Finding]:
     """The ids at which a generation ends, and the sampling that requests get when they send none."""
-    settings = read_json(folder / "generation_config.json") | {}
-    ids = as_list(settings.get("eos_token_id", read_json(folder / "config.json").get("eos_token_id")))
-    named = read_json(folder / "tokenizer_config.json").get("eos_token")
-    own = tokenizer.token_to_id(named["content"] if isinstance(named, dict) else named) if named else None
-    ends = {own, *(number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special)} - {None}
+    settings = read_json(folder / "generation_config.json")
+    ids, own = end_tokens(folder, tokenizer)
     if not ids:
         yield Finding(
             "warning",
             "generation",
             "neither generation_config.json nor config.json has an eos_token_id: answers end by the tokenizer's alone",
             "set eos_token_id to the end-of-turn token in generation_config.json",
-        )
-    elif strange := [number for number in ids if number not in ends]:
-        text = tokenizer.id_to_token(strange[0]) if isinstance(strange[0], int) and strange[0] >= 0 else None
-        size = tokenizer.get_vocab_size()
-        what = f"outside the tokenizer's {size:,} tokens" if text is None else f"the ordinary token {text!r}"
-        raise ConfigError(
-            f"{folder}: eos_token_id {strange[0]!r} is {what}, where no answer ends",
-            "take generation_config.json and the tokenizer from the same model",
         )
     elif own is not None and own not in ids:
         yield Finding(

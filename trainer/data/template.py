@@ -21,10 +21,11 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from configs.chat_template import TemplateFailed, rendered
+from configs.end_tokens import end_tokens
 from configs.errors import ConfigError
 from configs.handover.training import Family
 from configs.template_family import QUESTION, template_family
-from trainer.data.tokenizer import encoded, load_tokenizer, refuse_ordinary_ends
+from trainer.data.tokenizer import encoded, load_tokenizer
 
 Message = dict[str, Any]
 Tools = list[dict[str, Any]] | None
@@ -143,7 +144,7 @@ class ChatCodec:
                 answers end, or comes as code.
         """
         codec = cls(load_tokenizer(folder))
-        refuse_ordinary_ends(Path(folder), codec.tokenizer)
+        end_tokens(Path(folder), codec.tokenizer.backend_tokenizer)
         return codec
 
     def with_template(self, template: str) -> ChatCodec:

@@ -11,7 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from configs.errors import ConfigError, first_line, is_failure
-from configs.model_files import as_list, read_json, require_tokenizer
+from configs.model_files import read_json, require_tokenizer
 from trainer.architectures import refuse_own_code
 
 TOKENIZER_FILES = (
@@ -42,21 +42,6 @@ def load_tokenizer(folder: str | Path) -> Any:
             f"{folder}: its tokenizer cannot be read: {type(error).__name__}: {first_line(error)[:300]}",
             "copy tokenizer.json and tokenizer_config.json from the model again",
         ) from error
-
-
-def refuse_ordinary_ends(folder: Path, tokenizer: Any) -> None:
-    """Raises a ConfigError where answers would end at a token that ends none, at which no server would be started."""
-    settings = {**read_json(folder / "config.json"), **read_json(folder / "generation_config.json")}
-    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    for number in as_list(settings.get("eos_token_id")):
-        if number not in special | {tokenizer.eos_token_id}:
-            size = len(tokenizer)
-            text = tokenizer.convert_ids_to_tokens(number) if number < size else None
-            what = f"outside the tokenizer's {size:,} tokens" if text is None else f"the ordinary token {text!r}"
-            raise ConfigError(
-                f"{folder}: eos_token_id {number!r} is {what}, where no answer ends",
-                "take generation_config.json and the tokenizer from the same model",
-            )
 
 
 def encoded(tokenizer: Tokenizer, text: str, folder: str | Path) -> list[int]:
