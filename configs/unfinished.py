@@ -8,7 +8,8 @@ from typing import BinaryIO
 
 from configs.errors import ConfigError
 
-_POINTER = b"version https://git-lfs"
+POINTER = b"version https://git-lfs"
+"""How the file begins that Git LFS leaves in the place of one that was not fetched."""
 LARGE = 1 << 16
 """Bytes of a tensor that cannot be a bias, which may be zero for good reasons."""
 _LOOKS = 64
@@ -17,7 +18,7 @@ _LOOKS = 64
 
 def refuse_pointer(file: Path, content: bytes) -> None:
     """Raises a ConfigError where Git LFS left its pointer; a few bytes of the content are enough."""
-    if len(content) >= 8 and content.startswith(_POINTER[: len(content)]):
+    if len(content) >= 8 and content.startswith(POINTER[: len(content)]):
         raise ConfigError(
             f"{file}: a pointer of Git LFS in the place of the file", "run `git lfs pull` in its folder, or download it"
         )

@@ -9,11 +9,12 @@ from typing import BinaryIO
 
 from configs.errors import DataError
 from configs.files import only_a_file
+from configs.unfinished import POINTER
 
 LARGEST_BYTES = 16_000_000_000
 _PROBED = 1 << 16
 _DISGUISES = {
-    b"version https://git-lfs": ("a pointer of Git LFS, not the file itself", "fetch it with git lfs pull"),
+    POINTER: ("a pointer of Git LFS, not the file itself", "fetch it with git lfs pull"),
     b"PK\x03\x04": ("an Excel workbook or another zip file", "save the sheet as CSV in UTF-8, or unpack it"),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save the sheet as CSV in UTF-8"),
     b"\x1f\x8b": ("compressed with gzip", "unpack it first: gzip -d"),
