@@ -225,7 +225,7 @@ def read_jsonl(file: Path, *, torn: bool = False) -> Iterator[tuple[int, dict[st
         DataError: a line is no JSON object; it is named by its number.
         OSError: it cannot be read, is no file, or has no line ends.
     """
-    for number, line in enumerate(_lines(file, torn), start=1):
+    for number, line in enumerate(lines_of(file, torn=torn), start=1):
         if not line.strip():
             continue
         try:
@@ -245,8 +245,16 @@ def too_long_a_line(file: Path) -> OSError:
     return OSError(errno.EFBIG, what, str(file))
 
 
-def _lines(file: Path, torn: bool) -> Iterator[bytes]:
-    """The lines of a file without their ends, up to the first one that has none: more of it may come meanwhile."""
+def lines_of(file: Path, *, torn: bool) -> Iterator[bytes]:
+    """The lines of a file without their ends, up to the first one that has none: more of it may come meanwhile.
+
+    Args:
+        file: of any size.
+        torn: leave out a last line without its "\\n".
+
+    Raises:
+        OSError: it cannot be read, is no file, or has no line ends.
+    """
     with open(file, "rb", opener=only_a_file) as handle:
         while line := handle.readline(LONGEST_LINE):
             if len(line) == LONGEST_LINE:

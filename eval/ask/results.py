@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from configs.errors import DataError
-from configs.files import LONGEST_LINE, file_bytes, parse_json, too_long_a_line, write_atomically
+from configs.files import LONGEST_LINE, file_bytes, lines_of, parse_json, too_long_a_line, write_atomically
 from configs.handover.base import as_dataclass
 
 Status = Literal["ok", "error"]
@@ -178,8 +178,7 @@ def read_samples(path: Path) -> dict[str, Sample]:
     samples: dict[str, Sample] = {}
     if not path.exists():
         return samples
-    lines = file_bytes(path).split(b"\n")
-    for number, line in enumerate(lines[:-1], start=1):
+    for number, line in enumerate(lines_of(path, torn=True), start=1):
         try:
             row = parse_json(line)
             if not isinstance(row, dict):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import DataError
+from configs.files import file_bytes
 from eval.ask.endpoint import Endpoint
 from eval.ask.evaluate import evaluate
 from eval.ask.results import drop_torn_line, read_results
@@ -76,3 +77,12 @@ def test_a_journal_of_any_size_loses_its_torn_line_and_nothing_else(tmp_path: Pa
         handle.write(b'\n{"torn')
     drop_torn_line(file)
     assert file.stat().st_size == (3 << 30) + 1
+
+
+def test_answers_may_be_more_than_what_is_read_as_a_whole(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_bytes, "__defaults__", (5000,))
+    evaluate(endpoint, [qa_task(50)], tmp_path, settings=QUICK)
+    assert (tmp_path / "qa.jsonl").stat().st_size > 5000
+    assert len(read_results(tmp_path)["qa"].samples) == 50
