@@ -8,6 +8,7 @@ way to be written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from configs.errors import ConfigError
@@ -38,6 +39,7 @@ REFUSED = {
     "--uds": ("a server is looked after through a port", "leave it out, and set serve.port"),
     "--grpc": ("it answers without a key, and not as OpenAI clients ask", "leave it out"),
     "--grpc-port": ("it answers without a key", "leave it out"),
+    "--kv-events-config": ("whoever reaches its port reads all prompts without a key", "leave it out"),
 }
 """Flags that are taken from nobody, why, and what to do instead."""
 
@@ -46,10 +48,25 @@ CODE = frozenset(
         *("--trust-remote-code", "--middleware", "--tool-parser-plugin", "--reasoning-parser-plugin"),
         *("--io-processor-plugin", "--logits-processors", "--worker-cls", "--worker-extension-cls", "--scheduler-cls"),
         *("--model-class-overrides", "--kv-transfer-config", "--ec-transfer-config", "--logging-config"),
-        *("--log-config-file", "--allowed-local-media-path"),
+        *("--log-config-file", "--allowed-local-media-path", "--hf-config-path", "--ec-manager-config"),
+        *("--tool-server", "--otlp-traces-endpoint", "--master-addr", "--data-parallel-address"),
     }
 )
-"""Flags that run code from somewhere else, or open files of this machine to requests."""
+"""Flags that run code from somewhere else, open files of this machine to requests, or have it talk to another one."""
+
+NAMING = frozenset(
+    {
+        *("--structured-outputs-config", "--compilation-config", "--speculative-config", "--additional-config"),
+        *("--attention-config", "--kernel-config", "--profiler-config", "--weight-transfer-config", "--pooler-config"),
+        *("--model-loader-extra-config", "--fault-tolerance-config", "--reasoning-config", "--diffusion-config"),
+        *("--engram-config", "--aux-output-config", "--eplb-config", "--quantization-config"),
+        *("--hf-overrides", "--distributed-executor-backend", "--spec-model", "--mm-processor-kwargs"),
+    }
+)
+"""Flags among whose settings are some that name a module, a file or an address, and many that name nothing."""
+
+_SHORT = ("-tp", "-pp", "-dp", "-q")
+"""Short forms that a recipe may write, as `-O`: these take a number or a word."""
 
 
 def require_plain(recipe: Sequence[str], typed: Sequence[str], key_env: str) -> None:
@@ -76,12 +93,20 @@ def require_plain(recipe: Sequence[str], typed: Sequence[str], key_env: str) -> 
             raise ConfigError(f"{shown}: {why}", step)
         if meant and flag not in (meant[0], f"--no-{meant[0][2:]}"):
             raise ConfigError(f"{shown} is short for {' or '.join(meant)}", f"write it in full, e.g. {meant[0]}")
-        if meant and "." in shown:
+        if meant and "." in shown and flag not in NAMING:
             raise ConfigError(f"{shown} sets a part of {flag}", f"give the whole as one JSON value: {flag} '{{...}}'")
-    for argument in recipe:
-        if flag_name(argument) in CODE:
+    for place, argument in enumerate(recipe):
+        shown, given, value = argument.partition("=")
+        short = re.match("-[A-NP-Za-z]", argument) and shown not in _SHORT
+        if short or (flag_name(argument) in NAMING and "." in shown):
             raise ConfigError(
-                f"serve.args: {argument.partition('=')[0]} runs code or opens files that a recipe should not choose",
+                f"serve.args: {shown} is not written in full",
+                "write the flag in full, and its settings as one JSON value",
+            )
+        value = value if given else "".join(recipe[place + 1 : place + 2])
+        if flag_name(argument) in CODE or (flag_name(argument) in NAMING and _names_something(value)):
+            raise ConfigError(
+                f"serve.args: {shown} runs code, opens files or names addresses that a recipe should not choose",
                 "type it yourself, after `--`, if you trust what it loads",
             )
 
@@ -93,8 +118,14 @@ def flag_name(argument: str) -> str | None:
     return argument.partition("=")[0].partition(".")[0].replace("_", "-")
 
 
+def _names_something(value: str) -> bool:
+    """Whether a text of JSON, or a bare word, may name a module, a file or an address: in a dot, a slash or a colon."""
+    texts = re.findall(r'"((?:[^"\\]|\\.)*)"', value) if value.lstrip().startswith(("{", "[")) else [value]
+    return any(re.search(r"[./:\\]", text) for text in texts)
+
+
 def _meant(flag: str) -> list[str]:
     """The flags known here that vLLM may take a flag for: itself, or every one that it is a beginning of."""
-    known = sorted(WATCHED | CODE | REFUSED.keys() | SECRETS.keys())
+    known = sorted(WATCHED | CODE | NAMING | REFUSED.keys() | SECRETS.keys())
     exact = [name for name in known if flag in (name, f"--no-{name[2:]}")]
     return exact or [name for name in known if name.startswith(flag) or f"--no-{name[2:]}".startswith(flag)]

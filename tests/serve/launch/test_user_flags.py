@@ -13,7 +13,7 @@ from configs.errors import ConfigError
 from configs.schema import ServeConfig
 from serve.launch.command import ServerCommand, build_command, flag_value
 from serve.launch.target import Target
-from serve.launch.user_flags import CODE, REFUSED, SECRETS, WATCHED
+from serve.launch.user_flags import CODE, NAMING, REFUSED, SECRETS, WATCHED
 from tests.serve.launch.test_command import target
 
 __all__ = ["target"]  # the fixture
@@ -40,6 +40,7 @@ OPEN_HOSTS = [
     ["--grpc"],
     ["--grpc-port=9000"],
     ["--grpc_por", "9000"],
+    ["--kv-events-config", '{"enable_kv_cache_events": true}'],
 ]
 
 
@@ -92,10 +93,31 @@ def test_a_name_that_is_typed_is_looked_at_too(target: Target):
         built(target, "--served-model-name", "a", "[/x]")
 
 
-@pytest.mark.parametrize("flag", sorted(CODE))
-def test_a_recipe_brings_no_code(flag: str, target: Target):
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        *([flag, "x"] for flag in sorted(CODE)),
+        ["--structured-outputs-config", '{"reasoning_parser_plugin": "x.py"}'],
+        ['--structured_outputs_config={"reasoning_parser_plugin": "x\\u002epy"}'],
+        ["--structured-outputs-config.reasoning_parser_plugin", "x.py"],
+        ["-cc", '{"inductor_compile_config": {"cpp.cxx": ["x"]}}'],
+        ["-cc.cache_dir=x"],
+        ["--compilation-config", '{"cache_dir": "/x"}'],
+        ['-s={"method": "custom_class", "model": "x.Y"}'],
+        ["--spec-model", "x.Y"],
+        ["--distributed-executor-backend=x.Y"],
+    ],
+    ids=" ".join,
+)
+def test_a_recipe_brings_no_code(recipe: list[str], target: Target):
     with pytest.raises(ConfigError, match=r"serve\.args"):
-        built(target, recipe=[flag, "x"])
+        built(target, recipe=recipe)
+
+
+def test_a_recipe_may_choose_settings_that_name_nothing(target: Target):
+    recipe = ["-tp", "2", "-O2", "--compilation-config", '{"mode": 0, "cudagraph_mode": "FULL_DECODE_ONLY"}']
+    recipe += ['--structured-outputs-config={"backend": "xgrammar"}', "--hf-overrides", '{"rope_theta": 1.5e6}']
+    assert built(target, recipe=recipe).argv[-len(recipe) :] == tuple(recipe)
 
 
 @pytest.mark.parametrize("key", ["a b", "a\n", "a\r\nX: y", "钥匙", "\x1b[2J"])
@@ -122,7 +144,7 @@ print(json.dumps([o for a in make_arg_parser(FlexibleArgumentParser())._actions 
 def test_every_flag_here_is_one_of_vllms_and_none_of_vllms_is_taken_for_a_short_one(target: Target):
     ran = subprocess.run([sys.executable, "-c", PARSER], capture_output=True, text=True, check=True)
     flags = set(json.loads(ran.stdout.splitlines()[-1]))
-    assert WATCHED | CODE | REFUSED.keys() | SECRETS.keys() <= flags
+    assert WATCHED | CODE | NAMING | REFUSED.keys() | SECRETS.keys() <= flags
     for flag in sorted(f for f in flags if f.startswith("--") and f not in REFUSED.keys() | SECRETS.keys()):
         given = {"--host": "127.0.0.1", "--port": "8000", "--shutdown-timeout": "5"}.get(flag, "1")
         assert flag_value(built(target, flag, given, TUNESERVE_API_KEY="k").argv, flag) is not None
