@@ -25,6 +25,7 @@ _TRAINED = tuple(f"{key}{sign}" for key in _MADE_BY for sign in ".=")
 
 
 def compare(
+    context: typer.Context,
     what: Annotated[
         list[str] | None, typer.Argument(help=f"One run directory, or several over one base; {OVERRIDES}")
     ] = None,
@@ -77,6 +78,9 @@ def compare(
     # A folder may be called anything: only what is none can be an override.
     overrides = [word for word in what or [] if "=" in word and not Path(word).exists()]
     runs = [RunDir.open(Path(word)) for word in what or [] if word not in overrides]
+    for run in () if base_url else dict.fromkeys(runs):
+        if run.is_writable or not again:  # one that may only be read is compared as it is
+            context.with_resource(run.exclusively())
     if runs and not base_url:
         if model or tasks or targets or limit:
             raise ConfigError(
@@ -140,10 +144,9 @@ def _ask_run(run: RunDir, config: RunConfig) -> None:
     from scripts.run.continuing import evaluate_origin
     from scripts.run.tasks import run_tasks
 
-    with run.exclusively():
-        tasks = run_tasks(run, config)
-        evaluate_origin(run, config, tasks)
-        if pipeline.base_to_ask(run, config, tasks) is None:
-            pipeline.evaluate_tuned(run, config, tasks, keep=False)
-            return
-        pipeline.evaluate(run, config, tasks, keep=False)
+    tasks = run_tasks(run, config)
+    evaluate_origin(run, config, tasks)
+    if pipeline.base_to_ask(run, config, tasks) is None:
+        pipeline.evaluate_tuned(run, config, tasks, keep=False)
+        return
+    pipeline.evaluate(run, config, tasks, keep=False)

@@ -203,6 +203,9 @@ def test_several_runs_keep_noise_floor_and_drift(rows: Path, tmp_path: Path) -> 
     (merged / "config.json").write_text("{}", encoding="utf-8")
     compare(runs[0], "--again", "eval.gate.margin_points=7")
     assert "at most 7 points" in (merged / "README.md").read_text(encoding="utf-8")
+    with RunDir(runs[0]).exclusively():  # by a command that may change what is compared
+        found = CliRunner().invoke(app, ["compare", *map(str, runs), "--again", "--out", str(tmp_path / "both")])
+        assert "another tuneserve command is working" in str(found.exception)
     for stage, inputs, said, compared in (
         ("tuned", {"serve.precision": "fp8"}, 'its answers are of serve.precision="fp8", those of the base', runs),
         ("base", {"serve.precision": "auto"}, 'of serve.precision="auto"', runs[1:]),
