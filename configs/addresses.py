@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from contextlib import suppress
 from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from configs.errors import ConfigError
 
@@ -32,13 +34,44 @@ def http_address(text: str) -> SplitResult:
     return parts
 
 
-def on_this_machine(host: str) -> bool:
-    """Whether a host is this machine's own: a proxy from the environment is for what lies outside, and sees no key."""
+def past_proxies(host: str) -> bool:
+    """Whether a host is asked past the proxies of the environment, which then see no key, though no library knows it.
+
+    It is this machine's own, or lies in a network that no_proxy names, such as 10.0.0.0/8.
+    """
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+    for network in getproxies().get("no", "").split(","):
+        with suppress(ValueError):  # a name
+            if address in ipaddress.ip_network(network.strip(), strict=False):
+                return True
     return address.is_loopback or address.is_unspecified
+
+
+def proxy_for(address: str) -> str | None:
+    """The proxy that the environment names for an address, if any.
+
+    Raises:
+        ConfigError: what it names is no address.
+    """
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    named = "" if past_proxies(host) or proxy_bypass(host) else getproxies().get(parts.scheme, "")
+    if not named:
+        return None
+    proxy = named if "//" in named else f"http://{named}"
+    try:
+        usable = bool(urlsplit(proxy).hostname) and urlsplit(proxy).port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        shown = named.rpartition("@")[2]  # what stands before it may be a password
+        raise ConfigError(
+            f"{parts.scheme}_proxy in the environment is no address: {shown!r}", "write it like http://127.0.0.1:7890"
+        )
+    return proxy
 
 
 def key_in(variable: str) -> str:

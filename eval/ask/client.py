@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 import aiohttp
 from yarl import URL
 
-from configs.addresses import on_this_machine
+from configs.addresses import proxy_for
 from configs.errors import EndpointError, without_credentials
 from eval.ask.concurrency import ConcurrencyLevel
 from eval.ask.endpoint import Endpoint, Settings
@@ -46,6 +46,7 @@ _FATAL = {
     "http_401": "set the endpoint's API key in the environment variable {env}",
     "http_403": "the API key in {env} may not use this model; ask with another key",
     "http_404": "check the base URL and the model name: `curl {url}/models` lists what is served",
+    "http_407": "give the proxy that the environment names its user and password: http://USER:PASSWORD@HOST:PORT",
     "redirect": "if you trust that address, give it as the base URL; the key goes to no other than the one you name",
     "tls": "give the authority that signed its certificate: SSL_CERT_FILE=ca.pem; or http:// for a server without TLS",
     "name": "check the host of the base URL, and the network",
@@ -68,6 +69,8 @@ _CONNECT_S = 20.0
 _LARGEST_REPLY_BYTES = 32_000_000
 _MOST_REDIRECTS = 3
 _MOST_AT_ONCE = 512
+_FEW = 10
+"""Questions of which all may fail for good, one after the other, without telling of the others."""
 
 
 class AttemptError(Exception):
@@ -156,6 +159,7 @@ class Client:
         self._session: aiohttp.ClientSession | None = None
         self._outage: asyncio.Task[None] | None = None
         self._answered_at = time.perf_counter()
+        self._answered = self._failed = 0
 
     def at_most(self, requests: int) -> None:
         """Searches the level anew, up to so many requests at once, for those to come that are of another kind."""
@@ -166,7 +170,8 @@ class Client:
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=self.settings.timeout_s, sock_connect=_CONNECT_S),
-            trust_env=not on_this_machine(URL(self.endpoint.base_url).host or ""),
+            # What aiohttp finds for itself it takes from ~/.netrc too: a password in the place of the key.
+            proxy=proxy_for(self.endpoint.base_url),
         )
         return self
 
@@ -219,8 +224,9 @@ class Client:
         """Posts one JSON body and repeats it as its errors allow.
 
         Raises:
-            EndpointError: the key or the model is refused, the server stayed away for longer than `outage_s`, or it had
-                too many requests (429) for so long that none of those before can still be what keeps it busy.
+            EndpointError: the key or the model is refused, the server stayed away for longer than `outage_s`, or it
+                answered nobody for so long that no request before can still be what keeps it busy: all were too many
+                (429), or more failed for good than may.
         """
         url = self._url(path)
         failures: Counter[str] = Counter()
@@ -235,15 +241,12 @@ class Client:
                 self.failures[error.kind] += 1
                 if error.kind in _FATAL and error.kind not in _AWAITED:
                     raise self._fatal(error) from error
-                patience_s = max(self.settings.outage_s, self.settings.timeout_s)
-                if error.kind == "http_429" and now - self._answered_at > patience_s:
-                    raise EndpointError(
-                        f"{self.endpoint.base_url} has answered nobody for {patience_s:g} s: {error}",
-                        "repeat the command when the key's limit allows more, or ask with another one",
-                    ) from error
+                last = not error.retry or failures[error.kind] >= _ATTEMPTS.get(error.kind, _DEFAULT_ATTEMPTS)
+                self._failed += last
+                self._require_answers(error, now - self._answered_at)
                 if error.kind in _PUSHED_BACK:
                     self.level.pushed_back(now, now - began)
-                if not error.retry or failures[error.kind] >= _ATTEMPTS.get(error.kind, _DEFAULT_ATTEMPTS):
+                if last:
                     return Outcome(None, error.kind, str(error), now - began, failures)
                 if error.kind in _AWAITED:
                     await self._wait_for_server(str(error))
@@ -251,6 +254,7 @@ class Client:
                     await asyncio.sleep(self._pause_s(failures.total(), error.retry_after_s))
             else:
                 now = self._answered_at = time.perf_counter()
+                self._answered += 1
                 self.level.finished(now, now - began)
                 return Outcome(reply, None, None, now - began, failures)
 
@@ -259,12 +263,15 @@ class Client:
         path: str,
         jobs: Iterable[tuple[Item, bytes, Check]],
         handle: Callable[[Item, Outcome], None],
+        answered: int = 0,
     ) -> None:
         """Asks every job (item, JSON body, check), as many at a time as the level allows.
 
         `jobs` is drawn from as places come free; `handle` gets each item and its outcome in the order of finishing. The
-        first exception of a request, of `jobs` or of `handle` ends all.
+        first exception of a request, of `jobs` or of `handle` ends all. `answered` counts what was before, of which
+        these are what is missing.
         """
+        self._answered += answered
         source = iter(jobs)
         active = 0
         self._answered_at = time.perf_counter()
@@ -296,6 +303,22 @@ class Client:
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
+    def _require_answers(self, error: AttemptError, silent_s: float) -> None:
+        """Raises `EndpointError` where nobody is answered, and going on would only find the same out of each question.
+
+        What fails at the end of an evaluation that went well is no such case, however long it takes.
+        """
+        patience_s = max(self.settings.outage_s, self.settings.timeout_s)
+        allowed = max(_FEW, self.settings.max_error_rate * (self._answered + self._failed))
+        if silent_s <= patience_s or (error.kind != "http_429" and self._failed <= allowed):
+            return
+        limited = "repeat the command when the key's limit allows more, or ask with another one"
+        broken = "mend the cause and repeat the command: what was answered is kept"
+        raise EndpointError(
+            f"{self.endpoint.base_url} has answered nobody for {patience_s:g} s: {error}",
+            limited if error.kind == "http_429" else broken,
+        ) from error
+
     def _url(self, path: str) -> URL:
         return URL(f"{self.endpoint.base_url}/{path}")
 
@@ -311,7 +334,7 @@ class Client:
         except aiohttp.ClientSSLError as error:
             raise AttemptError("tls", str(error), retry=False) from error
         except aiohttp.ClientConnectorDNSError as error:
-            raise AttemptError("name", f"the name {url.host} does not resolve: {error.os_error}") from error
+            raise AttemptError("name", f"the name {error.host} does not resolve: {error.os_error}") from error
         except aiohttp.ClientConnectorError as error:
             kind = "refused" if isinstance(error.os_error, ConnectionRefusedError) else "unreachable"
             raise AttemptError(kind, str(error)) from error

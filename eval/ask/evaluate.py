@@ -176,7 +176,7 @@ async def _evaluate(
                 name: opened.enter_context(open(out_dir / f"{name}.jsonl", "a", encoding="utf-8", opener=only_a_file))
                 for name in (plan.task.name for plan in plans)
             }
-            await client.ask_all("chat/completions", _jobs(plans), _recorder(files, meter))
+            await client.ask_all("chat/completions", _jobs(plans), _recorder(files, meter), meter.kept)
 
 
 def _plan(
@@ -361,6 +361,7 @@ class _Meter:
         self._on_progress = on_progress
         self._total = sum(plan.wanted for plan in plans)
         self._asked = sum(len(plan.todo) for plan in plans)
+        self.kept = self._total - self._asked
         self._answered = 0
         self._errors = 0
         self._task = plans[0].task.name if plans else ""
@@ -390,7 +391,7 @@ class _Meter:
                 errors=self._errors,
                 retries=self._client.failures.total(),
                 task=self._task,
-                kept=self._total - self._asked,
+                kept=self.kept,
             )
         )
 

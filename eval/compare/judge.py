@@ -109,7 +109,8 @@ def ask_judge(
         ConfigError: the results are of different samples.
         EndpointError: the judge's endpoint refuses, stays away or answers nothing.
     """
-    settings = settings or Settings()
+    # What a judge has said so far is kept nowhere: it is given up where most pairs got no reply.
+    settings = settings or Settings(max_error_rate=0.5)
     if base.meta.samples_sha256 != tuned.meta.samples_sha256:
         raise ConfigError(f"task {base.meta.task!r}: base and tuned answered different samples", "evaluate both again")
     # Tuned may have been asked a part only: see `eval.compare.blocks`.

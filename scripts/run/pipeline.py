@@ -8,7 +8,7 @@ user.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -186,7 +186,7 @@ def ask_base(run: RunDir, config: RunConfig, tasks: list[Task], server: OnDemand
     _keep_what_holds(run, "base", inputs, folders, tasks)
     with run.stage("base", inputs, folders) as record:
         up = server.up(shows=shows)
-        record.figures.update(ready_s=up.ready_s, server=_server(pins.versions()))
+        record.figures["ready_s"] = up.ready_s
         for folder in folders:
             results = ask_at(up, folder, run, config, tasks, None, shows=shows)
             require_baseline(results, f"the base {base_folder(run, config)}")
@@ -375,29 +375,20 @@ def _eval_inputs(config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
         "thinking": config.thinking,
         **{f"eval.{key}": value for key, value in asked.items()},
         **{f"serve.{key}": value for key, value in serving_inputs(config.serve).items()},
+        # Both models answer by one version of it: another may compute, render and parse otherwise.
+        "serve.vllm": pins.versions([*pins.SERVERS.values()]),
     }
 
 
 def same_answers(run: RunDir, inputs: Inputs, folders: list[Path]) -> RunDir | None:
-    """Another run beside this one whose base gave these answers already, by the same server."""
+    """Another run beside this one whose base gave these answers already."""
     for manifest in sorted(run.path.parent.glob("*/run.json")):
         other = RunDir(manifest.parent)
-        if other.path == run.path or not _answered(other, inputs) or not _same_server(other):
+        if other.path == run.path or not _answered(other, inputs):
             continue
         if all((other.path / folder.relative_to(run.path)).is_dir() for folder in folders):
             return other
     return None
-
-
-def _same_server(other: RunDir) -> bool:
-    """Whether a run's base was served by the vLLM that is installed here, as far as the run says."""
-    manifest = other.read()
-    served_by = manifest.stages["base"].figures.get("server") or _server(manifest.versions)
-    return not served_by or served_by == _server(pins.versions())
-
-
-def _server(versions: Mapping[str, str]) -> dict[str, str]:
-    return {name: versions[name] for name in pins.SERVERS.values() if name in versions}
 
 
 def _answered(other: RunDir, inputs: Inputs) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from openai import APIConnectionError, DefaultHttpxClient, OpenAI, OpenAIError
 
-from configs.addresses import http_address, on_this_machine
+from configs.addresses import http_address, past_proxies
 from configs.errors import first_line
 from serve.api.client import LARGEST_REPLY_BYTES
 
@@ -47,11 +47,11 @@ class _Bounded(_http.SyncByteStream):
 
 def openai_client(base_url: str, key: str | None) -> OpenAI:
     """A client of one endpoint, for a `with`."""
-    here = on_this_machine(http_address(base_url).hostname or "")
+    direct = past_proxies(http_address(base_url).hostname or "")
     http = DefaultHttpxClient(
-        trust_env=not here,
+        trust_env=not direct,
         # Without the environment it would not ask SSL_CERT_FILE either.
-        verify=ssl.create_default_context() if here else True,
+        verify=ssl.create_default_context() if direct else True,
         follow_redirects=False,  # the conversation goes to the address that was named
         headers={"Accept-Encoding": "identity"},
         event_hooks={"response": [_bound]},

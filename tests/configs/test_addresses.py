@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from configs.addresses import http_address, key_in
+from configs.addresses import http_address, key_in, proxy_for
 from configs.errors import ConfigError
 from eval.ask.endpoint import Endpoint
 from serve.chat import model_at
@@ -51,3 +51,27 @@ def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(key: str, monkey
     assert "sk-secret" not in str(refused.value)
     monkeypatch.delenv("SOME_KEY")
     assert key_in("SOME_KEY") == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "named", "asked"),
+    [("http://10.1.2.3:8000/v1", "http://proxy:1", None), ("http://[fd00::2]/v1", "http://proxy:1", None),
+     ("http://11.1.2.3/v1", "http://proxy:1", "http://proxy:1"), ("http://a.b.example", "http://proxy:1", None),
+     ("http://c.example", "proxy:1", "http://proxy:1"), ("https://c.example", "http://proxy:1", None)],
+)  # fmt: skip
+def test_the_environment_says_which_proxy_is_asked(
+    address: str, named: str, asked: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("all_proxy", "ALL_PROXY", "https_proxy", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("no_proxy", "x, 10.0.0.0/8,fd00::/8, b.example")
+    monkeypatch.setenv("http_proxy", named)
+    assert proxy_for(address) == asked
+
+
+@pytest.mark.parametrize("named", ["http://", "http://me:s3cret@127.0.0.1:99999", "me:s3cret@[::1"])
+def test_a_proxy_that_is_no_address_is_said_without_its_password(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", named)
+    with pytest.raises(ConfigError, match="http_proxy in the environment is no address") as refused:
+        proxy_for("http://c.example")
+    assert "s3cret" not in str(refused.value)

@@ -225,13 +225,23 @@ def test_a_busy_server_is_asked_less(tmp_path: Path) -> None:
     assert 0 < refused < 150
 
 
-def test_a_key_without_quota_ends_the_evaluation(tmp_path: Path) -> None:
-    task = qa_task(60, marks=dict.fromkeys(range(20, 60), "[429]"))
+@pytest.mark.parametrize("fault", ["429", "500", "503"])
+def test_a_server_that_answers_nobody_any_more_ends_the_evaluation(fault: str, tmp_path: Path) -> None:
+    task = qa_task(300, marks=dict.fromkeys(range(20, 300), f"[{fault}]"))
+    settings = replace(QUICK, outage_s=1, timeout_s=1, max_error_rate=0.1)
     began = time.monotonic()
-    with serving(MockServer()) as endpoint, pytest.raises(EndpointError, match=r"answered nobody .*planted 429"):
-        evaluate(endpoint, [task], tmp_path, settings=replace(QUICK, outage_s=1, timeout_s=1))
+    with serving(MockServer()) as endpoint, pytest.raises(EndpointError, match=f"answered nobody .*planted {fault}"):
+        evaluate(endpoint, [task], tmp_path, settings=settings)
     assert time.monotonic() - began < 10
     assert sum(sample.status == "ok" for sample in read_results(tmp_path)["qa"].samples) == 20
+
+
+def test_a_few_questions_that_nobody_answers_at_the_end_are_errors(tmp_path: Path) -> None:
+    task = qa_task(200, marks=dict.fromkeys(range(185, 200), "[503]"))
+    with serving(MockServer()) as endpoint:
+        for _ in range(2):  # repeated, there is nothing else to ask
+            settings = replace(QUICK, outage_s=1, timeout_s=1, max_error_rate=0.1)
+            assert len(evaluate(endpoint, [task], tmp_path, settings=settings)["qa"].errors) == 15
 
 
 def test_concurrency_rises_by_itself(tmp_path: Path) -> None:

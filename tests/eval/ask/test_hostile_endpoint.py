@@ -159,6 +159,21 @@ def test_answers_of_another_model_are_errors_and_asked_again(tmp_path: Path) -> 
     assert read_results(tmp_path)["qa"] == found
 
 
+def test_a_password_of_netrc_goes_nowhere_in_the_place_of_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".netrc").write_text("default login me password s3cret\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    server = MockServer()
+    with serving(server) as here:
+        monkeypatch.setenv("http_proxy", here.base_url.removesuffix("/v1"))
+        for key in ("key", ""):
+            monkeypatch.setenv("TUNESERVE_API_KEY", key)
+            elsewhere = replace(here, base_url="http://models.example/v1")
+            evaluate(elsewhere, [task(["a"])], tmp_path / f"answers{key}", settings=QUICK)
+    assert [sent.get("Authorization") for sent in server.headers] == ["Bearer key", None]
+
+
 class Answering:
     """An application whose every path answers the same, and what it was asked with."""
 

