@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from transformers import GenerationConfig
 from transformers.utils import logging
 from unsloth import FastLanguageModel
 
@@ -67,6 +68,9 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
         )
     fill_up_with_a_known_token(tokenizer, model.get_input_embeddings().num_embeddings)
     if full:
+        # It is saved beside the weights and read by nobody. Some bases have one, with a temperature and no
+        # `do_sample`, that transformers reads and does not save.
+        model.generation_config = GenerationConfig()
         return model, tokenizer
     lora = config.lora
     model = FastLanguageModel.get_peft_model(

@@ -71,10 +71,15 @@ def test_whole_modules_are_trained_beside_the_adapter(train_run: Train) -> None:
     assert any("lm_head" in name for name in tensors(run))
 
 
-def test_full_fine_tuning_trains_every_weight_and_leaves_nothing_of_an_adapter(train_run: Train) -> None:
+def test_full_fine_tuning_trains_every_weight_and_leaves_nothing_of_an_adapter(
+    train_run: Train, tmp_path: Path
+) -> None:
+    """The base's settings are such as transformers reads, and does not save."""
+    base = shutil.copytree(DEMO_MODEL, tmp_path / "base")
+    (base / "generation_config.json").write_text('{"do_sample": false, "temperature": 0.6, "eos_token_id": 3560}')
     run = train_run("full", train=FEW)
     assert (run.adapter / "adapter_config.json").is_file()
-    run = train_run("full", train=FEW | {"method": "full"})
+    run = train_run("full", model=str(base), train=FEW | {"method": "full"})
     assert not list(run.adapter.glob("adapter_*"))
     assert did(run)["trainable_parameters"] == did(run)["parameters"]
     assert not any("lora" in name for name in tensors(run, "model.safetensors"))
