@@ -22,7 +22,7 @@ Phase = Literal["starting", "ready", "restarting", "stopping", "failed", "stoppe
 class ServerState(BaseModel):
     """What is known of one supervised server."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="ignore")  # a newer version's server is to be found and stopped, too
 
     state: Phase
     """Where it stands."""

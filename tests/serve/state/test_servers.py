@@ -60,6 +60,13 @@ def run_cli(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
     return int(end.value.code or 0), " ".join((said.out + said.err).split())
 
 
+def test_a_server_of_a_newer_version_is_found(tmp_path: Path) -> None:
+    write_state(known(PORTS[0], tmp_path))
+    said = state_file(PORTS[0]).read_text(encoding="utf-8")
+    state_file(PORTS[0]).write_text(said.replace("{", '{"of_a_newer_version": 1,', 1), encoding="utf-8")
+    assert find_server(str(PORTS[0])).names == [f"model-{PORTS[0]}"]
+
+
 @pytest.mark.parametrize("content", DAMAGED, ids=range(len(DAMAGED)))
 def test_a_damaged_state_file_hides_no_other_server(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     write_state(known(PORTS[1], tmp_path))
