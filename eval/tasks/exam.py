@@ -151,7 +151,7 @@ def _ask(exam: Exam, question: Question) -> str:
 def _tables(root: Path, split: str) -> dict[str, Path]:
     """Subject to its file of one split, in whichever layout."""
     found: dict[str, Path] = {}
-    for path in sorted(root.rglob("*")):
+    for path in sorted(root.rglob("[!.]*")):
         if path.suffix.lower() not in TABLES:
             continue
         if path.parent.name == split:

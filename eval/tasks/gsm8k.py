@@ -50,7 +50,8 @@ def _items(file: Path, name: str, examples: str, system: str | None) -> list[Ite
 def _training_file(root: Path) -> Path | None:
     """The authors' training file in a folder or beside a file; of the two forms on the hub the plain one, `main`."""
     folder = root if root.is_dir() else root.parent
-    found = [path for path in sorted(folder.rglob("*train*")) if path.suffix in {".jsonl", ".parquet"}]
+    named = [path for path in sorted(folder.rglob("*train*")) if not path.name.startswith(".")]
+    found = [path for path in named if path.suffix in {".jsonl", ".parquet"}]
     return next((path for path in found if "socratic" not in str(path.relative_to(folder))), None)
 
 

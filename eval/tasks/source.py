@@ -39,7 +39,7 @@ def located(path: str, hub: str = "huggingface", offline: bool = False) -> Itera
     archives = (
         [local]
         if local.suffix == ".zip"
-        else sorted(filter(Path.is_file, local.glob("*.zip")))
+        else sorted(filter(Path.is_file, local.glob("[!.]*.zip")))
         if local.is_dir()
         else []
     )
@@ -62,7 +62,7 @@ def find_table(root: Path, preferred: Sequence[str] = ()) -> Path:
     """
     if root.is_file():
         return root
-    there = (path for path in root.rglob("*") if path.suffix.lower() in TABLES and "info" not in path.name)
+    there = (path for path in root.rglob("[!.]*") if path.suffix.lower() in TABLES and "info" not in path.name)
     tables = sorted(filter(Path.is_file, there))
     for word in preferred:
         if named := [path for path in tables if word in str(path.relative_to(root)).lower()]:

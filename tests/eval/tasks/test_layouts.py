@@ -109,6 +109,7 @@ def test_gsm8k_with_and_without_examples(tmp_path: Path) -> None:
     for split in ("test", "train"):
         lines = [json.dumps({key: text.format(n) for key, text in row.items()}) for n in range(1, 4)]
         (tmp_path / f"{split}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        (tmp_path / f"._{split}.jsonl").write_bytes(b"\0\5\x16\7")
     task = load("gsm8k", tmp_path)
     assert (task.kind, task.group, list(task.items[0].references)) == ("number", "reasoning", ["1,000"])
     # Of a folder the training file is asked too, of the test file alone it is not.
@@ -157,6 +158,7 @@ def test_ceval_official_prompt(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "ceval-exam.zip", "w") as archive:
         for path in root.rglob("*.csv"):
             archive.write(path, path.relative_to(root))
+            archive.writestr(f"__MACOSX/{path.parent.name}/._{path.name}", b"\0\5\x16\7")  # as a Mac packs it
     assert prompt(load("ceval", tmp_path / "ceval-exam.zip")) == text
 
 

@@ -89,6 +89,7 @@ def test_the_hub_can_be_named_on_the_command_line(verb: str, times: int, tmp_pat
         (("data/test-00000-of-00002.parquet", "data/test-00001-of-00002.parquet"), None),
         (("en/test-00000-of-00001.parquet", "zh/test-00000-of-00001.parquet"), None),
         (("latest.jsonl", "test.jsonl"), "test.jsonl"),
+        (("test.jsonl", "._test.jsonl", "__MACOSX/._test.jsonl"), "test.jsonl"),  # as a Mac packs it
     ],
 )
 def test_a_part_of_a_split_is_not_taken_for_the_whole(
