@@ -67,6 +67,8 @@ _LONGEST_PAUSE_S = 20.0
 _LONGEST_RETRY_AFTER_S = 120.0
 _CONNECT_S = 20.0
 _LARGEST_REPLY_BYTES = 32_000_000
+_LONGEST_ANSWER = 500_000
+"""Characters: more than any model writes into the tokens that an evaluation leaves it, and scored in seconds."""
 _MOST_REDIRECTS = 3
 _MOST_AT_ONCE = 512
 _FEW = 10
@@ -123,6 +125,8 @@ def check_chat(reply: dict[str, Any]) -> None:
     ):
         if text is not None and not isinstance(text, str):
             raise AttemptError("bad_shape", f"{where} is no text but {type(text).__name__}: {_shown(reply)}")
+    if len(message["content"] or "") > _LONGEST_ANSWER:
+        raise AttemptError("too_large", f"an answer of more than {_LONGEST_ANSWER:,} characters")
     if message["content"] is None:
         reasoning = message.get("reasoning") or message.get("reasoning_content")
         if not (reasoning and choice.get("finish_reason") == "length"):

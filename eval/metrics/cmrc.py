@@ -17,6 +17,8 @@ _SEGMENT = re.compile("[\u4e00-\u9fa5]|[^\u4e00-\u9fa5]+")
 _MAY_END = re.compile(r"\.\W*\s")
 _PRIVATE_USE = 0xF0000
 """Tokens longer than a character become characters from here on, so that `str` searches token sequences at C speed."""
+_ELSEWHERE = chr(_PRIVATE_USE - 1)
+"""Stands for every such token of a prediction that the answer does not hold: there may be more than characters."""
 
 
 _ABBREVIATIONS = {
@@ -71,10 +73,8 @@ def segment(text: str) -> list[str]:
     return tokens
 
 
-def _encode(tokens: Sequence[str], codes: dict[str, str]) -> str:
-    return "".join(
-        token if len(token) == 1 else codes.setdefault(token, chr(_PRIVATE_USE + len(codes))) for token in tokens
-    )
+def _encode(tokens: Sequence[str], codes: Mapping[str, str]) -> str:
+    return "".join(token if len(token) == 1 else codes.get(token, _ELSEWHERE) for token in tokens)
 
 
 def _longest_common_substring(first: str, second: str) -> int:
@@ -100,7 +100,8 @@ def cmrc_f1(prediction: str, answers: Sequence[str]) -> float:
     best = 0.0
     for answer in answers:
         wanted = segment(answer)
-        codes: dict[str, str] = {}
+        longer = dict.fromkeys(token for token in wanted if len(token) > 1)
+        codes = {token: chr(_PRIVATE_USE + number) for number, token in enumerate(longer)}
         common = _longest_common_substring(_encode(found, codes), _encode(wanted, codes))
         if common:
             precision, recall = common / len(found), common / len(wanted)

@@ -68,6 +68,7 @@ def _rouge_n(hypothesis: Sequence[str], reference: Sequence[str], n: int) -> flo
 
 def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
     """Length of the longest common subsequence, bit-parallel: one big-integer step per token (Hyyrö 2004)."""
+    first, second = sorted((first, second), key=len)  # an integer has as many bits as the first has tokens
     positions: dict[str, int] = {}
     for index, token in enumerate(first):
         positions[token] = positions.get(token, 0) | (1 << index)

@@ -66,6 +66,7 @@ STRANGE: dict[str, tuple[str, str]] = {
         json.dumps({"choices": [{"message": {"content": "北"}, "finish_reason": None, "error": {"code": 502}}]}),
         "broken_off",
     ),
+    "too long": (message("好" * 600_000), "too_large"),
     "too large": ('{"choices": "' + "a" * 33_000_000 + '"}', "too_large"),
 }
 FINE: dict[str, str] = {

@@ -64,3 +64,10 @@ def test_sentences_are_split_before_words_as_nltk_does() -> None:
     answer = "The ferry stopped. It was old."
     assert round(cmrc_f1(answer, ["The ferry stopped."]), 6) == round(2 * 4 / (8 + 4), 6)
     assert segment("3.5 or 4. 5") == ["3.5", "or", "4", ".", "5"]
+
+
+def test_an_answer_of_more_different_words_than_there_are_characters_for_is_scored() -> None:
+    # (0x10FFFF - 0xF0000) characters stand for words of more than one letter.
+    letters = [chr(0xAC00 + number) for number in range(370)]
+    different = " ".join(first + second for first in letters for second in letters)
+    assert cmrc_f1(f"{different} 北京市", ["北京市"]) == pytest.approx(2 * 3 / (370 * 370 + 3 + 3))
