@@ -58,7 +58,8 @@ def content_hash(file: Path) -> str:
     """BLAKE3 of a file's content.
 
     A file is not read again while device, inode, size, and the times of its last change of content and of state are the
-    same: no program can set the last of these.
+    same: no program can set the last of these. Writing through a mapping (mmap) moves them where the page was clean; of
+    a file in memory (tmpfs) it never does, so that such a one is always read.
     """
     before = file.stat()
     identity = (before.st_dev, before.st_ino, before.st_size, before.st_mtime_ns, before.st_ctime_ns)
@@ -70,12 +71,22 @@ def content_hash(file: Path) -> str:
             return known
     hasher = blake3(max_threads=blake3.AUTO)
     with file.open("rb") as handle:
+        with suppress(OSError):  # a disk without it, such as one of FUSE
+            os.fsync(handle.fileno())
         while block := handle.read(_BLOCK):
             hasher.update(block)
     found = hasher.hexdigest()
     after = file.stat()
     unchanged = (after.st_size, after.st_mtime_ns, after.st_ctime_ns) == identity[2:]
-    if unchanged and time.time() - max(after.st_ctime, after.st_mtime) > _SETTLED_S:
+    settled = time.time() - max(after.st_ctime, after.st_mtime) > _SETTLED_S
+    if unchanged and settled and not _in_memory(before.st_dev):
         write_atomically(kept, found)
         forget_old(kept.parent, keep=kept, most=_KEPT)
     return found
+
+
+def _in_memory(device: int) -> bool:
+    """Whether a mounted file system lies in memory."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()]
+    return any(mount[2] == number and mount[mount.index("-") + 1] == "tmpfs" for mount in mounts)

@@ -2,6 +2,7 @@
 
 import os
 import time
+from mmap import mmap
 from pathlib import Path
 
 import pytest
@@ -45,12 +46,23 @@ def test_names_and_configuration_count_too(folder: Path) -> None:
 def test_a_file_is_read_once_and_again_when_it_changed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = folder / "model.safetensors"
     monkeypatch.setattr(fingerprint, "_SETTLED_S", -1.0)
+    monkeypatch.setattr(fingerprint, "_in_memory", lambda device: False)
     first = content_hash(weights)
     with monkeypatch.context() as blocked:
         blocked.setattr(fingerprint, "blake3", _must_not_read(fingerprint.blake3))
         assert content_hash(weights) == first
     weights.write_bytes(b"\2" * weights.stat().st_size)
     assert content_hash(weights) != first
+
+
+def test_a_byte_that_is_written_through_a_mapping_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprint, "_SETTLED_S", -1.0)
+    with (folder / "model.safetensors").open("r+b") as file, mmap(file.fileno(), 0) as mapped:
+        for place in (300, 301):  # the page of the second one has been written to before
+            before = content_hash(folder / "model.safetensors")
+            time.sleep(0.05)
+            mapped[place] ^= 1
+            assert content_hash(folder / "model.safetensors") != before
 
 
 def test_what_changed_a_moment_ago_is_not_kept(folder: Path) -> None:
@@ -62,6 +74,7 @@ def test_what_changed_a_moment_ago_is_not_kept(folder: Path) -> None:
 
 def test_a_torn_entry_of_the_cache_is_made_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprint, "_SETTLED_S", -1.0)
+    monkeypatch.setattr(fingerprint, "_in_memory", lambda device: False)
     first = content_hash(folder / "model.safetensors")
     (entry,) = (folder.parent / "cache" / "hashes").iterdir()
     entry.write_text(first[:10], encoding="ascii")
