@@ -23,7 +23,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Span, Text
 
@@ -141,6 +142,11 @@ class Terminal(Console):
             super().print(*rest, **options)
             self.stderr = before
 
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """The pieces of whatever is printed, also of texts that went through nothing of ours."""
+        for piece in super().render(renderable, options):
+            yield piece if piece.control else piece._replace(text=visible(piece.text))
+
     def render_str(self, text: str, **options: Any) -> Text:
         """Turns a string that is printed, or stands in a table, into text; rich calls this for every one."""
         return super().render_str(visible(translated(text)), **{**options, "markup": False, "emoji": False})
@@ -183,9 +189,15 @@ def show(table: Table, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def print_json(title: str, records: Sequence[Mapping[str, Any]]) -> None:
-    """One table as one line of JSON on standard output."""
-    sys.stdout.write(json.dumps({"table": title, "rows": list(records)}, ensure_ascii=False, default=str) + "\n")
+    """One table as one line of JSON on standard output, which may be a terminal: what is not seen is escaped."""
+    line = json.dumps({"table": title, "rows": list(records)}, ensure_ascii=False, default=str)
+    sys.stdout.write(_UNSEEN.sub(_json_escape, line) + "\n")
     sys.stdout.flush()
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def _tables_in(shown: Any) -> Iterator[Table]:

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from configs.console import console
+from configs.console import console, errors, plain
 from configs.errors import TuneserveError
 from configs.files import only_a_file
-from configs.messages import translated
 
 LAST_LINES = 20
 """Lines of the log that are shown with an error nobody foresaw."""
@@ -82,4 +81,5 @@ def _show_end(log: Path, begin: int) -> None:
         written.seek(begin)
         lines = written.read().decode("utf-8", errors="replace").splitlines()[-LAST_LINES:]
     if lines:
-        print(translated(f"the last lines of {log}:"), *(f"  {line}" for line in lines), sep="\n", file=sys.stderr)
+        errors.print(f"the last lines of {log}:")
+        errors.print(plain("\n".join(f"  {line}" for line in lines)))

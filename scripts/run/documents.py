@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from configs.console import console, note, shell, starting, warn
+from configs.console import console, note, ours, shell, starting, warn
 from configs.errors import ConfigError, DataError, TuneserveError
 from configs.files import file_bytes, json_line, parse_json, write_atomically
 from configs.hub import resolve_model
@@ -244,7 +244,7 @@ def _read(place: Path) -> Folder:
     if not console.is_terminal:
         return read_folder(place)
     with console.status("") as status:
-        return read_folder(place, lambda name: status.update(f"  now reading {name}"))
+        return read_folder(place, lambda name: status.update(ours(f"  now reading {name}")))
 
 
 def _say_plan(folder: Folder, planned: Plan, missing: int) -> None:

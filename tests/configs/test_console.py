@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from rich.console import Group
+from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from configs.console import (
     OUTPUT,
@@ -28,6 +30,7 @@ from configs.console import (
     paint,
     plain,
     shell,
+    show,
     tables,
     visible,
     warn,
@@ -59,6 +62,8 @@ def shown(*renderables: object, width: int = 200) -> str:
 def test_control_characters_are_shown_and_not_sent(text: str):
     table = Table(text, box=None)
     table.add_row(text)
+    through_nothing_of_ours = shown(Panel(Text(text)))
+    assert visible(through_nothing_of_ours) == through_nothing_of_ours
     for out in (shown(text), shown(paint("[dim]{}[/dim]", text)), shown(plain(text)), shown(table)):
         assert not [c for c in out if (ord(c) < 32 and c != "\n") or 0x7F <= ord(c) < 0xA0]
         assert not set(out) & set("\u202e\udcff\U000e0041")
@@ -110,11 +115,14 @@ def test_with_json_a_table_is_a_line_on_stdout_and_the_rest_is_on_stderr(
     table.add_row("模型", "2.5", mark(False))
     tables.print(Group("no table", table))
     console.print("something else")
+    show(Table(title="Records"), [{"name": "\x9d52;c;QQ==\x9c\u202e\ud800"}])
     said = capsys.readouterr()
-    assert json.loads(said.out) == {
+    first, second = said.out.splitlines()
+    assert json.loads(first) == {
         "table": "Rows",
         "rows": [{"name": "a b", "rows": 1234, "column_3": True}, {"name": "模型", "rows": 2.5, "column_3": False}],
     }
+    assert second == r'{"table": "Records", "rows": [{"name": "\u009d52;c;QQ==\u009c\u202e\ud800"}]}'
     assert "something else" in said.err
 
 

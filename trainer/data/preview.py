@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from configs.console import asked_for, ours, plain
+from configs.console import asked_for, ours, plain, visible
 from configs.messages import translated
 from trainer.data.report import DataReport, PreviewRow
 from trainer.data.rows import Progress as OnProgress
@@ -47,8 +47,8 @@ def render_mask(row: PreviewRow) -> Panel:
     """One row decoded: what is given dim, what is trained bright."""
     text = Text()
     for span, trained in row.spans:
-        text.append(span, style=TRAINED_STYLE if trained else PROMPT_STYLE)
-    title = Text.assemble(row.id, "  ", ours("given", PROMPT_STYLE), " / ", ours("trained", TRAINED_STYLE))
+        text.append(visible(span), style=TRAINED_STYLE if trained else PROMPT_STYLE)
+    title = Text.assemble(visible(row.id), "  ", ours("given", PROMPT_STYLE), " / ", ours("trained", TRAINED_STYLE))
     return Panel(text, title=title, title_align="left", border_style="dim")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from configs import locks
+from configs.console import Terminal
 from configs.errors import TuneserveError
 from configs.files import write_atomically
 from configs.load import load_config
@@ -23,6 +24,7 @@ from configs.locks import locked
 from configs.schema import TaskConfig
 from eval.tasks import load_task
 from scripts.cli import main
+from scripts.run import documents
 from tests.eval.conftest import free_port
 from tests.eval.documents.files import pdf, word
 from tests.scripts.conftest import CLI, ROOT
@@ -180,6 +182,14 @@ def test_what_is_not_ours_is_never_written_over(endpoint: str, manuals: Path, tm
     assert "per_passage was 3, now 2" in from_docs(manuals, out, *given, "--per-passage", "2", code=2)
     (out / "train.jsonl").write_text((out / "train.jsonl").read_text(encoding="utf-8") + "\n", encoding="utf-8")
     assert "train.jsonl was changed since it was written" in from_docs(manuals, out, *given, code=2)
+
+
+def test_the_name_of_a_document_is_shown_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a[").mkdir()
+    (tmp_path / "a[" / "b].txt").write_text("A sentence.", encoding="utf-8")
+    terminal = Terminal(file=io.StringIO(), force_terminal=True, width=200)
+    monkeypatch.setattr(documents, "console", terminal)
+    assert len(documents._read(tmp_path).documents) == 1
 
 
 @pytest.mark.parametrize(

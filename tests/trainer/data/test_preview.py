@@ -49,7 +49,8 @@ def test_prompt_is_dim_and_trained_tokens_are_bright(report: DataReport) -> None
 
 
 def test_markup_in_the_data_is_shown_as_it_is() -> None:
-    assert "[red]价格[/red]" in shown(render_mask(PreviewRow("x:1", [("[red]价格[/red]", True)])))
+    text = "[red]价格[/red]\x1b]52;c;QQ==\x1b\\"
+    assert r"[red]价格[/red]\x1b]52;c;QQ==\x1b\ " in shown(render_mask(PreviewRow("x:1", [(text, True)])))
 
 
 def test_summary_is_one_line(report: DataReport) -> None:
