@@ -116,20 +116,24 @@ class _Client:
     """All errors that it raises."""
 
 
-def stay_with_the_named_hub() -> None:
+def stay_with_the_named_hub() -> bool:
     """With a mirror in `HF_ENDPOINT`, looks at what it answers, and turns Xet off: chunks come from other hosts.
 
     Call it before anything is fetched from Hugging Face or sent there.
+
+    Returns:
+        Whether there is a mirror.
     """
     host = urlsplit(os.environ.get("HF_ENDPOINT", "")).hostname or "huggingface.co"
     if host in ("huggingface.co", "hf.co") or host.endswith((".huggingface.co", ".hf.co")):
-        return
+        return False
     os.environ["HF_HUB_DISABLE_XET"] = "1"
     # The client reads the variable once, while it is imported, which may be behind us.
     from huggingface_hub import constants
 
     constants.HF_HUB_DISABLE_XET = True
     look_at_answers()
+    return True
 
 
 def _huggingface() -> _Client:

@@ -105,10 +105,12 @@ class Mirror:
         return web.Response(body=self.files[name], headers=headers)
 
 
-def test_with_a_mirror_no_other_host_is_contacted(folder: Path) -> None:
+@pytest.mark.parametrize("kind", ["model", "data set"])
+def test_with_a_mirror_no_other_host_is_contacted(kind: str, folder: Path) -> None:
     """Every connection that is not to this machine goes to a proxy, which writes it down and refuses it."""
     (folder / "tokenizer.json").write_text('{"model": {"type": "BPE"}}', encoding="utf-8")
-    mirror = Mirror({file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()})
+    model = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    mirror = Mirror(model if kind == "model" else {"train.jsonl": b'{"a": "b"}'})
     contacted: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as proxy, serving(mirror) as hub:  # type: ignore[arg-type]
 
@@ -126,14 +128,18 @@ def test_with_a_mirror_no_other_host_is_contacted(folder: Path) -> None:
         environment = {
             **{name: value for name, value in os.environ.items() if not name.upper().startswith(("HF_", "NO_PROXY"))},
             **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), address),
-            "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "HF_HOME": str(folder / "hf"),
-            "HF_ENDPOINT": hub.base_url.removesuffix("/v1"),
+            "NO_PROXY": "localhost", "no_proxy": "localhost", "HF_HOME": str(folder / "hf"),
+            "HF_ENDPOINT": hub.base_url.removesuffix("/v1").replace("127.0.0.1", "localhost"),
         }  # fmt: skip
-        code = "import huggingface_hub; from configs.hub import resolve_model; print(resolve_model('owner/tiny'))"
+        code = {
+            "model": "import huggingface_hub; from configs.hub import resolve_model; resolve_model('owner/tiny')",
+            "data set": "from configs.schema import SourceConfig; from trainer.data.hub import load_hub; "
+            "load_hub('owner/tiny', SourceConfig(path='owner/tiny'), 'huggingface', False)",
+        }[kind]
         done = subprocess.run(
             [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False
         )
         proxy.close()
     assert done.returncode == 0, done.stderr
-    assert any(path.endswith("model.safetensors") for path in mirror.paths)
+    assert any(path.endswith(("model.safetensors", "train.jsonl")) for path in mirror.paths)
     assert contacted == []

@@ -28,9 +28,12 @@ def load_hub(path: str, source: SourceConfig, hub: str, offline: bool) -> Any:
         TuneserveError: it cannot be fetched from ModelScope.
         DataError: Hugging Face does not have it or cannot be reached, or its files cannot be read as rows.
     """
-    stay_with_the_named_hub()
-    from datasets import DownloadConfig, load_dataset
+    mirrored = stay_with_the_named_hub()
+    from datasets import DownloadConfig, config, load_dataset
 
+    if mirrored:
+        # The hub's other hosts: datasets-server.MIRROR, and one at Amazon that counts what is loaded.
+        config.USE_PARQUET_EXPORT = config.HF_UPDATE_DOWNLOAD_COUNTS = False
     offline = stays_offline(offline)
     folder = str(fetch("dataset", path, hub, offline, _FILES, _OTHERWISE)) if hub == "modelscope" else path
     try:
