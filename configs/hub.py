@@ -5,6 +5,7 @@ Hugging Face and ModelScope alike; `HF_ENDPOINT` and both hubs' caches are their
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from configs.errors import ConfigError, TuneserveError, first_line
+from configs.errors import ConfigError, TuneserveError, first_line, without_credentials
 from configs.homes import expanded
 from configs.hub_answers import look_at_answers
 from configs.model_files import WEIGHTS, check_model_folder
@@ -130,9 +131,18 @@ def stay_with_the_named_hub() -> bool:
     os.environ["HF_HUB_DISABLE_XET"] = "1"
     # The client reads the variable once, while it is imported, which may be behind us.
     from huggingface_hub import constants
+    from huggingface_hub.utils import logging as hub_logging
 
     constants.HF_HUB_DISABLE_XET = True
+    for handler in hub_logging.get_logger().handlers:
+        handler.addFilter(_without_credentials)
     look_at_answers()
+    return True
+
+
+def _without_credentials(record: logging.LogRecord) -> bool:
+    """Cuts user and password out of the addresses that the hub's client logs while it tries again."""
+    record.msg, record.args = without_credentials(record.getMessage()), None
     return True
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 from collections.abc import Iterator
 
 import httpx
@@ -92,7 +94,9 @@ def test_the_token_goes_to_the_mirror_alone(url: str, sent: bool, monkeypatch: p
     assert ("authorization" in seen[0].headers) == sent
 
 
-def test_the_client_of_the_hub_looks_at_a_mirrors_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_client_of_the_hub_looks_at_a_mirrors_answers_and_logs_no_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from huggingface_hub import close_session, get_session, set_client_factory
     from huggingface_hub.utils._http import default_client_factory
 
@@ -108,6 +112,11 @@ def test_the_client_of_the_hub_looks_at_a_mirrors_answers(monkeypatch: pytest.Mo
         session._transport = httpx.MockTransport(lambda request: httpx.Response(200, headers={"ETag": "../x"}))
         with pytest.raises(StrangeAnswer):
             session.head("http://other.example/x")
+        said = io.StringIO()
+        for handler in logging.getLogger("huggingface_hub").handlers:
+            monkeypatch.setattr(handler, "stream", said)
+        logging.getLogger("huggingface_hub.utils._http").warning("while requesting %s", "http://me:secret@mirror/x")
+        assert said.getvalue() == "while requesting http://mirror/x\n"
     finally:
         close_session()
         set_client_factory(default_client_factory)
