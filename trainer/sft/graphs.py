@@ -7,7 +7,7 @@ row that trains nothing. The rows' boundaries stay data: the same recording serv
 
 The largest size is recorded first: recordings share one pool of memory, and the smaller ones fit into what it took.
 Gradients are those of the pass that is not recorded, and add up over the passes of an optimizer step; the first
-recording is checked against it, every later one against its own warm-up, and a difference ends the recording and says
+recording is checked against it, every later one against its warm-up, and a difference ends the recording and says
 so.
 """
 
@@ -50,6 +50,11 @@ weights, whose rounding grows; 0.91 where the rows' boundaries are forgotten.
 FP8_COSINE_BOUND = 0.95
 """The same where the base is held in FP8: what differs between the two attention kernels is rounded once more, to three
 bits, in every layer. Measured on an H100 with eight short rows through 40 layers of random weights: 0.9916 and 0.9864.
+"""
+
+WARM_UPS = 2
+"""Passes before one is recorded, during which nothing can be compiled. Rows that come to more tokens than the model
+has positions make Unsloth grow its table of them in the first; for the grown one its layers are compiled in the second.
 """
 
 TRAINED = "trained_tokens"
@@ -286,14 +291,15 @@ class GraphedSteps:
 
         try:
             with self._decoder.apart(fixed.ends, self._longest_row(size)):
-                warm = self._recorder.warm_up(work)
+                for _ in range(WARM_UPS):
+                    warm = self._recorder.warm_up(work)
                 recorded = Recorded(fixed, *self._recorder.record(work))
         except torch.OutOfMemoryError:
             # The run backs off, to fewer rows a pass.
             raise
         except Exception as error:  # noqa: BLE001 - whatever cannot be recorded can still be trained step by step
             return self._give_up(model, inputs, items, cause(error), before)
-        # What the warm-up has added.
+        # What the warm-ups have added.
         self.gradient.copy_(before)
         replayed = self._replay(recorded)
         expected = warm if expected is None else expected

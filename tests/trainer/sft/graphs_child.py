@@ -114,6 +114,20 @@ class Raises(Again):
         raise RuntimeError("operation not permitted when stream is capturing")
 
 
+class Compiles(Raises):
+    """Cannot record what has not run twice: for what the first run leaves something is compiled in the second."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def warm_up(self, work: Callable[[], torch.Tensor]) -> torch.Tensor:
+        self.runs += 1
+        return super().warm_up(work)
+
+    def record(self, work: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor]:
+        return Again.record(self, work) if self.runs >= 2 else super().record(work)
+
+
 class ByPositions:
     """On a CPU transformers finds the rows by their positions."""
 
@@ -270,6 +284,9 @@ def main(folder: str, out: str, *how: str) -> None:
                 found.setdefault("live", []).append({"loss": live, "wanted": wanted, "cosine": live_cosine})
     found["soft_passes"] = [soft.replayed, soft.not_replayed, soft.off]
     soft.release()
+    compiling = GraphedSteps(own, model, ROWS, 101, SIZES, Compiles(), decoder)
+    found["compiling"] = [alike(batch(LENGTHS[1], 1), compiling)["cosine"], compiling.off]
+    compiling.release()
     if not on_gpu:
         found["unforeseen"] = unforeseen(own, model, alike)
     found["accumulated"] = accumulated(model, own, trained, CudaRecorder() if on_gpu else Again(), decoder)

@@ -81,6 +81,10 @@ def test_a_live_step_on_soft_targets_is_the_cross_entropy_to_them(found: dict[st
         assert step["cosine"] > 0.99999
 
 
+def test_what_compiles_in_its_second_run_is_recorded(found: dict[str, Any]) -> None:
+    assert found["compiling"] == [pytest.approx(1, abs=1e-5), ""]
+
+
 @pytest.mark.parametrize("fault", ["boundaries", "stale", "raises"])
 def test_a_wrong_recording_is_given_up(found: dict[str, Any], fault: str) -> None:
     seen = found["faults"][fault]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.gpu import MODEL, gpu_environment, needs_real_model, needs_two_gpus
-from tests.trainer.conftest import make_run, stage_command
+from tests.trainer.conftest import DEMO_MODEL, make_run, stage_command
 from trainer.sft.progress import read_log
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
@@ -107,7 +107,7 @@ def test_a_step_on_two_gpus_is_that_of_one(tmp_path: Path) -> None:
 def train(folder: Path, name: str, **sections: Any) -> Any:
     """A run through data and train; its directory."""
     options = {"epochs": 2, "learning_rate": 1e-3, "save_steps": 10, "eval_steps": 0} | sections.pop("train", {})
-    run = make_run(folder, name, model=str(MODEL), train=options, **sections)
+    run = make_run(folder, name, **({"model": str(MODEL)} | sections), train=options)
     run_to_end(stage_command("data", run), folder)
     return run
 
@@ -140,6 +140,16 @@ def test_a_run_is_recorded_and_says_so(tmp_path: Path) -> None:
     live = train(tmp_path, "live", train={"cuda_graphs": "off"})
     run_to_end(stage_command("train", live), tmp_path)
     require_same_curve(losses(run), losses(live))
+
+
+def test_passes_of_more_tokens_than_the_model_has_positions_are_recorded(tmp_path: Path) -> None:
+    rows = str(ROOT / "configs" / "demo" / "data" / "train.jsonl")
+    run = train(tmp_path, "demo", model=str(DEMO_MODEL), data={"sources": rows}, train={"rows_per_step": 32})
+    run_to_end(stage_command("train", run), tmp_path)
+    recorded = run.read().stages["train"].figures["recorded"]
+    assert recorded["off"] == ""
+    assert recorded["sizes"][-1] > 1024
+    assert recorded["share"] > 0.95
 
 
 @needs_two_gpus
