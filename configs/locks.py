@@ -31,7 +31,7 @@ def locked(place: Path, refusal: TuneserveError) -> Iterator[int]:
 
     Args:
         place: what is locked; a file is left where it is, empty.
-        refusal: raised when another process holds it.
+        refusal: raised when another process holds it, or has removed or replaced what it held meanwhile.
 
     Raises:
         TuneserveError: the disk has no locks.
@@ -43,6 +43,8 @@ def locked(place: Path, refusal: TuneserveError) -> Iterator[int]:
     descriptor = os.open(place, os.O_RDONLY if place.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
     try:
         _acquire(descriptor, place, refusal)
+        if not _is(descriptor, place):  # nobody else would meet this lock
+            raise refusal
         _held.append(descriptor)
         try:
             yield descriptor
@@ -91,11 +93,15 @@ def _acquire(descriptor: int, place: Path, refusal: TuneserveError) -> None:
             ) from error
 
 
+def _is(descriptor: int, place: Path) -> bool:
+    return place.exists() and os.path.samestat(os.fstat(descriptor), place.stat())
+
+
 def _handed(place: Path) -> int | None:
     """The descriptor of the lock, where the process that started this one handed it over."""
     for text in os.environ.get(INHERITED, "").split():
         try:
-            if place.exists() and os.path.samestat(os.fstat(int(text)), place.stat()):
+            if _is(int(text), place):
                 return int(text)
         except (OSError, ValueError, OverflowError):
             continue  # closed since, or no descriptor at all

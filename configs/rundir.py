@@ -355,7 +355,7 @@ class RunDir:
             f"{self.path}: another tuneserve command is working in this run directory",
             "wait for it, stop it, or give this run another `name`",
         )
-        with locked(self._held_by, refusal):
+        with locked(self.lock_file, refusal):
             if mend:
                 with self._lock():
                     self._mend()
@@ -369,7 +369,7 @@ class RunDir:
     @property
     def is_held(self) -> bool:
         """Whether a command, or a child of it, works in the run now."""
-        return is_locked(self._held_by)
+        return is_locked(self.lock_file)
 
     def _require_no_others(self) -> None:
         """Refuses a folder of somebody's own files: a run clears away what has the names of its parts.
@@ -387,14 +387,15 @@ class RunDir:
             )
         # A command whose run was removed under it leaves the manifest's lock.
         here = sorted(entry.name for entry in self.path.iterdir() if entry != self._manifest_held_by)
-        if here and not {self.manifest_file.name, self._before.name, self._held_by.name} & {*here}:
+        if here and not {self.manifest_file.name, self._before.name, self.lock_file.name} & {*here}:
             raise ConfigError(
                 f"{self.path}: holds files that are no run's ({', '.join(here[:3])}{', …' if len(here) > 3 else ''})",
                 "give the run another `name`, or set output_dir to another folder",
             )
 
     @property
-    def _held_by(self) -> Path:
+    def lock_file(self) -> Path:
+        """What a command that works in the run holds locked."""
         return self.path / ".run.lock"
 
     @property

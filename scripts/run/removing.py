@@ -100,15 +100,16 @@ def remove(removal: Removal, others: Sequence[RunDir] = (), *, force: bool = Fal
 
 
 def _remove_run(run: RunDir) -> None:
-    """Removes a whole run, its manifest last: until then it is known as a run, and after a kill the rest can go too."""
-    for entry in run.path.iterdir():
-        if entry == run.manifest_file:
-            continue
+    """Removes a whole run, its manifest late: until then it is known as a run, and after a kill the rest can go too.
+
+    Its lock goes last: who made one of that name anew would work in the run while it is removed.
+    """
+    last = (run.manifest_file, run.lock_file)
+    for entry in (*(entry for entry in run.path.iterdir() if entry not in last), *last):
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
             entry.unlink()
-    run.manifest_file.unlink()
     run.path.rmdir()
 
 

@@ -5,7 +5,9 @@ import json
 import multiprocessing
 import os
 import shutil
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,17 @@ def test_only_one_command_works_in_a_run(run: RunDir) -> None:
         RunDir(run.path).exclusively(),
     ):
         pass
+
+
+def test_who_waited_for_a_run_that_was_removed_meanwhile_does_not_begin_in_it(run: RunDir) -> None:
+    with ThreadPoolExecutor(1) as other:
+        with run.exclusively():
+            waiting = other.submit(RunDir(run.path).exclusively().__enter__)
+            time.sleep(0.5)
+            shutil.rmtree(run.path)
+            run.path.mkdir()  # by a third one
+        with pytest.raises(TuneserveError, match="another tuneserve command"):
+            waiting.result()
 
 
 def test_a_group_that_shares_a_folder_may_go_on_with_each_others_runs(run: RunDir, tmp_path: Path) -> None:

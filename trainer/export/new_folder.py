@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,9 +66,7 @@ def new_folder(out: Path, needed: int, redo: bool = False) -> Iterator[Path]:
     _require_ours(partial)
     partial.mkdir(parents=True, exist_ok=True)
     busy = TuneserveError(f"{out}: another process is writing it", "wait for it, or give another folder")
-    with locked(partial, busy) as descriptor:
-        if not partial.exists() or not os.path.samestat(os.fstat(descriptor), partial.stat()):
-            raise busy  # what was locked has become the result of who held it before
+    with locked(partial, busy):
         try:
             _require_writable(out, old, redo)
             (partial / MARK).touch()

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from configs import locks
 from configs.console import OUTPUT
-from configs.errors import ConfigError
+from configs.errors import ConfigError, TuneserveError
 from configs.fingerprint import weights_fingerprint
 from configs.load import load_config
 from configs.merged import adapter_hash, origin, training
@@ -310,6 +311,24 @@ def test_a_run_that_another_builds_on_or_works_in_stays(
     assert tuneserve("runs", "rm", "first", "second", "--folder", tmp_path / "runs", "--yes") == 0
     assert not first.path.exists()
     assert not second.path.exists()
+
+
+def test_nobody_begins_in_a_run_while_it_is_removed(
+    make: Callable[..., RunDir], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, unlink, refused = make("shop"), os.unlink, []
+    monkeypatch.setattr(locks, "WAIT_S", 0.1)
+
+    def removing(path: Path, **where: int) -> None:
+        if path == run.manifest_file:  # the last of it that makes it a run
+            with pytest.raises(TuneserveError, match="another tuneserve command"), RunDir(run.path).exclusively():
+                pass
+            refused.append(path)
+        unlink(path, **where)
+
+    monkeypatch.setattr(os, "unlink", removing)
+    assert tuneserve("runs", "rm", "shop", "--folder", tmp_path / "runs", "--yes") == 0
+    assert (refused, run.path.exists()) == ([run.manifest_file], False)
 
 
 @pytest.mark.parametrize("after", range(0, 20, 3))
