@@ -55,11 +55,13 @@ def settle(cache: Path) -> None:
 def quiet() -> None:
     """Warnings that the user can do nothing about: a tokenizer's pattern as its makers wrote it, others' source code.
 
+    And code of a hub, which libraries fetch and run as they are imported, where the package `kernels` is installed.
     In the environment too, for the processes that tokenize; `TRANSFORMERS_VERBOSITY` set by the user stays.
     """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     # Its kernels serve CUDA devices and models that are not trained here; it warns of each that it cannot load.
     os.environ["TORCHAO_FORCE_SKIP_LOADING_SO_FILES"] = "1"
+    sys.modules["kernels"] = None  # type: ignore[assignment]
     warnings.filterwarnings("ignore", category=SyntaxWarning)
     for name in ("torchao", "torch.utils._pytree", "bitsandbytes.backends.cpu.ops"):
         logging.getLogger(name).setLevel(logging.ERROR)

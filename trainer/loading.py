@@ -12,14 +12,18 @@ from configs.errors import ConfigError, TuneserveError, first_line
 
 
 @contextmanager
-def loading(folder: Path) -> Iterator[None]:
+def loading(folder: Path, *, weights: bool = True) -> Iterator[None]:
     """Inside, a model is loaded; what its files lead to, which is whatever its architecture's code raises, is said.
+
+    Args:
+        weights: whether they are looked at first; False where config.json alone is loaded.
 
     Raises:
         ConfigError: it cannot be loaded, or is not whole. Too little memory is let through as it is.
     """
     try:
-        _refuse_incomplete(folder)
+        if weights:
+            _refuse_incomplete(folder)
         yield
     except (TuneserveError, MemoryError, torch.OutOfMemoryError):
         raise

@@ -34,6 +34,8 @@ import os
 from torch._inductor.runtime.cache_dir_utils import cache_dir
 compiled = [cache_dir(), os.environ["UNSLOTH_COMPILE_LOCATION"]]
 others = [name for name in os.environ if name.startswith("ACCELERATE_") or name == "LOCAL_RANK"]
+from importlib.util import find_spec
+found += [name for name in ("kernels",) if find_spec(name)]
 print(json.dumps({{"others": others, "early": early, "order": order, "vllm": found, "compiled": compiled}}))
 """
 
@@ -45,7 +47,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     Unsloth force-loads `vllm._C`, which vLLM itself picks by processor.
     """
     folder = tmp_path_factory.mktemp("environment")
-    (folder / "vllm").mkdir()
+    for package in ("vllm", "kernels"):
+        (folder / package).mkdir()
+    (folder / "kernels" / "__init__.py").write_text("", encoding="utf-8")
     (folder / "vllm" / "__init__.py").write_text("", encoding="utf-8")
     (folder / "vllm" / "_C.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n", encoding="utf-8")
     done = subprocess.run(
@@ -64,7 +68,7 @@ def test_compiled_code_lies_where_nobody_else_could_have_put_it(seen: dict[str, 
         assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_vllm_that_this_processor_cannot_run_does_not_end_the_trainer(seen: dict[str, Any]) -> None:
+def test_a_vllm_that_this_processor_cannot_run_and_code_of_a_hub_are_out_of_reach(seen: dict[str, Any]) -> None:
     assert seen["vllm"] == []
 
 

@@ -28,6 +28,7 @@ from configs.model_shape import DecoderShape
 from trainer.data.tokenizer import load_tokenizer
 from trainer.export.new_folder import Export, check_free_space, new_folder
 from trainer.export.safetensors import TensorSource, TensorSpec
+from trainer.loading import loading
 from trainer.requirements import K_QUANTS, check_gguf_model, find_quantizer
 
 QUANTS = {"f16": Quant.F16, "bf16": Quant.BF16, "q8_0": Quant.Q8_0}
@@ -130,9 +131,10 @@ class _Layout:
 
     def __init__(self, tensors: TensorSource, model: Path, quant: Quant) -> None:
         self.tensors, self.model = tensors, model
-        self.config = AutoConfig.from_pretrained(str(model), local_files_only=True, trust_remote_code=False)
-        kind = self.config.model_type
         self.pre = check_gguf_model(model)
+        with loading(model, weights=False):
+            self.config = AutoConfig.from_pretrained(str(model), local_files_only=True, trust_remote_code=False)
+        kind = self.config.model_type
         kinds = getattr(self.config, "layer_types", None) or ()
         if kind != "llama" and "sliding_attention" in kinds:
             raise ConfigError(

@@ -217,9 +217,14 @@ def test_bad_requests_are_refused(models: Make, tmp_path: Path) -> None:
     model = tmp_path / "gemma"
     shutil.copytree(models("llama"), model)
     config = json.loads((model / "config.json").read_text())
-    (model / "config.json").write_text(json.dumps({**config, "model_type": "gemma2"}))
-    with pytest.raises(ConfigError, match="architecture 'gemma2'"):
-        export(model, tmp_path / "gguf", "f16")
+    for changed, said in (
+        ({"model_type": "gemma2"}, "architecture 'gemma2'"),
+        ({"model_type": "no-such"}, "architecture 'no-such'"),
+        ({"rms_norm_eps": "x"}, "cannot be loaded"),
+    ):
+        (model / "config.json").write_text(json.dumps({**config, **changed}))
+        with pytest.raises(ConfigError, match=said):
+            export(model, tmp_path / "gguf", "f16")
 
 
 def test_tokenizer_with_other_cuts_is_refused(models: Make, tmp_path: Path) -> None:
