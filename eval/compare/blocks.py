@@ -60,13 +60,16 @@ class Blocks:
 
     @cached_property
     def whole(self) -> dict[str, int]:
-        """Items of every group that is gated: large enough, and not one at which the base guesses."""
+        """Items of every group that is gated: large enough, and not one in which nothing can fail."""
         sizes = {name: self._size(tasks) for name, tasks in self._groups.items()}
         return {n: size for n, size in sizes.items() if size >= self._config.min_items and n not in self.guessed}
 
     @cached_property
     def guessed(self) -> dict[str, tuple[float, float]]:
-        """Large enough groups at which the base is at chance: its score and that of guessing, in points."""
+        """Large enough groups in which nothing can fail: the base's score and that of guessing, in points.
+
+        It is at chance there, or no higher above it than a group may lose: whatever the tuned model lost would pass.
+        """
         found = {}
         for name, tasks in self._groups.items():
             if self._size(tasks) < self._config.min_items:
@@ -80,7 +83,8 @@ class Blocks:
             several = len(scores) if labels is None else len(set(labels))
             mean = float(scores.mean()) if several > 1 else 0.0
             error = standard_error(scores, labels) if several > 1 else math.inf
-            if retention_above_chance_percent(mean, mean, chance, error) is None:
+            at_chance = retention_above_chance_percent(mean, mean, chance, error) is None
+            if at_chance or 100 * (mean - chance) <= self._config.margin_points:
                 found[name] = (100 * mean, 100 * chance)
         return found
 
@@ -90,7 +94,7 @@ class Blocks:
     def after(self, before: Taken | None, more_of: Collection[str]) -> Taken:
         """The next look: everything that is not gated at the first one, and a block more of these groups.
 
-        A group at which the base only guesses is described, and a block of it does for that.
+        A group in which nothing can fail is described, and a block of it does for that.
         """
         items = dict(before.items) if before else {name: len(result.samples) for name, result in self._base.items()}
         for name, tasks in self._groups.items():

@@ -106,7 +106,7 @@ def described_check(
     """A group that decides nothing.
 
     Args:
-        chance: base score and score of guessing in points, where the base only guesses; None for a small group.
+        chance: base score and score of guessing in points, where nothing can fail; None for a small group.
     """
     margin, shift = config.margin_points, group.shift_points
     values: dict[str, object] = {"min_items": config.min_items}

@@ -187,6 +187,12 @@ def test_a_base_that_guesses_hides_no_loss_elsewhere() -> None:
     assert [reason.key for reason in alone.gate.reasons] == ["gate.group.at_chance"]
 
 
+@pytest.mark.parametrize(("right", "chance", "state"), [(12, 0.0, "described"), (17, 0.0, "pass"), (525, 0.5, "pass")])
+def test_a_base_that_has_no_more_to_lose_than_it_may_passes_nobody(right: int, chance: float, state: str) -> None:
+    base, tuned = pair("gsm8k", 800, right, 0, 0, chance=chance)
+    assert states(compare({"gsm8k": base}, {"gsm8k": tuned}, GATE).gate) == {"knowledge": state}
+
+
 def test_a_large_group_on_one_passage_is_not_said_to_be_at_chance() -> None:
     decided = gate(pair("squad", 800, 700, 10, 10, passage_of=800))
     assert states(decided) == {"knowledge": "described"}
