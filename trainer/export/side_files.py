@@ -19,6 +19,12 @@ LEFT_OUT = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.j
             "*.onnx", "*.h5", "*.msgpack", "README*", ".*")  # fmt: skip
 _ROPE_BY_LAYER = ("gemma3_text", "gemma3n_text", "olmo3")
 """Models whose two sets of rotary settings, for each kind of layer, older programs know under other names."""
+_OLDER_NAMES = dict.fromkeys(("gpt_neox", "gpt_neox_japanese"), ("rotary_emb_base", "rotary_pct"))
+"""Models that older programs know base and part of the rotations of under other names than most."""
+_THREE_FIELDS = ("phi3", "phi4_multimodal")
+"""Models whose `rope_scaling` older programs refuse where it has more than type, short_factor and long_factor."""
+_LONG_ROPE = frozenset({"rope_type", "type", "short_factor", "long_factor", "original_max_position_embeddings"})
+"""What these three say; newer programs believe `rope_scaling` first, so that nothing else may stand beside them."""
 COPIED_FOLDERS = ("additional_chat_templates",)
 
 
@@ -132,11 +138,17 @@ def with_older_rope_names(config: dict[str, Any]) -> dict[str, Any]:
         rope = rope.get("full_attention")
     if not isinstance(rope, dict) or "rope_theta" not in rope:
         return after  # none, or sets for kinds of layers that older programs never knew
-    after.setdefault("rope_theta", rope["rope_theta"])
+    theta, part = _OLDER_NAMES.get(str(after.get("model_type")), ("rope_theta", "partial_rotary_factor"))
+    after.setdefault(theta, rope["rope_theta"])
     if "partial_rotary_factor" in rope:
-        after.setdefault("partial_rotary_factor", rope["partial_rotary_factor"])
+        after.setdefault(part, rope["partial_rotary_factor"])
     scaling = {key: value for key, value in rope.items() if key not in ("rope_theta", "partial_rotary_factor")}
-    if scaling.get("rope_type", "default") != "default":
+    factors = ("short_factor", "long_factor")
+    if after.get("model_type") in _THREE_FIELDS and {*factors} <= scaling.keys() <= _LONG_ROPE:
+        if "original_max_position_embeddings" in scaling:
+            after.setdefault("original_max_position_embeddings", scaling["original_max_position_embeddings"])
+        scaling = {"type": "longrope", **{key: scaling[key] for key in factors}}
+    if scaling.get("rope_type", scaling.get("type", "default")) != "default":
         after.setdefault("rope_scaling", scaling)
     return after
 

@@ -238,6 +238,13 @@ def test_rotary_settings_stand_under_their_older_names_too(
          {"rope_theta": 1e6, "rope_local_base_freq": 1e4, "rope_scaling": {"rope_type": "linear", "factor": 8.0}}),
         ("phi3", {"rope_theta": 1e4, "rope_type": "default", "partial_rotary_factor": 0.75},
          {"rope_theta": 1e4, "partial_rotary_factor": 0.75}),
+        ("phi3",
+         {"rope_theta": 1e4, "rope_type": "longrope", "type": "longrope", "short_factor": [1.0] * 48,
+          "long_factor": [2.0] * 48, "original_max_position_embeddings": 4096, "partial_rotary_factor": 1.0},
+         {"rope_theta": 1e4, "partial_rotary_factor": 1.0, "original_max_position_embeddings": 4096,
+          "rope_scaling": {"type": "longrope", "short_factor": [1.0] * 48, "long_factor": [2.0] * 48}}),
+        ("gpt_neox", {"rope_theta": 2e4, "rope_type": "default", "partial_rotary_factor": 0.5},
+         {"rotary_emb_base": 2e4, "rotary_pct": 0.5}),
         ("gemma4_text", {"full_attention": {"rope_theta": 1e6, "rope_type": "proportional"}}, {}),
     ],
 )  # fmt: skip
