@@ -67,18 +67,23 @@ def write_for_user(file: Path, text: str) -> None:
 
 
 def _held_partial(partial: Path, mode: int) -> int:
-    """Opens a partial file and holds its lock, by which others know that somebody writes it."""
+    """Opens a partial file, empty, and holds its lock, by which others know that somebody writes it."""
     while True:
         # Its name can be guessed: no link or pipe that somebody put there is written to.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = only_a_file(str(partial), flags, mode)
-        try:
+        descriptor = only_a_file(str(partial), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        with suppress(OSError):  # a file system without locks, where nobody removes anything
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError:
-            return descriptor  # a file system without locks, where nobody removes anything
-        if os.fstat(descriptor).st_nlink:
+        if lies_at(descriptor, partial):
+            os.ftruncate(descriptor, 0)
             return descriptor
-        os.close(descriptor)  # removed as a killed writer's, between the two
+        # Between the two it was removed as a killed writer's, or written and put in its place by another thread, or a
+        # process of the same number in another container.
+        os.close(descriptor)
+
+
+def lies_at(descriptor: int, place: Path) -> bool:
+    """Whether an open file, or folder, is the one that lies at a place."""
+    return place.exists() and os.path.samestat(os.fstat(descriptor), place.stat())
 
 
 def _remove_partials(file: Path) -> None:

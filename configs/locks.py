@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from configs.errors import TuneserveError
+from configs.files import lies_at
 
 INHERITED = "TUNESERVE_LOCKS"
 """Environment variable with the descriptors of the locks that a child was handed."""
@@ -43,7 +44,7 @@ def locked(place: Path, refusal: TuneserveError) -> Iterator[int]:
     descriptor = os.open(place, os.O_RDONLY if place.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
     try:
         _acquire(descriptor, place, refusal)
-        if not _is(descriptor, place):  # nobody else would meet this lock
+        if not lies_at(descriptor, place):  # nobody else would meet this lock
             raise refusal
         _held.append(descriptor)
         try:
@@ -93,15 +94,11 @@ def _acquire(descriptor: int, place: Path, refusal: TuneserveError) -> None:
             ) from error
 
 
-def _is(descriptor: int, place: Path) -> bool:
-    return place.exists() and os.path.samestat(os.fstat(descriptor), place.stat())
-
-
 def _handed(place: Path) -> int | None:
     """The descriptor of the lock, where the process that started this one handed it over."""
     for text in os.environ.get(INHERITED, "").split():
         try:
-            if _is(int(text), place):
+            if lies_at(int(text), place):
                 return int(text)
         except (OSError, ValueError, OverflowError):
             continue  # closed since, or no descriptor at all

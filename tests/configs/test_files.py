@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,18 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: 
         write_atomically(file, "\ud800")
     assert file.read_text(encoding="utf-8") == "old"
     assert [f.name for f in tmp_path.iterdir()] == ["f.json"]
+
+
+def test_writers_of_one_number_write_whole_files(tmp_path: Path) -> None:
+    """Threads, which have it in common as the first processes of two containers do."""
+
+    def write(word: str) -> None:
+        for _ in range(200):
+            write_atomically(tmp_path / "f.json", word * 5000)
+            assert (tmp_path / "f.json").read_text(encoding="utf-8") in ("a" * 5000, "b" * 5000)
+
+    with ThreadPoolExecutor(2) as writers:
+        assert list(writers.map(write, "ab")) == [None, None]
 
 
 def test_all_of_a_folder_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
