@@ -83,7 +83,10 @@ def _held_partial(partial: Path, mode: int) -> int:
 
 def lies_at(descriptor: int, place: Path) -> bool:
     """Whether an open file, or folder, is the one that lies at a place."""
-    return place.exists() and os.path.samestat(os.fstat(descriptor), place.stat())
+    try:
+        return os.path.samestat(os.fstat(descriptor), place.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _remove_partials(file: Path) -> None:
