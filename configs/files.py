@@ -96,7 +96,8 @@ def _remove_partials(file: Path) -> None:
             descriptor = only_a_file(str(left), os.O_RDWR | os.O_CLOEXEC)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                left.unlink(missing_ok=True)
+                if lies_at(descriptor, left):  # else its writer has put it in place, and may write the next one
+                    left.unlink()
             finally:
                 os.close(descriptor)
 
