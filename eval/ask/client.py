@@ -29,10 +29,9 @@ from configs.addresses import proxy_for
 from configs.errors import EndpointError, without_credentials
 from eval.ask.concurrency import ConcurrencyLevel
 from eval.ask.endpoint import Endpoint, Settings
+from eval.ask.replies import AttemptError, Check, check_chat, first_choice, short
 
 Item = TypeVar("Item")
-Check = Callable[[dict[str, Any]], None]
-"""Raises `AttemptError` where a reply lacks what was asked for."""
 
 # The pauses after so many refusals (429) outlast a limit of requests a minute.
 _ATTEMPTS = {"timeout": 3, "bad_json": 3, "broken_off": 3, "http_429": 12}
@@ -56,33 +55,14 @@ _FATAL = {
 """What repeating does not help, and what does. The last three are waited for once the server has answered."""
 _AWAITED = {"connection", "refused", "unreachable", "name"}
 """A server that answered before and is away now."""
-_WHOLE = {
-    *("stop", "eos", "eos_token", "stop_sequence", "end", "end_turn", "complete", "completed", "normal", "repetition"),
-    *("length", "max_tokens", "model_length", "token_limit", "model_context_window_exceeded"),
-    *("tool_calls", "tool_use", "function_call", ""),
-}
-"""What servers call an end that the model came to, or its limit. Whatever else ends an answer (a filter, a network, a
-lack of resources) is not the model."""
 _LONGEST_PAUSE_S = 20.0
 _LONGEST_RETRY_AFTER_S = 120.0
 _CONNECT_S = 20.0
 _LARGEST_REPLY_BYTES = 32_000_000
-_LONGEST_ANSWER = 500_000
-"""Characters: more than any model writes into the tokens that an evaluation leaves it, and scored in seconds."""
 _MOST_REDIRECTS = 3
 _MOST_AT_ONCE = 512
 _FEW = 10
 """Questions of which all may fail for good, one after the other, without telling of the others."""
-
-
-class AttemptError(Exception):
-    """One attempt failed. `kind` is its error class, `retry_after_s` what the server asked to wait."""
-
-    def __init__(self, kind: str, message: str, retry: bool = True, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.retry = retry
-        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True)
@@ -105,49 +85,6 @@ class Served:
 
     models: tuple[str, ...]
     is_vllm: bool
-
-
-def check_chat(reply: dict[str, Any]) -> None:
-    """Raises `AttemptError` where a chat reply is not what the interface promises.
-
-    Content and reasoning must be text or null; half a character in them is no fault, a server may cut an answer there.
-    Null content is fine where the thinking was cut (the reasoning holds it, and `finish_reason` is `length`).
-    """
-    choice = _first_choice(reply)
-    message = choice.get("message")
-    if not isinstance(message, dict) or "content" not in message:
-        raise AttemptError("bad_shape", f"no choices[0].message.content in {_shown(reply)}")
-    for where, text in (
-        ("message.content", message["content"]),
-        ("message.reasoning", message.get("reasoning")),
-        ("message.reasoning_content", message.get("reasoning_content")),
-        ("finish_reason", choice.get("finish_reason")),
-    ):
-        if text is not None and not isinstance(text, str):
-            raise AttemptError("bad_shape", f"{where} is no text but {type(text).__name__}: {_shown(reply)}")
-    if len(message["content"] or "") > _LONGEST_ANSWER:
-        raise AttemptError("too_large", f"an answer of more than {_LONGEST_ANSWER:,} characters")
-    if message["content"] is None:
-        reasoning = message.get("reasoning") or message.get("reasoning_content")
-        if not (reasoning and choice.get("finish_reason") == "length"):
-            raise AttemptError("null_content", f"content is null, finish_reason {choice.get('finish_reason')!r}")
-
-
-def check_completion(reply: dict[str, Any]) -> None:
-    """Raises `AttemptError` where a completion reply has no choice, or one that broke off."""
-    _first_choice(reply)
-
-
-def _first_choice(reply: dict[str, Any]) -> dict[str, Any]:
-    choices = reply.get("choices")
-    if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
-        raise AttemptError("bad_shape", f"no choices in {_shown(reply)}")
-    reason = choices[0].get("finish_reason")
-    ended = not isinstance(reason, str) or reason.lower() in _WHOLE
-    # What a server that shuts down, or a gateway whose model fails, hands out of an answer that it had begun.
-    if not ended or choices[0].get("error") or reply.get("error"):
-        raise AttemptError("broken_off", f"the answer broke off (finish_reason {reason!r}): {_shown(reply)}")
-    return choices[0]
 
 
 class Client:
@@ -206,7 +143,8 @@ class Client:
                 break
             except AttemptError as error:
                 failed += 1
-                if error.kind in {"http_404", "http_405"}:
+                unlisted = error.kind in {"http_401", "http_403"} and await self._answers_anyway()
+                if unlisted or error.kind in {"http_404", "http_405"}:
                     return Served((), is_vllm=False)
                 tried_enough = failed >= _ATTEMPTS.get(error.kind, _DEFAULT_ATTEMPTS) and error.kind not in _COMING_UP
                 if error.kind in _FATAL or not error.retry or tried_enough or time.monotonic() > deadline:
@@ -220,9 +158,18 @@ class Client:
             more = f" and {len(names) - 20} more" if len(names) > 20 else ""
             raise EndpointError(
                 f"{self.endpoint.base_url} does not serve {self.endpoint.model!r}",
-                f"it serves: {_short(', '.join(names[:20]))}{more}",
+                f"it serves: {short(', '.join(names[:20]))}{more}",
             )
         return Served(names, is_vllm=any(model.get("owned_by") == "vllm" for model in models))
+
+    async def _answers_anyway(self) -> bool:
+        """Whether the model answers a key that may not see the list: some may do nothing but ask."""
+        body = {"model": self.endpoint.model, "messages": [{"role": "user", "content": "1"}]}
+        try:
+            first_choice(await self._attempt("POST", self._url("chat/completions"), json.dumps(body).encode()))
+        except AttemptError:
+            return False
+        return True
 
     async def ask(self, path: str, body: bytes, check: Check = check_chat) -> Outcome:
         """Posts one JSON body and repeats it as its errors allow.
@@ -350,9 +297,9 @@ class Client:
             reply = json.loads(raw, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
             why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-            raise AttemptError("bad_json", f"{why} in the reply {_short(raw)}") from error
+            raise AttemptError("bad_json", f"{why} in the reply {short(raw)}") from error
         if not isinstance(reply, dict):
-            raise AttemptError("bad_shape", f"not a JSON object: {_short(raw)}")
+            raise AttemptError("bad_shape", f"not a JSON object: {short(raw)}")
         return reply
 
     async def _exchange(self, method: str, url: URL, body: bytes | None) -> bytes:
@@ -382,10 +329,10 @@ class Client:
             to = url.join(URL(target))
             same = to.origin() == url.origin()
         except ValueError as error:
-            raise AttemptError("redirect", f"redirects to {_short(target)!r}, no address", retry=False) from error
+            raise AttemptError("redirect", f"redirects to {short(target)!r}, no address", retry=False) from error
         # The other codes turn a POST into a GET.
         if not same or (method != "GET" and status not in {307, 308}):
-            raise AttemptError("redirect", f"redirects to {without_credentials(_short(str(to)))}", retry=False)
+            raise AttemptError("redirect", f"redirects to {without_credentials(short(str(to)))}", retry=False)
         return to
 
     def _fatal(self, error: AttemptError) -> EndpointError:
@@ -439,7 +386,7 @@ def _no_number(text: str) -> float:
 def _refusal(response: aiohttp.ClientResponse, raw: bytes) -> AttemptError:
     return AttemptError(
         f"http_{response.status}",
-        f"HTTP {response.status} {response.reason}: {_short(raw)}",
+        f"HTTP {response.status} {response.reason}: {short(raw)}",
         retry=response.status in _RETRIED_STATUS,
         retry_after_s=_retry_after_s(response.headers.get("Retry-After")),
     )
@@ -458,15 +405,3 @@ def _retry_after_s(value: str | None) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, OverflowError):
         return None
-
-
-def _shown(reply: dict[str, Any]) -> str:
-    try:
-        return _short(json.dumps(reply))
-    except (ValueError, RecursionError):
-        return "a reply that is nested too deeply to be shown"
-
-
-def _short(raw: bytes | str) -> str:
-    text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
-    return text if len(text) <= 300 else text[:300] + "…"

@@ -24,9 +24,10 @@ from configs.errors import ConfigError, EndpointError, TuneserveError
 from configs.files import only_a_file, whole
 from configs.locks import locked
 from eval.ask.answered_by import answered_by, of_one_model
-from eval.ask.client import AttemptError, Check, Client, Outcome, Served, check_chat
+from eval.ask.client import Client, Outcome, Served
 from eval.ask.endpoint import Endpoint, Settings, sampling
 from eval.ask.kept import kept
+from eval.ask.replies import AttemptError, Check, check_chat
 from eval.ask.results import (
     Sample,
     SampleError,

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from configs.errors import ConfigError, EndpointError
-from eval.ask.client import Client, Outcome, check_chat
+from eval.ask.client import Client, Outcome
 from eval.ask.endpoint import Endpoint, Settings, sampling
+from eval.ask.replies import check_chat
 from eval.ask.results import Sample, TaskResult
 from eval.compare.comparison import Judged
 from eval.compare.pairing import cluster_labels

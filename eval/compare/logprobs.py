@@ -17,8 +17,9 @@ from configs.errors import ConfigError, EndpointError, TuneserveError
 from configs.files import file_bytes, parse_json, write_atomically
 from configs.handover.base import as_dataclass
 from configs.prompt_logprobs import read_prompt_logprobs
-from eval.ask.client import Client, Outcome, check_completion
+from eval.ask.client import Client, Outcome
 from eval.ask.endpoint import Endpoint, Settings
+from eval.ask.replies import check_completion
 from eval.ask.results import canonical_sha256
 from eval.compare.comparison import Drift
 from eval.compare.drift import general_texts, measure_drift

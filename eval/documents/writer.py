@@ -11,8 +11,9 @@ from typing import Any
 
 from configs.errors import EndpointError
 from configs.files import whole
-from eval.ask.client import AttemptError, Client, Outcome, check_chat
+from eval.ask.client import Client, Outcome
 from eval.ask.endpoint import Endpoint, Settings, sampling
+from eval.ask.replies import AttemptError, check_chat
 from eval.documents.asked import Replies, Reply
 from eval.documents.passages import Passage
 from eval.documents.prompts import Style, longest_reply, response_format, system_prompt, user_message

@@ -11,8 +11,9 @@ from typing import Any
 from configs.errors import EndpointError, TuneserveError
 from configs.handover.selfmade import SoftTargets
 from configs.prompt_logprobs import TOP, answer_logprob, answer_request, top_tokens
-from eval.ask.client import AttemptError, Check, Client, Outcome, check_completion
+from eval.ask.client import Client, Outcome
 from eval.ask.endpoint import Endpoint, Settings, sampling
+from eval.ask.replies import AttemptError, Check, check_completion
 from eval.selfmade.draws import Draw
 from eval.selfmade.pool import Answer, Likelihood, Pool, Question
 

@@ -29,10 +29,11 @@ from typing import Any, cast
 from rich.console import Console
 from rich.table import Table
 
-from eval.ask.client import Client, check_chat
+from eval.ask.client import Client
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.evaluate import evaluate
 from eval.ask.mock_server import reply_of
+from eval.ask.replies import check_chat
 from eval.tasks.task import Item, Task, conversation
 
 _OWN_LEVEL = "evaluation, own level"

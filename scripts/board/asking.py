@@ -9,8 +9,9 @@ from typing import Any
 
 from configs.errors import ConfigError, TuneserveError
 from configs.files import whole
-from eval.ask.client import Client, Outcome, check_chat
+from eval.ask.client import Client, Outcome
 from eval.ask.endpoint import Endpoint, Settings, sampling
+from eval.ask.replies import check_chat
 from eval.metrics.thinking import split_thinking
 from serve.state.servers import status
 

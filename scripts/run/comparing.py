@@ -16,6 +16,7 @@ from configs.names import file_name_from
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from eval.ask.endpoint import Endpoint
+from eval.ask.evaluate import probe
 from eval.ask.results import TaskResult, read_results
 from eval.compare.baseline import require_baseline
 from eval.compare.blocks import read_looks
@@ -157,6 +158,8 @@ def compare_endpoints(
     folder.mkdir(parents=True, exist_ok=True)
     busy = TuneserveError(f"{folder}: another comparison is writing there", "wait for it, or give another --out")
     with locked(folder, busy):
+        for endpoint in tuned:
+            probe(endpoint, settings)  # not only after the base was asked everything
         results: dict[str, dict[str, TaskResult]] = {}
         for endpoint in (base, *repeat):
             results[endpoint.label] = ask(endpoint, tasks, answers / endpoint.label, settings, by_name=True)

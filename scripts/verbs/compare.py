@@ -63,6 +63,7 @@ def compare(
     `tuneserve compare --base-url URL1 --model A --base-url URL2 --model B --tasks builtin --out report
     eval.gate.margin_points=3`; any number of tuned models may follow the base
     """
+    from eval.ask.evaluate import probe
     from eval.compare.flips import without_answers
     from eval.report.render_terminal import print_runs
     from eval.report.words import ReportWords
@@ -73,6 +74,8 @@ def compare(
 
     words, continued = ReportWords.chosen(), []
     judge = judge_endpoint(judge_url, judge_model)
+    if judge is not None:
+        probe(judge)  # not only after everything was asked
     if out is not None:
         refuse_other_reports(out)
     # A folder may be called anything: only what is none can be an override.

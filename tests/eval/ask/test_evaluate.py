@@ -23,10 +23,11 @@ import pytest
 from configs.errors import ConfigError, DataError, EndpointError, TuneserveError
 from configs.handover.rows import HeldoutRow
 from configs.schema import GateConfig
-from eval.ask.client import Client, check_chat
+from eval.ask.client import Client
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.evaluate import Progress, choice_margin, evaluate
 from eval.ask.mock_server import MODEL, MockServer, answer_to
+from eval.ask.replies import check_chat
 from eval.ask.results import TaskResult, read_results
 from eval.compare.compare import compare
 from eval.report.write import write_reports

@@ -220,6 +220,19 @@ def test_a_host_of_many_models_is_asked_for_one_that_it_does_not_list(monkeypatc
         assert "does not serve 'my-deployment'" in refused_at_once(replace(many, model="my-deployment")).message
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_may_ask_and_not_list_models_asks(status: int, tmp_path: Path) -> None:
+    class Closed(MockServer):
+        async def _models(self, request: web.Request) -> web.Response:
+            return web.Response(status=status, text="missing scope: model.read")
+
+    with serving(Closed()) as endpoint:
+        assert not evaluate(endpoint, [task(["a", "b"])], tmp_path, settings=QUICK)["qa"].errors
+    closed = Answering(lambda _: web.Response(status=status, text="no such key"))
+    with serving(closed) as endpoint:  # type: ignore[arg-type]
+        assert f"HTTP {status}" in refused_at_once(endpoint).message
+
+
 def test_a_server_that_comes_up_is_waited_for() -> None:
     class Loading(MockServer):
         asked_for_models = 0

@@ -10,8 +10,9 @@ import pytest
 
 from configs.errors import EndpointError
 from configs.prompt_logprobs import TOP
-from eval.ask.client import AttemptError, Check, Outcome, check_completion
+from eval.ask.client import Outcome
 from eval.ask.endpoint import Endpoint, Settings
+from eval.ask.replies import AttemptError, Check, check_completion
 from eval.selfmade.draws import Draw
 from eval.selfmade.pool import Pool
 from eval.selfmade.writer import Base, Lengths, Writer

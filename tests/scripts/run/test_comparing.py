@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from typer.testing import CliRunner
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, EndpointError
 from configs.language import LANG
 from configs.rundir import RunDir
 from configs.schema import RunConfig
@@ -23,7 +23,7 @@ from eval.metrics.rouge import jieba_version
 from scripts.cli import app
 from scripts.run.comparing import JUDGE_KEY, endpoints, judge_endpoint
 from tests.eval.compare.test_judge import JudgingServer
-from tests.eval.conftest import serving
+from tests.eval.conftest import free_port, serving
 
 NOISE_AND_DRIFT = ("eval.repeat_base=true", "eval.drift=true")
 
@@ -257,6 +257,19 @@ def test_a_judge_reads_both_answers(rows: Path, tmp_path: Path, monkeypatch: pyt
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "并排评判" in page
     assert "judges-own" not in page + output
+
+
+@pytest.mark.parametrize("away", ["tuned", "judge"])
+def test_who_is_not_there_is_said_before_the_base_is_asked(away: str, rows: Path, tmp_path: Path) -> None:
+    server, nobody = MockServer(), f"http://127.0.0.1:{free_port()}/v1"
+    with serving(server) as base:
+        tuned, third = (nobody if name == away else base.base_url for name in ("tuned", "judge"))
+        with pytest.raises(EndpointError, match=f"{nobody} cannot be asked"):
+            compare(
+                *("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned, "--model", MODEL),
+                *("--tasks", f"mine:qa={rows}", "--out", tmp_path, "--judge-url", third, "--judge-model", MODEL),
+            )
+    assert not server.asked
 
 
 @pytest.mark.parametrize("given", [("http://127.0.0.1:1", None), (None, "judge")])
