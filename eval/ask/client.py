@@ -15,6 +15,7 @@ import email.utils
 import json
 import math
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +27,7 @@ import aiohttp
 from yarl import URL
 
 from configs.addresses import proxy_for
+from configs.console import warn
 from configs.errors import EndpointError, without_credentials
 from eval.ask.concurrency import ConcurrencyLevel
 from eval.ask.endpoint import Endpoint, Settings
@@ -61,6 +63,8 @@ _CONNECT_S = 20.0
 _LARGEST_REPLY_BYTES = 32_000_000
 _MOST_REDIRECTS = 3
 _MOST_AT_ONCE = 512
+_DISPENSABLE = ("top_p", "n", "presence_penalty", "frequency_penalty", "seed", "stream")
+"""Parameters whose values are those that a server takes by itself, or that change nothing of a likeliest answer."""
 _FEW = 10
 """Questions of which all may fail for good, one after the other, without telling of the others."""
 
@@ -88,9 +92,24 @@ class Served:
 
 
 class Client:
-    """A pool of connections to one endpoint. Use as an async context manager."""
+    """A pool of connections to one endpoint. Use as an async context manager.
 
-    def __init__(self, endpoint: Endpoint, settings: Settings, jitter_seed: int | None = None) -> None:
+    A parameter that the endpoint refuses is left out, or goes under its newer name, where that changes no answer.
+
+    Args:
+        endpoint: who is asked.
+        settings: how.
+        jitter_seed: of the pauses.
+        dispensable: further parameters that may be left out.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        settings: Settings,
+        jitter_seed: int | None = None,
+        dispensable: tuple[str, ...] = (),
+    ) -> None:
         self.endpoint = endpoint
         self.settings = settings
         self.at_most(_MOST_AT_ONCE)
@@ -101,6 +120,9 @@ class Client:
         self._outage: asyncio.Task[None] | None = None
         self._answered_at = time.perf_counter()
         self._answered = self._failed = 0
+        self._dispensable = (*_DISPENSABLE, *dispensable)
+        self._refused: dict[str, str | None] = {}
+        """Parameters that the endpoint does not take, with the name that it takes instead."""
 
     def at_most(self, requests: int) -> None:
         """Searches the level anew, up to so many requests at once, for those to come that are of another kind."""
@@ -182,11 +204,14 @@ class Client:
         url = self._url(path)
         failures: Counter[str] = Counter()
         while True:
-            began = time.perf_counter()
+            began, sent = time.perf_counter(), self._as_taken(body)
             try:
-                reply = await self._attempt("POST", url, body)
+                reply = await self._attempt("POST", url, sent)
                 check(reply)
             except AttemptError as error:
+                self._learn(error)
+                if self._as_taken(body) != sent:
+                    continue
                 now = time.perf_counter()
                 failures[error.kind] += 1
                 self.failures[error.kind] += 1
@@ -253,6 +278,29 @@ class Client:
                 hire()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
+
+    def _learn(self, error: AttemptError) -> None:
+        """Notes a parameter that an error names as one that the endpoint does not take."""
+        if error.kind not in {"http_400", "http_422"}:
+            return
+        newer, named = {"max_tokens": "max_completion_tokens"}, set(re.findall(r"['\"`](\w+)['\"`]", str(error)))
+        known = [name for name, other in newer.items() if other in named]
+        for name in (*known, *(name for name in self._dispensable if name in named)):
+            if name not in self._refused:
+                self._refused[name] = newer.get(name)
+                if name not in newer:
+                    warn(f"{self.endpoint.base_url} does not take {name} for {self.endpoint.model}: it is left out")
+
+    def _as_taken(self, body: bytes) -> bytes:
+        """A body without the parameters that the endpoint refused."""
+        if not self._refused:
+            return body
+        values = json.loads(body)
+        for name, other in self._refused.items():
+            if name in values:
+                value = values.pop(name)
+                values |= {other: value} if other else {}
+        return json.dumps(values, ensure_ascii=False).encode()
 
     def _require_answers(self, error: AttemptError, silent_s: float) -> None:
         """Raises `EndpointError` where nobody is answered, and going on would only find the same out of each question.

@@ -187,7 +187,7 @@ async def _ask(
         reply = split_thinking(message["content"], message.get("reasoning"), choice.get("finish_reason"))
         preferences[key] = read_preference(reply.answer) if reply else None
 
-    async with Client(endpoint, settings) as client:
+    async with Client(endpoint, settings, dispensable=("temperature",)) as client:
         served = await client.served()
         wanted = [(b, t, swapped) for b, t in answered for swapped in (False, True)]
         for longest in (max_tokens, _THINKING * max_tokens):

@@ -22,6 +22,7 @@ from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.evaluate import evaluate, probe
 from eval.ask.mock_server import MODEL, MockServer, reply_of
 from eval.ask.results import read_results
+from eval.compare.judge import ask_judge
 from eval.tasks.task import Item, Task, conversation
 from tests.eval.conftest import free_port, serving
 
@@ -231,6 +232,33 @@ def test_a_key_that_may_ask_and_not_list_models_asks(status: int, tmp_path: Path
     closed = Answering(lambda _: web.Response(status=status, text="no such key"))
     with serving(closed) as endpoint:  # type: ignore[arg-type]
         assert f"HTTP {status}" in refused_at_once(endpoint).message
+
+
+class Picky(MockServer):
+    """Takes no max_tokens, as OpenAI's newer models, no seed, as Mistral's, and a temperature of 1 alone."""
+
+    async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        if "max_tokens" in body:
+            said = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+            return web.json_response({"error": {"message": said, "param": "max_tokens"}}, status=400)
+        if "seed" in body:
+            return web.json_response({"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"]}]}, status=422)
+        if body.get("temperature", 1) != 1:
+            return web.json_response({"error": {"message": "'temperature' does not support 0"}}, status=400)
+        return await super()._answer(request, body)
+
+
+def test_parameters_that_a_server_does_not_take_are_left_out_where_that_changes_no_answer(tmp_path: Path) -> None:
+    server, asked = Picky(), task([str(n) for n in range(20)])
+    with serving(server) as endpoint:
+        with pytest.raises(EndpointError, match="'temperature' does not support 0"):
+            evaluate(endpoint, [asked], tmp_path, settings=replace(QUICK, max_error_rate=0.1))
+        found = evaluate(endpoint, [asked], tmp_path, settings=replace(QUICK, temperature=1.0))["qa"]
+        base, tuned = (replace(found, samples=[replace(s, answer=text) for s in found.samples]) for text in "ab")
+        judged = ask_judge(endpoint, base, tuned, QUICK)
+    assert (found.errors, judged.failures) == ([], 20)  # it answers, though no judge's words
+    assert server.bodies[-1].keys() == {"model", "messages", "top_p", "max_completion_tokens", "n", "presence_penalty",
+                                        "frequency_penalty", "stream"}  # fmt: skip
 
 
 def test_a_server_that_comes_up_is_waited_for() -> None:
