@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from configs.console import visible
 from configs.errors import ConfigError, TuneserveError, first_line, without_credentials
 from configs.homes import expanded
 from configs.hub_answers import look_at_answers
@@ -23,8 +24,8 @@ NO_ROWS = ["configuration.json", "dataset_infos.json"]
 """What a hub keeps beside the tables of a data set."""
 NO_COPIES = ["consolidated*"]
 """Weights that some models have a second time, in their makers' own format."""
-_ELSEWHERE = ["/*", "../*", "*/../*"]
-"""Names that no repository has; ModelScope's client would write a file of such a name outside its cache."""
+_STRANGE = ["/*", "../*", "*/../*", "*[\x01-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*"]
+"""Names that no repository has; ModelScope's client would write them outside its cache, or send them to a terminal."""
 
 
 def resolve_model(model: str, hub: str = "huggingface", offline: bool = False, *, weights: bool = True) -> Path:
@@ -134,15 +135,20 @@ def stay_with_the_named_hub() -> bool:
     from huggingface_hub.utils import logging as hub_logging
 
     constants.HF_HUB_DISABLE_XET = True
-    for handler in hub_logging.get_logger().handlers:
-        handler.addFilter(_without_credentials)
+    hub_logging.get_logger()  # which gives it its handler
+    show_log_of("huggingface_hub")
     look_at_answers()
     return True
 
 
-def _without_credentials(record: logging.LogRecord) -> bool:
-    """Cuts user and password out of the addresses that the hub's client logs while it tries again."""
-    record.msg, record.args = without_credentials(record.getMessage()), None
+def show_log_of(*clients: str) -> None:
+    """Has what these hubs' clients log show names and answers as they are, and addresses without user and password."""
+    for handler in (handler for name in clients for handler in logging.getLogger(name).handlers):
+        handler.addFilter(_shown)
+
+
+def _shown(record: logging.LogRecord) -> bool:
+    record.msg, record.args = visible(without_credentials(record.getMessage())), None
     return True
 
 
@@ -169,8 +175,10 @@ def _modelscope() -> _Client:
     from modelscope.hub import errors
     from modelscope.hub.snapshot_download import snapshot_download
 
+    show_log_of("modelscope", "modelscope_hub")
+
     def download(name: str, ignore_patterns: Sequence[str] | None, **options: Any) -> str:
-        return str(snapshot_download(name, ignore_patterns=[*(ignore_patterns or ()), *_ELSEWHERE], **options))
+        return str(snapshot_download(name, ignore_patterns=[*(ignore_patterns or ()), *_STRANGE], **options))
 
     # requests' errors are OSErrors; a broken download is a HubError; the last three are answers of another shape.
     failures = (OSError, ValueError, errors.HubError, LookupError, TypeError, AttributeError)

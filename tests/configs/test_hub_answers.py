@@ -115,8 +115,8 @@ def test_the_client_of_the_hub_looks_at_a_mirrors_answers_and_logs_no_password(
         said = io.StringIO()
         for handler in logging.getLogger("huggingface_hub").handlers:
             monkeypatch.setattr(handler, "stream", said)
-        logging.getLogger("huggingface_hub.utils._http").warning("while requesting %s", "http://me:secret@mirror/x")
-        assert said.getvalue() == "while requesting http://mirror/x\n"
+        logging.getLogger("huggingface_hub.utils._http").warning("asking %s: \x9d52", "http://me:secret@mirror/x")
+        assert said.getvalue() == "asking http://mirror/x: \\x9d52\n"
     finally:
         close_session()
         set_client_factory(default_client_factory)

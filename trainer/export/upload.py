@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from configs.errors import ConfigError, TuneserveError, first_line
-from configs.hub import huggingface_failures, stay_with_the_named_hub
+from configs.hub import huggingface_failures, show_log_of, stay_with_the_named_hub
 
 Hub = Literal["huggingface", "modelscope"]
 
@@ -79,6 +79,7 @@ def _push_modelscope(folder: Path, repository: str, private: bool) -> str:
     from modelscope.hub.constants import ModelVisibility
     from modelscope.hub.errors import HubError
 
+    show_log_of("modelscope", "modelscope_hub")
     api, visibility = HubApi(), ModelVisibility.PRIVATE if private else ModelVisibility.PUBLIC
     try:
         made = api.create_repo(repository, visibility=visibility, exist_ok=True)

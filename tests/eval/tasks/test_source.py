@@ -28,16 +28,19 @@ class Hub(MockServer):
     def __init__(self) -> None:
         super().__init__()
         self.requests: list[str] = []
+        self.queries: list[str] = []
         self.app.router.add_get("/api/{path:.*}", self._get)
 
     async def _get(self, request: web.Request) -> web.Response:
         self.requests.append(request.path)
+        self.queries.append(request.query_string)
         if "owner/sums" not in request.path:
             return web.json_response({}, status=404)
         if not request.path.endswith("/repo/tree"):
             return web.Response(body=ROWS)
         file = {"Path": "test.jsonl", "Type": "blob", "Size": len(ROWS)}
-        return web.json_response({"Code": 200, "Success": True, "Data": {"Files": [file]}})
+        strange = file | {"Path": "\x1b]52;c;QQ==\x1b\\.jsonl"}  # the client would show it on the terminal
+        return web.json_response({"Code": 200, "Success": True, "Data": {"Files": [file, strange]}})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -64,6 +67,7 @@ def test_modelscope_fetches_once_and_offline_takes_the_cache(hub: Hub) -> None:
     assert not hub.requests
     assert rows(offline=False) == [json.loads(ROWS)]
     asked = len(hub.requests)
+    assert not [path for path in hub.queries if "\x1b" in path]
     assert rows(offline=True) == [json.loads(ROWS)]
     assert len(hub.requests) == asked > 0
 
