@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from configs.console import console, ours, paint, plain, show
+from configs.console import console, note, ours, paint, plain, show
 from configs.errors import ConfigError
 from configs.nearest import did_you_mean
 from configs.rundir import RunDir
@@ -116,8 +116,12 @@ def prune(
 
     `tuneserve runs prune --weights --older-than 14`
     """
-    runs = [(run, summarize(run)) for run in find_runs(folder)]
-    going = removals(runs, weights=weights, failed=failed, older_than_days=older_than)
+
+    def look() -> list[Removal]:
+        runs = [(run, summarize(run)) for run in find_runs(folder)]
+        return removals(runs, weights=weights, failed=failed, older_than_days=older_than)
+
+    going = look()
     table = Table("what", "size", "why", box=None)
     for each in going:
         table.add_row(plain(each.path), shown_size(each.size_bytes), ours(each.why))
@@ -128,8 +132,14 @@ def prune(
     if dry_run:
         return
     _confirm(going, yes)
+    # Who was asked may have taken an hour, in which a run that had failed was finished.
+    still = {(each.path, each.why) for each in look()}
     for each in going:
-        remove(each, [run for run, _ in runs])
+        if (each.path, each.why) not in still:
+            note(f"{each.path} is not what it was when it was shown, and stays")
+    going = [each for each in going if (each.path, each.why) in still]
+    for each in going:
+        remove(each, find_runs(folder))
     console.print(f"freed {shown_size(sum(each.size_bytes for each in going))}")
 
 

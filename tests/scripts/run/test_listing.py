@@ -297,6 +297,22 @@ def test_prune_frees_checkpoints_and_weights_only_if_asked(make: Callable[..., R
     assert not failed.path.exists()
 
 
+def test_a_run_that_is_finished_while_prune_waits_for_its_answer_stays(
+    make: Callable[..., RunDir], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make("broken", failed="train")
+
+    def answered(*_: object) -> None:
+        with run.stage("train", {}):
+            run.adapter.mkdir()
+            (run.adapter / "adapter_config.json").write_text("{}")
+
+    monkeypatch.setattr("scripts.verbs.runs._confirm", answered)
+    assert tuneserve("runs", "prune", "--folder", tmp_path / "runs", "--failed") == 0
+    assert run.adapter.is_dir()
+    assert "is not what it was" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_run_that_another_builds_on_or_works_in_stays(
     make: Callable[..., RunDir], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
