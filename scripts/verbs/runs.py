@@ -85,15 +85,17 @@ def rm(
     `tuneserve runs rm shop-2 shop-3`
     """
     runs = [_run(name, folder) for name in dict.fromkeys(names)]
-    others = find_runs(folder)
-    staying = [other for other in others if other.path not in {run.path for run in runs}]
+
+    def staying() -> list[RunDir]:
+        return [other for other in find_runs(folder) if other.path not in {run.path for run in runs}]
+
     for run in runs:
-        if kept := why_kept(run, () if force else staying):
+        if kept := why_kept(run, () if force else staying()):
             raise ConfigError(f"{run.path} {kept}", "nothing was removed")
     going = [Removal(run, run.path, size_of(run.path), "") for run in runs]
     _confirm(going, yes)
     for each in going:
-        remove(each, force=True)
+        remove(each, staying(), force=force)  # who was asked may have taken an hour, in which one was built on it
         console.print(f"removed {each.path} ({shown_size(each.size_bytes)})")
 
 

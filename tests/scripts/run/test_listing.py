@@ -297,7 +297,7 @@ def test_prune_frees_checkpoints_and_weights_only_if_asked(make: Callable[..., R
     assert not failed.path.exists()
 
 
-def test_a_run_that_is_finished_while_prune_waits_for_its_answer_stays(
+def test_a_run_that_is_finished_or_built_on_while_an_answer_is_waited_for_stays(
     make: Callable[..., RunDir], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = make("broken", failed="train")
@@ -311,6 +311,9 @@ def test_a_run_that_is_finished_while_prune_waits_for_its_answer_stays(
     assert tuneserve("runs", "prune", "--folder", tmp_path / "runs", "--failed") == 0
     assert run.adapter.is_dir()
     assert "is not what it was" in " ".join(capsys.readouterr().out.split())
+    monkeypatch.setattr("scripts.verbs.runs._confirm", lambda *_: make("next", f"model={run.merged}"))
+    assert tuneserve("runs", "rm", "broken", "--folder", tmp_path / "runs") == 2
+    assert run.adapter.is_dir()
 
 
 def test_a_run_that_another_builds_on_or_works_in_stays(
