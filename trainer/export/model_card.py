@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from configs.console import shell
+from configs.console import shell, visible
 from configs.errors import TuneserveError
 from configs.files import file_bytes, write_atomically
 from configs.handover.base import read_rows
@@ -227,8 +228,9 @@ def _is_hub_id(name: str) -> bool:
 
 
 def _name(place: str) -> str:
-    """A hub id as it is; of a local path the last part only."""
-    return place if _is_hub_id(place) else Path(place.partition("#")[0]).name
+    """A hub id as it is; of a local path the last part only, which is no Markdown whatever it holds."""
+    name = place if _is_hub_id(place) else visible(Path(place.partition("#")[0]).name).replace("\n", " ")
+    return re.sub(r"([\\<\[\]`*])", r"\\\1", name)
 
 
 def _json(file: Path) -> dict[str, Any] | None:

@@ -92,6 +92,13 @@ def test_a_constant_rate_has_no_warm_up(run: RunDir) -> None:
     assert ", constant, warm-up 0 |" in (run.merged / "README.md").read_text(encoding="utf-8")
 
 
+def test_a_data_files_name_is_no_markdown(run: RunDir) -> None:
+    source = run.config().data.sources[0].model_copy(update={"path": "/x/\na[b](c)<i>\x1b.jsonl"})
+    config = run.config()
+    run.configure(config.model_copy(update={"data": config.data.model_copy(update={"sources": [source]})}))
+    assert r"-  a\[b\](c)\<i>\\x1b.jsonl" in model_card(run)
+
+
 def test_card_holds_no_local_path(run: RunDir, tmp_path: Path) -> None:
     card = model_card(run)
     assert str(tmp_path) not in card
