@@ -199,9 +199,13 @@ EXPORTED = ".tuneserve-export.json"
 """In a folder that was exported from a run's adapter: what it was made of. Hidden, so that no merge hands it on."""
 
 
-def note_export(folder: Path, run: RunDir, scale: float) -> None:
-    """Notes in an exported folder what it was made of."""
-    made_of = {"adapter": adapter_hash(run), "merge.scale": scale}
+def note_export(folder: Path, adapter: str, scale: float) -> None:
+    """Notes in an exported folder what it was made of.
+
+    Args:
+        adapter: its `adapter_hash` before it was read: the run may be trained again meanwhile.
+    """
+    made_of = {"adapter": adapter, "merge.scale": scale}
     write_atomically(folder / EXPORTED, json.dumps(made_of) + "\n")
 
 

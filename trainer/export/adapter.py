@@ -27,7 +27,7 @@ from configs.child import end_with_parent
 from configs.console import console, guarded
 from configs.errors import ConfigError, TuneserveError
 from configs.hub import resolve_model
-from configs.merged import note_export
+from configs.merged import adapter_hash, note_export
 from configs.rundir import RunDir
 from configs.schema import LARGEST_SCALE
 from trainer.architectures import refuse_own_code
@@ -95,6 +95,7 @@ def merge_any(
     config = read_adapter_config(adapter)
     notes = []
     run = _run_of(adapter)
+    read = adapter_hash(run) if run else ""
     if scale is None:
         scale = adapter_scale(run) if run else 1.0
         if scale != 1:
@@ -126,7 +127,7 @@ def merge_any(
         with shown_progress(f"merge to {fmt}") as on_progress:
             _write(adapter, Export(model, save_as, end_token_id, shard_gb, on_progress), fmt, quant, device, scale)
     if run is not None and fmt != "gguf":
-        note_export(save_as, run, scale)
+        note_export(save_as, read, scale)
     size = sum(f.stat().st_size for f in save_as.rglob("*") if f.suffix in (".safetensors", ".gguf"))
     return AnyMerge(folder, notes, save_as, round(size / 1e9, 6))
 

@@ -72,7 +72,9 @@ def test_any_adapter_merges_into_the_base_that_it_names(base: Path, adapter: Pat
     assert ends == 2, "the template's end-of-turn token"
 
 
-def test_an_adapter_of_a_run_counts_as_it_does_there(base: Path, trained: Path, tmp_path: Path) -> None:
+def test_an_adapter_of_a_run_counts_as_it_does_there(
+    base: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     raw = {"name": "shop", "model": str(base), "output_dir": str(tmp_path), "data": {"sources": "rows.jsonl"}}
     run = RunDir.create(validate({**raw, "merge": {"scale": 0.5}}, tmp_path / "shop.yaml"))
     shutil.copytree(trained, run.adapter)
@@ -90,9 +92,17 @@ def test_an_adapter_of_a_run_counts_as_it_does_there(base: Path, trained: Path, 
     assert merge_any(run.adapter, tmp_path / "whole", scale=1).notes == []
     with pytest.raises(ConfigError, match="was exported from another adapter or scale than"):
         require_exported(tmp_path / "whole", run)
-    (run.adapter / "trained-again.json").write_text("{}")
-    with pytest.raises(ConfigError, match="was exported from another adapter or scale than"):
-        require_exported(tmp_path / "as-the-run", run)
+    write = merge_any_module._write
+
+    def trained_meanwhile(*arguments: Any) -> None:
+        write(*arguments)
+        (run.adapter / "trained-again.json").write_text("{}")
+
+    monkeypatch.setattr(merge_any_module, "_write", trained_meanwhile)
+    merge_any(run.adapter, tmp_path / "late")
+    for exported in ("as-the-run", "late"):
+        with pytest.raises(ConfigError, match="was exported from another adapter or scale than"):
+            require_exported(tmp_path / exported, run)
     assert ((logits(tmp_path / "whole") - whole).norm() / whole.norm()).item() < 0.02
 
 
