@@ -165,11 +165,12 @@ class Client:
                 break
             except AttemptError as error:
                 failed += 1
-                unlisted = error.kind in {"http_401", "http_403"} and await self._answers_anyway()
-                if unlisted or error.kind in {"http_404", "http_405"}:
+                if error.kind in {"http_404", "http_405"}:
                     return Served((), is_vllm=False)
                 tried_enough = failed >= _ATTEMPTS.get(error.kind, _DEFAULT_ATTEMPTS) and error.kind not in _COMING_UP
                 if error.kind in _FATAL or not error.retry or tried_enough or time.monotonic() > deadline:
+                    if await self._answers_anyway(error):
+                        return Served((), is_vllm=False)
                     raise self._fatal(error) from error
                 await asyncio.sleep(min(self._pause_s(failed, error.retry_after_s), 5.0))
         listed = reply.get("data")
@@ -184,8 +185,10 @@ class Client:
             )
         return Served(names, is_vllm=any(model.get("owned_by") == "vllm" for model in models))
 
-    async def _answers_anyway(self) -> bool:
-        """Whether the model answers a key that may not see the list: some may do nothing but ask."""
+    async def _answers_anyway(self, error: AttemptError) -> bool:
+        """Whether the model answers where there is no list: it may be kept from a key that may do nothing but ask."""
+        if not error.kind.startswith(("http_", "bad_")):
+            return False
         body = {"model": self.endpoint.model, "messages": [{"role": "user", "content": "1"}]}
         try:
             first_choice(await self._attempt("POST", self._url("chat/completions"), json.dumps(body).encode()))
@@ -346,6 +349,8 @@ class Client:
         except (ValueError, RecursionError) as error:
             why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
             raise AttemptError("bad_json", f"{why} in the reply {short(raw)}") from error
+        if method == "GET" and isinstance(reply, list) and all(isinstance(model, dict) for model in reply):
+            return {"data": reply}  # as some hosts have it
         if not isinstance(reply, dict):
             raise AttemptError("bad_shape", f"not a JSON object: {short(raw)}")
         return reply
