@@ -148,7 +148,7 @@ def model_at(base_url: str, model: str | None = None) -> ChatModel:
         with openai_client(base_url, key) as client:
             names = [model] if model else [listed.id for listed in client.models.list().data]
     except NO_ANSWER as error:
-        step = "check the address (it ends in /v1) and the key"
+        step = "check the address (it ends in /v1) and the key; where it lists no models, name one with --model"
         raise TuneserveError(f"{base_url}: {why(error)}", step) from error
     if not names or not isinstance(names[0], str):
         raise TuneserveError(f"{base_url} lists no models", "name one with --model")

@@ -39,6 +39,10 @@ REFUSED = {
     "--uds": ("a server is looked after through a port", "leave it out, and set serve.port"),
     "--grpc": ("it answers without a key, and not as OpenAI clients ask", "leave it out"),
     "--grpc-port": ("it answers without a key", "leave it out"),
+    **dict.fromkeys(
+        ("--ssl-keyfile", "--ssl-certfile"),
+        ("what looks after the server asks it without TLS, and would never find it ready", "have a proxy add TLS"),
+    ),
     "--kv-events-config": ("whoever reaches its port reads all prompts without a key", "leave it out"),
 }
 """Flags that are taken from nobody, why, and what to do instead."""

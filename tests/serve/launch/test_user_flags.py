@@ -38,6 +38,7 @@ OPEN_HOSTS = [
     ["--conf", "server.yaml"],
     ["--uds", "/tmp/open.sock"],
     ["--grpc"],
+    ["--ssl-certfile", "cert.pem"],
     ["--grpc-port=9000"],
     ["--grpc_por", "9000"],
     ["--kv-events-config", '{"enable_kv_cache_events": true}'],
