@@ -108,6 +108,11 @@ def check_model_folder(folder: Path, *, weights: bool = True) -> None:
             "names in the place of this model",
             "move the adapter's files to a folder of their own",
         )
+    if (folder / "modules.json").exists():
+        raise ConfigError(
+            f"{folder}: modules.json makes it a model of sentence-transformers, which vLLM serves for embeddings alone",
+            "take a model that was made to answer, or move that file away",
+        )
     for name in ("config.json", "tokenizer_config.json", "generation_config.json", "tokenizer.json"):
         read_json(folder / name)
     if weights:

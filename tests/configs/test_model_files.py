@@ -88,6 +88,7 @@ def test_tokens_listed_under_no_number_are_said(tmp_path: Path, listed: object) 
     ("beside", "said"),
     [
         ({"adapter_config.json": {"base_model_name_or_path": "/elsewhere"}}, "holds an adapter"),
+        ({"modules.json": {}}, "for embeddings alone"),
         ({"config.json": {"transformers_weights": "extra.safetensors"}, "extra.safetensors": ""}, "formers_weights"),
         ({"config.json": {"text_config": {"transformers_weights": "x"}}}, "transformers_weights"),
         ({"config.json": {"configuration_files": ["config.4.0.0.json"]}}, "configuration_files"),
