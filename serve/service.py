@@ -24,7 +24,7 @@ from configs.errors import EXIT_FAILED, ConfigError, TuneserveError
 from configs.files import only_a_file
 from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.language import LANG
-from configs.merged import require_current
+from configs.merged import require_current, require_exported
 from configs.rundir import RunDir
 from serve.launch.job import ServeJob
 from serve.launch.ports import take_port
@@ -244,7 +244,8 @@ def _supervisor(
 class Acceptance:
     """Looks at a server that has come up: one that is not what was trained is refused.
 
-    Also after a crash, where the weights are others by then: a run may have been trained and merged again meanwhile.
+    Also after a crash, where the weights are others by then: a run may have been trained and merged again meanwhile, as
+    it may during a start.
 
     Args:
         job: what is served.
@@ -264,6 +265,8 @@ class Acceptance:
         run, served = self._job.run, self._job.command.target.weights.resolve()
         if weights and run and served == RunDir(run).merged.resolve():
             require_current(RunDir(run), contents=True)
+        elif weights and run and served == self._job.served.resolve():
+            require_exported(served, RunDir(run))
         if self._known is None:
             self._console.print(mark(True), f"ready after {server.ready_s:.1f} s")
         for name, checks in check_and_record(self._job, server):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 from rich.console import Console
 
 from configs.errors import ConfigError, TuneserveError
+from configs.merged import note_export
 from configs.model_files import weight_files
 from serve import service
 from serve.launch.command import installed_device
@@ -78,6 +80,9 @@ def test_only_weights_in_fewer_bits_have_the_wider_bound(tiny_run: TinyRun, demo
     assert found.rounded
     assert found.command.target.thinking is False  # as it was trained
     assert service.JOB.validate_json(service.JOB.dump_json(found)) == found
+    note_export(rounded, "of a run that was trained again while the server started", 1)
+    with pytest.raises(ConfigError, match="was exported from another adapter"):
+        service.Acceptance(found, Console(file=io.StringIO()))(cast(VllmServer, None))
 
 
 def test_against_is_for_folders_only(tiny_run: TinyRun, demo_model: Path) -> None:
