@@ -303,7 +303,7 @@ class Client:
             if name in values:
                 value = values.pop(name)
                 values |= {other: value} if other else {}
-        return json.dumps(values, ensure_ascii=False).encode()
+        return json.dumps(values).encode()
 
     def _require_answers(self, error: AttemptError, silent_s: float) -> None:
         """Raises `EndpointError` where nobody is answered, and going on would only find the same out of each question.
