@@ -102,3 +102,13 @@ FileName = Annotated[str, AfterValidator(_validator(file_name_problem))]
 """Field of a pydantic model whose value becomes a file or a folder."""
 ModelName = Annotated[str, AfterValidator(_validator(model_name_problem))]
 """Field of a pydantic model whose value is the name of a served model."""
+
+
+def _variable(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError("no name of an environment variable, e.g. TUNESERVE_API_KEY")
+    return text
+
+
+VariableName = Annotated[str, AfterValidator(_variable)]
+"""Field of a pydantic model whose value is the name of an environment variable, which stands in lines for a shell."""

@@ -22,7 +22,7 @@ from pydantic import (
 
 from configs.columns import COLUMNS, part_of
 from configs.model_shape import ATTENTION, MLP
-from configs.names import FileName, ModelName
+from configs.names import FileName, ModelName, VariableName
 from configs.nearest import did_you_mean, nearest
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -329,7 +329,7 @@ class ServeConfig(Section):
     """Address to listen on; any address beyond loopback requires an API key."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     """Port to listen on."""
-    api_key_env: str = "TUNESERVE_API_KEY"
+    api_key_env: VariableName = "TUNESERVE_API_KEY"
     """Environment variable that holds the API key; without it the server asks for none."""
     precision: Literal["auto", "bf16", "fp16", "fp8"] = "auto"
     """Number format of the served weights; `fp8` is made while loading."""

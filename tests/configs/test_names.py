@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from configs.errors import ConfigError
 from configs.names import (
@@ -13,6 +14,7 @@ from configs.names import (
     require_file_name,
     require_model_name,
 )
+from configs.schema import ServeConfig
 
 NEVER = [
     "",
@@ -62,3 +64,10 @@ def test_any_text_has_a_file_name(text: str):
 @pytest.mark.parametrize("text", [*NEVER, "my model", "客 服", "a" * 300])
 def test_a_folder_of_any_name_has_a_model_name(text: str):
     assert model_name_problem(model_name_from(text)) is None
+
+
+@pytest.mark.parametrize("name", ["A:-$(touch x)}${B", "A=1;B", "A B", "1A", "", "A\n", "键"])
+def test_a_variable_that_stands_in_lines_for_a_shell_is_one(name: str):
+    assert ServeConfig(api_key_env="SHOP_KEY_2").api_key_env == "SHOP_KEY_2"
+    with pytest.raises(ValidationError, match="no name of an environment variable"):
+        ServeConfig(api_key_env=name)
