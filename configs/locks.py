@@ -25,7 +25,7 @@ _held: list[int] = []
 
 
 @contextmanager
-def locked(place: Path, refusal: TuneserveError) -> Iterator[int]:
+def locked(place: Path, refusal: TuneserveError, *, make: bool = True) -> Iterator[int]:
     """Holds the lock of `place`, a folder or a file that is made for it, for as long as the block runs.
 
     Gives the descriptor that holds it.
@@ -33,6 +33,7 @@ def locked(place: Path, refusal: TuneserveError) -> Iterator[int]:
     Args:
         place: what is locked; a file is left where it is, empty.
         refusal: raised when another process holds it, or has removed or replaced what it held meanwhile.
+        make: whether a file is made where nothing is; not where a folder is meant, which may have just been renamed.
 
     Raises:
         TuneserveError: the disk has no locks.
@@ -41,7 +42,11 @@ def locked(place: Path, refusal: TuneserveError) -> Iterator[int]:
     if handed is not None:
         yield handed
         return
-    descriptor = os.open(place, os.O_RDONLY if place.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+    flags = os.O_RDONLY if place.is_dir() else os.O_RDWR | (os.O_CREAT if make else 0)
+    try:
+        descriptor = os.open(place, flags, 0o666)
+    except FileNotFoundError:
+        raise refusal from None
     try:
         _acquire(descriptor, place, refusal)
         if not lies_at(descriptor, place):  # nobody else would meet this lock

@@ -180,6 +180,12 @@ def test_a_lock_is_waited_for_while_a_killed_command_is_going(tmp_path: Path) ->
             pass
 
 
+def test_no_file_is_made_for_the_lock_of_a_folder_that_was_just_renamed(tmp_path: Path) -> None:
+    with pytest.raises(TuneserveError, match="busy"), locked(tmp_path / "gone", TuneserveError("busy"), make=False):
+        pass
+    assert not (tmp_path / "gone").exists()
+
+
 def test_workers_that_were_forked_die_with_the_process_that_they_work_for(tmp_path: Path) -> None:
     code = """
 import multiprocessing, os, sys, time

@@ -66,7 +66,7 @@ def new_folder(out: Path, needed: int, redo: bool = False) -> Iterator[Path]:
     _require_ours(partial)
     partial.mkdir(parents=True, exist_ok=True)
     busy = TuneserveError(f"{out}: another process is writing it", "wait for it, or give another folder")
-    with locked(partial, busy):
+    with locked(partial, busy, make=False):
         try:
             _require_writable(out, old, redo)
             (partial / MARK).touch()
