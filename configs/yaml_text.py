@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import re
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -138,10 +139,10 @@ def read_text(file: Path) -> str:
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
+        line, name = content[: error.start].count(b"\n") + 1, quote(file.name)
         raise ConfigError(
             f"{file}:{line}: not UTF-8 (byte {error.start})",
-            f"save it as UTF-8; from a Chinese editor: iconv -f GB18030 -t UTF-8 {file.name} > utf8-{file.name}",
+            f"save it as UTF-8; from a Chinese editor: iconv -f GB18030 -t UTF-8 {name} > utf8-{name}",
         ) from error
 
 

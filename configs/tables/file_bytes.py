@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 from pathlib import Path
+from shlex import quote
 from typing import BinaryIO
 
 from configs.errors import DataError
@@ -91,7 +92,7 @@ def _not_utf8(file: Path, number: int, encoding: str, share: str) -> DataError:
         return DataError(f"{file}:{number}: not UTF-8, like {share}", "save it again in UTF-8")
     return DataError(
         f"{file}:{number}: not UTF-8 but by the look of it {encoding}, like {share}",
-        f"convert it first, e.g. iconv -f {encoding} -t UTF-8 {file.name} > utf8-{file.name}",
+        f"convert it first, e.g. iconv -f {encoding} -t UTF-8 {quote(file.name)} > utf8-{quote(file.name)}",
     )
 
 
