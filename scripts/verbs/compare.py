@@ -72,7 +72,8 @@ def compare(
     from scripts.run.continuing import report_origin, worst_exit_code
     from scripts.run.stages import put_model_card
 
-    words, continued = ReportWords.chosen(), []
+    words = ReportWords.chosen()
+    configured: list[tuple[RunDir, RunConfig]] = []
     judge = judge_endpoint(judge_url, judge_model)
     if judge is not None:
         probe(judge)  # not only after everything was asked
@@ -90,31 +91,8 @@ def compare(
                 "--model, --tasks, --targets and --limit are for endpoints; a run is asked what its recipe says",
                 "leave them out, or give the keys of the recipe: eval.tasks.0.limit=300",
             )
-        for word in overrides:
-            if again and not word.strip().startswith(_AGAIN):
-                raise ConfigError(
-                    f"override {word!r}: changes nothing of answers that are there",
-                    f"leave --again out, or give {', '.join(f'{key}*' for key in _AGAIN)}",
-                )
-            if word.strip().startswith(_TRAINED):
-                raise ConfigError(
-                    f"override {word!r}: the run is trained already, and nothing of it is compared by this key",
-                    "give eval.* and how it is served; `tuneserve run` trains by other keys",
-                )
-        configured = [(run, load_config(run.config_file, overrides)) for run in runs]
-        for run, config in configured:
-            require_trained(run, contents=False)
-            if not again:
-                _ask_run(run, config)
-                continue
-            ask = f"ask it: `{shell('tuneserve', 'compare', run.path)}`"
-            if has_other_answers(run, run.read()):
-                raise ConfigError(f"{run.path}: was trained or merged again since it answered", ask)
-            for stage in ("base", "tuned"):
-                if damage := next(run.changed_outputs(stage), None):
-                    raise ConfigError(f"{run.path}: {' '.join(damage)}", ask)
+        configured = _with_recipes(runs, overrides, again)
         comparisons = compare_runs(configured, judge)
-        continued = configured
         folder = out or (runs[0].report if len(runs) == 1 else Path("comparison"))
     elif base_url and not runs:
         folder = out or Path("comparison")
@@ -132,13 +110,50 @@ def compare(
     if not answers:
         comparisons = [without_answers(comparison) for comparison in comparisons]
     files = write_reports(comparisons, folder, words)
-    for run, config in continued:
+    for run, config in configured:
         if folder == run.report and config.foreign is None and (run.merged / "config.json").is_file():
             put_model_card(run)  # which holds the scores of the report
     print_runs(comparisons, tables, words)
     console.print(f"\nreport: {files['report.html']}")
-    code = worst_exit_code(*comparisons, *(report_origin(run, config, words) for run, config in continued))
+    code = worst_exit_code(*comparisons, *(report_origin(run, config, words) for run, config in configured))
     raise typer.Exit(code if gate else EXIT_OK)
+
+
+def _with_recipes(runs: list[RunDir], overrides: list[str], again: bool) -> list[tuple[RunDir, RunConfig]]:
+    """The runs with the recipes that they are judged by, asked what is missing; `again` asks nothing.
+
+    Raises:
+        ConfigError: an override that changes nothing of what is compared, or answers that are not the run's as it is.
+    """
+    for word in overrides:
+        if again and not word.strip().startswith(_AGAIN):
+            raise ConfigError(
+                f"override {word!r}: changes nothing of answers that are there",
+                f"leave --again out, or give {', '.join(f'{key}*' for key in _AGAIN)}",
+            )
+        if word.strip().startswith(_TRAINED):
+            raise ConfigError(
+                f"override {word!r}: the run is trained already, and nothing of it is compared by this key",
+                "give eval.* and how it is served; `tuneserve run` trains by other keys",
+            )
+    configured = [(run, load_config(run.config_file, overrides)) for run in runs]
+    for run, config in configured:
+        require_trained(run, contents=False)
+        if again:
+            _require_answers(run)
+        else:
+            _ask_run(run, config)
+    return configured
+
+
+def _require_answers(run: RunDir) -> None:
+    """Raises `ConfigError` where the answers on disk are not whole, or not of the run as it is."""
+    ask = f"ask it: `{shell('tuneserve', 'compare', run.path)}`"
+    if has_other_answers(run, run.read()):
+        raise ConfigError(f"{run.path}: was trained or merged again since it answered", ask)
+    for stage in ("base", "tuned"):
+        if damage := next(run.changed_outputs(stage), None):
+            raise ConfigError(f"{run.path}: {' '.join(damage)}", ask)
 
 
 def _ask_run(run: RunDir, config: RunConfig) -> None:
