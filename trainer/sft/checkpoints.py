@@ -82,12 +82,16 @@ def full_disk_said(run: RunDir) -> Iterator[None]:
 
 
 def _is_complete(checkpoint: Path) -> bool:
-    """Whether a checkpoint was written to its end: its state comes last, and a kill or a full disk can cut that too."""
+    """Whether a checkpoint was written to its end: its state comes last, and a kill or a full disk can cut that too.
+
+    What a power cut leaves of a file that the disk does not hold yet is empty.
+    """
     try:
         parse_json(file_bytes(checkpoint / "trainer_state.json"))
     except (OSError, ValueError):
         return False
-    return (checkpoint / "optimizer.pt").is_file()
+    loaded = [file for file in checkpoint.iterdir() if file.suffix in (".pt", ".pth", ".safetensors")]
+    return checkpoint / "optimizer.pt" in loaded and all(file.stat().st_size for file in loaded)
 
 
 def _disk_is_full(error: BaseException, folder: Path) -> bool:

@@ -40,7 +40,7 @@ from trainer.sft.progress import RunLog, plot_loss
 from trainer.sft.proof_rows import answer_logprobs, scored_rows
 from trainer.sft.soft_targets import BatchTargets
 from trainer.sft.together import TOKENS, Together
-from trainer.sft.unsloth import evaluate_by, order_of_rows, vouch_for_length, watch_batches
+from trainer.sft.unsloth import evaluate_by, order_of_rows, sync_by, vouch_for_length, watch_batches
 from trainer.sft.update import RecordableAdamW, RecordedUpdate, optimizer_arguments
 
 RECORDED_OPTIMIZER = "adamw_torch_fused"
@@ -170,6 +170,7 @@ class TrainingRun:
         )
         for theirs in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(theirs)
+        sync_by(trainer, sync_folder)  # a checkpoint is whole after a power cut, too, or is not taken for complete
         return trainer
 
     def _recordable_optimizer(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -276,6 +277,24 @@ def save_by(trainer: Any, save: Callable[[Callable[[], None]], None]) -> None:
     """Puts `save` before the trainer's saving of a checkpoint; it is given that."""
     own = trainer._save_checkpoint
     trainer._save_checkpoint = lambda model, trial: save(lambda: own(model, trial))
+
+
+def sync_by(trainer: Any, sync: Callable[[Path], None]) -> None:
+    """Gives `sync` the folder of a checkpoint before its state, which makes it complete, is written, and after."""
+    own = trainer._save_rng_state
+    folders: list[Path] = []
+
+    def all_but_the_state(folder: str) -> None:
+        own(folder)
+        folders[:] = [Path(folder)]
+        sync(*folders)
+
+    def save(own_save: Callable[[], None]) -> None:
+        own_save()
+        sync(*folders)
+
+    trainer._save_rng_state = all_but_the_state
+    save_by(trainer, save)
 
 
 def evaluate_by(trainer: Any, combine: Callable[[float, int], float] | None = None) -> None:

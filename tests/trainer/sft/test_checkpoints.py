@@ -18,16 +18,18 @@ def checkpoint(run: RunDir, step: int, state: str = "{}") -> Path:
     folder = run.checkpoints / f"checkpoint-{step}"
     folder.mkdir(parents=True)
     (folder / "trainer_state.json").write_text(state, encoding="utf-8")
-    (folder / "optimizer.pt").touch()
+    (folder / "optimizer.pt").write_bytes(b"state")
     return folder
 
 
-@pytest.mark.parametrize("state", ["", '{"log_history": [', None])
+@pytest.mark.parametrize("state", ["", '{"log_history": [', None, "{}"])
 def test_a_checkpoint_that_was_cut_short_is_passed_over(tmp_path: Path, state: str | None) -> None:
     run = RunDir(tmp_path)
     whole, cut = checkpoint(run, 9), checkpoint(run, 10, state or "")
     if state is None:
         (cut / "trainer_state.json").unlink()
+    if state == "{}":
+        (cut / "rng_state.pth").touch()
     assert last_checkpoint(run) == whole
 
 

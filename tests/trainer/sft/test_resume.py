@@ -1,4 +1,4 @@
-"""A training killed with SIGKILL goes on as if nothing had happened, and refuses to go on as something else."""
+"""A training whose machine loses its power goes on as if nothing had happened, and not as something else."""
 
 from __future__ import annotations
 
@@ -20,10 +20,17 @@ import os, signal, sys, threading, time
 from configs.rundir import RunDir
 from trainer.__main__ import main
 from trainer.sft.progress import read_log
-log = RunDir.open(sys.argv[2]).logs / "train.jsonl"
+run, own, synced = RunDir.open(sys.argv[2]), os.fsync, {}
+def fsync(descriptor):
+    own(descriptor)
+    synced[os.fstat(descriptor).st_ino] = os.fstat(descriptor).st_mtime_ns
+os.fsync = fsync
 def watch():
-    while len(read_log(log)) < 25:
+    while len(read_log(run.logs / "train.jsonl")) < 25:
         time.sleep(0.01)
+    for file in filter(os.path.isfile, run.checkpoints.rglob("*")):
+        if file.stat().st_mtime_ns > synced.get(file.stat().st_ino, 0):
+            os.truncate(file, 0)  # what a power cut leaves of what the disk does not hold
     os.kill(os.getpid(), signal.SIGKILL)
 threading.Thread(target=watch, daemon=True).start()
 sys.exit(main(sys.argv[1:]))
