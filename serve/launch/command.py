@@ -143,25 +143,17 @@ def build_command(
     given = flag_value(user, "--host")
     host = config.host if given is None else given
     port = flag_number(user, "--port", config.port, most=65535)
-    # VLLM_API_KEY is vLLM's own name for it; who has set only that one means the same.
-    key_env = next((name for name in (config.api_key_env, "VLLM_API_KEY") if environ.get(name)), None)
-    if key_env is not None:
-        _require_usable_key(key_env, environ)
-    elif not is_loopback(host):
-        raise ConfigError(
-            f"serve.host is {host}: other machines could use the server, and {config.api_key_env} holds no API key",
-            f"run `export {config.api_key_env}=$(openssl rand -hex 24)`, or serve on 127.0.0.1",
-        )
+    key_env = _key_variable(config, host, environ)
     if device == "cpu" and target.adapters and is_mixture(text_config(read_model_config(target.weights))):
         raise ConfigError(
             f"{target.weights}: a mixture of experts, beside which vLLM's CPU build serves no adapter: it runs the "
             "experts by Triton's kernels then, which are for GPUs",
             "serve the merged weights: `tuneserve merge RUN`, then `tuneserve serve RUN`",
         )
+    adapters_later = not target.adapters and flag_value(user, "--enable-lora") is not None
     flags = _server_flags(host, port, config, drain_s) | _model_flags(target, config) | _device_flags(device, config)
     if device == "cpu" and flag_value(user, "--quantization") is None and in_32_bits(target.weights, config):
         flags["--dtype"] = ["float32"]
-    adapters_later = not target.adapters and flag_value(user, "--enable-lora") is not None
     if adapters_later:
         flags["--lora-target-modules"] = sorted(LORA_LAYERS)  # as in _model_flags, for adapters that are not known yet
     if device == "cpu" and (target.adapters or adapters_later):
@@ -206,6 +198,20 @@ def build_command(
         drain_s=flag_number(user, "--shutdown-timeout", drain_s, least=0),
         overridden=overridden,
     )
+
+
+def _key_variable(config: ServeConfig, host: str, environ: Mapping[str, str]) -> str | None:
+    """Variable that holds the API key; None where there is no key, and only this machine can ask."""
+    # VLLM_API_KEY is vLLM's own name for it; who has set only that one means the same.
+    variable = next((name for name in (config.api_key_env, "VLLM_API_KEY") if environ.get(name)), None)
+    if variable is not None:
+        _require_usable_key(variable, environ)
+    elif not is_loopback(host):
+        raise ConfigError(
+            f"serve.host is {host}: other machines could use the server, and {config.api_key_env} holds no API key",
+            f"run `export {config.api_key_env}=$(openssl rand -hex 24)`, or serve on 127.0.0.1",
+        )
+    return variable
 
 
 def installed_device() -> Kind:
