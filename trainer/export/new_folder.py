@@ -13,6 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from configs.console import console, ours
 from configs.errors import ConfigError, TuneserveError
+from configs.files import sync_folder
 from configs.locks import locked
 from configs.messages import translated
 
@@ -73,6 +74,7 @@ def new_folder(out: Path, needed: int, redo: bool = False) -> Iterator[Path]:
             _clear(partial)
             check_free_space(out, needed)
             yield partial
+            sync_folder(partial)  # what took hours is there after a power cut, too
             _put_in_place(partial, out, old)
         except BaseException as error:
             _remove(partial)

@@ -222,7 +222,6 @@ class TrainingRun:
             self.model.save_pretrained(str(partial))
             if not self.full:
                 name_as_base(partial, self.base)
-            sync_folder(partial)  # what took hours is there after a power cut, too
 
     def _write_proof(self) -> None:
         """Scores the proof rows, of several processes each its part, and writes them."""

@@ -67,6 +67,13 @@ def test_a_kill_at_any_moment_is_in_nobodys_way(tmp_path: Path, redo: bool) -> N
     assert 5 < kills < 100
 
 
+def test_what_appears_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[int] = set()
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.add(os.fstat(descriptor).st_ino))
+    written(tmp_path / "out", "first")
+    assert (tmp_path / "out" / "weights").stat().st_ino in synced
+
+
 def test_of_two_writers_the_second_is_refused_and_disturbs_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with new_folder(out, 10) as partial:
