@@ -14,9 +14,9 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from configs.errors import DataError
 
@@ -217,6 +217,17 @@ def json_line(row: Mapping[str, Any]) -> str:
     except UnicodeEncodeError:
         return json.dumps(row) + "\n"
     return line
+
+
+@contextmanager
+def appended(file: Path) -> Iterator[IO[str]]:
+    """A file whose lines are written as they come, open for more; an error such as a full disk names it."""
+    try:
+        with open(file, "a", encoding="utf-8", newline="\n", opener=only_a_file) as lines:
+            yield lines
+    except OSError as error:
+        error.filename = error.filename or str(file)
+        raise
 
 
 def write_jsonl(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from configs.files import only_a_file, whole
+from configs.files import appended, whole
 from eval.ask.results import Sample, SampleError, TaskResult, sample_line
 
 _KEY = "answered_by"
@@ -40,7 +40,7 @@ def of_one_model(results: Mapping[str, TaskResult], folder: Path) -> dict[str, T
             for one in result.samples
         ]
         if refused := [new for new, old in zip(samples, result.samples, strict=True) if new is not old]:
-            with open(folder / f"{task}.jsonl", "a", encoding="utf-8", opener=only_a_file) as lines:
+            with appended(folder / f"{task}.jsonl") as lines:
                 lines.write("".join(sample_line(one) + "\n" for one in refused))
         found[task] = replace(result, samples=samples)
     return found

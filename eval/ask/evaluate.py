@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from configs.console import warn
 from configs.errors import ConfigError, EndpointError, TuneserveError
-from configs.files import only_a_file, whole
+from configs.files import appended, whole
 from configs.locks import locked
 from eval.ask.answered_by import answered_by, of_one_model
 from eval.ask.client import Client, Outcome, Served
@@ -174,7 +174,7 @@ async def _evaluate(
         with ExitStack() as opened:
             opened.callback(meter.show)
             files = {
-                name: opened.enter_context(open(out_dir / f"{name}.jsonl", "a", encoding="utf-8", opener=only_a_file))
+                name: opened.enter_context(appended(out_dir / f"{name}.jsonl"))
                 for name in (plan.task.name for plan in plans)
             }
             await client.ask_all("chat/completions", _jobs(plans), _recorder(files, meter), meter.kept)

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from configs.errors import DataError
-from configs.files import json_line, only_a_file, read_jsonl
+from configs.files import appended, json_line, read_jsonl
 from eval.ask.results import drop_torn_line
 
 
@@ -52,5 +52,5 @@ class Replies:
         """Keeps a reply, and writes it down at once."""
         self.by_passage[reply.passage] = reply
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.file, "a", encoding="utf-8", newline="\n", opener=only_a_file) as journal:
+        with appended(self.file) as journal:
             journal.write(json_line(reply.model_dump()))

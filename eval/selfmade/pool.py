@@ -13,7 +13,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from configs.errors import TuneserveError
-from configs.files import json_line, only_a_file, read_jsonl, write_jsonl
+from configs.files import appended, json_line, read_jsonl, write_jsonl
 from configs.handover.base import what_is_wrong
 from configs.handover.selfmade import SoftTargets
 from eval.ask.results import drop_torn_line
@@ -96,7 +96,7 @@ class Pool:
             name = _LIKELY_TOKENS
         if isinstance(line, Question | Answer) and line.failed:
             return
-        with open(self.folder / name, "a", encoding="utf-8", newline="\n", opener=only_a_file) as journal:
+        with appended(self.folder / name) as journal:
             journal.write(json_line(line.model_dump(mode="json")))
 
     def likely_tokens(self, numbers: Container[int]) -> Iterator[SoftTargets]:

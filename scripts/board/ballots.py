@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from configs.console import shell
 from configs.errors import ConfigError, DataError
-from configs.files import file_bytes, json_line, only_a_file, parse_json, whole, write_atomically
+from configs.files import appended, file_bytes, json_line, parse_json, whole, write_atomically
 from configs.handover.base import as_dataclass
 from configs.rundir import RunDir
 from eval.ask.results import TaskResult, drop_torn_line, read_results
@@ -199,7 +199,7 @@ def count_votes(run: RunDir, ballot: Ballot, voter: str, marks: Sequence[Marked]
                 mark.choice == "neither", sides[mark.left], mark.comment, now,
             )
         )  # fmt: skip
-    with open(run.votes_file, "a", encoding="utf-8", opener=only_a_file) as file:
+    with appended(run.votes_file) as file:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed; another board or `board count` may write too
         drop_torn_line(run.votes_file)  # what is written after a line that a kill cut short would belong to it

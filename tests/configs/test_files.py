@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from configs.errors import DataError
 from configs.files import (
+    appended,
     copy_folder,
     file_bytes,
     file_text,
@@ -209,11 +211,18 @@ def test_a_pipe_with_a_reader_is_no_file_either(tmp_path: Path) -> None:
         os.close(reader)
 
 
-def test_a_file_is_written_on_to(tmp_path: Path) -> None:
+def test_a_file_is_written_on_to_and_named_where_it_cannot_be(tmp_path: Path) -> None:
     for line in ("one\n", "two\n"):
-        with open(tmp_path / "log", "a", opener=only_a_file) as file:
+        with appended(tmp_path / "log") as file:
             file.write(line)
     assert (tmp_path / "log").read_text(encoding="utf-8") == "one\ntwo\n"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"too large: '.*/log'"), appended(tmp_path / "log") as file:
+            file.write("three\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_partial_file_is_no_link_or_pipe_that_somebody_laid_in_its_place(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from configs.charts import chart
 from configs.console import asked_for, ours
-from configs.files import json_line, only_a_file, read_jsonl, write_jsonl
+from configs.files import appended, json_line, read_jsonl, write_jsonl
 from trainer.sft.device import peak_gb
 
 _PLAIN_EVERY_S = 10.0
@@ -90,7 +90,7 @@ class RunLog(TrainerCallback):
         else:
             return
         line["seconds"] = round(self.seconds_before + now - self._begun, 3)
-        with open(self.file, "a", encoding="utf-8", opener=only_a_file) as out:
+        with appended(self.file) as out:
             out.write(json_line(line))
         self._show(line, state, now)
 
