@@ -149,7 +149,13 @@ def stop(which: str | Path | None = None, confirm: Callable[[ServerState], bool]
         )
     if not state.alive:
         return state
-    os.kill(state.supervisor_pid, signal.SIGTERM)
+    try:
+        os.kill(state.supervisor_pid, signal.SIGTERM)
+    except PermissionError:
+        raise TuneserveError(
+            f"the server on port {state.port} belongs to another user (process {state.supervisor_pid})",
+            f"as that user: `tuneserve serve stop {state.port}`",
+        ) from None
     deadline = time.monotonic() + STOP_TIMEOUT_S
     while state.alive or is_held(state.port):
         if time.monotonic() > deadline:

@@ -7,11 +7,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import psutil
 import pytest
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, TuneserveError
 from scripts.cli import main
 from serve import service
 from serve.state import adapters, servers
@@ -176,6 +177,10 @@ def test_a_server_of_another_folder_is_not_stopped_without_its_name(
         service.stop(None, lambda state: bool(asked.append(state)))
     assert ([s.port for s in asked], child.poll()) == ([PORTS[8]], None)
     monkeypatch.chdir(there)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "kill", Mock(side_effect=PermissionError))
+        with pytest.raises(TuneserveError, match="belongs to another user"):
+            service.stop()
     stopped = service.stop()
     assert (stopped.port, child.wait(10)) == (PORTS[8], -15)
 
