@@ -18,7 +18,7 @@ from typer.main import get_command
 from configs import pins
 from configs.child import hear_signals
 from configs.console import OUTPUT, console, guarded
-from configs.errors import ConfigError
+from configs.errors import ConfigError, TuneserveError
 from configs.language import LANG, LANGUAGES, choose, language
 from scripts.debugging import debugging
 from scripts.group import group
@@ -104,8 +104,6 @@ def main(args: list[str] | None = None) -> None:
     """Runs the command line and exits with its code; a `TuneserveError` becomes one message and its next step."""
     args = list(sys.argv[1:] if args is None else args)
     hear_signals()
-    # A core file would hold the API key, and lie in the working folder; what is started here inherits the limit.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     _open_what_is_closed()
     _own_modules_only()
     own = args[: args.index("--")] if "--" in args else args
@@ -134,6 +132,16 @@ def _open_what_is_closed() -> None:
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
+def _no_core_file() -> None:
+    """A core file would hold the API key, and lie in the working folder; what is started here inherits the limit."""
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    except (ValueError, OSError) as error:
+        raise TuneserveError(
+            f"this system lets no process set limits for itself ({error})", "allow prlimit64 where this command runs"
+        ) from error
+
+
 def _own_modules_only() -> None:
     """Has every Python that this one starts, and that those start, take no file of the working folder for a module.
 
@@ -149,6 +157,7 @@ def _own_modules_only() -> None:
 
 def _run(args: list[str]) -> None:
     """Runs one command in the language that was asked for."""
+    _no_core_file()
     if wanted := os.environ.get(LANG):
         choose(wanted, f"{LANG}=")
     take_language(args)

@@ -147,6 +147,18 @@ def test_a_command_leaves_no_core_file_which_would_hold_the_key() -> None:
     assert resource.getrlimit(resource.RLIMIT_CORE) == (0, hard)
 
 
+def test_a_sandbox_that_refuses_limits_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert "allow prlimit64" in capsys.readouterr().err
+
+
 def test_a_misspelt_key_is_refused_at_once(recipe: Path) -> None:
     refused(
         tuneserve("run", recipe, "train.learning_rat=1e-4"), EXIT_USAGE, "learning_rat", "did you mean `learning_rate`"
