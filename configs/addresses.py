@@ -9,14 +9,19 @@ from contextlib import suppress
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, without_credentials
 
 LONGEST = 2000
 """Characters of an address."""
 
 
-def http_address(text: str) -> SplitResult:
+def http_address(text: str, named: str = "base URL", such_as: str = "http://127.0.0.1:8000/v1") -> SplitResult:
     """The parts of an http or https address; host and port are such as a request can be sent to.
+
+    Args:
+        text: the address.
+        named: what it is called where it was given.
+        such_as: one of its kind.
 
     Raises:
         ConfigError: it is none.
@@ -28,10 +33,15 @@ def http_address(text: str) -> SplitResult:
     except ValueError:  # brackets, a port beyond 65535, a part of a name of more than 63 letters
         usable = False
     if not usable or len(text) > LONGEST or re.search(r"[\s\x00-\x1f\x7f\ud800-\udfff]", text):
-        public = text.rpartition("@")[2]  # what stands before it may be a password
+        public = without_password(text)
         shown = public if len(public) <= 100 else f"{public[:100]}…"
-        raise ConfigError(f"base URL {shown!r} is no http address", "write it like http://127.0.0.1:8000/v1")
+        raise ConfigError(f"{named} {shown!r} is no http address", f"write it like {such_as}")
     return parts
+
+
+def without_password(text: str) -> str:
+    """What may be shown of an address, or of what was meant as one: in that, all before the last `@` may be a password."""
+    return without_credentials(text).rpartition("@")[2]
 
 
 def past_proxies(host: str) -> bool:
@@ -67,9 +77,9 @@ def proxy_for(address: str) -> str | None:
     except ValueError:
         usable = False
     if not usable:
-        shown = named.rpartition("@")[2]  # what stands before it may be a password
         raise ConfigError(
-            f"{parts.scheme}_proxy in the environment is no address: {shown!r}", "write it like http://127.0.0.1:7890"
+            f"{parts.scheme}_proxy in the environment is no address: {without_password(named)!r}",
+            "write it like http://127.0.0.1:7890",
         )
     return proxy
 

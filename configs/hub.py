@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
+from configs.addresses import http_address
 from configs.console import visible
 from configs.errors import ConfigError, TuneserveError, first_line, without_credentials
 from configs.homes import expanded
@@ -125,8 +125,12 @@ def stay_with_the_named_hub() -> bool:
 
     Returns:
         Whether there is a mirror.
+
+    Raises:
+        ConfigError: what the variable holds is no address.
     """
-    host = urlsplit(os.environ.get("HF_ENDPOINT", "")).hostname or "huggingface.co"
+    named = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    host = http_address(named, "HF_ENDPOINT", "https://hf-mirror.com").hostname or ""
     if host in ("huggingface.co", "hf.co") or host.endswith((".huggingface.co", ".hf.co")):
         return False
     os.environ["HF_HUB_DISABLE_XET"] = "1"

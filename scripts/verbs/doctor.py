@@ -14,8 +14,9 @@ import typer
 from rich.table import Table
 
 from configs import driver, pins
+from configs.addresses import without_password
 from configs.console import asked_for, console, mark, ours, paint, plain, print_json, shell, tables
-from configs.errors import EXIT_FAILED, without_credentials
+from configs.errors import EXIT_FAILED
 from configs.gpus import visible_cards
 from scripts import environment
 
@@ -88,7 +89,8 @@ def _machine_table(machine: driver.Machine, made_for: pins.Kind | None, folder: 
     table.add_row(ours("Disk"), f"{environment.free_disk_gb(folder):.0f} GB free for {folder}", "")
     for variable in ("HF_ENDPOINT", "HF_HOME", "HF_HUB_OFFLINE", "MODELSCOPE_CACHE", "CUDA_VISIBLE_DEVICES"):
         if variable in os.environ:
-            table.add_row(variable, plain(without_credentials(os.environ[variable])), "")
+            found = os.environ[variable]
+            table.add_row(variable, plain(without_password(found) if variable == "HF_ENDPOINT" else found), "")
     return table
 
 

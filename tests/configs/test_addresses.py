@@ -6,6 +6,7 @@ import pytest
 
 from configs.addresses import http_address, key_in, proxy_for
 from configs.errors import ConfigError
+from configs.hub import resolve_model
 from eval.ask.endpoint import Endpoint
 from serve.chat import model_at
 from serve.live_adapters import find_host
@@ -40,6 +41,14 @@ def test_what_is_one_is_taken_apart(address: str) -> None:
 def test_a_refused_address_is_shown_without_its_secret(address: str) -> None:
     with pytest.raises(ConfigError) as refused:
         Endpoint(address, "m")
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("mirror", ["me:s3cret@h", "http:/me:s3cret@h", "http://me:s3cret@[::1", "http://me:s3cret@h:x"])
+def test_a_mirror_that_is_no_address_is_said_without_its_secret(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", mirror)
+    with pytest.raises(ConfigError, match=r"HF_ENDPOINT .* is no http address\n.*like https://hf-mirror\.com") as refused:
+        resolve_model("owner/name")
     assert "s3cret" not in str(refused.value)
 
 

@@ -73,9 +73,12 @@ def test_an_environment_for_a_gpu_is_measured_against_its_own_list(tmp_path: Pat
 
 
 def test_an_environment_for_a_gpu_without_a_card(tmp_path: Path) -> None:
-    done = tuneserve(made_for("cuda", tmp_path, os.environ | {"PATH": "/usr/bin:/bin"}), "doctor")
+    mirror = {"HF_ENDPOINT": "me:s3cret@mirror.example"}
+    done = tuneserve(made_for("cuda", tmp_path, os.environ | {"PATH": "/usr/bin:/bin"} | mirror), "doctor")
     assert done.returncode == 1
     assert "no NVIDIA GPU is seen here, and this environment was made for one" in done.stdout
+    assert "mirror.example" in done.stdout
+    assert "s3cret" not in done.stdout + done.stderr
 
 
 def test_check_refuses_what_could_not_be_trained_here(tmp_path: Path) -> None:
