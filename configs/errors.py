@@ -18,8 +18,8 @@ EXIT_ENDPOINT_ERRORS = 5
 EXIT_INTERRUPTED = 130
 
 
-_CREDENTIALS = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#'\"]*@")
-"""User and password run to the last `@` before the path."""
+_CREDENTIALS = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*://|https?:/)[^\s/?#'\"]*@")
+"""User and password run to the last `@` before the path. An address that was taken for a file's path has one slash."""
 
 
 class TuneserveError(Exception):

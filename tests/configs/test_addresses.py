@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from configs.addresses import http_address, key_in, proxy_for
@@ -42,6 +44,7 @@ def test_a_refused_address_is_shown_without_its_secret(address: str) -> None:
     with pytest.raises(ConfigError) as refused:
         Endpoint(address, "m")
     assert "s3cret" not in str(refused.value)
+    assert str(ConfigError(f"{Path('http://me:s3cret@h/v1')}: no such file")) == "http:/h/v1: no such file"
 
 
 @pytest.mark.parametrize("mirror", ["me:s3cret@h", "http:/me:s3cret@h", "http://me:s3cret@[::1", "http://me:s3cret@h:x"])
