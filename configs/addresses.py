@@ -40,7 +40,7 @@ def http_address(text: str, named: str = "base URL", such_as: str = "http://127.
 
 
 def without_password(text: str) -> str:
-    """What may be shown of an address, or of what was meant as one: in that, all before the last `@` may be a password."""
+    """What may be shown of an address, or of what was meant as one, where all before the last `@` may be a password."""
     return without_credentials(text).rpartition("@")[2]
 
 

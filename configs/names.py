@@ -107,8 +107,11 @@ ModelName = Annotated[str, AfterValidator(_validator(model_name_problem))]
 def _variable(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
         raise ValueError("no name of an environment variable, e.g. TUNESERVE_API_KEY")
+    # A recipe of somebody else could name HOME or LANG, whose value everybody guesses.
+    if not re.search(r"(^|_)(API)?(KEY|TOKEN|SECRET|PASSWORD)\d*(_|$)", text.upper()):
+        raise ValueError("no variable of a key: its name has KEY, TOKEN, SECRET or PASSWORD in it, e.g. SHOP_API_KEY")
     return text
 
 
 VariableName = Annotated[str, AfterValidator(_variable)]
-"""Field of a pydantic model whose value is the name of an environment variable, which stands in lines for a shell."""
+"""Field of a pydantic model whose value names an environment variable with a key, and stands in lines for a shell."""

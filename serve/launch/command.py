@@ -24,6 +24,7 @@ from configs.model_shape import is_mixture
 from configs.names import require_model_name
 from configs.pins import server_device
 from configs.schema import ServeConfig
+from serve.launch.ports import require_address
 from serve.launch.processor import GIB, cpu_settings, in_32_bits
 from serve.launch.target import LORA_LAYERS, LORA_RANKS, Target
 from serve.launch.user_flags import require_plain
@@ -132,8 +133,8 @@ def build_command(
         drain_s: seconds that requests in flight get to finish after SIGTERM; 0 ends them at once, and is quicker.
 
     Raises:
-        ConfigError: an address beyond loopback without an API key, an argument that would hide one or show it, a key
-            that no client could send, or something that the CPU build cannot do.
+        ConfigError: a name as the address, one beyond loopback without an API key, an argument that would hide one
+            or show it, a key that no client could send, or something that the CPU build cannot do.
         TuneserveError: vLLM is not installed.
     """
     device = device or installed_device()
@@ -142,6 +143,7 @@ def build_command(
     require_plain(config.args, extra, config.api_key_env)
     given = flag_value(user, "--host")
     host = config.host if given is None else given
+    require_address(host)
     port = flag_number(user, "--port", config.port, most=65535)
     key_env = _key_variable(config, host, environ)
     if device == "cpu" and target.adapters and is_mixture(text_config(read_model_config(target.weights))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
 import time
@@ -57,6 +58,19 @@ def take_port(host: str, port: int, key: str = "serve.port=") -> PortLock:
         lock.release()
         raise
     return lock
+
+
+def require_address(host: str) -> None:
+    """Raises a ConfigError for a name: it may stand for another machine too, to which requests would take the key."""
+    if host in ("", "localhost"):
+        return
+    try:
+        ipaddress.ip_address(host)
+    except ValueError as error:
+        raise ConfigError(
+            f"serve.host is {host!r}, a name, which may stand for another machine too: that would be sent the key",
+            "write an address: 127.0.0.1, 0.0.0.0 for all of this machine's, or one that `hostname -I` prints",
+        ) from error
 
 
 def require_bindable(host: str, port: int, key: str = "serve.port=") -> None:

@@ -47,10 +47,12 @@ def test_a_refused_address_is_shown_without_its_secret(address: str) -> None:
     assert str(ConfigError(f"{Path('http://me:s3cret@h/v1')}: no such file")) == "http:/h/v1: no such file"
 
 
-@pytest.mark.parametrize("mirror", ["me:s3cret@h", "http:/me:s3cret@h", "http://me:s3cret@[::1", "http://me:s3cret@h:x"])
+@pytest.mark.parametrize(
+    "mirror", ["me:s3cret@h", "http:/me:s3cret@h", "http://me:s3cret@[::1", "http://me:s3cret@h:x"]
+)
 def test_a_mirror_that_is_no_address_is_said_without_its_secret(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", mirror)
-    with pytest.raises(ConfigError, match=r"HF_ENDPOINT .* is no http address\n.*like https://hf-mirror\.com") as refused:
+    with pytest.raises(ConfigError, match=r"HF_ENDPOINT .* is no http address\n.*https://hf-mirror\.com") as refused:
         resolve_model("owner/name")
     assert "s3cret" not in str(refused.value)
 

@@ -66,6 +66,14 @@ def test_a_folder_of_any_name_has_a_model_name(text: str):
     assert model_name_problem(model_name_from(text)) is None
 
 
+@pytest.mark.parametrize("name", ["HOME", "LANG", "SSH_ASKPASS", "KEYMAP", "GNOME_KEYRING_CONTROL", "LESSKEYIN"])
+def test_a_variable_that_everybody_guesses_is_no_key(name: str):
+    with pytest.raises(ValidationError, match="no variable of a key"):
+        ServeConfig(api_key_env=name)
+    for taken in (f"{name}_KEY", "apikey", "SHOP_TOKEN_2", "VLLM_API_KEY"):
+        assert ServeConfig(api_key_env=taken).api_key_env == taken
+
+
 @pytest.mark.parametrize("name", ["A:-$(touch x)}${B", "A=1;B", "A B", "1A", "", "A\n", "键"])
 def test_a_variable_that_stands_in_lines_for_a_shell_is_one(name: str):
     assert ServeConfig(api_key_env="SHOP_KEY_2").api_key_env == "SHOP_KEY_2"

@@ -133,7 +133,7 @@ def test_parallel_sizes_reach_vllm(target: Target):
     assert [value(command, flag) for flag in flags] == ["2", "3", "4"]
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5"])
 def test_beyond_loopback_a_key_is_required(host: str, target: Target):
     with pytest.raises(ConfigError, match="no API key") as failure:
         build_command(target, ServeConfig(host=host), device="cuda", environ={})
@@ -144,6 +144,13 @@ def test_beyond_loopback_a_key_is_required(host: str, target: Target):
     assert "very-secret" not in command.shown()
     assert "very-secret" not in str(command)
     assert 'VLLM_API_KEY="$TUNESERVE_API_KEY"' in command.shown()
+
+
+@pytest.mark.parametrize("extra", [[], ["--host", "10.1"], ["--host=0.0.0.0.example.org"]])
+def test_a_name_that_may_stand_for_other_machines_is_sent_no_key(extra: list[str], target: Target):
+    config = ServeConfig(host="127.0.0.1" if extra else "example.org")
+    with pytest.raises(ConfigError, match="may stand for another machine"):
+        build_command(target, config, extra, device="cuda", environ={"TUNESERVE_API_KEY": "very-secret"})
 
 
 def test_a_host_among_the_users_arguments_counts_too(target: Target):
