@@ -47,7 +47,7 @@ _FATAL = {
     "http_401": "set the endpoint's API key in the environment variable {env}",
     "http_403": "the API key in {env} may not use this model; ask with another key",
     "http_404": "check the base URL and the model name: `curl {url}/models` lists what is served",
-    "http_407": "give the proxy that the environment names its user and password: http://USER:PASSWORD@HOST:PORT",
+    "http_407": "write USER:PASSWORD@ before the host of the proxy that the environment names",
     "redirect": "if you trust that address, give it as the base URL; the key goes to no other than the one you name",
     "tls": "give the authority that signed its certificate: SSL_CERT_FILE=ca.pem; or http:// for a server without TLS",
     "name": "check the host of the base URL, and the network",
@@ -186,8 +186,8 @@ class Client:
         return Served(names, is_vllm=any(model.get("owned_by") == "vllm" for model in models))
 
     async def _answers_anyway(self, error: AttemptError) -> bool:
-        """Whether the model answers where there is no list: it may be kept from a key that may do nothing but ask."""
-        if not error.kind.startswith(("http_", "bad_")):
+        """Whether the model answers where the list of models, or a question, is kept from a key that may ask others."""
+        if not error.kind.startswith(("http_", "bad_", "redirect")):
             return False
         body = {"model": self.endpoint.model, "messages": [{"role": "user", "content": "1"}]}
         try:
@@ -218,7 +218,9 @@ class Client:
                 now = time.perf_counter()
                 failures[error.kind] += 1
                 self.failures[error.kind] += 1
-                if error.kind in _FATAL and error.kind not in _AWAITED:
+                fatal = error.kind in _FATAL and error.kind not in _AWAITED
+                # A firewall bars one question by its text; a key or a name that is wrong bars each.
+                if fatal and not (path == "chat/completions" and await self._answers_anyway(error)):
                     raise self._fatal(error) from error
                 last = not error.retry or failures[error.kind] >= _ATTEMPTS.get(error.kind, _DEFAULT_ATTEMPTS)
                 self._failed += last
@@ -386,7 +388,7 @@ class Client:
         # The other codes turn a POST into a GET.
         if not same or (method != "GET" and status not in {307, 308}):
             raise AttemptError("redirect", f"redirects to {without_credentials(short(str(to)))}", retry=False)
-        return to
+        return to.with_user(None)  # the key is that of the address that the user named
 
     def _fatal(self, error: AttemptError) -> EndpointError:
         step = _FATAL.get(error.kind, "check that the base URL is that of an OpenAI-compatible server; read its log")

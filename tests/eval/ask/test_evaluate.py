@@ -19,6 +19,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from configs.errors import ConfigError, DataError, EndpointError, TuneserveError
 from configs.handover.rows import HeldoutRow
@@ -26,7 +27,7 @@ from configs.schema import GateConfig
 from eval.ask.client import Client
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.evaluate import Progress, choice_margin, evaluate
-from eval.ask.mock_server import MODEL, MockServer, answer_to
+from eval.ask.mock_server import MODEL, MockServer, answer_to, reply_of
 from eval.ask.replies import check_chat
 from eval.ask.results import TaskResult, read_results
 from eval.compare.compare import compare
@@ -180,9 +181,15 @@ def test_a_failed_sample_is_asked_again(endpoint: Endpoint, server: MockServer, 
     assert len(server.bodies) == asked + 1
 
 
-def test_a_refused_key_stops_at_once(endpoint: Endpoint, server: MockServer, tmp_path: Path) -> None:
+def test_a_refused_key_stops_at_once(
+    endpoint: Endpoint, server: MockServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuses(request: web.Request, body: dict[str, object]) -> web.StreamResponse:
+        return web.json_response(reply_of("北京"), status=401 if len(server.bodies) > 20 else 200)
+
+    monkeypatch.setattr(server, "_answer", refuses)
     with pytest.raises(EndpointError, match="TUNESERVE_API_KEY"):
-        evaluate(endpoint, [qa_task(500, marks={0: "[401]"})], tmp_path, settings=QUICK)
+        evaluate(endpoint, [qa_task(500)], tmp_path, settings=QUICK)
     assert len(server.bodies) < 500
 
 

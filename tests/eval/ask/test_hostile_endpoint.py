@@ -67,6 +67,8 @@ STRANGE: dict[str, tuple[str, str]] = {
         json.dumps({"choices": [{"message": {"content": "北"}, "finish_reason": None, "error": {"code": 502}}]}),
         "broken_off",
     ),
+    **{f"barred by a {status}": ("blocked", f"http_{status}") for status in (401, 403, 404, 407)},
+    "led to a login": ("https://login.example/", "redirect"),
     "too long": (message("好" * 600_000), "too_large"),
     "too large": ('{"choices": "' + "a" * 33_000_000 + '"}', "too_large"),
 }
@@ -90,9 +92,12 @@ class Strange(MockServer):
 
     async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         prompt = body["messages"][-1]["content"]
-        known = {**{name: text for name, (text, _) in STRANGE.items()}, **FINE}
-        if prompt in known:
-            return web.Response(body=known[prompt].encode(), content_type="application/json")
+        text, kind = {**STRANGE, **{name: (text, "") for name, text in FINE.items()}}.get(prompt, ("", ""))
+        if kind == "redirect":
+            return web.Response(status=302, headers={"Location": text})
+        if prompt in STRANGE or prompt in FINE:
+            status = int(kind[5:]) if kind.startswith("http_") else 200
+            return web.Response(status=status, body=text.encode(), content_type="application/json")
         return await super()._answer(request, body)
 
 
@@ -358,10 +363,14 @@ def test_the_key_does_not_follow_a_redirect_elsewhere(status: int, monkeypatch: 
     assert elsewhere.seen == []
 
 
-def test_a_redirect_on_the_same_server_is_followed_and_a_circle_is_not() -> None:
+def test_a_redirect_on_the_same_server_is_followed_and_a_circle_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESERVE_API_KEY", "key")
+
     def answer(request: web.Request) -> web.StreamResponse:
         if request.path == "/v1/models":
-            return web.Response(status=308, headers={"Location": "/v1/models/"})
+            to = str(request.url.with_user("else").with_password("where")) + "/"
+            return web.Response(status=308, headers={"Location": to})
+        assert request.headers["Authorization"] == "Bearer key"
         return web.json_response({"data": [{"id": MODEL}]})
 
     with serving(Answering(answer)) as endpoint:  # type: ignore[arg-type]
