@@ -19,8 +19,10 @@ import re
 import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from types import TracebackType
 from typing import Any, Literal
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -29,7 +31,7 @@ from rich.table import Table
 from rich.text import Span, Text
 
 from configs.child import Ended, ending_in_order
-from configs.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, TuneserveError
+from configs.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, TuneserveError, without_credentials
 from configs.language import language
 from configs.messages import markup, translated
 from configs.misread import misread_variable
@@ -303,6 +305,11 @@ def print_error(error: TuneserveError) -> None:
         errors.print(paint("  [bold]next:[/bold] {}", ours(error.next_step)))
 
 
+def _print_unforeseen(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A traceback, whose last words may be a file's or a server's of somebody else."""
+    sys.stderr.write(visible(without_credentials("".join(traceback.format_exception(kind, error, trace)))))
+
+
 def guarded(action: Callable[[], object], debug: bool) -> int:
     """Runs what a process is there for and returns its exit code; an error that a user can mend becomes one message.
 
@@ -313,6 +320,7 @@ def guarded(action: Callable[[], object], debug: bool) -> int:
         debug: let every error through with its traceback.
     """
     came: list[int] = []
+    sys.excepthook = _print_unforeseen
     try:
         with ending_in_order(signal.SIGTERM, signal.SIGHUP) as came:
             action()

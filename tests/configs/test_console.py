@@ -172,3 +172,11 @@ def test_letters_that_a_terminal_has_not_end_no_command(encoding: str) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
     assert "\\U0001f642" in done.stdout.decode(encoding)
+
+
+def test_an_unforeseen_error_says_what_others_wrote_as_text() -> None:
+    words = "\x1b]52;c;aGk=\x07 of http://me:s3cret@h"
+    program = f"from configs.console import guarded\ndef go(): raise RuntimeError({words!r})\nguarded(go, False)"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.stderr.startswith("Traceback")
+    assert ended.stderr.endswith("RuntimeError: \\x1b]52;c;aGk=\\x07 of http://h\n")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from configs.console import shell
 from configs.errors import TuneserveError
 from configs.files import file_bytes, parse_json, remove_folder
 from configs.rundir import RunDir, as_json
@@ -78,6 +79,23 @@ def full_disk_said(run: RunDir) -> Iterator[None]:
             f"{run.path}: the disk is full ({free / 1e6:.1f} MB free), so training could not write what it had to",
             f"free space and run the same command: it goes on from {at.name if at else 'the start'}; "
             "train.save_steps=0 saves no checkpoints, train.save_total_limit=1 keeps one",
+        ) from error
+
+
+def reading(checkpoint: Path, read: Callable[[], None]) -> None:
+    """Reads a part of a checkpoint; most are pickles, which the restricted loader of torch takes apart.
+
+    Raises:
+        TuneserveError: the part is damaged, or holds code, which is not run.
+    """
+    try:
+        read()
+    except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":
+            raise  # the plan gives way to it
+        raise TuneserveError(
+            f"{checkpoint}: a file in it is damaged, or holds code, which is not run ({type(error).__name__})",
+            f"remove it ({shell('rm', '-r', checkpoint)}) and run the same command: it goes on from the one before",
         ) from error
 
 

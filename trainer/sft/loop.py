@@ -32,6 +32,7 @@ from trainer.export.adapter_names import name_as_base
 from trainer.export.new_folder import new_folder
 from trainer.gpus.world import World
 from trainer.plan.sizes import RECORDING_COST, PassSize, choose_sizes
+from trainer.sft.checkpoints import reading
 from trainer.sft.device import peak_gb
 from trainer.sft.first_batch import check_first_batch, expected_answers, rows_of
 from trainer.sft.graphs import TRAINED, CudaRecorder, GraphedSteps, UnslothDecoder
@@ -40,7 +41,7 @@ from trainer.sft.progress import RunLog, plot_loss
 from trainer.sft.proof_rows import answer_logprobs, scored_rows
 from trainer.sft.soft_targets import BatchTargets
 from trainer.sft.together import TOKENS, Together
-from trainer.sft.unsloth import evaluate_by, order_of_rows, sync_by, vouch_for_length, watch_batches
+from trainer.sft.unsloth import evaluate_by, order_of_rows, read_by, sync_by, vouch_for_length, watch_batches
 from trainer.sft.update import RecordableAdamW, RecordedUpdate, optimizer_arguments
 
 RECORDED_OPTIMIZER = "adamw_torch_fused"
@@ -94,6 +95,8 @@ class TrainingRun:
         started = time.monotonic()
         if self.plan.group_by_length:
             OrderOfEpoch(self.trainer, checkpoint)
+        if checkpoint:
+            read_by(self.trainer, lambda read: reading(checkpoint, read))
         try:
             self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         finally:

@@ -279,6 +279,13 @@ def save_by(trainer: Any, save: Callable[[Callable[[], None]], None]) -> None:
     trainer._save_checkpoint = lambda model, trial: save(lambda: own(model, trial))
 
 
+def read_by(trainer: Any, read: Callable[[Callable[[], None]], None]) -> None:
+    """Puts `read` before the trainer's readings of what a checkpoint holds; it is given each."""
+    for name in ("_load_from_checkpoint", "_load_optimizer_and_scheduler", "_load_rng_state"):
+        own = getattr(trainer, name)
+        setattr(trainer, name, lambda *arguments, own=own: read(lambda: own(*arguments)))
+
+
 def sync_by(trainer: Any, sync: Callable[[Path], None]) -> None:
     """Gives `sync` the folder of a checkpoint before its state, which makes it complete, is written, and after."""
     own = trainer._save_rng_state
