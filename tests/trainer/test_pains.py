@@ -75,7 +75,7 @@ def test_a_resume_on_other_data_or_versions_is_refused_unless_forced(
     checkpoint = run.checkpoints / "checkpoint-5"
     checkpoint.mkdir(parents=True)
     (checkpoint / "trainer_state.json").write_text("{}", encoding="utf-8")
-    (checkpoint / "optimizer.pt").touch()
+    (checkpoint / "optimizer.pt").write_bytes(b"state")
     assert find_checkpoint(run, train_inputs(run, run.config(), run.prepared()), force=False) == checkpoint
     if what == "data":
         write_jsonl(rows, shop_rows(21))
