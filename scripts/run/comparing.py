@@ -15,7 +15,7 @@ from configs.locks import locked
 from configs.names import file_name_from
 from configs.rundir import RunDir
 from configs.schema import RunConfig
-from eval.ask.endpoint import Endpoint
+from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.evaluate import probe
 from eval.ask.results import TaskResult, read_results
 from eval.compare.baseline import require_baseline
@@ -140,6 +140,17 @@ def _inputs(run: RunDir, stage: str) -> Mapping[str, Any]:
     return record.inputs if record else {}
 
 
+def _require_one_kind(endpoints: Sequence[Endpoint], settings: Settings) -> None:
+    """Refuses a vLLM beside another server: it is told of sampling, and asked for letters, as no other is."""
+    kinds = {probe(endpoint, settings).is_vllm: endpoint.base_url for endpoint in endpoints}
+    if len(kinds) > 1:
+        one, other = kinds[True], kinds[False]
+        raise ConfigError(
+            f"{one} is vLLM, and {other} is not: they are asked in two ways, whose scores do not compare",
+            "serve both in vLLM, or give addresses of one gateway that both are behind",
+        )
+
+
 def compare_endpoints(
     endpoints: Sequence[Endpoint], config: RunConfig, folder: Path, judge: Endpoint | None = None, command: str = ""
 ) -> list[Comparison]:
@@ -158,8 +169,7 @@ def compare_endpoints(
     folder.mkdir(parents=True, exist_ok=True)
     busy = TuneserveError(f"{folder}: another comparison is writing there", "wait for it, or give another --out")
     with locked(folder, busy):
-        for endpoint in tuned:
-            probe(endpoint, settings)  # not only after the base was asked everything
+        _require_one_kind(endpoints, settings)  # not only after the base was asked everything
         results: dict[str, dict[str, TaskResult]] = {}
         for endpoint in (base, *repeat):
             results[endpoint.label] = ask(endpoint, tasks, answers / endpoint.label, settings, by_name=True)

@@ -272,6 +272,18 @@ def test_who_is_not_there_is_said_before_the_base_is_asked(away: str, rows: Path
     assert not server.asked
 
 
+@pytest.mark.parametrize("owners", [("vllm", "mock"), ("mock", "vllm")])
+def test_servers_that_are_asked_otherwise_are_refused_before_they_are(
+    owners: tuple[str, str], rows: Path, tmp_path: Path
+) -> None:
+    one, two = (MockServer(owned_by=owner) for owner in owners)
+    with serving(one) as base, serving(two) as tuned:
+        asked = ("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned.base_url, "--model", MODEL)
+        with pytest.raises(ConfigError, match=r"is vLLM, and .* is not"):
+            compare(*asked, "--tasks", f"mine:qa={rows}", "--out", tmp_path)
+    assert not one.asked + two.asked
+
+
 @pytest.mark.parametrize("given", [("http://127.0.0.1:1", None), (None, "judge")])
 def test_half_a_judge_is_refused(given: tuple[str | None, str | None]) -> None:
     with pytest.raises(ConfigError, match="was given without --judge"):
