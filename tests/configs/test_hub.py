@@ -133,8 +133,9 @@ def test_with_a_mirror_no_other_host_is_contacted(kind: str, folder: Path) -> No
         }  # fmt: skip
         code = {
             "model": "import huggingface_hub; from configs.hub import resolve_model; resolve_model('owner/tiny')",
-            "data set": "from configs.schema import SourceConfig; from trainer.data.hub import load_hub; "
-            "load_hub('owner/tiny', SourceConfig(path='owner/tiny'), 'huggingface', False)",
+            "data set": "from trainer.environment import without_torch; without_torch(); "
+            "from configs.schema import SourceConfig; from trainer.data.hub import load_hub; "
+            "assert list(load_hub('owner/tiny', SourceConfig(path='owner/tiny'), 'huggingface', False))",
         }[kind]
         done = subprocess.run(
             [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False

@@ -6,6 +6,7 @@ not here; the files behind it are of the same kinds, so `datasets` reads those o
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -37,7 +38,7 @@ def load_hub(path: str, source: SourceConfig, hub: str, offline: bool) -> Any:
     offline = stays_offline(offline)
     folder = str(fetch("dataset", path, hub, offline, _FILES, _OTHERWISE)) if hub == "modelscope" else path
     try:
-        with _no_requests() if offline else nullcontext(), _own_files_only(path):
+        with _no_requests() if offline else nullcontext(), _own_files_only(path), _torch_unmentioned():
             loaded = load_dataset(
                 folder, source.subset, split=source.split, download_config=DownloadConfig(local_files_only=offline)
             )
@@ -94,6 +95,19 @@ def _own_files_only(path: str) -> Iterator[None]:
         yield
     finally:
         data_files.resolve_pattern = resolve
+
+
+@contextmanager
+def _torch_unmentioned() -> Iterator[None]:
+    """`datasets` imports torch where its name stands among the modules, as it does in processes that do without it."""
+    without = "torch" in sys.modules and sys.modules["torch"] is None
+    if without:
+        del sys.modules["torch"]
+    try:
+        yield
+    finally:
+        if without:
+            sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
 
 
 def _undecoded(loaded: Any) -> Any:
