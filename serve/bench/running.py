@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,9 +148,7 @@ def measure(
     Raises:
         TuneserveError: the benchmark fails, or another one writes into the folder.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    busy = TuneserveError(f"{out}: another measurement is writing there", "wait for it: each would measure both")
-    with locked(out, busy):
+    with alone(out):
         points = []
         for concurrency in load.concurrencies:
             settings = {
@@ -170,6 +169,15 @@ def measure(
         write_atomically(out / "bench.json", json.dumps(found, indent=2) + "\n")
         draw(points, out / "bench.png", f"{model}, {load.input_tokens} tokens in, {load.output_tokens} out")
     return points
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Makes a folder for results, where it is missing, and holds it; raises a TuneserveError where another one does."""
+    out.mkdir(parents=True, exist_ok=True)
+    busy = TuneserveError(f"{out}: another measurement is writing there", "wait for it: each would measure both")
+    with locked(out, busy):
+        yield
 
 
 def vllm_bench(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -11,9 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from configs.files import write_atomically
+from configs.files import remove_folder, write_atomically
 from serve.bench.blank_adapter import write_blank_adapter
-from serve.bench.running import BenchPoint, Load, measure, measured_before, table
+from serve.bench.running import BenchPoint, Load, alone, measure, measured_before, table
 from serve.launch.command import ServerCommand, flag_value
 from serve.launch.job import ServeJob, folder_job, prepare
 from serve.launch.ports import free_port_after
@@ -85,17 +84,17 @@ def bench_started(
     run = Path(what) / "run.json"
     parent = out or (Path(what) / "report" / "bench" if run.is_file() else Path("bench"))
     folder = parent / ("adapter" if adapter else "merged")
-    folder.mkdir(parents=True, exist_ok=True)
     private = ["serve.host=127.0.0.1", f"serve.port={free_port_after('127.0.0.1', 8000)}", *overrides]
-    with tempfile.TemporaryDirectory(prefix="tuneserve-bench-") as scratch:
+    with alone(parent), _scratch(parent.resolve() / ".tuneserve-bench") as scratch:
+        folder.mkdir(exist_ok=True)
         if adapter and not run.is_file():
-            job = _blank_job(what, rank, Path(scratch) / "adapter", private, extra)
+            job = _blank_job(what, rank, scratch / "adapter", private, extra)
         else:
             job = prepare(what, adapter=adapter, overrides=private, extra=extra)
         look_before(job, console)
         console.print(job.command.shown(), style="dim", markup=False)
         starts: list[Start] = []
-        command = _with_cache(job.command, Path(scratch) / "cache") if cold else job.command
+        command = _with_cache(job.command, scratch / "cache") if cold else job.command
         for cache in ("cold", "warm") if cold else ("as found",):
             start = Start(cache)
             with _started(command, folder / "serve.log", job.config.ready_timeout_s, start, console) as server:
@@ -110,6 +109,16 @@ def bench_started(
     console.print(table(points, merged, "merged"))
     console.print(f"written: {folder}", markup=False)
     return Measured(starts, points, folder)
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A folder that is gone afterwards; what a killed measurement left of it goes before."""
+    remove_folder(folder)
+    try:
+        yield folder
+    finally:
+        remove_folder(folder)
 
 
 def _blank_job(what: str, rank: int, folder: Path, overrides: Sequence[str], extra: Sequence[str]) -> ServeJob:

@@ -165,6 +165,7 @@ def test_servers_are_started_measured_and_gone(shape_only: Path, tmp_path: Path)
     # Merged weights that were measured before.
     before = tmp_path / "out" / "merged" / "bench.json"
     before.parent.mkdir(parents=True)
+    (tmp_path / "out" / ".tuneserve-bench" / "cache").mkdir(parents=True)  # what a killed one left
     before.write_text(json.dumps({"model": "x", "load": asdict(load), "points": [asdict(point(4, 5))]}))
     beside = bench_started(
         str(shape_only), load, tmp_path / "out", console, adapter=True, rank=8, cold=True, extra=dummy
@@ -179,6 +180,7 @@ def test_servers_are_started_measured_and_gone(shape_only: Path, tmp_path: Path)
     assert "/ merged" in text
     assert [p.concurrency for p in beside.points] == [1, 4]
     assert all(p.failed == 0 and p.output_tokens_per_s > 0 for p in beside.points)
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["adapter", "merged"]
     assert (beside.folder / "bench.png").stat().st_size > 10_000
     assert measured_before(beside.folder / "bench.json", load) == {p.concurrency: p for p in beside.points}
     assert measured_before(beside.folder / "bench.json", replace(load, output_tokens=9)) == {}
