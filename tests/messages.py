@@ -63,7 +63,7 @@ NOT_SHOWN: dict[str, str] = {
     r"not installed: .*all three": "said by `python -m configs.libraries --write`",
     r"p\[style-name=.*": "a rule by which mammoth takes styles",
     r'\{\{"backend".*': "a piece of a command",
-    r"\{run\} [\w.{}]+=.*|\{run\} votes.*|sbatch --test-only|Value error, |torchrun --.*": "a piece of a command",
+    r"\{run\} [\w.{}]+=.*|\{run\} votes.*|sbatch --test-only|torchrun --.*|.* ray start ": "a piece of a command",
     r"\{\w+\} (GB|MB|min)": "a figure with its unit",
     r"\{seed\} [\w {}]+": "the seed of a random number generator",
     r"Bearer \{\w+\}": "a header of a request",

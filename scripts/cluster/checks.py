@@ -57,10 +57,10 @@ def _sky(file: Path) -> list[Verdict]:
 def _ray(file: Path) -> list[Verdict]:
     if importlib.util.find_spec("ray") is None:
         return [(None, "Ray is not here: its lines are not checked")]
-    starts = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if ") ray start " in line]
+    starts = [line for line in file.read_text(encoding="utf-8").splitlines() if ") exec ray start " in line]
     found = []
     for line in starts:
-        words = shlex.split(line.partition(") ray start ")[2].removesuffix(";;"))
+        words = shlex.split(line.partition(") exec ray start ")[2].removesuffix(";;"))
         found.append(_run("Ray's parser", [sys.executable, "-c", _RAY, *words]))
     return found
 

@@ -55,6 +55,17 @@ def test_every_machine_starts_the_same_training() -> None:
     assert "--standalone" in text("torchrun", nodes=1)
 
 
+@pytest.mark.parametrize(("tool", "what"), [("torchrun", ""), ("ray", "worker"), ("ray", "serve")])
+def test_what_a_script_starts_ends_with_it(tool: Tool, what: str, tmp_path: Path) -> None:
+    (tmp_path / "job.sh").write_text(text(tool), encoding="utf-8")
+    for name in ("torchrun", "ray", "tuneserve"):
+        (tmp_path / name).write_text("#!/bin/sh\necho $$\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    environ = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HEAD": "10.0.0.1"}
+    with subprocess.Popen(["bash", tmp_path / "job.sh", what], env=environ, stdout=-1) as script:
+        assert script.communicate()[0] == b"%d\n" % script.pid
+
+
 def test_slurm_gets_a_task_a_machine_with_all_of_its_gpus() -> None:
     asked = dict(re.findall(r"#SBATCH --([a-z-]+)=(\S+)", text("slurm")))
     assert asked["nodes"] == "2"
