@@ -1,10 +1,16 @@
-"""One process a GPU on this machine, started and watched by torchrun's own agent; one that dies ends all."""
+"""One process a GPU on this machine, started and watched by torchrun's own agent; one that dies ends all.
+
+Nothing of it can be reached from another machine: what the agent keeps are pickles, which lie in a file of this user's,
+and what the processes tell each other goes through a socket of the loopback address. torchrun's own store listens on
+every address, and asks nobody who they are.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -12,6 +18,7 @@ from pathlib import Path
 
 import psutil
 import torch
+import torch.distributed as dist
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -41,14 +48,19 @@ def launch(run: RunDir, job: Job, out_of_memory: int) -> Outcome:
     """
     with tempfile.TemporaryDirectory(prefix="tuneserve-") as folder:
         write_atomically(Path(folder) / "job.json", job.model_dump_json())
-        failed = _start(job.plan.gpus, [MODULE, str(run.path), folder])
+        meeting = _meeting()
+        module = [MODULE, str(run.path), folder, str(meeting.port)]
+        failed = _start(job.plan.gpus, module, Path(folder) / "agent")
         if failed:
             raise error_of(Path(folder), failed, job.plan.gpus, out_of_memory)
         return Outcome.model_validate_json((Path(folder) / "outcome.json").read_text(encoding="utf-8"))
 
 
-def _start(count: int, module: list[str]) -> list[ProcessFailure]:
-    """Runs `python -m MODULE...` in so many processes until all have ended; those that failed, the first one first."""
+def _start(count: int, module: list[str], kept: Path) -> list[ProcessFailure]:
+    """Runs `python -m MODULE...` in so many processes until all have ended; those that failed, the first one first.
+
+    The agent keeps its state in the file `kept`.
+    """
     # Else torch starts as many threads in each as there are cores.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (psutil.cpu_count(logical=False) or 1) // count)))
     for name in ("torch.distributed.elastic", "torch.distributed.launcher"):
@@ -57,11 +69,13 @@ def _start(count: int, module: list[str]) -> list[ProcessFailure]:
             logging.getLogger(each).setLevel(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=count, run_id=f"tuneserve-{os.getpid()}", max_restarts=0,
-        rdzv_backend="c10d", rdzv_endpoint="localhost:0", shutdown_timeout=ENDS_WITHIN_S,
+        rdzv_backend="c10d", rdzv_endpoint=str(kept), rdzv_configs={"store_type": "file"},
+        shutdown_timeout=ENDS_WITHIN_S,
         # Ours stay in place for the others: they raise, and the agent ends the processes on the way.
         signals_to_handle="SIGQUIT",
     )  # fmt: skip
     before = signal.getsignal(signal.SIGQUIT)
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # else it opens one for the processes
     try:
         with as_before():
             elastic_launch(config, sys.executable)("-m", *module)
@@ -70,6 +84,13 @@ def _start(count: int, module: list[str]) -> list[ProcessFailure]:
     finally:
         signal.signal(signal.SIGQUIT, before)
     return []
+
+
+def _meeting() -> dist.TCPStore:
+    """Where the processes meet, as long as this one holds it."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    return dist.TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False, master_listen_fd=listening.detach())
 
 
 def error_of(folder: Path, failed: Sequence[ProcessFailure], count: int, out_of_memory: int) -> Exception:

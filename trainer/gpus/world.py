@@ -70,10 +70,13 @@ class World:
         )
 
 
-def join() -> World:
+def join(port: int | None = None) -> World:
     """Meets the others, takes this process's GPU, and hides the others from the libraries that are imported after it.
 
     Must come before CUDA is used.
+
+    Args:
+        port: of this machine, where they meet; by default, where who started them says.
 
     Raises:
         TuneserveError: the others cannot be reached.
@@ -84,7 +87,10 @@ def join() -> World:
         take_card(int(os.environ["LOCAL_RANK"]))
     rank, size = rank_of_this(), started_by_others()
     try:
-        store, rank, size = next(dist.rendezvous("env://", rank, size, timeout=JOIN_WITHIN))
+        if port:
+            store = dist.TCPStore("127.0.0.1", port, is_master=False, wait_for_workers=False, timeout=JOIN_WITHIN)
+        else:
+            store, rank, size = next(dist.rendezvous("env://", rank, size, timeout=JOIN_WITHIN))
     except (dist.DistError, ValueError) as error:
         where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         raise TuneserveError(

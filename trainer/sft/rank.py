@@ -112,6 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m trainer.sft.rank", description=__doc__)
     parser.add_argument("run", type=Path, help="the run directory")
     parser.add_argument("job", type=Path, help="the folder of the job")
+    parser.add_argument("port", type=int, help="where the processes meet")
     options = parser.parse_args(arguments)
     rank = int(os.environ["RANK"])
     run = RunDir.open(options.run)
@@ -121,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
         with ending_in_order(signal.SIGINT, signal.SIGTERM, signal.SIGHUP), chatter_to(log):
             environment.settle(cache_root())
             job = Job.model_validate_json((options.job / "job.json").read_text(encoding="utf-8"))
-            world = join()
+            world = join(options.port)
             outcome = train_as_one_of_several(run, run.config(), job, world)
             if rank == 0:
                 write_atomically(options.job / "outcome.json", outcome.model_dump_json())

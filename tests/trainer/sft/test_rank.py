@@ -59,6 +59,10 @@ def story(workshop: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     process = start(run, workshop, log)
     wait_for(run, process, 5)
     others = ranks_of(run)
+    all_of_them = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    sockets = [socket for each in all_of_them for socket in each.net_connections("tcp")]
+    open_to_all = [s.laddr for s in sockets if s.status == psutil.CONN_LISTEN and not s.laddr.ip.startswith("127.")]
+    said["open to all"] = str(open_to_all)
     others[1].kill()
     said["killed code"] = str(process.wait(60))
     said["killed"] = log.read_text(encoding="utf-8")
@@ -86,6 +90,10 @@ def test_a_rank_that_is_killed_ends_all_with_its_cause(story: dict[str, str]) ->
     assert "Traceback" not in story["killed"]
     assert story["killed left"] == "[]"
     assert "GPU 1 of 2 was killed" in story["killed record"]
+
+
+def test_no_other_machine_reaches_what_the_processes_tell_each_other(story: dict[str, str]) -> None:
+    assert story["open to all"] == "[]"
 
 
 def test_it_goes_on_with_one_and_with_two(story: dict[str, str], workshop: Path) -> None:
