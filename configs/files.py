@@ -70,7 +70,7 @@ def _held_partial(partial: Path, mode: int) -> int:
     """Opens a partial file, empty, and holds its lock, by which others know that somebody writes it."""
     while True:
         # Its name can be guessed: no link or pipe that somebody put there is written to.
-        descriptor = only_a_file(str(partial), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        descriptor = only_a_file(str(partial), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
         with suppress(OSError):  # a file system without locks, where nobody removes anything
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if lies_at(descriptor, partial):
@@ -135,7 +135,7 @@ def copy_folder(source: Path, target: Path) -> None:
             shutil.copyfile(place, target / place.name)
 
 
-_NO_FILE = "a folder, a pipe or a device stands in the place of a file"
+_NO_FILE = "a folder, a link, a pipe or a device stands in the place of a file"
 
 
 def file_bytes(file: Path, largest: int = LARGEST_BYTES) -> bytes:
@@ -163,16 +163,18 @@ def file_bytes(file: Path, largest: int = LARGEST_BYTES) -> bytes:
 
 
 def only_a_file(path: str, flags: int, mode: int = 0o666) -> int:
-    """The `opener` of an `open` where somebody else may have put a pipe or a device.
+    """The `opener` of an `open` where somebody else may have put a pipe, a device, or a link to what is written to.
 
     Raises:
         OSError: it cannot be opened, or is no file.
     """
+    if flags & (os.O_WRONLY | os.O_RDWR):
+        flags |= os.O_NOFOLLOW
     try:
         # Without O_NONBLOCK opening a pipe waits until somebody is at its other end.
         descriptor = os.open(path, flags | os.O_NONBLOCK, mode)
     except OSError as error:
-        if error.errno == errno.ENXIO:
+        if error.errno in (errno.ENXIO, errno.ELOOP):
             raise OSError(errno.EINVAL, _NO_FILE, path) from error
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

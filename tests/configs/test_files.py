@@ -194,7 +194,9 @@ def test_a_file_is_read_whole(tmp_path: Path) -> None:
         file_bytes(tmp_path / "a.txt", largest=3)
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.mkdir()])
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.symlink_to("mine"), Path.mkdir]
+)
 def test_nothing_but_a_file_is_written_on_to(make: Callable[[Path], object], tmp_path: Path) -> None:
     make(tmp_path / "log")
     with pytest.raises(OSError, match=r"stands in the place of a file|Is a directory"):

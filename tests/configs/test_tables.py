@@ -226,7 +226,7 @@ def test_a_cell_that_python_wrote_is_a_list_or_object_where_json_could_hold_it(c
 
 def test_a_file_of_rows_that_is_none_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "rows.jsonl")
-    with pytest.raises(DataError, match="a folder, a pipe or a device stands in the place of a file"):
+    with pytest.raises(DataError, match="a folder, a link, a pipe or a device stands in the place of a file"):
         read_rows(tmp_path / "rows.jsonl")
 
 
