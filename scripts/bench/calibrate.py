@@ -385,7 +385,7 @@ def show_fit(rows: Sequence[dict[str, Any]], options: argparse.Namespace) -> Non
 def written(calibration: dict[str, Any]) -> str:
     """The file's text: a line for every measured row, so that a change shows as what it is."""
     head = json.dumps({name: value for name, value in calibration.items() if name != "rows"}, indent=1)
-    rows = ",\n".join(f"  {json.dumps(row)}" for row in calibration["rows"])
+    rows = ",\n".join(json.dumps(row, separators=(",", ":")) for row in calibration["rows"])
     return head.removesuffix("\n}") + f',\n "rows": [\n{rows}\n ]\n}}\n'
 
 

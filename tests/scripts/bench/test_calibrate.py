@@ -21,7 +21,7 @@ def test_the_file_reads_back_and_has_a_line_for_every_row() -> None:
     text = written(content)
     assert json.loads(text) == content
     assert text == CALIBRATION.read_text(encoding="utf-8")
-    assert sum(line.startswith('  {"shape"') for line in text.splitlines()) == len(load_calibration().rows)
+    assert sum(line.startswith('{"shape"') for line in text.splitlines()) == len(load_calibration().rows)
 
 
 @pytest.mark.parametrize("layout", [Layout(4, 0), Layout(2, 64)])
