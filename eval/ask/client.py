@@ -61,6 +61,8 @@ _LONGEST_PAUSE_S = 20.0
 _LONGEST_RETRY_AFTER_S = 120.0
 _CONNECT_S = 20.0
 _LARGEST_REPLY_BYTES = 32_000_000
+_SHORTEST_SECRET = 12
+"""Characters: what is shorter, such as EMPTY, is none, and may be a word of an answer."""
 _MOST_REDIRECTS = 3
 _MOST_AT_ONCE = 512
 _DISPENSABLE = ("top_p", "n", "presence_penalty", "frequency_penalty", "seed", "stream")
@@ -116,6 +118,7 @@ class Client:
         self.failures: Counter[str] = Counter()
         self._random = random.Random(jitter_seed)
         self._headers = {**endpoint.headers(), "Content-Type": "application/json"}
+        self._secret = self._headers.get("Authorization", "").rpartition(" ")[2].encode()
         self._session: aiohttp.ClientSession | None = None
         self._outage: asyncio.Task[None] | None = None
         self._answered_at = time.perf_counter()
@@ -373,9 +376,12 @@ class Client:
                     raw += chunk
                     if len(raw) > _LARGEST_REPLY_BYTES:
                         raise AttemptError("too_large", f"an answer of more than {_LARGEST_REPLY_BYTES:,} bytes")
+                answer = bytes(raw)
+                if len(self._secret) >= _SHORTEST_SECRET:
+                    answer = answer.replace(self._secret, b"***")  # pages for debugging repeat what they were sent
                 if response.status != 200:
-                    raise _refusal(response, bytes(raw))
-                return bytes(raw)
+                    raise _refusal(response, answer)
+                return answer
         raise AttemptError("redirect", f"more than {_MOST_REDIRECTS} redirects, the last to {url}", retry=False)
 
     @staticmethod

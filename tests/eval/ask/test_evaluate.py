@@ -124,17 +124,9 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere_else(
 
 @pytest.mark.parametrize(
     ("mark", "kind"),
-    [
-        ("429", "http_429"),
-        ("500", "http_500"),
-        ("503", "http_503"),
-        ("cut", "cut_stream"),
-        ("drop", "connection"),
-        ("badjson", "bad_json"),
-        ("badshape", "bad_shape"),
-        ("null", "null_content"),
-    ],
-)
+    [("429", "http_429"), ("500", "http_500"), ("503", "http_503"), ("cut", "cut_stream"), ("drop", "connection"),
+     ("badjson", "bad_json"), ("badshape", "bad_shape"), ("null", "null_content")],
+)  # fmt: skip
 def test_a_passing_fault_is_repeated_and_counted(endpoint: Endpoint, tmp_path: Path, mark: str, kind: str) -> None:
     task = qa_task(12, marks={5: f"[{mark}x1]"})
     samples = evaluate(endpoint, [task], tmp_path, settings=QUICK)["qa"].samples
@@ -164,21 +156,6 @@ def test_a_lasting_fault_becomes_an_error_of_its_class(
     assert failed.retries == {kind: attempts}
     assert [sample.status for sample in result.samples].count("ok") == 3
     assert result.scores("zh_f1") == [1.0, 1.0, 0.0, 1.0]
-
-
-def test_too_many_errors_are_no_result(endpoint: Endpoint, tmp_path: Path) -> None:
-    task = qa_task(10, marks={3: "[400]"})
-    with pytest.raises(EndpointError, match=r"1 of 10 samples have no answer \(http_400 1\)"):
-        evaluate(endpoint, [task], tmp_path, settings=replace(QUICK, max_error_rate=0.02))
-    assert len(read_results(tmp_path)["qa"].samples) == 10
-
-
-def test_a_failed_sample_is_asked_again(endpoint: Endpoint, server: MockServer, tmp_path: Path) -> None:
-    task = qa_task(6, marks={3: "[nullx2]"})  # two attempts are made, the third answers
-    assert evaluate(endpoint, [task], tmp_path, settings=QUICK)["qa"].samples[3].status == "error"
-    asked = len(server.bodies)
-    assert evaluate(endpoint, [task], tmp_path, settings=QUICK)["qa"].samples[3].status == "ok"
-    assert len(server.bodies) == asked + 1
 
 
 def test_a_refused_key_stops_at_once(

@@ -380,8 +380,15 @@ def test_a_redirect_on_the_same_server_is_followed_and_a_circle_is_not(monkeypat
         assert "more than 3 redirects" in refused_at_once(endpoint).message
 
 
+class Repeating(MockServer):
+    """Repeats what it was sent, as pages for debugging do."""
+
+    async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        return web.json_response({"error": str(request.headers)}, status=400)
+
+
 def test_user_and_password_are_sent_and_written_nowhere(tmp_path: Path) -> None:
-    server = MockServer()
+    server = Repeating()
     with serving(server) as plain:
         endpoint = Endpoint(plain.base_url.replace("://", "://user:p%40ss@"), MODEL)
         again = replace(endpoint, label="base_repeat")
@@ -389,6 +396,7 @@ def test_user_and_password_are_sent_and_written_nowhere(tmp_path: Path) -> None:
     assert server.headers[0]["Authorization"] == "Basic dXNlcjpwQHNz"
     assert endpoint.base_url == plain.base_url
     written = "".join(file.read_text(encoding="utf-8") for file in tmp_path.iterdir()) + repr(again)
+    assert "Basic ***" in written
     assert "ss@" not in written
     assert "dXNlcjpwQHNz" not in written
 
