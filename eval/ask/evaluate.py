@@ -411,5 +411,6 @@ def _refuse_too_many_errors(endpoint: Endpoint, results: Mapping[str, TaskResult
     raise EndpointError(
         f"{endpoint.label}: {len(failed)} of {len(samples)} samples have no answer ({counted}), more than "
         f"{allowed:.1%}; the first: {first.message if first else ''}",
-        "mend the cause and repeat the command: only the failed samples are asked again",
+        "mend the cause and repeat the command: only the failed samples are asked again; "
+        "or allow more: eval.max_error_rate",
     )

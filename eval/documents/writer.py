@@ -134,7 +134,8 @@ def refuse_too_many(unanswered: Unanswered, asked: int, endpoint: Endpoint, allo
     raise EndpointError(
         f"{endpoint.base_url}: {failed} of {asked} passages got no answer ({counted}), more than {allowed:.1%}; the "
         f"first: {unanswered.first}",
-        "mend the cause and repeat the command: only what was not answered is asked again",
+        "mend the cause and repeat the command: only what was not answered is asked again; "
+        "or allow more: eval.max_error_rate",
     )
 
 

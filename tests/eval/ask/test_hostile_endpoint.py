@@ -157,8 +157,10 @@ def test_answers_of_another_model_are_errors_and_asked_again(tmp_path: Path) -> 
 
     gateway, asked = Gateway(), task([str(n) for n in range(20)])
     with serving(gateway) as endpoint:
-        with pytest.raises(EndpointError, match=r"4 of 20 .* \(other_model 4\), .* answered by fallback.* by .*-2026"):
+        said = r"4 of 20 .* \(other_model 4\), .* answered by fallback.* by .*-2026"
+        with pytest.raises(EndpointError, match=said) as refused:
             evaluate(endpoint, [asked], tmp_path, settings=replace(QUICK, max_error_rate=0.1))
+        assert "eval.max_error_rate" in str(refused.value.next_step)
         gateway.busy = False
         found = evaluate(endpoint, [asked], tmp_path, settings=QUICK)["qa"]
     assert not found.errors
