@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import torch
 import torch.distributed as dist
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -59,7 +60,7 @@ def launch(run: RunDir, job: Job, out_of_memory: int) -> Outcome:
 def _start(count: int, module: list[str], kept: Path) -> list[ProcessFailure]:
     """Runs `python -m MODULE...` in so many processes until all have ended; those that failed, the first one first.
 
-    The agent keeps its state in the file `kept`.
+    The agent keeps its state in the file `kept`, and what else it writes beside that.
     """
     # Else torch starts as many threads in each as there are cores.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (psutil.cpu_count(logical=False) or 1) // count)))
@@ -70,6 +71,7 @@ def _start(count: int, module: list[str], kept: Path) -> list[ProcessFailure]:
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=count, run_id=f"tuneserve-{os.getpid()}", max_restarts=0,
         rdzv_backend="c10d", rdzv_endpoint=str(kept), rdzv_configs={"store_type": "file"},
+        logs_specs=DefaultLogsSpecs(log_dir=str(kept.parent)),
         shutdown_timeout=ENDS_WITHIN_S,
         # Ours stay in place for the others: they raise, and the agent ends the processes on the way.
         signals_to_handle="SIGQUIT",

@@ -36,9 +36,10 @@ def ranks_of(run: RunDir) -> list[psutil.Process]:
 
 
 def start(run: RunDir, folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    environ = stage_environment(folder) | {"OMP_NUM_THREADS": "1"}
     with log.open("wb") as out:
         return subprocess.Popen(
-            stage_command("train", run), env=stage_environment(folder) | {"OMP_NUM_THREADS": "1"}, cwd=folder,
+            stage_command("train", run), env=environ | {"TMPDIR": str(log.parent)}, cwd=folder,
             stdout=out, stderr=out, start_new_session=True,
         )  # fmt: skip
 
@@ -80,6 +81,7 @@ def story(workshop: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     process = start(run, workshop, log)
     said["end code"] = str(process.wait(120))
     said["end"] = log.read_text(encoding="utf-8")
+    said["left in tmp"] = str([file.name for file in log.parent.iterdir() if file.name.startswith(("torch", "tune"))])
     return said
 
 
@@ -94,6 +96,7 @@ def test_a_rank_that_is_killed_ends_all_with_its_cause(story: dict[str, str]) ->
 
 def test_no_other_machine_reaches_what_the_processes_tell_each_other(story: dict[str, str]) -> None:
     assert story["open to all"] == "[]"
+    assert story["left in tmp"] == "[]"
 
 
 def test_it_goes_on_with_one_and_with_two(story: dict[str, str], workshop: Path) -> None:
