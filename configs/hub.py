@@ -129,7 +129,7 @@ def stay_with_the_named_hub() -> bool:
     Raises:
         ConfigError: what the variable holds is no address.
     """
-    named = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    named = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     host = http_address(named, "HF_ENDPOINT", "https://hf-mirror.com").hostname or ""
     if host in ("huggingface.co", "hf.co") or host.endswith((".huggingface.co", ".hf.co")):
         return False

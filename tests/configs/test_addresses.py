@@ -8,7 +8,7 @@ import pytest
 
 from configs.addresses import http_address, key_in, proxy_for
 from configs.errors import ConfigError
-from configs.hub import resolve_model
+from configs.hub import resolve_model, stay_with_the_named_hub
 from eval.ask.endpoint import Endpoint
 from serve.chat import model_at
 from serve.live_adapters import find_host
@@ -55,6 +55,8 @@ def test_a_mirror_that_is_no_address_is_said_without_its_secret(mirror: str, mon
     with pytest.raises(ConfigError, match=r"HF_ENDPOINT .* is no http address\n.*https://hf-mirror\.com") as refused:
         resolve_model("owner/name")
     assert "s3cret" not in str(refused.value)
+    monkeypatch.setenv("HF_ENDPOINT", "")  # as compose files pass on what is not set
+    assert not stay_with_the_named_hub()
 
 
 @pytest.mark.parametrize("key", ["sk-secret\n", "sk-secret\r", "sk-secret客", "sk-secret\udcff", "sk-secret\x7f"])
