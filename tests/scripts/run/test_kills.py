@@ -67,11 +67,14 @@ class Workplace:
                 command, cwd=ROOT, env=environment(self.folder), stdout=log, stderr=log, start_new_session=True
             )
 
-    def finish(self, *verbs: str) -> None:
-        """Runs commands to their end; each must work."""
+    def finish(self, loaded: Preloaded, *verbs: str) -> str:
+        """Runs commands to their end; each must work. Returns what they said."""
+        said = ""
         for verb in verbs:
-            process = self.start(self.command(verb))
-            assert process.wait(600) == 0, (self.folder / "log").read_text(encoding="utf-8", errors="replace")[-3000:]
+            done = loaded.run(self.command(verb)[len(CLI) :], ROOT, environment(self.folder), IN_LOADED)
+            assert done.returncode == 0, done.stderr
+            said += done.stdout + done.stderr
+        return said
 
     def left(self) -> list[psutil.Process]:
         """Processes that have anything to do with this place, zombies left out."""
@@ -93,9 +96,17 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workplace, di
     place = Workplace(tmp_path_factory.mktemp("undisturbed"), {})
     for verb in ("train", "merge"):
         began = time.monotonic()
-        place.finish(verb)
+        assert place.start(place.command(verb)).wait(600) == 0, (place.folder / "log").read_text(encoding="utf-8")
         place.seconds[verb] = time.monotonic() - began
     return place, hashes(place.run.adapter), hashes(place.run.merged)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
+    """Where nobody is killed, commands and stages may be forks of a process that has imported everything."""
+    process = Preloaded(environment(tmp_path_factory.mktemp("loaded")))
+    yield process
+    process.close()
 
 
 def kill(place: Workplace, command: list[str], whom: str, after_s: float, draw: random.Random) -> None:
@@ -123,7 +134,7 @@ def nothing_left(place: Workplace, within_s: float = 30) -> None:
 
 
 def test_training_and_merging_come_out_the_same_bit_by_bit(
-    undisturbed: tuple[Workplace, dict[str, str], dict[str, str]], tmp_path: Path
+    undisturbed: tuple[Workplace, dict[str, str], dict[str, str]], loaded: Preloaded, tmp_path: Path
 ) -> None:
     reference, adapter, merged = undisturbed
     draw = random.Random(f"kills {SEED}")
@@ -141,7 +152,7 @@ def test_training_and_merging_come_out_the_same_bit_by_bit(
             assert hashes(place.run.merged) == merged
             shutil.rmtree(place.run.path)
     print(f"killed: {counts}")
-    place.finish("train", "merge")
+    place.finish(loaded, "train", "merge")
     nothing_left(place)
     assert hashes(place.run.adapter) == adapter
     assert hashes(place.run.merged) == merged
@@ -209,14 +220,6 @@ def _flip(file: Path) -> None:
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-@pytest.fixture
-def loaded(tmp_path: Path) -> Iterator[Preloaded]:
-    """Nobody is killed here, so that commands and stages may be forks of a process that has imported everything."""
-    process = Preloaded(environment(tmp_path))
-    yield process
-    process.close()
-
-
 def test_what_is_lost_from_a_finished_run_is_made_again(
     undisturbed: tuple[Workplace, dict[str, str], dict[str, str]], loaded: Preloaded
 ) -> None:
@@ -225,11 +228,7 @@ def test_what_is_lost_from_a_finished_run_is_made_again(
     for what in TOGETHER:
         for harm in what:
             WAYS[harm](place.run.path)
-        said = ""
-        for verb in ("train", "merge"):
-            done = loaded.run(place.command(verb)[len(CLI) :], ROOT, environment(place.folder), IN_LOADED)
-            assert done.returncode == 0, done.stderr
-            said += done.stdout + done.stderr
+        said = place.finish(loaded, "train", "merge")
         assert [harm for harm in what if SAID[harm] not in said] == []
         assert hashes(place.run.adapter) == adapter, what
         assert hashes(place.run.merged) == merged, what
