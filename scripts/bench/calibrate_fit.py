@@ -149,12 +149,18 @@ def summary(residuals: Iterable[Residual]) -> dict[str, Any]:
     }
 
 
+_NOT_FITTED = {
+    *("group", "did", "steps", "first_step_s", "step_median_s", "step_mean_s"),
+    *("useful", "useful_tokens_per_s", "batches", "allocated_gb"),
+}
+"""What `measure` writes down beside what is fitted: for reading, and for going on after a stop."""
+
+
 def as_json(coefficients: Coefficients, rows: Sequence[Row]) -> dict[str, Any]:
     """What `trainer/plan/calibration.json` holds."""
     return {
         "coefficients": asdict(coefficients),
         "fit": summary(predict(row, coefficients) for row in rows),
         "held_out": summary(cross_validate(rows)),
-        # The group names what `measure` goes on with; size, precision and checkpointing say it again.
-        "rows": [{key: value for key, value in row.items() if key != "group"} for row in rows],
+        "rows": [{key: value for key, value in row.items() if key not in _NOT_FITTED} for row in rows],
     }

@@ -1,8 +1,8 @@
 """One process a GPU on this machine, started and watched by torchrun's own agent; one that dies ends all.
 
 Nothing of it can be reached from another machine: what the agent keeps are pickles, which lie in a file of this user's,
-and what the processes tell each other goes through a socket of the loopback address. torchrun's own store listens on
-every address, and asks nobody who they are.
+and what the processes tell each other goes through sockets of the loopback address. torchrun's own store listens on
+every address, and NCCL on one of the network; neither asks who is there.
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ def _start(count: int, module: list[str], kept: Path) -> list[ProcessFailure]:
     )  # fmt: skip
     before = signal.getsignal(signal.SIGQUIT)
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # else it opens one for the processes
+    # Else the libraries by which they exchange gradients listen on an address of the network.
+    os.environ["NCCL_SOCKET_IFNAME"] = os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     try:
         with as_before():
             elastic_launch(config, sys.executable)("-m", *module)
