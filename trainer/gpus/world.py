@@ -92,7 +92,7 @@ def join(port: int | None = None) -> World:
         else:
             store, rank, size = next(dist.rendezvous("env://", rank, size, timeout=JOIN_WITHIN))
     except (dist.DistError, ValueError) as error:
-        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        where = f"127.0.0.1:{port}" if port else f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         raise TuneserveError(
             f"process {rank} of {size}: rank 0 cannot be reached at {where}: {error}",
             "start all of them by one torchrun; docs/gpus.md",
