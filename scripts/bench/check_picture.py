@@ -57,14 +57,18 @@ def main(arguments: list[str] | None = None) -> int:
 def smaller(picture: str) -> str:
     """The same picture in fewer bytes."""
     picture = re.sub(r"terminal-\d+-", "t-", LINE_CLIPS.sub("", picture))
-    return picture.replace("&#160;", "\u00a0")
+    return re.sub(r"\n\s+(?=<)", "\n", picture.replace("&#160;", "\u00a0"))
 
 
 def _widened(found: re.Match[str]) -> str:
-    """Gives a text the width of its cells; rich counts characters, which squeezes Chinese to half."""
-    start, length, end, text = found.groups()
-    shown = html.unescape(text)
-    return f'{start}"{float(length) * cell_len(shown) / len(shown):.1f}"{end}{text}</text>'
+    """Gives a text the width of its cells, without the spaces that fill them up.
+
+    Rich counts characters, which squeezes Chinese to half.
+    """
+    start, length, end, filled = found.groups()
+    text = filled.replace("&#160;", "\u00a0").rstrip()
+    width = float(length) / len(html.unescape(filled)) * cell_len(html.unescape(text))
+    return f'{start}"{width:.1f}"{end}{text}</text>' if text else ""
 
 
 if __name__ == "__main__":

@@ -16,6 +16,11 @@ def test_wide_characters_get_two_cells() -> None:
     assert 'textLength="73.2"' in TEXT.sub(_widened, line)
 
 
+def test_spaces_that_fill_a_cell_are_left_out() -> None:
+    line = '<text class="r1" x="0" textLength="61.0">a&#160;b&#160;&#160;</text><text textLength="12.2">&#160;</text>'
+    assert TEXT.sub(_widened, line) == '<text class="r1" x="0" textLength="36.6">a\u00a0b</text>'
+
+
 def test_a_smaller_picture_shows_the_same_texts() -> None:
     line = '<text class="terminal-12-r1" x="0" clip-path="url(#terminal-12-line-0)">a&#160;b</text>'
     clip = '<clipPath id="terminal-12-line-0">\n<rect/></clipPath>\n'
