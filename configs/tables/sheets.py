@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import DataError, first_line
+from configs.files import parse_json
 from configs.tables.file_bytes import refuse_disguise, whole_text
 from configs.tables.raw import BadRow, RawRow, Wanted, is_blank, raw_row
 
@@ -76,9 +77,11 @@ def rows_of_parquet(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:
         if twice:
             raise DataError(f"{file}: two columns are called {twice[0]!r}", "give each column a name of its own")
         single = {f.name for f in table.schema_arrow if pyarrow.types.is_float32(f.type)}
+        as_json = {f.name: f.type for f in table.schema_arrow if "arrow.json" in str(f.type)}
         for batch in table.iter_batches():
             for value in batch.to_pylist():
                 number += 1
+                value |= {name: _read_as(value[name], kind) for name, kind in as_json.items()}
                 if not all(map(is_blank, value.values())):
                     yield raw_row(f"{wanted.name}:{number}", without_padding(value, single))
     # Dates and durations beyond Python's, text that is not UTF-8 and time zones that do not exist are found only now.
@@ -87,6 +90,19 @@ def rows_of_parquet(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:
         raise DataError(
             f"{where}: not a Parquet file that can be read: {first_line(error)}", "write it again"
         ) from error
+
+
+def _read_as(value: Any, kind: Any) -> Any:
+    """What a cell of this Arrow type says: `datasets` keeps messages that differ in their keys as JSON each."""
+    if value is None:
+        return None
+    if getattr(kind, "extension_name", "") == "arrow.json":
+        return parse_json(value)
+    if isinstance(value, dict):
+        return {name: _read_as(one, kind.field(name).type) for name, one in value.items()}
+    if isinstance(value, list) and hasattr(kind, "value_type"):
+        return [_read_as(one, kind.value_type) for one in value]
+    return value
 
 
 def without_padding(value: dict[str, Any], single: set[str] = frozenset()) -> dict[str, Any]:  # type: ignore[assignment]

@@ -189,6 +189,14 @@ def test_parquet_is_read_without_the_padding_of_arrow(tmp_path: Path) -> None:
     assert (first["n"], type(first["n"]), first["f"]) == (3, int, 0.1)
 
 
+def test_what_a_parquet_file_holds_as_json_is_what_it_says(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "问"}, {"role": "assistant", "content": "", "tool_calls": []}]
+    texts = pa.ExtensionArray.from_storage(pa.json_(), pa.array(map(json.dumps, turns)))
+    cells = pa.StructArray.from_arrays([pa.ListArray.from_arrays([0, 2], texts), texts[:1]], ["turns", "first"])
+    pq.write_table(pa.table({"cell": cells}), tmp_path / "a.parquet")
+    assert read_rows(tmp_path / "a.parquet") == [{"cell": {"turns": turns, "first": turns[0]}}]
+
+
 def nested(levels: int, kind: type) -> Any:
     """A value with this many lists, or objects, in each other."""
     value: Any = 1
