@@ -123,7 +123,8 @@ def _stored(feature: Any) -> Any:
         return {name: _stored(one) for name, one in feature.items()}
     if isinstance(feature, list):
         return [_stored(one) for one in feature]
-    if getattr(feature, "decode", False) is True:
+    # What is stored as JSON opens nothing, and undecoded its messages are texts.
+    if getattr(feature, "decode", False) is True and type(feature).__name__ != "Json":
         return replace(feature, decode=False)
     inner = getattr(feature, "feature", None)
     return feature if inner is None else replace(feature, feature=_stored(inner))
@@ -135,5 +136,8 @@ def _hub_error(path: str, source: SourceConfig, hub: str, error: Exception, unca
     what += f", subset {source.subset!r})" if source.subset else ")"
     if uncached:
         return DataError(f"{what} is not in the local cache", "run once without `offline: true` and HF_HUB_OFFLINE")
-    next_step = "check the name, the split and the network; in China set `hub: modelscope` or HF_ENDPOINT"
-    return DataError(f"{what} could not be loaded: {first_line(error)}", next_step)
+    next_step = "check the name, `split`, `subset` and the network; in China set `hub: modelscope` or HF_ENDPOINT"
+    # While rows are made the cause says which columns differ; which subsets there are stands in a second line.
+    cause = error.__cause__ if "generating" in str(error) and error.__cause__ else error
+    said = " ".join(str(cause).split())[:300] or first_line(cause)
+    return DataError(f"{what} could not be loaded: {said}", next_step)

@@ -75,7 +75,7 @@ def test_modelscope_is_fetched_once_and_offline_reads_its_cache(hub: Hub) -> Non
     ("source", "kind", "message", "next_step"),
     [
         ({"path": "owner/none"}, ConfigError, "ModelScope has none of that name", "check the name and `hub`"),
-        ({"split": "half"}, DataError, "could not be loaded: .*Unknown split", "check the name, the split"),
+        ({"split": "half"}, DataError, "could not be loaded: .*Unknown split", "check the name, `split`"),
         ({}, TuneserveError, "could not be fetched from ModelScope: .*no route", "check the network"),
     ],
 )
@@ -180,3 +180,30 @@ def test_an_image_of_a_row_is_not_opened(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "set").mkdir()
     (row,) = downloaded(tmp_path / "set", monkeypatch, train_parquet=out.getvalue())
     assert row.value["scan"] == {"path": "/etc/hosts"}
+
+
+def test_messages_that_differ_in_their_keys_are_read_as_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [{"role": "user", "content": "1"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    (tmp_path / "set").mkdir()
+    (row,) = downloaded(tmp_path / "set", monkeypatch, train_jsonl=json.dumps({"messages": turns}).encode() + b"\n")
+    assert row.value["messages"] == turns
+
+
+@pytest.mark.parametrize(
+    ("card", "columns", "said"),
+    [
+        ("", b'{"question": "1", "answer": "a"}', "could not be loaded: Couldn't cast question: string"),
+        ("---\nconfigs:\n- {config_name: a, data_files: a.jsonl}\n- {config_name: b, data_files: b.jsonl}\n---\n", ROWS,
+         r"among the available configs: \['a', 'b'\]"),
+    ],
+)  # fmt: skip
+def test_columns_that_differ_and_a_subset_that_is_not_named_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, card: str, columns: bytes, said: str
+) -> None:
+    (tmp_path / "set").mkdir()
+    with pytest.raises(DataError, match=said) as error:
+        downloaded(tmp_path / "set", monkeypatch, README_md=card.encode(), a_jsonl=ROWS, b_jsonl=columns)
+    assert "`subset`" in error.value.next_step
