@@ -50,7 +50,7 @@ def launch(run: RunDir, job: Job, out_of_memory: int) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="tuneserve-") as folder:
         write_atomically(Path(folder) / "job.json", job.model_dump_json())
         meeting = _meeting()
-        module = [MODULE, str(run.path), folder, str(meeting.port)]
+        module = [MODULE, str(run.path), folder, str(meeting.port), str(os.getpid())]
         failed = _start(job.plan.gpus, module, Path(folder) / "agent")
         if failed:
             raise error_of(Path(folder), failed, job.plan.gpus, out_of_memory)

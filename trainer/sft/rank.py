@@ -1,4 +1,4 @@
-"""One training, in this process: alone, or as one of several, which `python -m trainer.sft.rank RUN JOB` is.
+"""One training, in this process: alone, or as one of several, which `python -m trainer.sft.rank` is.
 
 JOB is a folder of the process that started the others: `job.json` in it says what is to be done; `outcome.json` is what
 rank 0 hands back, and `failure-RANK.json` what a process leaves that fails.
@@ -113,7 +113,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="the run directory")
     parser.add_argument("job", type=Path, help="the folder of the job")
     parser.add_argument("port", type=int, help="where the processes meet")
+    parser.add_argument("parent", type=int, help="the process that started this one, which may have ended by now")
     options = parser.parse_args(arguments)
+    die_with(options.parent)
     rank = int(os.environ["RANK"])
     run = RunDir.open(options.run)
     log = run.logs / ("tune.log" if rank == 0 else f"tune-{rank}.log")
@@ -176,7 +178,6 @@ def _failed(job: Path, failure: Failure) -> int:
 
 
 if __name__ == "__main__":
-    die_with(os.getppid())
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -92,6 +93,13 @@ def test_a_rank_that_is_killed_ends_all_with_its_cause(story: dict[str, str]) ->
     assert "Traceback" not in story["killed"]
     assert story["killed left"] == "[]"
     assert "GPU 1 of 2 was killed" in story["killed record"]
+
+
+def test_a_rank_ends_where_what_started_it_has_ended_before_it_could_look(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    rank = [sys.executable, "-m", "trainer.sft.rank", str(tmp_path), str(tmp_path), "1", str(gone.pid)]
+    assert subprocess.run(rank, env=stage_environment(tmp_path) | {"RANK": "1"}, timeout=60).returncode == -9
 
 
 def test_no_other_machine_reaches_what_the_processes_tell_each_other(story: dict[str, str]) -> None:
