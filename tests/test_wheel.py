@@ -37,14 +37,20 @@ assert catalogue().translate("not done yet") == "尚未完成"
 
 
 @pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel's files. It is built from a copy, so that nothing is left beside the sources."""
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources, so that nothing is left beside them."""
+    source = tmp_path_factory.mktemp("wheel") / "source"
     for room in ROOMS:
         shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, source / file)
+    return source
+
+
+@pytest.fixture(scope="module")
+def unpacked(source: Path) -> Path:
+    """The wheel's files."""
+    folder = source.parent
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "--quiet", "--no-index", "-w", str(folder), str(source)], check=True)
     (wheel,) = folder.glob("*.whl")
@@ -74,3 +80,15 @@ def test_it_works_without_the_sources(unpacked: Path, tmp_path: Path) -> None:
         [sys.executable, "-m", "scripts.cli", "init"], cwd=tmp_path, env=env, capture_output=True, text=True
     )
     assert "qwen3-14b-a100" in listed.stdout, listed.stderr
+
+
+def test_an_installed_checkout_looks_for_nothing_in_the_working_folder(source: Path, tmp_path: Path) -> None:
+    """Entry points of a folder there, which has the name of a relative place on the path, would be run by torch."""
+    build = "import sys; from setuptools.build_meta import build_editable; build_editable(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=source, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    look = f"import site, sys; site.addsitedir({str(tmp_path)!r}); print([p for p in sys.path if p[0] != '/'])"
+    seen = subprocess.run([sys.executable, "-I", "-S", "-c", look], capture_output=True, text=True, check=True)
+    assert seen.stdout == "[]\n"
