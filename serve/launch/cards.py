@@ -9,7 +9,7 @@ from configs.errors import ConfigError
 from configs.gpus import Card, visible_cards
 from configs.pins import Kind
 from configs.schema import ServeConfig
-from serve.launch.command import ServerCommand, flag_number, flag_value, parallel_flags
+from serve.launch.command import ServerCommand, flag_number, parallel_flags, uses_ray
 
 
 def on_free_cards(command: ServerCommand, config: ServeConfig, cards: Sequence[Card]) -> ServerCommand:
@@ -57,7 +57,7 @@ def is_free(card: Card, share: float) -> bool:
 
 def gpus_here(argv: Sequence[str]) -> int | None:
     """GPUs that this machine must have for vLLM's arguments; None where Ray finds them, anywhere in its cluster."""
-    if "ray" in (flag_value(argv, f"--{what}-backend") for what in ("distributed-executor", "data-parallel")):
+    if uses_ray(argv):
         return None
     shared = count(argv, "--tensor-parallel-size") * count(argv, "--pipeline-parallel-size")
     replicas = flag_number(argv, "--data-parallel-size-local", count(argv, "--data-parallel-size"))

@@ -48,6 +48,11 @@ NO_TELEMETRY = {"VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1", "DO_NOT_TR
 NO_HUB = {"HF_HUB_OFFLINE": "1"}
 """The model is a local folder already; looking for optional files on a hub would only wait for the network."""
 
+THIS_MACHINE = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
+"""Where vLLM's processes meet; left alone, also a single one listens at the address that the host's name stands for."""
+_MACHINES = ("--nnodes", "--data-parallel-address", "--data-parallel-size-local", "--headless")
+"""Flags of a server on several machines."""
+
 FP32 = ("float32", "float")
 """Values of --dtype that take 32 bits."""
 FP8 = ("fp8", "fp8_per_channel", "fp8_per_tensor", "fp8_per_block")
@@ -172,7 +177,8 @@ def build_command(
         if device == "cpu"
         else ["-m", "vllm.entrypoints.cli.main", "serve"]
     )
-    settings = dict(NO_HUB)
+    several = uses_ray(user) or any(flag_value(user, name) is not None for name in _MACHINES)
+    settings = NO_HUB | ({} if several else THIS_MACHINE)
     if config.batch_invariant:
         settings["VLLM_BATCH_INVARIANT"] = "1"
     if device == "cpu":
@@ -200,6 +206,11 @@ def build_command(
         drain_s=flag_number(user, "--shutdown-timeout", drain_s, least=0),
         overridden=overridden,
     )
+
+
+def uses_ray(args: Sequence[str]) -> bool:
+    """Whether vLLM's processes are started by Ray, anywhere in its cluster."""
+    return "ray" in (flag_value(args, f"--{what}-backend") for what in ("distributed-executor", "data-parallel"))
 
 
 def _key_variable(config: ServeConfig, host: str, environ: Mapping[str, str]) -> str | None:

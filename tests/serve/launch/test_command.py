@@ -80,6 +80,20 @@ def test_the_users_environment_wins_over_settings_but_not_over_telemetry(target:
     assert command.env["VLLM_NO_USAGE_STATS"] == "1"
 
 
+@pytest.mark.parametrize(
+    ("flags", "interface"),
+    [
+        ([], "lo"),
+        (["--nnodes=2"], None),
+        (["--data_parallel_backend", "ray"], None),
+        (["--tensor-parallel-size=2"], "lo"),
+    ],
+)
+def test_processes_of_one_machine_meet_where_no_other_reaches_them(flags: list[str], interface: str, target: Target):
+    env = build_command(target, ServeConfig(), flags, device="cuda", environ={}).env
+    assert (env.get("GLOO_SOCKET_IFNAME"), env.get("NCCL_SOCKET_IFNAME")) == (interface, interface)
+
+
 def test_the_users_arguments_come_last_unchanged_and_replace_ours(target: Target):
     extra = ["--max_model_len=2048", "--port", "9001", "--no-enable-prefix-caching", "--served-model-name", "a", "b"]
     command = build_command(target, ServeConfig(args=["--seed", "3"]), extra, device="cuda", environ={})
