@@ -26,6 +26,7 @@ from configs.tables.cells import is_missing_word, kind_of, unpacked
 from configs.tables.raw import is_blank
 from eval.metrics import constraints
 from eval.metrics.number import extract_number
+from eval.metrics.thinking import split_thinking
 from eval.tasks import prompts
 from eval.tasks.cells import passage_of, refuse_lone_surrogates, text_of
 from eval.tasks.choices import Options, letter_of, options_of
@@ -93,7 +94,7 @@ def _item(row: Mapping[str, Any], kind: Kind, default_id: str, system: str | Non
             f"the conversation does not show option {unseen[0]}", "write the options into it, or give a `question`"
         )
     none = may_lack and _unanswerable(row)
-    references = [""] if none else _references(asked, kind, options, own)
+    references = [""] if none else list(map(_without_thinking, _references(asked, kind, options, own)))
     demands = _constraints(row.get("constraints"))
     if kind == "instruction" and not demands:
         raise DataError("an instruction row needs `constraints`", "see the list in eval/metrics/constraints.py")
@@ -306,6 +307,16 @@ def _reference(value: Any, column: str) -> str:
     if is_blank(value):
         raise DataError(f"an answer in `{column}` is {kind_of(value)}", "write the answer, or take the row out")
     return text_of(value, f"`{column}`")
+
+
+def _without_thinking(reference: str) -> str:
+    """What is compared with answers, of which the thinking is not scored either."""
+    reply = split_thinking(reference)
+    if reply is None or not reply.leaked:
+        return reference
+    if not reply.answer:
+        raise DataError("an answer is reasoning alone", "write the answer behind its `</think>`, or take the row out")
+    return reply.answer
 
 
 def _constraints(value: Any) -> list[Mapping[str, Any]]:

@@ -35,6 +35,16 @@ def test_a_conversation_brings_its_own_reference() -> None:
     assert item("qa", messages=turns, answers=["北京市", "北京"]).references == ["北京市", "北京"]
 
 
+@pytest.mark.parametrize("kind", ["qa", "summary", "exact", "number"])
+def test_reasoning_of_a_reference_is_no_part_of_it(kind: Kind) -> None:
+    thought = "<think>\n三乘七，先算三乘六……\n</think>\n\n21"
+    turns = [{"role": "user", "content": "3×7？"}, {"role": "assistant", "content": thought}]
+    assert item(kind, messages=turns).references == ["21"]
+    assert item(kind, question="3×7？", answer=thought).references == ["21"]
+    with pytest.raises(DataError, match="reasoning alone"):
+        item(kind, question="3×7？", answer=thought.removesuffix("\n\n21"))
+
+
 def test_simple_rows_are_worded_in_the_language_of_the_question() -> None:
     assert text(item("qa", question="在哪？", context="在北方。", answer="北方")).endswith("问题：在哪？\n答案：")
     assert text(item("qa", question="Where?", context="In the north.", answer="north")).endswith(
