@@ -3,17 +3,15 @@
     async with Client(endpoint, settings) as client:
         await client.ask_all("chat/completions", jobs, handle)
 
-aiohttp on the hot path: it costs the client a third of the CPU of the openai SDK. Every failed attempt belongs to a
-class (`http_429`, `timeout`, `connection`, `cut_stream`, `bad_json`, ...) and is counted; most are repeated after a
-pause with jitter. A server that answers nobody stops all workers until it is back, for `outage_s` at most.
+Every failed attempt belongs to a class (`http_429`, `timeout`, `connection`, `cut_stream`, `bad_json`, ...) and is
+counted; most are repeated after a pause with jitter. A server that answers nobody stops all workers until it is back,
+for `outage_s` at most.
 """
 
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import json
-import math
 import random
 import re
 import time
@@ -23,15 +21,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeVar
 
-import aiohttp
-from yarl import URL
-
-from configs.addresses import proxy_for
 from configs.console import warn
-from configs.errors import EndpointError, without_credentials
+from configs.errors import EndpointError
 from eval.ask.concurrency import ConcurrencyLevel
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.replies import AttemptError, Check, check_chat, first_choice, short
+from eval.ask.transport import Transport
 
 Item = TypeVar("Item")
 
@@ -39,7 +34,6 @@ Item = TypeVar("Item")
 _ATTEMPTS = {"timeout": 3, "bad_json": 3, "broken_off": 3, "http_429": 12}
 _ATTEMPTS |= {"null_content": 2, "bad_shape": 2, "too_large": 2}
 _DEFAULT_ATTEMPTS = 6
-_RETRIED_STATUS = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _COMING_UP = {"http_429", "http_502", "http_503", "http_504", "http_529", "timeout"}
 """What a server answers that is starting, or a gateway in front of it."""
 _PUSHED_BACK = {"http_429", "http_503", "http_529", "timeout"}
@@ -59,11 +53,6 @@ _AWAITED = {"connection", "refused", "unreachable", "name"}
 """A server that answered before and is away now."""
 _LONGEST_PAUSE_S = 20.0
 _LONGEST_RETRY_AFTER_S = 120.0
-_CONNECT_S = 20.0
-_LARGEST_REPLY_BYTES = 32_000_000
-_SHORTEST_SECRET = 12
-"""Characters: what is shorter, such as EMPTY, is none, and may be a word of an answer."""
-_MOST_REDIRECTS = 3
 _MOST_AT_ONCE = 512
 _DISPENSABLE = ("top_p", "n", "presence_penalty", "frequency_penalty", "seed", "stream")
 """Parameters whose values are those that a server takes by itself, or that change nothing of a likeliest answer."""
@@ -117,9 +106,7 @@ class Client:
         self.at_most(_MOST_AT_ONCE)
         self.failures: Counter[str] = Counter()
         self._random = random.Random(jitter_seed)
-        self._headers = {**endpoint.headers(), "Content-Type": "application/json"}
-        self._secret = self._headers.get("Authorization", "").rpartition(" ")[2].encode()
-        self._session: aiohttp.ClientSession | None = None
+        self._transport = Transport(endpoint, settings.timeout_s)
         self._outage: asyncio.Task[None] | None = None
         self._answered_at = time.perf_counter()
         self._answered = self._failed = 0
@@ -132,26 +119,19 @@ class Client:
         self.level = ConcurrencyLevel(self.settings.concurrency, most=requests, slow_s=self.settings.timeout_s / 3)
 
     async def __aenter__(self) -> Client:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=self.settings.timeout_s, sock_connect=_CONNECT_S),
-            # What aiohttp finds for itself it takes from ~/.netrc too: a password in the place of the key.
-            proxy=proxy_for(self.endpoint.base_url),
-        )
+        await self._transport.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._session is not None
         if self._outage is not None:
             self._outage.cancel()
-        await self._session.close()
+        await self._transport.__aexit__(kind, error, trace)
 
     async def get(self, path: str) -> dict[str, Any]:
         """JSON of a GET below the base URL; raises `AttemptError`."""
-        return await self._attempt("GET", self._url(path), None)
+        return await self._transport.request("GET", path)
 
     async def served(self) -> Served:
         """What the endpoint serves. A server that says that it is coming up is waited for, `outage_s` at most.
@@ -194,7 +174,7 @@ class Client:
             return False
         body = {"model": self.endpoint.model, "messages": [{"role": "user", "content": "1"}]}
         try:
-            first_choice(await self._attempt("POST", self._url("chat/completions"), json.dumps(body).encode()))
+            first_choice(await self._transport.request("POST", "chat/completions", json.dumps(body).encode()))
         except AttemptError:
             return False
         return True
@@ -207,12 +187,11 @@ class Client:
                 answered nobody for so long that no request before can still be what keeps it busy: all were too many
                 (429), or more failed for good than may.
         """
-        url = self._url(path)
         failures: Counter[str] = Counter()
         while True:
             began, sent = time.perf_counter(), self._as_taken(body)
             try:
-                reply = await self._attempt("POST", url, sent)
+                reply = await self._transport.request("POST", path, sent)
                 check(reply)
             except AttemptError as error:
                 self._learn(error)
@@ -326,76 +305,6 @@ class Client:
             limited if error.kind == "http_429" else broken,
         ) from error
 
-    def _url(self, path: str) -> URL:
-        return URL(f"{self.endpoint.base_url}/{path}")
-
-    async def _attempt(self, method: str, url: URL, body: bytes | None) -> dict[str, Any]:
-        try:
-            raw = await self._exchange(method, url, body)
-        except aiohttp.ConnectionTimeoutError as error:
-            raise AttemptError("unreachable", f"no connection within {_CONNECT_S:g} s") from error
-        except TimeoutError as error:
-            raise AttemptError("timeout", f"no answer within {self.settings.timeout_s:g} s") from error
-        except aiohttp.ClientPayloadError as error:
-            raise AttemptError("cut_stream", f"the answer broke off: {error}") from error
-        except aiohttp.ClientSSLError as error:
-            raise AttemptError("tls", str(error), retry=False) from error
-        except aiohttp.ClientConnectorDNSError as error:
-            raise AttemptError("name", f"the name {error.host} does not resolve: {error.os_error}") from error
-        except aiohttp.ClientConnectorError as error:
-            kind = "refused" if isinstance(error.os_error, ConnectionRefusedError) else "unreachable"
-            raise AttemptError(kind, str(error)) from error
-        except (aiohttp.ClientConnectionError, ConnectionError) as error:
-            raise AttemptError("connection", str(error) or type(error).__name__) from error
-        except aiohttp.ClientError as error:
-            raise AttemptError("protocol", f"{type(error).__name__}: {error}") from error
-        try:
-            reply = json.loads(raw, parse_constant=_no_number)
-        except (ValueError, RecursionError) as error:
-            why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-            raise AttemptError("bad_json", f"{why} in the reply {short(raw)}") from error
-        if method == "GET" and isinstance(reply, list) and all(isinstance(model, dict) for model in reply):
-            return {"data": reply}  # as some hosts have it
-        if not isinstance(reply, dict):
-            raise AttemptError("bad_shape", f"not a JSON object: {short(raw)}")
-        return reply
-
-    async def _exchange(self, method: str, url: URL, body: bytes | None) -> bytes:
-        """Body of the answer; redirects are followed inside the origin that the user named, and nowhere else."""
-        assert self._session is not None
-        for _ in range(_MOST_REDIRECTS + 1):
-            async with self._session.request(
-                method, url, data=body, headers=self._headers, allow_redirects=False
-            ) as response:
-                target = response.headers.get("Location")
-                if response.status in {301, 302, 303, 307, 308} and target:
-                    url = self._redirected(method, url, target, response.status)
-                    continue
-                raw = bytearray()
-                async for chunk in response.content.iter_chunked(1 << 16):
-                    raw += chunk
-                    if len(raw) > _LARGEST_REPLY_BYTES:
-                        raise AttemptError("too_large", f"an answer of more than {_LARGEST_REPLY_BYTES:,} bytes")
-                answer = bytes(raw)
-                if len(self._secret) >= _SHORTEST_SECRET:
-                    answer = answer.replace(self._secret, b"***")  # pages for debugging repeat what they were sent
-                if response.status != 200:
-                    raise _refusal(response, answer)
-                return answer
-        raise AttemptError("redirect", f"more than {_MOST_REDIRECTS} redirects, the last to {url}", retry=False)
-
-    @staticmethod
-    def _redirected(method: str, url: URL, target: str, status: int) -> URL:
-        try:
-            to = url.join(URL(target))
-            same = to.origin() == url.origin()
-        except ValueError as error:
-            raise AttemptError("redirect", f"redirects to {short(target)!r}, no address", retry=False) from error
-        # The other codes turn a POST into a GET.
-        if not same or (method != "GET" and status not in {307, 308}):
-            raise AttemptError("redirect", f"redirects to {without_credentials(short(str(to)))}", retry=False)
-        return to.with_user(None)  # the key is that of the address that the user named
-
     def _fatal(self, error: AttemptError) -> EndpointError:
         step = _FATAL.get(error.kind, "check that the base URL is that of an OpenAI-compatible server; read its log")
         return EndpointError(
@@ -438,31 +347,3 @@ class Client:
                     f"{self.endpoint.base_url} did not answer for {self.settings.outage_s:g} s: {cause}",
                     "start the server again and repeat the command: what was answered is kept",
                 )
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")
-
-
-def _refusal(response: aiohttp.ClientResponse, raw: bytes) -> AttemptError:
-    return AttemptError(
-        f"http_{response.status}",
-        f"HTTP {response.status} {response.reason}: {short(raw)}",
-        retry=response.status in _RETRIED_STATUS,
-        retry_after_s=_retry_after_s(response.headers.get("Retry-After")),
-    )
-
-
-def _retry_after_s(value: str | None) -> float | None:
-    """Seconds of a Retry-After header, which holds seconds or a date; None where it is missing or malformed."""
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-        return max(0.0, seconds) if math.isfinite(seconds) else None
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None
