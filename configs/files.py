@@ -125,6 +125,12 @@ def remove_folder(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
+def copy_over(source: Path, target: Path) -> None:
+    """Copies a file to where another may lie; of a link there the link goes, and not what it leads to."""
+    target.unlink(missing_ok=True)
+    shutil.copyfile(source, target)
+
+
 def copy_folder(source: Path, target: Path) -> None:
     """Copies the files of a folder, and nothing of theirs but what they hold: some disks take no modes and owners."""
     target.mkdir(parents=True)

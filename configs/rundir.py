@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,7 +21,7 @@ from filelock import FileLock
 
 from configs.console import NOT_DONE, shell, warn
 from configs.errors import ConfigError, TuneserveError
-from configs.files import file_text, write_atomically
+from configs.files import copy_over, file_text, write_atomically
 from configs.fingerprint import content_hash
 from configs.handover.facts import Facts
 from configs.handover.foreign import ForeignFacts
@@ -427,7 +426,7 @@ class RunDir:
             raise fault from None
         if self.manifest_file.exists():
             self.manifest_file.replace(self.path / "run.json.damaged")
-        shutil.copyfile(self._before, self.manifest_file)
+        copy_over(self._before, self.manifest_file)
         warn(f"{fault.message}; the copy before its last change takes its place")
 
     def _seen(self, outputs: Sequence[Path]) -> dict[str, Output]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from configs.files import write_atomically
+from configs.files import copy_over, write_atomically
 from eval.ask.results import Sample, TaskMeta, drop_torn_line, read_meta, read_samples, sample_line, write_meta
 from eval.tasks.scoring import SCORING, scoring_sha256
 from eval.tasks.task import Item, Task
@@ -40,7 +39,7 @@ def kept(task: Task, meta: TaskMeta, prompts: Mapping[str, str], out_dir: Path) 
         holding = [_scored_again(sample, items[sample.id], task) for sample in holding]
     if len(holding) < len(samples) or (holding and not scored):
         # Readers take the file as it is, so nothing else may stay in it; the last generation is kept for the user.
-        shutil.copyfile(lines_path, lines_path.with_suffix(".jsonl.old"))
+        copy_over(lines_path, lines_path.with_suffix(".jsonl.old"))
         write_atomically(lines_path, "".join(sample_line(sample) + "\n" for sample in holding))
     # Only now: a kill between the two must not leave old answers beside a meta file that they seem to belong to.
     write_meta(meta, meta_path)

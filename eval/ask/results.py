@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from configs.errors import DataError
-from configs.files import LONGEST_LINE, file_bytes, lines_of, parse_json, too_long_a_line, write_atomically
+from configs.files import (
+    LONGEST_LINE,
+    file_bytes,
+    lines_of,
+    only_a_file,
+    parse_json,
+    too_long_a_line,
+    write_atomically,
+)
 from configs.handover.base import as_dataclass
 
 Status = Literal["ok", "error"]
@@ -152,9 +160,9 @@ def drop_torn_line(path: Path) -> None:
     """Cuts an unfinished last line off a JSONL file: what a kill leaves behind.
 
     Raises:
-        OSError: that line is longer than any of such a file.
+        OSError: that line is longer than any of such a file, or it is a link, which may lead to anybody's.
     """
-    with path.open("rb+") as handle:
+    with open(path, "rb+", opener=only_a_file) as handle:
         size = position = handle.seek(0, os.SEEK_END)
         end = 0
         while position and not end:

@@ -20,7 +20,7 @@ from configs.charts import chart
 from configs.child import die_with
 from configs.console import note
 from configs.errors import TuneserveError
-from configs.files import file_bytes, parse_json, write_atomically
+from configs.files import file_bytes, only_a_file, parse_json, write_atomically
 from configs.gpus import Kind
 from configs.handover.base import as_dataclass
 from configs.locks import locked
@@ -205,7 +205,7 @@ def vllm_bench(
     arguments = [part for pair in {**settings, **where}.items() for part in pair]
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "OPENAI_API_KEY": api_key or "none", "no_proxy": "127.0.0.1,localhost"}
     command = [*_program(device), *arguments, *flags, "--save-result"]
-    with log.open("a", encoding="utf-8") as handle:
+    with open(log, "a", encoding="utf-8", opener=only_a_file) as handle:
         with_us = functools.partial(die_with, os.getpid())  # else it would ask on beside the next measurement
         code = subprocess.run(
             command, stdout=handle, stderr=subprocess.STDOUT, env=env, preexec_fn=with_us, check=False

@@ -129,21 +129,23 @@ def test_a_damaged_manifest_is_said_to_be_damaged(run: RunDir, text: str) -> Non
         run.read()
 
 
-@pytest.mark.parametrize("text", [*DAMAGES, None])
+@pytest.mark.parametrize("text", [*DAMAGES, None, "a link"])
 def test_a_damaged_manifest_is_taken_from_the_copy_before_its_last_change(
     run: RunDir, text: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with run.stage("data", {"x": 1}, [output(run, "data/rows")]):
         pass
     run.update(versions={"trl": "1"})
-    if text is None:
-        run.manifest_file.unlink()
-    else:
+    run.manifest_file.unlink()
+    if text == "a link":  # to where nothing is yet, which must not be written
+        run.manifest_file.symlink_to(run.path.parent / "mine")
+    elif text is not None:
         run.manifest_file.write_text(text, encoding="utf-8")
     with RunDir.open(run.path).exclusively():
         assert run.changed_since("data", {"x": 1}) is None
     assert "the copy before its last change takes its place" in capsys.readouterr().out
-    if text is not None:
+    assert not (run.path.parent / "mine").exists()
+    if text in DAMAGES:
         assert (run.path / "run.json.damaged").read_text(encoding="utf-8") == text
 
 

@@ -303,9 +303,16 @@ def test_other_settings_ask_everything_anew(endpoint: Endpoint, server: MockServ
     evaluate(endpoint, [qa_task(5)], tmp_path, settings=QUICK)
     evaluate(endpoint, [qa_task(5)], tmp_path, settings=QUICK)
     assert len(server.bodies) == 5
+    (mine := tmp_path / "token").write_text("no line end", encoding="utf-8")
+    (tmp_path / "qa.jsonl.old").symlink_to(mine)
     evaluate(endpoint, [qa_task(5)], tmp_path, settings=replace(QUICK, temperature=0.7))
     assert len(server.bodies) == 10
     assert len((tmp_path / "qa.jsonl.old").read_text(encoding="utf-8").splitlines()) == 5
+    (tmp_path / "qa.jsonl").unlink()
+    (tmp_path / "qa.jsonl").symlink_to(mine)
+    with pytest.raises(OSError, match="a link"):
+        evaluate(endpoint, [qa_task(5)], tmp_path, settings=QUICK)
+    assert mine.read_text(encoding="utf-8") == "no line end"
 
 
 @pytest.mark.parametrize("step", ["drop_torn_line", "write_atomically", "write_meta"])
