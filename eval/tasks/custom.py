@@ -208,7 +208,8 @@ def _messages(
             if answer["content"] is None:
                 raise DataError(f"`{column}` ends with a function call", "only answers in words are scored")
             own = [answer["content"]]
-        if not messages or messages[-1]["role"] != "user":
+        # Behind a tool's result it is the assistant's turn, too.
+        if not messages or messages[-1]["role"] not in ("user", "tool"):
             said = f"; the last is the {messages[-1]['role']}'s" if messages else ""
             raise DataError(
                 f"`{column}` holds no user turn to answer{said}", "end it with the user's turn, or the answer to it"

@@ -33,6 +33,8 @@ def turns_of(value: Any, column: str) -> list[Turn]:
         raise DataError(f"`{column}` holds {kind_of(value)} instead of messages", "write a list of role and content")
     if len(turns) == 1 and isinstance(turns[0], list) and turns[0] and isinstance(turns[0][0], Mapping):
         turns = turns[0]
+    if are_messages(told := [unpacked(turn) for turn in turns]):  # each may be kept as JSON
+        turns = told
     if turns and all(isinstance(turn, str) for turn in turns):
         return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(turns)]
     return [message for number, turn in enumerate(turns, 1) for message in _read(turn, f"`{column}`, message {number}")]

@@ -79,6 +79,9 @@ class TurnReader:
         turns = self._list(value, where)
         messages: list[Message] = []
         if turns and all(isinstance(turn, str) for turn in turns):
+            told = [unpacked(turn) for turn in turns]
+            turns = told if self.are_messages(told) else turns  # each kept as JSON, as some tables do
+        if turns and all(isinstance(turn, str) for turn in turns):
             # Texts alone alternate, as UltraChat writes them.
             if len(turns) == 2 and speaker_of(turns[0]):
                 return list(self._one(turns, where, note))

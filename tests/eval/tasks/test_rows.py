@@ -106,6 +106,7 @@ def test_references_under_any_name(row: dict[str, Any], references: list[str]) -
 def test_a_conversation_may_be_sharegpt_or_hold_calls() -> None:
     turns = [{"from": "human", "value": "首都？"}, {"from": "gpt", "value": "北京"}]
     assert item("qa", conversations=turns).references == ["北京"]
+    assert item("qa", conversations=list(map(json.dumps, turns))).references == ["北京"]
     call = {"type": "function", "function": {"name": "time", "arguments": "{}"}}
     turns = [
         {"role": "user", "content": "几点？"},
@@ -113,9 +114,12 @@ def test_a_conversation_may_be_sharegpt_or_hold_calls() -> None:
         {"role": "tool", "content": "三点", "tool_call_id": "1"},
         {"role": "assistant", "content": "三点了"},
     ]
-    # The last turn that is asked must be the user's: a result of a call is not one.
-    with pytest.raises(DataError, match="the last is the tool's"):
-        item("qa", messages=turns)
+    with pytest.raises(DataError, match="ends with a function call"):
+        item("qa", messages=turns[:2], answer="三点了")
+    # What a call gave is answered as a question is.
+    for row in ({"messages": turns}, {"messages": turns[:3], "answer": "三点了"}):
+        asked = item("qa", **row)
+        assert (asked.messages[-1]["role"], asked.references) == ("tool", ["三点了"])
     asked = item("qa", messages=[*turns, {"role": "user", "content": "谢谢"}], answer="不客气")
     assert [turn["role"] for turn in asked.messages] == ["user", "assistant", "tool", "assistant", "user"]
     # A server takes no call without an id, nor an answer to one that was not made.

@@ -56,6 +56,7 @@ def chat(*roles: str, key: str = "role", text: str = "content") -> list[dict[str
         {"conversations": chat("用户", "助手", key="from", text="value")},
         {"conversations": [chat("human", "gpt", key="from", text="value")]},
         {"conversations": json.dumps(chat("human", "gpt", key="from", text="value"))},
+        {"conversations": [json.dumps(turn) for turn in chat("human", "gpt", key="from", text="value")]},
         {"conversations": str(chat("human", "gpt", key="from", text="value"))},
         {"conversation": [{"human": Q, "assistant": A}], "conversation_id": 3, "category": "Brainstorming"},
         {"conversation": [{"question": Q, "answer": A}]},
