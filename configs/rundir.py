@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ from filelock import FileLock
 
 from configs.console import NOT_DONE, shell, warn
 from configs.errors import ConfigError, TuneserveError
-from configs.files import copy_over, file_text, write_atomically
+from configs.files import file_text, write_atomically
 from configs.fingerprint import content_hash
 from configs.handover.facts import Facts
 from configs.handover.foreign import ForeignFacts
@@ -348,12 +349,15 @@ class RunDir:
             mend: False where nothing of it is read: its manifest may be damaged then, or another version's.
 
         Raises:
+            ConfigError: a link lies in the place of one of its files.
             TuneserveError: another command works in this run directory, or its manifest is damaged beyond repair.
         """
         refusal = TuneserveError(
             f"{self.path}: another tuneserve command is working in this run directory",
             "wait for it, stop it, or give this run another `name`",
         )
+        if mend:
+            self._require_no_links()
         with locked(self.lock_file, refusal):
             if mend:
                 with self._lock():
@@ -392,6 +396,24 @@ class RunDir:
                 "give the run another `name`, or set output_dir to another folder",
             )
 
+    def _require_no_links(self) -> None:
+        """Refuses what somebody else may have put there for your files to be written to.
+
+        A part of a run may be a link, to another disk; nothing in it is, but the weights that we link ourselves.
+
+        Raises:
+            ConfigError: names the first one.
+        """
+        ours = {self.adapter.name, self.scaled_adapter.name, self.scales.name, self.merged.name}
+        for folder, folders, files in os.walk(self.path):
+            part = Path(folder).relative_to(self.path).parts[:1]
+            for place in (Path(folder, name) for name in (*files, *(folders if part else ()))):
+                if place.is_symlink() and not ours.intersection(part):
+                    raise ConfigError(
+                        f"{place}: is a link to {os.readlink(place)}, which would be written to",
+                        "remove the link, or put a copy in its place",
+                    )
+
     @property
     def lock_file(self) -> Path:
         """What a command that works in the run holds locked."""
@@ -426,7 +448,7 @@ class RunDir:
             raise fault from None
         if self.manifest_file.exists():
             self.manifest_file.replace(self.path / "run.json.damaged")
-        copy_over(self._before, self.manifest_file)
+        shutil.copyfile(self._before, self.manifest_file)
         warn(f"{fault.message}; the copy before its last change takes its place")
 
     def _seen(self, outputs: Sequence[Path]) -> dict[str, Output]:

@@ -129,24 +129,52 @@ def test_a_damaged_manifest_is_said_to_be_damaged(run: RunDir, text: str) -> Non
         run.read()
 
 
-@pytest.mark.parametrize("text", [*DAMAGES, None, "a link"])
+@pytest.mark.parametrize("text", [*DAMAGES, None])
 def test_a_damaged_manifest_is_taken_from_the_copy_before_its_last_change(
     run: RunDir, text: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with run.stage("data", {"x": 1}, [output(run, "data/rows")]):
         pass
     run.update(versions={"trl": "1"})
-    run.manifest_file.unlink()
-    if text == "a link":  # to where nothing is yet, which must not be written
-        run.manifest_file.symlink_to(run.path.parent / "mine")
-    elif text is not None:
+    if text is None:
+        run.manifest_file.unlink()
+    else:
         run.manifest_file.write_text(text, encoding="utf-8")
     with RunDir.open(run.path).exclusively():
         assert run.changed_since("data", {"x": 1}) is None
     assert "the copy before its last change takes its place" in capsys.readouterr().out
-    assert not (run.path.parent / "mine").exists()
-    if text in DAMAGES:
+    if text is not None:
         assert (run.path / "run.json.damaged").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("name", "leads_to"),
+    [
+        ("run.json", "file"),
+        (".run.lock", "nothing"),
+        ("logs/train.jsonl", "file"),
+        ("eval/tuned/qa.jsonl.old", "nothing"),
+        ("checkpoints/checkpoint-1/optimizer.pt", "file"),
+        ("eval/tuned", "folder"),
+    ],
+)
+def test_no_link_of_a_strangers_run_is_written_to(run: RunDir, tmp_path: Path, name: str, leads_to: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_bytes(run.manifest_file.read_bytes())
+    (link := run.path / name).parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(tmp_path / leads_to)
+    with pytest.raises(ConfigError, match="is a link to"), RunDir.open(run.path).exclusively():
+        pass
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_part_of_a_run_may_lie_on_another_disk(run: RunDir, tmp_path: Path) -> None:
+    run.checkpoints.symlink_to(tmp_path)
+    run.adapter.mkdir()
+    (run.adapter / "adapter_model.safetensors").symlink_to(tmp_path / "judged.safetensors")
+    with RunDir.open(run.path).exclusively():
+        assert run.checkpoints.is_symlink()
 
 
 def test_a_manifest_beyond_repair_stops_before_anything_is_lost(run: RunDir) -> None:

@@ -38,7 +38,6 @@ def find_checkpoint(run: RunDir, inputs: Mapping[str, Any], *, force: bool) -> P
             f"{newest}: this run was cut off under other settings ({shown}); going on would bend the loss curve",
             f"put it back, or delete {run.checkpoints} to start anew, or go on all the same with --force",
         )
-    _clear(run.checkpoints, _checkpoints(run.checkpoints).index(newest) + 1)
     return newest
 
 
@@ -53,13 +52,12 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted((file for file, step in steps.items() if step.isdecimal()), key=lambda file: int(steps[file]))
 
 
-def _clear(folder: Path, kept: int = 0) -> None:
-    """Removes every checkpoint but the first ones: no training goes on from one that another recipe wrote.
+def _clear(folder: Path) -> None:
+    """Removes every checkpoint: no training goes on from one that another recipe wrote.
 
-    Half of one, too, which would be written into where its links lead. The folder stays: it may be a link to another
-    disk, or one that is mounted there.
+    The folder stays: it may be a link to another disk, or one that is mounted there.
     """
-    for checkpoint in _checkpoints(folder)[kept:]:
+    for checkpoint in _checkpoints(folder):
         remove_folder(checkpoint)
 
 

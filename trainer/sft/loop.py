@@ -173,7 +173,7 @@ class TrainingRun:
         )
         for theirs in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(theirs)
-        trainer.create_model_card = lambda **_: None  # it would be written through a link, and the run has its own
+        trainer.create_model_card = lambda **_: None  # the run has its own
         sync_by(trainer, sync_folder)  # a checkpoint is whole after a power cut, too, or is not taken for complete
         return trainer
 

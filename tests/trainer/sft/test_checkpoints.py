@@ -49,16 +49,6 @@ def test_no_training_goes_on_from_another_one_s_checkpoint_in_a_linked_folder(tm
     assert [file.name for file in elsewhere.iterdir()] == ["mine"]
 
 
-def test_half_a_checkpoint_is_not_written_into_where_its_links_lead(tmp_path: Path) -> None:
-    run = make_run(tmp_path, "stranger")
-    (mine := tmp_path / "mine").touch()
-    whole, half = checkpoint(run, 9), checkpoint(run, 10, "")
-    (half / "scheduler.pt").symlink_to(mine)
-    with run.stage("train", {}):
-        assert find_checkpoint(run, {}, force=False) == whole
-    assert (half.exists(), mine.exists()) == (False, True)
-
-
 @pytest.mark.parametrize(
     "error",
     [
