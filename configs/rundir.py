@@ -399,16 +399,20 @@ class RunDir:
     def _require_no_links(self) -> None:
         """Refuses what somebody else may have put there for your files to be written to.
 
-        A part of a run may be a link, to another disk; nothing in it is, but the weights that we link ourselves.
+        A part of a run may be a link, to another disk; in it nothing leads out of the run but the weights that we link
+        ourselves.
 
         Raises:
             ConfigError: names the first one.
         """
+        home = self.path.resolve()
         ours = {self.adapter.name, self.scaled_adapter.name, self.scales.name, self.merged.name}
         for folder, folders, files in os.walk(self.path):
             part = Path(folder).relative_to(self.path).parts[:1]
             for place in (Path(folder, name) for name in (*files, *(folders if part else ()))):
-                if place.is_symlink() and not ours.intersection(part):
+                if not place.is_symlink() or ours.intersection(part):
+                    continue
+                if not Path(os.path.realpath(place)).is_relative_to(home):  # W&B's latest-run stays inside
                     raise ConfigError(
                         f"{place}: is a link to {os.readlink(place)}, which would be written to",
                         "remove the link, or put a copy in its place",

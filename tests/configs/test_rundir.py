@@ -173,6 +173,9 @@ def test_a_part_of_a_run_may_lie_on_another_disk(run: RunDir, tmp_path: Path) ->
     run.checkpoints.symlink_to(tmp_path)
     run.adapter.mkdir()
     (run.adapter / "adapter_model.safetensors").symlink_to(tmp_path / "judged.safetensors")
+    (wandb := run.logs / "wandb").mkdir(parents=True)
+    (wandb / "latest-run").symlink_to("run-1")
+    (wandb / "debug.log").symlink_to("run-1/logs/debug.log")
     with RunDir.open(run.path).exclusively():
         assert run.checkpoints.is_symlink()
 
