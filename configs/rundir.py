@@ -407,7 +407,8 @@ class RunDir:
         """
         home = self.path.resolve()
         ours = {self.adapter.name, self.scaled_adapter.name, self.scales.name, self.merged.name}
-        for folder, folders, files in os.walk(self.path):
+        parts = (entry for entry in self.path.iterdir() if entry.is_symlink() and entry.is_dir())
+        for folder, folders, files in (found for top in (self.path, *parts) for found in os.walk(top)):
             part = Path(folder).relative_to(self.path).parts[:1]
             for place in (Path(folder, name) for name in (*files, *(folders if part else ()))):
                 if not place.is_symlink() or ours.intersection(part):

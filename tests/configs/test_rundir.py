@@ -170,7 +170,8 @@ def test_no_link_of_a_strangers_run_is_written_to(run: RunDir, tmp_path: Path, n
 
 
 def test_a_part_of_a_run_may_lie_on_another_disk(run: RunDir, tmp_path: Path) -> None:
-    run.checkpoints.symlink_to(tmp_path)
+    run.checkpoints.symlink_to(disk := tmp_path / "disk")
+    disk.mkdir()
     run.adapter.mkdir()
     (run.adapter / "adapter_model.safetensors").symlink_to(tmp_path / "judged.safetensors")
     (wandb := run.logs / "wandb").mkdir(parents=True)
@@ -178,6 +179,9 @@ def test_a_part_of_a_run_may_lie_on_another_disk(run: RunDir, tmp_path: Path) ->
     (wandb / "debug.log").symlink_to("run-1/logs/debug.log")
     with RunDir.open(run.path).exclusively():
         assert run.checkpoints.is_symlink()
+    (disk / "optimizer.pt").symlink_to(tmp_path / "mine")
+    with pytest.raises(ConfigError, match="is a link to"), RunDir.open(run.path).exclusively():
+        pass
 
 
 def test_a_manifest_beyond_repair_stops_before_anything_is_lost(run: RunDir) -> None:
