@@ -37,7 +37,7 @@ from serve.process.server import VllmServer
 from serve.process.supervisor import Supervisor, stop_on_signals
 from serve.proof.verify import ServedChecks, verify
 from serve.state.port_lock import PortLock, is_held
-from serve.state.servers import ServerState, find_server, known_state
+from serve.state.servers import ServerState, find_server, forget_failed, known_state
 
 JOB = TypeAdapter(ServeJob)
 FROM = TypeAdapter(Handle | int)
@@ -148,6 +148,7 @@ def stop(which: str | Path | None = None, confirm: Callable[[ServerState], bool]
             f"to stop it, name it: `tuneserve serve stop {state.port}`",
         )
     if not state.alive:
+        forget_failed(state.port)
         return state
     try:
         os.kill(state.supervisor_pid, signal.SIGTERM)

@@ -139,7 +139,7 @@ def known_state(port: int) -> ServerState | None:
 
 
 def status() -> list[ServerState]:
-    """Every server whose supervisor runs, and those that failed and were not looked at since; by port."""
+    """Every server whose supervisor runs, and those that failed and were not stopped since; by port."""
     return [state for port in _ports() if (state := _look(port)) is not None]
 
 
@@ -159,10 +159,15 @@ def _ports() -> list[int]:
     return sorted(int(file.stem) for file in state_folder().glob("*.json") if file.stem.isdecimal())
 
 
-def _look(port: int) -> ServerState | None:
-    """A server that runs or has failed; what is left of any other is removed, unless its port is still held."""
+def forget_failed(port: int) -> None:
+    """Removes what is known of a server that does not run."""
+    _look(port, failed=False)
+
+
+def _look(port: int, *, failed: bool = True) -> ServerState | None:
+    """A server that runs, or has `failed`; what is left of any other is removed, unless its port is still held."""
     state = known_state(port)
-    if state is not None and (state.alive or state.state == "failed"):
+    if state is not None and (state.alive or (failed and state.state == "failed")):
         return state
     lock = PortLock.take(port)
     if lock is not None:  # nobody can be writing the file now, so what is removed is what was read
@@ -181,13 +186,15 @@ def find_server(which: str | Path | None = None) -> ServerState:
     """The server that a word means: a run directory, a model folder, a port or a model name.
 
     Args:
-        which: None takes the only server there is.
+        which: None takes the only server there is, one that runs before those that failed.
 
     Raises:
         ConfigError: none fits, or several do.
     """
     broken = damaged()
     servers = status()
+    if which is None:
+        servers = [s for s in servers if s.alive] or servers
     if which is not None:
         wanted = str(which)
         folder = str(Path(wanted).resolve())

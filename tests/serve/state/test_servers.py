@@ -185,6 +185,15 @@ def test_a_server_of_another_folder_is_not_stopped_without_its_name(
     assert (stopped.port, child.wait(10)) == (PORTS[8], -15)
 
 
+def test_a_server_that_failed_is_in_no_others_way_and_goes_when_it_is_stopped(tmp_path: Path):
+    write_state(known(PORTS[1], tmp_path, state="failed", supervisor_began="0"))
+    assert find_server().port == PORTS[1]
+    write_state(known(PORTS[2], tmp_path))
+    assert find_server().port == PORTS[2]
+    service.stop(str(PORTS[1]))
+    assert [state.port for state in status()] == [PORTS[2]]
+
+
 def test_names_that_mean_something_to_a_terminal_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     write_state(known(PORTS[9], tmp_path / "x:smile:[/y]", names=["[/x]", "\x1b[2Jname"], message="m"))
     code, said = run_cli(capsys, "serve", "status")
