@@ -98,6 +98,8 @@ def write_scaled(adapter: Path, folder: Path, scale: float) -> Path:
     config["lora_alpha"], config["alpha_pattern"] = scaled_alphas(
         config["lora_alpha"], config.get("alpha_pattern"), scale
     )
+    if folder.is_symlink():  # to where an adapter may lie that is not ours
+        folder.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     link = folder / ADAPTER_WEIGHTS
     # Relative, so that the folder of a run can be moved.

@@ -284,12 +284,19 @@ class RunDir:
     def require_no_own_files(self, stage: str, folder: Path) -> None:
         """Refuses to replace the folder of a finished stage while files lie in it that the stage did not write.
 
-        Hidden ones are a library's, and a card is looked at for itself.
+        Hidden ones are a library's, and a card is looked at for itself. Of a link to a folder with anything in it but
+        what the stage wrote the link goes: all that lies there would.
 
         Raises:
             ConfigError: names the first of them.
         """
         record = self.read().stages.get(stage)
+        written = record.outputs if record and record.state == "done" else {}
+        if folder.is_symlink() and folder.is_dir() and any(folder.iterdir()):
+            there = {str(f.relative_to(self.path)) for f in folder.rglob("*") if not f.is_dir() and f.name != CARD}
+            if not written or there - written.keys() or any(self.changed_outputs(stage)):
+                warn(f"{folder}: led to {folder.resolve()}, where other files lie, too; they stay, and the link goes")
+                folder.unlink()
         if record is None or record.state != "done":
             return
         for file in sorted(folder.rglob("[!.]*")):
@@ -399,21 +406,24 @@ class RunDir:
     def _require_no_links(self) -> None:
         """Refuses what somebody else may have put there for your files to be written to.
 
-        A part of a run may be a link, to another disk; in it nothing leads out of the run but the weights that we link
-        ourselves.
+        A part of a run may be a link, to another disk and not into another run; in it nothing leads out of the run but
+        the weights that we link ourselves.
 
         Raises:
             ConfigError: names the first one.
         """
         home = self.path.resolve()
-        ours = {self.adapter.name, self.scaled_adapter.name, self.scales.name, self.merged.name}
+        ours = {"base", *(place.name for place in (self.adapter, self.scaled_adapter, self.scales, self.merged))}
         parts = (entry for entry in self.path.iterdir() if entry.is_symlink() and entry.is_dir())
         for folder, folders, files in (found for top in (self.path, *parts) for found in os.walk(top)):
             part = Path(folder).relative_to(self.path).parts[:1]
-            for place in (Path(folder, name) for name in (*files, *(folders if part else ()))):
+            for place in (Path(folder, name) for name in (*files, *folders)):
                 if not place.is_symlink() or ours.intersection(part):
                     continue
-                if not Path(os.path.realpath(place)).is_relative_to(home):  # W&B's latest-run stays inside
+                leads_to = Path(os.path.realpath(place))
+                another = any((above / "run.json").exists() for above in (leads_to, *leads_to.parents))
+                inside = leads_to.is_relative_to(home)  # as W&B's latest-run
+                if not inside and (part or another or not leads_to.is_dir()):
                     raise ConfigError(
                         f"{place}: is a link to {os.readlink(place)}, which would be written to",
                         "remove the link, or put a copy in its place",

@@ -156,11 +156,14 @@ def test_a_damaged_manifest_is_taken_from_the_copy_before_its_last_change(
         ("eval/tuned/qa.jsonl.old", "nothing"),
         ("checkpoints/checkpoint-1/optimizer.pt", "file"),
         ("eval/tuned", "folder"),
+        ("checkpoints", "another/checkpoints"),
     ],
 )
 def test_no_link_of_a_strangers_run_is_written_to(run: RunDir, tmp_path: Path, name: str, leads_to: str) -> None:
     (tmp_path / "folder").mkdir()
-    (tmp_path / "file").write_bytes(run.manifest_file.read_bytes())
+    (tmp_path / "another" / "checkpoints").mkdir(parents=True)
+    for file in ("file", "another/run.json"):
+        (tmp_path / file).write_bytes(run.manifest_file.read_bytes())
     (link := run.path / name).parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(tmp_path / leads_to)
@@ -172,8 +175,9 @@ def test_no_link_of_a_strangers_run_is_written_to(run: RunDir, tmp_path: Path, n
 def test_a_part_of_a_run_may_lie_on_another_disk(run: RunDir, tmp_path: Path) -> None:
     run.checkpoints.symlink_to(disk := tmp_path / "disk")
     disk.mkdir()
-    run.adapter.mkdir()
-    (run.adapter / "adapter_model.safetensors").symlink_to(tmp_path / "judged.safetensors")
+    for judged in (run.adapter, run.path / "base"):
+        judged.mkdir()
+        (judged / "model.safetensors").symlink_to(tmp_path / "judged.safetensors")
     (wandb := run.logs / "wandb").mkdir(parents=True)
     (wandb / "latest-run").symlink_to("run-1")
     (wandb / "debug.log").symlink_to("run-1/logs/debug.log")

@@ -145,7 +145,9 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _put_in_place(partial: Path, out: Path, old: Path) -> None:
-    if out.exists() and any(out.iterdir()):
+    if out.is_symlink():  # of what lies where it leads, not all may be ours
+        out.unlink()
+    elif out.exists() and any(out.iterdir()):
         (out / MARK).touch()
         _remove(old)
         out.rename(old)

@@ -300,6 +300,26 @@ def test_a_file_of_one_s_own_is_not_removed_with_the_weights(base: Path, adapter
     merge_run(run, run.config(), force=True)
 
 
+def test_what_lies_where_a_link_leads_is_not_removed_with_the_weights(
+    base: Path, adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, disk = make_run(tmp_path, base, adapter), tmp_path / "disk"
+    disk.mkdir()
+    run.merged.symlink_to(disk)
+    for _ in range(2):  # into the empty folder, and over what was written there
+        merge_run(run, run.config(), force=True)
+        assert run.merged.is_symlink()
+        assert (disk / "config.json").is_file()
+    (disk / "config.json").write_text("mine", encoding="utf-8")
+    with pytest.raises(KeyboardInterrupt), run.stage("merge", {}, [run.merged]):
+        raise KeyboardInterrupt
+    merge_run(run, run.config())
+    assert "they stay, and the link goes" in capsys.readouterr().out
+    assert (disk / "config.json").read_text(encoding="utf-8") == "mine"
+    assert (run.merged / "config.json").is_file()
+    assert not run.merged.is_symlink()
+
+
 def test_what_is_merged_already_is_seen_before_the_libraries_are_imported(
     base: Path, adapter: Path, tmp_path: Path
 ) -> None:

@@ -111,7 +111,10 @@ def test_a_scaled_merge_answers_as_base_with_the_scaled_adapter(
     assert (wanted - logits(base, adapter)).abs().max() > 1e-2, "the scale changes nothing, so this test shows nothing"
     torch.testing.assert_close(logits(tmp_path / "merged"), wanted, atol=2e-5, rtol=1e-4)
     # A scaled adapter's own folder, which a server takes, is the same model.
+    shutil.copytree(adapter, tmp_path / "mine")
+    (tmp_path / "scaled").symlink_to(tmp_path / "mine")
     scaled = write_scaled(adapter, tmp_path / "scaled", 0.7)
+    assert not (tmp_path / "mine" / "adapter_model.safetensors").is_symlink()
     torch.testing.assert_close(logits(base, scaled), wanted, atol=2e-5, rtol=1e-4)
 
 

@@ -109,3 +109,13 @@ def test_a_disk_that_numpy_finds_full_is_said_to_be(tmp_path: Path) -> None:
     ):
         np.zeros(1_000_000).tofile(full)
     assert not list(tmp_path.iterdir())
+
+
+def test_of_a_link_only_the_link_is_replaced(tmp_path: Path) -> None:
+    (mine := tmp_path / "mine").mkdir()
+    (tmp_path / "out").symlink_to(mine)
+    for text in ("first", "second"):
+        written(tmp_path / "out", text, redo=True)
+        assert (tmp_path / "out" / "weights").read_text() == text
+    assert not list(mine.iterdir())
+    assert not (tmp_path / "out").is_symlink()
