@@ -32,7 +32,8 @@ def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
         TuneserveError: the run has not been trained, or the merge failed.
     """
     if not run.adapter.is_dir():
-        raise TuneserveError(f"{run.path}: has no adapter yet", shell("tuneserve", "train", run.config_file))
+        first = ("judge", run.path) if config.foreign else ("train", run.config_file)
+        raise TuneserveError(f"{run.path}: has no adapter yet", shell("tuneserve", *first))
     require_trained(run)
     check_scale(config)
     facts = run.prepared()
