@@ -115,7 +115,7 @@ def compare_runs(runs: Sequence[tuple[RunDir, RunConfig]], judge: Endpoint | Non
 
 
 def _require_alike(runs: Sequence[RunDir]) -> None:
-    """Refuses runs whose bases differ, or whose answers were served otherwise than those of the base.
+    """Refuses runs whose bases differ, or whose answers were served otherwise than those that they are held to.
 
     All are compared with the answers of the first one's base.
     """
@@ -126,13 +126,16 @@ def _require_alike(runs: Sequence[RunDir]) -> None:
         its_own = f"compare each with its own: {shell('tuneserve', 'compare', run.path)}"
         if any(own.get(key) != base.get(key) for key in ("base_weights", "base_files")):
             raise ConfigError(f"{run.path}: its base is another one than that of {first.path}", its_own)
-        for key in sorted(base.keys() & tuned.keys()):
-            if key.startswith("serve.") and tuned[key] != base[key]:
-                raise ConfigError(
-                    f"{run.path}: its answers are of {key}={json.dumps(tuned[key])}, those of the base in {first.path} "
-                    f"of {key}={json.dumps(base[key])}",
-                    its_own,
-                )
+        goes_on = run.read().config.train.continue_from is not None
+        for stage, of in (("base", first), *([("origin", run)] if goes_on else [])):
+            answers = _inputs(of, stage)
+            for key in sorted(answers.keys() & tuned.keys()):
+                if key.startswith("serve.") and tuned[key] != answers[key]:
+                    raise ConfigError(
+                        f"{run.path}: its answers are of {key}={json.dumps(tuned[key])}, those of {stage} in {of.path} "
+                        f"of {key}={json.dumps(answers[key])}",
+                        its_own,
+                    )
 
 
 def _inputs(run: RunDir, stage: str) -> Mapping[str, Any]:

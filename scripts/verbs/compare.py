@@ -151,7 +151,7 @@ def _require_answers(run: RunDir) -> None:
     ask = f"ask it: `{shell('tuneserve', 'compare', run.path)}`"
     if has_other_answers(run, run.read()):
         raise ConfigError(f"{run.path}: was trained or merged again since it answered", ask)
-    for stage in ("base", "tuned"):
+    for stage in ("base", "tuned", *(["origin"] if run.read().config.train.continue_from else [])):
         if damage := next(run.changed_outputs(stage), None):
             raise ConfigError(f"{run.path}: {' '.join(damage)}", ask)
 
