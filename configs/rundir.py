@@ -415,14 +415,14 @@ class RunDir:
         home = self.path.resolve()
         ours = {"base", *(place.name for place in (self.adapter, self.scaled_adapter, self.scales, self.merged))}
         parts = (entry for entry in self.path.iterdir() if entry.is_symlink() and entry.is_dir())
-        for folder, folders, files in (found for top in (self.path, *parts) for found in os.walk(top)):
+        for root, (folder, folders, files) in ((top, found) for top in (self.path, *parts) for found in os.walk(top)):
             part = Path(folder).relative_to(self.path).parts[:1]
             for place in (Path(folder, name) for name in (*files, *folders)):
                 if not place.is_symlink() or ours.intersection(part):
                     continue
                 leads_to = Path(os.path.realpath(place))
                 another = any((above / "run.json").exists() for above in (leads_to, *leads_to.parents))
-                inside = leads_to.is_relative_to(home)  # as W&B's latest-run
+                inside = leads_to.is_relative_to(home) or leads_to.is_relative_to(root.resolve())  # as W&B's latest-run
                 if not inside and (part or another or not leads_to.is_dir()):
                     raise ConfigError(
                         f"{place}: is a link to {os.readlink(place)}, which would be written to",

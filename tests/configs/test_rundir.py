@@ -178,9 +178,10 @@ def test_a_part_of_a_run_may_lie_on_another_disk(run: RunDir, tmp_path: Path) ->
     for judged in (run.adapter, run.path / "base"):
         judged.mkdir()
         (judged / "model.safetensors").symlink_to(tmp_path / "judged.safetensors")
-    (wandb := run.logs / "wandb").mkdir(parents=True)
-    (wandb / "latest-run").symlink_to("run-1")
-    (wandb / "debug.log").symlink_to("run-1/logs/debug.log")
+    for logs in (run.path / "eval", tmp_path / "logs"):
+        (logs / "wandb").mkdir(parents=True)
+        (logs / "wandb/latest-run").symlink_to("run-1")
+    run.logs.symlink_to(tmp_path / "logs")
     with RunDir.open(run.path).exclusively():
         assert run.checkpoints.is_symlink()
     (disk / "optimizer.pt").symlink_to(tmp_path / "mine")
