@@ -23,7 +23,7 @@ from configs.handover.rows import ProofRow
 from configs.merged import adapter_hash, require_trained
 from configs.model_files import read_json
 from configs.rundir import RunDir
-from configs.schema import SERVED_LAYERS, RunConfig
+from configs.schema import SERVED_LAYERS, SERVED_RANKS, RunConfig
 
 SCALES = (0.3, 0.5, 0.7, 0.85, 1.0)
 """The scales that `auto` tries, and for which training stores the proof's likelihoods.
@@ -77,6 +77,12 @@ def check_scale(config: RunConfig) -> None:
         raise ConfigError(
             f"merge.scale is auto: it serves adapters beside the base, and vLLM adds none to {', '.join(others)}",
             "leave them out of lora.target_modules, or give a number for merge.scale",
+        )
+    if config.lora.r > SERVED_RANKS[-1]:
+        raise ConfigError(
+            f"merge.scale is auto: it serves adapters beside the base, and lora.r {config.lora.r} is above "
+            f"{SERVED_RANKS[-1]}, vLLM's largest",
+            "lower lora.r, or give a number for merge.scale",
         )
 
 

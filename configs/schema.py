@@ -47,6 +47,9 @@ SERVED_LAYERS = [*LINEAR_LAYERS, "in_proj_qkv", "in_proj_z", "in_proj_b", "in_pr
 """Layers in which vLLM was seen to add an adapter beside a base: attention's, the MLP's, and Qwen3.5's linear
 attention's."""
 
+SERVED_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Values that vLLM takes for `--max-lora-rank`."""
+
 
 def _number_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

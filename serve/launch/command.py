@@ -23,10 +23,10 @@ from configs.model_files import read_model_config, text_config
 from configs.model_shape import is_mixture
 from configs.names import require_model_name
 from configs.pins import server_device
-from configs.schema import ServeConfig
+from configs.schema import SERVED_RANKS, ServeConfig
 from serve.launch.ports import require_address
 from serve.launch.processor import GIB, cpu_settings, in_32_bits
-from serve.launch.target import LORA_LAYERS, LORA_RANKS, Target
+from serve.launch.target import LORA_LAYERS, Target
 from serve.launch.user_flags import require_plain
 
 Number = TypeVar("Number", int, float)
@@ -363,7 +363,7 @@ def _model_flags(target: Target, config: ServeConfig) -> dict[str, list[str]]:
         largest = max(a.rank for a in target.adapters)
         flags |= {
             "--enable-lora": [],
-            "--max-lora-rank": [str(next(rank for rank in LORA_RANKS if rank >= largest))],
+            "--max-lora-rank": [str(next(rank for rank in SERVED_RANKS if rank >= largest))],
             "--max-loras": [str(len({a.folder for a in target.adapters}))],
             "--lora-modules": [f"{a.name}={a.folder}" for a in target.adapters],
         }

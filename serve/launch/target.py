@@ -19,11 +19,8 @@ from configs.model_files import check_model_folder, read_json, safetensors_shape
 from configs.names import model_name_from, require_model_name
 from configs.predecessor import trained_base
 from configs.rundir import RunDir
-from configs.schema import SERVED_LAYERS, RunConfig
+from configs.schema import SERVED_LAYERS, SERVED_RANKS, RunConfig
 from serve.launch.template import template_traits
-
-LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""Values that vLLM takes for `--max-lora-rank`."""
 
 REFUSED_FEATURES = {
     "use_dora": "is a DoRA adapter",
@@ -259,9 +256,9 @@ def read_adapter(name: str, folder: Path) -> Adapter:
     if not isinstance(config.get("r"), int):
         raise ConfigError(f"{file}: no rank (`r`) in it", "it is no LoRA adapter of PEFT; name the folder of one")
     rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
-    if rank > LORA_RANKS[-1]:
+    if rank > SERVED_RANKS[-1]:
         raise ConfigError(
-            f"{file}: rank {rank} is above {LORA_RANKS[-1]}, vLLM's largest", "serve the merged weights instead"
+            f"{file}: rank {rank} is above {SERVED_RANKS[-1]}, vLLM's largest", "serve the merged weights instead"
         )
     modules = config.get("target_modules")
     if not isinstance(modules, list):  # a pattern: its tensors tell which layers it met

@@ -52,11 +52,14 @@ def test_what_is_not_added_to_the_base_is_refused_with_the_reason(kind: str, sca
     assert possible_scales(recipe(1.0, **sections)) == [1.0]
 
 
-def test_auto_is_refused_where_vllm_could_not_serve_the_adapter_beside_the_base() -> None:
-    layers: dict[str, Any] = {"lora": {"target_modules": ["q_proj", "in_proj"]}}
-    with pytest.raises(ConfigError, match="vLLM adds none to in_proj"):
-        check_scale(recipe("auto", **layers))
-    check_scale(recipe(0.7, **layers))
+@pytest.mark.parametrize(
+    ("lora", "why"),
+    [({"target_modules": ["q_proj", "in_proj"]}, "vLLM adds none to in_proj"), ({"r": 513}, "513 is above 512, vLLM")],
+)
+def test_auto_is_refused_where_vllm_could_not_serve_the_adapter_beside_the_base(lora: Any, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        check_scale(recipe("auto", lora=lora))
+    check_scale(recipe(0.7, lora=lora))
 
 
 @pytest.mark.parametrize("scale", [0, -0.5, 2.1, "all"])
