@@ -18,6 +18,7 @@ import pytest
 
 from configs.errors import TuneserveError
 from configs.locks import locked
+from tests.processes import lives
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,14 +79,10 @@ def wait_until(condition: Callable[[], bool], within_s: float = 15) -> None:
         time.sleep(0.01)
 
 
-def is_gone(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-
-
 def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     with parent_and_child(tmp_path) as (parent, child):
         parent.kill()
-        wait_until(lambda: is_gone(child), within_s=5)
+        wait_until(lambda: not lives(child), within_s=5)
     assert not (tmp_path / "ended in order").exists()
 
 
@@ -103,7 +100,7 @@ def test_a_signal_to_the_parent_alone_ends_both_in_order_and_at_once(tmp_path: P
         parent.send_signal(number)
         assert parent.wait(10) == 128 + number
         assert time.monotonic() - began < 5
-        assert is_gone(child)
+        assert not lives(child)
     assert (tmp_path / "ended in order").exists()
 
 
@@ -111,7 +108,7 @@ def test_ctrl_c_reaches_both_and_clearing_up_is_done_once(tmp_path: Path) -> Non
     with parent_and_child(tmp_path, clearing_up=0.5) as (parent, child):
         os.killpg(parent.pid, signal.SIGINT)
         assert parent.wait(10) == 130
-        assert is_gone(child)
+        assert not lives(child)
     assert (tmp_path / "ended in order").exists()
 
 
@@ -150,7 +147,7 @@ def test_a_child_that_does_not_end_is_killed_by_a_second_wish(tmp_path: Path) ->
         time.sleep(1.2)
         parent.send_signal(signal.SIGINT)
         parent.wait(10)
-        assert is_gone(child)
+        assert not lives(child)
 
 
 def test_a_child_holds_the_lock_of_a_parent_that_was_killed(tmp_path: Path) -> None:
@@ -205,7 +202,7 @@ with ProcessPoolExecutor(2, multiprocessing.get_context("fork"), die_with, (os.g
     assert len(workers) == 2
     process.kill()
     process.wait()
-    wait_until(lambda: all(map(is_gone, workers)), within_s=5)
+    wait_until(lambda: not any(map(lives, workers)), within_s=5)
 
 
 def test_a_disk_without_locks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

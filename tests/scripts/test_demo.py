@@ -25,6 +25,7 @@ from configs.files import read_jsonl
 from configs.rundir import RunDir
 from scripts.run.pipeline import base_inputs, tuned_inputs
 from scripts.run.tasks import run_tasks
+from tests.processes import lives
 from tests.scripts.conftest import CLI, ROOT, Demo, environment
 from trainer.data.selfmade import training_rows
 
@@ -174,19 +175,11 @@ def gone(run: RunDir, timeout_s: float = 30) -> bool:
 def alive(processes: list[psutil.Process], timeout_s: float = 30) -> list[int]:
     """Which of some processes still run when the time is up."""
     deadline = time.monotonic() + timeout_s
-    while left := [process.pid for process in processes if runs(process)]:
+    while left := [process.pid for process in processes if lives(process)]:
         if time.monotonic() > deadline:
             break
         time.sleep(0.2)
     return left
-
-
-def runs(process: psutil.Process) -> bool:
-    """Whether it is there and not merely waiting for its parent to take note of its end."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_a_second_run_skips_every_finished_stage_and_serves_until_ctrl_c(demo: Demo, tmp_path: Path) -> None:

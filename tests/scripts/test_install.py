@@ -23,6 +23,7 @@ from configs.locks import locked
 from configs.pins import STAMP
 from scripts import install, install_checks
 from tests.configs.nvidia_smi import A100, V100, fake_smi
+from tests.processes import command_of
 from tests.scripts.conftest import ROOT
 
 FILES = (
@@ -237,7 +238,7 @@ def test_what_is_imported_ends_with_set_up(made: Checkout) -> None:
     code = "import sys; from pathlib import Path; from scripts.install_checks import check_imports as look\n"
     code += "look(Path(sys.argv[1]), Path(sys.argv[2]), device_seen=False)"
     looking = psutil.Popen([sys.executable, "-c", code, str(made.root / ".venv"), str(made.root)], cwd=ROOT)
-    while not (imports := [child for child in looking.children() if "import vllm" in child.cmdline()]):
+    while not (imports := [child for child in looking.children() if "import vllm" in command_of(child)]):
         time.sleep(0.02)
     looking.kill()
     looking.wait()
@@ -306,10 +307,7 @@ def test_a_second_set_up_is_refused_and_a_killed_one_is_gone_on_with(tmp_path: P
 
 def said_by(process: psutil.Process, place: str) -> str:
     """A process's command line where it names that place."""
-    try:
-        line = " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
+    line = command_of(process)
     return line if place in line else ""
 
 

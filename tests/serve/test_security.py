@@ -17,6 +17,7 @@ from serve.launch.api_key import OPEN_PATHS, REFUSAL
 from serve.launch.command import build_command, installed_device
 from serve.launch.target import folder_target
 from serve.process.server import VllmServer
+from tests.processes import command_of
 from tests.serve.fakes import free_port
 
 pytestmark = pytest.mark.slow
@@ -156,7 +157,7 @@ def test_the_key_stands_in_no_log_and_on_no_command_line(guarded: VllmServer):
     assert KEY not in guarded.log.read_text()
     assert guarded.pid is not None
     family = [psutil.Process(guarded.pid), *psutil.Process(guarded.pid).children(recursive=True)]
-    assert all(KEY not in " ".join(process.cmdline()) for process in family)
+    assert all(KEY not in command_of(process) for process in family)
 
 
 def test_nothing_of_it_listens_beyond_loopback(guarded: VllmServer):

@@ -24,6 +24,7 @@ import pytest
 
 from serve.launch.ports import bind_error
 from serve.process import guardian
+from tests.processes import command_of
 from tests.serve.fakes import free_port, gone, running
 
 MOMENTS = ("start", "ready", "load")
@@ -34,7 +35,7 @@ TOGETHER = [group for size in (2, 3) for group in itertools.combinations(VICTIMS
 
 def until_titled(marker: str) -> None:
     deadline = time.monotonic() + 30
-    while sum("FAKE::" in " ".join(p.cmdline()) for p in running(marker)) < 2:
+    while sum("FAKE::" in command_of(p) for p in running(marker)) < 2:
         assert time.monotonic() < deadline, "the fake did not start its engine and worker"
         time.sleep(0.01)
 
@@ -51,12 +52,12 @@ def victim_pid(which: str, supervisor: int, marker: str) -> int:
     """Finds the process to kill; the guardian is the leader's parent."""
     if which == "supervisor":
         return supervisor
-    leader = next(p for p in running(marker) if "fake_vllm.py" in " ".join(p.cmdline()) and _is_leader(p))
+    leader = next(p for p in running(marker) if "fake_vllm.py" in command_of(p) and _is_leader(p))
     return leader.pid if which == "leader" else leader.ppid()
 
 
 def _is_leader(process: psutil.Process) -> bool:
-    return "guardian.py" not in " ".join(process.cmdline()) and "supervise_fake" not in " ".join(process.cmdline())
+    return not any(word in command_of(process) for word in ("guardian.py", "supervise_fake"))
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("TUNESERVE_KILLS", "12"))))
@@ -113,7 +114,7 @@ def kill_and_look(
                 os.kill(pid, number)
         supervisor.wait(30)
         left = gone(marker)
-        assert not left, f"{moment}, {number.name} to {victims}: {[p.cmdline() for p in left]}"
+        assert not left, f"{moment}, {number.name} to {victims}: {[command_of(p) for p in left]}"
         assert bind_error("127.0.0.1", port) is None
     finally:
         supervisor.kill()

@@ -21,6 +21,7 @@ import pytest
 
 from serve.launch.command import installed_device
 from serve.launch.ports import bind_error
+from tests.processes import lives
 from tests.quick_start.sitecustomize import AS_EVER
 from tests.serve.fakes import free_port
 
@@ -72,7 +73,7 @@ def role(process: psutil.Process) -> str:
 
 def alive_of(family: list[psutil.Process], sessions: set[int]) -> list[psutil.Process]:
     """Which of some processes still run, and all others of their sessions; a title hides the mark, but not these."""
-    found = [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    found = [process for process in family if lives(process)]
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if os.getsid(process.pid) in sessions and process.status() != psutil.STATUS_ZOMBIE:

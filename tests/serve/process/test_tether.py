@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from serve.process import tether
+from tests.processes import lives
 
 FOLDER = str(Path(tether.__file__).parent)
 BUSY = "while True: pass"
@@ -65,7 +66,7 @@ def test_so_do_its_children_however_they_are_started(method: str, pipe: Path, tm
     os.close(guardian)
     assert process.wait(5) == -signal.SIGKILL
     _, alive = psutil.wait_procs([child], 5)
-    assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
+    assert not [p for p in alive if lives(p)]
 
 
 def test_one_that_starts_too_late_ends_at_once(pipe: Path, tmp_path: Path):

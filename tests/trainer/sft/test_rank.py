@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from configs.files import read_jsonl
 from configs.rundir import RunDir
+from tests.processes import lives
 from tests.trainer.conftest import make_run, run_stage, stage_command, stage_environment
 from trainer.sft.progress import read_log
 
@@ -68,7 +69,7 @@ def story(workshop: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     others[1].kill()
     said["killed code"] = str(process.wait(60))
     said["killed"] = log.read_text(encoding="utf-8")
-    said["killed left"] = str([p.pid for p in others if p.is_running() and p.status() != psutil.STATUS_ZOMBIE])
+    said["killed left"] = str([p.pid for p in others if lives(p)])
     said["killed record"] = str(run.read().stages["train"].error)
 
     make_run(workshop, "two", train=TRAIN | {"num_gpus": 1})
