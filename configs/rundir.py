@@ -284,19 +284,13 @@ class RunDir:
     def require_no_own_files(self, stage: str, folder: Path) -> None:
         """Refuses to replace the folder of a finished stage while files lie in it that the stage did not write.
 
-        Hidden ones are a library's, and a card is looked at for itself. Of a link to a folder with anything in it but
-        what the stage wrote the link goes: all that lies there would.
+        Hidden ones are a library's, and a card is looked at for itself. A link to other files goes first.
 
         Raises:
             ConfigError: names the first of them.
         """
         record = self.read().stages.get(stage)
-        written = record.outputs if record and record.state == "done" else {}
-        if folder.is_symlink() and folder.is_dir() and any(folder.iterdir()):
-            there = {str(f.relative_to(self.path)) for f in folder.rglob("*") if not f.is_dir() and f.name != CARD}
-            if not written or there - written.keys() or any(self.changed_outputs(stage)):
-                warn(f"{folder}: led to {folder.resolve()}, where other files lie, too; they stay, and the link goes")
-                folder.unlink()
+        self._let_go_of_link(stage, folder)
         if record is None or record.state != "done":
             return
         for file in sorted(folder.rglob("[!.]*")):
@@ -306,6 +300,17 @@ class RunDir:
                 raise ConfigError(
                     f"{file}: is not of this run, and would be removed with {folder.name}/", "move it to another folder"
                 )
+
+    def _let_go_of_link(self, stage: str, folder: Path) -> None:
+        """Removes a link to a folder with anything in it but what the stage wrote: all that lies there would go."""
+        if not (folder.is_symlink() and folder.is_dir() and any(folder.iterdir())):
+            return
+        record = self.read().stages.get(stage)
+        written = record.outputs if record and record.state == "done" else {}
+        there = {str(f.relative_to(self.path)) for f in folder.rglob("*") if not f.is_dir() and f.name != CARD}
+        if not written or there - written.keys() or any(self.changed_outputs(stage)):
+            warn(f"{folder}: led to {folder.resolve()}, where other files lie, too; they stay, and the link goes")
+            folder.unlink()
 
     @contextmanager
     def stage(self, name: str, inputs: Inputs, outputs: Sequence[Path] = ()) -> Iterator[StageRecord]:
@@ -414,20 +419,26 @@ class RunDir:
         """
         home = self.path.resolve()
         ours = {"base", *(place.name for place in (self.adapter, self.scaled_adapter, self.scales, self.merged))}
+        for root, link in self._links():
+            part = link.relative_to(self.path).parts[:-1]
+            leads_to = Path(os.path.realpath(link))
+            inside = leads_to.is_relative_to(home) or leads_to.is_relative_to(root.resolve())  # as W&B's latest-run
+            if inside or ours.intersection(part[:1]):
+                continue
+            another = any((above / "run.json").exists() for above in (leads_to, *leads_to.parents))
+            if part or another or not leads_to.is_dir():
+                raise ConfigError(
+                    f"{link}: is a link to {os.readlink(link)}, which would be written to",
+                    "remove the link, or put a copy in its place",
+                )
+
+    def _links(self) -> Iterator[tuple[Path, Path]]:
+        """(the run, or a part of it that is a link itself; a link in that), for every link there is."""
         parts = (entry for entry in self.path.iterdir() if entry.is_symlink() and entry.is_dir())
-        for root, (folder, folders, files) in ((top, found) for top in (self.path, *parts) for found in os.walk(top)):
-            part = Path(folder).relative_to(self.path).parts[:1]
-            for place in (Path(folder, name) for name in (*files, *folders)):
-                if not place.is_symlink() or ours.intersection(part):
-                    continue
-                leads_to = Path(os.path.realpath(place))
-                another = any((above / "run.json").exists() for above in (leads_to, *leads_to.parents))
-                inside = leads_to.is_relative_to(home) or leads_to.is_relative_to(root.resolve())  # as W&B's latest-run
-                if not inside and (part or another or not leads_to.is_dir()):
-                    raise ConfigError(
-                        f"{place}: is a link to {os.readlink(place)}, which would be written to",
-                        "remove the link, or put a copy in its place",
-                    )
+        for root in (self.path, *parts):
+            for folder, folders, files in os.walk(root):
+                places = (Path(folder, name) for name in (*files, *folders))
+                yield from ((root, place) for place in places if place.is_symlink())
 
     @property
     def lock_file(self) -> Path:

@@ -195,7 +195,7 @@ def find_server(which: str | Path | None = None) -> ServerState:
     servers = status()
     if which is None:
         servers = [s for s in servers if s.alive] or servers
-    if which is not None:
+    else:
         wanted = str(which)
         folder = str(Path(wanted).resolve())
         servers = [s for s in servers if wanted == str(s.port) or folder == s.served or wanted in s.all_names]
