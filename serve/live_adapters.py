@@ -9,6 +9,7 @@ from pathlib import Path
 
 from configs.adapter_weights import refuse_unservable
 from configs.addresses import http_address, key_in
+from configs.console import shell
 from configs.errors import ConfigError
 from configs.fingerprint import weights_fingerprint
 from configs.model_files import read_json, safetensors_shapes
@@ -21,7 +22,7 @@ from serve.launch.preflight import check_adapter
 from serve.launch.target import Adapter, base_folder, read_adapter, run_adapter
 from serve.proof.verify import ServedChecks, verify_weights
 from serve.state.adapters import being_proved, note_change, path_of_its_own
-from serve.state.servers import ServerState, find_server
+from serve.state.servers import ServerState, find_server, find_to_change
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,12 @@ class Source:
         return named if (named / "config.json").is_file() else None
 
 
-def find_host(which: str | None = None, base_url: str | None = None) -> Host:
+def find_host(which: str | None = None, base_url: str | None = None, to_change: Sequence[str] = ()) -> Host:
     """The server that a user means, by run, folder, port or name, or by its address.
 
     Args:
         which: None takes the only server there is.
+        to_change: what `tuneserve adapters` is to change; nothing where it but looks.
         base_url: any vLLM server, such as `http://10.0.0.1:8000/v1`; its key is TUNESERVE_API_KEY's.
 
     Raises:
@@ -76,7 +78,8 @@ def find_host(which: str | None = None, base_url: str | None = None) -> Host:
                 "give one such as http://10.0.0.1:8000/v1; a key goes into TUNESERVE_API_KEY",
             )
         return Host(ServerClient(base_url.rstrip("/").removesuffix("/v1"), key_in("TUNESERVE_API_KEY")))
-    state = find_server(which)
+    command = shell("tuneserve", "adapters", *to_change, "--server")
+    state = find_to_change(which, command) if to_change else find_server(which)
     if state.state != "ready":
         raise ConfigError(f"the server on port {state.port} is {state.state}", "wait: `tuneserve serve status`")
     return Host(ServerClient(state.root_url, state.api_key), state)

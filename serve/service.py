@@ -20,7 +20,7 @@ from rich.text import Text
 
 from configs.child import end
 from configs.console import Terminal, mark, ours, paint, plain
-from configs.errors import EXIT_FAILED, ConfigError, TuneserveError
+from configs.errors import EXIT_FAILED, TuneserveError
 from configs.files import only_a_file
 from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.language import LANG
@@ -37,7 +37,7 @@ from serve.process.server import VllmServer
 from serve.process.supervisor import Supervisor, stop_on_signals
 from serve.proof.verify import ServedChecks, verify
 from serve.state.port_lock import PortLock, is_held
-from serve.state.servers import ServerState, find_server, forget_failed, known_state
+from serve.state.servers import ServerState, find_server, find_to_change, forget_failed, known_state
 
 JOB = TypeAdapter(ServeJob)
 FROM = TypeAdapter(Handle | int)
@@ -141,12 +141,7 @@ def stop(which: str | Path | None = None, confirm: Callable[[ServerState], bool]
         ConfigError: there is no such server, or several, or it is another folder's and not confirmed.
         TuneserveError: its supervisor does not end, or something of the server is left.
     """
-    state = find_server(which)
-    if which is None and not _is_here(state) and not (confirm and confirm(state)):
-        raise ConfigError(
-            f"{', '.join(state.names)} on port {state.port} serves {state.served}, which is not in this folder",
-            f"to stop it, name it: `tuneserve serve stop {state.port}`",
-        )
+    state = find_to_change(which, "tuneserve serve stop", confirm)
     if not state.alive:
         forget_failed(state.port)
         return state
@@ -168,12 +163,6 @@ def stop(which: str | Path | None = None, confirm: Callable[[ServerState], bool]
             break
         time.sleep(0.1)
     return known_state(state.port) or state
-
-
-def _is_here(state: ServerState) -> bool:
-    """Whether what a server serves is in the current folder, or the folder is in it."""
-    here, served = Path.cwd(), Path(state.served)
-    return served.is_relative_to(here) or here.is_relative_to(served)
 
 
 def _another(state: ServerState) -> bool:

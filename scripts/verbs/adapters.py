@@ -59,7 +59,7 @@ def load(
     name, sep, where = named.partition("=")
     if not (name and sep and where):
         raise ConfigError(f"{named}: expected NAME=RUN", "e.g. tuneserve adapters load b=runs/b")
-    host, source = find_host(server, base_url), find_source(name, Path(where))
+    host, source = find_host(server, base_url, ("load", named)), find_source(name, Path(where))
     checks = load_into(host, source, check)
     for passed, line in checks.lines() if checks else ():
         console.print(mark(passed), ours(line))
@@ -84,5 +84,5 @@ def unload(
     from serve.live_adapters import find_host
     from serve.live_adapters import unload as unload_from
 
-    unload_from(find_host(server, base_url), name)
+    unload_from(find_host(server, base_url, ("unload", name)), name)
     console.print(f"unloaded {name}")

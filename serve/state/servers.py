@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -210,3 +211,26 @@ def find_server(which: str | Path | None = None) -> ServerState:
         raise ConfigError(f"no server for {which} was started here by this user", step)
     listed = ", ".join(f"{s.port} ({s.names[0]})" for s in servers)
     raise ConfigError(f"several servers run: {listed}", "name one by its port")
+
+
+def find_to_change(
+    which: str | Path | None, by_name: str, confirm: Callable[[ServerState], bool] | None = None
+) -> ServerState:
+    """The server that a word means, for a command that changes it: another folder's is taken only by its name.
+
+    Args:
+        which: None takes the only server there is, where it serves something of this folder.
+        by_name: how the command names it, but for the port.
+        confirm: asked before a server of another folder is taken that was not named; None refuses.
+
+    Raises:
+        ConfigError: none fits, or several do, or it is another folder's and not confirmed.
+    """
+    state = find_server(which)
+    here, served = Path.cwd(), Path(state.served)
+    if which or served.is_relative_to(here) or here.is_relative_to(served) or (confirm and confirm(state)):
+        return state
+    raise ConfigError(
+        f"{', '.join(state.names)} on port {state.port} serves {state.served}, which is not in this folder",
+        f"if you mean it, name it: `{by_name} {state.port}`",
+    )

@@ -38,7 +38,7 @@ def host(adapter_server: VllmServer) -> Host:
         port=command.port,
         base_url=command.base_url,
         names=list(command.names),
-        served="/runs/tiny",
+        served=str(Path("runs/tiny").absolute()),
         log=str(adapter_server.log),
         argv=list(command.argv),
         started="2026-01-01T00:00:00+00:00",

@@ -12,6 +12,7 @@ from unittest.mock import Mock
 import psutil
 import pytest
 
+from configs.console import shell
 from configs.errors import ConfigError, TuneserveError
 from scripts.cli import main
 from serve import service
@@ -159,7 +160,7 @@ def test_a_lock_lives_as_long_as_any_process_that_has_it():
         free.bind(("127.0.0.1", port))
 
 
-def test_a_server_of_another_folder_is_not_stopped_without_its_name(
+def test_a_server_of_another_folder_is_neither_stopped_nor_changed_without_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     here, there = tmp_path / "here", tmp_path / "my other"
@@ -172,6 +173,10 @@ def test_a_server_of_another_folder_is_not_stopped_without_its_name(
     assert (code, child.poll()) == (2, None)
     assert f"model-{PORTS[8]} on port {PORTS[8]} serves {there}" in said
     assert f"`tuneserve serve stop {PORTS[8]}`" in said
+    for changed in ["unload", "b"], ["load", "b=[/x]"]:
+        code, said = run_cli(capsys, "adapters", *changed)
+        assert code == 2
+        assert f"adapters {shell(*changed)} --server {PORTS[8]}`" in said
     asked: list[ServerState] = []
     with pytest.raises(ConfigError):
         service.stop(None, lambda state: bool(asked.append(state)))
