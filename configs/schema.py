@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from configs.columns import COLUMNS, part_of
+from configs.errors import without_credentials
 from configs.model_shape import ATTENTION, MLP
 from configs.names import FileName, ModelName, VariableName
 from configs.nearest import did_you_mean, nearest
@@ -87,6 +88,15 @@ class Section(BaseModel):
             return word
         if bool not in kinds and (int in kinds or float in kinds):
             raise ValueError(f"a number is wanted, and {written} is none")
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _holds_no_password(cls, value: object) -> object:
+        """What a recipe holds stands in the run's name, files and reports."""
+        texts = value if isinstance(value, list) else [value]
+        if any(isinstance(text, str) and without_credentials(text) != text for text in texts):
+            raise ValueError("user and password in an address would stand in the run's files; leave them out")
         return value
 
 

@@ -190,6 +190,16 @@ def test_text_that_nothing_can_hold_is_refused(tmp_path: Path) -> None:
         validate({"name": "r", "model": "owner/model", "data": "rows.jsonl", "foreign": foreign}, tmp_path / "r.yaml")
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["model=%s", "data.sources.0=%s", "foreign={model: %s}", "eval.tasks=[{type: qa, path: %s}]", "serve.args=[%s]"],
+)
+def test_no_key_takes_an_address_with_user_and_password(key: str, recipe: Path) -> None:
+    """It would stand in the run's name, its files and its reports."""
+    with pytest.raises(ConfigError, match=r"user and password in an address.*got \S*http://127\.0\.0\.1/m"):
+        load_config(recipe, [key % "'http://me:secret@127.0.0.1/m'"])
+
+
 def test_the_recipe_of_a_run_that_was_moved_means_the_folder_that_it_lies_in(recipe: Path, tmp_path: Path) -> None:
     run = RunDir.create(load_config(recipe, [f"output_dir={tmp_path / 'runs'}"]))
     assert load_config(run.config_file).output_dir == str(tmp_path / "runs")
