@@ -284,7 +284,8 @@ def _write() -> None:
         "vllm": {**vars(vllm()), "adapters": list(vllm().adapters)},
     }
     file = Path(__file__).with_name("known") / "libraries.json"
-    file.write_text(json.dumps(found, indent=0, separators=(",", ":"), ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(found, separators=(",", ":"), ensure_ascii=False).replace("],", "],\n")  # a list a line
+    file.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
