@@ -61,6 +61,12 @@ def has_other_answers(run: RunDir, manifest: Manifest) -> bool:
     return bool(tuned.inputs["merged_weights"] != weights_digest(run.merged, files))
 
 
+def has_other_scores(run: RunDir, manifest: Manifest) -> bool:
+    """Whether a report that lies in the run is of weights that it had before, or its model is still being asked."""
+    tuned = manifest.stages.get("tuned")
+    return tuned is None or tuned.state != "done" or has_other_answers(run, manifest)
+
+
 def trained_recipe(config: RunConfig) -> dict[str, Any]:
     """The part of a recipe that decides what is trained, by key; a training that is skipped notes it anew."""
     keys = _by_key(config, {"data", "lora", "train"})

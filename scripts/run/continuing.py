@@ -16,7 +16,9 @@ from eval.compare.baseline import require_baseline
 from eval.compare.blocks import read_looks
 from eval.compare.compare import compare
 from eval.compare.comparison import Comparison
+from eval.compare.flips import without_answers
 from eval.compare.logprobs import read_drift
+from eval.compare.trained import with_trained
 from eval.report.render_terminal import print_comparison
 from eval.report.words import ReportWords
 from eval.report.write import write_reports
@@ -63,13 +65,19 @@ def evaluate_origin(run: RunDir, config: RunConfig, tasks: list[Task]) -> None:
         require_baseline(results, f"the model {model}")
 
 
-def report_origin(run: RunDir, config: RunConfig, words: ReportWords) -> Comparison | None:
-    """Compares with that model, prints and writes `report/origin/`; None where this run has no earlier one."""
-    if predecessor(config) is None:
+def report_origin(
+    run: RunDir, config: RunConfig, words: ReportWords, folder: Path, *, answers: bool = True
+) -> Comparison | None:
+    """Compares with that model, prints and writes the report; None where this run has no earlier one.
+
+    Args:
+        folder: where the report goes.
+        answers: whether it quotes answers.
+    """
+    if config.train.continue_from is None:
         return None
     comparison = compare_origin(run, config)
-    folder: Path = run.report / STAGE
-    write_reports([comparison], folder, words)
+    write_reports([comparison if answers else without_answers(comparison)], folder, words)
     console.print()
     note(f"and against {config.model}, which {config.train.continue_from} was trained on:")
     print_comparison(comparison, tables, words)
@@ -78,7 +86,7 @@ def report_origin(run: RunDir, config: RunConfig, words: ReportWords) -> Compari
 
 def compare_origin(run: RunDir, config: RunConfig) -> Comparison:
     """The model that the earlier run started from against this run's, from the answers on disk."""
-    return compare(
+    compared = compare(
         read_results(run.eval / STAGE),
         read_results(run.eval / "tuned"),
         config.eval.gate,
@@ -87,6 +95,7 @@ def compare_origin(run: RunDir, config: RunConfig) -> Comparison:
         drift=read_drift(run.eval / STAGE, run.eval / "tuned") if config.eval.drift else None,
         looks=read_looks(run.eval / "tuned"),
     )
+    return with_trained(compared)
 
 
 def worst_exit_code(*comparisons: Comparison | None) -> int:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, FiniteFloat
 from configs.errors import ConfigError, TuneserveError
 from configs.files import file_bytes, parse_json
 from configs.manifest import Manifest
-from configs.merged import has_other_answers
+from configs.merged import has_other_scores
 from configs.rundir import RunDir
 from serve.state.adapters import changes
 from serve.state.servers import damaged, status
@@ -80,7 +80,7 @@ def summarize(run: RunDir) -> RunSummary:
         said = error.message if isinstance(error, TuneserveError) else str(error)
         return RunSummary(name, path, "damaged", "", said, "", "", "", 0, None, None, size, served)
     state, stage, why = _where(manifest, working=run.is_held)
-    verdict, reservations, gain, kept = _NO_SCORES if _scores_of_others(run, manifest) else _scores(run)
+    verdict, reservations, gain, kept = _NO_SCORES if has_other_scores(run, manifest) else _scores(run)
     if state == "ready" and verdict:
         state = "judged"
     return RunSummary(
@@ -212,12 +212,6 @@ class _Report(BaseModel):
 
 
 _NO_SCORES = "", 0, None, None
-
-
-def _scores_of_others(run: RunDir, manifest: Manifest) -> bool:
-    """Whether the report that lies there is of weights that the run had before."""
-    tuned = manifest.stages.get("tuned")
-    return tuned is not None and (tuned.state != "done" or has_other_answers(run, manifest))
 
 
 def _scores(run: RunDir) -> tuple[str, int, float | None, float | None]:

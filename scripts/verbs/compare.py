@@ -69,7 +69,7 @@ def compare(
     from eval.report.words import ReportWords
     from eval.report.write import refuse_other_reports, write_reports
     from scripts.run.comparing import compare_endpoints, compare_runs, endpoints, judge_endpoint
-    from scripts.run.continuing import report_origin, worst_exit_code
+    from scripts.run.continuing import STAGE, report_origin, worst_exit_code
     from scripts.run.stages import put_model_card
 
     words = ReportWords.chosen()
@@ -77,11 +77,13 @@ def compare(
     judge = judge_endpoint(judge_url, judge_model)
     if judge is not None:
         probe(judge)  # not only after everything was asked
-    if out is not None:
-        refuse_other_reports(out)
     # A folder may be called anything: only what is none can be an override.
     overrides = [word for word in what or [] if "=" in word and not Path(word).exists()]
     runs = [RunDir.open(Path(word)) for word in what or [] if word not in overrides]
+    own = len(runs) == 1 and not base_url
+    folder = out or (runs[0].report if own else Path("comparison"))
+    if out is not None or not own:
+        refuse_other_reports(folder)
     for run in () if base_url else dict.fromkeys(runs):
         if run.is_writable or not again:  # one that may only be read is compared as it is
             context.with_resource(run.exclusively())
@@ -93,9 +95,7 @@ def compare(
             )
         configured = _with_recipes(runs, overrides, again)
         comparisons = compare_runs(configured, judge)
-        folder = out or (runs[0].report if len(runs) == 1 else Path("comparison"))
     elif base_url and not runs:
-        folder = out or Path("comparison")
         comparisons = compare_endpoints(
             endpoints(base_url, model or []),
             endpoints_config(overrides, tasks or [], targets or [], limit),
@@ -115,7 +115,13 @@ def compare(
             put_model_card(run)  # which holds the scores of the report
     print_runs(comparisons, tables, words)
     console.print(f"\nreport: {files['report.html']}")
-    code = worst_exit_code(*comparisons, *(report_origin(run, config, words) for run, config in configured))
+    code = worst_exit_code(
+        *comparisons,
+        *(
+            report_origin(run, config, words, folder / (STAGE if own else f"{STAGE}-{run.path.name}"), answers=answers)
+            for run, config in configured
+        ),
+    )
     raise typer.Exit(code if gate else EXIT_OK)
 
 
@@ -151,7 +157,10 @@ def _require_answers(run: RunDir) -> None:
     ask = f"ask it: `{shell('tuneserve', 'compare', run.path)}`"
     if has_other_answers(run, run.read()):
         raise ConfigError(f"{run.path}: was trained or merged again since it answered", ask)
+    stages = run.read().stages
     for stage in ("base", "tuned", *(["origin"] if run.read().config.train.continue_from else [])):
+        if stage in stages and stages[stage].state == "running":  # what was found out of its server is not noted
+            raise ConfigError(f"{run.path}: was not asked to the end: the stage {stage} did not finish", ask)
         if damage := next(run.changed_outputs(stage), None):
             raise ConfigError(f"{run.path}: {' '.join(damage)}", ask)
 

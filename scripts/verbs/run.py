@@ -59,7 +59,8 @@ def run(
         server = pipeline.evaluate(run_dir, resolved, tasks, keep=serve)
         try:
             comparison = pipeline.report(run_dir, resolved, words)
-            code = continuing.worst_exit_code(comparison, continuing.report_origin(run_dir, resolved, words))
+            beside = continuing.report_origin(run_dir, resolved, words, run_dir.report / continuing.STAGE)
+            code = continuing.worst_exit_code(comparison, beside)
         except BaseException:
             if server is not None:
                 server.stop()

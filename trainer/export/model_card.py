@@ -23,7 +23,7 @@ from configs.handover.base import read_rows
 from configs.handover.rows import ParityRow
 from configs.languages import language_of
 from configs.manifest import Manifest
-from configs.merged import has_other_answers
+from configs.merged import has_other_scores
 from configs.rundir import CARD, RunDir
 
 _MARK = "\n<!-- written by tuneserve: "
@@ -67,9 +67,9 @@ def model_card(run: RunDir) -> str:
     """The card as Markdown, with the front matter that the hubs read."""
     manifest = run.read()
     data, report = _json(run.data / "data_report.json"), _json(run.report / "report.json")
-    if has_other_answers(run, manifest):
+    if has_other_scores(run, manifest):
         report = None
-        del manifest.stages["tuned"]
+        manifest.stages.pop("tuned", None)
     parts = [
         "---\n"
         + yaml.safe_dump(_front_matter(manifest, _languages(run)), allow_unicode=True, sort_keys=False)
@@ -182,9 +182,12 @@ def _scores(report: dict[str, Any] | None) -> str:
     ]  # fmt: skip
     verdict = {"pass": "passed", "fail": "failed", "not_enough_evidence": "open: not enough evidence"}
     gate, share = report["gate"], f"{report['confidence']:.0%}"
-    return _table(("task", "role", "metric", "items", "base", "tuned", f"difference, {share} interval"), rows) + (
-        f"\nPoints of 100; base and tuned answered the same items with the same settings. Gate against forgetting "
-        f"(at most {gate['margin_points']:g} points in a group): {verdict[gate['verdict']]}.\n"
+    reserved = [f"- {_escaped(one['text'])}\n" for one in gate.get("reservations", ())]
+    return (
+        _table(("task", "role", "metric", "items", "base", "tuned", f"difference, {share} interval"), rows)
+        + f"\nPoints of 100; base and tuned answered the same items with the same settings. Gate against forgetting "
+        f"(at most {gate['margin_points']:g} points in a group): {verdict[gate['verdict']]}"
+        + "".join([", with reservations:\n\n", *reserved] if reserved else [".\n"])
     )
 
 
@@ -228,9 +231,13 @@ def _is_hub_id(name: str) -> bool:
 
 
 def _name(place: str) -> str:
-    """A hub id as it is; of a local path the last part only, which is no Markdown whatever it holds."""
-    name = place if _is_hub_id(place) else visible(Path(place.partition("#")[0]).name).replace("\n", " ")
-    return re.sub(r"([\\<\[\]`*])", r"\\\1", name)
+    """A hub id as it is; of a local path the last part only."""
+    return _escaped(place if _is_hub_id(place) else Path(place.partition("#")[0]).name)
+
+
+def _escaped(text: str) -> str:
+    """A text as Markdown that shows it as it is, on one line."""
+    return re.sub(r"([\\<\[\]`*])", r"\\\1", visible(text).replace("\n", " "))
 
 
 def _json(file: Path) -> dict[str, Any] | None:

@@ -178,7 +178,7 @@ def test_a_run_does_not_ignore_what_is_for_endpoints(tmp_path: Path) -> None:
         assert said in str(CliRunner().invoke(app, ["compare", str(run.path), *given]).exception)
 
 
-def test_several_runs_keep_noise_floor_and_drift(rows: Path, tmp_path: Path) -> None:
+def test_several_runs_keep_noise_floor_and_drift(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = tmp_path / "first"
     with serving(MockServer()) as base, serving(Certain()) as tuned:
         asked = ("--base-url", base.base_url, "--model", MODEL, "--base-url", tuned.base_url, "--model", MODEL)
@@ -210,6 +210,15 @@ def test_several_runs_keep_noise_floor_and_drift(rows: Path, tmp_path: Path) -> 
     second, before = RunDir(runs[1]), str(runs[0])
     known = second.config()
     second.configure(known.model_copy(update={"train": known.train.model_copy(update={"continue_from": before})}))
+    shutil.copytree(first / "eval" / "base", second.eval / "origin")
+    compare(runs[1], "--again", "--out", tmp_path / "beside", "--no-answers")
+    assert "城市" not in (tmp_path / "beside" / "origin" / "report.html").read_text(encoding="utf-8")
+    assert not second.report.exists()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "comparison").mkdir()
+    (tmp_path / "comparison" / "report.md").write_text("mine", encoding="utf-8")
+    found = CliRunner().invoke(app, ["compare", *map(str, runs), "--again"])
+    assert "comparison: report.md is in it, which is no report of ours" in str(found.exception)
     for stage, inputs, said, compared in (
         ("tuned", {"serve.precision": "fp8"}, 'its answers are of serve.precision="fp8", those of base', runs),
         ("origin", {"serve.precision": "bf16"}, 'those of origin in .* of serve.precision="bf16"', runs[1:]),

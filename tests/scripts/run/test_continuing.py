@@ -21,4 +21,4 @@ def test_the_worse_of_two_verdicts_is_the_exit_code(codes: list[int | None], wor
 
 
 def test_a_run_that_starts_from_its_model_has_one_verdict(tmp_path: Path) -> None:
-    assert report_origin(None, recipe(tmp_path, "first"), None) is None  # type: ignore[arg-type]
+    assert report_origin(None, recipe(tmp_path, "first"), None, tmp_path) is None  # type: ignore[arg-type]

@@ -51,7 +51,7 @@ def make(tmp_path: Path) -> Callable[..., RunDir]:
     def run(name: str, *overrides: str, report: dict | None = REPORT, failed: str = "") -> RunDir:
         config = load_config("demo", [f"name={name}", f"output_dir={tmp_path / 'runs'}", *overrides])
         made = RunDir.create(config)
-        for stage in ("data", "train", "merge"):
+        for stage in ("data", "train", "merge", *(["tuned"] if report else [])):
             if stage == failed:
                 with pytest.raises(RuntimeError), made.stage(stage, {}):
                     raise RuntimeError("out of memory")
@@ -135,6 +135,10 @@ def test_answers_that_were_changed_on_disk_are_not_compared(
     answers.write_text('{"scores": 1}')
     assert tuneserve("compare", run.path, "--again") == 2
     assert "eval/tuned/facts.jsonl is not what was written" in " ".join(capsys.readouterr().err.split())
+    killed = run.stage("tuned", {})
+    killed.__enter__()
+    assert tuneserve("compare", run.path, "--again") == 2
+    assert "the stage tuned did not finish" in " ".join(capsys.readouterr().err.split())
 
 
 def test_scores_are_of_the_run_s_weights_whatever_the_clock_said_and_what_was_pruned(

@@ -44,9 +44,9 @@ def run(tmp_path: Path) -> RunDir:
     return run
 
 
-def evaluate(run: RunDir, *tasks: dict[str, Any]) -> None:
+def evaluate(run: RunDir, *tasks: dict[str, Any], verdict: str = "not_enough_evidence", reserved: str = "") -> None:
     run.report.mkdir()
-    gate = {"verdict": "not_enough_evidence", "margin_points": 2.0}
+    gate = {"verdict": verdict, "margin_points": 2.0, "reservations": [{"text": reserved}] if reserved else []}
     (run.report / "report.json").write_text(json.dumps({"tasks": tasks, "gate": gate, "confidence": 0.95}))
     proof = ProofFigures(
         rows=32, mean_gap=0.012, mean_effect=3.4, tolerance=0.05, row_factor=10, worst_row="a", worst_gap=0.1,
@@ -121,6 +121,20 @@ def test_scores_and_proof_of_other_weights_are_not_told(run: RunDir) -> None:
     card = model_card(run)
     assert "has not been evaluated" in card
     assert "Not proved" in card
+
+
+def test_scores_of_before_are_not_told_of_a_model_that_is_still_being_asked(run: RunDir) -> None:
+    evaluate(run, task("客服", "target", 12.5))
+    with pytest.raises(KeyboardInterrupt), run.stage("tuned", {}):
+        raise KeyboardInterrupt
+    card = model_card(run)
+    assert "has not been evaluated" in card
+    assert "Not proved" in card
+
+
+def test_card_tells_what_speaks_against_a_model_that_passed(run: RunDir) -> None:
+    evaluate(run, task("客服", "target", 12.5), verdict="pass", reserved="客服: 9 of [10] questions were trained")
+    assert "passed, with reservations:\n\n- 客服: 9 of \\[10\\] questions were trained\n" in model_card(run)
 
 
 def test_card_needs_merged_weights(run: RunDir) -> None:
