@@ -18,7 +18,7 @@ class RunPoint:
         name: of the tuned endpoint.
         gained: mean change of the target tasks; gained_interval: of it.
         kept: mean change of the retention tasks (under 0: forgotten); kept_interval: of it.
-        verdict: of the run's gate.
+        verdict: of the run's gate; reserved: whether something speaks against a run that passed.
         best: no other run gained more and kept more.
     """
 
@@ -28,6 +28,7 @@ class RunPoint:
     kept: float
     kept_interval: Interval
     verdict: State
+    reserved: bool
     best: bool
 
 
@@ -48,6 +49,7 @@ def tradeoff(comparisons: Sequence[Comparison]) -> tuple[RunPoint, ...]:
             kept=forgetting.backward_transfer_points,
             kept_interval=forgetting.interval,
             verdict=comparison.gate.verdict,
+            reserved=bool(comparison.gate.reservations),
             best=not any(
                 other >= gained
                 and their.backward_transfer_points >= forgetting.backward_transfer_points

@@ -56,7 +56,7 @@ def print_comparison(comparison: Comparison, console: Console, words: ReportWord
             console.print(plain(f"→ {words.sentence(item.text)}"))
 
 
-def print_selfmade(report: SelfMadeReport, console: Console, words: ReportWords = ENGLISH) -> None:
+def print_selfmade(report: SelfMadeReport, console: Console, words: ReportWords) -> None:
     """Print what a base wrote itself, with ten rows."""
     console.print(plain(f"\n{words.say('selfmade')}", style="bold"))
     console.print(plain(selfmade.lead(report, words)))

@@ -353,7 +353,7 @@ def run_table(points: Sequence[RunPoint], words: ReportWords) -> Table:
         (
             str(number),
             point.name,
-            words.say(f"verdict.{point.verdict}"),
+            words.say(f"verdict.{point.verdict}{'.reservations' if point.reserved else ''}"),
             f"{figures.signed(point.gained)} {figures.bounds(point.gained_interval)}",
             f"{figures.signed(point.kept)} {figures.bounds(point.kept_interval)}",
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
@@ -41,13 +39,12 @@ def paired_bootstrap(
     clusters: Clusters | None = None,
     *,
     confidence: float = 0.95,
-    method: Literal["percentile", "bca"] = "bca",
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Interval:
     """Interval of the mean difference of paired scores.
 
-    `bca` corrects the percentiles for bias and for skew (Efron 1987, JASA 82, 171-185), the skew from leaving one
+    The percentiles are corrected for bias and for skew (BCa, Efron 1987, JASA 82, 171-185), the skew from leaving one
     cluster out at a time. Where nothing varies the interval has no width, here as in every bootstrap: few changed
     answers call for `tango_interval`.
 
@@ -55,16 +52,15 @@ def paired_bootstrap(
         differences: tuned - base, shape (n,).
         clusters: one label a sample, or None for independent samples.
         confidence: two-sided coverage.
-        method: `bca` or `percentile`.
         resamples: bootstrap samples.
         seed: the same seed gives the same interval.
     """
     means = np.sort(resampled_means(differences, clusters, resamples=resamples, seed=seed))
     levels = np.array([0.5 - confidence / 2, 0.5 + confidence / 2])
-    if method == "bca" and means[0] < means[-1]:
+    if means[0] < means[-1]:
         levels = _corrected_levels(means, differences, clusters, levels)
     lower, upper = np.quantile(means, levels)
-    return Interval(float(lower), float(upper), confidence, f"bootstrap_{method}")
+    return Interval(float(lower), float(upper), confidence, "bootstrap_bca")
 
 
 def _totals(differences: ArrayLike, clusters: Clusters | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

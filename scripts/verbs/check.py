@@ -46,10 +46,11 @@ def check(
         from configs.console import tables
         from eval.report.render_terminal import print_selfmade
         from eval.report.selfmade import selfmade_report
+        from eval.report.words import ReportWords
 
         made = selfmade_report(RunDir(Path(resolved.output_dir) / resolved.name).selfmade)
         if made is not None:
-            print_selfmade(made, tables)
+            print_selfmade(made, tables, ReportWords.chosen())
 
 
 def _say_what_is_asked(config: RunConfig) -> None:

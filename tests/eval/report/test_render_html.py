@@ -114,7 +114,7 @@ def test_without_a_training_there_is_no_card() -> None:
 def test_page_of_several_runs_draws_them_all() -> None:
     base, _ = sides(pair("mine", 100, 50, 0, 0, role="target"), pair("ceval", 1000, 600, 0, 0))
     runs = {}
-    for name, gained, lost in (("mild", 10, 5), ("strong", 30, 80)):
+    for name, gained, lost in (("mild", 10, 8), ("strong", 30, 80)):
         _, runs[name] = sides(pair("mine", 100, 50, 0, gained, role="target"), pair("ceval", 1000, 600, lost, 0))
     comparisons = compare_several(base, runs, GateConfig())
     page = Page(render_html(comparisons))
@@ -123,7 +123,9 @@ def test_page_of_several_runs_draws_them_all() -> None:
     assert page.text.count("What was forgotten") == 2
     console = Console(record=True, width=140)
     print_runs(comparisons, console)
-    assert "Learning against forgetting" in console.export_text()
+    printed = console.export_text()
+    assert "Learning against forgetting" in printed
+    assert (page.text.count("Passed, with reservations"), printed.count("Passed, with reservations")) == (3, 2)
 
 
 def test_page_without_targets_or_without_retention() -> None:

@@ -77,7 +77,7 @@ def test_a_run_without_such_rows_shows_none() -> None:
 
 def test_markdown_and_terminal_show_the_same_tables() -> None:
     out = io.StringIO()
-    print_selfmade(REPORT, Console(file=out, width=200))
+    print_selfmade(REPORT, Console(file=out, width=200), ReportWords("en"))
     for text in (render_markdown(build(**shown(REPORT))), out.getvalue()):
         for table in tables(REPORT):
             assert table.title in text
