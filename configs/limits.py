@@ -52,14 +52,18 @@ class _Limits:
         if _is_main_thread():
             if not self._handled:
                 signal.signal(signal.SIGVTALRM, self._stop)
+                signal.signal(signal.SIGPROF, signal.SIG_DFL)
                 self._handled = True
             self._timed = True
             signal.setitimer(signal.ITIMER_VIRTUAL, self._seconds)
+            # C code that looks at no signal ends with the process; who started that says so.
+            signal.setitimer(signal.ITIMER_PROF, 2 * self._seconds)
 
     def __exit__(self, *_: object) -> None:
         if _is_main_thread():
             self._timed = False
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
         with self._lock:
             self._running -= 1
             if not self._running and self._before:

@@ -95,6 +95,11 @@ def run_child(stage: str, command: Sequence[str], environment: Mapping[str, str]
             f"the {stage} stage was killed (SIGKILL); most often the machine ran out of memory",
             "free memory, or take a smaller model or micro-batch, then run the same command: it goes on",
         )
+    if code == -signal.SIGPROF:
+        raise TuneserveError(
+            f"the {stage} stage was stopped: the model's chat template took all its processor time for one row",
+            "take the template of the model's own publisher; this one loops, or builds a text without end",
+        )
     if code < 0 and -code not in _ASKED_TO_END:
         raise TuneserveError(
             f"the {stage} stage was ended by {signal.Signals(-code).name}: a library crashed, or a file that it read "

@@ -17,6 +17,7 @@ from configs.chat_template import TemplateFailed, rendered
 from configs.errors import ConfigError
 from configs.files import file_text
 from configs.handover.training import Family
+from configs.limits import apart
 from configs.model_files import read_json
 from configs.template_family import QUESTION, template_family
 
@@ -87,7 +88,9 @@ def _family(source: str, folder: Path) -> Family:
     question = [{"role": "user", "content": QUESTION}]
     try:
         return template_family(
-            lambda thinking: rendered(lambda: render(source, question, enable_thinking=thinking, **specials), folder)
+            lambda thinking: rendered(
+                lambda: render(source, question, enable_thinking=thinking, **specials), folder, apart
+            )
         )
     except TemplateFailed as error:
         raise ConfigError(

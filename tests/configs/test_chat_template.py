@@ -14,13 +14,19 @@ import pytest
 from configs import chat_template
 from configs.chat_template import TemplateFailed, TemplateTooCostly, rendered
 from configs.errors import ConfigError
-from configs.limits import apart
+from configs.limits import OutOfTime, apart
 from serve.launch.template import template_traits
 from tests.scripts.conftest import ROOT
 from trainer.data.template import ChatCodec
 
 LOOPS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+LISTS = (
+    "{% set ns = namespace(a=[1], b=[1]) %}{% for i in range(70) %}{% set ns.a = [ns.a, ns.a] %}"
+    "{% set ns.b = [ns.b, ns.b] %}{% endfor %}{{ ns.a == ns.b }}"
+)
+"""C code compares 2^70 pairs, and hears no signal meanwhile."""
 COSTLY = {
+    "lists in lists compared": (LISTS, "processor time"),
     "loops in loops": (LOOPS, "processor time"),
     "loops in loops in loops": (f"{{% for c in range(9) %}}{LOOPS}{{% endfor %}}", "processor time"),
     "a text without end": ("{{ 'x' * 20000000000 }}", "memory"),
@@ -97,6 +103,16 @@ def test_a_template_that_is_costly_for_one_conversation_stops_the_data_stage(mod
     turns = [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "好"}] * 2
     with pytest.raises(TemplateTooCostly):
         codec.render(turns, tools=None, thinking=False, prompt=False)
+
+
+def test_a_template_that_hears_no_signal_for_one_conversation_ends_the_process(model: Path) -> None:
+    fine = "{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}"
+    codec = ChatCodec.load(with_template(model, f"{{% if messages | length > 3 %}}{LISTS}{{% endif %}}{fine}"))
+    turns = [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "好"}] * 2
+    began = time.monotonic()
+    with pytest.raises(OutOfTime):
+        apart(lambda: codec.render(turns, tools=None, thinking=False, prompt=False), 60, 1 << 30)
+    assert time.monotonic() - began < 30
 
 
 def test_what_a_template_renders_comes_back() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +24,7 @@ from configs.chat_template import TemplateFailed, rendered
 from configs.end_tokens import end_tokens
 from configs.errors import ConfigError
 from configs.handover.training import Family
+from configs.limits import apart, limits
 from configs.template_family import QUESTION, template_family
 from trainer.data.tokenizer import encoded, load_tokenizer
 
@@ -236,7 +237,7 @@ def inspect_template(tokenizer: Any) -> TemplateFacts:
 
     def render(turns: int, thinking: bool, prompt: bool) -> str:
         messages = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": _ANSWER}][:turns]
-        return _rendered(tokenizer, messages, tools=None, prompt=prompt, thinking=thinking)
+        return _rendered(tokenizer, messages, tools=None, prompt=prompt, thinking=thinking, run=apart)
 
     name = tokenizer.name_or_path
     try:
@@ -259,12 +260,21 @@ def inspect_template(tokenizer: Any) -> TemplateFacts:
     return TemplateFacts(family, end.group(), added[end.group()], sha256)
 
 
-def _rendered(tokenizer: Any, messages: Sequence[Message], *, tools: Tools, prompt: bool, thinking: bool) -> str:
+def _rendered(
+    tokenizer: Any,
+    messages: Sequence[Message],
+    *,
+    tools: Tools,
+    prompt: bool,
+    thinking: bool,
+    run: Callable[..., Any] = limits.run,
+) -> str:
     return rendered(
         lambda: tokenizer.apply_chat_template(
             messages, tools=tools, tokenize=False, add_generation_prompt=prompt, enable_thinking=thinking
         ),
         tokenizer.name_or_path,
+        run,
     )
 
 

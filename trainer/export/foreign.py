@@ -13,6 +13,7 @@ from configs.adapter_weights import ADAPTER_WEIGHTS
 from configs.chat_template import TemplateFailed, rendered
 from configs.errors import ConfigError, TuneserveError
 from configs.files import file_text
+from configs.limits import apart
 from configs.model_files import read_json, read_model_config, safetensors_shapes, text_config, weight_files
 from trainer.data.tokenizer import TOKENIZER_FILES, load_tokenizer
 from trainer.export.side_files import refuse_elsewhere
@@ -147,6 +148,7 @@ def _rendered(
                 messages, chat_template=template, tokenize=False, add_generation_prompt=opens, **options
             ),
             where,
+            apart,
         )
     except TemplateFailed as error:
         return f"refused: {str(error).partition(':')[0]}"

@@ -84,6 +84,7 @@ def test_a_shard_that_is_another_is_named_with_the_command_that_makes_it(tmp_pat
         (signal.SIGKILL, "was killed (SIGKILL); most often the machine ran out of memory"),
         (signal.SIGBUS, "was ended by SIGBUS: a library crashed, or a file that it read was cut short"),
         (signal.SIGABRT, "was ended by SIGABRT"),
+        (signal.SIGPROF, "the model's chat template took all its processor time for one row"),
     ],
 )
 def test_a_stage_that_a_signal_ends_is_said(number: signal.Signals, said: str) -> None:
