@@ -11,6 +11,8 @@ from typing import Any
 from configs.console import shell
 from configs.errors import ConfigError
 from configs.files import write_jsonl
+from configs.homes import expanded
+from configs.hub import resolve_model
 from configs.load import apply_override, load_config, validate
 from configs.names import file_name_from
 from configs.rundir import RunDir
@@ -22,6 +24,9 @@ from eval.tasks import builtin
 from scripts.run import pipeline
 from scripts.run.stages import run_stage
 from scripts.run.tasks import run_tasks
+from trainer.data.files import find_files
+from trainer.data.hub import load_hub
+from trainer.data.sources import split_count
 
 GENERAL = "general.jsonl"
 """Questions of the built-in suite with their answers, in the place of rows that are not known."""
@@ -113,6 +118,7 @@ def judge(config: RunConfig, words: ReportWords, *, own_length: bool, force: boo
         pipeline.note_versions(run)
         if not (config.foreign and config.foreign.rows_known):
             write_jsonl(run.path / GENERAL, general_rows())
+        _fetch(config)
         run_stage("foreign", run, *(["--force"] if force else []))
         found = run.read().facts.foreign
         assert found is not None
@@ -126,6 +132,18 @@ def judge(config: RunConfig, words: ReportWords, *, own_length: bool, force: boo
         tasks = run_tasks(run, config)
         pipeline.evaluate(run, config, tasks, keep=False)
         return pipeline.report(run, config, words)
+
+
+def _fetch(config: RunConfig) -> None:
+    """Fetches what hubs have of it: the process that looks at it has the training stack, which asks no hub."""
+    named = [config.model, *([config.foreign.model] if config.foreign else [])]
+    for model in named:
+        if not expanded(model).exists():
+            resolve_model(model, config.hub, config.offline)
+    for source in [*config.data.sources, *([config.data.heldout] if config.data.heldout else [])]:
+        path = split_count(source.path)[0]
+        if not find_files(path):
+            load_hub(path, source, config.hub, config.offline)
 
 
 def general_rows() -> list[dict[str, Any]]:

@@ -105,12 +105,13 @@ class Mirror:
         return web.Response(body=self.files[name], headers=headers)
 
 
-@pytest.mark.parametrize("kind", ["model", "data set"])
+@pytest.mark.parametrize("kind", ["model", "data set", "judgement"])
 def test_with_a_mirror_no_other_host_is_contacted(kind: str, folder: Path) -> None:
     """Every connection that is not to this machine goes to a proxy, which writes it down and refuses it."""
+    rows = {"train.jsonl": b'{"a": "b"}'}
     (folder / "tokenizer.json").write_text('{"model": {"type": "BPE"}}', encoding="utf-8")
     model = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
-    mirror = Mirror(model if kind == "model" else {"train.jsonl": b'{"a": "b"}'})
+    mirror = Mirror({"model": model, "data set": rows, "judgement": model | rows}[kind])
     contacted: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as proxy, serving(mirror) as hub:  # type: ignore[arg-type]
 
@@ -136,11 +137,16 @@ def test_with_a_mirror_no_other_host_is_contacted(kind: str, folder: Path) -> No
             "data set": "from trainer.environment import without_torch; without_torch(); "
             "from configs.schema import SourceConfig; from trainer.data.hub import load_hub; "
             "assert list(load_hub('owner/tiny', SourceConfig(path='owner/tiny'), 'huggingface', False))",
+            "judgement": "import sys; from scripts.cli import main; sys.argv[1:] = ['judge', 'owner/tiny', '--base', "
+            f"'owner/tiny', '--data', 'owner/tiny', 'output_dir={folder / 'runs'}']; main()",
         }[kind]
         done = subprocess.run(
             [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False
         )
         proxy.close()
-    assert done.returncode == 0, done.stderr
-    assert any(path.endswith(("model.safetensors", "train.jsonl")) for path in mirror.paths)
+    # What is fetched is no model: it is the look at it that ends a judgement.
+    assert done.returncode == (2 if kind == "judgement" else 0), done.stderr
+    assert "not in the cache" not in done.stderr
+    for name in mirror.files.keys() & {"model.safetensors", "train.jsonl"}:
+        assert any(path.endswith(name) for path in mirror.paths)
     assert contacted == []
