@@ -70,7 +70,10 @@ def described_files(files: list[Path], path: str, source: SourceConfig) -> list[
     if source.subset:
         entries = {name: entry for folder in {f.parent for f in files} for name, entry in _info(folder).items()}
         if not entries:
-            return [(file, _describe(names[file], None)) for file in files]
+            raise DataError(
+                f"{path}: subset: {source.subset} picks nothing: no dataset_info.json describes these files",
+                "leave `subset` out, and name the files that are meant",
+            )
         if source.subset not in entries:
             near = difflib.get_close_matches(source.subset, entries, 1, 0)
             raise DataError(

@@ -27,6 +27,10 @@ _UNFINISHED = (".aria2", ".crdownload", ".download", ".filepart", ".incomplete",
 """Endings that programs put behind a file's name while they fetch it."""
 _PART = re.compile(r"(.+)-(\d+)-of-(\d+)(?!\d).*")
 """A part of a table as hubs name it: `train-00000-of-00002.parquet`."""
+_TRAIN = {"train", "training", "训练", "训练集"}
+_TEST = {"test", "dev", "val", "valid", "validation", "eval", "heldout", "测试", "测试集", "验证", "验证集"}
+"""Words of a file's name, or its folder's, that say whether its rows are to be trained."""
+_BETWEEN = re.compile(r"[\W\d_]+")
 _APART = "take it out of the folder, or name the files alone in data.sources[].path"
 
 
@@ -48,6 +52,7 @@ def find_files(path: str) -> list[Path]:
     if place.is_dir():
         if found := _readable(_walk(place), place):
             _require_every_part(found)
+            _require_one_split(found, place)
             return found
         raise DataError(f"{path}: no data file in this folder", f"put {', '.join(TABLES)} files into it")
     if any(c in path for c in "*?["):
@@ -155,6 +160,19 @@ def _require_every_part(files: Sequence[Path]) -> None:
                 f"{folder}: {total - len(found)} of the {total} parts of {name} are missing",
                 "fetch them, or name the files alone in data.sources[].path",
             )
+
+
+def _require_one_split(files: Sequence[Path], root: Path) -> None:
+    """Raises a DataError for a folder in which some files are to train, and others to test by, as their names say."""
+    words = {file: set(_BETWEEN.split(file.relative_to(root).as_posix().lower())) for file in files}
+    kept = [file for file in files if words[file] & _TEST and not words[file] & _TRAIN]
+    if kept and any(words[file] & _TRAIN for file in files):
+        train = ", ".join(str(file) for file in files if file not in kept)
+        raise DataError(
+            f"{root}: beside what is to be trained lies what is kept to test by: {', '.join(map(str, kept[:3]))}",
+            f"name the files: data.sources: [{train}], and the others in data.heldout or eval.tasks; "
+            f"{root}/** trains all of them",
+        )
 
 
 def _holds_other_rows(file: Path) -> bool:

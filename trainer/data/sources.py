@@ -34,6 +34,10 @@ def read_source(source: SourceConfig, *, seed: int, hub: str, offline: bool) -> 
     files = source_files(source)
     if files:
         split = source.split if "split" in source.model_fields_set else None
+        if split and "[" in split:
+            raise DataError(
+                f"{path}: split: {split} is for data sets of a hub", f"of a file, {path}#:5000 is the first 5,000 rows"
+            )
         columns = frozenset(source.columns.values())
         every = (
             row

@@ -74,6 +74,12 @@ def test_the_first_rows_of_a_file_or_folder(tmp_path: Path) -> None:
     assert [r.place for r in read(f"{tmp_path}#:21")][-2:] == ["rows.csv:21", "rows.jsonl:1"]
 
 
+@pytest.mark.parametrize("part", [{"split": "train[:3]"}, {"subset": "zh"}])
+def test_a_part_that_files_do_not_have_is_refused(tmp_path: Path, part: dict[str, str]) -> None:
+    with pytest.raises(DataError, match=r"split: .* is for data sets of a hub|subset: zh picks nothing"):
+        read(write(tmp_path, "jsonl"), **part)
+
+
 def test_rows_that_cannot_be_read_are_named_and_do_not_stop_the_reading(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     good = json.dumps(ROWS[0], ensure_ascii=False).encode()
