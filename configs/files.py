@@ -26,6 +26,25 @@ LONGEST_LINE = 1 << 28
 """Bytes of a line of JSONL, which is read line by line: a file of them may be of any size."""
 
 
+_NO_ROOM_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large", "file write failed")
+"""What torch, safetensors and Rust say where a file finds no room and they raise no OSError."""
+_CUT_SHORT = "requested and"
+"""What numpy says, without a reason, where fewer bytes could be written than were given."""
+
+
+def found_no_room(error: BaseException) -> bool:
+    """Whether an error, or what it came from, is a full disk, or a file beyond what `ulimit -f` allows."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and (seen.errno in _NO_ROOM_ERRORS or _CUT_SHORT in str(seen)):
+            return True
+        if any(text in str(seen) for text in _NO_ROOM):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
 def write_atomically(file: Path, text: str | Iterable[str], mode: int = 0o666) -> None:
     """Writes a text file so that a reader, or a kill, finds the old content or the new one, never a part.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,15 +12,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from configs.console import console, ours
 from configs.errors import ConfigError, TuneserveError
-from configs.files import sync_folder
+from configs.files import found_no_room, sync_folder
 from configs.locks import locked
 from configs.messages import translated
 
 MARK = ".tuneserve-partial"
 """Lies in a folder of ours that is unfinished, or whose removal is: it may be removed."""
-
-_CUT_SHORT = "requested and"
-"""What numpy says, without a reason, where fewer bytes could be written than were given."""
 
 OnProgress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all)."""
@@ -78,7 +74,7 @@ def new_folder(out: Path, needed: int, redo: bool = False) -> Iterator[Path]:
             _put_in_place(partial, out, old)
         except BaseException as error:
             _remove(partial)
-            if isinstance(error, OSError) and (error.errno == errno.ENOSPC or _CUT_SHORT in str(error)):
+            if found_no_room(error) and not isinstance(error, TuneserveError):
                 raise disk_full(out, needed) from error
             raise
 
@@ -97,7 +93,8 @@ def check_free_space(out: Path, needed: int) -> None:
 def disk_full(out: Path, needed: int) -> TuneserveError:
     """What to say when the disk filled up on the way."""
     return TuneserveError(
-        f"{out}: the disk filled up while {_size(needed)} were being written; the unfinished files were removed",
+        f"{out}: the disk filled up, or `ulimit -f` was reached, while {_size(needed)} were being written; "
+        "the unfinished files were removed",
         "free space, or write to another disk (output_dir, --save-as)",
     )
 

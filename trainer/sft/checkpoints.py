@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,12 +10,10 @@ from typing import Any
 
 from configs.console import shell
 from configs.errors import TuneserveError
-from configs.files import file_bytes, parse_json, remove_folder
+from configs.files import file_bytes, found_no_room, parse_json, remove_folder
 from configs.rundir import RunDir, as_json
 
 _FULL_BELOW_BYTES = 1 << 20
-_FULL_TEXTS = ("No space left on device", "Disk quota exceeded", "file write failed", "os error 28")
-"""What torch, safetensors and Rust say of a full disk where they raise no OSError."""
 
 
 def find_checkpoint(run: RunDir, inputs: Mapping[str, Any], *, force: bool) -> Path | None:
@@ -76,7 +73,8 @@ def full_disk_said(run: RunDir) -> Iterator[None]:
         at = last_checkpoint(run)
         free = shutil.disk_usage(run.path).free
         raise TuneserveError(
-            f"{run.path}: the disk is full ({free / 1e6:.1f} MB free), so training could not write what it had to",
+            f"{run.path}: the disk is full ({free / 1e6:.1f} MB free), or `ulimit -f` is reached: "
+            "training could not write what it had to",
             f"free space and run the same command: it goes on from {at.name if at else 'the start'}; "
             "train.save_steps=0 saves no checkpoints, train.save_total_limit=1 keeps one",
         ) from error
@@ -113,11 +111,6 @@ def _is_complete(checkpoint: Path) -> bool:
 
 
 def _disk_is_full(error: BaseException, folder: Path) -> bool:
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if any(text in str(seen) for text in _FULL_TEXTS):
-            return True
-        seen = seen.__cause__ or seen.__context__
+    if found_no_room(error):
+        return True
     return not isinstance(error, TuneserveError) and shutil.disk_usage(folder).free < _FULL_BELOW_BYTES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -103,11 +104,13 @@ def test_folders_of_the_users_are_never_cleared(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk here that is always full")
 def test_a_disk_that_numpy_finds_full_is_said_to_be(tmp_path: Path) -> None:
     with (
-        pytest.raises(TuneserveError, match="the disk filled up while"),
+        pytest.raises(TuneserveError, match="the disk filled up, or"),
         new_folder(tmp_path / "out", 10),
         open("/dev/full", "wb", buffering=0) as full,
     ):
         np.zeros(1_000_000).tofile(full)
+    with pytest.raises(TuneserveError, match=r"or `ulimit -f` was reached"), new_folder(tmp_path / "out", 10):
+        raise OSError(errno.EFBIG, "File too large")
     assert not list(tmp_path.iterdir())
 
 

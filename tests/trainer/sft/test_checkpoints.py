@@ -55,6 +55,7 @@ def test_no_training_goes_on_from_another_one_s_checkpoint_in_a_linked_folder(tm
         OSError(errno.ENOSPC, "No space left on device"),
         OSError(errno.EDQUOT, "Disk quota exceeded"),
         RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/3: file write failed"),
+        RuntimeError("Error while serializing: I/O error: File too large (os error 27)"),
         RuntimeError("I/O error: No space left on device (os error 28)"),
     ],
 )  # fmt: skip
