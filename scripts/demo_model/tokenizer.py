@@ -98,7 +98,9 @@ def main() -> None:
     tokenizer, config = build()
     MODEL_DIR.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(MODEL_DIR / "tokenizer.json"), pretty=False)
-    (MODEL_DIR / "tokenizer_config.json").write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n")
+    (MODEL_DIR / "tokenizer_config.json").write_text(
+        json.dumps(config, ensure_ascii=False, separators=(",", ":")) + "\n"
+    )
     print(f"{tokenizer.get_vocab_size()} tokens -> {MODEL_DIR}")
 
 
