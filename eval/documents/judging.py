@@ -22,7 +22,7 @@ PAIR_FAULTS = (
     "words_not_there", "near_duplicate",
 )  # fmt: skip
 """Why a pair is no row."""
-REPLY_FAULTS = ("unreadable", "cut", "incomplete", "none_written")
+REPLY_FAULTS = ("unreadable", "cut", "incomplete", "surplus", "none_written")
 """Why a passage, or a part of a reply, gives no pair."""
 
 SHORTEST_QUESTION = 3 * WORD

@@ -166,6 +166,7 @@ class _Taking:
         self.answered[passage.document] += 1
         self.replies["unreadable" if reply.ended else "cut"] += parsed.unreadable
         self.replies["incomplete"] += parsed.incomplete
+        self.replies["surplus"] += max(0, len(parsed.pairs) - self.settings.per_passage)
         self.replies["none_written"] += not (parsed.pairs or parsed.unreadable or parsed.incomplete)
         self.replies += Counter()  # reasons that counted nothing go
         spoken = self.settings.spoken(passage)

@@ -65,6 +65,11 @@ def test_every_pair_is_a_row_or_counted_under_its_reason(folder: Folder, tmp_pat
 
 def test_no_trained_row_is_from_a_document_that_is_held_out(folder: Folder, tmp_path: Path) -> None:
     found = made(folder, Settings(held_out=0.3), tmp_path / "r.jsonl")
+    assert found.report.replies == {
+        **dict.fromkeys(("unreadable", "cut", "none_written"), 1),
+        "incomplete": 2,
+        "surplus": 12,
+    }
     train, held_out = ({row["metadata"]["document"] for row in rows} for rows in (found.train, found.held_out))
     assert held_out
     assert not train & held_out
