@@ -14,6 +14,14 @@ from configs.errors import ConfigError
 
 _CALLS = ("from_pretrained", "get_peft_model", "load_dataset", "SFTConfig", "TrainingArguments", "SFTTrainer")
 """Calls whose arguments mean something."""
+_BY_POSITION = {
+    "from_pretrained": ("model_name", "max_seq_length", "dtype", "load_in_4bit"),
+    "get_peft_model": ("model", "r", "target_modules", "lora_alpha", "lora_dropout"),
+    "load_dataset": ("dataset", "name"),
+    "SFTConfig": ("output_dir",),
+    "SFTTrainer": ("model", "args"),
+}
+"""What their arguments without a name are."""
 
 
 def read_calls(file: Path, code: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
@@ -49,22 +57,13 @@ def read_calls(file: Path, code: str) -> tuple[dict[str, Any], list[tuple[str, s
         name = ast.unparse(call.func).rpartition(".")[2]
         if name not in _CALLS or (name == "from_pretrained" and "Tokenizer" in ast.unparse(call.func)):
             continue
-        given = {
-            argument.arg: _literal(argument.value, constants)
-            for argument in call.keywords
-            # `args=SFTConfig(...)` is a call of its own, `**options` has no name.
-            if argument.arg and argument.arg != "args"
-        }
+        kind = {"TrainingArguments": "SFTConfig"}.get(name, name)
+        given = _given(call, kind, constants, left)
         if name == "load_dataset":
-            for key, value in zip(("dataset", "name"), call.args, strict=False):
-                given[key] = _literal(value, constants)
             loaded.append(
                 (targets.get(id(call), ""), {"dataset_split" if k == "split" else k: v for k, v in given.items()})
             )
             continue
-        if call.args and name == "from_pretrained":
-            given["model_name"] = _literal(call.args[0], constants)
-        kind = {"TrainingArguments": "SFTConfig"}.get(name, name)
         if kind in seen:
             if ast.dump(call) != ast.dump(seen[kind]):
                 left.append((name, f"line {call.lineno}: the first call, in line {seen[kind].lineno}, is taken"))
@@ -78,6 +77,7 @@ def read_calls(file: Path, code: str) -> tuple[dict[str, Any], list[tuple[str, s
             for node in ast.walk(argument.value)
             if isinstance(node, ast.Name)
         }
+    found |= _set_afterwards(tree, seen.get("SFTConfig"), constants)
     found["load_dataset"] = [given for target, given in loaded if target not in evaluated]
     if found.get("eval_dataset") is not None:
         left.append(("eval_dataset", "set data.heldout to a file of it"))
@@ -91,6 +91,33 @@ def read_calls(file: Path, code: str) -> tuple[dict[str, Any], list[tuple[str, s
             "give the script or notebook that trains",
         )
     return found, left
+
+
+def _given(call: ast.Call, kind: str, constants: _Constants, left: list[tuple[str, str]]) -> dict[str, Any]:
+    """The arguments of a call by their names; what cannot be read is added to `left`."""
+    given = dict(zip(_BY_POSITION[kind], (_literal(value, constants) for value in call.args), strict=False))
+    for argument in call.keywords:
+        value = _literal(argument.value, constants)
+        if argument.arg:
+            given[argument.arg] = value
+        elif isinstance(value, dict):
+            given |= {str(key): one for key, one in value.items()}
+        else:
+            left.append((kind, f"line {call.lineno}: `**{ast.unparse(argument.value)}` is not read"))
+    given.pop("args", None)  # `args=SFTConfig(...)` is a call of its own
+    return given
+
+
+def _set_afterwards(tree: ast.Module, settings: ast.Call | None, constants: _Constants) -> dict[str, Any]:
+    """What is written into the trainer's settings after they were made: `args.warmup_ratio = 0.2`."""
+    assigned = [node for node in ast.walk(tree) if isinstance(node, ast.Assign)]
+    names = {ast.unparse(node.targets[0]) for node in assigned if node.value is settings}
+    return {
+        place.attr: _literal(node.value, constants)
+        for node in assigned
+        for place in node.targets
+        if isinstance(place, ast.Attribute) and ((of := ast.unparse(place.value)) in names or of.endswith(".args"))
+    }
 
 
 class _Constants:
@@ -116,6 +143,8 @@ class _Constants:
 def _literal(node: ast.expr, constants: _Constants) -> Any:
     if isinstance(node, ast.Name):
         return constants.get(node)
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "dict" and not node.args:
+        return {one.arg: _literal(one.value, constants) for one in node.keywords if one.arg}
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError):

@@ -277,6 +277,32 @@ def test_what_comes_after_the_training_and_what_it_is_evaluated_on_is_not_traine
     assert {"from_pretrained", "eval_dataset"} <= {key for key, _ in found.left}
 
 
+def test_settings_without_a_name_in_their_call_and_those_set_afterwards_are_read(tmp_path: Path) -> None:
+    text = """
+few = dict(learning_rate = 3e-4, num_train_epochs = 5)
+model, tokenizer = FastLanguageModel.from_pretrained("a/b", 4096, load_in_4bit = False)
+model = FastLanguageModel.get_peft_model(model, 64, **{"lora_dropout": 0.1}, **more)
+args = TrainingArguments("out", **few)
+args.warmup_ratio = 0.2
+trainer = SFTTrainer(model, args, train_dataset = load_dataset("owner/name"))
+"""
+    found = translated(tmp_path, "train.py", text)
+    train, lora = found.recipe["train"], found.recipe["lora"]
+    assert (train["learning_rate"], train["epochs"], train["warmup_ratio"], train["precision"]) == (
+        3e-4,
+        5,
+        0.2,
+        "16bit",
+    )
+    assert (lora["r"], lora["dropout"], found.recipe["data"]["max_length"], found.recipe["name"]) == (
+        64,
+        0.1,
+        4096,
+        "train",
+    )
+    assert ("get_peft_model", "line 4: `**more` is not read") in found.left
+
+
 def test_every_data_set_that_is_loaded_is_a_source(tmp_path: Path) -> None:
     text = UNSLOTH.replace("from trl", 'more = load_dataset("owner/more", split = "cot")\nfrom trl')
     found = translated(tmp_path, "train.py", text)
