@@ -6,16 +6,22 @@ import os
 import re
 import shutil
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from configs.errors import ConfigError
+from filelock import FileLock, Timeout
+
+from configs.console import note
+from configs.errors import ConfigError, TuneserveError
 from configs.homes import home
 
 _ENTRIES = 8
 """Entries that `forget_old` keeps."""
 _OURS = frozenset({"data", "hashes", "selfmade", "torchinductor", "unsloth_compiled", "words"})
 """Everything that lies in a cache folder of its own."""
+WAIT_S = 3600.0
+"""How long another command is waited for that makes the entry which is needed."""
 _KEY = re.compile(r"[0-9a-f]{32,}")
 """Names of entries: hashes. TUNESERVE_CACHE may name a folder that holds more than the cache, under the same names."""
 
@@ -69,6 +75,33 @@ def private_folder(folder: Path) -> Path:
                 "set TUNESERVE_CACHE to a folder of its own",
             )
     return folder
+
+
+@contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """Holds the lock of an entry; another command that makes the same one is named, and waited for.
+
+    Raises:
+        TuneserveError: it is not done within `WAIT_S`.
+    """
+    lock = FileLock(file)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            holder = file.read_text(encoding="utf-8")
+            note(f"process {holder} is making the same ({file}); waiting for it")
+            lock.acquire(timeout=WAIT_S)
+    except Timeout:
+        raise TuneserveError(
+            f"process {holder} makes the same ({file}), and was not done within {WAIT_S / 60:.0f} minutes",
+            f"wait for it, or end it (`kill {holder}`), then run the same command",
+        ) from None
+    try:
+        file.write_text(str(os.getpid()), encoding="utf-8")
+        yield
+    finally:
+        lock.release()
 
 
 def forget_old(root: Path, keep: Path, most: int = _ENTRIES) -> None:

@@ -9,15 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from configs.cache_folder import forget_old, private_cache
-from configs.console import note, skipped, starting
+from configs.cache_folder import alone, forget_old, private_cache
+from configs.console import skipped, starting
 from configs.files import write_atomically
 from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.handover.base import read_rows, write_rows
@@ -107,7 +103,7 @@ def _make(
     settings = run_settings(config, facts.family)
     thinks = config.thinking and facts.family != "none"
     judge = Judge(_asked(run, tasks), thinks, facts.end_token_id)
-    with _alone(root / f".{pool}.lock"), writing_progress("selfmade") as show:
+    with alone(root / f".{pool}.lock"), writing_progress("selfmade") as show:
         writer = Writer(
             connect=lambda: connect(server.up(), settings.thinking),
             pool=Pool(root / pool),
@@ -173,21 +169,6 @@ def _asked(run: RunDir, tasks: Sequence[Task]) -> Asked:
 
 def _texts(messages: Sequence[Any]) -> list[str]:
     return [message["content"] for message in messages if isinstance(message.get("content"), str)]
-
-
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """Holds the lock of a pool; a run that has the same rows written is waited for."""
-    lock = FileLock(file)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        note("another run is having the same rows written; waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def connect(server: VllmServer, thinking: bool | None, model: str | None = None) -> Base:

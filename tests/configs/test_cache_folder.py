@@ -1,12 +1,13 @@
 """The cache folder: nobody else can put something into it."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from configs.cache_folder import forget_old, private_cache
-from configs.errors import ConfigError
+from configs.cache_folder import alone, forget_old, private_cache
+from configs.errors import ConfigError, TuneserveError
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +78,16 @@ def test_a_disk_without_permissions_cannot_hold_the_cache(tmp_path: Path, monkey
     monkeypatch.setattr(Path, "chmod", refuse)
     with pytest.raises(ConfigError, match="its disk knows no permissions"):
         private_cache("data")
+
+
+def test_who_makes_the_same_entry_is_named_and_waited_for_until_a_deadline(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stopped process would be waited for without end."""
+    monkeypatch.setattr("configs.cache_folder.WAIT_S", 0.1)
+    lock, holder = private_cache("data") / ".entry.lock", f"process {os.getpid()}"
+    with alone(lock), pytest.raises(TuneserveError, match=f"{holder} makes the same"), alone(lock):
+        pass
+    assert f"{holder} is making the same" in capsys.readouterr().out
+    with alone(lock):
+        pass

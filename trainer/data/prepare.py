@@ -19,10 +19,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock
 
 from configs import handover
-from configs.cache_folder import forget_old, private_cache
+from configs.cache_folder import alone, forget_old, private_cache
 from configs.console import again, shell, warn
 from configs.errors import ConfigError, DataError
 from configs.files import copy_folder, remove_folder, sync_folder
@@ -79,7 +78,7 @@ def prepare(config: RunConfig, model: Path, progress: Progress | None = None) ->
     """
     root = private_cache("data")
     folder = root / content_key(config, model)
-    with FileLock(root / f".{folder.name}.lock"):
+    with alone(root / f".{folder.name}.lock"):
         cached = all((folder / name).exists() for name in FILES)
         if not cached:
             # Its name is this key's own, whose lock is held: what a kill leaves is cleared by the next call.
