@@ -55,7 +55,7 @@ def write_atomically(file: Path, text: str | Iterable[str], mode: int = 0o666) -
         text: the whole, or its parts as they come.
         mode: who may read it from its first byte on, less what the process's umask takes away.
     """
-    _remove_partials(file)
+    remove_left(file.parent.glob(f".{glob.escape(file.name)}.[0-9]*.partial"))
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
         with os.fdopen(_held_partial(partial, mode), "w", encoding="utf-8", newline="\n") as out:
@@ -108,9 +108,9 @@ def lies_at(descriptor: int, place: Path) -> bool:
         return False
 
 
-def _remove_partials(file: Path) -> None:
-    """Removes what killed writers of a file left beside it: a writer that lives holds the lock of its own."""
-    for left in file.parent.glob(f".{glob.escape(file.name)}.[0-9]*.partial"):
+def remove_left(partials: Iterable[Path]) -> None:
+    """Removes the partial files that killed writers left: a writer that lives holds the lock of its own."""
+    for left in partials:
         with suppress(OSError):  # gone by now, none of ours, or written just now
             descriptor = only_a_file(str(left), os.O_RDWR | os.O_CLOEXEC)
             try:

@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from configs.console import NOT_DONE, shell, warn
 from configs.errors import ConfigError, TuneserveError
-from configs.files import file_text, write_atomically
+from configs.files import file_text, remove_left, write_atomically
 from configs.fingerprint import content_hash
 from configs.handover.facts import Facts
 from configs.handover.foreign import ForeignFacts
@@ -456,9 +456,7 @@ class RunDir:
 
     def _mend(self) -> None:
         """Removes what killed writers left, and takes the last copy in the place of a damaged manifest."""
-        for partial in self.path.rglob(".*.[0-9]*.partial"):
-            if partial.is_file():
-                partial.unlink(missing_ok=True)
+        remove_left(self.path.rglob(".*.[0-9]*.partial"))
         try:
             self.read()
             return

@@ -1,6 +1,7 @@
 """The manifest: atomic, honest about what is done, and skipped only when nothing changed."""
 
 import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -338,10 +339,13 @@ def test_a_refused_command_writes_nothing(run: RunDir) -> None:
 def test_what_killed_writers_left_is_cleared_up(run: RunDir) -> None:
     paths = (".run.json.4711.partial", "data/.proof.jsonl.4711.partial", "eval/tuned/.looks.jsonl.4711.partial")
     left = [output(run, path) for path in paths]
-    own = output(run, "data/mine.partial")
-    with run.exclusively():
-        assert not any(file.exists() for file in left)
-    assert own.exists()
+    own, written = output(run, "data/mine.partial"), output(run, "eval/mine/.mine.meta.json.4711.partial")
+    with written.open() as writer:  # an evaluation into a folder of the run does not hold the run
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        with run.exclusively():
+            assert not any(file.exists() for file in left)
+        assert own.exists()
+        assert written.exists(), "its writer could not put it in place"
 
 
 def test_a_disk_too_full_to_write_the_failure_down_does_not_hide_it(
