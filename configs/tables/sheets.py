@@ -33,7 +33,9 @@ def rows_of_csv(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:
     reader = csv.DictReader(lines, restkey="", dialect=dialect, strict=True)
     number, read = 1, 0  # the header's row; lines of rows that are whole
     try:
-        twice = [name for name, count in Counter(reader.fieldnames or ()).items() if name.strip() and count > 1]
+        named = reader.fieldnames or ()
+        reader.fieldnames = [name if name.strip() else f"column {n}" for n, name in enumerate(named, 1)]
+        twice = [name for name, count in Counter(reader.fieldnames).items() if count > 1]
         if twice:
             raise DataError(f"{file}:1: two columns are called {twice[0]!r}", "give each column a name of its own")
         for number, value in enumerate(reader, 2):

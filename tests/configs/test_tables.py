@@ -131,8 +131,13 @@ SHAPES = {
 def test_rows_are_found_however_the_file_lays_them_out(tmp_path: Path, shape: str) -> None:
     name, text = SHAPES[shape]
     (tmp_path / name).write_bytes(text.encode())
-    rows = [{k: v for k, v in row.items() if k} for row in read_rows(tmp_path / name)]
+    rows = [{k: v for k, v in row.items() if v} for row in read_rows(tmp_path / name)]
     assert rows == ROWS
+
+
+def test_columns_without_a_name_are_kept_apart(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("question,answer,, \n1,2,one,two\n", encoding="utf-8")
+    assert read_rows(tmp_path / "a.csv") == [{"question": "1", "answer": "2", "column 3": "one", "column 4": "two"}]
 
 
 def test_a_line_that_is_a_list_of_messages_is_a_row(tmp_path: Path) -> None:
