@@ -196,7 +196,7 @@ class DataConfig(Section):
     eval_split: Fraction = 0.05
     """Share of the conversations to hold out when `heldout` is not given."""
     max_heldout: Positive = 500
-    """At most this many conversations are held out by `eval_split`."""
+    """At most this many conversations are held out by `eval_split`, and asked of `data.heldout` (drawn by the seed)."""
     max_length: Positive = 4096
     """Longest row in tokens, prompt and answer together."""
     overlong: Literal["drop", "truncate_history", "error"] = "drop"

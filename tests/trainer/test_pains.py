@@ -33,7 +33,8 @@ loop.EVAL_ROWS = 3
 made = loop.TrainingRun(run, config, plan, run.prepared(), *tables)
 args, layers = made.trainer.args, ModuleList([Module(), Module()])
 layers[0].apply_qkv, layers[1].apply_qkv = apply_lora_qkv, original_apply_qkv
-evaluation = [len(made.trainer.eval_dataset), args.per_device_eval_batch_size, args.prediction_loss_only]
+first = made.trainer.eval_dataset["input_ids"] == tables[1]["input_ids"].to_pylist()[:3]
+evaluation = [len(made.trainer.eval_dataset), first, args.per_device_eval_batch_size, args.prediction_loss_only]
 pad_is_end = made.tokenizer.pad_token_id == made.end_token_id
 print(json.dumps([evaluation, pad_is_end, patched_layers(layers), made.did.patched_layers]))
 """
@@ -45,7 +46,8 @@ def test_evaluation_is_small_pad_is_no_end_and_a_slow_path_is_seen(workshop: Pat
     done = run_script(LOOK, str(run.path), folder=workshop)
     assert done.returncode == 0, done.stderr[-3000:]
     evaluation, pad_is_end, patched, on_cpu = json.loads(done.stdout.splitlines()[-1])
-    assert evaluation == [3, 8, True]
+    assert evaluation == [3, False, 8, True]
+    assert "the held-out loss is that of 3 of the" in done.stdout
     assert not pad_is_end
     assert (patched, on_cpu) == ({"qkv": 1}, {})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from trainer.sft.model import load, what_unsloth_did  # isort: skip - imports unsloth, which must come first
 
 import math
+import random
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,7 +19,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallbac
 from trl import SFTConfig, SFTTrainer
 
 from configs.adapter_scale import possible_scales
-from configs.console import console
+from configs.console import console, note
 from configs.files import sync_folder
 from configs.handover.base import write_rows
 from configs.handover.rows import ProofRow
@@ -76,7 +77,7 @@ class TrainingRun:
         # Under full fine-tuning the base is gone once training starts.
         self.base_scores = answer_logprobs(self.model, self.proof) if self.full else None
         self.log = RunLog(run.logs / "train.jsonl", console)
-        evaluated = _rows(heldout.slice(0, EVAL_ROWS), facts.longest_row) if heldout.num_rows else None
+        evaluated = _rows(self._evaluated(heldout), facts.longest_row) if heldout.num_rows else None
         self.trainer = self._trainer(_rows(train, facts.longest_row), evaluated)
         self.soft = BatchTargets(soft_rows(run)) if has_soft_targets(run, config) else None
         if self.soft:
@@ -141,6 +142,14 @@ class TrainingRun:
     def _of_all(self, value: Any) -> list[Any]:
         """What every process has, by rank."""
         return self.world.gather(value) if self.world else [value]
+
+    def _evaluated(self, heldout: pa.Table) -> pa.Table:
+        """The held-out rows that are scored while it trains; of a file in any order a fair sample."""
+        if (rows := heldout.num_rows) <= EVAL_ROWS:
+            return heldout
+        if self._writes:
+            note(f"the held-out loss is that of {EVAL_ROWS} of the {rows:,} held-out rows, drawn by the seed")
+        return heldout.take(sorted(random.Random(f"{self.config.seed} evaluated").sample(range(rows), EVAL_ROWS)))
 
     def _together(self, train: pa.Table) -> Together | None:
         """Makes the trainer one of several where it is; the rows to score while it trains are dealt out, too."""
