@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,23 @@ def compare_runs(runs: Sequence[tuple[RunDir, RunConfig]], judge: Endpoint | Non
     ]
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Holds the folder of a comparison, which does not stay where nothing came into it.
+
+    Raises:
+        TuneserveError: another comparison writes into it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    busy = TuneserveError(f"{folder}: another comparison is writing there", "wait for it, or give another --out")
+    with locked(folder, busy):
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # the comparison is in it
+                folder.rmdir()
+
+
 def _require_alike(runs: Sequence[RunDir]) -> None:
     """Refuses runs whose bases differ, or whose answers were served otherwise than those that they are held to.
 
@@ -169,49 +187,45 @@ def compare_endpoints(
     answers, asked = folder / "eval", config.eval
     tasks, settings = recipe_tasks(config), endpoints_settings(config)
     repeat = [replace(base, label="base_repeat")] if asked.repeat_base else []
-    folder.mkdir(parents=True, exist_ok=True)
-    busy = TuneserveError(f"{folder}: another comparison is writing there", "wait for it, or give another --out")
-    with locked(folder, busy):
-        _require_one_kind(endpoints, settings)  # not only after the base was asked everything
-        results: dict[str, dict[str, TaskResult]] = {}
-        for endpoint in (base, *repeat):
-            results[endpoint.label] = ask(endpoint, tasks, answers / endpoint.label, settings, by_name=True)
-            if endpoint is base:
-                require_baseline(results["base"], f"the base {base.model}")
-                if asked.drift:
-                    record_logprobs(endpoint, answers / endpoint.label, settings=settings)
-        again = results.get("base_repeat")
-        for endpoint in tuned:
-            place = answers / endpoint.label
-            results[endpoint.label] = ask_in_blocks(
-                endpoint, tasks, place, settings, lambda: results["base"], asked.gate, lambda: again, by_name=True
-            )
+    _require_one_kind(endpoints, settings)  # not only after the base was asked everything
+    results: dict[str, dict[str, TaskResult]] = {}
+    for endpoint in (base, *repeat):
+        results[endpoint.label] = ask(endpoint, tasks, answers / endpoint.label, settings, by_name=True)
+        if endpoint is base:
+            require_baseline(results["base"], f"the base {base.model}")
             if asked.drift:
-                record_logprobs(endpoint, place, settings=settings)
-        # One tuned model goes by its served name, where that is not the base's too.
-        alone = len(tuned) == 1 and base.model != tuned[0].model
-        names = {endpoint.label: endpoint.model if alone else endpoint.label for endpoint in tuned}
-        judging = {label: answers / "judge" / (label if len(tuned) > 1 else "") for label in names}
-        return list(
-            compare_several(
-                results["base"],
-                {name: results[label] for label, name in names.items()},
-                asked.gate,
-                base_repeat=again,
-                base_name="base" if base.model in {*names.values(), *(one.model for one in tuned)} else base.model,
-                facts=dict.fromkeys(names.values(), report_facts({"command": command})),
-                drift={
-                    name: moved
-                    for label, name in names.items()
-                    if asked.drift and (moved := read_drift(answers / "base", answers / label))
-                },
-                looks={name: read_looks(answers / label) for label, name in names.items()},
-                judgements={
-                    name: _judged(judge, results["base"], results[label], judging[label])
-                    for label, name in names.items()
-                },
-            )
+                record_logprobs(endpoint, answers / endpoint.label, settings=settings)
+    again = results.get("base_repeat")
+    for endpoint in tuned:
+        place = answers / endpoint.label
+        results[endpoint.label] = ask_in_blocks(
+            endpoint, tasks, place, settings, lambda: results["base"], asked.gate, lambda: again, by_name=True
         )
+        if asked.drift:
+            record_logprobs(endpoint, place, settings=settings)
+    # One tuned model goes by its served name, where that is not the base's too.
+    alone = len(tuned) == 1 and base.model != tuned[0].model
+    names = {endpoint.label: endpoint.model if alone else endpoint.label for endpoint in tuned}
+    judging = {label: answers / "judge" / (label if len(tuned) > 1 else "") for label in names}
+    return list(
+        compare_several(
+            results["base"],
+            {name: results[label] for label, name in names.items()},
+            asked.gate,
+            base_repeat=again,
+            base_name="base" if base.model in {*names.values(), *(one.model for one in tuned)} else base.model,
+            facts=dict.fromkeys(names.values(), report_facts({"command": command})),
+            drift={
+                name: moved
+                for label, name in names.items()
+                if asked.drift and (moved := read_drift(answers / "base", answers / label))
+            },
+            looks={name: read_looks(answers / label) for label, name in names.items()},
+            judgements={
+                name: _judged(judge, results["base"], results[label], judging[label]) for label, name in names.items()
+            },
+        )
+    )
 
 
 def _judged(judge: Endpoint | None, before: Results, after: Results, folder: Path) -> list[Judgement]:

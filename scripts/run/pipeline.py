@@ -164,6 +164,10 @@ def base_to_ask(run: RunDir, config: RunConfig, tasks: list[Task]) -> str | None
     for folder in folders:
         remove_folder(folder)  # answers to other questions are not among them
         copy_folder(sibling.path / folder.relative_to(run.path), folder)
+    if not _answered(sibling, inputs):  # nobody holds it
+        for folder in folders:
+            remove_folder(folder)
+        return f"{sibling.path}, which had the answers, was asked anew meanwhile"
     there = sibling.read().stages["base"]
     again = score_again_all(there.inputs, inputs, folders, tasks)
     with run.stage("base", inputs, folders) as record:

@@ -68,7 +68,7 @@ def compare(
     from eval.report.render_terminal import print_runs
     from eval.report.words import ReportWords
     from eval.report.write import refuse_other_reports, write_reports
-    from scripts.run.comparing import compare_endpoints, compare_runs, endpoints, judge_endpoint
+    from scripts.run.comparing import alone_in, compare_endpoints, compare_runs, endpoints, judge_endpoint
     from scripts.run.continuing import STAGE, report_origin, worst_exit_code
     from scripts.run.stages import put_model_card
 
@@ -87,6 +87,8 @@ def compare(
     for run in () if base_url else dict.fromkeys(runs):
         if run.is_writable or not again:  # one that may only be read is compared as it is
             context.with_resource(run.exclusively())
+    if out is not None or not own:
+        context.with_resource(alone_in(folder))
     if runs and not base_url:
         if model or tasks or targets or limit:
             raise ConfigError(

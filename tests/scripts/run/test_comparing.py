@@ -22,7 +22,7 @@ from configs.schema import RunConfig
 from eval.ask.mock_server import MODEL, MockServer
 from eval.metrics.rouge import jieba_version
 from scripts.cli import app
-from scripts.run.comparing import JUDGE_KEY, endpoints, judge_endpoint
+from scripts.run.comparing import JUDGE_KEY, alone_in, endpoints, judge_endpoint
 from tests.eval.compare.test_judge import JudgingServer
 from tests.eval.conftest import free_port, serving
 
@@ -204,9 +204,14 @@ def test_several_runs_keep_noise_floor_and_drift(rows: Path, tmp_path: Path, mon
     (merged / "config.json").write_text("{}", encoding="utf-8")
     compare(runs[0], "--again", "eval.gate.margin_points=7")
     assert "at most 7 points" in (merged / "README.md").read_text(encoding="utf-8")
-    with RunDir(runs[0]).exclusively():  # by a command that may change what is compared
-        found = CliRunner().invoke(app, ["compare", *map(str, runs), "--again", "--out", str(tmp_path / "both")])
-        assert "another tuneserve command is working" in str(found.exception)
+    monkeypatch.setattr("configs.locks.WAIT_S", 0)
+    for held, said in (
+        (RunDir(runs[0]).exclusively(), "another tuneserve command is working"),  # it may change what is compared
+        (alone_in(tmp_path / "both"), "another comparison is writing there"),
+    ):
+        with held:
+            found = CliRunner().invoke(app, ["compare", *map(str, runs), "--again", "--out", str(tmp_path / "both")])
+        assert said in str(found.exception)
     second, before = RunDir(runs[1]), str(runs[0])
     known = second.config()
     second.configure(known.model_copy(update={"train": known.train.model_copy(update={"continue_from": before})}))

@@ -13,6 +13,7 @@ import pytest
 
 from configs import pins
 from configs.errors import ConfigError
+from configs.files import copy_folder
 from configs.gpus import GPUS, Card
 from configs.handover.base import write_rows
 from configs.handover.rows import HeldoutRow
@@ -24,7 +25,14 @@ from eval.ask.results import read_results
 from eval.tasks import Task
 from scripts.run import beside, pipeline
 from scripts.run.asking import run_settings
-from scripts.run.pipeline import base_inputs, base_server, evaluate, evaluate_base, train_and_ask_base
+from scripts.run.pipeline import (
+    base_inputs,
+    base_server,
+    base_to_ask,
+    evaluate,
+    evaluate_base,
+    train_and_ask_base,
+)
 from scripts.run.serving import OnDemand
 from scripts.run.tasks import run_tasks
 from serve.process.server import VllmServer
@@ -88,6 +96,21 @@ def test_another_training_over_the_same_base_takes_its_answers_over(tmp_path: Pa
     stage = second.read().stages["base"]
     assert stage.state == "done"
     assert stage.figures == {"base": {"facts": {"points": 87.0}}, "taken_from": str(first.path)}
+
+
+def test_answers_that_are_asked_anew_while_they_are_taken_over_are_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = answered(tmp_path)
+    second, tasks = opened(tmp_path, "name=second", "data.replay=null")
+
+    def copied_as_it_is_asked(source: Path, target: Path) -> None:
+        copy_folder(source, target)
+        (source / "facts.jsonl").write_text('{"id": "another"}\n', encoding="utf-8")
+
+    monkeypatch.setattr(pipeline, "copy_folder", copied_as_it_is_asked)
+    assert f"{first.path}, which had the answers" in (base_to_ask(second, second.config(), tasks) or "")
+    assert not (second.eval / "base").exists()
 
 
 def test_answers_to_other_questions_do_not_stay_among_those_that_are_taken_over(tmp_path: Path) -> None:
