@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from configs.child import die_with
-from configs.errors import ConfigError
+from configs.errors import ConfigError, TuneserveError
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from scripts.run.stages import run_stage
@@ -20,11 +20,29 @@ def follows(config: RunConfig) -> bool:
     """
     if started_by_others() == 1:
         return False
-    die_with(os.getppid())
+    launcher = os.getppid()
+    die_with(launcher)
+    if _took_in(launcher):
+        raise TuneserveError(
+            "torchrun, which started this process, has ended", "start all of them by one torchrun; docs/gpus.md"
+        )
     if rank_of_this() == 0:
         return False
     run_stage("train", RunDir((Path(config.output_dir) / config.name).resolve()))
     return True
+
+
+def _took_in(parent: int) -> bool:
+    """Whether a parent is no torchrun, but the system's own process that takes in whose parent has ended.
+
+    In a container torchrun may be process 1.
+    """
+    try:
+        program = Path(os.readlink(f"/proc/{parent}/exe")).name
+    except OSError:  # another user's
+        program = ""
+    by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
+    return by_torchrun and (program == "systemd" or (parent == 1 and not program.startswith("python")))
 
 
 def keep_others_for_training() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from scripts.cli import app
 from scripts.run.pipeline import evaluate_base
 from scripts.run.stages import StageFailed, run_child
 from serve.launch.target import merged_target
-from tests.scripts.conftest import ROOT
+from tests.scripts.conftest import CLI, ROOT, environment
 from tests.scripts.run.test_pipeline import NoServer, ServerStarted, answered, opened
 
 
@@ -97,3 +98,13 @@ def test_a_stage_that_was_asked_to_end_says_nothing_more() -> None:
     with pytest.raises(StageFailed) as ended:
         run_child("check", [sys.executable, "-c", "import os; os.kill(os.getpid(), 15)"])
     assert ended.value.code == 128 + 15
+
+
+def test_a_process_whose_torchrun_has_ended_before_it_could_look_ends_too(tmp_path: Path) -> None:
+    """It would wait for the others for a day."""
+    train = [*CLI, "train", str(ROOT / "configs" / "demo.yaml"), f"output_dir={tmp_path}"]
+    told = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "TORCHELASTIC_RUN_ID": "none"}
+    told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}
+    left = ["sh", "-c", '"$@" &', "sh", *train]
+    ended = subprocess.run(left, env=environment(tmp_path) | told, capture_output=True, text=True, timeout=60)
+    assert "torchrun, which started this process, has ended" in ended.stderr
