@@ -289,13 +289,23 @@ class Catalogue:
         return before + whole + after
 
     def _joined(self, text: str) -> str | None:
-        """The translation of whole messages that were joined by `; `; a value would else take one of them in."""
+        """The translation of whole messages joined by `; ` or `; or `; a value would else take one of them in."""
         for at in _places("; ", text):
-            if first := self.find(text[:at]):
+            if first := self._whole(text[:at]):
                 tail = text[at + 2 :]
-                if rest := self._joined(tail) or self.find(tail):
+                if rest := self._joined(tail) or self._whole(tail):
                     return f"{first}；{rest}"
+                tail = tail.removeprefix("or ")
+                if rest := self._joined(tail) or self._whole(tail):
+                    return f"{first}；或者{rest}"
         return None
+
+    def _whole(self, text: str) -> str | None:
+        """The translation of a message, or of one behind the name of what it is about."""
+        name, _, message = text.partition(": ")
+        if (found := self.find(text)) is None and " " not in name and (found := self.find(message, least=3)):
+            return f"{name}：{found}"
+        return found
 
     def _parts(self, text: str, ours: bool) -> str:
         """Messages that were joined, or that follow the name of what they are about; the text where it is neither."""

@@ -101,7 +101,7 @@ class _Translator:
             if key in self.arguments and self.arguments[key] not in allowed:
                 raise ConfigError(
                     f"{self.file}: {key}: {self.arguments[key]} is no supervised fine-tuning",
-                    "tuneserve trains on answers; chosen answers of preference data can be trained so",
+                    "only answers are trained here; of preference data the chosen ones",
                 )
 
     def _take(self, what: str, ours: str) -> Any:

@@ -90,7 +90,7 @@ def _other_type(file: Path) -> str:
         return "save the sheet as CSV in UTF-8"
     if suffix in JSON_LINES:
         return f"rename it: mv {shlex.quote(file.name)} {shlex.quote(file.stem)}.jsonl"
-    return f"use {', '.join(TABLES)}"
+    return f"only {', '.join(TABLES)} are read"
 
 
 __all__ = [

@@ -32,7 +32,7 @@ def say_verdict(config: RunConfig, tasks: Sequence[TaskConfig]) -> None:
     gate = config.eval.gate
     gated = {group: size for group, size in found.items() if size >= gate.min_items}
     needed = {share: items_for_a_verdict(share, gate) for share in DISCORDANCES}
-    takes = ", ".join(f"{count:,} at {share:.0%}" for share, count in needed.items())
+    takes = ", ".join(f"{count:,} items at {share:.0%}" for share, count in needed.items())
     if not gated:
         largest = f"; the largest has {max(found.values()):,}" if found else ""
         warn(

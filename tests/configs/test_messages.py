@@ -92,6 +92,24 @@ def test_what_is_not_wholly_a_message_stays(text: str) -> None:
     assert SMALL.translate(text) == text
 
 
+@pytest.mark.parametrize(
+    ("english", "chinese"),
+    [
+        (
+            "columns: {context: 备注} on the source; or data.ignore_columns: [备注] leaves out what is meant to be "
+            "left out",
+            "在数据源上设 columns: {context: 备注}；或者用 data.ignore_columns: [备注] 去掉确实不用的列",
+        ),
+        (
+            "a: `B` is not read and looks like content (a:2: 1); a: `C` is not read and looks like content (a:2: 2)",
+            "a：没有读取 `B`，而它看起来是内容（a:2：1）；a：没有读取 `C`，而它看起来是内容（a:2：2）",
+        ),
+    ],
+)
+def test_messages_that_were_joined_are_each_translated(english: str, chinese: str) -> None:
+    assert catalogue().translate(english, ours=True) == chinese
+
+
 def test_one_word_is_enough_where_a_text_is_known_to_be_ours() -> None:
     assert SMALL.translate("gone", ours=True) == "不在了"
     assert SMALL.translate("some rows", ours=True) == "some 行"

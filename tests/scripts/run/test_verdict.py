@@ -35,7 +35,7 @@ def test_a_recipe_for_a_real_model_can_end_in_a_verdict_by_default(
 ) -> None:
     text = said(recipe(tmp_path), capsys)
     assert "instruction 6,060 items, reasoning 6,100 items, reading 6,150 items" in text
-    assert "2,706 at 10%, 5,411 at 20%" in text
+    assert "2,706 items at 10%, 5,411 items at 20%" in text
     assert "warning" not in text
 
 
