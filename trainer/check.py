@@ -11,7 +11,6 @@ import json
 import math
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +34,7 @@ from configs.pins import cuda_version
 from configs.predecessor import trained_base
 from configs.schema import RunConfig
 from configs.serving_memory import served_precision
+from configs.temporary import temporary_folder
 from trainer import environment
 from trainer.architectures import check_architecture, paths_of, with_layers
 from trainer.data.corpus import gather
@@ -165,11 +165,11 @@ def _check_without_model(
         f"{len(lengths):,} rows to train, {len(corpus.heldout):,} conversations held out; about "
         f"{sum(lengths) / len(lengths):,.0f} tokens a row, the longest {max(lengths):,}"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "config.json").write_text(json.dumps(known), encoding="utf-8")
-        config = config.model_copy(update={"lora": with_layers(config.lora, Path(folder))})
+    with temporary_folder() as folder:
+        (folder / "config.json").write_text(json.dumps(known), encoding="utf-8")
+        config = config.model_copy(update={"lora": with_layers(config.lora, folder)})
         refusals = _precision(config, device)
-        refusals += _plan_if_known(config, Path(folder), shape, lengths, device, every_layout)
+        refusals += _plan_if_known(config, folder, shape, lengths, device, every_layout)
     refusals += _serving(config, shape, max(lengths), device)
     refusals += _disk(config, shape, has_weights=False)
     _raise(refusals)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from configs.errors import ConfigError, DataError
 from configs.homes import expanded
 from configs.hub import fetch
 from configs.tables import TABLES
+from configs.temporary import temporary_folder
 from eval.tasks.archive import unpack
 
 _FILES = [f"*{ending}" for ending in (*TABLES, ".zip", ".txt")]
@@ -46,10 +46,10 @@ def located(path: str, hub: str = "huggingface", offline: bool = False) -> Itera
     if not archives:
         yield local
         return
-    with tempfile.TemporaryDirectory() as unpacked:
+    with temporary_folder() as unpacked:
         for archive in archives:
-            unpack(archive, Path(unpacked), (*TABLES, ".txt"))
-        yield Path(unpacked)
+            unpack(archive, unpacked, (*TABLES, ".txt"))
+        yield unpacked
 
 
 def find_table(root: Path, preferred: Sequence[str] = ()) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from configs.load import dump_config, load_config
 from configs.predecessor import trained_base
 from configs.rundir import RunDir
 from configs.schema import RunConfig
+from configs.temporary import temporary_folder
 from scripts.run.stages import run_child
 
 
@@ -35,9 +35,9 @@ def check(
     """
     several = [f"train.num_gpus={num_gpus}"] if num_gpus else []
     resolved = load_config(config, [*(overrides or []), *several])
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         # Resolved here, so that a mistake in it is said before anything heavy is imported.
-        file = Path(folder) / f"{resolved.name}.yaml"
+        file = folder / f"{resolved.name}.yaml"
         file.write_text(dump_config(resolved), encoding="utf-8")
         command = [sys.executable, "-m", "trainer.check", str(file), "--rows", str(rows)]
         run_child("check", [*command, *(["--gpu", gpu] if gpu else []), *(["--all"] if every else [])])

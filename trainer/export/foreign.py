@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from configs.errors import ConfigError, TuneserveError
 from configs.files import file_text
 from configs.limits import apart
 from configs.model_files import read_json, read_model_config, safetensors_shapes, text_config, weight_files
+from configs.temporary import temporary_folder
 from trainer.data.tokenizer import TOKENIZER_FILES, load_tokenizer
 from trainer.export.side_files import refuse_elsewhere
 
@@ -72,9 +72,9 @@ def new_tokens(adapter: Path, base: Path) -> list[str]:
 @contextmanager
 def with_tokenizer_of(adapter: Path, base: Path) -> Iterator[Path]:
     """For the time of the block, a folder as `link_with_tokenizer_of` makes it."""
-    with tempfile.TemporaryDirectory() as made:
-        link_with_tokenizer_of(adapter, base, Path(made))
-        yield Path(made)
+    with temporary_folder() as made:
+        link_with_tokenizer_of(adapter, base, made)
+        yield made
 
 
 def link_with_tokenizer_of(adapter: Path, base: Path, folder: Path) -> None:

@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from configs.errors import TuneserveError
 from configs.files import write_atomically
 from configs.rundir import RunDir
+from configs.temporary import temporary_folder
 from trainer.gpus.job import Failure, Job, Outcome
 from trainer.terminal import as_before
 
@@ -47,14 +47,14 @@ def launch(run: RunDir, job: Job, out_of_memory: int) -> Outcome:
         TuneserveError: a process failed, with what it said, or was killed.
         torch.OutOfMemoryError: the memory of a GPU ran out.
     """
-    with tempfile.TemporaryDirectory(prefix="tuneserve-") as folder:
-        write_atomically(Path(folder) / "job.json", job.model_dump_json())
+    with temporary_folder() as folder:
+        write_atomically(folder / "job.json", job.model_dump_json())
         meeting = _meeting()
-        module = [MODULE, str(run.path), folder, str(meeting.port), str(os.getpid())]
-        failed = _start(job.plan.gpus, module, Path(folder) / "agent")
+        module = [MODULE, str(run.path), str(folder), str(meeting.port), str(os.getpid())]
+        failed = _start(job.plan.gpus, module, folder / "agent")
         if failed:
-            raise error_of(Path(folder), failed, job.plan.gpus, out_of_memory)
-        return Outcome.model_validate_json((Path(folder) / "outcome.json").read_text(encoding="utf-8"))
+            raise error_of(folder, failed, job.plan.gpus, out_of_memory)
+        return Outcome.model_validate_json((folder / "outcome.json").read_text(encoding="utf-8"))
 
 
 def _start(count: int, module: list[str], kept: Path) -> list[ProcessFailure]:
