@@ -180,15 +180,19 @@ async def _evaluate(
             await client.ask_all("chat/completions", _jobs(plans), _recorder(files, meter), meter.kept)
 
 
+def longest_answer(task: Task, settings: Settings, *, thinks: bool = True) -> int:
+    """Tokens that an answer may have; `thinks`: its thoughts among them, in the mode that thinks."""
+    longest = task.max_tokens or SCORING[task.kind].max_tokens or settings.max_tokens
+    return longest + (settings.thinking_tokens if settings.thinking and thinks else 0)
+
+
 def _plan(
     task: Task, endpoint: Endpoint, settings: Settings, served: Served, out_dir: Path, only: Collection[str] | None
 ) -> _Plan:
     scoring = SCORING[task.kind]
     method = _choice_method(settings, served) if task.kind == "choice" else "generate"
-    max_tokens = task.max_tokens or scoring.max_tokens or settings.max_tokens
-    if settings.thinking and method == "generate":
-        max_tokens += settings.thinking_tokens
-    values = sampling(settings, 1 if method == "choice_logprobs" else max_tokens, served.is_vllm)
+    longest = 1 if method == "choice_logprobs" else longest_answer(task, settings, thinks=method == "generate")
+    values = sampling(settings, longest, served.is_vllm)
     if method == "choice_logprobs":
         values |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
     prompts = {

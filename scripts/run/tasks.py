@@ -32,7 +32,23 @@ def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
     from scripts.run.trained import say_what_is_trained
 
     say_what_is_trained(tasks, run.data, config)
+    require_room(tasks, config)
     return tasks
+
+
+def require_room(tasks: Sequence[Task], config: RunConfig) -> None:
+    """Raises a ConfigError where the served context is too short for the answers of a task: each would be refused."""
+    from eval.ask.evaluate import longest_answer
+    from scripts.run.asking import run_settings
+
+    context, settings = config.serve.max_model_len, run_settings(config, "switchable")
+    for task in tasks:
+        if context != "auto" and task.kind != "choice" and (longest := longest_answer(task, settings)) >= context:
+            raise ConfigError(
+                f"task {task.name}: {longest:,} tokens are kept for an answer, and serve.max_model_len={context} "
+                "holds question and answer",
+                f"set serve.max_model_len=auto, or to more than {longest:,}",
+            )
 
 
 def heldout_tasks(data: Path, config: RunConfig) -> list[Task]:

@@ -56,7 +56,7 @@ def check(
 def _say_what_is_asked(config: RunConfig) -> None:
     """How many items a verdict on forgetting takes, what the recipe lacks for one, and what it would ask of memory."""
     from eval.tasks import with_own_names
-    from scripts.run.tasks import heldout_tasks, task_configs, tasks_at_hand
+    from scripts.run.tasks import heldout_tasks, require_room, task_configs, tasks_at_hand
     from scripts.run.trained import say_what_is_trained
     from scripts.run.verdict import say_verdict
     from trainer.data.prepare import prepare
@@ -68,5 +68,7 @@ def _say_what_is_asked(config: RunConfig) -> None:
     if model is not None:
         # They were prepared a moment ago.
         data = prepare(config, model).folder
-        say_what_is_trained(with_own_names([*heldout_tasks(data, config), *tasks_at_hand(config)]), data, config)
+        tasks = with_own_names([*heldout_tasks(data, config), *tasks_at_hand(config)])
+        say_what_is_trained(tasks, data, config)
+        require_room(tasks, config)
     say_verdict(config, task_configs(config, Path(config.model)))
