@@ -6,6 +6,7 @@ import ast
 import json
 from typing import Any
 
+from configs.columns import is_role_key
 from configs.files import parse_json
 from configs.tables.raw import is_deep
 
@@ -36,6 +37,18 @@ def unpacked(value: Any) -> Any:
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             return value
     return value if not isinstance(read, list | dict) or is_deep(read) else read
+
+
+def turns_in(cell: Any) -> Any:
+    """What `unpacked` gives; a list of messages where a cell holds lists of who speaks and of what is said.
+
+    So `datasets` writes messages whose type is a sequence of objects.
+    """
+    turns = unpacked(cell)
+    if not isinstance(turns, dict) or not any(is_role_key(str(key)) for key in turns):
+        return turns
+    lists = all(isinstance(value, list) for value in turns.values()) and len({len(v) for v in turns.values()}) == 1
+    return [dict(zip(turns, turn, strict=True)) for turn in zip(*turns.values(), strict=True)] if lists else turns
 
 
 def text_parts(value: Any) -> list[Any] | None:

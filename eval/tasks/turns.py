@@ -12,7 +12,7 @@ from typing import Any
 
 from configs.columns import is_content_key, is_role_key, part_of, speaker_of
 from configs.errors import DataError
-from configs.tables.cells import kind_of, unpacked
+from configs.tables.cells import kind_of, turns_in, unpacked
 from configs.tables.raw import is_blank
 from eval.tasks.cells import text_of
 
@@ -26,7 +26,7 @@ def turns_of(value: Any, column: str) -> list[Turn]:
     Raises:
         DataError: it holds no messages, a speaker is unknown, or a message has no text.
     """
-    turns = unpacked(value)
+    turns = turns_in(value)
     if isinstance(turns, Mapping):  # one message, or messages under `turn_1`, `turn_2`, ...
         turns = list(turns.values()) if all(isinstance(turn, Mapping) for turn in turns.values()) else [turns]
     if not isinstance(turns, list | tuple):
@@ -42,7 +42,7 @@ def turns_of(value: Any, column: str) -> list[Turn]:
 
 def are_messages(value: Any) -> bool:
     """Whether a cell is a list of messages that say who speaks, rather than a text."""
-    turns = unpacked(value)
+    turns = turns_in(value)
     return (
         isinstance(turns, list)
         and bool(turns)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from configs.columns import Speaker, is_content_key, is_role_key, part_of, speaker_of
-from configs.tables.cells import kind_of, unpacked
+from configs.tables.cells import kind_of, turns_in, unpacked
 from configs.tables.raw import is_blank
 from trainer.data.calls import calls_of, tool_text
 from trainer.data.marks import verdict_in_words
@@ -105,7 +105,7 @@ class TurnReader:
         return bool(turns) and isinstance(turns[0], dict) and "from" in turns[0]
 
     def _list(self, value: Any, where: str) -> list[Any]:
-        turns = unpacked(value)
+        turns = turns_in(value)
         if isinstance(turns, dict):
             # One message, or messages under `turn_1`, `turn_2`, ...
             inner = list(turns.values())

@@ -35,6 +35,7 @@ ROWS: list[dict[str, Any]] = [
     {"messages": [*TURNS, {"role": "user", "content": "几点？"}, {"role": "assistant", "content": "三点"}]},
     {"messages": TURNS, "system": "简短。"},
     {"conversations": [{"from": "human", "value": "几点？"}, {"from": "gpt", "value": "三点"}], "system": "简短。"},
+    {"messages": {"role": ["user", "assistant"], "content": ["几点？", "三点"]}},
     {"conversation": [{"human": "几点？", "assistant": "三点"}]},
     {"conversations": "[{'from': 'human', 'value': '几点？'}, {'from': 'gpt', 'value': '三点'}]"},
     {"messages": [{"role": "用户", "content": "几点？"}, {"role": "助手", "content": "三点"}]},

@@ -46,6 +46,7 @@ def chat(*roles: str, key: str = "role", text: str = "content") -> list[dict[str
         {"prompt": json.dumps(chat("user", "assistant")[:1]), "completion": A},
         {"messages": chat("user", "assistant")},
         {"messages": chat("User", "Assistant")},
+        {"messages": {"role": ["user", "assistant"], "content": [Q, A]}},
         {"messages": chat("human", "gpt")},
         {"messages": [{"role": "user", "content": [{"type": "text", "text": Q}]}, chat("user", "assistant")[1]]},
         {"messages": chat("user", "assistant")[:1], "response": A},
