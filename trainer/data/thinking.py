@@ -81,11 +81,12 @@ def _with_think_tags(content: str) -> str | None:
     for opening, closing in _OTHER_TAGS.items():
         if head.startswith(opening):
             rest = content.lstrip()[len(opening) :]
-            end = rest.casefold().find(closing)
-            if end < 0:
+            # Not in `casefold()` of it, in which a letter (`ß`) may be two, and every place behind it another.
+            end = re.search(re.escape(closing), rest, re.IGNORECASE)
+            if end is None:
                 return f"<think>{rest}"
-            answer = rest[end + len(closing) :]
+            answer = rest[end.end() :]
             if solution := _SOLUTION.fullmatch(answer):
                 answer = solution.group(1).strip()
-            return f"<think>{rest[:end]}</think>{answer}"
+            return f"<think>{rest[: end.start()]}</think>{answer}"
     return None

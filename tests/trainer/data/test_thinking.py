@@ -29,6 +29,7 @@ TRAINED = "<think>\n先加。\n</think>\n\n等于三。"
         ({"content": "<thinking>先加。</thinking>\n等于三。"}, TRAINED, "other_think_tag"),
         ({"content": "<Thought>先加。</Thought>等于三。"}, TRAINED, "other_think_tag"),
         ({"content": "[THINK]先加。[/THINK]等于三。"}, TRAINED, "other_think_tag"),
+        ({"content": "<thinking>Größe ﬁx</thinking>42"}, "<think>\nGröße ﬁx\n</think>\n\n42", "other_think_tag"),
         ({"content": "◁think▷先加。◁/think▷等于三。"}, TRAINED, "other_think_tag"),
         (
             {"content": "<|begin_of_thought|>先加。<|end_of_thought|><|begin_of_solution|>等于三。<|end_of_solution|>"},
