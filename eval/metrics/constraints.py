@@ -72,9 +72,7 @@ def _count(text: str, how: str) -> int:
         return han_count(text)
     if how == "no_punct":
         return sum(1 for char in text if char.isalnum())
-    if how == "all":
-        return sum(1 for char in text if not char.isspace())
-    raise DataError(f"constraint option `count` is {how!r}", "Use all, han or no_punct.")
+    return sum(1 for char in text if not char.isspace())
 
 
 def _chars(text: str, constraint: Constraint) -> int:
@@ -99,8 +97,6 @@ def _sentences(text: str, constraint: Constraint) -> int:
 
 def _items(text: str, constraint: Constraint) -> int:
     style = constraint.get("style", "any")
-    if style not in {"any", *_ITEM}:
-        raise DataError(f"constraint option `style` is {style!r}", "Use numbered, bulleted or any.")
     patterns = list(_ITEM.values()) if style == "any" else [_ITEM[style]]
     return sum(1 for line in text.splitlines() if any(pattern.match(line) for pattern in patterns))
 
@@ -138,8 +134,6 @@ def _json(text: str, constraint: Constraint) -> bool:
     except ValueError:
         return False
     kind = constraint.get("kind", "any")
-    if kind not in {"any", "object", "array"}:
-        raise DataError(f"constraint option `kind` is {kind!r}", "Use object or array.")
     if kind != "any" and not isinstance(value, dict if kind == "object" else list):
         return False
     if "keys" in constraint and not (isinstance(value, dict) and set(value) == set(constraint["keys"])):
@@ -169,10 +163,8 @@ def _in_order(text: str, constraint: Constraint) -> bool:
 
 
 def _one_of(text: str, constraint: Constraint) -> bool:
-    answer = text.strip()
-    if constraint.get("ignore_punct", True):
-        answer = answer.rstrip("。.！!？?，,；; ")
-    return answer in constraint["value"]
+    closing = "。.！!？?，,；; " if constraint.get("ignore_punct", True) else ""
+    return text.strip().rstrip(closing) in [choice.rstrip(closing) for choice in constraint["value"]]
 
 
 def _language(text: str, constraint: Constraint) -> bool:
@@ -248,6 +240,16 @@ _OPTIONS = {
     "ignore_punct": {"one_of"},
     "min_share": {"language"},
 }
+_OPTION_VALUES: dict[str, Callable[[Any], bool]] = {
+    "count": lambda value: value in ("all", "han", "no_punct"),
+    "style": lambda value: value in ("any", *_ITEM),
+    "separator": lambda value: isinstance(value, str),
+    "kind": lambda value: value in ("any", "object", "array"),
+    "keys": lambda value: isinstance(value, list) and all(isinstance(key, str) for key in value),
+    **dict.fromkeys(("length", "min", "max"), lambda value: type(value) is int),
+    "ignore_punct": lambda value: isinstance(value, bool),
+    "min_share": lambda value: type(value) in (int, float) and 0 <= value <= 1,
+}
 
 
 def validate(constraint: Constraint) -> None:
@@ -257,9 +259,11 @@ def validate(constraint: Constraint) -> None:
         near = difflib.get_close_matches(str(name), TYPES, n=1)
         next_step = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(TYPES)}."
         raise DataError(f"constraint type {name!r} is unknown", next_step)
-    for option in constraint:
-        if option not in {"type", "value"} and name not in _OPTIONS.get(option, set()):
+    for option in sorted(constraint.keys() - {"type", "value"}):
+        if name not in _OPTIONS.get(option, set()):
             raise DataError(f"constraint {name!r} has no option {option!r}", f"See {_GUIDE}.")
+        if not _OPTION_VALUES[option](constraint[option]):
+            raise DataError(f"constraint option `{option}` is {constraint[option]!r}", f"See {_GUIDE}.")
     value = constraint.get("value")
     if name in _BARE:
         wrong = "value" in constraint

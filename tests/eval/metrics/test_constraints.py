@@ -3,7 +3,7 @@
 import pytest
 
 from configs.errors import DataError
-from eval.metrics.constraints import TYPES, check, score
+from eval.metrics.constraints import TYPES, check, score, try_out
 
 POEM = "床前明月光，疑是地上霜。\n举头望明月，低头思故乡。"
 CASES = [
@@ -44,6 +44,7 @@ CASES = [
     ({"type": "starts_with", "value": "您好"}, " 您好，", "你好"),
     ({"type": "ends_with", "value": ["。", "！"]}, "好！\n", "好？"),
     ({"type": "one_of", "value": ["是", "否"]}, "是。", "是的"),
+    ({"type": "one_of", "value": ["是。", "否。"]}, "是", "是的"),
     ({"type": "regex", "value": r"^\d{4}年$"}, "2024年", "二〇二四年"),
     ({"type": "language", "value": "zh"}, "中文回答", "An answer"),
     ({"type": "language", "value": "zh-Hant"}, "萬里長城是古蹟", "万里长城是古迹"),
@@ -87,9 +88,12 @@ def test_scores_strict_share_and_loose() -> None:
         ({"type": "max_chars", "value": 3, "cuont": "han"}, "no option 'cuont'"),
         ({"type": "max_chars", "value": 3, "count": "hanzi"}, "`count` is 'hanzi'"),
         ({"type": "json", "value": 1}, "wrong or missing value"),
+        ({"type": "json", "keys": "名"}, "`keys` is '名'"),
+        ({"type": "json", "length": "3"}, "`length` is '3'"),
+        ({"type": "one_of", "value": [1]}, "cannot be checked"),
     ],
 )
 def test_malformed_constraints_are_refused(constraint: dict, message: str) -> None:
     with pytest.raises(DataError) as raised:
-        check(constraint, "春")
+        try_out(constraint)
     assert message in str(raised.value).replace("Did", "did")
