@@ -78,12 +78,13 @@ def private_folder(folder: Path) -> Path:
 
 
 @contextmanager
-def alone(file: Path) -> Iterator[None]:
+def alone(entry: Path) -> Iterator[None]:
     """Holds the lock of an entry; another command that makes the same one is named, and waited for.
 
     Raises:
         TuneserveError: it is not done within `WAIT_S`.
     """
+    file = _lock_of(entry)
     lock = FileLock(file)
     try:
         try:
@@ -105,7 +106,10 @@ def alone(file: Path) -> Iterator[None]:
 
 
 def forget_old(root: Path, keep: Path, most: int = _ENTRIES) -> None:
-    """Keeps the `most` entries of `root` that were used last, and `keep`; a cache is no archive. Others' files stay."""
+    """Keeps the `most` entries of `root` that were used last, and `keep`; a cache is no archive.
+
+    Others' files stay, and so does an entry that another command makes or extends (`alone`).
+    """
     ages = {}
     for entry in root.iterdir():
         with suppress(FileNotFoundError):  # another process has just removed it
@@ -116,9 +120,13 @@ def forget_old(root: Path, keep: Path, most: int = _ENTRIES) -> None:
             continue
         if entry.is_dir():
             # Half of an entry, which a kill would leave, must not be found under its name.
-            with suppress(OSError):
+            with suppress(OSError), FileLock(_lock_of(entry), timeout=0):  # a Timeout is one
                 entry.rename(root / f".{entry.name}.{os.getpid()}.gone")
         else:
             entry.unlink(missing_ok=True)
     for left in root.glob(".*.gone"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def _lock_of(entry: Path) -> Path:
+    return entry.with_name(f".{entry.name}.lock")

@@ -103,7 +103,7 @@ def _make(
     settings = run_settings(config, facts.family)
     thinks = config.thinking and facts.family != "none"
     judge = Judge(_asked(run, tasks), thinks, facts.end_token_id)
-    with alone(root / f".{pool}.lock"), writing_progress("selfmade") as show:
+    with alone(root / pool), writing_progress("selfmade") as show:
         writer = Writer(
             connect=lambda: connect(server.up(), settings.thinking),
             pool=Pool(root / pool),

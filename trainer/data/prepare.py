@@ -78,7 +78,7 @@ def prepare(config: RunConfig, model: Path, progress: Progress | None = None) ->
     """
     root = private_cache("data")
     folder = root / content_key(config, model)
-    with alone(root / f".{folder.name}.lock"):
+    with alone(folder):
         cached = all((folder / name).exists() for name in FILES)
         if not cached:
             # Its name is this key's own, whose lock is held: what a kill leaves is cleared by the next call.
