@@ -51,7 +51,8 @@ def forget_other_outputs(
 ) -> None:
     """Removes what a stage wrote under other inputs; what an interrupted one wrote under the same ones stays.
 
-    Files that are not as they were written are put out of the way, so that they are made again.
+    Files that are not as they were written are put out of the way, so that they are made again. With the meta file of
+    answers these go, too: without it they would pass for somebody's own file.
 
     Args:
         but: inputs of which another value leaves what was written.
@@ -63,8 +64,9 @@ def forget_other_outputs(
             remove_folder(folder)
     for path, _ in list(run.changed_outputs(stage)):
         file = run.path / path
-        if file.is_file():
-            file.replace(file.with_name(f"{file.name}.old"))
+        for lost in {file, file.with_name(file.name.replace(".meta.json", ".jsonl"))}:
+            if lost.is_file():
+                lost.replace(lost.with_name(f"{lost.name}.old"))
 
 
 def put_model_card(run: RunDir) -> None:

@@ -89,7 +89,8 @@ def answered(folder: Path, *overrides: str) -> RunDir:
     run, tasks = opened(folder, "name=first", *overrides)
     with run.stage("base", base_inputs(run, run.config(), tasks), [run.eval / "base"]) as record:
         (run.eval / "base").mkdir(parents=True)
-        (run.eval / "base" / "facts.jsonl").write_text('{"id": "1"}\n', encoding="utf-8")
+        for name in ("facts.jsonl", "facts.meta.json"):
+            (run.eval / "base" / name).write_text('{"id": "1"}\n', encoding="utf-8")
         record.figures["base"] = {"facts": {"points": 87.0}}
     return run
 
@@ -125,7 +126,7 @@ def test_answers_to_other_questions_do_not_stay_among_those_that_are_taken_over(
     (second.eval / "base").mkdir(parents=True)
     (second.eval / "base" / "another.meta.json").touch()
     evaluate_base(second, second.config(), tasks, NoServer())
-    assert [file.name for file in (second.eval / "base").iterdir()] == ["facts.jsonl"]
+    assert {file.name for file in (second.eval / "base").iterdir()} == {"facts.jsonl", "facts.meta.json"}
 
 
 def test_answers_that_were_scored_by_other_rules_are_scored_again_and_nobody_is_served(tmp_path: Path) -> None:

@@ -45,18 +45,20 @@ def test_a_command_with_other_keys_leaves_the_files_of_the_running_one_alone(tmp
         assert {f: f.read_bytes() for f in run.path.rglob("*") if f.is_file()} == before
 
 
+@pytest.mark.parametrize("harmed", ["facts.jsonl", "facts.meta.json"])
 @pytest.mark.parametrize("harm", ["gone", "flipped"])
-def test_answers_that_are_not_what_was_answered_are_asked_again(tmp_path: Path, harm: str) -> None:
+def test_answers_that_are_not_what_was_answered_are_asked_again(tmp_path: Path, harm: str, harmed: str) -> None:
     run = answered(tmp_path)
     tasks = opened(tmp_path, "name=first")[1]
     evaluate_base(run, run.config(), tasks, NoServer())
     answers = run.eval / "base" / "facts.jsonl"
-    times = answers.stat()
+    file = answers.with_name(harmed)
+    times = file.stat()
     if harm == "gone":
-        answers.unlink()
+        file.unlink()
     else:
-        answers.write_text('{"id": "2"}\n', encoding="utf-8")
-        os.utime(answers, ns=(times.st_atime_ns, times.st_mtime_ns))
+        file.write_text('{"id": "2"}\n', encoding="utf-8")
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
     with pytest.raises(ServerStarted):
         evaluate_base(run, run.config(), tasks, NoServer())
     assert not answers.exists()
