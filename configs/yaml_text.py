@@ -76,7 +76,11 @@ class _Loader(yaml.SafeLoader):
         """A number; as text where YAML 1.1 means eights by `010` and sixties by `1:30`, and nobody else does."""
         if _ODD_NUMBER.match(node.value):
             return node.value
-        return self.construct_yaml_float(node) if node.tag.endswith("float") else self.construct_yaml_int(node)
+        if node.tag.endswith("float"):
+            return self.construct_yaml_float(node)
+        number = self.construct_yaml_int(node)
+        str(number)  # Python reads hexadecimal digits without end, and refuses to write down what they make
+        return number
 
 
 for _kind in ("int", "float"):

@@ -29,6 +29,7 @@ REFUSED = {
     "list as key": ("? [a, b]\n: c\n", "a key is a list"),
     "python object": ("a: !!python/object/apply:os.system [ls]\n", "could not determine a constructor"),
     "number without end": ("a: " + "9" * 5000, "integer string conversion"),
+    "hexadecimal without end": ("lora: {r: 0x" + "f" * 5000 + "}", "integer string conversion"),
     "no date": ("a: 2026-99-99\n", "month"),
     "lone surrogate": ('a: "\\ud800"\n', "U+D800"),
     "zero byte": ('a: "x\\0y"\n', "U+0000"),
