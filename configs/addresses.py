@@ -28,11 +28,12 @@ def http_address(text: str, named: str = "base URL", such_as: str = "http://127.
     """
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        (parts.hostname or "").encode("idna")
+        host = parts.hostname or ""
+        usable = parts.scheme in ("http", "https") and bool(re.fullmatch(r"[\w.:%-]+", host)) and parts.port != 0
+        host.encode("idna").decode("idna")
     except ValueError:  # brackets, a port beyond 65535, a part of a name of more than 63 letters
         usable = False
-    if not usable or len(text) > LONGEST or re.search(r"[\s\x00-\x1f\x7f\ud800-\udfff]", text):
+    if not usable or len(text) > LONGEST or re.search(r"[\s\\\x00-\x1f\x7f\ud800-\udfff]", text):
         public = without_password(text)
         shown = public if len(public) <= 100 else f"{public[:100]}…"
         raise ConfigError(f"{named} {shown!r} is no http address", f"write it like {such_as}")

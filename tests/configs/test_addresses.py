@@ -17,7 +17,13 @@ NONE = (
     *("", "foo", "http://", "http:///v1", "//127.0.0.1:9/v1", "file:///etc/passwd", "ftp://x/"),
     *("http://[::1", "http://[::1]:x/v1", "http://127.0.0.1:99999/v1", "http://127.0.0.1:-1", "http://h:0/v1"),
     *("http://a b/v1", "http://h/\r\nX: y", "http://\u202eevil/v1", "http://h\x00/v1", "http://\udcff/v1"),
-    *(f"http://{'a' * 300}.com/v1", f"http://h/{'x' * 70_000}"),
+    *(
+        f"http://{'a' * 300}.com/v1",
+        f"http://h/{'x' * 70_000}",
+        "http://me:a\\b@h/v1",
+        "http://\u200bh/v1",
+        "http://xn--/",
+    ),
 )
 
 
@@ -38,7 +44,14 @@ def test_what_is_one_is_taken_apart(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["me:s3cret@127.0.0.1/v1", "http://me:s3cret@a b/v1", "http://h/v1?key=s3cret", "http://h/v1#s3cret"]
+    "address",
+    [
+        r"http://me:\s3cret@h",
+        "me:s3cret@127.0.0.1/v1",
+        "http://me:s3cret@a b/v1",
+        "http://h/v1?key=s3cret",
+        "http://h/v1#s3cret",
+    ],
 )
 def test_a_refused_address_is_shown_without_its_secret(address: str) -> None:
     with pytest.raises(ConfigError) as refused:
