@@ -80,14 +80,14 @@ def full_disk_said(run: RunDir) -> Iterator[None]:
         ) from error
 
 
-def reading(checkpoint: Path, read: Callable[[], None]) -> None:
-    """Reads a part of a checkpoint; most are pickles, which the restricted loader of torch takes apart.
+def reading(checkpoint: Path, read: Callable[[], Any]) -> Any:
+    """What reading a part of a checkpoint gives; most are pickles, which the restricted loader of torch takes apart.
 
     Raises:
         TuneserveError: the part is damaged, or holds code, which is not run.
     """
     try:
-        read()
+        return read()
     except Exception as error:
         if type(error).__name__ == "OutOfMemoryError":
             raise  # the plan gives way to it

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset, disable_progress_bars
-from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
+from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerState
 from trl import SFTConfig, SFTTrainer
 
 from configs.adapter_scale import possible_scales
@@ -97,6 +97,7 @@ class TrainingRun:
         if self.plan.group_by_length:
             OrderOfEpoch(self.trainer, checkpoint)
         if checkpoint:
+            reading(checkpoint, lambda: TrainerState.load_from_json(str(checkpoint / "trainer_state.json")))
             read_by(self.trainer, lambda read: reading(checkpoint, read))
         try:
             self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

@@ -279,9 +279,10 @@ def save_by(trainer: Any, save: Callable[[Callable[[], None]], None]) -> None:
     trainer._save_checkpoint = lambda model, trial: save(lambda: own(model, trial))
 
 
-def read_by(trainer: Any, read: Callable[[Callable[[], None]], None]) -> None:
+def read_by(trainer: Any, read: Callable[[Callable[[], Any]], Any]) -> None:
     """Puts `read` before the trainer's readings of what a checkpoint holds; it is given each."""
-    for name in ("_load_from_checkpoint", "_load_optimizer_and_scheduler", "_load_rng_state"):
+    whole = ("_init_training_state", "_load_from_checkpoint")
+    for name in (*whole, "_load_optimizer_and_scheduler", "_load_scaler", "_load_rng_state"):
         own = getattr(trainer, name)
         setattr(trainer, name, lambda *arguments, own=own: read(lambda: own(*arguments)))
 

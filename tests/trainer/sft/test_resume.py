@@ -64,13 +64,17 @@ def test_resume_after_a_kill_gives_the_uninterrupted_curve(killed: RunDir, train
     assert "--force" in refused.stderr
 
     changed(killed, workshop, learning_rate=3e-3)
-    state = killed.checkpoints / "checkpoint-20" / "optimizer.pt"
-    whole = state.read_bytes()
-    state.write_bytes(b"cos\nsystem\n(S'touch /tmp/\x1b]52;c;'\ntR.")  # a pickle that calls a shell
-    refused = run_stage("train", killed, folder=workshop, check=False)
-    assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
-    assert "checkpoint-20: a file in it is damaged, or holds code, which is not run" in refused.stderr
-    state.write_bytes(whole)
+    shell = b"cos\nsystem\n(S'touch /tmp/\x1b]52;c;'\ntR."  # a pickle that calls it
+    for name, planted in ("optimizer.pt", shell), ("scaler.pt", b"x"):
+        file = killed.checkpoints / "checkpoint-20" / name
+        whole = file.read_bytes() if file.exists() else b""
+        file.write_bytes(planted)
+        refused = run_stage("train", killed, folder=workshop, check=False)
+        assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
+        assert "checkpoint-20: a file in it is damaged, or holds code, which is not run" in refused.stderr
+        file.write_bytes(whole)
+        if not whole:
+            file.unlink()
 
     done = run_stage("train", killed, folder=workshop)
     assert "goes on from checkpoint-20" in done.stdout
