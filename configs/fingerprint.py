@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from configs.cache_folder import forget_old, private_cache
 from configs.files import file_bytes, write_atomically
-from configs.model_files import weight_files
+from configs.model_files import TOKENIZER_FILES, weight_files
 
 _BLOCK = 64 << 20
 _KEPT = 4096
@@ -41,6 +41,18 @@ def weights_digest(folder: Path, files: Iterable[tuple[str, int, str]]) -> str:
     for name, size, content in files:
         digest.update(f"{name} {size} {content}\n".encode())
     return digest.hexdigest()
+
+
+def tokenizer_fingerprint(folder: Path) -> str:
+    """A hash of what makes token ids of a conversation."""
+    return files_fingerprint(prompt_files(folder))
+
+
+def prompt_files(folder: Path) -> list[Path]:
+    """The files of a model by which a conversation becomes token ids: the tokenizer's, and the chat templates'."""
+    names = (*TOKENIZER_FILES, "chat_template.jinja", "chat_template.json")
+    files = [file for name in names if (file := folder / name).is_file()]
+    return files + sorted(folder.glob("additional_chat_templates/*.jinja"))
 
 
 def files_fingerprint(files: list[Path]) -> str:

@@ -10,7 +10,13 @@ from typing import Any
 from configs.console import shell
 from configs.errors import ConfigError
 from configs.files import write_atomically
-from configs.fingerprint import files_fingerprint, weights_digest, weights_fingerprint
+from configs.fingerprint import (
+    files_fingerprint,
+    prompt_files,
+    tokenizer_fingerprint,
+    weights_digest,
+    weights_fingerprint,
+)
 from configs.manifest import Manifest, Stage
 from configs.model_files import read_json
 from configs.rundir import RunDir
@@ -129,18 +135,20 @@ def require_trained(run: RunDir, *, contents: bool = True) -> None:
 
 
 def require_base(run: RunDir, base: Path) -> None:
-    """Refuses a base whose weights or config.json are not those that a run was trained on.
+    """Refuses a base whose weights, config.json or tokenizer are not those that a run was trained on.
 
     Raises:
         ConfigError: they are others.
     """
-    trained = run.read().stages.get("train")
-    known = trained.inputs.get("base_model") if trained is not None else None
+    stages = run.read().stages
+    step = f"put those back, or train on these: {shell('tuneserve', 'train', run.config_file)}"
+    known = stages["train"].inputs.get("base_model") if "train" in stages else None
     if known is not None and known != weights_fingerprint(base):
-        raise ConfigError(
-            f"{base}: weights or config.json are not those that {run.path} was trained on",
-            f"put those back, or train on these: {shell('tuneserve', 'train', run.config_file)}",
-        )
+        raise ConfigError(f"{base}: weights or config.json are not those that {run.path} was trained on", step)
+    # The parity of some conversations need not meet what was changed.
+    known = stages["data"].inputs.get("tokenizer") if "data" in stages else None
+    if known is not None and known != tokenizer_fingerprint(base):
+        raise ConfigError(f"{base}: tokenizer or chat template are not those that {run.path} was trained with", step)
 
 
 def _require_looked_at(run: RunDir, manifest: Manifest) -> None:
@@ -177,6 +185,9 @@ def require_current(run: RunDir, *, contents: bool) -> None:
         raise ConfigError(f"{run.path}: its merge did not finish", again)
     if damage := next(run.changed_outputs("merge", contents=contents), None):
         raise ConfigError(f"{run.path}: {' '.join(damage)}", again)
+    added = (file for file in prompt_files(run.merged) if str(file.relative_to(run.path)) not in stage.outputs)
+    if file := next(added, None):
+        raise ConfigError(f"{file}: was not merged, and would make other prompts of conversations", "move it elsewhere")
     if _trained_since(run, stage):
         raise ConfigError(f"{run.path}: was trained again since its weights were merged", again)
     scale = run.read().config.merge.scale

@@ -25,6 +25,12 @@ WEIGHTS = ("*.safetensors", "*.bin")
 READ = (*WEIGHTS, "*.json", "*.jinja", "*.txt", "*.model")
 """Names of the files that this project or a library opens in a model folder."""
 
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model",
+)  # fmt: skip
+"""What a tokenizer is made from; where there is no tokenizer.json, from vocabulary and merges."""
+
 QUANTIZED = "hf_quant_config.json"
 """Where NVIDIA's ModelOpt says that weights are quantized, instead of in config.json."""
 

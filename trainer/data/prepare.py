@@ -25,7 +25,7 @@ from configs.cache_folder import alone, forget_old, private_cache
 from configs.console import again, shell, warn
 from configs.errors import ConfigError, DataError
 from configs.files import copy_folder, remove_folder, sync_folder
-from configs.fingerprint import files_fingerprint
+from configs.fingerprint import files_fingerprint, tokenizer_fingerprint
 from configs.handover.base import write_rows
 from configs.handover.rows import HeldoutRow, ParityRow
 from configs.handover.training import PreparedFacts
@@ -44,7 +44,6 @@ from trainer.data.rows import Progress, Tokenized, tokenize_all
 from trainer.data.sources import fingerprint
 from trainer.data.tally import Tally
 from trainer.data.template import ChatCodec, TokenRow, answer_text, check_thinking
-from trainer.data.tokenizer import TOKENIZER_FILES
 from trainer.requirements import check_driver, check_model_needs, check_needs
 
 TEXTS = "texts.parquet"
@@ -53,7 +52,6 @@ TEXT_COLUMNS = pa.schema({"asked": pa.list_(pa.string()), "said": pa.list_(pa.st
 FILES = ("train", "heldout", TEXTS, "parity.jsonl", "heldout.jsonl", past.FILE, "data_report.json")
 """What the stage leaves in RUN/data; `train` and `heldout` are folders with one Parquet file each."""
 
-_READ = (*TOKENIZER_FILES, "chat_template.jinja", "chat_template.json")
 _CODE = [*Path(__file__).parent.glob("*.py"), *CODE_OF_TABLES]
 _PREVIEW_ROWS = 8
 
@@ -174,7 +172,7 @@ def data_inputs(config: RunConfig, model: Path) -> dict[str, Any]:
         "thinking": config.thinking,
         "seed": config.seed,
         "proof.parity_rows": config.proof.parity_rows,
-        "tokenizer": files_fingerprint([file for name in _READ if (file := model / name).is_file()]),
+        "tokenizer": tokenizer_fingerprint(model),
         "data": _sources_fingerprint(config),
         "trained_before": files_fingerprint([before]) if (before := past.past_file(config)) else None,
     }

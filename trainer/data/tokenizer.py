@@ -14,12 +14,6 @@ from configs.errors import ConfigError, first_line, is_failure
 from configs.model_files import read_json, require_tokenizer
 from trainer.architectures import refuse_own_code
 
-TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-    "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model",
-)  # fmt: skip
-"""What a tokenizer is made from; where there is no tokenizer.json, from vocabulary and merges."""
-
 
 def load_tokenizer(folder: str | Path) -> Any:
     """The tokenizer of a model folder; imports transformers, reads nothing but the folder, and runs none of its code.

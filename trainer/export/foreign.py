@@ -13,9 +13,16 @@ from configs.chat_template import TemplateFailed, rendered
 from configs.errors import ConfigError, TuneserveError
 from configs.files import file_text
 from configs.limits import apart
-from configs.model_files import read_json, read_model_config, safetensors_shapes, text_config, weight_files
+from configs.model_files import (
+    TOKENIZER_FILES,
+    read_json,
+    read_model_config,
+    safetensors_shapes,
+    text_config,
+    weight_files,
+)
 from configs.temporary import temporary_folder
-from trainer.data.tokenizer import TOKENIZER_FILES, load_tokenizer
+from trainer.data.tokenizer import load_tokenizer
 from trainer.export.side_files import refuse_elsewhere
 
 _TOOL = {"type": "function", "function": {"name": "time", "description": "", "parameters": {"type": "object"}}}

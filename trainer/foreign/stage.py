@@ -29,7 +29,7 @@ from configs.handover.foreign import Finding, ForeignFacts, fault, told
 from configs.handover.rows import ParityRow, ProofAnswer, ProofRow
 from configs.homes import expanded
 from configs.hub import resolve_model
-from configs.model_files import as_list, read_json, weight_bytes
+from configs.model_files import TOKENIZER_FILES, as_list, read_json, weight_bytes
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from configs.words import Words
@@ -41,7 +41,6 @@ from trainer.data.layouts import Conversation
 from trainer.data.prepare import prepare, prepared_facts, put_in_place
 from trainer.data.tally import Tally
 from trainer.data.template import ChatCodec, reasoning_of
-from trainer.data.tokenizer import TOKENIZER_FILES
 from trainer.export.foreign import (
     link_with_tokenizer_of,
     template_difference,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from typer.testing import CliRunner
 
 from configs import locks
 from configs.errors import ConfigError, TuneserveError
+from configs.merged import require_current
 from configs.rundir import RunDir
 from scripts.cli import app
 from scripts.run.pipeline import evaluate_base
@@ -21,6 +24,7 @@ from scripts.run.stages import StageFailed, run_child
 from serve.launch.target import merged_target
 from tests.scripts.conftest import CLI, ROOT, environment
 from tests.scripts.run.test_pipeline import NoServer, ServerStarted, answered, opened
+from tests.trainer.conftest import DEMO_MODEL
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +67,18 @@ def test_answers_that_are_not_what_was_answered_are_asked_again(tmp_path: Path, 
         evaluate_base(run, run.config(), tasks, NoServer())
     assert not answers.exists()
     assert str(run.read().stages["base"].error).startswith("ServerStarted")
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "additional_chat_templates/tool_use.jinja", "LICENSE.txt"])
+def test_a_template_that_was_not_merged_is_not_served(tmp_path: Path, name: str) -> None:
+    run, _ = opened(tmp_path, "name=merged")
+    shutil.copytree(DEMO_MODEL, run.merged)
+    with run.stage("merge", {}, [run.merged]):
+        pass
+    (run.merged / name).parent.mkdir(exist_ok=True)
+    (run.merged / name).write_text("{{ messages[-1].content }}", encoding="utf-8")
+    with nullcontext() if name == "LICENSE.txt" else pytest.raises(ConfigError, match=f"{name}: was not merged"):
+        require_current(run, contents=True)
 
 
 @pytest.mark.parametrize("harm", ["is gone", "is not what was written: its content changed"])

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 
 from configs.adapter_scale import served_adapter
 from configs.errors import ConfigError, TuneserveError
-from configs.fingerprint import weights_fingerprint
+from configs.fingerprint import tokenizer_fingerprint, weights_fingerprint
 from configs.load import validate
 from configs.merged import require_exported
 from configs.rundir import RunDir
@@ -235,18 +235,27 @@ def test_what_a_training_before_left_is_neither_merged_nor_served(base: Path, ad
         served_adapter(run)
 
 
-def test_an_adapter_is_not_merged_into_weights_that_it_was_not_trained_on(
-    base: Path, adapter: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("model.safetensors", r"weights or config\.json are not those that .* was trained on"),
+        ("tokenizer.json", "tokenizer or chat template are not those that .* was trained with"),
+    ],
+)
+def test_an_adapter_is_not_merged_into_a_base_that_it_was_not_trained_on(
+    file: str, said: str, base: Path, adapter: Path, tmp_path: Path
 ) -> None:
     base = Path(shutil.copytree(base, tmp_path / "base"))
     run = make_run(tmp_path, base, adapter)
+    with run.stage("data", {"tokenizer": tokenizer_fingerprint(base)}):
+        pass
     with run.stage("train", {"base_model": weights_fingerprint(base)}):
         pass
     merge_run(run, run.config())
-    with (base / "model.safetensors").open("r+b") as file:
-        file.seek(-1, os.SEEK_END)
-        file.write(b"\x01")
-    with pytest.raises(TuneserveError, match=r"config\.json are not those that .* was trained on"):
+    with (base / file).open("r+b") as handle:
+        handle.seek(-1, os.SEEK_END)
+        handle.write(b"\x01")
+    with pytest.raises(TuneserveError, match=said):
         merge_run(run, run.config())
 
 
