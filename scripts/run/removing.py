@@ -92,7 +92,7 @@ def remove(removal: Removal, others: Sequence[RunDir] = (), *, force: bool = Fal
         raise TuneserveError(f"{removal.path} lies outside {run.path}", "remove it by hand if you mean it")
     with run.exclusively(mend=not removal.whole):
         if names := served_from(run.path):  # a server may have come up meanwhile
-            raise ConfigError(f"{run.path} is served as {', '.join(names)}", "nothing of it was removed")
+            raise ConfigError(f"{run.path} began to be served as {', '.join(names)}", "nothing of it was removed")
         if removal.whole:
             _remove_run(run)
         else:
