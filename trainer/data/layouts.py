@@ -131,6 +131,8 @@ class RowReader:
                 flag = flag_of(cell) if part != "label" else verdict_of(cell, asked="label" in shape.said)
                 if part == "label" and self._is_class(column, cell, shape):
                     continue
+                if flag is None and part in shape.said:
+                    raise BadLayout("bad_flag", f"{column}: {kind_of(cell)}")
                 if flag is None:
                     self.use.see(column, cell, self._place, ())
                 elif flag is False and part == "label":

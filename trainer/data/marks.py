@@ -13,16 +13,25 @@ MOST_VALUES = 12
 _LONGEST = 20
 _TOLD_APART = re.compile(r"split|partition|subset|set$|fold|划分|数据集|集合")
 _KEPT_APART = re.compile("tests?|testing|valid|validation|val|dev|eval|held_?out|holdout|测试集?|验证集?|开发集")
-_GOOD = "correct|right|valid|good|approved|accepted|verified|passed|usable|use|used|keep|kept|active|enabled|ok"
-_BAD = "bad|wrong|incorrect|invalid|deleted|removed|discarded|rejected|flagged|spam|hidden|disabled|obsolete|deprecated"
-_GOOD_NAME = re.compile(rf"(?:is|was)?(?:{_GOOD})|.*(?:审核|通过|有效|合格|采用|可用|正确|保留|启用).*")
+_GOOD = (
+    "correct|right|valid|good|approved|accepted|verified|passed|usable|use|used|keep|kept|active|enabled|ok"
+    "|liked|thumbsup"
+)
+_BAD = (
+    "bad|wrong|incorrect|invalid|deleted|removed|discarded|rejected|flagged|spam|hidden|disabled|obsolete|deprecated"
+    "|disliked|thumbsdown"
+)
+_GOOD_NAME = re.compile(rf"(?:is|was)?(?:{_GOOD})|.*(?:审核|通过|有效|合格|采用|采纳|可用|正确|保留|启用|满意|点赞).*")
 _BAD_NAME = re.compile(rf"(?:is|was)?(?:{_BAD})|.*(?:删除|错误|无效|废弃|不合格|弃用).*")
 _SAYS_NO = re.compile(
     "reject(?:ed)?|bad|wrong|incorrect|fail(?:ed)?|invalid|deleted|removed|discard(?:ed)?|excluded|unusable|spam"
-    "|不通过|未通过|驳回|拒绝|错误|无效|已?删除|不合格|废弃|弃用|不采用|不可用"
+    "|disliked?|thumbs?[ _-]?down|downvoted?"
+    "|不通过|未通过|错误|无效|不合格|不采用|不采纳|未采纳|不可用|不满意|点?踩"
+    "|已?(?:驳回|拒绝|删除|废弃|弃用|失效|过期|停用|禁用|作废|下线)"
 )
 _SAYS_YES = re.compile(
-    "accept(?:ed)?|approved?|correct|right|valid|pass(?:ed)?|ok|good|已?通过|正确|有效|合格|采用|可用|保留"
+    "accept(?:ed)?|approved?|correct|right|valid|pass(?:ed)?|ok|good|liked?|thumbs?[ _-]?up|upvoted?"
+    "|正确|有效|合格|可用|保留|正常|生效|满意|点?赞|已?(?:通过|采用|采纳|启用|发布)"
 )
 _CLASS_NAME = re.compile(
     r"categor|class|topic|type|sentiment|emotion|intent|^label$|^kto|类别|分类|类型|情感|意图|标签"

@@ -177,6 +177,9 @@ def test_every_problem_is_named_at_once_and_one_line_ignores_them(tmp_path: Path
         ("status", ("approved", "rejected"), "label"),
         ("审核", ("通过", "不通过"), "label"),
         ("use", ("是", "否"), "label"),
+        ("feedback", ("like", "dislike"), "label"),
+        ("thumbs_up", (True, False), "label"),
+        ("状态", ("正常", "已废弃"), "label"),
         ("deleted", (None, True), "exclude"),
         ("已删除", ("否", "是"), "exclude"),
     ],
@@ -193,6 +196,13 @@ def test_rows_that_are_marked_stop_the_run_and_columns_heeds_the_mark(
     corpus, _ = gathered(tmp_path, rows, source={"columns": {part: column}})
     assert [c.messages[0]["content"] for c in corpus.train] == [f"{Q}{i}" for i in (0, 2, 4)]
     assert len(gathered(tmp_path, rows, ignore_columns=[column])[0].train) == 6
+
+
+@pytest.mark.parametrize("part", ["label", "exclude"])
+def test_a_mark_that_columns_names_is_understood_or_named(part: str, tmp_path: Path) -> None:
+    rows = [{"question": f"{Q}{i}", "answer": A, "档": ("甲", "乙")[i % 2]} for i in range(6)]
+    with pytest.raises(DataError, match=r"bad_flag found 6 times .*档: the text '甲'"):
+        gathered(tmp_path, rows, source={"columns": {part: "档"}})
 
 
 def test_rows_of_a_test_set_are_not_trained_unasked(tmp_path: Path) -> None:
