@@ -33,11 +33,11 @@ def kept(task: Task, meta: TaskMeta, prompts: Mapping[str, str], out_dir: Path) 
         for sample in samples.values()
         if valid and sample.prompt_sha256 == prompts.get(sample.id) and sample.references == references.get(sample.id)
     ]
-    scored = before is not None and before.scoring_sha256 == meta.scoring_sha256
-    if not scored:
+    current = same_items and before is not None and before.scoring_sha256 == meta.scoring_sha256
+    if not current:
         items = {item.id: item for item in task.items}
         holding = [_scored_again(sample, items[sample.id], task) for sample in holding]
-    if len(holding) < len(samples) or (holding and not scored):
+    if len(holding) < len(samples) or (holding and not current):
         # Readers take the file as it is, so nothing else may stay in it; the last generation is kept for the user.
         copy_over(lines_path, lines_path.with_suffix(".jsonl.old"))
         write_atomically(lines_path, "".join(sample_line(sample) + "\n" for sample in holding))
@@ -59,7 +59,8 @@ def score_again(task: Task, out_dir: Path) -> None:
 
 
 def _scored_again(sample: Sample, item: Item, task: Task) -> Sample:
-    """An answer with the scores of today's rules."""
+    """An answer with the scores of today's rules, and with what its item says of it today, such as the cluster."""
+    sample = replace(sample, cluster=item.cluster, detail={**sample.detail, **item.detail})
     if sample.status == "error":
         return sample
     found = SCORING[task.kind].score(item, sample.answer)

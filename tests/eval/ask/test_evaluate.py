@@ -370,6 +370,10 @@ def test_more_or_fewer_items_keep_what_still_holds(endpoint: Endpoint, server: M
     evaluate(endpoint, [qa_task(5)], tmp_path, settings=QUICK)
     assert len(evaluate(endpoint, [qa_task(8)], tmp_path, settings=QUICK)["qa"].samples) == 8
     assert len(evaluate(endpoint, [qa_task(3)], tmp_path, settings=QUICK)["qa"].samples) == 3
+    # What says which questions belong together may come later than the answers.
+    items = [replace(item, cluster="passage", detail={"subject": "law"}) for item in qa_task(3).items]
+    kept = evaluate(endpoint, [replace(qa_task(3), items=items)], tmp_path, settings=QUICK)["qa"].samples
+    assert {(sample.cluster, sample.detail["subject"]) for sample in kept} == {("passage", "law")}
     assert len(server.bodies) == 8
 
 
