@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from configs.addresses import http_address
+from configs.addresses import http_address, key_in
 from configs.console import visible
 from configs.errors import ConfigError, TuneserveError, first_line, without_credentials
 from configs.homes import expanded
@@ -20,6 +20,7 @@ from configs.hub_answers import look_at_answers
 from configs.model_files import WEIGHTS, check_model_folder
 
 PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "*.model", "tokenizer*"]
+MODELSCOPE_TOKEN = "MODELSCOPE_API_TOKEN"
 NO_ROWS = ["configuration.json", "dataset_infos.json"]
 """What a hub keeps beside the tables of a data set."""
 NO_COPIES = ["consolidated*"]
@@ -182,8 +183,9 @@ def _modelscope() -> _Client:
     show_log_of("modelscope", "modelscope_hub")
 
     def download(name: str, ignore_patterns: Sequence[str] | None, **options: Any) -> str:
+        key_in(MODELSCOPE_TOKEN)  # what no header can hold, the client shows in its error
         return str(snapshot_download(name, ignore_patterns=[*(ignore_patterns or ()), *_STRANGE], **options))
 
     # requests' errors are OSErrors; a broken download is a HubError; the last three are answers of another shape.
     failures = (OSError, ValueError, errors.HubError, LookupError, TypeError, AttributeError)
-    return _Client("ModelScope", "MODELSCOPE_API_TOKEN", download, (errors.NotExistError,), failures)
+    return _Client("ModelScope", MODELSCOPE_TOKEN, download, (errors.NotExistError,), failures)

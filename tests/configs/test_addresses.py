@@ -80,6 +80,9 @@ def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(key: str, monkey
     assert "sk-secret" not in str(refused.value)
     monkeypatch.delenv("SOME_KEY")
     assert key_in("SOME_KEY") == ""
+    monkeypatch.setenv("MODELSCOPE_API_TOKEN", key)  # whose client shows it
+    with pytest.raises(ConfigError, match="the key in MODELSCOPE_API_TOKEN holds"):
+        resolve_model("owner/name", "modelscope")
 
 
 @pytest.mark.parametrize(

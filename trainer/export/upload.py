@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
+from configs.addresses import key_in
 from configs.errors import ConfigError, TuneserveError, first_line
-from configs.hub import huggingface_failures, show_log_of, stay_with_the_named_hub
+from configs.hub import MODELSCOPE_TOKEN, huggingface_failures, show_log_of, stay_with_the_named_hub
 
 Hub = Literal["huggingface", "modelscope"]
 
@@ -80,6 +81,7 @@ def _push_modelscope(folder: Path, repository: str, private: bool) -> str:
     from modelscope.hub.errors import HubError
 
     show_log_of("modelscope", "modelscope_hub")
+    key_in(MODELSCOPE_TOKEN)
     api, visibility = HubApi(), ModelVisibility.PRIVATE if private else ModelVisibility.PUBLIC
     try:
         made = api.create_repo(repository, visibility=visibility, exist_ok=True)
