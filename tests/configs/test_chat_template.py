@@ -28,7 +28,6 @@ LISTS = (
 COSTLY = {
     "lists in lists compared": (LISTS, "processor time"),
     "loops in loops": (LOOPS, "processor time"),
-    "loops in loops in loops": (f"{{% for c in range(9) %}}{LOOPS}{{% endfor %}}", "processor time"),
     "a text without end": ("{{ 'x' * 20000000000 }}", "memory"),
     "a list without end": ("{% set a = [0] * 20000000000 %}", "memory"),
     "doubling": (

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Iterator
 from typing import Any
 
 from configs.tables.cells import kind_of, unpacked
 from trainer.data.template import Tools
 from trainer.data.values import BadLayout, Note, text_of
 
-_TAGGED = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
-_RESPONSE = re.compile(r"\s*<tool_response>\s*(.*?)\s*</tool_response>\s*", re.DOTALL)
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
 # What a schema may rightly give as null.
 _NULLABLE = {"default", "const", "example"}
@@ -23,7 +21,7 @@ def calls_of(value: Any) -> list[dict[str, Any]]:
     Raises:
         BadLayout: `bad_tool_call`.
     """
-    if isinstance(value, str) and (tagged := _TAGGED.findall(value)):
+    if isinstance(value, str) and (tagged := list(_tagged(value))):
         return [_call(unpacked(text)) for text in tagged]
     calls = unpacked(value)
     calls = calls if isinstance(calls, list) else [calls]
@@ -103,8 +101,18 @@ def without_padding(calls: list[dict[str, Any]], tools: Tools) -> None:
 
 def tool_text(text: str) -> str:
     """A tool's answer without the `<tool_response>` tags that the chat template writes itself."""
-    found = _RESPONSE.fullmatch(text)
-    return found.group(1) if found and "<tool_response>" not in found.group(1) else text
+    whole = text.strip()
+    if not (whole.startswith("<tool_response>") and whole.endswith("</tool_response>")):
+        return text
+    said = whole.removeprefix("<tool_response>").removesuffix("</tool_response>").strip()
+    return text if "<tool_response>" in said else said
+
+
+def _tagged(text: str) -> Iterator[str]:
+    """What stands between `<tool_call>` and the next `</tool_call>`; in one pass, however many are never closed."""
+    end = 0
+    while (start := text.find("<tool_call>", end)) >= 0 and (end := text.find("</tool_call>", start)) >= 0:
+        yield text[start + len("<tool_call>") : end].strip()
 
 
 def _call(call: Any) -> dict[str, Any]:

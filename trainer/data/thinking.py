@@ -44,7 +44,7 @@ def settle_reasoning(message: Message) -> tuple[Message, str]:
         if not column and "reasoning_content" not in message:
             return message, rule
         # Some reasoning columns bring the tags along.
-        thought = re.sub(r"^<think>\s*|\s*</think>$", "", column)
+        thought = column.removeprefix("<think>").removesuffix("</think>").strip()
         return _written(message, thought, content), rule
     thought, answer, rule = _split(content, rule)
     if column and thought and column.split() != thought.split():

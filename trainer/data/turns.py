@@ -26,9 +26,9 @@ _HARMLESS = {"prefix", "partial", "index", "idx"}
 _CALLS = {"tool_calls", "function_call", "function_calls"}
 _COPIED = {"name", "tool_call_id"}
 _ROLES = {"call": "assistant"}
-_MARKS = re.compile(r"(?:^|\n)\s*(?:#{2,3} )?(Human|User|人类|用户|Assistant|AI|助手)\s*[:：]", re.IGNORECASE)
+_MARKS = re.compile(r"(?:^|\n)[^\S\n]*(?:#{2,3} )?(Human|User|人类|用户|Assistant|AI|助手)\s*[:：]", re.IGNORECASE)
 _ASKING = {"human", "user", "人类", "用户"}
-_MOSS = re.compile(r"\s*<\|[\w ]+\|>:\s*(.*?)\s*<eo\w>\s*", re.DOTALL)
+_MOSS = re.compile(r"\s*<\|[\w ]+\|>:(.*?)<eo\w>\s*", re.DOTALL)
 _IMAGE_MARK = re.compile(r"(?<!`)<(?:image|video|audio)>(?!`)|<img>[^<\n]+</img>")
 
 
@@ -258,7 +258,7 @@ class TurnReader:
 def _without_marks(text: Any) -> Any:
     """A text of MOSS's without the marks around it; nothing where it says None between them."""
     found = _MOSS.fullmatch(text) if isinstance(text, str) else None
-    said = found.group(1) if found else text
+    said = found.group(1).strip() if found else text
     return None if found and said == "None" else said
 
 

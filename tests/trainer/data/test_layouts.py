@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,9 @@ import pytest
 
 from configs.errors import DataError
 from tests.trainer.data.gathered import gathered, texts, the_one
+from trainer.data.calls import _tagged, tool_text
+from trainer.data.thinking import settle_reasoning
+from trainer.data.turns import _without_marks, split_transcript
 
 Q, A = "几点开门？", "九点。"
 ASKED = [("u", Q), ("a", A)]
@@ -404,3 +409,21 @@ def test_a_schema_is_written_as_a_server_hands_it_on(tmp_path: Path) -> None:
     served = {"name": "stock", "description": "7", "parameters": {"type": "object"}}
     assert json.dumps(conversation.tools) == json.dumps([{"type": "function", "function": served}])
     assert ("tools_as_served", "returns of stock") in conversation.notes
+
+
+@pytest.mark.parametrize(
+    ("read", "unit"),
+    [
+        (split_transcript, "\n"),
+        (tool_text, "<tool_response> "),
+        (tool_text, " "),
+        (lambda text: list(_tagged(text)), "<tool_call>"),
+        (lambda text: list(_tagged(f"<tool_call>{text}")), "\n"),
+        (lambda text: _without_marks(f"<|Human|>: {text}"), "\n"),
+        (lambda text: settle_reasoning({"content": A, "reasoning_content": f"x{text}x"}), " "),
+    ],
+)
+def test_a_text_of_very_many_marks_or_spaces_is_read_in_one_pass(read: Callable[[str], Any], unit: str) -> None:
+    began = time.process_time()
+    read("x" + unit * (200_000 // len(unit)) + "x")
+    assert time.process_time() - began < 1
