@@ -46,6 +46,11 @@ def of_one_model(results: Mapping[str, TaskResult], folder: Path) -> dict[str, T
     return found
 
 
+def names_of(results: Mapping[str, TaskResult]) -> set[str]:
+    """The names that answers came under."""
+    return {_name(sample, result) for result in results.values() for sample in _answered(result)}
+
+
 def _answered(result: TaskResult) -> list[Sample]:
     return [sample for sample in result.samples if sample.status == "ok"]
 

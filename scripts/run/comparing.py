@@ -16,6 +16,7 @@ from configs.locks import locked
 from configs.names import file_name_from
 from configs.rundir import RunDir
 from configs.schema import RunConfig
+from eval.ask.answered_by import names_of
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.evaluate import probe
 from eval.ask.results import TaskResult, read_results
@@ -172,6 +173,18 @@ def _require_one_kind(endpoints: Sequence[Endpoint], settings: Settings) -> None
         )
 
 
+def _require_two_models(base: Endpoint, tuned: Endpoint, results: Mapping[str, Results]) -> None:
+    """Refuses two names of one address under which one model answered: a gateway fell back, or heeds no name."""
+    names = names_of(results[tuned.label])
+    alike = names == names_of(results[base.label]) and base.base_url == tuned.base_url
+    if names and alike and base.model != tuned.model:
+        raise ConfigError(
+            f"{tuned.base_url}: {', '.join(names)} answered for {base.model} and for {tuned.model}, so that one model "
+            "would be compared with itself",
+            f"ask for what is served there: `curl {tuned.base_url}/models` lists it",
+        )
+
+
 def compare_endpoints(
     endpoints: Sequence[Endpoint], config: RunConfig, folder: Path, judge: Endpoint | None = None, command: str = ""
 ) -> list[Comparison]:
@@ -201,6 +214,7 @@ def compare_endpoints(
         results[endpoint.label] = ask_in_blocks(
             endpoint, tasks, place, settings, lambda: results["base"], asked.gate, lambda: again, by_name=True
         )
+        _require_two_models(base, endpoint, results)
         if asked.drift:
             record_logprobs(endpoint, place, settings=settings)
     # One tuned model goes by its served name, where that is not the base's too.

@@ -19,7 +19,7 @@ from configs.errors import ConfigError, EndpointError
 from configs.language import LANG
 from configs.rundir import RunDir
 from configs.schema import RunConfig
-from eval.ask.mock_server import MODEL, MockServer
+from eval.ask.mock_server import MODEL, MockServer, reply_of
 from eval.metrics.rouge import jieba_version
 from scripts.cli import app
 from scripts.run.comparing import JUDGE_KEY, alone_in, endpoints, judge_endpoint
@@ -106,6 +106,25 @@ def test_several_tuned_models_share_one_base(rows: Path, tmp_path: Path) -> None
     assert [len(server.asked) for server in servers] == [40, 40, 40]
     assert "Learning against forgetting" in output
     assert "2 runs against base" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_one_model_under_two_names_is_not_compared_with_itself(named: bool, rows: Path, tmp_path: Path) -> None:
+    class Gateway(MockServer):
+        """Has a list of names, and one model for all of them, which answers under the name asked for, or its own."""
+
+        async def _models(self, request: web.Request) -> web.Response:
+            return web.json_response({"data": [{"id": "shop-base"}, {"id": "shop"}]})
+
+        async def _answer(self, request: web.Request, body: dict) -> web.StreamResponse:
+            return web.json_response(reply_of("城市1") | ({"model": body["model"]} if named else {}))
+
+    with serving(Gateway()) as one:
+        asked = [word for name in ("shop-base", "shop") for word in ("--base-url", one.base_url, "--model", name)]
+        call = ["compare", *asked, "--tasks", f"mine:qa={rows}", "--out", str(tmp_path)]
+        found = CliRunner().invoke(app, call)
+    said = f"{one.base_url}: {MODEL} answered for shop-base and for shop"
+    assert found.exit_code == 0 if named else said in str(found.exception), found.output
 
 
 def test_labels_are_folders_of_their_own() -> None:
