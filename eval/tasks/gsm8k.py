@@ -26,11 +26,15 @@ def load(root: Path, system: str | None = None, shots: int = 0, seed: int = 42) 
     """All problems of a file or folder, after `shots` seeded examples from its training part."""
     file, train = find_table(root, ("main/test", "test")), _training_file(root)
     examples, shown = _examples(root, train, shots, seed) if shots else ("", frozenset())
-    items = _items(file, "gsm8k", examples, system)
-    if root.is_dir() and train is not None and train != file:
-        further = _items(train, "gsm8k-train", examples, system)
-        items += [item for number, item in enumerate(further, start=1) if number not in shown]
-    return items
+    asked = {file: "gsm8k"}
+    if root.is_dir() and train is not None:
+        asked.setdefault(train, "gsm8k-train")
+    return [
+        item
+        for one, name in asked.items()
+        for number, item in enumerate(_items(one, name, examples, system), start=1)
+        if one != train or number not in shown
+    ]
 
 
 def _items(file: Path, name: str, examples: str, system: str | None) -> list[Item]:

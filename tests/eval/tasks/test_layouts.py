@@ -121,6 +121,7 @@ def test_gsm8k_with_and_without_examples(tmp_path: Path) -> None:
     assert "<<" not in prompt(shown)
     # What was shown is not asked.
     assert len(shown.items) == 4
+    assert len(load("gsm8k", tmp_path / "train.jsonl", shots=2).items) == 1
     (tmp_path / "train.jsonl").unlink()
     with pytest.raises(DataError, match="no training file"):
         load("gsm8k", tmp_path, shots=2)
