@@ -185,7 +185,7 @@ class _State:
                 raise ValueError(f"written: {outside[0]} lies outside the folder")
             return cls(file, asked, chosen, written, known)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise ConfigError(f"{file}: damaged ({error})", "give another --out") from error
+            raise ConfigError(f"{file}: damaged: {error}", "give another --out") from error
 
     def refuse_changed_rows(self) -> None:
         """Raises a ConfigError where somebody worked on the rows since they were written."""

@@ -63,7 +63,7 @@ def trained_conversations(data: Path, config: RunConfig) -> Iterator[Trained]:
                     yield from (Trained(*([text for text in row[name] or () if text] for name in row)) for row in rows)
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise DataError(
-                f"{file}: damaged ({first_line(error)})", "remove it, and tuneserve run writes it again"
+                f"{file}: damaged: {first_line(error)}", "remove it, and tuneserve run writes it again"
             ) from error
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 
 from configs.console import shell, visible
-from configs.errors import TuneserveError
-from configs.files import file_bytes, write_atomically
+from configs.errors import DataError, TuneserveError, first_line
+from configs.files import file_bytes, parse_json, write_atomically
 from configs.handover.base import read_rows
 from configs.handover.rows import ParityRow
 from configs.languages import language_of
@@ -241,4 +241,9 @@ def _escaped(text: str) -> str:
 
 
 def _json(file: Path) -> dict[str, Any] | None:
-    return json.loads(file_bytes(file)) if file.is_file() else None
+    try:
+        return parse_json(file_bytes(file)) if file.is_file() else None
+    except ValueError as error:
+        raise DataError(
+            f"{file}: damaged: {first_line(error)}", "remove it, and tuneserve run writes it again"
+        ) from error

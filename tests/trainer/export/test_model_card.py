@@ -137,6 +137,13 @@ def test_card_tells_what_speaks_against_a_model_that_passed(run: RunDir) -> None
     assert "passed, with reservations:\n\n- 客服: 9 of \\[10\\] questions were trained\n" in model_card(run)
 
 
+def test_a_report_that_was_cut_short_is_said(run: RunDir) -> None:
+    run.report.mkdir(exist_ok=True)
+    (run.report / "report.json").write_text('{"gate": {"verd', encoding="utf-8")
+    with pytest.raises(TuneserveError, match=r"report.json: damaged: (?s:.*)next: remove it"):
+        model_card(run)
+
+
 def test_card_needs_merged_weights(run: RunDir) -> None:
     (run.merged / "config.json").unlink()
     with pytest.raises(TuneserveError, match="no merged weights"):
