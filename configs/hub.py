@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from configs.addresses import http_address, key_in
-from configs.console import visible
+from configs.console import shell, visible
 from configs.errors import ConfigError, TuneserveError, first_line, without_credentials
 from configs.homes import expanded
 from configs.hub_answers import look_at_answers
@@ -176,15 +177,65 @@ def huggingface_failures() -> tuple[type[Exception], ...]:
     return (*words, httpx.HTTPError, httpx.InvalidURL)
 
 
+@contextmanager
+def _files_asked_for() -> Iterator[set[str]]:
+    """Gives the names of the files that ModelScope's client fetches, or finds to be the hub's, within the block."""
+    from modelscope_hub._download import DownloadManager
+
+    client: Any = DownloadManager
+    own, names = client.download_file, set[str]()
+
+    def noted(manager: Any, **options: Any) -> Any:
+        names.add(options["file_path"])
+        return own(manager, **options)
+
+    client.download_file = noted
+    try:
+        yield names
+    finally:
+        client.download_file = own
+
+
+def _refuse_left_over(folder: Path, there: set[str], allow_patterns: list[str], ignore_patterns: list[str]) -> None:
+    """Refuses a folder of ModelScope's client with files that the hub has no more: it keeps one folder of all versions.
+
+    Raises:
+        ConfigError: names them.
+    """
+    from modelscope_hub._download import _matches_patterns
+
+    names = (str(file.relative_to(folder)) for file in sorted(folder.rglob("*")) if file.is_file())
+    left = [
+        name
+        for name in names
+        if name not in there
+        and _matches_patterns(name, allow_patterns)
+        and not _matches_patterns(name, ignore_patterns)
+    ]
+    if left:
+        shown = ", ".join([*left[:3], *(["…"] if len(left) > 3 else [])])
+        raise ConfigError(
+            f"{folder}: {shown}: fetched earlier, and gone from ModelScope",
+            f"remove it: `{shell('rm', *(folder / name for name in left))}`; then run the same command",
+        )
+
+
 def _modelscope() -> _Client:
     from modelscope.hub import errors
     from modelscope.hub.snapshot_download import snapshot_download
 
     show_log_of("modelscope", "modelscope_hub")
 
-    def download(name: str, ignore_patterns: Sequence[str] | None, **options: Any) -> str:
+    def download(
+        name: str, allow_patterns: list[str], ignore_patterns: list[str], *, local_files_only: bool, **options: Any
+    ) -> str:
         key_in(MODELSCOPE_TOKEN)  # what no header can hold, the client shows in its error
-        return str(snapshot_download(name, ignore_patterns=[*(ignore_patterns or ()), *_STRANGE], **options))
+        patterns = {"allow_patterns": allow_patterns, "ignore_patterns": [*ignore_patterns, *_STRANGE]}
+        with _files_asked_for() as asked_for:
+            folder = Path(snapshot_download(name, local_files_only=local_files_only, **patterns, **options))
+        if not local_files_only:
+            _refuse_left_over(folder, asked_for, **patterns)
+        return str(folder)
 
     # requests' errors are OSErrors; a broken download is a HubError; the last three are answers of another shape.
     failures = (OSError, ValueError, errors.HubError, LookupError, TypeError, AttributeError)

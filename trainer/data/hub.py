@@ -10,8 +10,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Any
 
+from configs.console import warn
 from configs.errors import DataError, first_line
 from configs.hub import fetch, stay_with_the_named_hub, stays_offline
 from configs.schema import SourceConfig
@@ -21,8 +23,10 @@ _FILES = [*(f"*{ending}" for ending in TABLES), "README.md"]
 _OTHERWISE = "set data.sources[].path to a file or folder"
 
 
-def load_hub(path: str, source: SourceConfig, hub: str, offline: bool) -> Any:
+def load_hub(path: str, source: SourceConfig, hub: str, offline: bool, *, says: bool = True) -> Any:
     """The rows of a hub data set as a `datasets.Dataset`, from the local cache when it is there.
+
+    `says` tells of a file of it that is left out.
 
     Raises:
         ConfigError: ModelScope has no such data set.
@@ -38,11 +42,17 @@ def load_hub(path: str, source: SourceConfig, hub: str, offline: bool) -> Any:
     offline = stays_offline(offline)
     folder = str(fetch("dataset", path, hub, offline, _FILES, _OTHERWISE)) if hub == "modelscope" else path
     try:
-        with _no_requests() if offline else nullcontext(), _own_files_only(path), _torch_unmentioned():
+        requests = _no_requests() if offline else nullcontext()
+        with requests, _own_files_only(path), _torch_unmentioned(), _of_one_format() as left_out:
             loaded = load_dataset(
                 folder, source.subset, split=source.split, download_config=DownloadConfig(local_files_only=offline)
             )
-            return _undecoded(loaded)
+        if left_out and says:
+            warn(
+                f"{path}: {left_out[0]} is of another format than most of its files, of which alone the rows are read; "
+                "to have all, download the data set and give its folder as data.sources[].path"
+            )
+        return _undecoded(loaded)
     except DataError:
         raise
     # Beside its own errors `datasets` raises what the network, the cache and the readers of all its formats raise.
@@ -53,7 +63,7 @@ def load_hub(path: str, source: SourceConfig, hub: str, offline: bool) -> Any:
 
 def hub_fingerprint(path: str, source: SourceConfig, hub: str, offline: bool) -> str:
     """Changes with the revision of a data set, the split and the subset. Fetches it if it is not here yet."""
-    return str(load_hub(path, source, hub, offline)._fingerprint)
+    return str(load_hub(path, source, hub, offline, says=False)._fingerprint)
 
 
 @contextmanager
@@ -95,6 +105,26 @@ def _own_files_only(path: str) -> Iterator[None]:
         yield
     finally:
         data_files.resolve_pattern = resolve
+
+
+@contextmanager
+def _of_one_format() -> Iterator[list[str]]:
+    """Gives the files that could be read as rows, and that `datasets` leaves out: it reads one format of a data set."""
+    from datasets.data_files import DataFilesList
+
+    own = DataFilesList.filter
+    left_out: list[str] = []
+
+    def noted(files: Any, **options: Any) -> Any:
+        kept = own(files, **options)
+        left_out.extend(PurePosixPath(f).name for f in files if f not in kept and f.lower().endswith(TABLES))
+        return kept
+
+    DataFilesList.filter = noted
+    try:
+        yield left_out
+    finally:
+        DataFilesList.filter = own
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,19 @@ def test_modelscope_is_fetched_once_and_offline_reads_its_cache(hub: Hub) -> Non
     assert hub.asked == asked
 
 
+def test_a_file_of_another_format_is_not_left_out_without_a_word(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+    hub.files |= {"train-2.jsonl": ROWS, "train-3.csv": b"instruction,output\n1,d\n"}
+    assert read() == ["a", "b", "c"] * 2
+    assert "owner/rows: train-3.csv is of another format" in " ".join(capsys.readouterr().out.split())
+    hub.files = {"train.jsonl": ROWS}
+    with pytest.raises(
+        ConfigError, match=r"train-2\.jsonl, train-3\.csv: fetched earlier, and gone from ModelScope"
+    ) as gone:
+        read()
+    subprocess.run(gone.value.next_step.split("`")[1], shell=True, check=True)
+    assert len(read()) == 3
+
+
 @pytest.mark.parametrize(
     ("source", "kind", "message", "next_step"),
     [
@@ -93,7 +107,7 @@ def test_a_changed_data_set_has_another_fingerprint(hub: Hub, monkeypatch: pytes
     source = SourceConfig(path="owner/rows")
     before = fingerprint(source, hub="modelscope", offline=False)
     hub.files["train.jsonl"] = ROWS * 2
-    assert len(read()) == 6
+    assert read() == ["a", "b", "c"] * 2
     assert fingerprint(source, hub="modelscope", offline=True) != before
     found = []
     for content in (ROWS, ROWS, ROWS * 2):
