@@ -38,6 +38,8 @@ BROKEN = "\ufffd"
 """What stands for a character that could not be read."""
 _BROKEN = 0.01
 _LONGEST_HEADING = 40
+_DEEPEST = 100
+"""Of quotes and lists in each other, a list counting twice: what lies deeper would be left out without a word."""
 _SENTENCE_END = re.compile(r"[。！？；：.!?;:…]['\"”’」』）)]*\s*$")
 
 
@@ -84,7 +86,7 @@ def _as_browsers(declared: str) -> str:
 
 def blocks_of_markdown(text: str) -> list[Block]:
     """The blocks of a Markdown text: CommonMark with tables; front matter is left out."""
-    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"maxNesting": _DEEPEST}).enable(["table", "strikethrough"])
     tokens = parser.parse(_without_front_matter(text))
     html = [one for token in tokens for one in (token, *(token.children or ())) if one.type.startswith("html_")]
     open_ = Counter[str]()

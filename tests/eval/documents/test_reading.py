@@ -62,10 +62,11 @@ def test_markdown_is_read_as_it_is_meant(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     ["---\n\n# Lumos\n\nIt has two modes.\n\n---\n\nOn and off.\n", "---\nIt has two modes.\n---\nOn and off.\n",
+     "It has two modes.\n\n" + "".join(f"{'  ' * n}- a\n" for n in range(12)) + f"{'  ' * 12}- On and off.\n",
      *(f"It has two modes.\n\n{line}\n\nOn and off.\n" for line in (
          "The <main> part.", "<article>", "A <body> tag.", "The <script> tag; `</script>`.", "<style>", "<select>"))],
 )  # fmt: skip
-def test_rules_and_tags_that_markdown_speaks_of_hide_no_text(text: str, tmp_path: Path) -> None:
+def test_rules_tags_and_levels_of_markdown_hide_no_text(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text(text, encoding="utf-8")
     documents, _ = read(tmp_path)
     assert [one for one in ("It has two modes.", "On and off.") if one not in documents["a.md"].text] == []
