@@ -304,7 +304,7 @@ class _Translator:
             ratio = min(0.999, warmup / steps)
         elif warmup and warmup >= 1:
             self._leave("warmup_steps", f"{warmup:g} steps: set train.warmup_ratio to that share of all steps")
-        elif warmup:
+        elif warmup or ratio is None:
             ratio = warmup
         if ratio is not None:
             found["warmup_ratio"] = round(ratio, 4)

@@ -368,6 +368,11 @@ def test_the_best_checkpoint_is_kept_here_too(tmp_path: Path) -> None:
     assert found.recipe["train"]["keep_best"] is True
 
 
+def test_no_warm_up_there_is_none_here(tmp_path: Path) -> None:
+    found = translated(tmp_path, "axolotl.yml", AXOLOTL.replace("warmup_steps: 10", "warmup_steps: 0"))
+    assert found.recipe["train"]["warmup_ratio"] == 0
+
+
 def test_keys_of_an_entry_of_axolotl_are_named(tmp_path: Path) -> None:
     entries = "datasets:\n  - {path: a.jsonl, shards: 10}\n  - b.jsonl\n"
     found = translated(tmp_path, "axolotl.yml", AXOLOTL.partition("datasets:")[0] + entries + "sequence_len: 9\n")
