@@ -100,7 +100,13 @@ def _folder(package: str) -> Path | None:
 
 @cache
 def _saved() -> dict[str, dict]:
-    return json.loads(files("configs").joinpath(SAVED).read_text(encoding="utf-8"))
+    found = json.loads(files("configs").joinpath(SAVED).read_text(encoding="utf-8"))
+    takes, server = found["transformers"], found["vllm"]
+    takes["types"] = [*takes["types"], *dict.fromkeys([*takes["decoders"], *takes["several"]])]
+    takes["layers"] = {name: {"mlp": mlp, "mix": mix} for mlp, mix, names in takes["layers"] for name in names}
+    alone = server.pop("no_adapters")
+    server["adapters"] = [name for name in (*server["text"], *server["several"]) if name not in alone]
+    return found
 
 
 @cache
@@ -277,11 +283,20 @@ def _write() -> None:
     missing = [name for name in ("transformers", "unsloth", "vllm") if _folder(name) is None]
     if missing:
         sys.exit(f"not installed: {', '.join(missing)}; run it in an environment that has all three")
-    takes = transformers()
+    takes, server = transformers(), dict(vars(vllm()))
+    alike: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for name, layers in takes.layers.items():
+        alike.setdefault((tuple(layers["mlp"]), tuple(layers["mix"])), []).append(name)
+    adapters = server.pop("adapters")
+    server["no_adapters"] = [name for name in (*server["text"], *server["several"]) if name not in adapters]
     found = {
-        "transformers": {**vars(takes), "layers": dict(takes.layers)},
+        "transformers": {
+            **vars(takes),
+            "types": [kind for kind in takes.types if kind not in takes.decoders and kind not in takes.several],
+            "layers": [(*layers, names) for layers, names in alike.items()],
+        },
         "unsloth": asdict(unsloth()),
-        "vllm": {**vars(vllm()), "adapters": list(vllm().adapters)},
+        "vllm": server,
     }
     file = Path(__file__).with_name("known") / "libraries.json"
     text = json.dumps(found, separators=(",", ":"), ensure_ascii=False).replace("],", "],\n")  # a list a line
