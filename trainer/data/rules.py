@@ -116,6 +116,7 @@ WAYS_OUT = {
     "system_lost": "take a model whose chat template renders such system prompts, or put them at the front",
     "answer_changed": "take a model whose chat template writes reasoning as <think>, or set thinking: false",
     "leak": "take the shared questions out of the held-out file",
+    "duplicate": "hold out other rows than those to train: of rows in both, the held-out one is kept",
     "trained_before": "hold out rows that the earlier run has not seen",
     "marked_bad": "give rows with good answers too",
 }
