@@ -30,6 +30,15 @@ def calls_of(value: Any) -> list[dict[str, Any]]:
     return [_call(unpacked(call)) for call in calls]
 
 
+def calls_behind(text: str) -> tuple[str, list[Any]]:
+    """(words, calls) of an answer that ends in calls in `<tool_call>` tags, as Hermes writes them; else no calls."""
+    words, *parts = text.split("<tool_call>")
+    tagged = [part.partition("</tool_call>") for part in parts]
+    calls = [unpacked(call.strip()) for call, _, _ in tagged]
+    ends = all(end and not behind.strip() for _, end, behind in tagged)
+    return (words.rstrip(), calls) if ends and are_calls(calls) else (text, [])
+
+
 def are_calls(value: Any) -> bool:
     """Whether a cell is a list of calls, or the text of one: objects with a name and arguments."""
     calls = unpacked(value)

@@ -14,7 +14,7 @@ from typing import Any
 from configs.columns import Speaker, is_content_key, is_role_key, part_of, speaker_of
 from configs.tables.cells import kind_of, turns_in, unpacked
 from configs.tables.raw import is_blank
-from trainer.data.calls import calls_of, tool_text
+from trainer.data.calls import calls_behind, calls_of, tool_text
 from trainer.data.marks import verdict_in_words
 from trainer.data.template import Message
 from trainer.data.values import BadLayout, Note, content_of, text_of
@@ -166,7 +166,9 @@ class TurnReader:
             yield {"role": "assistant", "content": "", "tool_calls": calls_of(content)}
             return
         text, thought, calls = content_of(content, where, note)
-        if speaker == "tool":
+        if speaker == "assistant" and not calls:
+            text, calls = calls_behind(text)
+        elif speaker == "tool":
             text = tool_text(text)
         elif speaker == "user":
             refuse_media_mark(text)

@@ -212,6 +212,8 @@ def turns(*pairs: tuple[str, Any], key: str = "from", text: str = "value") -> li
         {"messages": [{"role": "user", "content": Q}, {"role": "assistant", "content": None, "tool_calls": TWO},
                       {"role": "tool", "content": "<tool_response>\n1\n</tool_response>"},
                       {"role": "assistant", "content": A}]},
+        {"conversations": turns(("human", Q), ("gpt", "".join(f"<tool_call>\n{c}\n</tool_call>\n" for c in CALLS)),
+                                ("tool", "<tool_response>1</tool_response>"), ("gpt", A))},
     ],
 )  # fmt: skip
 def test_parallel_calls_are_one_message_however_they_are_written(tmp_path: Path, row: dict[str, Any]) -> None:
@@ -231,6 +233,8 @@ def test_parallel_calls_are_one_message_however_they_are_written(tmp_path: Path,
                        "function_call": {"name": "stock", "arguments": '{"sku": "A"}'}},
                       {"role": "function", "name": "stock", "content": "1"}, {"role": "assistant", "content": A}],
          "functions": TOOLS},
+        {"conversations": turns(("human", Q), ("gpt", f"我查一下。\n<tool_call>{json.dumps(CALLS[0])}</tool_call>"),
+                                ("tool", "1"), ("gpt", A)), "tools": TOOLS},
     ],
 )  # fmt: skip
 def test_text_before_a_call_stays_with_it(tmp_path: Path, row: dict[str, Any]) -> None:
