@@ -8,7 +8,6 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -34,8 +33,6 @@ def unpack(archive: Path, folder: Path, endings: Sequence[str]) -> None:
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [m for m in opened.infolist() if m.filename.lower().endswith(tuple(endings))]
-            if twice := [name for name, count in Counter(m.filename for m in members).items() if count > 1]:
-                raise zipfile.BadZipFile(f"{_short(twice[0])} stands twice in it")
             for member in members:
                 _check_name(archive, member)
             _check_sizes(archive, opened.infolist(), members, folder)
@@ -84,9 +81,13 @@ def _check_sizes(
 
 def _copy(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
     """One file, and no byte more than the archive announced for it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        out = target.open("xb")
+    except (FileExistsError, NotADirectoryError) as error:
+        raise zipfile.BadZipFile(f"{_short(member.filename)} stands twice in it, or in one beside it") from error
     left = member.file_size
-    with target.open("wb") as out:
+    with out:
         for block in _blocks(opened, member):
             left -= len(block)
             if left < 0:

@@ -69,6 +69,8 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "no archive": (lambda: b"<html>404</html>", "cannot be unpacked"),
     "empty": (lambda: b"", "cannot be unpacked"),
     "twice": (lambda: zipped(("test.jsonl", ROWS), ("test.jsonl", b"")), "stands twice in it"),
+    "file and folder": (lambda: zipped(("a.jsonl", ROWS), ("a.jsonl/b.jsonl", ROWS)), "stands twice in it"),
+    "folder and file": (lambda: zipped(("a.jsonl/b.jsonl", ROWS), ("a.jsonl", ROWS)), "stands twice in it"),
     "damaged bzip2": (
         lambda: damaged(zipped(("test.jsonl", ROWS * 9), method=zipfile.ZIP_BZIP2)),
         "cannot be unpacked",
