@@ -271,6 +271,8 @@ def chinese_value(parts: list[Fraction | str]) -> Fraction | None:
             section += digit or 0
             total = (total + section) * unit if part == "亿" or not (total or section) else total + section * unit
             total = total or unit
+            if total >= 10**MOST_DIGITS:  # 亿 that a model repeats: Python writes no number of thousands of digits
+                return None
             section, digit, zero = Fraction(0), None, False
     if digit is not None:
         # 一百五 is 150, 一百零五 is 105: a last digit without its unit counts the next lower one.

@@ -16,8 +16,9 @@ from eval.metrics.numerals import leading_numeral, numerals
 _BOXED = re.compile(r"\\boxed\s*\{")
 _CUE = re.compile(r"(?i)####|(?:答案|结果|answer)\s*(?:应该|应|would|should)?\s*(?:是|为|等于|is|be|=|:)\s*:?")
 
-_TRIED, _LINE = 20, 500
-"""So many of the last boxes and cues are read, and so many characters of each: a model may repeat one to its limit."""
+_TRIED, _LINE, _TAIL = 20, 500, 8000
+"""So many of the last boxes and cues are read, so many characters of each, and so many of the end where there is none:
+a model may repeat one to its limit."""
 
 
 def parse_number(text: str) -> Fraction | None:
@@ -60,6 +61,7 @@ def _concluding(answer: str) -> Quantity | None:
     for start in _last_ends(_CUE, text):
         if found := _of_line(text[start : start + _LINE].lstrip().split("\n", 1)[0]):
             return found
+    text = text[-_TAIL:]
     every = quantities(text) or numerals(text)
     return every[-1] if every else None
 
