@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 _DROPPED = str.maketrans("", "", "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
 _SEGMENT = re.compile("[\u4e00-\u9fa5]|[^\u4e00-\u9fa5]+")
-_MAY_END = re.compile(r"\.\W*\s")
+_MAY_END = re.compile(r"\.[^\w\s.]*\s")
 _PRIVATE_USE = 0xF0000
 """Tokens longer than a character become characters from here on, so that `str` searches token sequences at C speed."""
 _ELSEWHERE = chr(_PRIVATE_USE - 1)

@@ -1,5 +1,7 @@
 """The official CMRC scores, for single answers and for the whole development set."""
 
+import time
+
 import pytest
 
 from eval.metrics.cmrc import cmrc_em, cmrc_f1, score_corpus, segment
@@ -71,3 +73,9 @@ def test_an_answer_of_more_different_words_than_there_are_characters_for_is_scor
     letters = [chr(0xAC00 + number) for number in range(370)]
     different = " ".join(first + second for first in letters for second in letters)
     assert cmrc_f1(f"{different} 北京市", ["北京市"]) == pytest.approx(2 * 3 / (370 * 370 + 3 + 3))
+
+
+def test_a_full_stop_that_a_model_repeats_to_its_limit_is_scored_in_time() -> None:
+    began = time.process_time()
+    assert cmrc_f1("." * 100_000, ["北京市"]) == 0
+    assert time.process_time() - began < 5
