@@ -64,6 +64,12 @@ class Sample:
     retries: Mapping[str, int] = field(default_factory=dict)
     detail: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it was answered, and nothing said: characters that show nothing are no answer."""
+        shows = any(letter.isprintable() and not letter.isspace() for letter in self.answer)
+        return self.status == "ok" and not shows
+
 
 @dataclass(frozen=True)
 class TaskMeta:
@@ -114,8 +120,8 @@ class TaskResult:
 
     @property
     def empty(self) -> Sequence[Sample]:
-        """Samples whose answer is empty: answered, and nothing said."""
-        return [sample for sample in self.samples if sample.status == "ok" and not sample.answer]
+        """Samples whose answer is empty."""
+        return [sample for sample in self.samples if sample.is_empty]
 
     def scores(self, metric: str | None = None) -> list[float]:
         """Per-item scores in the order of the ids, by default of the primary metric; a failed sample counts 0."""

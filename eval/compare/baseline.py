@@ -19,7 +19,7 @@ def require_baseline(results: Mapping[str, TaskResult], label: str) -> None:
     """
     asked = [s for result in results.values() if result.meta.method == "generate" for s in result.samples]
     answered = [sample for sample in asked if sample.status == "ok"]
-    empty = [sample for sample in answered if not sample.answer]
+    empty = [sample for sample in answered if sample.is_empty]
     if not answered or len(empty) < EMPTY_SHARE * len(answered):
         return
     cut = sum("truncated_thinking" in sample.flags for sample in empty)

@@ -33,7 +33,7 @@ def behaviour(samples: Sequence[Sample], method: str) -> Behaviour:
         truncated_thinking=_flagged(answered, "truncated_thinking"),
         thinking_leak=_flagged(answered, "thinking_leak"),
         unparsed=_flagged(answered, "unparsed"),
-        empty=sum(not sample.answer for sample in answered),
+        empty=sum(sample.is_empty for sample in answered),
         mean_completion_tokens=sum(lengths) / len(lengths) if lengths else None,
     )
 

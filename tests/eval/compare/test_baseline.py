@@ -30,9 +30,9 @@ TASK = Task("qa", "qa", [Item(f"{n:03d}", conversation(f"第{n}题：城市{n}")
 class Silent(MockServer):
     """Answers `every`-th question only."""
 
-    def __init__(self, every: int = 0, thinking: bool = False) -> None:
+    def __init__(self, every: int = 0, thinking: bool = False, answer: str = "") -> None:
         super().__init__()
-        self.every, self.thinking = every, thinking
+        self.every, self.thinking, self.answer = every, thinking, answer
 
     async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         number = int(re.search(r"第(\d+)题", body["messages"][-1]["content"])[1])  # type: ignore[index]
@@ -40,11 +40,16 @@ class Silent(MockServer):
             return await super()._answer(request, body)
         if self.thinking:
             return web.json_response(reply_of(None, "length", reasoning="想"))
-        return web.json_response(reply_of(""))
+        return web.json_response(reply_of(self.answer))
 
 
 @pytest.mark.parametrize(
-    ("base", "why"), [(Silent(), "ended by themselves at once"), (Silent(thinking=True), "cut while the model was")]
+    ("base", "why"),
+    [
+        (Silent(), "ended by themselves at once"),
+        (Silent(answer="\u200b\ufeff"), "ended by themselves at once"),
+        (Silent(thinking=True), "cut while the model was"),
+    ],
 )
 def test_a_silent_base_is_refused_before_the_tuned_is_asked(base: Silent, why: str, tmp_path: Path) -> None:
     tuned = MockServer()
