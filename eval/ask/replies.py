@@ -9,13 +9,15 @@ from typing import Any
 Check = Callable[[dict[str, Any]], None]
 """Raises `AttemptError` where a reply lacks what was asked for."""
 
+_STOPPED = ("stop", "eos", "eos_token", "stop_sequence", "end", "end_turn", "complete", "completed", "normal")
+_CUT = ("length", "max_tokens", "model_length", "token_limit", "model_context_window_exceeded")
 _WHOLE = {
-    *("stop", "eos", "eos_token", "stop_sequence", "end", "end_turn", "complete", "completed", "normal", "repetition"),
-    *("length", "max_tokens", "model_length", "token_limit", "model_context_window_exceeded"),
-    *("tool_calls", "tool_use", "function_call", ""),
+    **dict.fromkeys(_STOPPED, "stop"),
+    **dict.fromkeys(_CUT, "length"),
+    **{name: name for name in ("repetition", "tool_calls", "tool_use", "function_call", "")},
 }
-"""What servers call an end that the model came to, or its limit. Whatever else ends an answer (a filter, a network, a
-lack of resources) is not the model."""
+"""What servers call an end that the model came to, or its limit, with vLLM's name for it. Whatever else ends an answer
+(a filter, a network, a lack of resources) is not the model."""
 _LONGEST_ANSWER = 500_000
 """Characters: more than any model writes into the tokens that an evaluation leaves it, and scored in seconds."""
 
@@ -62,6 +64,11 @@ def check_completion(reply: dict[str, Any]) -> None:
 
 
 def first_choice(reply: dict[str, Any]) -> dict[str, Any]:
+    """The choice of a reply; its end goes under vLLM's name from here on, so that what was cut counts as cut.
+
+    Raises:
+        AttemptError: there is none, or it broke off.
+    """
     choices = reply.get("choices")
     if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
         raise AttemptError("bad_shape", f"no choices in {_shown(reply)}")
@@ -70,6 +77,8 @@ def first_choice(reply: dict[str, Any]) -> dict[str, Any]:
     # What a server that shuts down, or a gateway whose model fails, hands out of an answer that it had begun.
     if not ended or choices[0].get("error") or reply.get("error"):
         raise AttemptError("broken_off", f"the answer broke off (finish_reason {reason!r}): {_shown(reply)}")
+    if isinstance(reason, str):
+        choices[0]["finish_reason"] = _WHOLE[reason.lower()]
     return choices[0]
 
 

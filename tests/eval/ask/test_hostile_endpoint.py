@@ -77,7 +77,7 @@ FINE: dict[str, str] = {
     "usage as text": json.dumps({**reply_of("北京"), "usage": {"prompt_tokens": "many", "completion_tokens": -1}}),
     "usage in part": json.dumps({**reply_of("北京"), "usage": {"prompt_tokens": 3}}),
     "escape sequences": message("\x1b]52;c;Zm9v\x07\x1b[2J"),
-    **{reason: json.dumps(reply_of("北京", reason)) for reason in ("STOP", "eos_token", "")},
+    **{reason: json.dumps(reply_of("北京", reason)) for reason in ("STOP", "eos_token", "MAX_TOKENS", "")},
     "no error": json.dumps({**reply_of("北京"), "error": None}),
     "zero byte": message("\0"),
     "surrogate": message("北京\ud800"),
@@ -116,6 +116,7 @@ def test_a_strange_answer_is_one_error_row_and_the_rest_is_scored(kind: str, tmp
                 name: kind for name, (_, kind) in STRANGE.items()
             }
             assert {found[name].status for name in (*FINE, *ordinary)} == {"ok"}
+    assert (found["eos_token"].finish_reason, "truncated" in found["MAX_TOKENS"].flags) == ("stop", True)
     assert found["usage as list"].usage is None
     assert found["usage in part"].usage == {"prompt_tokens": 3}
     assert len(read_results(tmp_path)["qa"].samples) == len(asked.items)
