@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from configs.schema import GateConfig
+from eval.compare.baseline import EMPTY_SHARE
 from eval.compare.comparison import Behaviour, GateCheck, GroupComparison, Sentence, TaskComparison
 
 ENDED_PERCENT = 99.0
@@ -55,6 +56,12 @@ def reservations(
         if task.name in fallen:
             values = {"task": task.name, "delta": task.delta_points, "p": task.p_holm}
             found.append(Sentence(f"reservation.{'fell' if task.role == 'retention' else 'target'}", values))
+    for task in tasks:
+        seen = task.base_behaviour
+        answered = seen.samples - seen.errors if seen.stop_percent is not None else 0
+        if task.role == "retention" and answered and seen.empty >= EMPTY_SHARE * answered:
+            values = {"task": task.name, "empty": seen.empty, "asked": answered}
+            found.append(Sentence("reservation.silent", values))
     for group in groups:
         # Several tasks may have fallen together, none of them by itself.
         if group.interval.upper < 0 and not fallen & set(group.tasks):

@@ -236,6 +236,15 @@ def test_a_pass_names_thinking_left_in_answers() -> None:
     assert [(one.key, one.values["after"]) for one in decided.reservations] == [("reservation.leaks", 1)]
 
 
+def test_a_pass_names_a_task_that_the_base_did_not_answer() -> None:
+    """Beside others of its group; a base that answers nothing at all is no baseline."""
+    base, tuned = pair("math", 100, 0, 0, 90)
+    silent = replace(base, samples=[replace(sample, answer="", finish_reason="stop") for sample in base.samples])
+    decided = gate(pair("ceval", 4000, 2500, 60, 60), (silent, tuned))
+    assert decided.verdict == "pass"
+    assert [(one.key, one.values["task"]) for one in decided.reservations] == [("reservation.silent", "math")]
+
+
 def test_an_open_verdict_says_what_decides_it() -> None:
     decided = gate(pair("ceval", 800, 500, 80, 80))
     assert decided.remedy is not None
