@@ -10,7 +10,7 @@ from typing import Any
 from configs.columns import is_content_key, is_role_key
 from configs.tables.cells import unpacked
 
-_MARK = re.compile(r"\s*(?:#{2,3} )?\w{1,12}\s*[:：]")
+_MARK = re.compile(r"(?<!\s)\s*(?:#{2,3} )?\w{1,12}\s*[:：]")
 """What a line of a transcript begins with: `Human:`."""
 
 _LINES = 300

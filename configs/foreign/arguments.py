@@ -98,4 +98,4 @@ def _cells(file: Path) -> str:
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{file}: not a notebook: {error}", "save it again, or give a .py script") from error
     kept = [cell for cell in cells if not cell.lstrip().startswith("%%")]
-    return "\n".join(re.sub(r"^\s*[!%].*$", "pass", cell, flags=re.MULTILINE) for cell in kept)
+    return "\n".join(re.sub(r"^[^\S\n]*[!%].*$", "pass", cell, flags=re.MULTILINE) for cell in kept)

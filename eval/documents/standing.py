@@ -50,12 +50,12 @@ _NEGATION = re.compile(
 _NAME = re.compile(r"(?<=[^\W\d_]|[,;:)])[ \t]+([A-Z][\w'’-]*)")
 _QUOTED = re.compile(r"《([^》]{1,60})》|「([^」]{1,60})」|“([^”]{1,60})”|\"([^\"\n]{1,60})\"|`([^`\n]{1,60})`")
 _TOKEN = re.compile(r"[A-Za-z0-9][\w./\\@:+-]*[A-Za-z0-9]", re.ASCII)
-_IS_SIGNED = re.compile(r"[_\\@]|\w[./:]\w|(?=.*\d)(?=.*[A-Za-z])", re.ASCII)
+_IS_SIGNED = re.compile(r"[_\\@]|\w[./:]\w|^(?=.*\d)(?=.*[A-Za-z])", re.ASCII)
 _AMOUNT = re.compile(r"[\d.,:/+-]+|\d[\d.,]*-?[A-Za-z]+")
 """A number, or one with its unit: held to the numbers of the passage."""
 _LATIN = re.compile(r"[A-Za-z][A-Za-z0-9.+#-]*[A-Za-z0-9+#]|[A-Za-z]")
 _DIGITS = re.compile(r"\d+")
-_POINT = re.compile(r"^\s*(?:\(?\d{1,2}[.)、）]|[①-⑳])\s*", re.MULTILINE)
+_POINT = re.compile(r"^[^\S\n]*(?:\(?\d{1,2}[.)、）]|[①-⑳])\s*", re.MULTILINE)
 _ENDINGS = ("ingly", "edly", "ations", "ation", "ings", "ing", "ies", "ied", "ers", "er", "ed", "es", "ly", "s", "e")
 
 

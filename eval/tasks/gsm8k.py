@@ -19,7 +19,7 @@ from eval.tasks.cells import required_text
 from eval.tasks.source import find_table
 from eval.tasks.task import Item, conversation
 
-_CALCULATOR = re.compile(r"<<[^>]*>>")
+_CALCULATOR = re.compile(r"<<[^<>]*>>")
 
 
 def load(root: Path, system: str | None = None, shots: int = 0, seed: int = 42) -> list[Item]:

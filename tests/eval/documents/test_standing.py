@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from eval.documents.standing import COVERAGE, coverage, standing
@@ -92,3 +94,10 @@ def test_what_an_answer_takes_from_its_question_is_no_evidence(question: str, ri
     )
     assert standing(right, passage, question).fault is None
     assert standing(wrong, passage, question).fault is not None
+
+
+@pytest.mark.parametrize("unit", ["a", "\n", "-"])
+def test_what_a_model_repeats_to_its_limit_is_held_against_its_passage_in_time(unit: str) -> None:
+    began = time.process_time()
+    assert standing(f"x{unit * 60_000}x", ENGLISH).fault
+    assert time.process_time() - began < 3
