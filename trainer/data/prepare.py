@@ -24,7 +24,7 @@ from configs import handover
 from configs.cache_folder import alone, forget_old, private_cache
 from configs.console import again, shell, warn
 from configs.errors import ConfigError, DataError
-from configs.files import copy_folder, remove_folder, sync_folder
+from configs.files import copy_folder, found_no_room, remove_folder, sync_folder
 from configs.fingerprint import files_fingerprint, tokenizer_fingerprint
 from configs.handover.base import write_rows
 from configs.handover.rows import HeldoutRow, ParityRow
@@ -94,6 +94,10 @@ def prepare(config: RunConfig, model: Path, progress: Progress | None = None) ->
                 sync_folder(unfinished)
                 shutil.rmtree(folder, ignore_errors=True)
                 unfinished.rename(folder)
+            except OSError as error:
+                if error.filename is None and found_no_room(error):  # nobody has named this folder
+                    error.filename = str(root)
+                raise
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
         os.utime(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 from pathlib import Path
 
@@ -36,6 +37,14 @@ def test_what_a_killed_call_left_is_cleared_and_an_error_leaves_nothing(
         with pytest.raises(KeyboardInterrupt):
             prepare(config, DEMO)
     assert not left.exists()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))  # as on a full disk
+    try:
+        with pytest.raises(OSError, match="File too large") as full:
+            prepare(config, DEMO)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert full.value.filename == str(root)
     left.mkdir()
     (left / "half").write_bytes(b"x")
     prepared = prepare(config, DEMO)
