@@ -101,7 +101,7 @@ def extract_choice(answer: str, choices: Mapping[str, str] | Sequence[str] = ("A
             return _letter(match[1], letters)
         if letter := options.get(_plain(boxed)):
             return letter
-    text = _DECORATION.sub("", text).strip()
+    text = _named(_DECORATION.sub("", text).strip(), choices)
     if match := patterns["bare"].match(text):
         return _letter(match[1], letters)
     return (
@@ -162,6 +162,19 @@ def _option_at(text: str, place: int, options: Mapping[str, str]) -> str | None:
         if rest.startswith(option) and re.match(r"\s*(?:$|[。.,，;；:!！?？、)(\n]|的|\s)", rest[len(option) :]):
             return options[option]
     return None
+
+
+def _named(text: str, choices: Mapping[str, str] | Sequence[str]) -> str:
+    """A text in which the options that hold a letter by themselves (C语言, 维生素B) go by the letter that they have."""
+    if not isinstance(choices, Mapping):
+        return text
+    letter = re.compile(rf"(?<![A-Za-z])[{''.join(choices)}](?![A-Za-z])")
+    shown = {_DECORATION.sub("", unicodedata.normalize("NFKC", option)).strip(): key for key, option in choices.items()}
+    holding = sorted((option for option in shown if len(option) > 1 and letter.search(option)), key=len, reverse=True)
+    if not holding:
+        return text
+    any_of = "|".join(map(re.escape, holding))
+    return re.sub(rf"(?<![A-Za-z0-9])(?:{any_of})(?![A-Za-z0-9])", lambda found: shown[found[0]], text)
 
 
 def _options(choices: Mapping[str, str] | Sequence[str]) -> dict[str, str]:

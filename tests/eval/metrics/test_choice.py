@@ -115,3 +115,20 @@ def test_what_a_model_repeats_to_its_limit_is_read_in_time() -> None:
         began = time.process_time()
         extract_choice(piece * 5000, CITIES)
         assert time.process_time() - began < 10, piece
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "letter"),
+    [
+        ("X光 CT B超 核磁", "B超", "C"),
+        ("X光 CT B超 核磁", "答案：B", "B"),
+        ("B超 CT X光 核磁", "B超检查最合适", "A"),
+        ("Java Python Go C语言", "操作系统内核多用C语言编写。", "D"),
+        ("Java Python Go C语言", "C. Go，而不是C语言", "C"),
+        ("B细胞 T细胞 NK细胞 A细胞", "选B细胞，因为它产生抗体", "A"),
+        ("维生素B 维生素A 维生素D 维生素C", "柠檬富含维生素C。", "D"),
+        ("A.渤海 B.黄海 C.东海 D.南海", "答案是C.东海", "C"),
+    ],
+)
+def test_a_letter_in_an_options_text_is_no_letter_of_an_option(options: str, answer: str, letter: str) -> None:
+    assert extract_choice(answer, dict(zip("ABCD", options.split(), strict=True))) == letter
