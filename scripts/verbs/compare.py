@@ -12,7 +12,7 @@ import typer
 from configs.console import console, shell, tables
 from configs.errors import EXIT_OK, ConfigError, without_credentials
 from configs.load import load_config
-from configs.merged import has_other_answers, require_trained
+from configs.merged import has_other_answers, require_base, require_trained
 from configs.rundir import RunDir
 from configs.schema import RunConfig
 from scripts.verbs.tasks import OVERRIDES, endpoints_config
@@ -168,11 +168,17 @@ def _require_answers(run: RunDir) -> None:
 
 
 def _ask_run(run: RunDir, config: RunConfig) -> None:
-    """Asks what was not asked yet; up-to-date answers stay."""
+    """Asks what was not asked yet; up-to-date answers stay.
+
+    Raises:
+        ConfigError: the base is another one by now than the run was trained on, which would count as what it learned.
+    """
     from scripts.run import pipeline
     from scripts.run.continuing import evaluate_origin
     from scripts.run.tasks import run_tasks
+    from serve.launch.target import base_folder
 
+    require_base(run, base_folder(run, config))
     tasks = run_tasks(run, config)
     evaluate_origin(run, config, tasks)
     if pipeline.base_to_ask(run, config, tasks) is None:

@@ -197,6 +197,16 @@ def test_a_run_does_not_ignore_what_is_for_endpoints(tmp_path: Path) -> None:
         assert said in str(CliRunner().invoke(app, ["compare", str(run.path), *given]).exception)
 
 
+def test_a_run_is_not_compared_with_another_base_than_it_was_trained_on(tmp_path: Path) -> None:
+    base = Path(__file__).parents[3] / "configs" / "demo" / "model"
+    recipe = {"name": "a", "model": str(base), "output_dir": str(tmp_path), "data": {"sources": "rows"}}
+    run = RunDir.create(RunConfig.model_validate(recipe))
+    with run.stage("train", {"base_model": "what it was trained on"}, []):
+        pass
+    found = CliRunner().invoke(app, ["compare", str(run.path)])
+    assert "weights or config.json are not those that" in str(found.exception)
+
+
 def test_several_runs_keep_noise_floor_and_drift(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = tmp_path / "first"
     with serving(MockServer()) as base, serving(Certain()) as tuned:
