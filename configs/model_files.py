@@ -105,6 +105,9 @@ def text_config(config: Mapping[str, Any]) -> dict[str, Any]:
 def check_model_folder(folder: Path, *, weights: bool = True) -> None:
     """Raises a ConfigError that names the first file of a model folder that is missing, damaged or not a plain file."""
     refuse_special_files(folder)
+    if (folder / "adapter_config.json").exists() and not (folder / "config.json").exists():
+        step = "merge it into its base: `tuneserve merge --model ADAPTER --save-as FOLDER --format vllm`"
+        raise ConfigError(f"{folder}: is an adapter, not a model", step)
     for needed in ("config.json", "tokenizer_config.json"):
         if not (folder / needed).is_file():
             raise ConfigError(f"{folder}: {needed} is missing, so this is not a complete model", "download it again")

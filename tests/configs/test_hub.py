@@ -57,6 +57,9 @@ def test_an_incomplete_folder_is_refused_with_the_missing_file(folder: Path) -> 
     (folder / "config.json").unlink()
     with pytest.raises(ConfigError, match=r"config\.json is missing"):
         resolve_model(str(folder))
+    (folder / "adapter_config.json").touch()
+    with pytest.raises(ConfigError, match=r"is an adapter, not a model\n.*tuneserve merge --model"):
+        resolve_model(str(folder))
 
 
 def test_offline_an_uncached_hub_id_is_said_to_be_uncached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
