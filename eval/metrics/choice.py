@@ -72,6 +72,7 @@ def _patterns(letters: str) -> dict[str, re.Pattern[str]]:
             rf"|\s+(?![a-z]|和|或|[{letters}](?![A-Za-z]))|(?=[\u4e00-\u9fff])(?![和或与及]))|^\(?([{letters.lower()}])[).、:]"
         ),
         "echoed": re.compile(rf"(?m)^\s*\(?([{letters}])\s*[.、):]"),
+        "listed": re.compile(rf"(?:^|\s)\(?([{letters}])\s*[.、):]"),
         "ruled out": re.compile(rf"(?<![A-Za-z]){ruled_out}"),
         "anywhere": re.compile(rf"(?<![A-Za-z])([{letters}])(?![A-Za-z])(?!(?<=A)\s+(?!or\b|and\b|is\b|are\b)[a-z])"),
     }
@@ -133,8 +134,9 @@ def _opening(text: str, patterns: Mapping[str, re.Pattern[str]], letters: str) -
     match = patterns["leading"].match(text)
     if match is None or patterns["ruled out"].match(text):
         return None
-    echoed = patterns["echoed"].findall(text)
-    return None if len(set(echoed)) > 1 and echoed[0] == letters[0] else _letter(match[1] or match[2], letters)
+    listed = patterns["listed"].findall(text)
+    repeated = len(set(patterns["echoed"].findall(text))) > 1 or set(listed) == set(letters)
+    return None if repeated and listed[0] == letters[0] else _letter(match[1] or match[2], letters)
 
 
 def _only_one(text: str, patterns: Mapping[str, re.Pattern[str]], options: Mapping[str, str]) -> str | None:

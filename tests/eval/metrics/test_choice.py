@@ -75,6 +75,7 @@ AS_MODELS_WRITE = [
     ("答案是④", "D"),
     ("选②", "B"),
     ("A. 北京\nB. 上海\nC. 广州\nD. 深圳\n答案：C", "C"),
+    ("A. 北京 B. 上海 C. 广州 D. 深圳", None),
     ("选A还是选B？我选B。", "B"),
     ("A or B", None),
     ("a or b", None),
