@@ -19,7 +19,7 @@ from rich.table import Table
 from configs.charts import chart
 from configs.child import die_with
 from configs.console import note
-from configs.errors import TuneserveError
+from configs.errors import ConfigError, TuneserveError
 from configs.files import file_bytes, only_a_file, parse_json, write_atomically
 from configs.gpus import Kind
 from configs.handover.base import as_dataclass
@@ -147,8 +147,10 @@ def measure(
 
     Raises:
         TuneserveError: the benchmark fails, or another one writes into the folder.
+        ConfigError: files of somebody else's would be written over.
     """
     with alone(out):
+        refuse_others(out)
         points = []
         for concurrency in load.concurrencies:
             settings = {
@@ -178,6 +180,19 @@ def alone(out: Path) -> Iterator[None]:
     busy = TuneserveError(f"{out}: another measurement is writing there", "wait for it: each would measure both")
     with locked(out, busy):
         yield
+
+
+def refuse_others(out: Path) -> None:
+    """Raises a ConfigError where a folder holds files of somebody else's that are called as ours: bench.json, say."""
+    for file in sorted(out.glob("bench*.json")):
+        try:
+            found = parse_json(file_bytes(file))
+        except ValueError:
+            found = None
+        if not (isinstance(found, dict) and found.keys() & {"points", "completed"}):
+            raise ConfigError(
+                f"{out}: {file.name} is in it, which is no measurement of ours", "give another --out, or remove it"
+            )
 
 
 def vllm_bench(

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from configs.files import remove_folder, write_atomically
 from serve.bench.blank_adapter import write_blank_adapter
-from serve.bench.running import BenchPoint, Load, alone, measure, measured_before, table
+from serve.bench.running import BenchPoint, Load, alone, measure, measured_before, refuse_others, table
 from serve.launch.command import ServerCommand, flag_value
 from serve.launch.job import ServeJob, folder_job, prepare
 from serve.launch.ports import free_port_after
@@ -87,6 +87,7 @@ def bench_started(
     private = ["serve.host=127.0.0.1", f"serve.port={free_port_after('127.0.0.1', 8000)}", *overrides]
     with alone(parent), _scratch(parent.resolve() / ".tuneserve-bench") as scratch:
         folder.mkdir(exist_ok=True)
+        refuse_others(folder)
         if adapter and not run.is_file():
             job = _blank_job(what, rank, scratch / "adapter", private, extra)
         else:

@@ -80,6 +80,14 @@ def test_only_the_same_load_is_compared(tmp_path: Path) -> None:
         assert measured_before(file, load) == {}
 
 
+def test_a_users_file_of_the_same_name_is_not_written_over(tmp_path: Path) -> None:
+    file = tmp_path / "bench-8.json"
+    file.write_text('{"mine": 1}', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"bench-8.json is in it, which is no measurement of ours"):
+        measure("http://127.0.0.1:9", "m", tmp_path, tmp_path, Load())
+    assert file.read_text(encoding="utf-8") == '{"mine": 1}'
+
+
 def test_a_measurement_ends_with_the_command_and_keeps_another_out_of_its_folder(tmp_path: Path) -> None:
     code = """
 import sys
