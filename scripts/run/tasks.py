@@ -10,6 +10,7 @@ from configs.errors import ConfigError
 from configs.handover.base import read_rows
 from configs.handover.rows import HeldoutRow
 from configs.homes import expanded
+from configs.model_files import read_model_config, text_config
 from configs.model_shape import answers_the_suite
 from configs.rundir import RunDir
 from configs.schema import RunConfig, TaskConfig
@@ -32,22 +33,27 @@ def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
     from scripts.run.trained import say_what_is_trained
 
     say_what_is_trained(tasks, run.data, config)
-    require_room(tasks, config)
+    require_room(tasks, config, base_folder(run, config))
     return tasks
 
 
-def require_room(tasks: Sequence[Task], config: RunConfig) -> None:
+def require_room(tasks: Sequence[Task], config: RunConfig, model: Path) -> None:
     """Raises a ConfigError where the served context is too short for the answers of a task: each would be refused."""
     from eval.ask.evaluate import longest_answer
     from scripts.run.asking import run_settings
 
-    context, settings = config.serve.max_model_len, run_settings(config, "switchable")
-    for task in tasks:
-        if context != "auto" and task.kind != "choice" and (longest := longest_answer(task, settings)) >= context:
+    known, given = text_config(read_model_config(model)), config.serve.max_model_len
+    stretched = known.get("rope_scaling") or "factor" in (known.get("rope_parameters") or {})
+    context = given if given != "auto" else 0 if stretched else known.get("max_position_embeddings") or 0
+    for task in tasks if context else ():
+        longest = longest_answer(task, run_settings(config, "switchable"))
+        if task.kind != "choice" and longest >= context:
             raise ConfigError(
-                f"task {task.name}: {longest:,} tokens are kept for an answer, and serve.max_model_len={context} "
-                "holds question and answer",
-                f"set serve.max_model_len=auto, or to more than {longest:,}",
+                f"task {task.name}: {longest:,} tokens are kept for an answer, and the context of {context:,} is to "
+                "hold question and answer",
+                f"set serve.max_model_len=auto, or to more than {longest:,}"
+                if given != "auto"
+                else "set thinking=false or a smaller eval.max_tokens, or take a model of a longer context",
             )
 
 

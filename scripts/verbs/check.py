@@ -70,5 +70,5 @@ def _say_what_is_asked(config: RunConfig) -> None:
         data = prepare(config, model).folder
         tasks = with_own_names([*heldout_tasks(data, config), *tasks_at_hand(config)])
         say_what_is_trained(tasks, data, config)
-        require_room(tasks, config)
+        require_room(tasks, config, model)
     say_verdict(config, task_configs(config, Path(config.model)))

@@ -78,9 +78,12 @@ def test_a_task_that_is_called_as_the_held_out_rows_are_does_not_take_their_plac
         run_tasks(run, config)
 
 
-def test_a_context_that_has_no_room_for_the_answers_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("context", ["auto", "4096"])
+def test_a_context_that_has_no_room_for_the_answers_is_refused_before_any_is_asked(
+    context: str, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match="taught_qa: 4,160 tokens are kept for an answer"):
-        opened(tmp_path, "thinking=true", "serve.max_model_len=4096")
+        opened(tmp_path, "thinking=true", f"serve.max_model_len={context}")
     assert opened(tmp_path, "serve.max_model_len=4096")[1]
 
 
