@@ -118,11 +118,12 @@ def compare_runs(runs: Sequence[tuple[RunDir, RunConfig]], judge: Endpoint | Non
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Holds the folder of a comparison, which does not stay where nothing came into it.
+    """Holds the folder of a comparison; those that were made for it do not stay where nothing came into them.
 
     Raises:
         TuneserveError: another comparison writes into it.
     """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     busy = TuneserveError(f"{folder}: another comparison is writing there", "wait for it, or give another --out")
     with locked(folder, busy):
@@ -130,7 +131,8 @@ def alone_in(folder: Path) -> Iterator[None]:
             yield
         finally:
             with suppress(OSError):  # the comparison is in it
-                folder.rmdir()
+                for place in made:
+                    place.rmdir()
 
 
 def _require_alike(runs: Sequence[RunDir]) -> None:
