@@ -52,7 +52,6 @@ def find_files(path: str) -> list[Path]:
     if place.is_dir():
         if found := _readable(_walk(place), place):
             _require_every_part(found)
-            _require_one_split(found, place)
             return found
         raise DataError(f"{path}: no data file in this folder", f"put {', '.join(TABLES)} files into it")
     if any(c in path for c in "*?["):
@@ -162,7 +161,7 @@ def _require_every_part(files: Sequence[Path]) -> None:
             )
 
 
-def _require_one_split(files: Sequence[Path], root: Path) -> None:
+def require_one_split(files: Sequence[Path], root: Path) -> None:
     """Raises a DataError for a folder in which some files are to train, and others to test by, as their names say."""
     words = {file: set(_BETWEEN.split(file.relative_to(root).as_posix().lower())) for file in files}
     kept = [file for file in files if words[file] & _TEST and not words[file] & _TRAIN]

@@ -11,13 +11,14 @@ import psutil
 
 from configs.errors import DataError
 from configs.fingerprint import files_fingerprint
+from configs.homes import expanded
 from configs.limits import limits
 from configs.schema import SourceConfig
 from configs.tables import BadRow, RawRow, Wanted, iterate_rows
 from configs.tables.raw import raw_row
 from configs.tables.sheets import without_padding
 from trainer.data.dataset_info import DataFile, described_files, info_files
-from trainer.data.files import find_files
+from trainer.data.files import find_files, require_one_split
 from trainer.data.hub import hub_fingerprint, load_hub
 
 _LEAST_MEMORY = 4 << 30
@@ -69,11 +70,14 @@ def source_files(source: SourceConfig) -> list[tuple[Path, DataFile]]:
     """The files of a source with their descriptions; none for a hub data set.
 
     Raises:
-        DataError: what `find_files` and `described_files` raise.
+        DataError: what `find_files`, `described_files` and `require_one_split` raise.
     """
     path = split_count(source.path)[0]
     files = find_files(path)
-    return described_files(files, path, source) if files else []
+    described = described_files(files, path, source) if files else []
+    if (root := expanded(path)).is_dir():
+        require_one_split([file for file, _ in described], root)
+    return described
 
 
 def split_count(path: str) -> tuple[str, int | None, bool]:

@@ -80,6 +80,23 @@ def test_a_part_that_files_do_not_have_is_refused(tmp_path: Path, part: dict[str
         read(write(tmp_path, "jsonl"), **part)
 
 
+@pytest.mark.parametrize(
+    "names", [("train", "test"), ("训练集", "验证集"), ("train_test", "test"), ("train", "latest"), ("train", "a")]
+)
+def test_a_folder_with_what_is_kept_to_test_by_is_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        write(tmp_path, "csv").rename(tmp_path / f"{name}.csv")
+    if names[1] in ("latest", "a"):
+        assert len(read(tmp_path)) == 40
+        return
+    with pytest.raises(DataError, match=rf"kept to test by: [^,]*/{names[1]}\.csv\n"):
+        read(tmp_path)
+    assert len(read(f"{tmp_path}/**")) == 40
+    entry = {"mine": {"file_name": f"{names[0]}.csv"}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(entry), encoding="utf-8")
+    assert len(read(tmp_path, subset="mine")) == 20
+
+
 def test_rows_that_cannot_be_read_are_named_and_do_not_stop_the_reading(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     good = json.dumps(ROWS[0], ensure_ascii=False).encode()
