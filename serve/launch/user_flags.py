@@ -54,9 +54,11 @@ CODE = frozenset(
         *("--model-class-overrides", "--kv-transfer-config", "--ec-transfer-config", "--logging-config"),
         *("--log-config-file", "--allowed-local-media-path", "--hf-config-path", "--ec-manager-config"),
         *("--tool-server", "--otlp-traces-endpoint", "--master-addr", "--data-parallel-address"),
+        *("--mm-encoder-fp8-scale-save-path", "--mm-encoder-fp8-scale-path", "--download-dir"),
     }
 )
-"""Flags that run code from somewhere else, open files of this machine to requests, or have it talk to another one."""
+"""Flags that run code from somewhere else, write files where they name them, open files of this machine to requests,
+or have it talk to another one."""
 
 NAMING = frozenset(
     {
@@ -110,7 +112,7 @@ def require_plain(recipe: Sequence[str], typed: Sequence[str], key_env: str) -> 
         value = value if given else "".join(recipe[place + 1 : place + 2])
         if flag_name(argument) in CODE or (flag_name(argument) in NAMING and _names_something(value)):
             raise ConfigError(
-                f"serve.args: {shown} runs code, opens files or names addresses that a recipe should not choose",
+                f"serve.args: {shown} runs code, opens or writes files or names addresses that a recipe should not choose",
                 "type it yourself, after `--`, if you trust what it loads",
             )
 
