@@ -25,7 +25,11 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Export:
-    """A model that is to be written: whose files it takes over, where it goes, and how it is divided."""
+    """A model that is to be written: whose files it takes over, where it goes, and how it is divided.
+
+    Raises:
+        ConfigError: the working folder lies in the one that is to be written.
+    """
 
     model: Path
     """The 16-bit model folder whose config.json, tokenizer and other files are taken over."""
@@ -43,6 +47,11 @@ class Export:
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model.resolve())
         object.__setattr__(self, "out", self.out.resolve())
+        if Path.cwd().is_relative_to(self.out):
+            # Another folder takes its name at the end: the caller's shell would stand in one that is gone.
+            raise ConfigError(
+                f"{self.out}: the working folder lies in it", "give a folder of its own, or call from elsewhere"
+            )
 
 
 @contextmanager

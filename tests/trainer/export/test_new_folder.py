@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from configs.errors import ConfigError, TuneserveError
-from trainer.export.new_folder import MARK, new_folder
+from trainer.export.new_folder import MARK, Export, new_folder
 
 ROOT = Path(__file__).parents[3]
 
@@ -102,6 +102,14 @@ def test_folders_of_the_users_are_never_cleared(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk here that is always full")
+def test_a_folder_in_which_somebody_stands_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "within").mkdir()
+    monkeypatch.chdir(tmp_path / "within")
+    for out in (".", "..", "/"):
+        with pytest.raises(ConfigError, match="the working folder lies in it"):
+            Export(tmp_path, Path(out))
+
+
 def test_a_disk_that_numpy_finds_full_is_said_to_be(tmp_path: Path) -> None:
     with (
         pytest.raises(TuneserveError, match="the disk filled up, or"),
