@@ -15,7 +15,8 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from configs.cache_folder import forget_old, private_cache
+from configs.cache_entries import forget_old
+from configs.cache_folder import private_cache
 from configs.files import file_bytes, write_atomically
 from configs.model_files import TOKENIZER_FILES, weight_files
 

@@ -12,7 +12,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from configs.cache_folder import alone, forget_old, private_cache
+from configs.cache_entries import alone, forget_old
+from configs.cache_folder import private_cache
 from configs.console import skipped, starting
 from configs.files import write_atomically
 from configs.fingerprint import files_fingerprint, weights_fingerprint

@@ -112,7 +112,8 @@ def require_plain(recipe: Sequence[str], typed: Sequence[str], key_env: str) -> 
         value = value if given else "".join(recipe[place + 1 : place + 2])
         if flag_name(argument) in CODE or (flag_name(argument) in NAMING and _names_something(value)):
             raise ConfigError(
-                f"serve.args: {shown} runs code, opens or writes files or names addresses that a recipe should not choose",
+                f"serve.args: {shown} runs code, opens or writes files or names addresses that a recipe should not "
+                "choose",
                 "type it yourself, after `--`, if you trust what it loads",
             )
 

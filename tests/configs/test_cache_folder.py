@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.cache_folder import alone, forget_old, private_cache
+from configs.cache_entries import alone, forget_old
+from configs.cache_folder import private_cache
 from configs.errors import ConfigError, TuneserveError
 
 
@@ -87,7 +88,7 @@ def test_who_makes_the_same_entry_is_named_and_waited_for_until_a_deadline(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A stopped process would be waited for without end."""
-    monkeypatch.setattr("configs.cache_folder.WAIT_S", 0.1)
+    monkeypatch.setattr("configs.cache_entries.WAIT_S", 0.1)
     entry, holder = private_cache("data") / "entry", f"process {os.getpid()}"
     with alone(entry), pytest.raises(TuneserveError, match=f"{holder} makes the same"), alone(entry):
         pass

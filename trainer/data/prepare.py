@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs import handover
-from configs.cache_folder import alone, forget_old, private_cache
+from configs.cache_entries import alone, forget_old
+from configs.cache_folder import private_cache
 from configs.console import again, shell, warn
 from configs.errors import ConfigError, DataError
 from configs.files import copy_folder, found_no_room, remove_folder, sync_folder
