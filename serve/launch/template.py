@@ -13,11 +13,10 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from configs.chat_template import TemplateFailed, rendered
+from configs.chat_template import TemplateFailed, looked_at, rendered
 from configs.errors import ConfigError
 from configs.files import file_text
 from configs.handover.training import Family
-from configs.limits import apart
 from configs.model_files import read_json
 from configs.template_family import QUESTION, template_family
 
@@ -87,10 +86,13 @@ def _family(source: str, folder: Path) -> Family:
     specials = {name: token["content"] if isinstance(token, dict) else token for name, token in named.items() if token}
     question = [{"role": "user", "content": QUESTION}]
     try:
-        return template_family(
-            lambda thinking: rendered(
-                lambda: render(source, question, enable_thinking=thinking, **specials), folder, apart
-            )
+        return looked_at(
+            lambda: template_family(
+                lambda thinking: rendered(
+                    lambda: render(source, question, enable_thinking=thinking, **specials), folder
+                )
+            ),
+            folder,
         )
     except TemplateFailed as error:
         raise ConfigError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,11 +20,10 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from configs.chat_template import TemplateFailed, rendered
+from configs.chat_template import TemplateFailed, looked_at, rendered
 from configs.end_tokens import end_tokens
 from configs.errors import ConfigError
 from configs.handover.training import Family
-from configs.limits import apart, limits
 from configs.template_family import QUESTION, template_family
 from trainer.data.tokenizer import encoded, load_tokenizer
 
@@ -237,12 +236,13 @@ def inspect_template(tokenizer: Any) -> TemplateFacts:
 
     def render(turns: int, thinking: bool, prompt: bool) -> str:
         messages = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": _ANSWER}][:turns]
-        return _rendered(tokenizer, messages, tools=None, prompt=prompt, thinking=thinking, run=apart)
+        return _rendered(tokenizer, messages, tools=None, prompt=prompt, thinking=thinking)
 
     name = tokenizer.name_or_path
     try:
-        family = template_family(lambda thinking: render(1, thinking, True))
-        full = render(2, False, False)
+        family, full = looked_at(
+            lambda: (template_family(lambda thinking: render(1, thinking, True)), render(2, False, False)), name
+        )
     except TemplateFailed as error:
         raise ConfigError(
             f"{name}: the chat template cannot render a question and an answer: {error}",
@@ -260,21 +260,12 @@ def inspect_template(tokenizer: Any) -> TemplateFacts:
     return TemplateFacts(family, end.group(), added[end.group()], sha256)
 
 
-def _rendered(
-    tokenizer: Any,
-    messages: Sequence[Message],
-    *,
-    tools: Tools,
-    prompt: bool,
-    thinking: bool,
-    run: Callable[..., Any] = limits.run,
-) -> str:
+def _rendered(tokenizer: Any, messages: Sequence[Message], *, tools: Tools, prompt: bool, thinking: bool) -> str:
     return rendered(
         lambda: tokenizer.apply_chat_template(
             messages, tools=tools, tokenize=False, add_generation_prompt=prompt, enable_thinking=thinking
         ),
         tokenizer.name_or_path,
-        run,
     )
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from configs.adapter_weights import ADAPTER_WEIGHTS
-from configs.chat_template import TemplateFailed, rendered
+from configs.chat_template import TemplateFailed, looked_at, rendered
 from configs.errors import ConfigError, TuneserveError
 from configs.files import file_text
-from configs.limits import apart
 from configs.model_files import (
     TOKENIZER_FILES,
     read_json,
@@ -131,12 +130,16 @@ def template_difference(folder: Path, base: Path) -> tuple[str, str] | None:
     if own is None or own == copied:
         return None
     tokenizer = load_tokenizer(base)
+    return looked_at(lambda: _first_difference(tokenizer, (folder, own), (base, copied)), folder)
+
+
+def _first_difference(tokenizer: Any, one: tuple[Path, str], other: tuple[Path, str | None]) -> tuple[str, str] | None:
     for messages in _CONVERSATIONS:
         for options in ({}, {"enable_thinking": False}, {"enable_thinking": True}, {"tools": [_TOOL]}):
             for opens in (True, False):
                 pair = (
-                    _rendered(tokenizer, folder, own, messages, opens, options),
-                    _rendered(tokenizer, base, copied, messages, opens, options),
+                    _rendered(tokenizer, *one, messages, opens, options),
+                    _rendered(tokenizer, *other, messages, opens, options),
                 )
                 if pair[0] != pair[1]:
                     return pair
@@ -155,7 +158,6 @@ def _rendered(
                 messages, chat_template=template, tokenize=False, add_generation_prompt=opens, **options
             ),
             where,
-            apart,
         )
     except TemplateFailed as error:
         return f"refused: {str(error).partition(':')[0]}"
