@@ -213,7 +213,10 @@ def test_rows_without_an_answer_stop_the_run_with_the_key_to_change(
 
 def test_a_base_model_that_does_not_exist_is_refused(recipe: Path, capfd: pytest.CaptureFixture[str]) -> None:
     refused(
-        forked.tuneserve(capfd, "run", recipe, "model=/nowhere/qwen3"), EXIT_USAGE, "/nowhere/qwen3", "no such folder"
+        forked.tuneserve(capfd, "run", recipe, "model=/nowhere/qwen3", "--no-serve"),
+        EXIT_USAGE,
+        "/nowhere/qwen3",
+        "no such folder",
     )
 
 
