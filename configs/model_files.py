@@ -102,6 +102,13 @@ def text_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, **config.get("text_config", {})}
 
 
+def context_length(folder: Path) -> int | None:
+    """Tokens that a model was made for; None where nothing says it, or its positions are stretched."""
+    config = text_config(read_model_config(folder))
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    return None if "factor" in rope else config.get("max_position_embeddings")
+
+
 def check_model_folder(folder: Path, *, weights: bool = True) -> None:
     """Raises a ConfigError that names the first file of a model folder that is missing, damaged or not a plain file."""
     refuse_special_files(folder)

@@ -10,7 +10,7 @@ from configs.errors import ConfigError
 from configs.handover.base import read_rows
 from configs.handover.rows import HeldoutRow
 from configs.homes import expanded
-from configs.model_files import read_model_config, text_config
+from configs.model_files import context_length
 from configs.model_shape import answers_the_suite
 from configs.rundir import RunDir
 from configs.schema import RunConfig, TaskConfig
@@ -42,10 +42,11 @@ def require_room(tasks: Sequence[Task], config: RunConfig, model: Path) -> None:
     from eval.ask.evaluate import longest_answer
     from scripts.run.asking import run_settings
 
-    known, given = text_config(read_model_config(model)), config.serve.max_model_len
-    stretched = known.get("rope_scaling") or "factor" in (known.get("rope_parameters") or {})
-    context = given if given != "auto" else 0 if stretched else known.get("max_position_embeddings") or 0
-    for task in tasks if context else ():
+    given = config.serve.max_model_len
+    context = context_length(model) if given == "auto" else given
+    if not context:
+        return
+    for task in tasks:
         longest = longest_answer(task, run_settings(config, "switchable"))
         if task.kind != "choice" and longest >= context:
             raise ConfigError(

@@ -19,10 +19,10 @@ from configs.gpus import Card, Device, this_cpu, visible_cards
 from configs.mixed_shape import MixedShape
 from configs.model_files import (
     check_model_folder,
+    context_length,
     read_json,
     read_model_config,
     require_tokenizer,
-    text_config,
     weight_bytes,
 )
 from configs.model_shape import DecoderShape, ModelShape, UnknownShape
@@ -246,11 +246,8 @@ def _memory(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
 
 def _length(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
     """Whether the model was made for the context that is asked for."""
-    model_config = text_config(read_model_config(command.target.weights))
-    length, longest = asked_length(command.argv), model_config.get("max_position_embeddings")
-    rope = model_config.get("rope_parameters") or model_config.get("rope_scaling") or {}
-    stretched = "factor" in rope or flag_value(command.argv, "--hf-overrides") is not None
-    if os.environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN") or stretched:
+    length, longest = asked_length(command.argv), context_length(command.target.weights)
+    if os.environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN") or flag_value(command.argv, "--hf-overrides") is not None:
         longest = None
     if length and longest and length > longest:
         raise ConfigError(
