@@ -171,7 +171,7 @@ def _named(text: str, choices: Mapping[str, str] | Sequence[str]) -> str:
     if not isinstance(choices, Mapping):
         return text
     letter = re.compile(rf"(?<![A-Za-z])[{''.join(choices)}](?![A-Za-z])")
-    shown = {_DECORATION.sub("", unicodedata.normalize("NFKC", option)).strip(): key for key, option in choices.items()}
+    shown = {_undecorated(option): key for key, option in choices.items()}
     holding = sorted((option for option in shown if len(option) > 1 and letter.search(option)), key=len, reverse=True)
     if not holding:
         return text
@@ -197,4 +197,8 @@ def _letter(found: str, letters: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return _DECORATION.sub("", unicodedata.normalize("NFKC", text)).strip().rstrip("。.").casefold()
+    return _undecorated(text).rstrip("。.").casefold()
+
+
+def _undecorated(text: str) -> str:
+    return _DECORATION.sub("", unicodedata.normalize("NFKC", text)).strip()

@@ -143,7 +143,7 @@ def _fetch(config: RunConfig) -> None:
     for source in [*config.data.sources, *([config.data.heldout] if config.data.heldout else [])]:
         path = split_count(source.path)[0]
         if not find_files(path):
-            load_hub(path, source, config.hub, config.offline)
+            load_hub(path, source, config.hub, config.offline, says=False)  # the look tells of it
 
 
 def general_rows() -> list[dict[str, Any]]:

@@ -82,12 +82,13 @@ def compare(
     runs = [RunDir.open(Path(word)) for word in what or [] if word not in overrides]
     own = len(runs) == 1 and not base_url
     folder = out or (runs[0].report if own else Path("comparison"))
-    if out is not None or not own:
+    aside = out is not None or not own
+    if aside:
         refuse_other_reports(folder)
     for run in () if base_url else dict.fromkeys(runs):
         if run.is_writable or not again:  # one that may only be read is compared as it is
             context.with_resource(run.exclusively())
-    if out is not None or not own:
+    if aside:
         context.with_resource(alone_in(folder))
     if runs and not base_url:
         if model or tasks or targets or limit:
@@ -157,10 +158,11 @@ def _with_recipes(runs: list[RunDir], overrides: list[str], again: bool) -> list
 def _require_answers(run: RunDir) -> None:
     """Raises `ConfigError` where the answers on disk are not whole, or not of the run as it is."""
     ask = f"ask it: `{shell('tuneserve', 'compare', run.path)}`"
-    if has_other_answers(run, run.read()):
+    manifest = run.read()
+    if has_other_answers(run, manifest):
         raise ConfigError(f"{run.path}: was trained or merged again since it answered", ask)
-    stages = run.read().stages
-    for stage in ("base", "tuned", *(["origin"] if run.read().config.train.continue_from else [])):
+    stages = manifest.stages
+    for stage in ("base", "tuned", *(["origin"] if manifest.config.train.continue_from else [])):
         if stage in stages and stages[stage].state == "running":  # what was found out of its server is not noted
             raise ConfigError(f"{run.path}: was not asked to the end: the stage {stage} did not finish", ask)
         if damage := next(run.changed_outputs(stage), None):
