@@ -179,7 +179,7 @@ class RunDir:
             self._write(manifest)
 
     def config(self) -> RunConfig:
-        """The resolved recipe of this run."""
+        """The resolved recipe of this run, as its owner may have edited it: a stage goes by the one in the manifest."""
         raw, lines = read_yaml(self.config_file)
         return validate(raw, self.config_file, {**lines})
 

@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
             return
         run = RunDir.open(options.run)
         with ending_in_order(signal.SIGINT, signal.SIGTERM, signal.SIGHUP), run.exclusively():
-            _STAGES[options.stage](run, run.config(), options.force)
+            _STAGES[options.stage](run, run.read().config, options.force)
 
     return guarded(stage, options.debug)
 

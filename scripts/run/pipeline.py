@@ -128,9 +128,9 @@ def _there_already() -> None:
     """What is waited for is there."""
 
 
-def scale_and_merge(run: RunDir) -> None:
+def scale_and_merge(run: RunDir, config: RunConfig) -> None:
     """The choice of a scale, and merging; each says whether it worked or was skipped."""
-    choose_scale(run, run.config())
+    choose_scale(run, config)
     run_stage("merge", run)
 
 

@@ -72,10 +72,8 @@ def merge(
         raise ConfigError("--save-as and --base go with --model", f"give --model {run / 'adapter'}, or leave them out")
     opened = RunDir.open(run)
     with opened.exclusively():
-        config = opened.config()
-        if formats or quant or scale:
-            config = _with_options(opened, formats, quant, scale)
-            opened.configure(config)
+        config = _with_options(opened, formats, quant, scale)
+        opened.configure(config)
         choose_scale(opened, config)
         run_stage("merge", opened, *(["--force"] if force else []))
         if push:  # while it is held: what is uploaded is what the card speaks of

@@ -54,7 +54,7 @@ def run(
         with pipeline.base_server(run_dir, resolved) as base:
             make_selfmade(run_dir, resolved, base)
             pipeline.train_and_ask_base(run_dir, resolved, tasks, base, force)
-        pipeline.scale_and_merge(run_dir)
+        pipeline.scale_and_merge(run_dir, resolved)
         continuing.evaluate_origin(run_dir, resolved, tasks)
         server = pipeline.evaluate(run_dir, resolved, tasks, keep=serve)
         try:

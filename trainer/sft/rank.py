@@ -95,7 +95,7 @@ def follow(folder: Path) -> None:
         return
     run = RunDir.open(folder)
     with chatter_to(run.logs / f"tune-{world.rank}.log"):
-        train_as_one_of_several(run, run.config(), Job.model_validate(given), world)
+        train_as_one_of_several(run, run.read().config, Job.model_validate(given), world)
 
 
 def train_as_one_of_several(run: RunDir, config: RunConfig, job: Job, world: World) -> Outcome:
@@ -125,7 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
             environment.settle(cache_root())
             job = Job.model_validate_json((options.job / "job.json").read_text(encoding="utf-8"))
             world = join(options.port)
-            outcome = train_as_one_of_several(run, run.config(), job, world)
+            outcome = train_as_one_of_several(run, run.read().config, job, world)
             if rank == 0:
                 write_atomically(options.job / "outcome.json", outcome.model_dump_json())
     except KeyboardInterrupt as stop:
