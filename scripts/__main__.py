@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from configs.first_moment import ended_without_a_word
+from configs.process.first_moment import ended_without_a_word
 
 
 def main() -> None:

@@ -15,11 +15,11 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from configs import pins
-from configs.child import hear_signals
-from configs.console import OUTPUT, console, guarded
 from configs.errors import ConfigError, TuneserveError
-from configs.language import LANG, LANGUAGES, choose, language
+from configs.machine import pins
+from configs.process.child import hear_signals
+from configs.terminal.console import OUTPUT, console, guarded
+from configs.terminal.language import LANG, LANGUAGES, choose, language
 from scripts.debugging import debugging
 from scripts.group import group
 from scripts.verbs import (

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 
-from configs import driver
-from configs.cache_folder import cache_root
-from configs.console import shell
-from configs.pins import Kind
+from configs.cache.folder import cache_root
+from configs.machine import driver
+from configs.machine.pins import Kind
+from configs.terminal.console import shell
 
 LEAST_DISK_GB = 10.0
 """The smallest real model with its merged weights, adapter and checkpoints."""

@@ -8,9 +8,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from configs.console import shell
 from configs.errors import ConfigError
-from configs.nearest import did_you_mean
+from configs.terminal.console import shell
+from configs.terminal.nearest import did_you_mean
 
 
 class Verbs(TyperGroup):

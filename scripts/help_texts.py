@@ -17,8 +17,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from typer import core, rich_utils
 
-from configs.console import fold
-from configs.messages import Template, catalogue, translated
+from configs.terminal.console import fold
+from configs.terminal.messages import Template, catalogue, translated
 
 TITLES = (
     "DEFAULT_STRING",

@@ -21,11 +21,11 @@ from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from configs.child import die_with, hear_signals
-from configs.driver import Machine, look, problems, raise_what_blocks
+from configs.disk.locks import locked
 from configs.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, ConfigError, TuneserveError
-from configs.locks import locked
-from configs.pins import LISTS, STAMP, UNUSED, Kind, Stamp, cuda_version, pins
+from configs.machine.driver import Machine, look, problems, raise_what_blocks
+from configs.machine.pins import LISTS, STAMP, UNUSED, Kind, Stamp, cuda_version, pins
+from configs.process.child import die_with, hear_signals
 from scripts.install_checks import check_builds, check_imports, differing, installed_in, site_packages, torch_build
 
 ROOT = Path(__file__).parents[1]

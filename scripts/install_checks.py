@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from configs.child import die_with
 from configs.errors import TuneserveError
-from configs.pins import Kind, Package, cuda_version, normal
+from configs.machine.pins import Kind, Package, cuda_version, normal
+from configs.process.child import die_with
 
 TRAINER = """
 import tempfile

@@ -25,7 +25,7 @@ resolve() { # resolve EXTRAS OVERRIDES... > list
     --python-platform x86_64-manylinux_2_39 --no-annotate | pins /dev/stdin
 }
 
-unused="^($(cd "$root" && python3 -c 'from configs.pins import UNUSED; print("|".join(UNUSED))'))=="
+unused="^($(cd "$root" && python3 -c 'from configs.machine.pins import UNUSED; print("|".join(UNUSED))'))=="
 
 # A folder with a CPU build of torch would win over the CUDA build of the same version.
 UV_FIND_LINKS= resolve cuda | grep -vE "$unused" > "$work/cuda.pins"

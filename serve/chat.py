@@ -14,9 +14,9 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 
-from configs.addresses import http_address, key_in
-from configs.console import ours, paint, plain
 from configs.errors import ConfigError, TuneserveError
+from configs.network.addresses import http_address, key_in
+from configs.terminal.console import ours, paint, plain
 from serve.api.openai_client import NO_ANSWER, openai_client, why
 from serve.state.servers import ServerState, find_server
 

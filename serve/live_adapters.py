@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs.adapter_weights import refuse_unservable
-from configs.addresses import http_address, key_in
-from configs.console import shell
 from configs.errors import ConfigError
-from configs.fingerprint import weights_fingerprint
-from configs.model_files import read_json, safetensors_shapes
-from configs.model_shape import DecoderShape
-from configs.rundir import RunDir
+from configs.model.adapter_weights import refuse_unservable
+from configs.model.files import read_json, safetensors_shapes
+from configs.model.fingerprint import weights_fingerprint
+from configs.model.shape import DecoderShape
+from configs.network.addresses import http_address, key_in
+from configs.run.rundir import RunDir
+from configs.terminal.console import shell
 from serve.api.adapters import ServedModel, load_adapter, served_models, unload_adapter
 from serve.api.client import ServerClient
 from serve.launch.command import flag_number, flag_value, flag_values

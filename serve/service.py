@@ -18,14 +18,14 @@ from pydantic import TypeAdapter
 from rich.console import Console
 from rich.text import Text
 
-from configs.child import end
-from configs.console import Terminal, mark, ours, paint, plain
+from configs.disk.files import only_a_file
 from configs.errors import EXIT_FAILED, TuneserveError
-from configs.files import only_a_file
-from configs.fingerprint import files_fingerprint, weights_fingerprint
-from configs.language import LANG
-from configs.merged import require_current, require_exported
-from configs.rundir import RunDir
+from configs.model.fingerprint import files_fingerprint, weights_fingerprint
+from configs.process.child import end
+from configs.run.merged import require_current, require_exported
+from configs.run.rundir import RunDir
+from configs.terminal.console import Terminal, mark, ours, paint, plain
+from configs.terminal.language import LANG
 from serve.launch.job import ServeJob
 from serve.launch.ports import take_port
 from serve.launch.preflight import preflight, require

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from configs.language import LANG
+from configs.terminal.language import LANG
 from tests.quick_start import sitecustomize
 
 os.environ[LANG] = "en"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.gpus import visible_cards
+from configs.machine.gpus import visible_cards
 from tests.trainer.conftest import DEMO_MODEL
 
 REAL_MODEL = os.environ.get("TUNESERVE_GPU_MODEL", "")

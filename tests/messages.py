@@ -20,10 +20,10 @@ from pathlib import Path
 import yaml
 from typer.main import get_command
 
-from configs.keys import keys_of
-from configs.messages import Template
-from configs.recipes import comments, recipes
-from configs.schema import RunConfig
+from configs.recipe.keys import keys_of
+from configs.recipe.recipes import comments, recipes
+from configs.recipe.schema import RunConfig
+from configs.terminal.messages import Template
 from scripts import help_texts
 
 ROOT = Path(__file__).parents[1]
@@ -34,8 +34,8 @@ NO_MESSAGES = {
     "scripts/bench/": "measures and writes the docs; not part of the command line",
     "scripts/demo_model/": "makes the demo's model; not part of the command line",
     "scripts/install": "set-up, before anything is installed; its words are its own",
-    "configs/columns.py": "names of columns and speakers in data sets",
-    "configs/languages.py": "words by which a language is told",
+    "configs/tables/columns.py": "names of columns and speakers in data sets",
+    "configs/tables/languages.py": "words by which a language is told",
     "eval/suite/": "questions that models are asked",
     "eval/metrics/": "definitions of scores",
     "eval/selfmade/steering.py": "what the base is told to write",
@@ -60,7 +60,7 @@ NOT_SHOWN: dict[str, str] = {
     r"Value error, |Input should be ": "pydantic's beginnings, which are cut off",
     r"'?\{.*\}? has room for \{before\} values.*": "a fault of ours, which only a programmer meets",
     r"\{message\}\n  next: \{next_step\}": "an error as one text, for logs",
-    r"not installed: .*all three": "said by `python -m configs.libraries --write`",
+    r"not installed: .*all three": "said by `python -m configs.model.libraries --write`",
     r"p\[style-name=.*": "a rule by which mammoth takes styles",
     r'\{\{"backend".*': "a piece of a command",
     r"\{run\} [\w.{}]+=.*|\{run\} votes.*|sbatch --test-only|torchrun --.*|.* ray start ": "a piece of a command",

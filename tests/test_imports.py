@@ -43,7 +43,12 @@ def test_no_module_imports_what_stands_above_it(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "line", "contract", "named"),
     [
-        ("configs/gpus.py", "import trainer.plan.view", "Data flow one way", "configs.gpus -> trainer.plan.view"),
+        (
+            "configs/machine/gpus.py",
+            "import trainer.plan.view",
+            "Data flow one way",
+            "configs.machine.gpus -> trainer.plan.view",
+        ),
         (
             "serve/launch/ports.py",
             "import eval.ask.client",

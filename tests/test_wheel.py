@@ -16,10 +16,10 @@ ROOMS = ("configs", "trainer", "serve", "eval", "scripts")
 LEFT_OUT = ("scripts/bench/", "scripts/demo_model/", "serve/deploy/")
 USED = """
 import configs, json
-from configs.load import load_config
-from configs.messages import catalogue
-from configs.pins import pins
-from configs.schema import TaskConfig
+from configs.recipe.load import load_config
+from configs.terminal.messages import catalogue
+from configs.machine.pins import pins
+from configs.recipe.schema import TaskConfig
 from eval.compare.drift import general_texts
 from eval.report.words import ReportWords
 from eval.tasks import load_task

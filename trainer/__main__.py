@@ -8,12 +8,12 @@ import signal
 import sys
 from pathlib import Path
 
-from configs.cache_folder import cache_root
-from configs.child import end_with_parent, ending_in_order
-from configs.console import console, done, guarded, skipped
+from configs.cache.folder import cache_root
 from configs.handover.training import TrainFigures
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.process.child import end_with_parent, ending_in_order
+from configs.recipe.schema import RunConfig
+from configs.run.rundir import RunDir
+from configs.terminal.console import console, done, guarded, skipped
 from trainer import environment
 from trainer.gpus.started import rank_of_this
 from trainer.terminal import chatter_to

@@ -1,7 +1,7 @@
 """Which models can go the whole way, told from config.json before weights are fetched.
 
-What transformers, Unsloth, PEFT and vLLM take is read from them (`configs.libraries`). Kept here is what they cannot
-say: what was taken the whole way here, and what the merge and the quicker ways of training cannot do.
+What transformers, Unsloth, PEFT and vLLM take is read from them (`configs.model.libraries`). Kept here is what they
+cannot say: what was taken the whole way here, and what the merge and the quicker ways of training cannot do.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs import libraries
 from configs.errors import ConfigError
-from configs.model_files import QUANTIZED, read_json, read_model_config, text_config
-from configs.model_shape import is_mixture, keeps_state
-from configs.schema import LINEAR_LAYERS, LoraConfig, TrainConfig
+from configs.model import libraries
+from configs.model.files import QUANTIZED, read_json, read_model_config, text_config
+from configs.model.shape import is_mixture, keeps_state
+from configs.recipe.schema import LINEAR_LAYERS, LoraConfig, TrainConfig
 
 PROVED = (
     "Qwen3ForCausalLM", "Qwen2ForCausalLM", "LlamaForCausalLM", "Gemma3ForCausalLM",

@@ -18,23 +18,23 @@ from typing import Any
 
 import numpy as np
 
-from configs import driver, pins
-from configs.adapter_scale import SCALES
-from configs.child import end_with_parent
-from configs.console import console, guarded, note, tables, warn
+from configs.disk.temporary import temporary_folder
 from configs.errors import ConfigError, TuneserveError
-from configs.gpus import Device, device_at_hand, named_gpu
 from configs.handover.training import Plan
-from configs.known_shapes import known_config
-from configs.load import load_config
-from configs.mixed_shape import MixedShape, shape_of
-from configs.model_files import read_model_config
-from configs.model_shape import ModelShape, UnknownShape, answers_the_suite
-from configs.pins import cuda_version
-from configs.predecessor import trained_base
-from configs.schema import RunConfig
-from configs.serving_memory import served_precision
-from configs.temporary import temporary_folder
+from configs.machine import driver, pins
+from configs.machine.gpus import Device, device_at_hand, named_gpu
+from configs.machine.pins import cuda_version
+from configs.model.files import read_model_config
+from configs.model.known_shapes import known_config
+from configs.model.mixed_shape import MixedShape, shape_of
+from configs.model.serving_memory import served_precision
+from configs.model.shape import ModelShape, UnknownShape, answers_the_suite
+from configs.process.child import end_with_parent
+from configs.recipe.load import load_config
+from configs.recipe.schema import RunConfig
+from configs.run.adapter_scale import SCALES
+from configs.run.predecessor import trained_base
+from configs.terminal.console import console, guarded, note, tables, warn
 from trainer import environment
 from trainer.architectures import check_architecture, paths_of, with_layers
 from trainer.data.corpus import gather
@@ -78,7 +78,7 @@ def check(file: Path, rows: int, gpu_name: str | None, every_layout: bool = Fals
     Args:
         file: the recipe.
         rows: training rows to show with their masks.
-        gpu_name: key of `configs.gpus.GPUS`; None plans for the GPU of this machine, or its CPU.
+        gpu_name: key of `configs.machine.gpus.GPUS`; None plans for the GPU of this machine, or its CPU.
         every_layout: show every layout of training, not only those that tell something.
 
     Raises:

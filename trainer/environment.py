@@ -8,8 +8,8 @@ import sys
 import warnings
 from pathlib import Path
 
-from configs import pins
-from configs.cache_folder import private_folder
+from configs.cache.folder import private_folder
+from configs.machine import pins
 
 PACKAGES = ("unsloth", "unsloth_zoo", "torch", "transformers", "trl", "peft")
 """Packages whose version decides what a training run gives."""

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from configs import driver, pins
-from configs.adapter_scale import check_scale
 from configs.errors import ConfigError
-from configs.gpus import Card, visible_cards
-from configs.model_files import read_json, read_model_config, text_config
-from configs.schema import GgufQuant, LoraConfig, MergeConfig, RunConfig
+from configs.machine import driver, pins
+from configs.machine.gpus import Card, visible_cards
+from configs.model.files import read_json, read_model_config, text_config
+from configs.recipe.schema import GgufQuant, LoraConfig, MergeConfig, RunConfig
+from configs.run.adapter_scale import check_scale
 from trainer.architectures import Model, paths_of
 
 K_QUANTS: tuple[str, ...] = tuple(name for name in get_args(GgufQuant) if "_k" in name)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from configs.console import console, errors, plain
+from configs.disk.files import only_a_file
 from configs.errors import TuneserveError
-from configs.files import only_a_file
+from configs.terminal.console import console, errors, plain
 
 LAST_LINES = 20
 """Lines of the log that are shown with an error nobody foresaw."""
@@ -20,7 +20,7 @@ _TURNED: list[tuple[int, int]] = []
 
 @contextmanager
 def chatter_to(log: Path) -> Iterator[None]:
-    """What is written to stdout and stderr is appended to `log`; only `configs.console.console` reaches the terminal.
+    """What is written to stdout and stderr is appended to `log`; only our own console reaches the terminal.
 
     The file descriptors are turned, not `sys.stdout`: libraries keep the stream that they find on import, and some
     write from C. An error that is not a TuneserveError is followed on stderr by the log's last lines.

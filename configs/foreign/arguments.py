@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from configs.disk.files import parse_json
+from configs.disk.yaml_text import read_text, read_yaml
 from configs.errors import ConfigError
-from configs.files import parse_json
 from configs.foreign.calls import read_calls
 from configs.foreign.shell import read_command
-from configs.yaml_text import read_text, read_yaml
 
 Tool = Literal["LLaMA-Factory", "ms-swift", "Axolotl", "Unsloth"]
 _SIGNS: dict[Tool, tuple[str, ...]] = {

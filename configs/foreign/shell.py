@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from configs.yaml_text import parse_yaml
+from configs.disk.yaml_text import parse_yaml
 
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
 _TRAINS = re.compile(r"sft|train|.*\.py")

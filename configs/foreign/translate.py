@@ -11,14 +11,14 @@ from typing import Any, get_args
 
 import yaml
 
+from configs.disk.yaml_text import one_line
 from configs.errors import ConfigError
 from configs.foreign.arguments import Source, read_foreign
 from configs.foreign.data import sources_of
 from configs.foreign.names import NAMES, NOT_NEEDED
-from configs.load import validate
-from configs.names import file_name_from
-from configs.schema import Optimizer, TrainConfig
-from configs.yaml_text import one_line
+from configs.recipe.load import validate
+from configs.recipe.names import file_name_from
+from configs.recipe.schema import Optimizer, TrainConfig
 
 _QUANTIZED = re.compile(r"-(unsloth-)?bnb-4bit$|-(AWQ|GPTQ(-Int[48])?|FP8)$", re.IGNORECASE)
 _ANY = ("sft", "lora", "qlora", "full", "out", "output", "outputs", "checkpoints", "")

@@ -9,9 +9,9 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator, with_config
 
-from configs.console import shell
+from configs.disk.files import read_jsonl, write_jsonl
 from configs.errors import TuneserveError
-from configs.files import read_jsonl, write_jsonl
+from configs.terminal.console import shell
 
 
 class HandedOver(BaseModel):

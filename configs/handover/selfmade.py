@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import computed_field, model_validator
 
 from configs.handover.base import HandedOver
-from configs.prompt_logprobs import TOP
+from configs.handover.prompt_logprobs import TOP
 
 _STEPS = 1 << 14
 """Log-probabilities are kept to half a step: a probability of them is right to 1 in 16,000."""

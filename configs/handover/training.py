@@ -134,7 +134,7 @@ class TrainedFacts(HandedOver):
     backed_off_from: Plan | None
     """The layout that ran out of memory before; None where none did."""
     recipe: dict[str, Any] = Field(default_factory=dict)
-    """What decides what is trained, by key (`configs.merged.trained_recipe`); empty of an earlier version."""
+    """What decides what is trained, by key (`configs.run.merged.trained_recipe`); empty of an earlier version."""
 
 
 class RecordedFigures(HandedOver):

@@ -36,7 +36,7 @@ SHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".et", ".numbers")
 JSON_LINES = (".ndjson", ".jsonlines", ".jl")
 """Other names of JSON lines."""
 
-CODE = [*Path(__file__).parent.glob("*.py"), Path(__file__).parents[1] / "columns.py"]
+CODE = [*Path(__file__).parent.glob("*.py")]
 """The files that decide what is read; who keeps what was read keeps their fingerprint too."""
 
 

@@ -6,8 +6,8 @@ import ast
 import json
 from typing import Any
 
-from configs.columns import is_role_key
-from configs.files import parse_json
+from configs.disk.files import parse_json
+from configs.tables.columns import is_role_key
 from configs.tables.raw import is_deep
 
 _LONGEST_PYTHON = 1 << 20

@@ -8,9 +8,9 @@ from pathlib import Path
 from shlex import quote
 from typing import BinaryIO
 
+from configs.disk.files import only_a_file
+from configs.disk.unfinished import POINTER
 from configs.errors import DataError
-from configs.files import only_a_file
-from configs.unfinished import POINTER
 
 LARGEST_BYTES = 16_000_000_000
 _PROBED = 1 << 16

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from configs.columns import is_content_key, is_role_key
 from configs.errors import DataError
+from configs.tables.columns import is_content_key, is_role_key
 from configs.tables.file_bytes import opened, refuse_disguise, refuse_other_encoding, whole_text
 from configs.tables.json_shapes import rows_of_object
 from configs.tables.raw import BadRow, RawRow, Wanted, Written, raw_row

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from configs.columns import Part, part_of
+from configs.tables.columns import Part, part_of
 
 BAD_ROWS = {
     "not_utf8": "the line's bytes are not UTF-8",

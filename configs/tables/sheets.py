@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from configs.disk.files import parse_json
 from configs.errors import DataError, first_line
-from configs.files import parse_json
 from configs.tables.file_bytes import refuse_disguise, whole_text
 from configs.tables.raw import BadRow, RawRow, Wanted, is_blank, raw_row
 

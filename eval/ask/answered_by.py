@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from configs.files import appended, whole
+from configs.disk.files import appended, whole
 from eval.ask.results import Sample, SampleError, TaskResult, sample_line
 
 _KEY = "answered_by"

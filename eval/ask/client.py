@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeVar
 
-from configs.console import warn
 from configs.errors import EndpointError
+from configs.terminal.console import warn
 from eval.ask.concurrency import ConcurrencyLevel
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.replies import AttemptError, Check, check_chat, first_choice, short

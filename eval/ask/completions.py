@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from configs.errors import EndpointError, TuneserveError
-from configs.prompt_logprobs import answer_logprob, answer_request, chosen_tokens
+from configs.handover.prompt_logprobs import answer_logprob, answer_request, chosen_tokens
 from eval.ask.client import Client, Outcome
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.replies import check_completion

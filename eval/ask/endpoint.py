@@ -12,8 +12,8 @@ from typing import Any, Literal
 import aiohttp
 from yarl import URL
 
-from configs.addresses import http_address, key_in
 from configs.errors import ConfigError, without_credentials
+from configs.network.addresses import http_address, key_in
 
 ChoiceMethod = Literal["auto", "generate", "choice_logprobs"]
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from configs.console import warn
+from configs.disk.files import appended, whole
+from configs.disk.locks import locked
 from configs.errors import ConfigError, EndpointError, TuneserveError
-from configs.files import appended, whole
-from configs.locks import locked
+from configs.terminal.console import warn
 from eval.ask.answered_by import answered_by, of_one_model
 from eval.ask.client import Client, Outcome, Served
 from eval.ask.endpoint import Endpoint, Settings, sampling

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from configs.files import copy_over, write_atomically
+from configs.disk.files import copy_over, write_atomically
 from eval.ask.results import Sample, TaskMeta, drop_torn_line, read_meta, read_samples, sample_line, write_meta
 from eval.tasks.scoring import SCORING, scoring_sha256
 from eval.tasks.task import Item, Task

@@ -15,8 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from configs.errors import DataError
-from configs.files import (
+from configs.disk.files import (
     LONGEST_LINE,
     file_bytes,
     lines_of,
@@ -25,6 +24,7 @@ from configs.files import (
     too_long_a_line,
     write_atomically,
 )
+from configs.errors import DataError
 from configs.handover.base import as_dataclass
 
 Status = Literal["ok", "error"]

@@ -15,8 +15,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from configs.addresses import proxy_for
 from configs.errors import without_credentials
+from configs.network.addresses import proxy_for
 from eval.ask.endpoint import Endpoint
 from eval.ask.replies import AttemptError, short
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from configs.disk.files import read_jsonl, write_jsonl
 from configs.errors import DataError
-from configs.files import read_jsonl, write_jsonl
 from configs.handover.base import as_dataclass
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.ask.order import asking_order, first
 from eval.ask.results import TaskResult
 from eval.compare.pairing import ZERO_WHEN_MISSING, MismatchError, cluster_labels

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.ask.results import TaskMeta, TaskResult
 from eval.compare.advice import advise
 from eval.compare.baseline import require_baseline

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.compare.comparison import GateCheck, Sentence, State, TaskComparison
 from eval.statistics.change import change_interval
 from eval.statistics.clustered import Clusters

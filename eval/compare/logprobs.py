@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs.console import warn
+from configs.disk.files import file_bytes, parse_json, write_atomically
 from configs.errors import ConfigError, EndpointError, TuneserveError
-from configs.files import file_bytes, parse_json, write_atomically
 from configs.handover.base import as_dataclass
-from configs.prompt_logprobs import read_prompt_logprobs
+from configs.handover.prompt_logprobs import read_prompt_logprobs
+from configs.terminal.console import warn
 from eval.ask.client import Client, Outcome
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.replies import check_completion

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from scipy import special
 
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.compare.comparison import GateCheck, Look
 from eval.compare.gate import Evidence, group_check, mean_bounds, mean_check, mean_margin
 from eval.compare.planned import planned_information

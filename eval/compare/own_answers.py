@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from configs.disk.files import read_jsonl, write_jsonl
 from configs.errors import DataError
-from configs.files import read_jsonl, write_jsonl
 from configs.handover.base import as_dataclass
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.ask.completions import TokenIds, answer_logprobs
 from eval.ask.endpoint import Endpoint, Settings
 from eval.compare.comparison import GateCheck, OwnAnswers, Sentence, State

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.statistics.information import needed_information
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.compare.baseline import EMPTY_SHARE
 from eval.compare.comparison import Behaviour, GateCheck, GroupComparison, Sentence, TaskComparison
 

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from configs.disk.files import read_jsonl
 from configs.errors import DataError
-from configs.files import read_jsonl
 from configs.handover.base import as_dataclass
 from eval.statistics.change import change_interval, measure_change
 from eval.statistics.interval import Interval

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from configs.disk.files import appended, json_line, read_jsonl
 from configs.errors import DataError
-from configs.files import appended, json_line, read_jsonl
 from eval.ask.results import drop_torn_line
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from configs.languages import language_of
+from configs.tables.languages import language_of
 from eval.documents.passages import Passage
 from eval.documents.prompts import Style, system_prompt
 from eval.documents.replies import Pair

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from configs.languages import language_of
+from configs.tables.languages import language_of
 from eval.documents.blocks import Block, Document
 
 LEAST_TOKENS = 16

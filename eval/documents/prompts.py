@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Literal
 
-from configs.words import Words
+from configs.terminal.words import Words
 from eval.documents.passages import Passage
 
 Style = Literal["full", "short"]

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from configs.disk.files import file_bytes, require_utf8_name, whole
 from configs.errors import DataError, first_line
-from configs.files import file_bytes, require_utf8_name, whole
-from configs.limits import OutOfTime, apart
+from configs.process.limits import OutOfTime, apart
 from eval.documents.blocks import Document, Read, Unreadable, placed
 
 LARGEST_BYTES = 64 << 20

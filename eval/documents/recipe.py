@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from configs.yaml_text import one_line
+from configs.disk.yaml_text import one_line
 from eval.documents.make import Made
 from eval.documents.passages import MOST, tokens_of
 

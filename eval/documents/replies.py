@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from configs.files import whole
+from configs.disk.files import whole
 from eval.metrics.thinking import split_thinking
 
 _QUESTION = ("question", "q", "问题", "问", "instruction", "prompt")

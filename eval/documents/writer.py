@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from configs.disk.files import whole
 from configs.errors import EndpointError
-from configs.files import whole
 from eval.ask.client import Client, Outcome
 from eval.ask.endpoint import Endpoint, Settings, sampling
 from eval.ask.replies import AttemptError, check_chat

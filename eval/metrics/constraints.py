@@ -49,8 +49,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from configs.disk.files import parse_json
 from configs.errors import DataError
-from configs.files import parse_json
 from eval.metrics.text import han_count, is_han, is_punctuation, latin_words, traditional_share
 
 Constraint = Mapping[str, Any]

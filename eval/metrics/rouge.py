@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from configs.cache_folder import private_cache
+from configs.cache.folder import private_cache
 
 Tokenize = Callable[[str], Sequence[str]]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.console import Console
 
-from configs.console import plain
 from configs.handover.selfmade import Spread
-from configs.messages import catalogue
+from configs.terminal.console import plain
+from configs.terminal.messages import catalogue
 from eval.documents.report import DocumentCounts, DocumentsReport, SampleRow
 from eval.report.render_html import page_environment
 from eval.report.render_terminal import print_table

@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from configs.console import visible
+from configs.terminal.console import visible
 from eval.compare.comparison import Comparison, Flip, GroupComparison, TaskComparison
 from eval.compare.tradeoff import tradeoff
 from eval.report import charts, figures, scales, selfmade

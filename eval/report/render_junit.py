@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 
-from configs.console import visible
+from configs.terminal.console import visible
 from eval.compare.comparison import Comparison
 from eval.report.words import ENGLISH, ReportWords
 

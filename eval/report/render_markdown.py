@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from configs.console import visible
+from configs.terminal.console import visible
 from eval.compare.comparison import Comparison
 from eval.report import selfmade
 from eval.report.rows import Rows, Table

@@ -10,8 +10,8 @@ from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table as RichTable
 
-from configs.console import asked_for, mark, plain
 from configs.handover.selfmade import SelfMadeReport
+from configs.terminal.console import asked_for, mark, plain
 from eval.compare.comparison import Comparison
 from eval.compare.tradeoff import tradeoff
 from eval.report import selfmade

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from configs.console import shell
+from configs.disk.files import file_bytes
 from configs.errors import TuneserveError
-from configs.files import file_bytes
 from configs.handover.base import what_is_wrong
 from configs.handover.selfmade import SelfMadeReport, Spread
+from configs.terminal.console import shell
 from eval.compare.comparison import Comparison
 from eval.report.differences import shortened
 from eval.report.rows import Table

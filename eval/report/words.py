@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from configs.words import Words
+from configs.terminal.words import Words
 from eval.compare.comparison import Sentence
 from eval.report import figures
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs.disk.files import file_bytes, parse_json, write_atomically
 from configs.errors import ConfigError
-from configs.files import file_bytes, parse_json, write_atomically
-from configs.names import file_name_from
+from configs.recipe.names import file_name_from
 from eval.compare.comparison import Comparison
 from eval.report.render_html import render_html
 from eval.report.render_json import render_json

@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 from configs.errors import DataError
 from configs.handover.selfmade import SelfMadeExample, SelfMadeReport, SelfMadeRow, Spread
-from configs.languages import language_of
-from configs.wanted_rows import WantedRows
-from configs.words import Words
+from configs.handover.wanted_rows import WantedRows
+from configs.tables.languages import language_of
+from configs.terminal.words import Words
 from eval.selfmade.draws import BLOCK, Draw, draw_block
 from eval.selfmade.judging import Judge
 from eval.selfmade.steering import system_prompt

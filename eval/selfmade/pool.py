@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from configs.disk.files import appended, json_line, read_jsonl, write_jsonl
 from configs.errors import TuneserveError
-from configs.files import appended, json_line, read_jsonl, write_jsonl
 from configs.handover.base import what_is_wrong
 from configs.handover.selfmade import SoftTargets
 from eval.ask.results import drop_torn_line

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from configs.words import Words
+from configs.terminal.words import Words
 
 KINDS: dict[str, tuple[str, str]] = {
     "word_problems": (

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from configs.errors import EndpointError, TuneserveError
+from configs.handover.prompt_logprobs import TOP, answer_logprob, answer_request, top_tokens
 from configs.handover.selfmade import SoftTargets
-from configs.prompt_logprobs import TOP, answer_logprob, answer_request, top_tokens
 from eval.ask.client import Client, Outcome
 from eval.ask.endpoint import Endpoint, Settings, sampling
 from eval.ask.replies import AttemptError, Check, check_completion

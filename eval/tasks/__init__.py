@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from configs.errors import ConfigError
-from configs.schema import TaskConfig
+from configs.recipe.schema import TaskConfig
 from configs.tables import read_rows
 from eval.tasks import builtin, csl, exam, gsm8k, lcsts, squad
 from eval.tasks.builtin import MADE_GROUPS

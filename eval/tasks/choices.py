@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from configs.columns import name_key
 from configs.errors import DataError
 from configs.tables.cells import kind_of, unpacked
+from configs.tables.columns import name_key
 from configs.tables.raw import is_blank
 from eval.tasks.cells import text_of
 

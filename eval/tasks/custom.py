@@ -8,9 +8,9 @@ Full rows bring the conversation; simple rows bring a question, and `eval/tasks/
     {"text": "…", "summary": "…"}                                summary; a `question` replaces our wording
     {"prompt": "…", "constraints": [{"type": "max_chars", "value": 50}]}    instruction
 
-What a column is for follows from its name (`configs.columns`), as in training: `system` and `history` go before the
-question, `instruction`, `question` and `input` are one below the other, a passage stands before them. A conversation
-that ends with the assistant brings its own reference. Without an `id` a row is named by its number.
+What a column is for follows from its name (`configs.tables.columns`), as in training: `system` and `history` go before
+the question, `instruction`, `question` and `input` are one below the other, a passage stands before them. A
+conversation that ends with the assistant brings its own reference. Without an `id` a row is named by its number.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from configs.columns import Part, name_key, part_of
 from configs.errors import DataError
 from configs.handover.rows import as_requested
-from configs.kept import is_kept
 from configs.tables.cells import is_missing_word, kind_of, unpacked
+from configs.tables.columns import Part, name_key, part_of
+from configs.tables.kept import is_kept
 from configs.tables.raw import is_blank
 from eval.metrics import constraints
 from eval.metrics.number import extract_number
@@ -36,7 +36,7 @@ from eval.tasks.turns import Turn, are_messages, history_of, turns_of
 _ASKED: tuple[Part, ...] = ("instruction", "question", "input")
 """Parts that are asked one below the other."""
 _PASSAGE = ("context", "text", "document", "article", "content")
-"""Names of a passage, the first that holds something; then whatever else `configs.columns` calls a context."""
+"""Names of a passage, the first that holds something; then whatever else `configs.tables.columns` calls a context."""
 _ANSWER = ("answers", "answer", "summary", "title", "reference", "output", "target")
 """Names of the reference, the first that holds something; then whatever else is called an answer."""
 _MORE_ANSWERS = {"references", "answerkey", "correctanswer", "rightanswer", "gold", "正确答案", "正确选项"}

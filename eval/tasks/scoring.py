@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from configs.fingerprint import files_fingerprint
+from configs.model.fingerprint import files_fingerprint
 from eval.metrics import constraints
 from eval.metrics.choice import extract_choice
 from eval.metrics.cmrc import cmrc_em, cmrc_f1

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from configs.disk.homes import expanded
+from configs.disk.temporary import temporary_folder
 from configs.errors import ConfigError, DataError
-from configs.homes import expanded
-from configs.hub import fetch
+from configs.network.hub import fetch
 from configs.tables import TABLES
-from configs.temporary import temporary_folder
 from eval.tasks.archive import unpack
 
 _FILES = [f"*{ending}" for ending in (*TABLES, ".zip", ".txt")]

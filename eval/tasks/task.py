@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from configs.errors import DataError
-from configs.names import require_file_name
+from configs.recipe.names import require_file_name
 
 Kind = Literal["qa", "summary", "choice", "number", "exact", "instruction"]
 Message = Mapping[str, Any]

@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from configs.columns import is_content_key, is_role_key, part_of, speaker_of
 from configs.errors import DataError
 from configs.tables.cells import kind_of, turns_in, unpacked
+from configs.tables.columns import is_content_key, is_role_key, part_of, speaker_of
 from configs.tables.raw import is_blank
 from eval.tasks.cells import text_of
 

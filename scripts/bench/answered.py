@@ -15,11 +15,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.console import console, guarded
-from configs.files import write_jsonl
-from configs.load import config_without_recipe
-from configs.schema import SelfMadeConfig
+from configs.disk.files import write_jsonl
+from configs.recipe.load import config_without_recipe
+from configs.recipe.schema import SelfMadeConfig
 from configs.tables import read_json
+from configs.terminal.console import console, guarded
 from eval.ask.endpoint import Settings
 from eval.selfmade.draws import Draw
 from eval.selfmade.judging import Judge

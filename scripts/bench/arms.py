@@ -23,14 +23,14 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs.adapter_scale import SCALES, write_scaled
-from configs.console import guarded
+from configs.disk.files import write_atomically
 from configs.errors import TuneserveError, first_line
-from configs.files import write_atomically
 from configs.handover.scale import MeasuredScale
-from configs.load import load_config
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.recipe.load import load_config
+from configs.recipe.schema import RunConfig
+from configs.run.adapter_scale import SCALES, write_scaled
+from configs.run.rundir import RunDir
+from configs.terminal.console import guarded
 from eval.ask.endpoint import Endpoint
 from eval.compare import scales
 from scripts.bench.answered import answer_file

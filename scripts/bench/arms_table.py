@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.ask.results import Sample, TaskResult, read_results
 from eval.compare.blocks import Blocks, read_looks
 from eval.compare.compare import compare

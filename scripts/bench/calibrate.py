@@ -233,10 +233,10 @@ def measure_group(options: argparse.Namespace) -> None:
     import torch
     from tokenizers import Tokenizer
 
-    from configs.gpus import match
     from configs.handover.training import Plan, PreparedFacts
-    from configs.rundir import RunDir
-    from configs.schema import RunConfig
+    from configs.machine.gpus import match
+    from configs.recipe.schema import RunConfig
+    from configs.run.rundir import RunDir
     from scripts.bench.training_run import measure, out_of_memory_as_result, release, share_base
     from trainer.sft.device import find_device
     from trainer.sft.varlen import torch_kernel

@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from configs.gpus import GPUS
-from configs.known_shapes import known_config
-from configs.model_shape import ModelShape
+from configs.machine.gpus import GPUS
+from configs.model.known_shapes import known_config
+from configs.model.shape import ModelShape
 from trainer.plan.estimate import Batches, Coefficients, Setup, estimate_memory, estimate_time
 
 MEMORY_TOLERANCE = 0.10

@@ -13,7 +13,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.cells import cell_len
 from rich.terminal_theme import MONOKAI
 
-import configs.console
+import configs.terminal.console
 from trainer import environment
 
 WIDTH = 124
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rows", default="2", help="rows shown with their trained tokens")
     parser.add_argument("--gpu", help="plan for another GPU")
     options = parser.parse_args(arguments)
-    screen = configs.console.Terminal(
+    screen = configs.terminal.console.Terminal(
         # No terminal: a progress bar would leave its traces in the picture.
         record=True,
         width=WIDTH,
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         force_terminal=False,
         color_system="truecolor",
     )
-    configs.console.console = configs.console.tables = screen
+    configs.terminal.console.console = configs.terminal.console.tables = screen
     from trainer.check import main as check  # takes the consoles that stand by now
 
     gpu = ["--gpu", options.gpu] if options.gpu else []

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.compare.gate import Evidence, mean_margin, verdict
 from eval.compare.looks import Looks
 from eval.tasks.builtin import MADE_ITEMS

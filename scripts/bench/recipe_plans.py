@@ -14,12 +14,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from configs.gpus import named_gpu
-from configs.known_shapes import known_config
-from configs.load import load_config
-from configs.mixed_shape import MixedShape, shape_of
-from configs.recipes import recipes
-from configs.serving_memory import served_precision
+from configs.machine.gpus import named_gpu
+from configs.model.known_shapes import known_config
+from configs.model.mixed_shape import MixedShape, shape_of
+from configs.model.serving_memory import served_precision
+from configs.recipe.load import load_config
+from configs.recipe.recipes import recipes
 from trainer.check import disk_gb
 from trainer.plan.candidates import candidates
 from trainer.plan.layout import make_plan, predicted_layout

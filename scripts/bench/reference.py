@@ -15,11 +15,11 @@ from typing import Any, Literal
 import yaml
 from typer.main import get_command
 
-from configs.gpus import GPUS
-from configs.keys import keys_of
-from configs.messages import catalogue
-from configs.recipes import recipes, summary
-from configs.schema import RunConfig
+from configs.machine.gpus import GPUS
+from configs.recipe.keys import keys_of
+from configs.recipe.recipes import recipes, summary
+from configs.recipe.schema import RunConfig
+from configs.terminal.messages import catalogue
 from scripts import help_texts
 from scripts.cli import app
 

@@ -200,8 +200,8 @@ def _training(options: argparse.Namespace, world: World | None) -> tuple[Trainin
     from trainer.sft.loop import TrainingRun  # isort: skip - imports unsloth
     import torch
 
-    from configs.rundir import RunDir
-    from configs.schema import RunConfig
+    from configs.recipe.schema import RunConfig
+    from configs.run.rundir import RunDir
     from trainer.data.prepare import prepare, prepared_facts, read_rows
     from trainer.plan.layout import make_plan, predicted_layout
     from trainer.sft.device import find_device

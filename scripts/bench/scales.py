@@ -19,13 +19,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from configs.adapter_scale import SCALES, write_scaled
 from configs.handover.base import read_rows
 from configs.handover.scale import MeasuredScale
 from configs.handover.selfmade import SelfMadeRow
-from configs.load import load_config
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.recipe.load import load_config
+from configs.recipe.schema import RunConfig
+from configs.run.adapter_scale import SCALES, write_scaled
+from configs.run.rundir import RunDir
 from eval.ask.endpoint import Endpoint
 from eval.ask.evaluate import evaluate
 from eval.ask.results import TaskResult

@@ -22,13 +22,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from configs.adapter_scale import SCALES
-from configs.console import console, guarded
 from configs.handover.rows import ProofAnswer
 from configs.handover.selfmade import SelfMadeReport, SelfMadeRow
-from configs.load import config_without_recipe
-from configs.schema import SelfMadeConfig, ServeConfig
-from configs.wanted_rows import WantedRows
+from configs.handover.wanted_rows import WantedRows
+from configs.recipe.load import config_without_recipe
+from configs.recipe.schema import SelfMadeConfig, ServeConfig
+from configs.run.adapter_scale import SCALES
+from configs.terminal.console import console, guarded
 from eval.ask.endpoint import Endpoint, Settings
 from eval.selfmade.draws import Draw, draw_block
 from eval.selfmade.judging import Judge

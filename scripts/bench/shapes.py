@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from configs.known_shapes import known_config
+from configs.model.known_shapes import known_config
 
 PUBLISHED = {
     **{size: f"Qwen/Qwen3-{size.upper()}" for size in ("0.6b", "4b", "8b", "14b")},

@@ -267,8 +267,8 @@ def ours(options: argparse.Namespace, rows: Rows) -> dict[str, Any]:
     from trainer.sft.loop import TrainingRun  # isort: skip - imports unsloth
     import trainer.sft.model as model_of
     from configs.handover.training import Plan
-    from configs.rundir import RunDir
-    from configs.schema import RunConfig
+    from configs.recipe.schema import RunConfig
+    from configs.run.rundir import RunDir
     from scripts.bench.training_run import measure
     from trainer.architectures import paths_of, with_layers
     from trainer.data.prepare import prepare, prepared_facts, read_rows
@@ -353,7 +353,7 @@ def operations_a_token(model: Path, result: dict[str, Any]) -> float | None:
 
     None for mixtures and linear attention, whose operations are not counted here.
     """
-    from configs.model_shape import ModelShape, UnknownShape
+    from configs.model.shape import ModelShape, UnknownShape
 
     try:
         shape = ModelShape.load(model)

@@ -19,11 +19,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from configs.disk.files import parse_json, read_jsonl
 from configs.errors import DataError, TuneserveError
-from configs.files import parse_json, read_jsonl
-from configs.language import LANGUAGES, Language
-from configs.messages import translated
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
+from configs.terminal.language import LANGUAGES, Language
+from configs.terminal.messages import translated
 from eval.compare.votes import Tally, read_votes, tally
 from scripts.board.asking import ask_all_both, ask_both, served_as, served_here
 from scripts.board.ballots import (

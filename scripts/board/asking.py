@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from configs.disk.files import whole
 from configs.errors import ConfigError, TuneserveError
-from configs.files import whole
 from eval.ask.client import Client, Outcome
 from eval.ask.endpoint import Endpoint, Settings, sampling
 from eval.ask.replies import check_chat

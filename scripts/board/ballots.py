@@ -17,11 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from configs.console import shell
+from configs.disk.files import appended, file_bytes, json_line, parse_json, whole, write_atomically
 from configs.errors import ConfigError, DataError
-from configs.files import appended, file_bytes, json_line, parse_json, whole, write_atomically
 from configs.handover.base import as_dataclass
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
+from configs.terminal.console import shell
 from eval.ask.results import TaskResult, drop_torn_line, read_results
 from eval.compare.judge import can_be_judged
 from eval.compare.votes import Vote, Winner, read_votes

@@ -20,7 +20,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from configs.messages import translated
+from configs.terminal.messages import translated
 
 TOKEN_HEADER = "x-board-token"
 LARGEST_BODY = 2_000_000

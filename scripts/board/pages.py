@@ -14,10 +14,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from configs.console import visible
-from configs.language import Language
-from configs.messages import translated
-from configs.words import Words, table
+from configs.terminal.console import visible
+from configs.terminal.language import Language
+from configs.terminal.messages import translated
+from configs.terminal.words import Words, table
 from eval.compare.votes import Tally
 
 _TEMPLATES = Path(__file__).parent / "templates"

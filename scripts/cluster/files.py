@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import jinja2
 
 from configs.errors import ConfigError
-from configs.schema import RunConfig
+from configs.recipe.schema import RunConfig
 
 Tool = Literal["torchrun", "slurm", "skypilot", "ray"]
 TOOLS: tuple[Tool, ...] = get_args(Tool)

@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from configs.console import asked_for, console, note, visible
 from configs.handover.training import Family
-from configs.messages import translated
-from configs.schema import GateConfig, RunConfig
+from configs.recipe.schema import GateConfig, RunConfig
+from configs.terminal.console import asked_for, console, note, visible
+from configs.terminal.messages import translated
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.evaluate import OnProgress, Progress, evaluate
 from eval.ask.results import TaskResult

@@ -12,9 +12,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from configs.console import note
-from configs.gpus import Card, visible_cards
-from configs.schema import RunConfig
+from configs.machine.gpus import Card, visible_cards
+from configs.recipe.schema import RunConfig
+from configs.terminal.console import note
 from serve.launch.cards import choose_cards, is_free, only, server_gpus
 
 TRAINS_FROM = 0.9

@@ -9,13 +9,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from configs.console import console, shell
+from configs.disk.files import write_jsonl
+from configs.disk.locks import locked
 from configs.errors import ConfigError, TuneserveError
-from configs.files import write_jsonl
-from configs.locks import locked
-from configs.names import file_name_from
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.recipe.names import file_name_from
+from configs.recipe.schema import RunConfig
+from configs.run.rundir import RunDir
+from configs.terminal.console import console, shell
 from eval.ask.answered_by import names_of
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.evaluate import probe

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from configs.console import console, note, skipped, starting, tables
+from configs.disk.files import copy_folder, remove_folder
 from configs.errors import EXIT_GATE_FAILED, EXIT_OK
-from configs.files import copy_folder, remove_folder
-from configs.hub import resolve_model
-from configs.predecessor import predecessor
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.network.hub import resolve_model
+from configs.recipe.schema import RunConfig
+from configs.run.predecessor import predecessor
+from configs.run.rundir import RunDir
+from configs.terminal.console import console, note, skipped, starting, tables
 from eval.ask.results import read_results
 from eval.compare.baseline import require_baseline
 from eval.compare.blocks import read_looks

@@ -15,14 +15,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from configs.console import console, note, ours, shell, starting, warn
+from configs.disk.files import file_bytes, json_line, parse_json, write_atomically
+from configs.disk.locks import locked
 from configs.errors import ConfigError, DataError, TuneserveError
-from configs.files import file_bytes, json_line, parse_json, write_atomically
-from configs.hub import resolve_model
-from configs.locks import locked
-from configs.names import file_name_from, model_name_from
-from configs.schema import RunConfig
-from configs.words import Words
+from configs.network.hub import resolve_model
+from configs.recipe.names import file_name_from, model_name_from
+from configs.recipe.schema import RunConfig
+from configs.terminal.console import console, note, ours, shell, starting, warn
+from configs.terminal.words import Words
 from eval.ask.endpoint import Endpoint
 from eval.documents.asked import Replies
 from eval.documents.make import Made, Plan, Settings, make, plan

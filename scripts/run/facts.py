@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from configs.console import shell
-from configs.files import file_bytes
+from configs.disk.files import file_bytes
 from configs.handover.serving import ServedFigures
-from configs.pins import installed
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.machine.pins import installed
+from configs.recipe.schema import RunConfig
+from configs.run.rundir import RunDir
+from configs.terminal.console import shell
 from eval.ask.results import TaskResult, read_results
 from eval.compare.blocks import read_looks
 from eval.compare.compare import compare

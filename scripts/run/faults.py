@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from configs.handover.foreign import Finding, fault
 from configs.handover.serving import MIN_STOP_RATE, ServedFigures
-from configs.manifest import Manifest
+from configs.run.manifest import Manifest
 from eval.compare.comparison import Sentence
 
 

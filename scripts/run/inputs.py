@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from configs.fingerprint import files_fingerprint, weights_fingerprint
-from configs.schema import ServeConfig
+from configs.model.fingerprint import files_fingerprint, weights_fingerprint
+from configs.recipe.schema import ServeConfig
 from trainer.export.side_files import side_files_fingerprint
 
 

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.console import shell
+from configs.disk.files import write_jsonl
+from configs.disk.homes import expanded
+from configs.disk.yaml_text import KeyPath
 from configs.errors import ConfigError
-from configs.files import write_jsonl
-from configs.homes import expanded
-from configs.hub import resolve_model
-from configs.load import apply_override, load_config, validate
-from configs.names import file_name_from
-from configs.rundir import RunDir
-from configs.schema import RunConfig
-from configs.yaml_text import KeyPath
+from configs.network.hub import resolve_model
+from configs.recipe.load import apply_override, load_config, validate
+from configs.recipe.names import file_name_from
+from configs.recipe.schema import RunConfig
+from configs.run.rundir import RunDir
+from configs.terminal.console import shell
 from eval.compare.comparison import Comparison
 from eval.report.words import ReportWords
 from eval.tasks import builtin

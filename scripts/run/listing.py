@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, FiniteFloat
 
+from configs.disk.files import file_bytes, parse_json
 from configs.errors import ConfigError, TuneserveError
-from configs.files import file_bytes, parse_json
-from configs.manifest import Manifest
-from configs.merged import has_other_scores
-from configs.rundir import RunDir
+from configs.run.manifest import Manifest
+from configs.run.merged import has_other_scores
+from configs.run.rundir import RunDir
 from serve.state.adapters import changes
 from serve.state.servers import damaged, status
 

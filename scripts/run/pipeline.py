@@ -13,17 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from configs import pins
-from configs.console import console, note, skipped, starting, tables
+from configs.disk.files import copy_folder, remove_folder
 from configs.errors import TuneserveError
-from configs.files import copy_folder, remove_folder
-from configs.fingerprint import files_fingerprint
 from configs.handover.base import read_rows
 from configs.handover.selfmade import SelfMadeRow
-from configs.merged import origin
-from configs.rundir import Inputs, RunDir
-from configs.schema import RunConfig
-from configs.unseen import for_verdict
+from configs.handover.unseen import for_verdict
+from configs.machine import pins
+from configs.model.fingerprint import files_fingerprint
+from configs.recipe.schema import RunConfig
+from configs.run.merged import origin
+from configs.run.rundir import Inputs, RunDir
+from configs.terminal.console import console, note, skipped, starting, tables
 from eval.ask.endpoint import Endpoint
 from eval.ask.results import TaskResult, read_results
 from eval.compare.baseline import require_baseline

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import ConfigError, TuneserveError
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from scripts.run.listing import RunSummary, age_days, needed_by, served_from, size_of
 
 REMADE = {"checkpoints": "only of use to a training that goes on", "merged": "`tuneserve merge RUN` makes it again"}

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.console import note
-from configs.rundir import Inputs, RunDir
+from configs.run.rundir import Inputs, RunDir
+from configs.terminal.console import note
 from eval.ask.kept import score_again
 from eval.ask.results import TaskResult, read_results
 from eval.tasks import Task

@@ -14,18 +14,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from configs.adapter_scale import SCALES, check_scale, write_scaled
-from configs.console import note, shell, skipped, starting
+from configs.disk.files import file_bytes, write_atomically
 from configs.errors import TuneserveError
-from configs.files import file_bytes, write_atomically
-from configs.fingerprint import files_fingerprint
 from configs.handover.base import read_rows, what_is_wrong
 from configs.handover.rows import ProofAnswer
 from configs.handover.scale import MeasuredScale, ScaleFacts, ScalePoint
 from configs.handover.selfmade import SelfMadeRow
-from configs.rundir import RunDir
-from configs.schema import RunConfig
-from configs.unseen import for_choice
+from configs.handover.unseen import for_choice
+from configs.model.fingerprint import files_fingerprint
+from configs.recipe.schema import RunConfig
+from configs.run.adapter_scale import SCALES, check_scale, write_scaled
+from configs.run.rundir import RunDir
+from configs.terminal.console import note, shell, skipped, starting
 from eval.ask.completions import answer_logprobs, ends_within, read_answers
 from eval.ask.endpoint import Endpoint, Settings
 from eval.compare import scales

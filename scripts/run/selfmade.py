@@ -12,18 +12,18 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from configs.cache_entries import alone, forget_old
-from configs.cache_folder import private_cache
-from configs.console import skipped, starting
-from configs.files import write_atomically
-from configs.fingerprint import files_fingerprint, weights_fingerprint
+from configs.cache.entries import alone, forget_old
+from configs.cache.folder import private_cache
+from configs.disk.files import write_atomically
 from configs.handover.base import read_rows, write_rows
 from configs.handover.rows import HeldoutRow
 from configs.handover.selfmade import SelfMadeReport
-from configs.rundir import RunDir
-from configs.schema import RunConfig
-from configs.template_family import QUESTION
-from configs.wanted_rows import WantedRows
+from configs.handover.wanted_rows import WantedRows
+from configs.model.fingerprint import files_fingerprint, weights_fingerprint
+from configs.model.template_family import QUESTION
+from configs.recipe.schema import RunConfig
+from configs.run.rundir import RunDir
+from configs.terminal.console import skipped, starting
 from eval.ask.endpoint import Endpoint
 from eval.selfmade.judging import Judge
 from eval.selfmade.make import Made, make

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 
-from configs.console import Terminal, console
-from configs.gpus import Card, visible_cards
-from configs.schema import ServeConfig
+from configs.machine.gpus import Card, visible_cards
+from configs.recipe.schema import ServeConfig
+from configs.terminal.console import Terminal, console
 from serve.launch.cards import on_free_cards, only
 from serve.launch.command import ServerCommand, build_command
 from serve.launch.target import Target

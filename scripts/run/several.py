@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from configs.child import die_with
 from configs.errors import ConfigError, TuneserveError
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.process.child import die_with
+from configs.recipe.schema import RunConfig
+from configs.run.rundir import RunDir
 from scripts.run.stages import run_stage
 from trainer.gpus.started import HIDDEN, forget_others, rank_of_this, started_by_others
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from configs import child
-from configs.console import INSTALL, detail, done, shell, warn
+from configs.disk.files import remove_folder
 from configs.errors import TuneserveError
-from configs.files import remove_folder
-from configs.rundir import Inputs, RunDir, as_json
+from configs.process import child
+from configs.run.rundir import Inputs, RunDir, as_json
+from configs.terminal.console import INSTALL, detail, done, shell, warn
 from scripts.debugging import debugging
 from trainer.export.model_card import write_model_card
 

@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs.disk.homes import expanded
 from configs.errors import ConfigError
 from configs.handover.base import read_rows
 from configs.handover.rows import HeldoutRow
-from configs.homes import expanded
-from configs.model_files import context_length
-from configs.model_shape import answers_the_suite
-from configs.rundir import RunDir
-from configs.schema import RunConfig, TaskConfig
+from configs.model.files import context_length
+from configs.model.shape import answers_the_suite
+from configs.recipe.schema import RunConfig, TaskConfig
+from configs.run.rundir import RunDir
 from eval.tasks import Task, heldout_task, load_tasks, with_own_names
 from serve.launch.target import base_folder
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from configs.console import warn
 from configs.errors import DataError, TuneserveError, first_line
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.recipe.schema import RunConfig
+from configs.run.rundir import RunDir
+from configs.terminal.console import warn
 from eval.compare.trained import Question, Trained, trained_questions
 from eval.tasks import Task
 from trainer.data.prepare import TEXT_COLUMNS, TEXTS

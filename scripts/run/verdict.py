@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from configs.console import note, warn
-from configs.schema import RunConfig, TaskConfig
+from configs.recipe.schema import RunConfig, TaskConfig
+from configs.terminal.console import note, warn
 from eval.compare.planned import items_for_a_verdict
 from eval.tasks import MADE_GROUPS, group_of, sizes
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from configs.disk.files import file_bytes, parse_json
 from configs.errors import DataError
-from configs.files import file_bytes, parse_json
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from eval.compare.votes import Vote, read_votes
 
 

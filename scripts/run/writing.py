@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from configs.console import asked_for, console
-from configs.messages import translated
+from configs.terminal.console import asked_for, console
+from configs.terminal.messages import translated
 
 _PLAIN_EVERY_S = 15.0
 

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from configs.console import console, mark, ours, paint, tables
 from configs.errors import ConfigError
+from configs.terminal.console import console, mark, ours, paint, tables
 from scripts.group import group
 
 app = group(

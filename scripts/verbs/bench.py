@@ -50,7 +50,7 @@ def bench(
 
     `tuneserve bench ./shape-only --start -- --load-format dummy`
     """
-    from configs.console import console
+    from configs.terminal.console import console
     from serve.bench.running import Load
     from serve.bench.running import bench as measure
     from serve.bench.started import bench_started

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from configs.console import console, note, shell
+from configs.disk.files import file_bytes, parse_json, write_for_user
 from configs.errors import ConfigError
-from configs.files import file_bytes, parse_json, write_for_user
-from configs.language import language
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
+from configs.terminal.console import console, note, shell
+from configs.terminal.language import language
 from scripts.group import group
 
 app = group(

@@ -18,7 +18,7 @@ def chat(
 
     `tuneserve chat runs/shop`
     """
-    from configs.console import console
+    from configs.terminal.console import console
     from serve.chat import chat as converse
 
     converse(which, base_url=base_url, model=model, system=system, both=both, console=console)

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
+from configs.disk.temporary import temporary_folder
 from configs.errors import TuneserveError
-from configs.load import dump_config, load_config
-from configs.predecessor import trained_base
-from configs.rundir import RunDir
-from configs.schema import RunConfig
-from configs.temporary import temporary_folder
+from configs.recipe.load import dump_config, load_config
+from configs.recipe.schema import RunConfig
+from configs.run.predecessor import trained_base
+from configs.run.rundir import RunDir
 from scripts.run.stages import run_child
 
 
@@ -43,7 +43,7 @@ def check(
         run_child("check", [*command, *(["--gpu", gpu] if gpu else []), *(["--all"] if every else [])])
     _say_what_is_asked(resolved)
     if resolved.measures_unseen:
-        from configs.console import tables
+        from configs.terminal.console import tables
         from eval.report.render_terminal import print_selfmade
         from eval.report.selfmade import selfmade_report
         from eval.report.words import ReportWords

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from configs.console import console, note
+from configs.disk.files import write_for_user
 from configs.errors import ConfigError, TuneserveError
-from configs.files import write_for_user
-from configs.load import load_config
+from configs.recipe.load import load_config
+from configs.terminal.console import console, note
 
 
 def cluster(

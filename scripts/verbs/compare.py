@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from configs.console import console, shell, tables
 from configs.errors import EXIT_OK, ConfigError, without_credentials
-from configs.load import load_config
-from configs.merged import has_other_answers, require_base, require_trained
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.recipe.load import load_config
+from configs.recipe.schema import RunConfig
+from configs.run.merged import has_other_answers, require_base, require_trained
+from configs.run.rundir import RunDir
+from configs.terminal.console import console, shell, tables
 from scripts.verbs.tasks import OVERRIDES, endpoints_config
 
 _AGAIN = ("eval.gate.", "eval.drift=", "eval.repeat_base=")

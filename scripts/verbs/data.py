@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from configs.console import console, shell, tables
-from configs.load import config_without_recipe
+from configs.recipe.load import config_without_recipe
+from configs.terminal.console import console, shell, tables
 from scripts.group import group
 
 app = group(no_args_is_help=True)

@@ -13,11 +13,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from configs import driver, pins
-from configs.addresses import without_password
-from configs.console import asked_for, console, mark, ours, paint, plain, print_json, shell, tables
 from configs.errors import EXIT_FAILED
-from configs.gpus import visible_cards
+from configs.machine import driver, pins
+from configs.machine.gpus import visible_cards
+from configs.network.addresses import without_password
+from configs.terminal.console import asked_for, console, mark, ours, paint, plain, print_json, shell, tables
 from scripts import environment
 
 

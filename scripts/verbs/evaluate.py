@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from configs.console import console, tables
+from configs.terminal.console import console, tables
 from scripts.verbs.tasks import OVERRIDES, endpoints_config
 
 

@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from configs.console import console, detail, note, ours, shell, show, warn
+from configs.disk.files import write_for_user
 from configs.errors import ConfigError
-from configs.files import write_for_user
 from configs.foreign.translate import translate
-from configs.keys import keys_of
-from configs.recipes import ORDER, did_you_mean_recipe, in_the_users_language, recipes, standing_alone, summary
-from configs.schema import RunConfig
+from configs.recipe.keys import keys_of
+from configs.recipe.recipes import ORDER, did_you_mean_recipe, in_the_users_language, recipes, standing_alone, summary
+from configs.recipe.schema import RunConfig
+from configs.terminal.console import console, detail, note, ours, shell, show, warn
 
 
 def init(

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from configs.adapter_scale import check_scale, require_stored
-from configs.console import console, shell
 from configs.errors import ConfigError
-from configs.load import load_config
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.recipe.load import load_config
+from configs.recipe.schema import RunConfig
+from configs.run.adapter_scale import check_scale, require_stored
+from configs.run.rundir import RunDir
+from configs.terminal.console import console, shell
 from scripts.run.stages import put_model_card, run_child, run_stage
 from trainer.export.upload import push as push_folder
 from trainer.requirements import check_quantizer

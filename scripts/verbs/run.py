@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from configs.console import console, shell
 from configs.errors import EXIT_OK
-from configs.load import load_config
-from configs.rundir import RunDir
+from configs.recipe.load import load_config
+from configs.run.rundir import RunDir
+from configs.terminal.console import console, shell
 from scripts.run.several import require_alone
 
 

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from configs.console import console, note, ours, paint, plain, show
 from configs.errors import ConfigError
-from configs.nearest import did_you_mean
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
+from configs.terminal.console import console, note, ours, paint, plain, show
+from configs.terminal.nearest import did_you_mean
 from scripts.group import group
 from scripts.run.listing import UNKNOWN, Sort, find_runs, ordered, shown_size, size_of, summarize
 from scripts.run.removing import Removal, removals, remove, why_kept

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from configs.console import asked_for, console, ours, plain, print_error, show
 from configs.errors import ConfigError
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
+from configs.terminal.console import asked_for, console, ours, plain, print_error, show
 from serve.state.servers import ServerState
 
 

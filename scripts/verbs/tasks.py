@@ -9,8 +9,8 @@ from typing import Literal
 from pydantic import ValidationError
 
 from configs.errors import ConfigError
-from configs.load import config_without_recipe, resolve_path
-from configs.schema import RunConfig, TaskConfig
+from configs.recipe.load import config_without_recipe, resolve_path
+from configs.recipe.schema import RunConfig, TaskConfig
 
 OVERRIDES = "eval.key=value ..., and seed, hub, offline and thinking, as in a recipe."
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from configs.console import console, shell
-from configs.load import load_config
-from configs.rundir import RunDir
+from configs.recipe.load import load_config
+from configs.run.rundir import RunDir
+from configs.terminal.console import console, shell
 from scripts.run.several import follows, keep_others_for_training
 from scripts.run.stages import run_stage
 

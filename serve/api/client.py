@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection, IncompleteRead
 from typing import Any, TypeVar
 
-from configs.addresses import http_address
+from configs.disk.files import parse_json
 from configs.errors import TuneserveError, first_line
-from configs.files import parse_json
+from configs.network.addresses import http_address
 
 IN_FLIGHT = 16
 """Requests sent at once when a server is checked."""

@@ -12,8 +12,8 @@ from typing import Any
 
 from openai import APIConnectionError, DefaultHttpxClient, OpenAI, OpenAIError
 
-from configs.addresses import http_address, past_proxies
 from configs.errors import first_line
+from configs.network.addresses import http_address, past_proxies
 from serve.api.client import LARGEST_REPLY_BYTES
 
 # openai speaks through httpx or, from 3.0 on, through its successor of another name.

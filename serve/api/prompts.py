@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from configs.errors import ConfigError
-from configs.template_family import QUESTION
+from configs.model.template_family import QUESTION
 from serve.api.client import ServerClient
 
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from configs.mixed_shape import hybrid_kinds, shape_of
-from configs.model_files import read_model_config, text_config
-from configs.model_shape import ATTENTION, MLP, ModelShape
+from configs.model.files import read_model_config, text_config
+from configs.model.mixed_shape import hybrid_kinds, shape_of
+from configs.model.shape import ATTENTION, MLP, ModelShape
 from serve.launch.target import Adapter
 
 

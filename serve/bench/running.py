@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from configs.charts import chart
-from configs.child import die_with
-from configs.console import note
+from configs.disk.files import file_bytes, only_a_file, parse_json, write_atomically
+from configs.disk.locks import locked
 from configs.errors import ConfigError, TuneserveError
-from configs.files import file_bytes, only_a_file, parse_json, write_atomically
-from configs.gpus import Kind
 from configs.handover.base import as_dataclass
-from configs.locks import locked
+from configs.machine.gpus import Kind
+from configs.process.child import die_with
+from configs.terminal.charts import chart
+from configs.terminal.console import note
 from serve.launch.command import installed_device
 from serve.state.servers import find_server
 

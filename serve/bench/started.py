@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from configs.files import remove_folder, write_atomically
+from configs.disk.files import remove_folder, write_atomically
 from serve.bench.blank_adapter import write_blank_adapter
 from serve.bench.running import BenchPoint, Load, alone, measure, measured_before, refuse_others, table
 from serve.launch.command import ServerCommand, flag_value

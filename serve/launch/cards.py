@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from configs.errors import ConfigError
-from configs.gpus import Card, visible_cards
-from configs.pins import Kind
-from configs.schema import ServeConfig
+from configs.machine.gpus import Card, visible_cards
+from configs.machine.pins import Kind
+from configs.recipe.schema import ServeConfig
 from serve.launch.command import ServerCommand, flag_number, parallel_flags, uses_ray
 
 

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from configs.errors import ConfigError, TuneserveError
-from configs.gpus import Kind
-from configs.model_files import read_model_config, text_config
-from configs.model_shape import is_mixture
-from configs.names import require_model_name
-from configs.pins import server_device
-from configs.schema import SERVED_RANKS, ServeConfig
+from configs.machine.gpus import Kind
+from configs.machine.pins import server_device
+from configs.model.files import read_model_config, text_config
+from configs.model.shape import is_mixture
+from configs.recipe.names import require_model_name
+from configs.recipe.schema import SERVED_RANKS, ServeConfig
 from serve.launch.ports import require_address
 from serve.launch.processor import GIB, cpu_settings, in_32_bits
 from serve.launch.target import LORA_LAYERS, Target

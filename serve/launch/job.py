@@ -9,12 +9,12 @@ from pathlib import Path
 
 import psutil
 
-from configs.console import shell
 from configs.errors import ConfigError
-from configs.gpus import visible_cards
-from configs.load import config_without_recipe, load_config
-from configs.rundir import RunDir
-from configs.schema import ServeConfig
+from configs.machine.gpus import visible_cards
+from configs.recipe.load import config_without_recipe, load_config
+from configs.recipe.schema import ServeConfig
+from configs.run.rundir import RunDir
+from configs.terminal.console import shell
 from serve.launch.cards import on_free_cards
 from serve.launch.command import DRAIN_S, ServerCommand, build_command, flag_value
 from serve.launch.target import (

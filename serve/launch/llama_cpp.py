@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.console import errors, ours, shell
 from configs.handover.training import Family
-from configs.load import load_config
-from configs.merged import has_other_gguf
-from configs.model_files import read_json
-from configs.rundir import RunDir
-from configs.schema import ServeConfig
+from configs.model.files import read_json
+from configs.recipe.load import load_config
+from configs.recipe.schema import ServeConfig
+from configs.run.merged import has_other_gguf
+from configs.run.rundir import RunDir
+from configs.terminal.console import errors, ours, shell
 from serve.launch.command import is_loopback
 
 SAMPLING_FLAGS = {"temperature": "--temp", "top_p": "--top-p", "top_k": "--top-k", "min_p": "--min-p"}

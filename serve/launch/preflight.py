@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 import psutil
 
-from configs import libraries
-from configs.end_tokens import end_tokens
 from configs.errors import ConfigError, is_failure
-from configs.gpus import Card, Device, this_cpu, visible_cards
-from configs.mixed_shape import MixedShape
-from configs.model_files import (
+from configs.machine.gpus import Card, Device, this_cpu, visible_cards
+from configs.model import libraries
+from configs.model.end_tokens import end_tokens
+from configs.model.files import (
     check_model_folder,
     context_length,
     read_json,
@@ -25,9 +24,8 @@ from configs.model_files import (
     require_tokenizer,
     weight_bytes,
 )
-from configs.model_shape import DecoderShape, ModelShape, UnknownShape
-from configs.schema import ServeConfig
-from configs.serving_memory import (
+from configs.model.mixed_shape import MixedShape
+from configs.model.serving_memory import (
     LEAST_CONTEXT,
     RESERVED_GB,
     WEIGHT_BYTES,
@@ -38,6 +36,8 @@ from configs.serving_memory import (
     served_precision,
     weights_gb,
 )
+from configs.model.shape import DecoderShape, ModelShape, UnknownShape
+from configs.recipe.schema import ServeConfig
 from serve.launch.cards import count, gpus_here, is_free, require_cards
 from serve.launch.command import (
     FP8,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from configs.model_files import read_model_config, text_config, weight_bytes
-from configs.model_shape import DecoderShape, ModelShape, UnknownShape
-from configs.schema import ServeConfig
-from configs.serving_memory import LEAST_CONTEXT, kv_bytes_a_token
+from configs.model.files import read_model_config, text_config, weight_bytes
+from configs.model.serving_memory import LEAST_CONTEXT, kv_bytes_a_token
+from configs.model.shape import DecoderShape, ModelShape, UnknownShape
+from configs.recipe.schema import ServeConfig
 from serve.launch.target import is_rounded
 
 GIB = 1 << 30

@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from configs.adapter_inits import require_plain_init
-from configs.adapter_scale import served_adapter
-from configs.adapter_weights import refuse_unservable
-from configs.console import shell
 from configs.errors import ConfigError
 from configs.handover.training import Family
-from configs.hub import resolve_model
-from configs.manifest import Manifest
-from configs.merged import require_base, require_current, require_exported
-from configs.model_files import check_model_folder, read_json, safetensors_shapes
-from configs.names import model_name_from, require_model_name
-from configs.predecessor import trained_base
-from configs.rundir import RunDir
-from configs.schema import SERVED_LAYERS, SERVED_RANKS, RunConfig
+from configs.model.adapter_inits import require_plain_init
+from configs.model.adapter_weights import refuse_unservable
+from configs.model.files import check_model_folder, read_json, safetensors_shapes
+from configs.network.hub import resolve_model
+from configs.recipe.names import model_name_from, require_model_name
+from configs.recipe.schema import SERVED_LAYERS, SERVED_RANKS, RunConfig
+from configs.run.adapter_scale import served_adapter
+from configs.run.manifest import Manifest
+from configs.run.merged import require_base, require_current, require_exported
+from configs.run.predecessor import trained_base
+from configs.run.rundir import RunDir
+from configs.terminal.console import shell
 from serve.launch.template import template_traits
 
 REFUSED_FEATURES = {

@@ -13,12 +13,12 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from configs.chat_template import TemplateFailed, looked_at, rendered
+from configs.disk.files import file_text
 from configs.errors import ConfigError
-from configs.files import file_text
 from configs.handover.training import Family
-from configs.model_files import read_json
-from configs.template_family import QUESTION, template_family
+from configs.model.chat_template import TemplateFailed, looked_at, rendered
+from configs.model.files import read_json
+from configs.model.template_family import QUESTION, template_family
 
 
 @dataclass(frozen=True)

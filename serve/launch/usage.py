@@ -6,7 +6,7 @@ import json
 
 from rich.text import Text
 
-from configs.console import ours, plain, shell
+from configs.terminal.console import ours, plain, shell
 from serve.launch.command import ServerCommand
 
 

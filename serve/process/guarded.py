@@ -17,8 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from configs.disk.files import only_a_file
 from configs.errors import TuneserveError
-from configs.files import only_a_file
 from serve.process import guardian
 from serve.state.port_lock import PortLock
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.status import Status
 
-from configs.console import ours
+from configs.terminal.console import ours
 
 
 class StartDisplay:

@@ -15,9 +15,9 @@ from typing import Any
 
 import psutil
 
-from configs.console import detail
+from configs.disk.files import only_a_file
 from configs.errors import EXIT_FAILED, EXIT_USAGE, TuneserveError
-from configs.files import only_a_file
+from configs.terminal.console import detail
 from serve.api.adapters import served_models
 from serve.api.client import BUSY_S, Refused, ServerClient
 from serve.launch.command import ServerCommand

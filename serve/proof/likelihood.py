@@ -14,10 +14,10 @@ from statistics import fmean
 
 from configs.errors import TuneserveError
 from configs.handover.base import read_rows, write_rows
+from configs.handover.prompt_logprobs import answer_logprob, answer_request
 from configs.handover.rows import ProofRow, ServedAnswer
 from configs.handover.serving import ProofFigures
-from configs.prompt_logprobs import answer_logprob, answer_request
-from configs.schema import ProofConfig
+from configs.recipe.schema import ProofConfig
 from serve.api.client import ServerClient, in_parallel
 
 TRAINED_TOLERANCES = {16: 0, 8: 1, 4: 2}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from configs.errors import TuneserveError
 from configs.handover.serving import ServedFigures
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.recipe.schema import RunConfig
+from configs.run.rundir import RunDir
 from serve.api.client import ServerClient
 from serve.process.server import VllmServer
 from serve.proof.behaviour import Behaviour, check_behaviour

@@ -16,9 +16,9 @@ from pathlib import Path
 from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 
+from configs.disk.files import file_bytes, write_atomically
 from configs.errors import ConfigError
-from configs.files import file_bytes, write_atomically
-from configs.fingerprint import files_fingerprint
+from configs.model.fingerprint import files_fingerprint
 from serve.state.folders import state_folder
 
 _CHANGES = TypeAdapter(dict[str, str | None])

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-from configs.homes import home
+from configs.disk.homes import home
 
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:

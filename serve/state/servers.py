@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from configs.addresses import key_in
+from configs.disk.files import file_bytes, write_atomically
 from configs.errors import ConfigError
-from configs.files import file_bytes, write_atomically
+from configs.network.addresses import key_in
 from serve.state.adapters import changes, forget_all
 from serve.state.folders import state_folder
 from serve.state.identity import began

@@ -17,8 +17,8 @@ from configs.handover.base import HandedOver, read_rows, write_rows
 from configs.handover.rows import HeldoutRow, ProofRow, as_requested
 from configs.handover.selfmade import SelfMadeRow
 from configs.handover.serving import ParityFigures, ProofFigures, ServedFigures
-from configs.rundir import RunDir
-from configs.schema import DataConfig, RunConfig, SourceConfig
+from configs.recipe.schema import DataConfig, RunConfig, SourceConfig
+from configs.run.rundir import RunDir
 from tests.facts import prepared
 
 # LINE SEPARATOR, PARAGRAPH SEPARATOR, NEL, form feed: str.splitlines() splits at all of them, JSON at none.

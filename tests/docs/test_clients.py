@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import configs
-from configs.schema import ServeConfig
+from configs.recipe.schema import ServeConfig
 from serve.launch.command import build_command, installed_device
 from serve.launch.target import folder_target
 from serve.process.server import VllmServer

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from configs.keys import keys_of
-from configs.schema import RunConfig
+from configs.recipe.keys import keys_of
+from configs.recipe.schema import RunConfig
 from scripts.cli import app
 
 ROOT = Path(__file__).parents[2]

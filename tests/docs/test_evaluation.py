@@ -13,7 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 import configs
-from configs.schema import EvalConfig, GateConfig, TaskConfig
+from configs.recipe.schema import EvalConfig, GateConfig, TaskConfig
 from eval.ask.mock_server import MockServer
 from eval.compare.planned import items_for_a_verdict
 from eval.tasks.custom import items_from_rows

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.load import load_config
+from configs.recipe.load import load_config
 from trainer.data.corpus import gather
 from trainer.data.tally import Tally
 

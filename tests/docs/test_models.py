@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from configs import libraries
+from configs.model import libraries
 from tests.trainer.data.test_trl_templates import DROPPED, NO_REASONING, REFUSED, shipped
 from tests.trainer.families import FAMILIES
 from trainer.architectures import PROVED, Model, why_not

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.pins import normal, pins
+from configs.machine.pins import normal, pins
 from tests.scripts.conftest import ROOT
 
 PAGES = sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md")])

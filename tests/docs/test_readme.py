@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.load import load_config
+from configs.recipe.load import load_config
 from tests.scripts.conftest import ROOT
 
 LANGUAGES = {"en": ROOT / "README.md", "zh": ROOT / "README.zh-CN.md"}

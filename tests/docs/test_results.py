@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.load import load_config
+from configs.recipe.load import load_config
 from scripts.bench.results_data import SHORT_CHARACTERS, WANTED
 from tests.scripts.conftest import ROOT
 

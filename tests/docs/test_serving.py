@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import configs
-from configs.schema import ServeConfig
+from configs.recipe.schema import ServeConfig
 from serve.launch.api_key import OPEN_METHODS, OPEN_PATHS
 from serve.launch.command import DRAIN_S, build_command
 from serve.launch.target import folder_target

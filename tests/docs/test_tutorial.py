@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from configs.language import LANG
+from configs.terminal.language import LANG
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "tutorial.sh"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 
 ROOT = Path(__file__).parents[2]
 WATCH_NETWORK = Path(__file__).with_name("watch_network")

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from configs import locks
-from configs.console import OUTPUT
-from configs.language import LANG
+from configs.disk import locks
+from configs.terminal.console import OUTPUT
+from configs.terminal.language import LANG
 from scripts.cli import main
 from trainer import __main__ as stages
 from trainer import check
@@ -27,7 +27,7 @@ MODEL = Path(__file__).parents[2] / "configs" / "demo" / "model"
 MAINS = {"trainer": stages.main, "trainer.check": check.main}
 IN_LOADED = """
 import sys
-from configs import child
+from configs.process import child
 from scripts.cli import main
 from tests.scripts.forked import run_forked
 child.run_child = run_forked
@@ -41,7 +41,7 @@ threads of Arrow's may wait for ever.
 
 
 def run_forked(command: Sequence[str], environment: dict[str, str]) -> int:
-    """What `configs.child.run_child` does, for a module of the trainer's."""
+    """What `configs.process.child.run_child` does, for a module of the trainer's."""
     module, *arguments = command[command.index("-m") + 1 :]
     ChatCodec.load(MODEL)  # what every one of them would import
     sys.stdout.flush()
@@ -66,7 +66,7 @@ def tuneserve(capture: pytest.CaptureFixture[str], *args: str | Path) -> subproc
     """What `tuneserve ARGS` gives here."""
     words = [str(arg) for arg in args]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("configs.child.run_child", run_forked)
+        patch.setattr("configs.process.child.run_child", run_forked)
         for name in (LANG, OUTPUT):  # put back afterwards, whatever options made of them
             patch.setenv(name, os.environ.get(name, ""))
         with pytest.raises(SystemExit) as end:

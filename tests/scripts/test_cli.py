@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from configs.errors import EXIT_FAILED, EXIT_USAGE, ConfigError
-from configs.language import LANG
+from configs.terminal.language import LANG
 from scripts.cli import main, take_language
 from serve.launch.command import installed_device
 from tests.scripts import forked
@@ -62,8 +62,8 @@ def test_a_command_without_standard_streams_writes_into_no_other_file(closed: st
     code = """
 import os, sys
 from pathlib import Path
-from configs.child import run_child
-from configs.locks import locked
+from configs.process.child import run_child
+from configs.disk.locks import locked
 from scripts import cli
 def work(args):
     with locked(Path("lock"), SystemExit()), locked(Path("another"), SystemExit()):

@@ -20,9 +20,9 @@ import psutil
 import pytest
 from openai import OpenAI
 
+from configs.disk.files import read_jsonl
 from configs.errors import EXIT_GATE_FAILED
-from configs.files import read_jsonl
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from scripts.run.pipeline import base_inputs, tuned_inputs
 from scripts.run.tasks import run_tasks
 from tests.processes import lives

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from configs.console import tables
-from configs.language import LANG
+from configs.terminal.console import tables
+from configs.terminal.language import LANG
 from scripts.cli import app
 from tests.scripts.conftest import ROOT
 from tests.scripts.forked import tuneserve

@@ -18,9 +18,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from configs.disk.locks import locked
 from configs.errors import TuneserveError
-from configs.locks import locked
-from configs.pins import STAMP
+from configs.machine.pins import STAMP
 from scripts import install, install_checks
 from tests.configs.nvidia_smi import A100, V100, fake_smi
 from tests.processes import command_of
@@ -28,8 +28,8 @@ from tests.scripts.conftest import ROOT
 
 FILES = (
     "scripts/__init__.py", "scripts/setup.sh", "scripts/install.py", "scripts/install_checks.py",
-    "configs/__init__.py", "configs/errors.py", "configs/pins.py", "configs/driver.py",
-    "configs/cache_folder.py", "configs/child.py", "configs/homes.py", "configs/locks.py",
+    "configs/__init__.py", "configs/errors.py", "configs/machine/pins.py", "configs/machine/driver.py",
+    "configs/cache/folder.py", "configs/process/child.py", "configs/disk/homes.py", "configs/disk/locks.py",
     "trainer/__init__.py", "trainer/environment.py",
 )  # fmt: skip
 BACKEND = """

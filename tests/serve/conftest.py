@@ -13,8 +13,8 @@ import pytest
 import configs
 from configs.handover.base import write_rows
 from configs.handover.rows import HeldoutRow, ParityRow, ProofRow
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.recipe.schema import RunConfig
+from configs.run.rundir import RunDir
 from serve.launch.command import build_command, installed_device
 from serve.launch.target import Target, adapter_target, read_adapter
 from serve.launch.template import chat_template, render

@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from rich.console import Console
 
-from configs.console import Terminal
 from configs.errors import ConfigError, TuneserveError
+from configs.terminal.console import Terminal
 from serve.api.adapters import served_models
 from serve.api.client import Refused, ServerClient
 from serve.chat import ChatModel, converse, model_at

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import DataError
-from configs.load import config_without_recipe
+from configs.recipe.load import config_without_recipe
 from eval.documents.make import Settings
 from eval.report.words import ReportWords
 from scripts.run.documents import Writer, from_docs

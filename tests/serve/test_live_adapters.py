@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from configs.errors import ConfigError, TuneserveError
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from scripts.cli import main
 from serve.api.adapters import served_models
 from serve.live_adapters import Host, find_host, find_source, load, require_fit, unload

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from openai import AuthenticationError, OpenAI
 
-from configs.schema import ServeConfig
+from configs.recipe.schema import ServeConfig
 from serve.launch.api_key import OPEN_PATHS, REFUSAL
 from serve.launch.command import build_command, installed_device
 from serve.launch.target import folder_target

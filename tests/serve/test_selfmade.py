@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs.errors import ConfigError
-from configs.languages import language_of
+from configs.tables.languages import language_of
 from eval.ask.endpoint import Settings
 from eval.selfmade.draws import draw_block
 from eval.selfmade.judging import Judge

@@ -21,8 +21,8 @@ from rich.console import Console
 
 import serve
 from configs.errors import ConfigError, TuneserveError
-from configs.manifest import Stage
-from configs.rundir import RunDir
+from configs.run.manifest import Stage
+from configs.run.rundir import RunDir
 from scripts.cli import main
 from serve import service
 from serve.chat import chat, models_of

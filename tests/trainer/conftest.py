@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from configs.load import validate
-from configs.rundir import RunDir
+from configs.recipe.load import validate
+from configs.run.rundir import RunDir
 from tests.trainer.preloaded import Preloaded
 
 DEMO_MODEL = Path(__file__).parents[2] / "configs" / "demo" / "model"

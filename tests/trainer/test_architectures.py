@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from configs import libraries, predecessor
 from configs.errors import ConfigError
-from configs.gpus import GPUS
-from configs.schema import LINEAR_LAYERS, LoraConfig, TrainConfig
+from configs.machine.gpus import GPUS
+from configs.model import libraries
+from configs.recipe.schema import LINEAR_LAYERS, LoraConfig, TrainConfig
+from configs.run import predecessor
 from tests.trainer.conftest import DEMO_MODEL, make_run, run_stage
 from trainer.architectures import PROVED, Model, check_architecture, paths_of, with_layers
 from trainer.data import prepare

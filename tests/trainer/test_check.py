@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.hub import resolve_model
-from configs.schema import RunConfig
+from configs.network.hub import resolve_model
+from configs.recipe.schema import RunConfig
 from scripts.bench.calibrate_fit import SHAPES
 from tests.trainer.conftest import DEMO_MODEL, make_run, shop_rows, stage_environment, write_jsonl
 from trainer import check

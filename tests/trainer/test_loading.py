@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from configs.errors import ConfigError
-from configs.model_files import read_model_config
+from configs.model.files import read_model_config
 from trainer.foreign.stage import load
 from trainer.loading import loading
 

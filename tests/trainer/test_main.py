@@ -80,7 +80,7 @@ def test_early_stopping_needs_held_out_rows(workshop: Path) -> None:
 
 
 def test_a_folder_that_is_no_run(workshop: Path) -> None:
-    from configs.rundir import RunDir
+    from configs.run.rundir import RunDir
 
     done = run_stage("data", RunDir(workshop), folder=workshop, check=False)
     assert done.returncode == 2

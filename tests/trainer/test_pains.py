@@ -21,9 +21,9 @@ from pathlib import Path
 from trainer.sft import loop
 from torch.nn import Module, ModuleList
 from unsloth.models.llama import apply_lora_qkv, original_apply_qkv
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from trainer.sft.model import patched_layers
-from configs.gpus import Device
+from configs.machine.gpus import Device
 from trainer.plan.layout import make_plan
 from trainer.data.prepare import read_rows
 run = RunDir.open(Path(sys.argv[1]))

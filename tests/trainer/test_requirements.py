@@ -10,8 +10,8 @@ from typing import Any, get_args
 import pytest
 
 from configs.errors import ConfigError
-from configs.gpus import GPUS, Card
-from configs.schema import Optimizer, RunConfig
+from configs.machine.gpus import GPUS, Card
+from configs.recipe.schema import Optimizer, RunConfig
 from scripts.verbs.merge import merge
 from trainer import requirements
 from trainer.architectures import Model

@@ -15,9 +15,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from configs.errors import TuneserveError
-from configs.hub import resolve_model
-from configs.model_shape import ModelShape
-from configs.schema import ServeConfig
+from configs.model.shape import ModelShape
+from configs.network.hub import resolve_model
+from configs.recipe.schema import ServeConfig
 from serve.bench.blank_adapter import write_blank_adapter
 from serve.launch.command import build_command
 from serve.launch.preflight import preflight, require

@@ -13,7 +13,7 @@ from tests.trainer.conftest import make_run, run_stage
 START = """
 import os, sys
 from pathlib import Path
-from configs.console import console, note
+from configs.terminal.console import console, note
 from configs.errors import ConfigError
 from trainer.terminal import chatter_to
 with chatter_to(Path("logs/tune.log")):

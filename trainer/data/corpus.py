@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 
-from configs.columns import part_of
 from configs.errors import DataError
-from configs.schema import RunConfig, SourceConfig
+from configs.recipe.schema import RunConfig, SourceConfig
 from configs.tables import BadRow, RawRow
+from configs.tables.columns import part_of
 from configs.tables.raw import looks_like_a_row
 from trainer.data.cleaning import Dropped, clean
 from trainer.data.dataset_info import DataFile

@@ -13,9 +13,9 @@ from os.path import commonpath
 from pathlib import Path
 from typing import Any
 
+from configs.disk.files import parse_json
 from configs.errors import DataError
-from configs.files import parse_json
-from configs.schema import SourceConfig
+from configs.recipe.schema import SourceConfig
 from configs.tables.file_bytes import whole_text
 
 SIDE_FILES = {

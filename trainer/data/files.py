@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from configs.disk.files import require_utf8_name
+from configs.disk.homes import expanded
 from configs.errors import DataError
-from configs.files import require_utf8_name
-from configs.homes import expanded
 from configs.tables import ARCHIVES, JSON_LINES, PACKED, SHEETS, TABLES, iterate_rows, opened
 from trainer.data.dataset_info import SIDE_FILES
 

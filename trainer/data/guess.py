@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from configs.schema import RunConfig
+from configs.recipe.schema import RunConfig
 from trainer.data.corpus import Corpus
 
 _TOKENS = (

@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from configs.console import warn
 from configs.errors import DataError, first_line
-from configs.hub import fetch, stay_with_the_named_hub, stays_offline
-from configs.schema import SourceConfig
+from configs.network.hub import fetch, stay_with_the_named_hub, stays_offline
+from configs.recipe.schema import SourceConfig
 from configs.tables import TABLES
+from configs.terminal.console import warn
 
 _FILES = [*(f"*{ending}" for ending in TABLES), "README.md"]
 _OTHERWISE = "set data.sources[].path to a file or folder"

@@ -1,7 +1,7 @@
 """Rows of any common layout become conversations in the OpenAI `messages` form.
 
-What each column is for a row is told by its name (`configs.columns`), row by row, so that a file may hold rows of
-several layouts; `columns` in the recipe, or a `dataset_info.json`, goes before the names.
+What each column is for a row is told by its name (`configs.tables.columns`), row by row, so that a file may hold rows
+of several layouts; `columns` in the recipe, or a `dataset_info.json`, goes before the names.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from configs.columns import Part
-from configs.kept import is_kept
-from configs.schema import SourceConfig
+from configs.recipe.schema import SourceConfig
 from configs.tables.cells import is_missing_word, kind_of, unpacked
+from configs.tables.columns import Part
+from configs.tables.kept import is_kept
 from configs.tables.raw import RawRow, is_blank
 from trainer.data.calls import are_calls, calls_of, tools_of, without_padding
 from trainer.data.dataset_info import DataFile

@@ -6,7 +6,7 @@ import re
 from collections.abc import Set
 from typing import Any
 
-from configs.columns import name_key
+from configs.tables.columns import name_key
 
 MOST_VALUES = 12
 """A column with more different values marks nothing."""

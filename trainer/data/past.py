@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from configs.console import shell
+from configs.disk.files import file_bytes
 from configs.errors import DataError
-from configs.files import file_bytes
-from configs.fingerprint import content_hash
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.model.fingerprint import content_hash
+from configs.recipe.schema import RunConfig
+from configs.run.rundir import RunDir
+from configs.terminal.console import shell
 
 FILE = "asked.bin"
 _BYTES = 16

@@ -21,20 +21,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs import handover
-from configs.cache_entries import alone, forget_old
-from configs.cache_folder import private_cache
-from configs.console import again, shell, warn
+from configs.cache.entries import alone, forget_old
+from configs.cache.folder import private_cache
+from configs.disk.files import copy_folder, found_no_room, remove_folder, sync_folder
 from configs.errors import ConfigError, DataError
-from configs.files import copy_folder, found_no_room, remove_folder, sync_folder
-from configs.fingerprint import files_fingerprint, tokenizer_fingerprint
 from configs.handover.base import write_rows
 from configs.handover.rows import HeldoutRow, ParityRow
 from configs.handover.training import PreparedFacts
-from configs.model_files import read_json, text_config
-from configs.predecessor import trained_base
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.model.files import read_json, text_config
+from configs.model.fingerprint import files_fingerprint, tokenizer_fingerprint
+from configs.recipe.schema import RunConfig
+from configs.run.predecessor import trained_base
+from configs.run.rundir import RunDir
 from configs.tables import CODE as CODE_OF_TABLES
+from configs.terminal.console import again, shell, warn
 from trainer.architectures import check_architecture
 from trainer.data import past
 from trainer.data.corpus import gather

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from configs.console import asked_for, ours, plain, visible
-from configs.messages import translated
+from configs.terminal.console import asked_for, ours, plain, visible
+from configs.terminal.messages import translated
 from trainer.data.report import DataReport, PreviewRow
 from trainer.data.rows import Progress as OnProgress
 from trainer.data.rules import is_drop

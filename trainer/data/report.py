@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from configs.disk.files import file_bytes, parse_json, whole
 from configs.errors import DataError
-from configs.files import file_bytes, parse_json, whole
 from configs.handover.base import as_dataclass
-from configs.schema import DataConfig, RunConfig
+from configs.recipe.schema import DataConfig, RunConfig
 from trainer.data.corpus import Corpus
 from trainer.data.rules import NOT_A_FAULT, RULES, is_drop
 from trainer.data.tally import Tally, in_words

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
-from configs.child import die_with
 from configs.errors import DataError
-from configs.schema import DataConfig
+from configs.process.child import die_with
+from configs.recipe.schema import DataConfig
 from trainer.data.layouts import Conversation
 from trainer.data.template import ChatCodec, TokenRow, TrainedTurn, Unrenderable, join_turns, render_turn, strings
 

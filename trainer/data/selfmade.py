@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from configs.console import shell
 from configs.errors import TuneserveError
 from configs.handover.base import each_row, read_rows
+from configs.handover.prompt_logprobs import TOP
 from configs.handover.rows import HeldoutRow, ParityRow
 from configs.handover.selfmade import SelfMadeRow, SoftTargets
-from configs.languages import language_shares
-from configs.model_files import read_model_config, text_config
-from configs.prompt_logprobs import TOP
-from configs.rundir import RunDir
-from configs.schema import RunConfig
-from configs.wanted_rows import WantedRows
+from configs.handover.wanted_rows import WantedRows
+from configs.model.files import read_model_config, text_config
+from configs.recipe.schema import RunConfig
+from configs.run.rundir import RunDir
+from configs.tables.languages import language_shares
+from configs.terminal.console import shell
 from trainer.data import prepare
 from trainer.data.report import DataReport
 from trainer.data.template import IGNORED, said

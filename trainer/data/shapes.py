@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from configs.columns import Part, name_key, part_of
+from configs.tables.columns import Part, name_key, part_of
 
 
 @dataclass(frozen=True)

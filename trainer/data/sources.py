@@ -9,11 +9,11 @@ from pathlib import Path
 
 import psutil
 
+from configs.disk.homes import expanded
 from configs.errors import DataError
-from configs.fingerprint import files_fingerprint
-from configs.homes import expanded
-from configs.limits import limits
-from configs.schema import SourceConfig
+from configs.model.fingerprint import files_fingerprint
+from configs.process.limits import limits
+from configs.recipe.schema import SourceConfig
 from configs.tables import BadRow, RawRow, Wanted, iterate_rows
 from configs.tables.raw import raw_row
 from configs.tables.sheets import without_padding

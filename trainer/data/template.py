@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from configs.chat_template import TemplateFailed, looked_at, rendered
-from configs.end_tokens import end_tokens
 from configs.errors import ConfigError
 from configs.handover.training import Family
-from configs.template_family import QUESTION, template_family
+from configs.model.chat_template import TemplateFailed, looked_at, rendered
+from configs.model.end_tokens import end_tokens
+from configs.model.template_family import QUESTION, template_family
 from trainer.data.tokenizer import encoded, load_tokenizer
 
 Message = dict[str, Any]

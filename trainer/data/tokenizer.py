@@ -11,7 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from configs.errors import ConfigError, first_line, is_failure
-from configs.model_files import read_json, require_tokenizer
+from configs.model.files import read_json, require_tokenizer
 from trainer.architectures import refuse_own_code
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from configs.columns import Speaker, is_content_key, is_role_key, part_of, speaker_of
 from configs.tables.cells import kind_of, turns_in, unpacked
+from configs.tables.columns import Speaker, is_content_key, is_role_key, part_of, speaker_of
 from configs.tables.raw import is_blank
 from trainer.data.calls import calls_behind, calls_of, tool_text
 from trainer.data.marks import verdict_in_words

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from configs.columns import Part, name_key, part_of
 from configs.errors import DataError
+from configs.tables.columns import Part, name_key, part_of
 from trainer.data.marks import MOST_VALUES, mark_in, written
 
 _SAMPLED = 64

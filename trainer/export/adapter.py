@@ -22,14 +22,14 @@ from typing import Literal
 
 import torch
 
-from configs.adapter_scale import adapter_scale
-from configs.child import end_with_parent
-from configs.console import console, guarded
 from configs.errors import ConfigError, TuneserveError
-from configs.hub import resolve_model
-from configs.merged import adapter_hash, note_export
-from configs.rundir import RunDir
-from configs.schema import LARGEST_SCALE
+from configs.network.hub import resolve_model
+from configs.process.child import end_with_parent
+from configs.recipe.schema import LARGEST_SCALE
+from configs.run.adapter_scale import adapter_scale
+from configs.run.merged import adapter_hash, note_export
+from configs.run.rundir import RunDir
+from configs.terminal.console import console, guarded
 from trainer.architectures import refuse_own_code
 from trainer.data.template import ChatCodec
 from trainer.export.changes import plan_merge, read_adapter_config

@@ -11,8 +11,8 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from configs.adapter_weights import ADAPTER_WEIGHTS, LORA_KEY, layer_path, spellings
-from configs.model_files import safetensors_shapes, weight_files
+from configs.model.adapter_weights import ADAPTER_WEIGHTS, LORA_KEY, layer_path, spellings
+from configs.model.files import safetensors_shapes, weight_files
 
 _PREFIX = "base_model.model."
 

@@ -12,11 +12,11 @@ from peft import LoraConfig, PeftConfig, PeftType
 from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError, safe_open
 
-from configs.adapter_inits import require_plain_init
-from configs.adapter_scale import scaled_alphas, why_unscalable
-from configs.adapter_weights import ADAPTER_WEIGHTS, LORA_KEY, layer_path, refuse_empty, spellings
 from configs.errors import ConfigError, TuneserveError
-from configs.model_files import read_json, read_model_config, refuse_special_files, weight_files
+from configs.model.adapter_inits import require_plain_init
+from configs.model.adapter_weights import ADAPTER_WEIGHTS, LORA_KEY, layer_path, refuse_empty, spellings
+from configs.model.files import read_json, read_model_config, refuse_special_files, weight_files
+from configs.run.adapter_scale import scaled_alphas, why_unscalable
 from trainer.architectures import refuse_quantized
 from trainer.export.targets import matched, require_agreement
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from compressed_tensors.quantization import QuantizationConfig, QuantizationScheme, QuantizationStatus
 
 from configs.errors import ConfigError
-from configs.model_files import read_model_config
+from configs.model.files import read_model_config
 from trainer.export.new_folder import Export, new_folder
 from trainer.export.safetensors import TensorSource, TensorSpec, write_weights
 from trainer.export.side_files import copy_side_files, side_files, write_generation_config, write_model_config

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from configs.adapter_weights import ADAPTER_WEIGHTS
-from configs.chat_template import TemplateFailed, looked_at, rendered
+from configs.disk.files import file_text
+from configs.disk.temporary import temporary_folder
 from configs.errors import ConfigError, TuneserveError
-from configs.files import file_text
-from configs.model_files import (
+from configs.model.adapter_weights import ADAPTER_WEIGHTS
+from configs.model.chat_template import TemplateFailed, looked_at, rendered
+from configs.model.files import (
     TOKENIZER_FILES,
     read_json,
     read_model_config,
@@ -20,7 +21,6 @@ from configs.model_files import (
     text_config,
     weight_files,
 )
-from configs.temporary import temporary_folder
 from trainer.data.tokenizer import load_tokenizer
 from trainer.export.side_files import refuse_elsewhere
 

@@ -22,9 +22,9 @@ from gguf import GGMLQuantizationType as Quant
 from transformers import AutoConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from configs.child import die_with
 from configs.errors import ConfigError, TuneserveError
-from configs.model_shape import DecoderShape
+from configs.model.shape import DecoderShape
+from configs.process.child import die_with
 from trainer.data.tokenizer import load_tokenizer
 from trainer.export.new_folder import Export, check_free_space, new_folder
 from trainer.export.safetensors import TensorSource, TensorSpec

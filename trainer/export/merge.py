@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from configs.rundir import CARD
+from configs.run.rundir import CARD
 from trainer.export.changes import plan_merge
 from trainer.export.new_folder import Export, new_folder
 from trainer.export.safetensors import write_weights

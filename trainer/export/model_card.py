@@ -16,15 +16,15 @@ from typing import Any
 
 import yaml
 
-from configs.console import shell, visible
+from configs.disk.files import file_bytes, parse_json, write_atomically
 from configs.errors import DataError, TuneserveError, first_line
-from configs.files import file_bytes, parse_json, write_atomically
 from configs.handover.base import read_rows
 from configs.handover.rows import ParityRow
-from configs.languages import language_of
-from configs.manifest import Manifest
-from configs.merged import has_other_scores
-from configs.rundir import CARD, RunDir
+from configs.run.manifest import Manifest
+from configs.run.merged import has_other_scores
+from configs.run.rundir import CARD, RunDir
+from configs.tables.languages import language_of
+from configs.terminal.console import shell, visible
 
 _MARK = "\n<!-- written by tuneserve: "
 

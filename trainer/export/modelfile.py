@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.console import warn
 from configs.handover.rows import ParityRow
-from configs.model_files import as_list, read_json
+from configs.model.files import as_list, read_json
+from configs.terminal.console import warn
 from trainer.data.template import ChatCodec, Message, Unrenderable
 
 CHECKED = 20

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from configs.console import console, ours
+from configs.disk.files import found_no_room, sync_folder
+from configs.disk.locks import locked
 from configs.errors import ConfigError, TuneserveError
-from configs.files import found_no_room, sync_folder
-from configs.locks import locked
-from configs.messages import translated
+from configs.terminal.console import console, ours
+from configs.terminal.messages import translated
 
 MARK = ".tuneserve-partial"
 """Lies in a folder of ours that is unfinished, or whose removal is: it may be removed."""

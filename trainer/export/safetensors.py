@@ -18,7 +18,7 @@ from typing import Protocol
 import torch
 
 from configs.errors import TuneserveError
-from configs.model_keys import INDEX
+from configs.model.keys import INDEX
 from trainer.export.changes import ITEM_BYTES, TensorInfo, index_weights
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError
-from configs.fingerprint import files_fingerprint
-from configs.model_files import as_list, read_json, text_config
+from configs.model.files import as_list, read_json, text_config
+from configs.model.fingerprint import files_fingerprint
 
 Diff = dict[str, list[Any]]
 """Changed keys: name to [before, after], None where there was nothing or is nothing now."""

@@ -9,17 +9,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from configs.adapter_scale import adapter_scale, check_scale, require_stored
-from configs.console import again, done, shell, skipped
 from configs.errors import TuneserveError
-from configs.fingerprint import files_fingerprint, weights_fingerprint
 from configs.handover.base import read_rows
 from configs.handover.rows import ParityRow
 from configs.handover.training import PreparedFacts
-from configs.merged import adapter_hash, origin, require_base, require_trained, training
-from configs.model_files import weight_files
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.model.files import weight_files
+from configs.model.fingerprint import files_fingerprint, weights_fingerprint
+from configs.recipe.schema import RunConfig
+from configs.run.adapter_scale import adapter_scale, check_scale, require_stored
+from configs.run.merged import adapter_hash, origin, require_base, require_trained, training
+from configs.run.rundir import RunDir
+from configs.terminal.console import again, done, shell, skipped
 from trainer.export.new_folder import Export, shown_progress
 from trainer.export.side_files import check_sources, side_files_fingerprint
 

@@ -14,9 +14,9 @@ from typing import TypeVar
 from peft import LoraConfig
 from peft.tuners.tuners_utils import check_target_module_exists
 
-from configs.adapter_weights import spellings
 from configs.errors import TuneserveError
-from configs.limits import OutOfTime, limits
+from configs.model.adapter_weights import spellings
+from configs.process.limits import OutOfTime, limits
 
 PATTERN_SECONDS, PATTERN_BYTES = 5.0, 1 << 30
 """Processor time and memory for one pattern on one name, which takes microseconds."""

@@ -12,8 +12,8 @@ from peft import LoraConfig
 from peft.tuners.lora.layer import Embedding, Linear
 from safetensors import safe_open
 
-from configs.adapter_weights import why_without_effect
 from configs.errors import TuneserveError
+from configs.model.adapter_weights import why_without_effect
 from trainer.export.changes import LoraUpdate, MergePlan, TensorInfo
 from trainer.export.safetensors import TensorSpec
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from configs.addresses import key_in
 from configs.errors import ConfigError, TuneserveError, first_line
-from configs.hub import MODELSCOPE_TOKEN, huggingface_failures, show_log_of, stay_with_the_named_hub
+from configs.network.addresses import key_in
+from configs.network.hub import MODELSCOPE_TOKEN, huggingface_failures, show_log_of, stay_with_the_named_hub
 
 Hub = Literal["huggingface", "modelscope"]
 

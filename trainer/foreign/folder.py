@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs.adapter_weights import ADAPTER_WEIGHTS
+from configs.disk.files import file_bytes, remove_folder
+from configs.disk.homes import expanded
 from configs.errors import ConfigError
-from configs.files import file_bytes, remove_folder
-from configs.homes import expanded
-from configs.hub import resolve_model
-from configs.model_files import READ, read_json, read_model_config
-from configs.schema import ForeignConfig
+from configs.model.adapter_weights import ADAPTER_WEIGHTS
+from configs.model.files import READ, read_json, read_model_config
+from configs.network.hub import resolve_model
+from configs.recipe.schema import ForeignConfig
 from trainer.architectures import refuse_own_code
 from trainer.export.adapter import QUANTIZED_NAME
 from trainer.export.changes import plan_merge

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from configs.disk.files import file_text
+from configs.disk.homes import expanded
 from configs.errors import ConfigError
-from configs.files import file_text
 from configs.handover.training import Family
-from configs.homes import expanded
 from trainer.data.template import ChatCodec
 from trainer.export.foreign import template_of
 

@@ -20,19 +20,19 @@ import psutil
 import torch
 from transformers import AutoModelForCausalLM
 
-from configs.console import again, note, warn
+from configs.disk.files import file_bytes, remove_folder
+from configs.disk.homes import expanded
 from configs.errors import ConfigError, DataError, first_line
-from configs.files import file_bytes, remove_folder
-from configs.fingerprint import content_hash, weights_fingerprint
 from configs.handover.base import read_rows, write_rows
 from configs.handover.foreign import Finding, ForeignFacts, fault, told
 from configs.handover.rows import ParityRow, ProofAnswer, ProofRow
-from configs.homes import expanded
-from configs.hub import resolve_model
-from configs.model_files import TOKENIZER_FILES, as_list, read_json, weight_bytes
-from configs.rundir import RunDir
-from configs.schema import RunConfig
-from configs.words import Words
+from configs.model.files import TOKENIZER_FILES, as_list, read_json, weight_bytes
+from configs.model.fingerprint import content_hash, weights_fingerprint
+from configs.network.hub import resolve_model
+from configs.recipe.schema import RunConfig
+from configs.run.rundir import RunDir
+from configs.terminal.console import again, note, warn
+from configs.terminal.words import Words
 from trainer.architectures import check_architecture, refuse_own_code
 from trainer.data import prepare as prepared_data
 from trainer.data.answers import chosen_answers

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from configs.errors import ConfigError, first_line, is_failure
 from configs.handover.foreign import Finding, fault, told
-from configs.model_files import weight_files
+from configs.model.files import weight_files
 from trainer.export.changes import index_weights
 from trainer.export.foreign import tokens_of
 from trainer.export.tensors import TensorReader

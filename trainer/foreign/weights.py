@@ -20,7 +20,7 @@ from transformers import AutoConfig
 
 from configs.errors import TuneserveError
 from configs.handover.foreign import Finding, fault, told
-from configs.model_files import weight_files
+from configs.model.files import weight_files
 from trainer.export.changes import TensorInfo, index_weights
 from trainer.export.tensors import TensorReader
 from trainer.loading import loading

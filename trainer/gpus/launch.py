@@ -22,10 +22,10 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from configs.disk.files import write_atomically
+from configs.disk.temporary import temporary_folder
 from configs.errors import TuneserveError
-from configs.files import write_atomically
-from configs.rundir import RunDir
-from configs.temporary import temporary_folder
+from configs.run.rundir import RunDir
 from trainer.gpus.job import Failure, Job, Outcome
 from trainer.terminal import as_before
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from configs.schema import RunConfig
+from configs.recipe.schema import RunConfig
 
 HIDDEN = (
     "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK",

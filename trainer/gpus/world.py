@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 
 from configs.errors import TuneserveError, first_line
-from configs.gpus import visible_cards
+from configs.machine.gpus import visible_cards
 from trainer.gpus.started import forget_others, rank_of_this, started_by_others
 
 EXCHANGE_WITHIN = timedelta(minutes=30)

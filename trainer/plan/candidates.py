@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from configs.gpus import Device
-from configs.model_shape import ModelShape
-from configs.schema import LoraConfig, TrainConfig
+from configs.machine.gpus import Device
+from configs.model.shape import ModelShape
+from configs.recipe.schema import LoraConfig, TrainConfig
 from trainer.gpus.dealing import deal
 from trainer.plan.estimate import (
     Batches,

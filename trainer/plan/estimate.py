@@ -30,9 +30,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from configs.gpus import Device
-from configs.model_shape import ModelShape
-from configs.schema import LINEAR_LAYERS
+from configs.machine.gpus import Device
+from configs.model.shape import ModelShape
+from configs.recipe.schema import LINEAR_LAYERS
 from trainer.plan.optimizers import state_bytes
 
 Precision = Literal["16bit", "8bit", "4bit"]

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from configs.errors import ConfigError
-from configs.gpus import Device
 from configs.handover.training import Plan
-from configs.model_shape import ModelShape, UnknownShape
-from configs.schema import LoraConfig, RunConfig, TrainConfig
+from configs.machine.gpus import Device
+from configs.model.shape import ModelShape, UnknownShape
+from configs.recipe.schema import LoraConfig, RunConfig, TrainConfig
 from trainer.architectures import Paths, paths_of
 from trainer.plan.candidates import ENOUGH_STEPS, Candidate, choose, divisors, optimizer_steps, why_not_recorded
 from trainer.plan.estimate import Checkpointing

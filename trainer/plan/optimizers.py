@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from configs.gpus import Kind
-from configs.schema import TrainConfig
+from configs.machine.gpus import Kind
+from configs.recipe.schema import TrainConfig
 
 
 def choose_optimizer(train: TrainConfig, device: Kind) -> tuple[str, str]:

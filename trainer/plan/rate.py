@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from configs.mixed_shape import MixedShape, shape_of
-from configs.model_files import read_model_config
-from configs.model_shape import ModelShape, UnknownShape
-from configs.schema import TrainConfig
+from configs.model.files import read_model_config
+from configs.model.mixed_shape import MixedShape, shape_of
+from configs.model.shape import ModelShape, UnknownShape
+from configs.recipe.schema import TrainConfig
 from trainer.plan.layout import RATE_ROWS
 
 FAR = 8.0

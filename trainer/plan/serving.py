@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from configs.gpus import Device
-from configs.mixed_shape import MixedShape
-from configs.model_shape import ModelShape
-from configs.schema import ServeConfig
-from configs.serving_memory import LEAST_CONTEXT, Fit, Split, fit, weights_gb
+from configs.machine.gpus import Device
+from configs.model.mixed_shape import MixedShape
+from configs.model.serving_memory import LEAST_CONTEXT, Fit, Split, fit, weights_gb
+from configs.model.shape import ModelShape
+from configs.recipe.schema import ServeConfig
 
 GGUF_BITS = {
     "f16": 16.0, "bf16": 16.0, "q8_0": 8.5, "q6_k": 6.56, "q5_k_m": 5.70, "q5_k_s": 5.57,

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from configs.console import ours
-from configs.gpus import MEASURED_ON, Device
 from configs.handover.training import Plan
-from configs.serving_memory import Fit
+from configs.machine.gpus import MEASURED_ON, Device
+from configs.model.serving_memory import Fit
+from configs.terminal.console import ours
 from trainer.plan.candidates import Candidate
 
 

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import torch
 
-from configs.console import note
 from configs.errors import TuneserveError
 from configs.handover.training import Plan
+from configs.terminal.console import note
 from trainer.plan.candidates import divisors
 
 LESS = (

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from configs.console import shell
+from configs.disk.files import file_bytes, found_no_room, parse_json, remove_folder
 from configs.errors import TuneserveError
-from configs.files import file_bytes, found_no_room, parse_json, remove_folder
-from configs.rundir import RunDir, as_json
+from configs.run.rundir import RunDir, as_json
+from configs.terminal.console import shell
 
 _FULL_BELOW_BYTES = 1 << 20
 

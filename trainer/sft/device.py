@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from configs.gpus import Device, gpu_at_hand, match, this_cpu
+from configs.machine.gpus import Device, gpu_at_hand, match, this_cpu
 
 
 def find_device() -> Device:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from configs.prompt_logprobs import TOP
+from configs.handover.prompt_logprobs import TOP
 from trainer.data.template import IGNORED
 from trainer.plan.sizes import PassSize
 from trainer.sft.soft_targets import PROBABILITIES, TOP_IDS

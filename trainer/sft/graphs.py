@@ -21,9 +21,9 @@ from typing import Any, Protocol
 
 import torch
 
-from configs.console import warn
 from configs.errors import first_line
 from configs.handover.training import RecordedFigures
+from configs.terminal.console import warn
 from trainer.data.template import IGNORED
 from trainer.plan.sizes import PassSize, size_for
 from trainer.sft.answer_loss import answer_loss, gather_trained

@@ -18,14 +18,14 @@ from datasets import Dataset, disable_progress_bars
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerState
 from trl import SFTConfig, SFTTrainer
 
-from configs.adapter_scale import possible_scales
-from configs.console import console, note
-from configs.files import sync_folder
+from configs.disk.files import sync_folder
 from configs.handover.base import write_rows
 from configs.handover.rows import ProofRow
 from configs.handover.training import LoopFigures, Plan, PreparedFacts, RecordedFigures
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.recipe.schema import RunConfig
+from configs.run.adapter_scale import possible_scales
+from configs.run.rundir import RunDir
+from configs.terminal.console import console, note
 from trainer.data.answers import chosen_answers
 from trainer.data.selfmade import has_soft_targets, soft_rows
 from trainer.data.template import IGNORED

@@ -18,8 +18,8 @@ from transformers.utils import logging
 from unsloth import FastLanguageModel
 
 from configs.handover.training import Plan, UnslothFacts
-from configs.model_files import read_model_config
-from configs.schema import RunConfig
+from configs.model.files import read_model_config
+from configs.recipe.schema import RunConfig
 from trainer.architectures import Model
 from trainer.data.tokenizer import fill_up_with_a_known_token
 from trainer.loading import loading

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch.utils.data import Sampler
 
+from configs.disk.files import file_bytes, parse_json, write_atomically
 from configs.errors import TuneserveError
-from configs.files import file_bytes, parse_json, write_atomically
 from trainer.sft.unsloth import sample_by, save_by
 
 FILE = "order_of_epoch.json"

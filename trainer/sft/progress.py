@@ -13,9 +13,9 @@ from rich.live import Live
 from rich.text import Text
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from configs.charts import chart
-from configs.console import asked_for, ours
-from configs.files import appended, json_line, read_jsonl, write_jsonl
+from configs.disk.files import appended, json_line, read_jsonl, write_jsonl
+from configs.terminal.charts import chart
+from configs.terminal.console import asked_for, ours
 from trainer.sft.device import peak_gb
 
 _PLAIN_EVERY_S = 10.0

@@ -14,13 +14,13 @@ import traceback
 from contextlib import ExitStack
 from pathlib import Path
 
-from configs.cache_folder import cache_root
-from configs.child import Ended, die_with, ending_in_order
-from configs.console import console
+from configs.cache.folder import cache_root
+from configs.disk.files import only_a_file, write_atomically
 from configs.errors import EXIT_FAILED, TuneserveError, first_line
-from configs.files import only_a_file, write_atomically
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.process.child import Ended, die_with, ending_in_order
+from configs.recipe.schema import RunConfig
+from configs.run.rundir import RunDir
+from configs.terminal.console import console
 from trainer import environment
 from trainer.data.prepare import read_rows
 from trainer.data.selfmade import training_rows

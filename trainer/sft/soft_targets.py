@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from configs.errors import TuneserveError
-from configs.prompt_logprobs import TOP
+from configs.handover.prompt_logprobs import TOP
 from trainer.data.selfmade import SoftRow
 from trainer.data.template import IGNORED
 from trainer.sft.answer_loss import gather_trained

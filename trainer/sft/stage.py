@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from configs.cache_folder import cache_root
-from configs.console import again, note, shell, warn
+from configs.cache.folder import cache_root
+from configs.disk.files import read_jsonl
 from configs.errors import ConfigError
-from configs.files import read_jsonl
-from configs.fingerprint import files_fingerprint, weights_fingerprint
-from configs.gpus import Device, device_at_hand
 from configs.handover.training import Plan, PreparedFacts, TrainedFacts, TrainFigures
-from configs.merged import trained_recipe
-from configs.rundir import RunDir
-from configs.schema import RunConfig, TrainConfig
+from configs.machine.gpus import Device, device_at_hand
+from configs.model.fingerprint import files_fingerprint, weights_fingerprint
+from configs.recipe.schema import RunConfig, TrainConfig
+from configs.run.merged import trained_recipe
+from configs.run.rundir import RunDir
+from configs.terminal.console import again, note, shell, warn
 from trainer import environment
 from trainer.architectures import paths_of, with_layers
 from trainer.data.prepare import read_rows

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from configs.console import warn
 from configs.errors import TuneserveError
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
+from configs.terminal.console import warn
 
 FOLDERS = {
     "tensorboard": ("TENSORBOARD_LOGGING_DIR", "tensorboard"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from configs.console import warn
+from configs.terminal.console import warn
 from trainer.sft.graphs import GraphedSteps, Recorder, cause
 from trainer.sft.unsloth import clip_by
 

@@ -11,7 +11,7 @@ import yaml
 
 from configs.errors import ConfigError
 from configs.foreign.translate import Translation, translate
-from configs.load import load_config
+from configs.recipe.load import load_config
 from scripts.cli import main
 
 LLAMA_FACTORY = """

@@ -23,7 +23,7 @@ from aiohttp import web
 
 from configs.errors import ConfigError, DataError, EndpointError, TuneserveError
 from configs.handover.rows import HeldoutRow
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.ask.client import Client
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.evaluate import Progress, choice_margin, evaluate

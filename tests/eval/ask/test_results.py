@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from configs.disk.files import file_bytes
 from configs.errors import DataError
-from configs.files import file_bytes
 from eval.ask.endpoint import Endpoint
 from eval.ask.evaluate import evaluate
 from eval.ask.results import drop_torn_line, read_results

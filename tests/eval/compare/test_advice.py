@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.compare.compare import compare
 from tests.eval.synthetic import pair, sides
 

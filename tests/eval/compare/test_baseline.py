@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from configs.disk.files import write_jsonl
 from configs.errors import DataError
-from configs.files import write_jsonl
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.ask.endpoint import Settings
 from eval.ask.evaluate import evaluate
 from eval.ask.mock_server import MockServer, reply_of

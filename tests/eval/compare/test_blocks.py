@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import DataError
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.ask.order import asking_order, first
 from eval.ask.results import TaskResult
 from eval.compare.blocks import Blocks, first_block, note_looks, read_looks

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.ask.results import TaskResult
 from eval.compare.blocks import Blocks
 from eval.compare.compare import compare, compare_several

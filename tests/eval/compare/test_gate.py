@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.ask.results import TaskResult
 from eval.compare.compare import compare
 from eval.compare.comparison import Gate

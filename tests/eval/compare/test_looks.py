@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.compare.gate import Evidence
 from eval.compare.looks import Looks, confidence_of
 from eval.compare.planned import items_for_a_verdict

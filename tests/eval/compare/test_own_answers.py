@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.ask.endpoint import Endpoint
 from eval.compare.compare import compare
 from eval.compare.own_answers import OwnAnswer, measure_own_answers, read_own_answers, record_own_answers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from configs.words import table
+from configs.terminal.words import table
 from eval.documents.blocks import Block, Document, placed
 from eval.documents.judging import PAIR_FAULTS, REPLY_FAULTS, Judge
 from eval.documents.passages import Passage, passages_of

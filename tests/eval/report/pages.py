@@ -2,7 +2,7 @@
 
 from html.parser import HTMLParser
 
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.compare.compare import compare
 from eval.compare.comparison import (
     Comparison,

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from configs.handover.selfmade import Spread
-from configs.language import LANGUAGES, Language
+from configs.terminal.language import LANGUAGES, Language
 from eval.documents.judging import PAIR_FAULTS, REPLY_FAULTS
 from eval.documents.report import DocumentCounts, DocumentsReport, SampleRow, UnreadFile
 from eval.report.documents import print_documents, render_documents

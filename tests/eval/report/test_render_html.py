@@ -5,7 +5,7 @@ import base64
 import pytest
 from rich.console import Console
 
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.compare.compare import compare, compare_several
 from eval.compare.comparison import (
     Drift,

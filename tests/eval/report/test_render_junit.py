@@ -2,7 +2,7 @@
 
 import xml.etree.ElementTree as ElementTree
 
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.compare.compare import compare
 from eval.report.render_junit import render_junit
 from tests.eval.report.pages import build

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.compare.compare import compare
 from eval.compare.comparison import (
     Drift,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from configs.errors import DataError
+from configs.handover.prompt_logprobs import TOP
 from configs.handover.selfmade import SelfMadeRow, SoftTargets
-from configs.prompt_logprobs import TOP
-from configs.wanted_rows import WantedRows
+from configs.handover.wanted_rows import WantedRows
 from eval.ask.endpoint import Settings
 from eval.selfmade.draws import BLOCK, Draw, draw_block
 from eval.selfmade.judging import Judge

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from configs.errors import TuneserveError
+from configs.handover.prompt_logprobs import TOP
 from configs.handover.selfmade import SoftTargets
-from configs.prompt_logprobs import TOP
 from eval.selfmade.pool import Answer, Likelihood, Pool, Question
 from tests.eval.selfmade.test_make import good
 

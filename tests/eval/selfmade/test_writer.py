@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from configs.errors import EndpointError
-from configs.prompt_logprobs import TOP
+from configs.handover.prompt_logprobs import TOP
 from eval.ask.client import Outcome
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.replies import AttemptError, Check, check_completion

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from configs.errors import ConfigError
-from configs.schema import TaskConfig
+from configs.recipe.schema import TaskConfig
 from eval.tasks import load_task, sizes
 from eval.tasks.builtin import MADE_ITEMS
 from eval.tasks.scoring import SCORING, primary_metric

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from configs.errors import ConfigError, DataError
-from configs.schema import TaskConfig
+from configs.recipe.schema import TaskConfig
 from eval.compare import blocks, own_answers
 from eval.tasks import Task, load_task, load_tasks, sizes
 

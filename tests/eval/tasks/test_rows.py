@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from configs.errors import DataError
-from configs.schema import TaskConfig
+from configs.recipe.schema import TaskConfig
 from eval.tasks import Task, load_task
 from eval.tasks.custom import items_from_rows
 from eval.tasks.scoring import SCORING

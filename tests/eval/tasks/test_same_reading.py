@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from configs.schema import SourceConfig
+from configs.recipe.schema import SourceConfig
 from configs.tables import RawRow
 from eval.tasks.custom import items_from_rows
 from trainer.data.dataset_info import DataFile

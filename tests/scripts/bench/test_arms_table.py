@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.files import write_jsonl
-from configs.schema import GateConfig
+from configs.disk.files import write_jsonl
+from configs.recipe.schema import GateConfig
 from eval.ask.results import TaskResult, sample_line, write_meta
 from eval.compare.blocks import Blocks, note_looks
 from scripts.bench import arms_table

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.load import load_config
-from configs.schema import RunConfig
+from configs.recipe.load import load_config
+from configs.recipe.schema import RunConfig
 from scripts.bench.child import ROOT
 from scripts.bench.measure_gpu import Job, filled_in, jobs, measure
 

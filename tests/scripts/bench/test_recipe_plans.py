@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from configs.load import load_config
-from configs.recipes import recipes
+from configs.recipe.load import load_config
+from configs.recipe.recipes import recipes
 from scripts.bench.recipe_plans import planned_line
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from configs.errors import DataError
-from configs.load import load_config
+from configs.recipe.load import load_config
 from eval.tasks import load_tasks
 from scripts.bench.results_data import CSL_HELDOUT, HELDOUT_FROM, SHORT_CHARACTERS, TEST_FROM, make
 from tests.scripts.conftest import ROOT

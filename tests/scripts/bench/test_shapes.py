@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
-from configs.known_shapes import known_config
-from configs.mixed_shape import shape_of
-from configs.model_files import read_model_config, safetensors_shapes, weight_bytes
+from configs.model.files import read_model_config, safetensors_shapes, weight_bytes
+from configs.model.known_shapes import known_config
+from configs.model.mixed_shape import shape_of
 from scripts.bench.shapes import PUBLISHED, TINY, write_shape
 from tests.trainer.conftest import DEMO_MODEL
 

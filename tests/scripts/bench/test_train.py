@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from configs.known_shapes import known_config
+from configs.model.known_shapes import known_config
 from scripts.bench.train import operations_a_token, table
 
 

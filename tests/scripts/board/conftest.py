@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from configs.load import load_config
-from configs.rundir import RunDir
+from configs.recipe.load import load_config
+from configs.run.rundir import RunDir
 from eval.ask.results import sample_line, write_meta
 from scripts.board.app import Board
 from tests.browser import Tab, chromium

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from aiohttp import web
 
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from eval.ask.mock_server import reply_of
 from eval.compare.votes import read_votes
 from scripts.board.app import Board

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError, DataError
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from eval.compare.votes import read_votes
 from scripts.board.app import read_back
 from scripts.board.ballots import Marked, Pair, answered_pairs, count_votes, find_ballot, make_ballot, voted_on

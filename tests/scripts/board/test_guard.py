@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from scripts.board.app import Board
 from scripts.board.ballots import answered_pairs, make_ballot
 from scripts.cli import main

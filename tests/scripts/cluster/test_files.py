@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from configs.errors import ConfigError
-from configs.load import load_config
-from configs.schema import RunConfig
+from configs.recipe.load import load_config
+from configs.recipe.schema import RunConfig
 from scripts.cluster.checks import checked
 from scripts.cluster.files import TOOLS, Tool, cluster_file
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.schema import GateConfig
+from configs.recipe.schema import GateConfig
 from eval.ask.endpoint import Endpoint, Settings
 from eval.ask.mock_server import MODEL, MockServer
 from eval.ask.results import TaskResult

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from configs.errors import TuneserveError
-from configs.gpus import GPUS, Card
-from configs.load import validate
+from configs.machine.gpus import GPUS, Card
+from configs.recipe.load import validate
 from scripts.run import beside
 from scripts.run.beside import cards_for_base, meanwhile, training_cards
 

@@ -16,9 +16,9 @@ from aiohttp import web
 from typer.testing import CliRunner
 
 from configs.errors import ConfigError, EndpointError
-from configs.language import LANG
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.recipe.schema import RunConfig
+from configs.run.rundir import RunDir
+from configs.terminal.language import LANG
 from eval.ask.mock_server import MODEL, MockServer, reply_of
 from eval.metrics.rouge import jieba_version
 from scripts.cli import app
@@ -233,7 +233,7 @@ def test_several_runs_keep_noise_floor_and_drift(rows: Path, tmp_path: Path, mon
     (merged / "config.json").write_text("{}", encoding="utf-8")
     compare(runs[0], "--again", "eval.gate.margin_points=7")
     assert "at most 7 points" in (merged / "README.md").read_text(encoding="utf-8")
-    monkeypatch.setattr("configs.locks.WAIT_S", 0)
+    monkeypatch.setattr("configs.disk.locks.WAIT_S", 0)
     for held, said in (
         (RunDir(runs[0]).exclusively(), "another tuneserve command is working"),  # it may change what is compared
         (alone_in(tmp_path / "both"), "another comparison is writing there"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scripts.run.continuing import report_origin, worst_exit_code
-from tests.configs.test_predecessor import recipe
+from tests.configs.run.test_predecessor import recipe
 
 
 @pytest.mark.parametrize(

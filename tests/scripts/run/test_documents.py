@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from configs import locks
-from configs.console import Terminal
+from configs.disk import locks
+from configs.disk.files import write_atomically
+from configs.disk.locks import locked
 from configs.errors import TuneserveError
-from configs.files import write_atomically
-from configs.load import load_config
-from configs.locks import locked
-from configs.schema import TaskConfig
+from configs.recipe.load import load_config
+from configs.recipe.schema import TaskConfig
+from configs.terminal.console import Terminal
 from eval.tasks import load_task
 from scripts.cli import main
 from scripts.run import documents

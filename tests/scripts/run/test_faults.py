@@ -6,9 +6,9 @@ import pytest
 
 from configs.handover.foreign import ForeignFacts, fault, told
 from configs.handover.serving import BehaviourFigures, ParityFigures, ProofFigures, ServedFigures
-from configs.language import LANGUAGES
-from configs.manifest import Manifest, Stage
-from configs.words import Words, table
+from configs.run.manifest import Manifest, Stage
+from configs.terminal.language import LANGUAGES
+from configs.terminal.words import Words, table
 from eval.report.words import ReportWords
 from scripts.run.faults import faults
 from tests.scripts.run.test_judging import DEMO_MODEL, judge_recipe

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
-from configs.merged import require_trained
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.recipe.schema import RunConfig
+from configs.run.merged import require_trained
+from configs.run.rundir import RunDir
 from scripts.run.judging import GENERAL, general_rows, judge_recipe, judged_again, refuse_another
 from tests.scripts.conftest import CLI, ROOT, environment
 from tests.trainer.conftest import DEMO_MODEL

@@ -21,8 +21,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from configs.files import read_jsonl
-from configs.rundir import RunDir
+from configs.disk.files import read_jsonl
+from configs.run.rundir import RunDir
 from eval.ask.mock_server import MODEL, MockServer
 from tests.eval.conftest import serving
 from tests.scripts.conftest import CLI, ROOT, environment

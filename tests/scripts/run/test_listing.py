@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from configs import locks
-from configs.console import OUTPUT
+from configs.disk import locks
 from configs.errors import ConfigError, TuneserveError
-from configs.fingerprint import weights_fingerprint
-from configs.load import load_config
-from configs.merged import adapter_hash, origin, training
-from configs.rundir import RunDir
+from configs.model.fingerprint import weights_fingerprint
+from configs.recipe.load import load_config
+from configs.run.merged import adapter_hash, origin, training
+from configs.run.rundir import RunDir
+from configs.terminal.console import OUTPUT
 from scripts.cli import main
 from scripts.run.listing import find_runs, ordered, size_of, summarize
 from scripts.run.removing import removals, why_kept

@@ -16,7 +16,7 @@ import pytest
 from filelock import FileLock
 from openai import OpenAI
 
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from tests.gpu import MODEL, REAL_MODEL, gpu_environment, needs_real_model
 from tests.scripts.conftest import CLI, ROOT
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from configs import pins
+from configs.disk.files import copy_folder
 from configs.errors import ConfigError
-from configs.files import copy_folder
-from configs.gpus import GPUS, Card
 from configs.handover.base import write_rows
 from configs.handover.rows import HeldoutRow
-from configs.load import load_config
-from configs.rundir import RunDir
+from configs.machine import pins
+from configs.machine.gpus import GPUS, Card
+from configs.recipe.load import load_config
+from configs.run.rundir import RunDir
 from eval.ask.evaluate import evaluate as evaluate_endpoint
 from eval.ask.mock_server import MockServer
 from eval.ask.results import read_results

@@ -14,9 +14,9 @@ from configs.handover.base import read_rows, write_rows
 from configs.handover.rows import ProofRow
 from configs.handover.scale import MeasuredScale
 from configs.handover.selfmade import SelfMadeRow
-from configs.load import load_config
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.recipe.load import load_config
+from configs.recipe.schema import RunConfig
+from configs.run.rundir import RunDir
 from eval.compare import scales
 from scripts.run import scaling
 from scripts.run.scaling import choose_scale, what_is_asked

@@ -11,10 +11,10 @@ import pytest
 
 from configs.errors import TuneserveError
 from configs.handover.base import read_rows
+from configs.handover.prompt_logprobs import TOP
 from configs.handover.selfmade import SelfMadeRow, SoftTargets
-from configs.load import load_config
-from configs.prompt_logprobs import TOP
-from configs.rundir import RunDir
+from configs.recipe.load import load_config
+from configs.run.rundir import RunDir
 from scripts.run.selfmade import make_selfmade
 from tests.eval.selfmade.test_make import END, Fake, obedient
 from tests.scripts.conftest import ROOT

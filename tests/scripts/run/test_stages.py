@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from configs import locks
+from configs.disk import locks
 from configs.errors import ConfigError, TuneserveError
-from configs.merged import require_current
-from configs.rundir import RunDir
+from configs.run.merged import require_current
+from configs.run.rundir import RunDir
 from scripts.cli import app
 from scripts.run.pipeline import evaluate_base
 from scripts.run.stages import StageFailed, run_child

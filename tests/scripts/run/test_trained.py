@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from configs.errors import DataError
-from configs.load import load_config, validate
+from configs.recipe.load import load_config, validate
 from scripts.run.tasks import heldout_tasks, tasks_at_hand
 from scripts.run.trained import say_what_is_trained, trained_conversations
 from trainer.data.prepare import prepare

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.load import load_config
-from configs.schema import GateConfig, RunConfig, TaskConfig
+from configs.recipe.load import load_config
+from configs.recipe.schema import GateConfig, RunConfig, TaskConfig
 from eval.compare.compare import compare
 from eval.compare.comparison import Comparison, Sentence
 from scripts.run.tasks import recipe_tasks, task_configs

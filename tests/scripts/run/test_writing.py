@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from configs.console import OUTPUT
+from configs.terminal.console import OUTPUT
 from scripts.run import writing
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from configs import pins
+from configs.machine import pins
 from scripts import environment
 from scripts.verbs import doctor
 from tests.configs.nvidia_smi import A100, V100, fake_smi

@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from configs.console import Terminal
 from configs.errors import ConfigError, TuneserveError
+from configs.terminal.console import Terminal
 from serve.api import openai_client
 from serve.chat import ChatModel, converse, model_at
 

@@ -18,10 +18,10 @@ from rich.console import Console
 from safetensors.numpy import load_file
 
 from configs.errors import ConfigError, TuneserveError
-from configs.known_shapes import known_config
-from configs.mixed_shape import shape_of
-from configs.model_files import check_model_folder, safetensors_shapes
-from configs.schema import ServeConfig
+from configs.model.files import check_model_folder, safetensors_shapes
+from configs.model.known_shapes import known_config
+from configs.model.mixed_shape import shape_of
+from configs.recipe.schema import ServeConfig
 from scripts.verbs.bench import bench as bench_verb
 from serve.bench.blank_adapter import write_blank_adapter
 from serve.bench.running import BenchPoint, Load, measure, measured_before, table

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
-from configs.gpus import GPUS, Card
-from configs.schema import ServeConfig
+from configs.machine.gpus import GPUS, Card
+from configs.recipe.schema import ServeConfig
 from serve.launch import cards as launch_cards
 from serve.launch.cards import check_cards, choose_cards, gpus_here, on_free_cards, server_gpus
 from serve.launch.command import ServerCommand, build_command

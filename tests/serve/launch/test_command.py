@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from configs.errors import ConfigError
-from configs.schema import ServeConfig
+from configs.recipe.schema import ServeConfig
 from scripts.cli import main
 from serve.launch.command import asked_length, build_command, flag_value, flag_values, is_loopback
 from serve.launch.preflight import check_adapter

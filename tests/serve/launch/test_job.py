@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.recipe.schema import RunConfig
+from configs.run.rundir import RunDir
 from serve.launch.job import prepare
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from configs.fingerprint import weights_fingerprint
-from configs.merged import adapter_hash, origin
-from configs.rundir import RunDir
-from configs.schema import RunConfig, ServeConfig
+from configs.model.fingerprint import weights_fingerprint
+from configs.recipe.schema import RunConfig, ServeConfig
+from configs.run.merged import adapter_hash, origin
+from configs.run.rundir import RunDir
 from scripts.cli import app
 from serve.launch.llama_cpp import llama_cpp_command, llama_cpp_line
 from tests.facts import prepared

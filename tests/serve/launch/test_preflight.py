@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
-from configs.gpus import Card, Device
-from configs.schema import ServeConfig
+from configs.machine.gpus import Card, Device
+from configs.recipe.schema import ServeConfig
 from serve.launch import preflight as module
 from serve.launch.command import build_command
 from serve.launch.preflight import preflight, require

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from configs.schema import ServeConfig
+from configs.recipe.schema import ServeConfig
 from serve.launch import processor
 from serve.launch.command import build_command, flag_value
 from serve.launch.target import folder_target

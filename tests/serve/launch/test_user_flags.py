@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from configs.errors import ConfigError
-from configs.schema import ServeConfig
+from configs.recipe.schema import ServeConfig
 from serve.launch.command import ServerCommand, build_command, flag_value
 from serve.launch.target import Target
 from serve.launch.user_flags import CODE, NAMING, REFUSED, SECRETS, WATCHED

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.schema import ServeConfig
+from configs.recipe.schema import ServeConfig
 from scripts.cli import main
 from serve.launch.job import ServeJob
 from serve.process.causes import find_cause, log_since

@@ -37,7 +37,7 @@ VICTIMS = (
 SUPERVISE = """
 import sys
 from pathlib import Path
-from configs.schema import ServeConfig
+from configs.recipe.schema import ServeConfig
 from serve.launch.command import build_command
 from serve.process.supervisor import Supervisor, stop_on_signals
 from serve.launch.target import folder_target

@@ -23,7 +23,7 @@ import pytest
 from rich.console import Console
 
 from configs.errors import ConfigError, TuneserveError
-from configs.schema import ServeConfig
+from configs.recipe.schema import ServeConfig
 from scripts.cli import main
 from serve import service
 from serve.api.adapters import served_models
@@ -477,7 +477,7 @@ def test_a_running_server_is_handed_over_without_a_restart(tmp_path: Path, marke
 import sys
 from pathlib import Path
 from rich.console import Console
-from configs.schema import ServeConfig
+from configs.recipe.schema import ServeConfig
 from serve.launch.job import ServeJob
 from serve.launch.target import Target
 from serve.process.guarded import GuardedProcess

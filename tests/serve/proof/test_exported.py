@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from configs.errors import ConfigError, TuneserveError
-from configs.merged import note_export
-from configs.model_files import weight_files
+from configs.model.files import weight_files
+from configs.run.merged import note_export
 from serve import service
 from serve.launch.command import installed_device
 from serve.launch.job import ServeJob, prepare

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from configs.adapter_weights import refuse_unservable
 from configs.errors import ConfigError
-from configs.model_files import safetensors_shapes, weight_files
-from configs.rundir import RunDir
+from configs.model.adapter_weights import refuse_unservable
+from configs.model.files import safetensors_shapes, weight_files
+from configs.run.rundir import RunDir
 from serve.launch.command import build_command, installed_device
 from serve.launch.target import Target, adapter_target, merged_target
 from serve.process.server import VllmServer

@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 
-from configs.model_files import weight_files
-from configs.schema import ServeConfig
+from configs.model.files import weight_files
+from configs.recipe.schema import ServeConfig
 from serve.launch.command import build_command, installed_device
 from serve.launch.processor import has_avx512
 from serve.launch.target import folder_target

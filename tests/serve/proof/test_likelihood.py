@@ -13,7 +13,7 @@ from configs.errors import TuneserveError
 from configs.handover.base import read_rows, write_rows
 from configs.handover.rows import ProofRow, ServedAnswer
 from configs.handover.serving import Switched
-from configs.schema import ProofConfig
+from configs.recipe.schema import ProofConfig
 from serve.proof import likelihood
 from serve.proof.likelihood import check_proof, proof_of
 

@@ -12,8 +12,8 @@ from unittest.mock import Mock
 import psutil
 import pytest
 
-from configs.console import shell
 from configs.errors import ConfigError, TuneserveError
+from configs.terminal.console import shell
 from scripts.cli import main
 from serve import service
 from serve.state import adapters, servers

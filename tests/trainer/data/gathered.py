@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from configs.load import validate
+from configs.recipe.load import validate
 from trainer.data.corpus import Corpus, gather
 from trainer.data.layouts import Conversation
 from trainer.data.tally import Tally

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from configs.errors import DataError
-from configs.load import validate
-from configs.schema import RunConfig
+from configs.recipe.load import validate
+from configs.recipe.schema import RunConfig
 from tests.trainer.conftest import write_jsonl
 from tests.trainer.tokenizers_for_tests import qwen3_tokenizer_folder
 from trainer.data.cleaning import Dropped, clean

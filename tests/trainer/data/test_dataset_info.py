@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from configs.errors import DataError
-from configs.load import validate
-from configs.schema import SourceConfig
+from configs.recipe.load import validate
+from configs.recipe.schema import SourceConfig
 from tests.trainer.data.gathered import texts
 from trainer.data.corpus import Corpus, gather
 from trainer.data.sources import fingerprint

@@ -18,8 +18,8 @@ from modelscope.hub.api import HubApi
 from modelscope.hub.errors import HubError
 
 from configs.errors import ConfigError, DataError, TuneserveError
-from configs.hub import resolve_model
-from configs.schema import SourceConfig
+from configs.network.hub import resolve_model
+from configs.recipe.schema import SourceConfig
 from configs.tables import RawRow
 from trainer.data.sources import fingerprint, read_source
 from trainer.export.upload import push

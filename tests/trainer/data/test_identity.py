@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from configs.errors import DataError
-from configs.load import validate
-from configs.schema import RunConfig
+from configs.recipe.load import validate
+from configs.recipe.schema import RunConfig
 from tests.trainer.tokenizers_for_tests import qwen3_tokenizer_folder
 from trainer.data.corpus import gather
 from trainer.data.prepare import prepare

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from configs.errors import DataError
-from configs.load import validate
-from configs.rundir import RunDir
-from configs.schema import RunConfig
+from configs.recipe.load import validate
+from configs.recipe.schema import RunConfig
+from configs.run.rundir import RunDir
 from trainer.data.corpus import Corpus, gather
 from trainer.data.past import FILE, past_warning, write_asked
 from trainer.data.tally import Tally

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.cache_folder import private_cache
-from configs.load import load_config
+from configs.cache.folder import private_cache
+from configs.recipe.load import load_config
 from trainer.data import prepare as module
 from trainer.data.prepare import content_key, prepare
 from trainer.data.report import data_warnings

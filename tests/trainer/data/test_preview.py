@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from configs.errors import DataError
-from configs.load import validate
+from configs.recipe.load import validate
 from tests.trainer.conftest import shop_rows, write_jsonl
 from tests.trainer.tokenizers_for_tests import qwen3_tokenizer_folder
 from trainer.data.prepare import prepare

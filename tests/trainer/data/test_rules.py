@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.language import LANG
-from configs.messages import translated
+from configs.terminal.language import LANG
+from configs.terminal.messages import translated
 from trainer.data.rules import NOT_A_FAULT, RULES, WAYS_OUT, is_drop
 
 DOCS = Path(__file__).parents[3] / "docs"

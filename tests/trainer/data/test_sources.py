@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from configs.errors import DataError
-from configs.schema import SourceConfig
+from configs.recipe.schema import SourceConfig
 from configs.tables import BadRow, RawRow
 from trainer.data.sources import read_source, split_count
 

@@ -86,7 +86,7 @@ def test_training_thinking_without_reasoning_is_a_warning_with_the_share(
 ) -> None:
     monkeypatch.setenv("TUNESERVE_CACHE", str(tmp_path / "cache"))
     gathered(tmp_path, rows("<think>先加。</think>等于三。", 1) + rows("等于三。", 4)[1:])
-    from configs.load import validate
+    from configs.recipe.load import validate
 
     recipe = {"name": "t", "model": "m", "thinking": True, "data": {"sources": "rows.jsonl", "eval_split": 0}}
     report = prepare(validate(recipe, tmp_path / "t.yaml"), qwen3_tokenizer_folder()).report

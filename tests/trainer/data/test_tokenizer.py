@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from configs.errors import ConfigError
-from configs.load import load_config
-from configs.model_files import check_model_folder
+from configs.model.files import check_model_folder
+from configs.recipe.load import load_config
 from trainer.data.prepare import prepare
 from trainer.data.template import ChatCodec
 from trainer.data.tokenizer import fill_up_with_a_known_token, load_tokenizer

@@ -16,12 +16,12 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 
-from configs.adapter_scale import served_adapter
 from configs.errors import ConfigError, TuneserveError
-from configs.fingerprint import tokenizer_fingerprint, weights_fingerprint
-from configs.load import validate
-from configs.merged import require_exported
-from configs.rundir import RunDir
+from configs.model.fingerprint import tokenizer_fingerprint, weights_fingerprint
+from configs.recipe.load import validate
+from configs.run.adapter_scale import served_adapter
+from configs.run.merged import require_exported
+from configs.run.rundir import RunDir
 from scripts.run.stages import put_model_card
 from tests.facts import prepared
 from tests.trainer.tiny_models import IDS, make_model
@@ -337,7 +337,7 @@ def test_what_is_merged_already_is_seen_before_the_libraries_are_imported(
     code = """
 import sys
 from pathlib import Path
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from trainer.export.stage import merge_run
 run = RunDir.open(Path(sys.argv[1]))
 merge_run(run, run.config())

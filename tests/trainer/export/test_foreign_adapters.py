@@ -14,9 +14,9 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from configs import chat_template
-from configs.adapter_weights import refuse_unservable
 from configs.errors import ConfigError, TuneserveError
+from configs.model import chat_template
+from configs.model.adapter_weights import refuse_unservable
 from tests.trainer.tiny_models import IDS, TEMPLATE, make_model
 from trainer.export import targets
 from trainer.export.adapter import AnyMerge, merge_any

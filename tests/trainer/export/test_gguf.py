@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from configs.errors import ConfigError, TuneserveError
-from configs.model_files import weight_files
+from configs.model.files import weight_files
 from tests.trainer.tiny_models import IDS, TEMPLATE, make_model
 from trainer.data.template import ChatCodec
 from trainer.export.changes import index_weights

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 
 from configs.errors import ConfigError
-from configs.model_files import weight_files
+from configs.model.files import weight_files
 from tests.trainer.tiny_models import IDS, make_model
 from trainer.export.adapter import merge_any
 from trainer.export.changes import index_weights

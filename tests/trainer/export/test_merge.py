@@ -15,8 +15,8 @@ from peft.helpers import rescale_adapter_scale
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from configs.adapter_scale import write_scaled
 from configs.errors import ConfigError, TuneserveError
+from configs.run.adapter_scale import write_scaled
 from tests.trainer.tiny_models import IDS, make_model
 from trainer.export import safetensors as merge_shards
 from trainer.export.merge import merge_adapter

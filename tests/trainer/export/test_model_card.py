@@ -13,8 +13,8 @@ from configs.errors import TuneserveError
 from configs.handover.base import write_rows
 from configs.handover.rows import ParityRow
 from configs.handover.serving import ParityFigures, ProofFigures, ServedFigures
-from configs.load import validate
-from configs.rundir import RunDir
+from configs.recipe.load import validate
+from configs.run.rundir import RunDir
 from scripts.run.stages import put_model_card
 from tests.facts import prepared
 from trainer.export.model_card import model_card, write_model_card

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.load import validate
-from configs.rundir import RunDir
+from configs.recipe.load import validate
+from configs.run.rundir import RunDir
 from tests.trainer.conftest import DEMO_MODEL
 from tests.trainer.foreign.made import train_adapter, write_facts
 

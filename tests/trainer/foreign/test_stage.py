@@ -12,7 +12,7 @@ from configs.errors import ConfigError, TuneserveError
 from configs.handover.base import read_rows
 from configs.handover.foreign import ForeignFacts
 from configs.handover.rows import ParityRow, ProofRow
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from tests.trainer.conftest import DEMO_MODEL
 from trainer.export.merge import merge_adapter
 from trainer.export.new_folder import Export

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from configs.gpus import GPUS
-from configs.schema import LoraConfig, TrainConfig
+from configs.machine.gpus import GPUS
+from configs.recipe.schema import LoraConfig, TrainConfig
 from scripts.bench.calibrate_fit import SHAPES
 from trainer.plan.candidates import candidates, choose, draw_dealt
 from trainer.plan.layout import count_steps, does_not_fit_each, make_plan

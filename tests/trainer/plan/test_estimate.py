@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from configs.gpus import GPUS, Device
-from configs.schema import LoraConfig, TrainConfig
+from configs.machine.gpus import GPUS, Device
+from configs.recipe.schema import LoraConfig, TrainConfig
 from scripts.bench.calibrate_fit import SHAPES, batches_of, cross_validate, fit, predict, setup_of, summary
 from trainer.plan.candidates import ENOUGH_STEPS, candidates, choose, draw, fastest
 from trainer.plan.estimate import (
@@ -237,7 +237,7 @@ def test_where_nothing_fits_the_smallest_is_named_with_its_size() -> None:
 
 
 def test_plan_takes_the_predicted_layout_on_a_gpu_only() -> None:
-    from configs.schema import RunConfig
+    from configs.recipe.schema import RunConfig
     from tests.trainer.conftest import DEMO_MODEL
 
     config = RunConfig(name="x", model=str(DEMO_MODEL), data={"sources": [{"path": "rows.jsonl"}]})  # type: ignore[arg-type]

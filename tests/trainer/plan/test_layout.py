@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from configs.gpus import GPUS, Device
-from configs.schema import LoraConfig, TrainConfig
+from configs.machine.gpus import GPUS, Device
+from configs.recipe.schema import LoraConfig, TrainConfig
 from scripts.bench.calibrate_fit import SHAPES
 from trainer.plan.candidates import choose
 from trainer.plan.layout import choose_learning_rate, make_plan, no_fp8, precision_warning

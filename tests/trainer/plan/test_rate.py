@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from configs.known_shapes import known_config
-from configs.load import load_config
-from configs.mixed_shape import shape_of
-from configs.model_shape import ModelShape
-from configs.recipes import recipes
-from configs.schema import TrainConfig
+from configs.model.known_shapes import known_config
+from configs.model.mixed_shape import shape_of
+from configs.model.shape import ModelShape
+from configs.recipe.load import load_config
+from configs.recipe.recipes import recipes
+from configs.recipe.schema import TrainConfig
 from trainer.plan.rate import model_rate_warning, rate_warning
 
 SHAPE = {name: ModelShape.of(known_config(f"Qwen/Qwen3-{name}") or {}) for name in ("0.6B", "14B")}

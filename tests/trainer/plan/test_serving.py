@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from configs.gpus import GPUS
-from configs.schema import ServeConfig
+from configs.machine.gpus import GPUS
+from configs.recipe.schema import ServeConfig
 from scripts.bench.calibrate_fit import SHAPES
 from trainer.plan.serving import gguf_gb, servable
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from configs.gpus import GPUS
-from configs.schema import LoraConfig, TrainConfig
+from configs.machine.gpus import GPUS
+from configs.recipe.schema import LoraConfig, TrainConfig
 from tests.trainer.plan.test_serving import SHAPES
 from trainer.plan.candidates import candidates, choose
 from trainer.plan.view import SHOWN, render_table, telling

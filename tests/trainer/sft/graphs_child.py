@@ -21,7 +21,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from unsloth import FastLanguageModel  # noqa: E402
 
-from configs.prompt_logprobs import TOP  # noqa: E402
+from configs.handover.prompt_logprobs import TOP  # noqa: E402
 from trainer.data.selfmade import SoftRow  # noqa: E402
 from trainer.plan.sizes import PassSize  # noqa: E402
 from trainer.sft.first_batch import rows_of  # noqa: E402

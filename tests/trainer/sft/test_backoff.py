@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from configs.errors import TuneserveError
-from configs.gpus import GPUS
 from configs.handover.training import Plan
-from configs.rundir import RunDir
-from configs.schema import LoraConfig, TrainConfig
+from configs.machine.gpus import GPUS
+from configs.recipe.schema import LoraConfig, TrainConfig
+from configs.run.rundir import RunDir
 from tests.trainer.conftest import make_run, run_script, run_stage
 from trainer.plan.layout import make_plan
 from trainer.sft.backoff import halved, train_with_back_off

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import TuneserveError
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from tests.trainer.conftest import make_run, run_script, run_stage
 from trainer.sft.checkpoints import find_checkpoint, full_disk_said, last_checkpoint
 

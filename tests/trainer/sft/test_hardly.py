@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from configs.schema import TrainConfig
+from configs.recipe.schema import TrainConfig
 from trainer.sft.hardly import loss_warning
 from trainer.sft.stage import idle_settings
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from tests.trainer.conftest import DEMO_MODEL, make_run, run_stage, shop_rows, write_jsonl
 from trainer.data.template import IGNORED, ChatCodec, join_turns, render_turn
 

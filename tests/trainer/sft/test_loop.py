@@ -15,7 +15,7 @@ CHILD = """
 import json, sys
 
 import trainer.sft.loop as loop
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from trainer.data.prepare import read_rows
 from trainer.plan.layout import make_plan
 from trainer.sft.device import find_device

@@ -14,7 +14,7 @@ from peft import PeftModel
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from tests.trainer.conftest import DEMO_MODEL, Train, make_run, run_stage, write_jsonl
 from trainer.data.prepare import read_rows
 from trainer.data.template import IGNORED

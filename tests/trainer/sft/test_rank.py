@@ -13,8 +13,8 @@ import psutil
 import pytest
 from safetensors.torch import load_file
 
-from configs.files import read_jsonl
-from configs.rundir import RunDir
+from configs.disk.files import read_jsonl
+from configs.run.rundir import RunDir
 from tests.processes import lives
 from tests.trainer.conftest import make_run, run_stage, stage_command, stage_environment
 from trainer.sft.progress import read_log

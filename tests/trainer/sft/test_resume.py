@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from tests.trainer.conftest import make_run, run_script, run_stage
 from trainer.sft.progress import read_log
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 KILLED_AT_25 = """
 import os, signal, sys, threading, time
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from trainer.__main__ import main
 from trainer.sft.progress import read_log
 run, own, synced = RunDir.open(sys.argv[2]), os.fsync, {}

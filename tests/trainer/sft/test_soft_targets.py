@@ -9,7 +9,7 @@ import pytest
 import torch
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from configs.prompt_logprobs import TOP
+from configs.handover.prompt_logprobs import TOP
 from trainer.data.selfmade import SoftRow
 from trainer.data.template import IGNORED
 from trainer.sft.answer_loss import gather_trained

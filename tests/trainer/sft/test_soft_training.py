@@ -10,9 +10,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from configs.handover.base import write_rows
+from configs.handover.prompt_logprobs import TOP
 from configs.handover.selfmade import SelfMadeRow, SoftTargets
-from configs.prompt_logprobs import TOP
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from tests.trainer.conftest import DEMO_MODEL, make_run, run_stage, shop_rows, write_jsonl
 from trainer.data.prepare import read_rows
 from trainer.data.selfmade import SOFT_TARGETS, soft_rows, training_rows

@@ -13,8 +13,8 @@ from peft.helpers import rescale_adapter_scale
 from transformers import AutoModelForCausalLM
 
 from configs.errors import ConfigError
-from configs.gpus import device_at_hand
-from configs.rundir import RunDir
+from configs.machine.gpus import device_at_hand
+from configs.run.rundir import RunDir
 from tests.trainer.conftest import DEMO_MODEL, Train, make_run, run_stage
 from trainer.data.prepare import read_rows
 from trainer.sft import stage

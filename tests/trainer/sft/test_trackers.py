@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from configs.errors import TuneserveError
-from configs.rundir import RunDir
+from configs.run.rundir import RunDir
 from trainer.sft.trackers import FOLDERS, tracked
 
 Calls = list[tuple[str, dict[str, Any]]]

@@ -30,10 +30,10 @@ from peft import LoraConfig, get_peft_model  # noqa: E402
 from transformers import AutoModelForCausalLM, Trainer, TrainingArguments  # noqa: E402
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling  # noqa: E402
 
-from configs.gpus import GPUS  # noqa: E402
-from configs.prompt_logprobs import TOP  # noqa: E402
-from configs.schema import LoraConfig as Adapter  # noqa: E402
-from configs.schema import TrainConfig  # noqa: E402
+from configs.handover.prompt_logprobs import TOP  # noqa: E402
+from configs.machine.gpus import GPUS  # noqa: E402
+from configs.recipe.schema import LoraConfig as Adapter  # noqa: E402
+from configs.recipe.schema import TrainConfig  # noqa: E402
 from trainer.data.selfmade import SoftRow  # noqa: E402
 from trainer.plan.layout import make_plan  # noqa: E402
 from trainer.plan.sizes import PassSize  # noqa: E402

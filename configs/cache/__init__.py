@@ -1,0 +1,1 @@
+"""The project's own cache: a private folder, and entries that are made once."""

@@ -1,0 +1,1 @@
+"""Files, folders and locks that a kill or a second command does not spoil."""

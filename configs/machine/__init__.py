@@ -1,0 +1,1 @@
+"""What this machine is: its cards, their driver, the packages that are installed."""

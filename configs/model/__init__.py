@@ -1,0 +1,1 @@
+"""A model or an adapter as its files say it, read without torch: sizes, weights, template, what takes it."""

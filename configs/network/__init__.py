@@ -1,0 +1,1 @@
+"""Addresses, and the hubs from which models and data come."""

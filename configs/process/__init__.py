@@ -1,0 +1,1 @@
+"""Child processes, signals and limits of what runs for a command."""
