@@ -50,10 +50,10 @@ def test_no_module_imports_what_stands_above_it(copy: Path) -> None:
             "configs.machine.gpus -> trainer.plan.view",
         ),
         (
-            "serve/launch/ports.py",
-            "import eval.ask.client",
-            "Data flow one way",
-            "serve.launch.ports -> eval.ask",
+            "configs/disk/files.py",
+            "import configs.run.rundir",
+            "The wings of configs",
+            "configs.disk.files -> configs.run",
         ),
         (
             "trainer/data/rows.py",
