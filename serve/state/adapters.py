@@ -17,7 +17,8 @@ from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 
 from configs.disk.files import file_bytes, write_atomically
-from configs.errors import ConfigError
+from configs.disk.locks import locked
+from configs.errors import ConfigError, TuneserveError
 from configs.model.fingerprint import files_fingerprint
 from serve.state.folders import state_folder
 
@@ -51,7 +52,7 @@ def note_change(port: int, name: str, path: Path | None) -> None:
     """Notes that an adapter is served under a name from now on, or, with None, is not."""
     folder = _folder(port)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "changes.lock"):
+    with FileLock(folder / "changes.lock", timeout=30):
         known = {**changes(port), name: path}
         stored = {name: str(path) if path else None for name, path in known.items()}
         write_atomically(folder / "changes.json", json.dumps(stored, ensure_ascii=False) + "\n")
@@ -62,10 +63,17 @@ def being_proved(port: int, name: str) -> Iterator[None]:
     """Marks an adapter as loaded and not proved yet, by a file that this process holds locked.
 
     A process that is killed meanwhile leaves a mark that nobody holds: `take_out_unproved` finds it.
+
+    Raises:
+        TuneserveError: another process loads one of that name.
     """
     mark = _unproved(port) / hashlib.sha256(name.encode()).hexdigest()[:16]
     mark.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(mark):
+    taken = TuneserveError(
+        f"another command is loading an adapter called {name} into the server on port {port}",
+        "wait for it, or choose another name",
+    )
+    with locked(mark, taken):
         mark.write_text(name, encoding="utf-8")
         try:
             yield

@@ -22,6 +22,7 @@ import psutil
 import pytest
 from rich.console import Console
 
+from configs.disk import locks
 from configs.errors import ConfigError, TuneserveError
 from configs.recipe.schema import ServeConfig
 from scripts.cli import main
@@ -108,7 +109,10 @@ def test_a_crash_is_restarted_though_nothing_can_be_written_or_said(tmp_path: Pa
     assert (watched.state.state, gone(marker)) == ("stopped", [])
 
 
-def test_an_adapter_whose_loading_was_killed_before_its_proof_is_taken_out(tmp_path: Path, marker: str):
+def test_an_adapter_whose_loading_was_killed_before_its_proof_is_taken_out(
+    tmp_path: Path, marker: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(locks, "WAIT_S", 0.1)
     port, said = free_port(), list[str]()
     watched = Supervisor(fake_command(port, marker), tmp_path, tmp_path / "serve.log", say=said.append)
     server = watched.start()
@@ -128,6 +132,8 @@ def test_an_adapter_whose_loading_was_killed_before_its_proof_is_taken_out(tmp_p
         assert loader.stdout.readline() == b"loaded\n"
         time.sleep(0.5)  # while it proves, the adapter is left there
         assert "shop/b" in {model.name for model in served_models(server.client)}
+        with pytest.raises(TuneserveError, match="is loading an adapter called shop/b"):
+            loaded.being_proved(port, "shop/b").__enter__()
         loader.kill()
     until(lambda: "shop/b" not in {model.name for model in served_models(server.client)})
     assert ["shop/b was taken out" in text for text in said] == [True]
