@@ -52,8 +52,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     if file.name == "config.yaml" and (file.parent / "run.json").is_file():
         _where_it_lies(raw, file.resolve().parent, lines)
     for override in overrides:
-        key_path = apply_override(raw, override)
-        lines[key_path] = f"override {override!r}"
+        apply_override(raw, override, lines)
     return validate(raw, file, lines)
 
 
@@ -82,11 +81,10 @@ def config_without_recipe(
     raw: dict[str, Any] = {"name": "none", "model": "none", "data": {"sources": "none"}, **(start or {})}
     lines: dict[KeyPath, int | str] = {}
     for override in overrides:
-        path = apply_override(raw, override)
+        path = apply_override(raw, override, lines)
         if path[0] not in allowed:
             names = ", ".join(f"{name}.*" if _is_section(name) else name for name in allowed)
             raise ConfigError(f"override {override!r}: {what} has no recipe, only {names}", "leave it out")
-        lines[path] = f"override {override!r}"
     return validate(raw, Path("overrides"), lines)
 
 
@@ -114,8 +112,8 @@ def dump_config(config: RunConfig) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), allow_unicode=True, sort_keys=False, width=120)
 
 
-def apply_override(raw: dict[str, Any], override: str) -> KeyPath:
-    """Sets one `section.key=value` in place and returns its key path.
+def apply_override(raw: dict[str, Any], override: str, lines: dict[KeyPath, int | str]) -> KeyPath:
+    """Sets one `section.key=value` in place and returns its key path; faults there are the override's from now on.
 
     Raises:
         ConfigError: there is no `=`, or a part of the path leads through something that is not a mapping or list.
@@ -161,6 +159,9 @@ def apply_override(raw: dict[str, Any], override: str) -> KeyPath:
         here[last] = parsed
     else:
         here[last] = parsed
+    for path in [path for path in lines if path[: len(parts)] == tuple(parts)]:
+        del lines[path]
+    lines[tuple(parts)] = f"override {override!r}"
     return tuple(parts)
 
 

@@ -66,7 +66,7 @@ def judge_recipe(
     }
     lines: dict[KeyPath, int | str] = {}
     for override in overrides:
-        lines[apply_override(raw, override)] = f"override {override!r}"
+        apply_override(raw, override, lines)
     if not data:
         folder = Path(str(raw.get("output_dir", "runs"))) / str(raw["name"])
         raw["data"] |= {"sources": [str(folder.absolute() / GENERAL)], "eval_split": 0.0}

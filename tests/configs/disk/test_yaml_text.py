@@ -91,7 +91,7 @@ def test_aliases_of_a_persons_size_are_read_and_independent(tmp_path: Path) -> N
     file = tmp_path / "a.yaml"
     file.write_text("one: &one {path: a.jsonl}\ntwo: *one\nthree: {<<: *one, weight: 2}\n", encoding="utf-8")
     value, lines = read_yaml(file)
-    apply_override(value, "one.path=b.jsonl")
+    apply_override(value, "one.path=b.jsonl", {})
     assert value == {
         "one": {"path": "b.jsonl"},
         "two": {"path": "a.jsonl"},
@@ -105,9 +105,9 @@ def test_an_override_is_bounded_too() -> None:
         with pytest.raises(ValueError, match=r"."):
             parse_yaml(text)
         with pytest.raises(ConfigError, match=r"^override .{10,200}: the value is not YAML: "):
-            apply_override({}, f"seed={text}")
+            apply_override({}, f"seed={text}", {})
     for key in ("a.²", "a." + "9" * 5000, "..", "a..b"):
-        apply_override({}, f"{key}=1")
+        apply_override({}, f"{key}=1", {})
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,8 @@ def test_a_missing_required_key_is_named(tmp_path: Path) -> None:
 def test_a_wrong_override_is_named_as_such(recipe: Path) -> None:
     with pytest.raises(ConfigError, match=r"override 'train.lora_r=8': unknown key `train.lora_r`"):
         load_config(recipe, ["train.lora_r=8"])
+    with pytest.raises(ConfigError, match=r"1 error in .*\n  override 'data.sources=\[1\]': `data.sources.0`"):
+        load_config(recipe, ["data.sources=[1]"])
     with pytest.raises(ConfigError, match=r"expected section\.key=value"):
         load_config(recipe, ["--lr"])
     with pytest.raises(ConfigError, match="there is no item 3"):
