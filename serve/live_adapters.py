@@ -71,10 +71,9 @@ def find_host(which: str | None = None, base_url: str | None = None, to_change: 
         ConfigError: there is no such server, or it is not ready.
     """
     if base_url:
-        address = http_address(base_url)
-        if "@" in address.netloc or address.query or address.fragment:
+        if "@" in http_address(base_url).netloc:
             raise ConfigError(
-                "--base-url is no plain http or https address",
+                "--base-url holds a user or password",
                 "give one such as http://10.0.0.1:8000/v1; a key goes into TUNESERVE_API_KEY",
             )
         return Host(ServerClient(base_url.rstrip("/").removesuffix("/v1"), key_in("TUNESERVE_API_KEY")))

@@ -24,7 +24,7 @@ def http_address(text: str, named: str = "base URL", such_as: str = "http://127.
         such_as: one of its kind.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is none, or no path can be added to it.
     """
     try:
         parts = urlsplit(text)
@@ -37,12 +37,20 @@ def http_address(text: str, named: str = "base URL", such_as: str = "http://127.
         public = without_password(text)
         shown = public if len(public) <= 100 else f"{public[:100]}…"
         raise ConfigError(f"{named} {shown!r} is no http address", f"write it like {such_as}")
+    if parts.query or parts.fragment:
+        raise ConfigError(
+            f"{named} {without_password(text)!r} has something after `?` or `#`",
+            "leave it out: paths are added to the URL",
+        )
     return parts
 
 
 def without_password(text: str) -> str:
-    """What may be shown of an address, or of what was meant as one, where all before the last `@` may be a password."""
-    return without_credentials(text).rpartition("@")[2]
+    """What may be shown of an address, or of what was meant as one.
+
+    All before the last `@` may be a password, and what follows a `?` or `#` a key.
+    """
+    return re.split(r"[?#]", without_credentials(text).rpartition("@")[2])[0]
 
 
 def past_proxies(host: str) -> bool:

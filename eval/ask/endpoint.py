@@ -12,7 +12,7 @@ from typing import Any, Literal
 import aiohttp
 from yarl import URL
 
-from configs.errors import ConfigError, without_credentials
+from configs.errors import without_credentials
 from configs.network.addresses import http_address, key_in
 
 ChoiceMethod = Literal["auto", "generate", "choice_logprobs"]
@@ -40,11 +40,6 @@ class Endpoint:
     def __post_init__(self) -> None:
         http_address(self.base_url)
         url = URL(self.base_url)
-        if url.query_string or url.fragment:
-            shown = str(url.with_query(None).with_fragment(None))  # a key may stand behind it
-            raise ConfigError(
-                f"base URL {shown!r} has something after `?` or `#`", "leave it out: paths are added to the URL"
-            )
         if url.user is not None or url.password is not None:
             basic = aiohttp.BasicAuth(url.user or "", url.password or "", "utf-8")
             object.__setattr__(self, "authorization", basic.encode())

@@ -53,15 +53,20 @@ def test_what_is_one_is_taken_apart(address: str) -> None:
         "http://h/v1#s3cret",
     ],
 )
-def test_a_refused_address_is_shown_without_its_secret(address: str) -> None:
+def test_a_refused_address_is_shown_without_its_secret(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", address)
     with pytest.raises(ConfigError) as refused:
         Endpoint(address, "m")
     assert "s3cret" not in str(refused.value)
+    for ask in (stay_with_the_named_hub, lambda: model_at(address), lambda: find_host(base_url=address)):
+        with pytest.raises(ConfigError) as refused:
+            ask()
+        assert "s3cret" not in str(refused.value)
     assert str(ConfigError(f"{Path('http://me:s3cret@h/v1')}: no such file")) == "http:/h/v1: no such file"
 
 
 @pytest.mark.parametrize(
-    "mirror", ["me:s3cret@h", "http:/me:s3cret@h", "http://me:s3cret@[::1", "http://me:s3cret@h:x"]
+    "mirror", ["me:s3cret@h", "http:/me:s3cret@h", "http://me:s3cret@[::1", "http://me:s3cret@h:x", "h?t=s3cret"]
 )
 def test_a_mirror_that_is_no_address_is_said_without_its_secret(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", mirror)
