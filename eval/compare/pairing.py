@@ -114,7 +114,7 @@ def pair_tasks(
         only_base, only_tuned = sorted(base.keys() - tuned.keys()), sorted(tuned.keys() - base.keys())
         raise MismatchError(
             f"base and tuned were asked different tasks: only base {only_base}, only tuned {only_tuned}",
-            "evaluate the missing tasks, or leave them out with --tasks",
+            "ask both the same, or remove what one alone was asked: TASK.jsonl and TASK.meta.json in its folder",
         )
     order = sorted(base, key=lambda name: base[name].meta.role != "target")
     return {
