@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.cache.folder import cache_root
-from configs.disk.files import read_jsonl
+from configs.disk.files import file_bytes, read_jsonl
 from configs.errors import ConfigError
 from configs.handover.training import Plan, PreparedFacts, TrainedFacts, TrainFigures
 from configs.machine.gpus import Device, device_at_hand
@@ -39,7 +39,9 @@ from trainer.sft.hardly import loss_warning
 FEW_STEPS = 100
 """Below this many optimizer steps a LoRA run has hardly begun, and the user is told so."""
 
-_CHANGES_NOTHING = {"report_to", "save_total_limit", "num_gpus"}
+_CHANGES_NOTHING = {"report_to", "save_total_limit", "num_gpus", "continue_from"}
+"""The run that is gone on from is known by its weights, wherever it lies."""
+_PNG_END = b"IEND\xaeB`\x82"
 
 
 def train_stage(run: RunDir, config: RunConfig, *, force: bool = False) -> TrainFigures | None:
@@ -82,9 +84,9 @@ def train_stage(run: RunDir, config: RunConfig, *, force: bool = False) -> Train
 
 
 def _draw_loss_again(run: RunDir) -> None:
-    """Draws the loss of a finished training again where the picture was deleted."""
+    """Draws the loss of a finished training again where the picture was deleted, or cut short."""
     log, picture = run.logs / "train.jsonl", run.report / "loss.png"
-    if log.is_file() and not picture.is_file():
+    if log.is_file() and not (picture.is_file() and file_bytes(picture).endswith(_PNG_END)):
         from trainer.sft.progress import plot_loss
 
         plot_loss(log, picture)

@@ -193,7 +193,7 @@ WAYS: dict[str, Callable[[Path], object]] = {
     "adapter's weights gone": lambda run: (run / "adapter" / "adapter_model.safetensors").unlink(),
     "token rows gone": lambda run: (run / "data" / "train" / "rows.parquet").unlink(),
     "proof rows gone": lambda run: (run / "data" / "proof.jsonl").unlink(),
-    "picture gone": lambda run: (run / "report" / "loss.png").unlink(),
+    "picture cut short": lambda run: os.truncate(run / "report" / "loss.png", 5000),
 }
 SAID = {
     "merged shard flipped": "merged/model.safetensors is not what was written",
@@ -201,11 +201,11 @@ SAID = {
     "adapter's weights gone": "adapter/adapter_model.safetensors is gone",
     "token rows gone": "data/train/rows.parquet is gone",
     "proof rows gone": "data/proof.jsonl is gone",
-    "picture gone": "✓ train    skipped",
+    "picture cut short": "✓ train    skipped",
 }
 TOGETHER = (
     ("token rows gone", "merged shard flipped"),
-    ("picture gone", "merged shard gone"),
+    ("picture cut short", "merged shard gone"),
     ("proof rows gone",),
     ("adapter's weights gone",),
 )
@@ -232,4 +232,4 @@ def test_what_is_lost_from_a_finished_run_is_made_again(
         assert [harm for harm in what if SAID[harm] not in said] == []
         assert hashes(place.run.adapter) == adapter, what
         assert hashes(place.run.merged) == merged, what
-        assert (place.run.report / "loss.png").is_file()
+        assert (place.run.report / "loss.png").stat().st_size > 5000

@@ -109,12 +109,15 @@ def test_unseen_rows_alone_are_made_where_only_something_is_measured_on_them(
     assert training_rows(run, run.config()).num_rows == 740
 
 
-def test_what_training_depends_on_holds_the_rows(tmp_path: Path, writers: list[Fake]) -> None:
+def test_what_training_depends_on_holds_the_rows_and_no_place(tmp_path: Path, writers: list[Fake]) -> None:
     run = opened(tmp_path, SELF)
     with pytest.raises(Exception, match=r"selfmade/train.jsonl: the rows are gone, or not made yet"):
         train_inputs(run, run.config(), run.prepared())
     made(run)
     before = train_inputs(run, run.config(), run.prepared())["data"]
+    moved = run.config().train.model_copy(update={"continue_from": str(tmp_path / "moved")})  # the same weights
+    moved_run = run.config().model_copy(update={"train": moved})
+    assert train_inputs(run, moved_run, run.prepared()) == train_inputs(run, run.config(), run.prepared())
     file = run.selfmade / "train.jsonl"
     file.write_text(file.read_text(encoding="utf-8").partition("\n")[2], encoding="utf-8")
     assert train_inputs(run, run.config(), run.prepared())["data"] != before
