@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from typing import Annotated
 
@@ -15,6 +16,7 @@ LONGEST = 100
 _LONGEST_BYTES = 200
 """A file's name, with what is added to it, has room for 255 bytes; a Chinese character takes three."""
 
+_UNSEEN_MARK = re.compile("[\u034f\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _FILE_NAME = re.compile(r"[^\W_][\w.-]*")
 _MODEL_NAME = re.compile(r"\w[\w.:@+-]*(/\w[\w.:@+-]*)*")
 
@@ -26,7 +28,7 @@ def file_name_problem(text: str) -> str | None:
     """
     if len(text) > LONGEST:
         return f"has {len(text)} characters, at most {LONGEST} are taken"
-    if not _FILE_NAME.fullmatch(text):
+    if not _FILE_NAME.fullmatch(_letters(text)):
         return "takes letters of any script, digits, `.`, `_` and `-`, and begins with a letter or a digit"
     if len(text.encode()) > _LONGEST_BYTES:
         return f"has {len(text.encode())} bytes, at most {_LONGEST_BYTES} are taken"
@@ -41,9 +43,15 @@ def model_name_problem(text: str) -> str | None:
     """
     if len(text) > LONGEST:
         return f"has {len(text)} characters, at most {LONGEST} are taken"
-    if not _MODEL_NAME.fullmatch(text):
+    if not _MODEL_NAME.fullmatch(_letters(text)):
         return "takes letters, digits and `. _ - : @ + /`, and each part between `/` begins with a letter or a digit"
     return None
+
+
+def _letters(text: str) -> str:
+    """A name without the marks by which Thai writes vowels, and a Mac accents; those that nobody sees stay."""
+    written = (c for c in text[1:] if unicodedata.category(c) not in ("Mn", "Mc") or _UNSEEN_MARK.match(c))
+    return text[:1] + "".join(written)
 
 
 def require_file_name(what: str, text: str) -> str:

@@ -31,6 +31,8 @@ NEVER = [
     "{}",
     "a'b",
     "a\x1b[2J",
+    "a\ufe0f",
+    "\u0301a",
     "a" * 300,
 ]
 
@@ -45,7 +47,9 @@ def test_what_is_no_name_of_any_kind(text: str):
     assert len(refused.value.message) < 250
 
 
-@pytest.mark.parametrize("text", ["shop", "Qwen3-0.6B", "a_b.c-1", "7b", "客服", "客服-v2"])
+@pytest.mark.parametrize(
+    "text", ["shop", "Qwen3-0.6B", "a_b.c-1", "7b", "客服", "客服-v2", "सहायता", "ช่วยเหลือ", "cafe\u0301"]
+)
 def test_what_may_name_a_file(text: str):
     assert (file_name_problem(text), model_name_problem(text)) == (None, None)
 
