@@ -49,7 +49,11 @@ def located(path: str, hub: str = "huggingface", offline: bool = False) -> Itera
     with temporary_folder() as unpacked:
         for archive in archives:
             unpack(archive, unpacked, (*TABLES, ".txt"))
-        yield unpacked
+        try:
+            yield unpacked
+        except DataError as error:  # that folder is gone when its name is read
+            texts = (text.replace(str(unpacked), str(local)) for text in (error.message, error.next_step))
+            raise DataError(*texts) from error
 
 
 def find_table(root: Path, preferred: Sequence[str] = ()) -> Path:

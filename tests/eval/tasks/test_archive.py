@@ -14,7 +14,7 @@ import pytest
 
 from configs.errors import DataError
 from eval.tasks import archive
-from eval.tasks.source import located
+from eval.tasks.source import find_table, located
 
 ROWS = b'{"question": "1+1", "answer": "2"}\n'
 
@@ -110,5 +110,7 @@ def _copied(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> i
 def test_tables_are_unpacked_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "rows.zip"
     file.write_bytes(zipped(("数据/test.jsonl", ROWS), ("run.sh", b"#!/bin/sh\n"), (".bashrc", b""), ("a.zip", b"")))
+    with pytest.raises(DataError, match=f"^{file}/none: which file is meant"), located(str(file)) as root:
+        find_table(root / "none")
     with located(str(file)) as root:
         assert [path.name for path in root.rglob("*") if path.is_file()] == ["test.jsonl"]
