@@ -101,7 +101,6 @@ def test_folders_of_the_users_are_never_cleared(tmp_path: Path) -> None:
     assert [f.name for f in tmp_path.iterdir()] == ["out"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk here that is always full")
 def test_a_folder_in_which_somebody_stands_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "within").mkdir()
     monkeypatch.chdir(tmp_path / "within")
@@ -110,6 +109,7 @@ def test_a_folder_in_which_somebody_stands_is_not_replaced(tmp_path: Path, monke
             Export(tmp_path, Path(out))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk here that is always full")
 def test_a_disk_that_numpy_finds_full_is_said_to_be(tmp_path: Path) -> None:
     with (
         pytest.raises(TuneserveError, match="the disk filled up, or"),
