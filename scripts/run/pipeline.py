@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -236,10 +236,10 @@ def evaluate_tuned(
     _keep_what_holds(run, "tuned", inputs, [folder], tasks)
     starting("tuned", f"{why}; serving {run.merged}")
     command = prepare(run.path).command if keep else private_command(merged_target(run, config), config.serve)
-    server = None
-    try:
+    with ExitStack() as unless_kept:
         with run.stage("tuned", inputs, [folder]) as record:
             server = start_server(command, run.logs / "serve.log", config.serve.ready_timeout_s)
+            unless_kept.push(server)
             record.figures["ready_s"] = server.ready_s
             if (merge := run.read().stages.get("merge")) is not None:
                 record.figures["made_of"] = origin(merge)
@@ -251,14 +251,10 @@ def evaluate_tuned(
                 checks.require()
             results = ask_at(server, folder, run, config, tasks, base_answers)
             record.figures["tuned"] = points(results)
-    except BaseException:
-        if server is not None:
-            server.stop()
-        raise
-    stage_done(run, "tuned", _shown(run.read().stages["tuned"].figures["tuned"]))
-    if keep:
-        return server
-    server.stop()
+        stage_done(run, "tuned", _shown(run.read().stages["tuned"].figures["tuned"]))
+        if keep:
+            unless_kept.pop_all()
+            return server
     return None
 
 

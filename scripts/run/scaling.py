@@ -29,6 +29,7 @@ from configs.terminal.console import note, shell, skipped, starting
 from eval.ask.completions import answer_logprobs, ends_within, read_answers
 from eval.ask.endpoint import Endpoint, Settings
 from eval.compare import scales
+from scripts.run.asking import OWN_OUTAGE_S
 from scripts.run.inputs import model_inputs, serving_inputs
 from scripts.run.serving import OnDemand
 from scripts.run.stages import forget_other_outputs, stage_done
@@ -157,7 +158,12 @@ def what_is_asked(run: RunDir, config: RunConfig, general: Sequence[SelfMadeRow]
 
 def measuring_settings(config: RunConfig) -> Settings:
     """How the rows are asked; nothing is sampled."""
-    return Settings(seed=config.eval_seed, concurrency=config.eval.concurrency, timeout_s=config.eval.timeout_s)
+    return Settings(
+        seed=config.eval_seed,
+        concurrency=config.eval.concurrency,
+        timeout_s=config.eval.timeout_s,
+        outage_s=OWN_OUTAGE_S,
+    )
 
 
 def _measured(run: RunDir, config: RunConfig, asked: Asked) -> list[MeasuredScale]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 
 import psutil
 
@@ -38,7 +39,7 @@ class OnDemand:
     with OnDemand(lambda: base_target(run, config), config.serve, run.logs / "serve-base.log") as base:
         base.up().client.post(...)
 
-    Stopped at the end of the block, whatever happens in it.
+    Stopped at the end of the block, whatever happens in it; of one that ended before, the cause is said.
     """
 
     def __init__(
@@ -73,8 +74,11 @@ class OnDemand:
     def __enter__(self) -> OnDemand:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.down()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.__exit__(kind, error, trace)
 
 
 def private_command(target: Target, config: ServeConfig, cards: Sequence[Card] = ()) -> ServerCommand:

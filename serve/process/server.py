@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from configs.disk.files import only_a_file
-from configs.errors import EXIT_FAILED, EXIT_USAGE, TuneserveError
+from configs.errors import EXIT_FAILED, EXIT_USAGE, EndpointError, TuneserveError
 from configs.terminal.console import detail
 from serve.api.adapters import served_models
 from serve.api.client import BUSY_S, Refused, ServerClient
@@ -44,6 +44,13 @@ class StartFailed(TuneserveError):
         super().__init__(f"the server did not start: {cause.message}\n  log: {log}", cause.next_step)
         self.cause = cause
         self.exit_code = EXIT_FAILED if cause.retry else EXIT_USAGE
+
+
+class EndedMeanwhile(TuneserveError):
+    """A server ended while it was asked; with the cause found in its log."""
+
+    def __init__(self, cause: Cause, log: Path) -> None:
+        super().__init__(f"the server ended while it was asked: {cause.message}\n  log: {log}", cause.next_step)
 
 
 class VllmServer:
@@ -212,7 +219,10 @@ class VllmServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        ended = isinstance(error, EndpointError | Refused) and not self.alive
         self.stop()
+        if ended:  # that it does not answer is what follows from it
+            raise EndedMeanwhile(find_cause(self.log_text(), self.exit_code), self.log) from error
 
     def _environment(self) -> dict[str, str]:
         env = {**os.environ, **self.command.env, "PYTHONUNBUFFERED": "1"}

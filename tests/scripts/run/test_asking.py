@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,10 @@ from eval.compare.blocks import read_looks
 from eval.tasks import Task
 from eval.tasks.task import Item
 from scripts.run.asking import ask, ask_in_blocks
+from serve.api.adapters import served_models
+from serve.process.server import EndedMeanwhile, VllmServer
 from tests.eval.conftest import serving
+from tests.serve.fakes import fake_command, free_port
 
 GATE = GateConfig(min_items=100, block_items=50)
 
@@ -55,6 +60,20 @@ def test_the_first_block_does_not_wait_for_the_base(tmp_path: Path) -> None:
         assert len(judged()["kept"].samples) == len(lines)
         assert len(tuned_server.asked) == once + 1
         assert [look.items for look in read_looks(tmp_path / "tuned")] == [look.items for look in looks]
+
+
+@pytest.mark.parametrize("ask_it", ["the proof", "the tasks"])
+def test_a_server_of_a_run_that_ends_while_it_is_asked_is_said_with_its_cause(tmp_path: Path, ask_it: str) -> None:
+    def asked() -> None:
+        with VllmServer(fake_command(free_port(), str(tmp_path)), tmp_path / "serve.log") as server:
+            os.kill(server.pid or 0, signal.SIGKILL)
+            server.wait(10)
+            if ask_it == "the proof":
+                served_models(server.client)
+            ask(Endpoint(server.command.base_url, "fake"), questions(), tmp_path / "eval", Settings())
+
+    with pytest.raises(EndedMeanwhile, match=r"killed \(SIGKILL\).*\n  log: .*serve\.log"):
+        asked()
 
 
 def test_answers_that_are_kept_for_a_name_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

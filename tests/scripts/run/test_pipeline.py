@@ -308,10 +308,11 @@ def test_the_tuned_model_is_judged_by_all_answers_of_a_base_that_is_asked_meanwh
 def test_the_base_gives_its_memory_back_before_training_takes_its_card(
     cards: int, num_gpus: int, up_in_training: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Stopped:
-        stopped = False
+    class Stopped(VllmServer):
+        def __init__(self) -> None:
+            self.stopped = False
 
-        def stop(self) -> None:
+        def stop(self, grace_s: float | None = None) -> None:
             self.stopped = True
 
     device = GPUS["h100-80gb"]
