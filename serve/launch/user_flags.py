@@ -87,6 +87,8 @@ def require_plain(recipe: Sequence[str], typed: Sequence[str], key_env: str) -> 
         ConfigError: names the argument and what to do instead.
     """
     for argument in (*recipe, *typed):
+        if argument == "--":
+            raise ConfigError("a further `--` ends the flags for vLLM: what follows would not count", "leave it out")
         flag = flag_name(argument)
         if flag is None:
             continue
@@ -126,7 +128,10 @@ def flag_name(argument: str) -> str | None:
 
 
 def _names_something(value: str) -> bool:
-    """Whether a text of JSON, or a bare word, may name a module, a file or an address: in a dot, a slash or a colon."""
+    """Whether a text of JSON, or a bare word, may name a module, a file or an address: in a dot, a slash or a colon, or
+    by a key that asks for a place (`"debug_dump_path": "src"`)."""
+    if re.search(r'_(dir|path)"\s*:\s*"[^"]', value):
+        return True
     texts = re.findall(r'"((?:[^"\\]|\\.)*)"', value) if value.lstrip().startswith(("{", "[")) else [value]
     return any(re.search(r"[./:\\]", text) for text in texts)
 

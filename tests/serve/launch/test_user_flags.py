@@ -33,6 +33,7 @@ OPEN_HOSTS = [
     ["--host", ""],  # vLLM listens on every address
     ["--host="],
     ["--host.x", "0.0.0.0"],
+    ["--host", "0.0.0.0", "--", "--host=127.0.0.1"],  # vLLM takes nothing behind `--` for a flag
     ["--config", "server.yaml"],
     ["--config=server.yaml"],
     ["--conf", "server.yaml"],
@@ -104,6 +105,7 @@ def test_a_name_that_is_typed_is_looked_at_too(target: Target):
         ["-cc", '{"inductor_compile_config": {"cpp.cxx": ["x"]}}'],
         ["-cc.cache_dir=x"],
         ["--compilation-config", '{"cache_dir": "/x"}'],
+        ["--compilation-config", '{"debug_dump_path": "src"}'],
         ['-s={"method": "custom_class", "model": "x.Y"}'],
         ["--spec-model", "x.Y"],
         ["--distributed-executor-backend=x.Y"],
