@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +46,8 @@ def board(
     started = Board(folder.resolve(), port, language(), secrets.token_urlsafe(24))
     console.print(f"the board is at {started.address}")
     console.print("it answers to this browser only; Ctrl-C ends it")
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # uvicorn takes what is raised in a request for its fault
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     uvicorn.run(
         started.app(), host="127.0.0.1", port=port, log_level="warning", access_log=False, server_header=False,
         date_header=False, timeout_graceful_shutdown=1, lifespan="off",

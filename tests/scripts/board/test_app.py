@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from serve.state.servers import state_file, write_state
 from tests.browser import Tab
 from tests.eval.conftest import serving
 from tests.scripts.board.conftest import QUESTIONS, make_run
+from tests.serve.fakes import free_port
 from tests.serve.state.test_servers import known
 
 NAMES = ("secret", "tuned", "base", "heldout", "微调", "基座")
@@ -178,3 +180,18 @@ def test_pasted_questions_become_a_blind_ballot(tab: Tab, board: Board, run: Run
     assert [(vote.winner, vote.cluster) for vote in votes] in (
         [("tuned", "pasted/一？"), ("tuned", "pasted/二？")], [("tuned", "pasted/二？"), ("tuned", "pasted/一？")],
     )  # fmt: skip
+
+
+def test_the_end_of_its_terminal_is_left_to_uvicorn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a signal raises while a request is answered is logged as its fault, and the board would go on."""
+    heard: list[int] = []
+
+    def serve(*_: object, **__: object) -> None:
+        before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+        signal.raise_signal(signal.SIGHUP)
+        signal.signal(signal.SIGTERM, before)
+
+    monkeypatch.setattr("uvicorn.run", serve)
+    with pytest.raises(SystemExit, match="0"):
+        main(["board", "--folder", str(tmp_path), "--port", str(free_port())])
+    assert heard == [signal.SIGTERM]
