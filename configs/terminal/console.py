@@ -355,6 +355,8 @@ def guarded(action: Callable[[], object], debug: bool) -> int:
             raise
         where = f"{error.filename}: " if error.filename else ""
         said = TuneserveError(f"{where}{error.strerror or error}", "mend that and run the command again; it goes on")
+        if isinstance(error, FileNotFoundError) and not where:  # of getcwd
+            said = TuneserveError("the folder in which this command was called is gone", "call it from another one")
         print_error(said)
         return EXIT_FAILED
     return EXIT_OK

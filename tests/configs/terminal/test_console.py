@@ -159,6 +159,15 @@ def test_a_package_that_is_missing_is_an_error_with_a_next_step(capsys: pytest.C
         guarded(ours, debug=False)
 
 
+def test_a_folder_that_was_removed_under_a_command_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    assert guarded(Path.cwd, debug=False) == 1
+    assert "the folder in which this command was called is gone" in capsys.readouterr().err
+
+
 def test_no_terminal_is_a_thousand_million_columns_wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "999999999")
     assert Terminal().width == WIDEST
