@@ -106,16 +106,16 @@ def load(host: Host, source: Source, check: bool = True) -> ServedChecks | None:
     """
     name = source.adapter.name
     require_fit(host, source)
+    path = path_of_its_own(source.adapter.folder)
     if host.state is None:
-        return _load_proved(host.client, source, source.adapter.folder.absolute(), check)
-    path = path_of_its_own(host.state.port, source.adapter.folder)
+        return _load_proved(host.client, source, path, check)
     with being_proved(host.state.port, name):
         checks = _load_proved(host.client, source, path, check)
         note_change(host.state.port, name, path)
     return checks
 
 
-def _load_proved(client: ServerClient, source: Source, path: Path, check: bool) -> ServedChecks | None:
+def _load_proved(client: ServerClient, source: Source, path: str, check: bool) -> ServedChecks | None:
     name = source.adapter.name
     load_adapter(client, name, path)
     if not (check and source.run):

@@ -127,7 +127,7 @@ def served_from(folder: Path) -> tuple[str, ...]:
         if server.state == "failed" and not server.alive:
             continue
         named = [server.served, server.weights, *(part for word in server.argv for part in word.split("="))]
-        named += [str(path.resolve()) for path in changes(server.port).values() if path is not None]
+        named += [os.path.realpath(path) for path in changes(server.port).values() if path is not None]
         if any(_under(word, folder) for word in named):
             found += server.all_names
     return tuple(dict.fromkeys(found))

@@ -50,16 +50,20 @@ def served_models(client: ServerClient) -> list[ServedModel]:
         raise Refused(f"{client.root_url}/v1/models does not answer as vLLM does: {first_line(error)}") from error
 
 
-def load_adapter(client: ServerClient, name: str, folder: Path) -> None:
+def load_adapter(client: ServerClient, name: str, path: str) -> None:
     """Loads a PEFT adapter under a name into a running server; requests for it are answered from then on.
+
+    Args:
+        client: the server's.
+        name: what clients call it.
+        path: of its folder, absolute, as vLLM is given it.
 
     Raises:
         ConfigError: vLLM cannot serve it, the name is taken, or the server was started without adapters.
     """
-    adapter = read_adapter(name, folder)
-    body = {"lora_name": name, "lora_path": str(adapter.folder.absolute())}
+    read_adapter(name, Path(path))
     try:
-        client.post("/v1/load_lora_adapter", body)
+        client.post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": path})
     except Refused as error:
         raise ConfigError(f"{name} was not loaded: {error.message}", _step(error)) from error
 

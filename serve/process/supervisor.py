@@ -219,7 +219,7 @@ class Supervisor:
                     unload_adapter(server.client, name)
                 if path and not is_still(path):
                     raise ConfigError(
-                        f"{name} was left out: {path.resolve()} holds another adapter than it was loaded from",
+                        f"{name} was left out: {os.path.realpath(path)} holds another adapter than it was loaded from",
                         "load it again: it is proved then",
                     )
                 if path:

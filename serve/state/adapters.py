@@ -27,7 +27,7 @@ _LOADED_WITHIN_S = 60.0
 """A server that has not listed an adapter so long after it was asked to load it does not load it any more."""
 
 
-def changes(port: int) -> dict[str, Path | None]:
+def changes(port: int) -> dict[str, str | None]:
     """What was changed since the server on a port started: adapter names, each with the path that vLLM was given.
 
     None stands for an adapter that was taken out.
@@ -37,7 +37,7 @@ def changes(port: int) -> dict[str, Path | None]:
     """
     file = _folder(port) / "changes.json"
     try:
-        known = _CHANGES.validate_json(file_bytes(file))
+        return _CHANGES.validate_json(file_bytes(file))
     except FileNotFoundError:
         return {}
     except ValidationError as error:
@@ -45,17 +45,15 @@ def changes(port: int) -> dict[str, Path | None]:
             f"{file}: the note of adapters that came and went is damaged: {error.errors()[0]['msg']}",
             "remove the file; `tuneserve adapters list` asks the server itself",
         ) from None
-    return {name: Path(path) if path else None for name, path in known.items()}
 
 
-def note_change(port: int, name: str, path: Path | None) -> None:
+def note_change(port: int, name: str, path: str | None) -> None:
     """Notes that an adapter is served under a name from now on, or, with None, is not."""
     folder = _folder(port)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "changes.lock", timeout=30):
         known = {**changes(port), name: path}
-        stored = {name: str(path) if path else None for name, path in known.items()}
-        write_atomically(folder / "changes.json", json.dumps(stored, ensure_ascii=False) + "\n")
+        write_atomically(folder / "changes.json", json.dumps(known, ensure_ascii=False) + "\n")
 
 
 @contextmanager
@@ -100,24 +98,20 @@ def forget_all(port: int) -> None:
     shutil.rmtree(_folder(port), ignore_errors=True)
 
 
-def path_of_its_own(port: int, adapter: Path) -> Path:
-    """A link to an adapter whose name follows from the adapter's contents.
+def path_of_its_own(adapter: Path) -> str:
+    """The path of an adapter, spelled in a way that follows from the adapter's contents: `/` and `/.` lead nowhere.
 
     vLLM keeps what it has computed of a prompt under the adapter's name and path. An adapter that was trained again in
-    its folder and loaded again would be answered for by the old one; under another path it is not.
+    its folder and loaded again would be answered for by the old one; under another spelling it is not.
     """
-    adapter = adapter.resolve()
-    link = _folder(port) / _content(adapter)
-    link.parent.mkdir(parents=True, exist_ok=True)
-    if not (link.is_symlink() and link.readlink() == adapter):
-        link.unlink(missing_ok=True)
-        link.symlink_to(adapter, target_is_directory=True)
-    return link
+    bits = f"{int(_content(adapter), 16):064b}"
+    return str(adapter.absolute()) + "".join("/." if bit == "1" else "/" for bit in bits)
 
 
-def is_still(path: Path) -> bool:
-    """Whether the adapter behind such a link is the one that it was made for; true of any other path."""
-    return not path.is_symlink() or not path.exists() or _content(path) == path.name
+def is_still(path: str) -> bool:
+    """Whether the adapter under such a path is the one that it was made for; true of any other path."""
+    adapter = Path(path)
+    return path == str(adapter) or not adapter.exists() or path == path_of_its_own(adapter)
 
 
 def _content(adapter: Path) -> str:

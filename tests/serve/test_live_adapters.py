@@ -108,8 +108,13 @@ def test_an_address_is_enough_and_a_bare_folder_is_not_checked(
     assert run_cli(capsys, "unload", "bare", "--base-url", url)[0] == 0
 
 
-def test_an_adapter_trained_again_is_not_answered_for_by_the_old_one(host: Host, tiny_run: TinyRun, tmp_path: Path):
+@pytest.mark.parametrize("by_address", [False, True])
+def test_an_adapter_trained_again_is_not_answered_for_by_the_old_one(
+    by_address: bool, host: Host, tiny_run: TinyRun, tmp_path: Path
+):
     """vLLM keeps computed prompts under the adapter's name and path; the contents may have changed."""
+    if by_address:
+        host = find_host(base_url=host.client.root_url)
 
     def next_tokens(name: str) -> list[float]:
         body = {"model": name, "prompt": "，".join(QUESTIONS * 3), "max_tokens": 1, "temperature": 0, "logprobs": 5}

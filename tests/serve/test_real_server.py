@@ -77,7 +77,7 @@ def test_the_proof_names_the_scale_that_is_served_instead(
 def test_base_and_adapters_asked_at_the_same_time_answer_each_as_alone(adapter_server: VllmServer, tiny_run: TinyRun):
     """vLLM's CPU build takes "no adapter" for the last place, and an adapter that was unloaded stays in its place."""
     for i in range(flag_number(adapter_server.command.argv, "--max-loras", 1)):
-        load_adapter(adapter_server.client, f"passing-{i}", tiny_run.run.adapter)
+        load_adapter(adapter_server.client, f"passing-{i}", str(tiny_run.run.adapter))
         unload_adapter(adapter_server.client, f"passing-{i}")
     rows = read_rows(tiny_run.run.data / "proof.jsonl", ProofRow, "train")
     scales = ("tiny-base", "half", "tiny")
@@ -231,7 +231,7 @@ def test_streaming_clients_each_get_their_own_answer_whoever_goes_or_reads_slowl
 
 def test_adapters_come_and_go_while_the_server_runs(adapter_server: VllmServer, tiny_run: TinyRun):
     client = adapter_server.client
-    load_adapter(client, "second", tiny_run.half)
+    load_adapter(client, "second", str(tiny_run.half))
     assert {"second"} <= {m.name for m in served_models(client) if m.parent == "tiny-base"}
     assert ask(client, "second", [{"role": "user", "content": QUESTIONS[0]}], 4)["message"]["content"]
     unload_adapter(client, "second")

@@ -240,7 +240,7 @@ def test_what_a_server_uses_is_never_removed(
     }[how]
     write_state(state)
     if how == "loaded adapter":
-        note_change(port, "shop-lora", run.adapter)
+        note_change(port, "shop-lora", str(run.adapter))
     assert summarize(run).served_as
     assert tuneserve("runs", "rm", "shop", "--folder", tmp_path / "runs", "--yes", "--force") == 2
     assert "is served as" in capsys.readouterr().err

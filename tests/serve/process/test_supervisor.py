@@ -146,7 +146,7 @@ def test_a_restart_has_the_adapters_that_came_and_lacks_those_that_went(tmp_path
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text('{"r": 8, "target_modules": ["q_proj"]}')
     port = free_port()
-    loaded.note_change(port, "from-an-earlier-server", adapter)
+    loaded.note_change(port, "from-an-earlier-server", str(adapter))
     command = fake_command(port, marker, "--served-model-name", "fake", "given")
     said: list[str] = []
     watched = Supervisor(command, tmp_path, tmp_path / "serve.log", say=said.append)
@@ -154,11 +154,11 @@ def test_a_restart_has_the_adapters_that_came_and_lacks_those_that_went(tmp_path
     assert loaded.changes(port) == {}
     thread = threading.Thread(target=watched.watch, args=(server,))
     thread.start()
-    loaded.note_change(port, "came", adapter)
+    loaded.note_change(port, "came", str(adapter))
     loaded.note_change(port, "given", None)
-    loaded.note_change(port, "lost", tmp_path / "nowhere")
+    loaded.note_change(port, "lost", str(tmp_path / "nowhere"))
     trained_again = shutil.copytree(adapter, tmp_path / "again")
-    loaded.note_change(port, "another", loaded.path_of_its_own(port, trained_again))
+    loaded.note_change(port, "another", loaded.path_of_its_own(trained_again))
     (trained_again / "adapter_config.json").write_text('{"r": 4}')
     assert watched.state.all_names == ["fake", "came", "lost", "another"]
     assert server.pid

@@ -94,7 +94,7 @@ def test_a_damaged_state_file_hides_no_other_server(content: bytes, tmp_path: Pa
 @pytest.mark.parametrize("content", [*DAMAGED[:6], b'{"a": 1}', b'{"a": ["b"]}', b"[" * 100_000], ids=range(9))
 def test_a_damaged_note_of_adapters_hides_no_server(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     write_state(known(PORTS[3], tmp_path))
-    adapters.note_change(PORTS[3], "came", tmp_path)
+    adapters.note_change(PORTS[3], "came", str(tmp_path))
     next((tmp_path / "state").rglob("changes.json")).write_bytes(content)
     code, said = run_cli(capsys, "serve", "status")
     assert code == 0
