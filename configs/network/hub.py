@@ -123,6 +123,9 @@ class _Client:
 def stay_with_the_named_hub() -> bool:
     """With a mirror in `HF_ENDPOINT`, looks at what it answers, and turns Xet off: chunks come from other hosts.
 
+    No hub is told what runs here. Its client would ask each for a list of variables of the environment, keep that for a
+    day, and tell by every request whether one of them has the value that the list names.
+
     Call it before anything is fetched from Hugging Face or sent there.
 
     Returns:
@@ -133,14 +136,17 @@ def stay_with_the_named_hub() -> bool:
     """
     named = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     host = http_address(named, "HF_ENDPOINT", "https://hf-mirror.com").hostname or ""
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    # The client reads its variables once, while it is imported, which may be behind us.
+    from huggingface_hub import constants
+
+    constants.HF_HUB_DISABLE_TELEMETRY = True
     if host in ("huggingface.co", "hf.co") or host.endswith((".huggingface.co", ".hf.co")):
         return False
     os.environ["HF_HUB_DISABLE_XET"] = "1"
-    # The client reads the variable once, while it is imported, which may be behind us.
-    from huggingface_hub import constants
+    constants.HF_HUB_DISABLE_XET = True
     from huggingface_hub.utils import logging as hub_logging
 
-    constants.HF_HUB_DISABLE_XET = True
     hub_logging.get_logger()  # which gives it its handler
     show_log_of("huggingface_hub")
     look_at_answers()

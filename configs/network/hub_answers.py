@@ -1,8 +1,8 @@
 """What a mirror of the hub answers, looked at before the hub's client believes it.
 
 The client names files in its cache by what headers and answers say, reads each to its end wherever that is, and follows
-redirects within a host with the user's token. Whoever serves a mirror could write files elsewhere, fill memory and
-disk, and have the token sent to another port.
+redirects and next pages wherever they lead, within a host with the user's token. Whoever serves a mirror could write
+files elsewhere, fill memory and disk, and have the token sent to another port.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from configs.disk.files import parse_json
+from configs.errors import without_credentials
 
 LARGEST_ANSWER = 64 << 20
 """Bytes of what is no file of the repository: its description, its list of files."""
@@ -83,6 +84,7 @@ class _Watch:
             if size and size.isdecimal():
                 self._announce(url, headers.get("location"), int(size))
         elif "/api/" in response.request.url.path:
+            self._stay(response)
             self._read(response)
         elif url in self._sizes:
             self._announce(url, headers.get("location"), self._sizes[url])
@@ -92,6 +94,25 @@ class _Watch:
         self._sizes[url] = size
         if location:
             self._sizes[urljoin(url, location)] = size
+
+    def _stay(self, response: httpx.Response) -> None:
+        """Keeps to the mirror where an answer leads on: a next page at the hub itself was handed on from there.
+
+        Raises:
+            StrangeAnswer: it sends the question elsewhere.
+        """
+        from huggingface_hub import constants
+
+        url, home = str(response.request.url), _origin(constants.ENDPOINT)
+        if response.has_redirect_location and "/resolve-cache/" not in url:  # which is a file's, and may lie elsewhere
+            to = urljoin(url, response.headers["location"])
+            if _origin(url) == home != _origin(to):
+                raise StrangeAnswer(f"it sends on to {without_credentials(to)[:100]}")
+        if following := response.links.get("next", {}).get("url"):
+            to = urljoin(url, following)
+            if _origin(to) != home:
+                to = f"{constants.ENDPOINT}{urlsplit(to).path}?{urlsplit(to).query}"
+            response.headers["link"] = f"<{to}>;rel=next"
 
     def _read(self, response: httpx.Response) -> None:
         self._pages += "/tree/" in response.request.url.path

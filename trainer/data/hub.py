@@ -36,9 +36,9 @@ def load_hub(path: str, source: SourceConfig, hub: str, offline: bool, *, says: 
     mirrored = stay_with_the_named_hub()
     from datasets import DownloadConfig, config, load_dataset
 
+    config.HF_UPDATE_DOWNLOAD_COUNTS = False  # a host at Amazon is told what is loaded
     if mirrored:
-        # The hub's other hosts: datasets-server.MIRROR, and one at Amazon that counts what is loaded.
-        config.USE_PARQUET_EXPORT = config.HF_UPDATE_DOWNLOAD_COUNTS = False
+        config.USE_PARQUET_EXPORT = False  # datasets-server.MIRROR
     offline = stays_offline(offline)
     folder = str(fetch("dataset", path, hub, offline, _FILES, _OTHERWISE)) if hub == "modelscope" else path
     try:

@@ -94,7 +94,12 @@ class Mirror:
                 for n, b in self.files.items()
             ]  # fmt: skip
             model = {"id": "owner/tiny", "modelId": "owner/tiny", "sha": sha, "siblings": entries, "tags": []}
-            return web.json_response(entries if "/tree/" in request.path else model)
+            if "/tree/" not in request.path:
+                return web.json_response(model)
+            # As a mirror has it that passes on what the hub says.
+            more = {"Link": f'<https://huggingface.co{request.path}?cursor=1>; rel="next"'}
+            first = "cursor" not in request.query
+            return web.json_response(entries[:1] if first else entries[1:], headers=more if first else {})
         name = request.path.rpartition("/")[2]
         if name not in self.files:
             return web.Response(status=404, headers={"X-Error-Code": "EntryNotFound"})
@@ -153,3 +158,4 @@ def test_with_a_mirror_no_other_host_is_contacted(kind: str, folder: Path) -> No
     for name in mirror.files.keys() & {"model.safetensors", "train.jsonl"}:
         assert any(path.endswith(name) for path in mirror.paths)
     assert contacted == []
+    assert "/api/agent-harnesses" not in mirror.paths

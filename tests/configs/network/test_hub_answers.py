@@ -78,6 +78,17 @@ def test_a_list_of_files_ends() -> None:
         client.get(f"{API}/tree/main")
 
 
+@pytest.mark.parametrize("to", ["http://other:1/api/x", "//other/x", "https://127.0.0.1:1/api/x", "/api/y"])
+def test_a_question_goes_to_the_mirror_alone(to: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", HUB)
+    moved = httpx.Response(307, headers={"Location": to})
+    if to == "/api/y":
+        assert asked("GET", API, moved).status_code == 307
+    else:
+        with pytest.raises(StrangeAnswer, match="it sends on to http"):
+            asked("GET", API, moved)
+
+
 @pytest.mark.parametrize(
     ("url", "sent"),
     [(FILE, True), ("http://127.0.0.1:2/x", False), ("https://127.0.0.1:1/x", False), ("http://other:1/x", False)],
