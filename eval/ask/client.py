@@ -326,7 +326,7 @@ class Client:
         await asyncio.shield(self._outage)
 
     async def _until_back(self, cause: str) -> None:
-        deadline = time.monotonic() + self.settings.outage_s
+        began = time.monotonic()
         failed = 0
         while True:
             failed += 1
@@ -342,8 +342,9 @@ class Client:
                 cause = str(error)
             else:
                 return
-            if time.monotonic() > deadline:
+            away_s = time.monotonic() - began
+            if away_s > self.settings.outage_s or self.endpoint.gone():
                 raise EndpointError(
-                    f"{self.endpoint.base_url} did not answer for {self.settings.outage_s:g} s: {cause}",
+                    f"{self.endpoint.base_url} did not answer for {away_s:.0f} s: {cause}",
                     "start the server again and repeat the command: what was answered is kept",
                 )

@@ -5,7 +5,7 @@ The API key comes from an environment variable and goes into the request header 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ class Endpoint:
         label: name of its folder and its column in the report: `base`, `tuned`, or the user's own.
         api_key_env: environment variable that holds the API key; unset or empty means that no key is sent.
         authorization: value of the header of that name where there is no key.
+        gone: whether the server is known to have ended for good, so that it is not waited for.
     """
 
     base_url: str
@@ -36,6 +37,7 @@ class Endpoint:
     label: str = "base"
     api_key_env: str = "TUNESERVE_API_KEY"
     authorization: str = field(default="", repr=False)
+    gone: Callable[[], bool] = field(default=lambda: False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         http_address(self.base_url)

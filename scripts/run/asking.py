@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -22,19 +21,15 @@ from eval.compare.blocks import Blocks, first_block, note_looks, read_looks
 from eval.compare.compare import open_groups
 from eval.tasks import Task
 
-OWN_OUTAGE_S = 10.0
-"""As of `Settings.outage_s`, of a run's own server: nobody starts it again."""
-
 
 def run_settings(config: RunConfig, family: Family) -> Settings:
     """How base and tuned are asked: the run's sampling, and the thinking mode that was trained.
 
     A model of another trainer may have another template than its base; both are asked in one mode all the same.
     """
-    thinking = {"switchable": config.thinking, "always": True}.get(family)
     if config.foreign is not None:
-        thinking = config.thinking
-    return replace(_settings(config, thinking), outage_s=OWN_OUTAGE_S)
+        return _settings(config, config.thinking)
+    return _settings(config, {"switchable": config.thinking, "always": True}.get(family))
 
 
 def endpoints_settings(config: RunConfig) -> Settings:

@@ -34,7 +34,7 @@ from eval.documents.writer import Unanswered, Wanted, ask_about, refuse_too_many
 from eval.report.documents import render_documents
 from eval.report.words import ReportWords
 from scripts.run.asking import endpoints_settings
-from scripts.run.serving import OnDemand
+from scripts.run.serving import OnDemand, endpoint_of
 from scripts.run.writing import writing_progress
 from serve.api.adapters import served_models
 from serve.launch.target import folder_target
@@ -288,14 +288,13 @@ def _asked(writer: Writer, settings: Settings, config: RunConfig, out: Path) -> 
     serve = config.serve.model_copy(update={"args": [*_COMPACT, *config.serve.args]})
     with OnDemand(lambda: folder_target(weights, writer.model, False), serve, out / "serve.log") as server:
         served = server.up()
-        key = served.command.api_key_env
         context = next((one.context for one in served_models(served.client) if one.name == writer.model), None)
         if context is not None and context < needed:
             raise ConfigError(
                 f"{writer.base} has a context of {context:,} tokens here; passage, prompt and reply need {needed:,}",
                 "give a smaller --passage-tokens or --per-passage, or a larger serve.max_model_len",
             )
-        yield Endpoint(served.command.base_url, writer.model, "writer", *([key] if key else []))
+        yield endpoint_of(served, writer.model, "writer")
 
 
 def _ask(

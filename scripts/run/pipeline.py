@@ -24,7 +24,6 @@ from configs.recipe.schema import RunConfig
 from configs.run.merged import origin
 from configs.run.rundir import Inputs, RunDir
 from configs.terminal.console import console, note, skipped, starting, tables
-from eval.ask.endpoint import Endpoint
 from eval.ask.results import TaskResult, read_results
 from eval.compare.baseline import require_baseline
 from eval.compare.blocks import read_looks
@@ -43,7 +42,7 @@ from scripts.run.facts import base_repeat, compare_run
 from scripts.run.inputs import model_inputs, serving_inputs
 from scripts.run.rescoring import as_scored, bring_up_to_date, points, score_again_all
 from scripts.run.scaling import choose_scale
-from scripts.run.serving import OnDemand, private_command, start_server
+from scripts.run.serving import OnDemand, endpoint_of, private_command, start_server
 from scripts.run.stages import forget_other_outputs, put_model_card, run_stage, stage_done
 from scripts.run.tasks import tasks_fingerprint
 from scripts.run.verdict import deciding_command
@@ -293,7 +292,7 @@ def ask_at(
         model: name to ask for; by default the target's.
     """
     target = server.command.target
-    endpoint = Endpoint(server.command.base_url, model or target.name, folder.name, config.serve.api_key_env)
+    endpoint = endpoint_of(server, model or target.name, folder.name)
     settings = run_settings(config, target.family)
     if base_answers is None:
         results = ask(endpoint, tasks, folder, settings, shows=shows)

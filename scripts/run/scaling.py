@@ -29,9 +29,8 @@ from configs.terminal.console import note, shell, skipped, starting
 from eval.ask.completions import answer_logprobs, ends_within, read_answers
 from eval.ask.endpoint import Endpoint, Settings
 from eval.compare import scales
-from scripts.run.asking import OWN_OUTAGE_S
 from scripts.run.inputs import model_inputs, serving_inputs
-from scripts.run.serving import OnDemand
+from scripts.run.serving import OnDemand, endpoint_of
 from scripts.run.stages import forget_other_outputs, stage_done
 from serve.launch.target import base_folder, scales_target
 from trainer.data.answers import chosen_answers
@@ -158,12 +157,7 @@ def what_is_asked(run: RunDir, config: RunConfig, general: Sequence[SelfMadeRow]
 
 def measuring_settings(config: RunConfig) -> Settings:
     """How the rows are asked; nothing is sampled."""
-    return Settings(
-        seed=config.eval_seed,
-        concurrency=config.eval.concurrency,
-        timeout_s=config.eval.timeout_s,
-        outage_s=OWN_OUTAGE_S,
-    )
+    return Settings(seed=config.eval_seed, concurrency=config.eval.concurrency, timeout_s=config.eval.timeout_s)
 
 
 def _measured(run: RunDir, config: RunConfig, asked: Asked) -> list[MeasuredScale]:
@@ -206,10 +200,9 @@ def _ask(run: RunDir, config: RunConfig, asked: Asked, files: dict[float, Path],
     target = scales_target(run, config, folders)
     settings = measuring_settings(config)
     with OnDemand(lambda: target, config.serve, run.logs / "serve-scales.log") as server:
-        address = server.up().command.base_url
         for scale, file in files.items():
             model = names[scale] if scale else target.names[0]
-            measured_once(asked, Endpoint(address, model, model, config.serve.api_key_env), scale, settings, file)
+            measured_once(asked, endpoint_of(server.up(), model, model), scale, settings, file)
 
 
 def _figures(point: ScalePoint) -> str:

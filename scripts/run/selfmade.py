@@ -24,7 +24,6 @@ from configs.model.template_family import QUESTION
 from configs.recipe.schema import RunConfig
 from configs.run.rundir import RunDir
 from configs.terminal.console import skipped, starting
-from eval.ask.endpoint import Endpoint
 from eval.selfmade.judging import Judge
 from eval.selfmade.make import Made, make
 from eval.selfmade.overlap import Asked
@@ -34,7 +33,7 @@ from eval.selfmade.writer import Base, Lengths, Writer
 from eval.tasks import Task
 from scripts.run.asking import run_settings
 from scripts.run.inputs import serving_inputs
-from scripts.run.serving import OnDemand
+from scripts.run.serving import OnDemand, endpoint_of
 from scripts.run.stages import stage_done
 from scripts.run.tasks import recipe_tasks, tasks_fingerprint
 from scripts.run.writing import writing_progress
@@ -182,9 +181,8 @@ def connect(server: VllmServer, thinking: bool | None, model: str | None = None)
     model, client = model or server.command.target.name, server.client
     question = [{"role": "user", "content": QUESTION}]
     served = {listed.name: listed.context for listed in served_models(client)}
-    key = server.command.api_key_env
     return Base(
-        endpoint=Endpoint(server.command.base_url, model, "base", *([key] if key else [])),
+        endpoint=endpoint_of(server, model, "base"),
         header=lambda system: user_header(client, model, system),
         overhead=len(prompt_ids(client, model, question, thinking)),
         context=served.get(model),

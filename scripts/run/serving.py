@@ -14,6 +14,7 @@ import psutil
 from configs.machine.gpus import Card, visible_cards
 from configs.recipe.schema import ServeConfig
 from configs.terminal.console import Terminal, console
+from eval.ask.endpoint import Endpoint
 from serve.launch.cards import on_free_cards, only
 from serve.launch.command import ServerCommand, build_command
 from serve.launch.target import Target
@@ -31,6 +32,13 @@ def start_server(command: ServerCommand, log: Path, ready_timeout_s: float, *, s
     with StartDisplay(console if shows else Terminal(quiet=True)) as display:
         server = VllmServer(command, log, ready_timeout_s, display.on_phase)
         return server.__enter__()
+
+
+def endpoint_of(server: VllmServer, model: str, label: str) -> Endpoint:
+    """A server of ours, as it is asked: nobody starts it again where it has ended."""
+    command = server.command
+    key = {"api_key_env": command.api_key_env} if command.api_key_env else {}
+    return Endpoint(command.base_url, model, label, gone=lambda: not server.alive, **key)
 
 
 class OnDemand:

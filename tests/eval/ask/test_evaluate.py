@@ -464,16 +464,19 @@ def start(endpoint: Endpoint) -> subprocess.Popen:
     return process
 
 
+def kill_once_it_answers(server: subprocess.Popen, lines: Path) -> None:
+    while not lines.exists() or lines.stat().st_size < 5000:
+        time.sleep(0.01)
+    server.kill()
+    server.wait()
+
+
 def test_a_server_that_dies_and_comes_back(mortal: tuple[Endpoint, list[subprocess.Popen]], tmp_path: Path) -> None:
     endpoint, processes = mortal
     processes.append(start(endpoint))
-    lines = tmp_path / "qa.jsonl"
 
     def kill_and_revive() -> None:
-        while not lines.exists() or lines.stat().st_size < 5000:
-            time.sleep(0.01)
-        processes[0].kill()
-        processes[0].wait()
+        kill_once_it_answers(processes[0], tmp_path / "qa.jsonl")
         processes.append(start(endpoint))
 
     reaper = threading.Thread(target=kill_and_revive)
@@ -485,6 +488,19 @@ def test_a_server_that_dies_and_comes_back(mortal: tuple[Endpoint, list[subproce
     port = endpoint.base_url.removesuffix("/v1")
     with urllib.request.urlopen(f"{port}/asked") as asked:
         assert 0 < len(json.load(asked)) < 300
+
+
+def test_a_server_that_has_ended_for_good_is_not_waited_for(
+    mortal: tuple[Endpoint, list[subprocess.Popen]], tmp_path: Path
+) -> None:
+    endpoint, processes = mortal
+    processes.append(start(endpoint))
+    watched = replace(endpoint, gone=lambda: processes[0].poll() is not None)
+    reaper = threading.Thread(target=kill_once_it_answers, args=(processes[0], tmp_path / "qa.jsonl"))
+    reaper.start()
+    with pytest.raises(EndpointError, match=r"did not answer for [0-9] s"):
+        evaluate(watched, [qa_task(300)], tmp_path, settings=replace(QUICK, outage_s=30, concurrency=8))
+    reaper.join()
 
 
 def test_a_server_that_stays_away_is_an_error_with_what_was_answered_kept(tmp_path: Path) -> None:
