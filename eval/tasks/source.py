@@ -38,7 +38,7 @@ def located(path: str, hub: str = "huggingface", offline: bool = False) -> Itera
         local = fetch("dataset", path, hub, offline, _FILES, "set the task's `path` to a local copy")
     archives = (
         [local]
-        if local.suffix == ".zip"
+        if local.suffix == ".zip" and local.is_file()  # a pipe of that name would be waited for
         else sorted(filter(Path.is_file, local.glob("[!.]*.zip")))
         if local.is_dir()
         else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import struct
 import tempfile
@@ -114,3 +115,10 @@ def test_tables_are_unpacked_and_nothing_else(tmp_path: Path) -> None:
         find_table(root / "none")
     with located(str(file)) as root:
         assert [path.name for path in root.rglob("*") if path.is_file()] == ["test.jsonl"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_pipe_or_folder_by_the_name_of_an_archive_is_none(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(file := tmp_path / "rows.zip")
+    with located(str(file)) as found:
+        assert found == file
