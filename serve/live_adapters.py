@@ -160,7 +160,9 @@ def require_fit(host: Host, source: Source) -> None:
             f"the server has a model called {source.adapter.name} already",
             f"choose another name, or `tuneserve adapters unload {source.adapter.name}` first",
         )
-    served = next(model for model in models if model.parent is None)
+    served = next((model for model in models if model.parent is None), None)
+    if served is None:
+        raise ConfigError("the server lists no base model", "name a vLLM server that serves one")
     _require_same_base(source, served)
     weights = Path(served.folder or "")
     refuse_unservable(source.adapter.folder, weights if (weights / "config.json").is_file() else None)

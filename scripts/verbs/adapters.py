@@ -37,7 +37,9 @@ def list_(server: Server = None, base_url: BaseUrl = None) -> None:
 
     table = Table("name", "beside", "context", "folder", box=None)
     for model in served_models(find_host(server, base_url).client):
-        folder = os.path.realpath(model.folder) if model.folder else ""
+        folder = model.folder or ""
+        if Path(folder).is_dir():  # a server elsewhere may name anything, also what can be no path
+            folder = os.path.realpath(folder)
         table.add_row(model.name, model.parent or "", str(model.context or ""), folder)
     tables.print(table)
 

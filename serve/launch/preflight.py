@@ -221,9 +221,14 @@ def _adapters(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
 
 def check_adapter(adapter: Adapter) -> None:
     """Raises a ConfigError where an adapter has no weights, or adapts layers in which vLLM cannot add one."""
-    weights = [adapter.folder / name for name in ("adapter_model.safetensors", "adapter_model.bin")]
-    if not any(file.is_file() for file in weights):
-        raise ConfigError(f"{adapter.folder}: adapter_model.safetensors is missing", "run `tuneserve train` again")
+    if not (adapter.folder / "adapter_model.safetensors").is_file():
+        pickle = (adapter.folder / "adapter_model.bin").is_file()
+        raise ConfigError(
+            f"{adapter.folder}: adapter_model.safetensors is missing",
+            "save it again with PEFT's save_pretrained: adapter_model.bin is a pickle, which can run code"
+            if pickle
+            else "run `tuneserve train` again",
+        )
     refused = sorted(set(adapter.modules) - LORA_LAYERS)
     if refused:
         raise ConfigError(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.cli import main
 from serve.api import client
 from serve.api.client import BUSY_S, Refused, ServerClient
 from serve.process.server import VllmServer
@@ -144,3 +145,28 @@ def test_answers_are_read_whole(served: Callable[..., ServerClient]) -> None:
     chunked = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
     assert served(saying(START + kind + chunked)).post("/x", {}) == json.loads(body)
     assert served(saying(START + b"Content-Length: 0\r\n\r\n")).get("/health") is None
+
+
+@pytest.mark.parametrize(
+    ("models", "verb", "said"),
+    [
+        ([{"id": "a", "root": "/x\ud83d"}], ["list"], "/x\\ud83d"),
+        ([{"id": "a", "root": "/x\0"}], ["list"], "/x\\x00"),
+        ([], ["load", "b={}"], "the server lists no base model"),
+    ],
+)
+def test_a_list_of_models_that_no_vllm_makes_is_no_traceback(
+    models: list[dict[str, str]],
+    verb: list[str],
+    said: str,
+    served: Callable[..., ServerClient],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"r": 8, "target_modules": ["q_proj"]}')
+    (tmp_path / "adapter_model.safetensors").touch()
+    answer = START + b"Content-Type: application/json\r\n\r\n" + json.dumps({"data": models}).encode()
+    address = served(saying(answer)).root_url
+    with pytest.raises(SystemExit):
+        main(["adapters", *(word.format(tmp_path) for word in verb), "--base-url", address])
+    assert said in "".join(capsys.readouterr())

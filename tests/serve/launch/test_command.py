@@ -268,6 +268,10 @@ def test_the_layers_of_a_pattern_are_read_from_the_tensors(tmp_path: Path):
     assert adapter.modules == ("lm_head", "q_proj")
     with pytest.raises(ConfigError, match="adapts lm_head"):
         check_adapter(adapter)
+    (tmp_path / "adapter_model.safetensors").rename(tmp_path / "adapter_model.bin")
+    with pytest.raises(ConfigError, match="is missing") as refused:
+        check_adapter(adapter)
+    assert "pickle" in (refused.value.next_step or "")
 
 
 def told(model: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> str:
