@@ -383,9 +383,12 @@ def show_fit(rows: Sequence[dict[str, Any]], options: argparse.Namespace) -> Non
 
 
 def written(calibration: dict[str, Any]) -> str:
-    """The file's text: a line for every measured row, so that a change shows as what it is."""
-    head = json.dumps({name: value for name, value in calibration.items() if name != "rows"}, indent=1)
-    rows = ",\n".join(json.dumps(row, separators=(",", ":")) for row in calibration["rows"])
+    """The file's text: the names of the columns, and a line for every measured row, so that a change shows as one."""
+    columns = list(dict.fromkeys(name for row in calibration["rows"] for name in row))
+    about = {name: value for name, value in calibration.items() if name != "rows"}
+    head = json.dumps(about | {"columns": columns}, indent=1)
+    lines = ([row.get(name) for name in columns] for row in calibration["rows"])
+    rows = ",\n".join(json.dumps(line, separators=(",", ":")) for line in lines)
     return head.removesuffix("\n}") + f',\n "rows": [\n{rows}\n ]\n}}\n'
 
 

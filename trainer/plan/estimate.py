@@ -231,7 +231,9 @@ class Calibration:
 def load_calibration(file: Path = CALIBRATION) -> Calibration:
     """The coefficients and rows of the repository."""
     content = json.loads(file.read_text(encoding="utf-8"))
-    return Calibration(Coefficients(**content["coefficients"]), content["rows"])
+    rows = (zip(content["columns"], row, strict=True) for row in content["rows"])
+    known = [{name: value for name, value in row if value is not None} for row in rows]
+    return Calibration(Coefficients(**content["coefficients"]), known)
 
 
 def weight_bytes(shape: ModelShape, precision: Precision, turned_copy: bool = False) -> float:

@@ -17,11 +17,11 @@ from trainer.sft.first_batch import check_first_batch, expected_answers
 
 
 def test_the_file_reads_back_and_has_a_line_for_every_row() -> None:
-    content = json.loads(CALIBRATION.read_text(encoding="utf-8"))
-    text = written(content)
-    assert json.loads(text) == content
-    assert text == CALIBRATION.read_text(encoding="utf-8")
-    assert sum(line.startswith('{"shape"') for line in text.splitlines()) == len(load_calibration().rows)
+    text = CALIBRATION.read_text(encoding="utf-8")
+    content, rows = json.loads(text), load_calibration().rows
+    about = {name: value for name, value in content.items() if name not in ("columns", "rows")}
+    assert written(about | {"rows": rows}) == text
+    assert len(rows) == sum(line.startswith("[") for line in text.splitlines()) > 50
 
 
 @pytest.mark.parametrize("layout", [Layout(4, 0), Layout(2, 64)])
