@@ -53,6 +53,9 @@ THIS_MACHINE = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 _MACHINES = ("--nnodes", "--data-parallel-address", "--data-parallel-size-local", "--headless")
 """Flags of a server on several machines."""
 
+_ADAPTERS_KEPT = 32
+"""Adapters that a server keeps in memory beside those of one batch; vLLM by itself keeps none."""
+
 FP32 = ("float32", "float")
 """Values of --dtype that take 32 bits."""
 FP8 = ("fp8", "fp8_per_channel", "fp8_per_tensor", "fp8_per_block")
@@ -163,6 +166,10 @@ def build_command(
         flags["--dtype"] = ["float32"]
     if adapters_later:
         flags["--lora-target-modules"] = sorted(LORA_LAYERS)  # as in _model_flags, for adapters that are not known yet
+    if target.adapters or adapters_later:
+        # One that is not kept is read anew from its folder at its next turn, whatever was trained into it meanwhile.
+        places = flag_number(user, "--max-loras", int(flags.get("--max-loras", ["1"])[0]))
+        flags["--max-cpu-loras"] = [str(places + _ADAPTERS_KEPT)]
     if device == "cpu" and (target.adapters or adapters_later):
         flags["--worker-extension-cls"] = ["serve.launch.no_adapter.BaseRows"]
     if key_env:

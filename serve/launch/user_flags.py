@@ -23,6 +23,7 @@ WATCHED = frozenset(
         *("--kv-cache-memory-bytes", "--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size"),
         *("--data-parallel-size-local", "--data-parallel-backend", "--distributed-executor-backend", "--nnodes"),
         *("--enable-lora", "--lora-modules", "--lora-target-modules", "--max-lora-rank", "--max-loras"),
+        "--max-cpu-loras",
     }
 )
 """Flags that this project sets, reads or decides by."""

@@ -336,7 +336,10 @@ def test_on_a_cpu_the_base_is_kept_apart_from_the_places_of_adapters(target: Tar
         assert flag_value(on_cpu.argv, "--worker-extension-cls") == "serve.launch.no_adapter.BaseRows"
         on_gpu = build_command(asked, ServeConfig(), extra, device="cuda", environ={})
         assert flag_value(on_gpu.argv, "--worker-extension-cls") is None
-    assert flag_values(build_command(two, ServeConfig(), device="cpu", environ={}).argv, "--max-loras") == ("2",)
+    given = build_command(two, ServeConfig(), device="cpu", environ={}).argv
+    assert (flag_value(given, "--max-loras"), flag_value(given, "--max-cpu-loras")) == ("2", "34")
+    more = build_command(two, ServeConfig(), ["--max-loras", "40"], device="cpu", environ={}).argv
+    assert flag_value(more, "--max-cpu-loras") == "72"  # vLLM takes no fewer than there are places
     without = build_command(replace(target, adapters=()), ServeConfig(), device="cpu", environ={})
     assert flag_value(without.argv, "--worker-extension-cls") is None
 
