@@ -62,9 +62,16 @@ class _Watch:
         self._pages = 0
 
     def request(self, request: httpx.Request) -> None:
-        """Takes the token out of a request to another origin than the mirror's."""
+        """Takes the token out of a request to another origin than the mirror's, and gives each an end of its waiting.
+
+        The client waits for most answers for ever, and says so with each request.
+        """
         from huggingface_hub import constants
 
+        waits = request.extensions.get("timeout", {})
+        request.extensions["timeout"] = {
+            name: waits.get(name) or _LONGEST_S for name in ("connect", "read", "write", "pool")
+        }
         if _origin(str(request.url)) != _origin(constants.ENDPOINT):
             request.headers.pop("authorization", None)
 
@@ -83,7 +90,7 @@ class _Watch:
         if method == "HEAD":
             if size and size.isdecimal():
                 self._announce(url, headers.get("location"), int(size))
-        elif "/api/" in response.request.url.path:
+        elif "/api/" in response.request.url.path or method != "GET":  # what is sent is answered briefly, too
             self._stay(response)
             self._read(response)
         elif url in self._sizes:

@@ -55,8 +55,9 @@ def test_a_commit_that_is_none_is_refused(sha: object) -> None:
 
 
 def test_answers_end() -> None:
-    with pytest.raises(StrangeAnswer, match="an answer of more than the 67,108,864 bytes"):
-        asked("GET", API, httpx.Response(200, stream=Endless()))
+    for method, url in (("GET", API), ("POST", f"{HUB}/owner/tiny.git/info/lfs/objects/batch"), ("PUT", f"{HUB}/1")):
+        with pytest.raises(StrangeAnswer, match="an answer of more than the 67,108,864 bytes"):
+            asked(method, url, httpx.Response(200, stream=Endless()))
     announced = httpx.Response(200, headers={"X-Linked-Size": "5000000"})
     with pytest.raises(StrangeAnswer, match="an answer of more than the 5,000,000 bytes"):
         asked("GET", FILE, announced, httpx.Response(200, stream=Endless()))
@@ -93,7 +94,9 @@ def test_a_question_goes_to_the_mirror_alone(to: str, monkeypatch: pytest.Monkey
     ("url", "sent"),
     [(FILE, True), ("http://127.0.0.1:2/x", False), ("https://127.0.0.1:1/x", False), ("http://other:1/x", False)],
 )
-def test_the_token_goes_to_the_mirror_alone(url: str, sent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_goes_to_the_mirror_alone_and_no_question_waits_for_ever(
+    url: str, sent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", HUB)
     seen: list[httpx.Request] = []
 
@@ -101,8 +104,12 @@ def test_the_token_goes_to_the_mirror_alone(url: str, sent: bool, monkeypatch: p
         seen.append(request)
         return httpx.Response(200)
 
-    watched(httpx.Client(transport=httpx.MockTransport(answer))).get(url, headers={"Authorization": "Bearer hf_x"})
+    client = watched(httpx.Client(transport=httpx.MockTransport(answer)))
+    client.get(url, headers={"Authorization": "Bearer hf_x"}, timeout=None)
     assert ("authorization" in seen[0].headers) == sent
+    assert seen[0].extensions["timeout"]["read"] == 120
+    client.get(url, timeout=7)
+    assert seen[1].extensions["timeout"]["read"] == 7
 
 
 def test_the_client_of_the_hub_looks_at_a_mirrors_answers_and_logs_no_password(
