@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.recipe.schema import RunConfig, TaskConfig
-from configs.terminal.console import note, warn
+from configs.terminal.console import note, shell, warn
 from eval.compare.planned import items_for_a_verdict
 from eval.tasks import MADE_GROUPS, group_of, sizes
 
@@ -71,7 +70,7 @@ def deciding_command(comparison: Comparison, config: RunConfig, file: Path) -> s
     remedy = comparison.gate.remedy
     if remedy is None:
         return None
-    run = f"tuneserve run {shlex.quote(str(file))}"
+    run = shell("tuneserve", *(("judge", file.parent) if config.foreign else ("run", file)))
     suite = config.eval.suite
     match remedy.key:
         case "remedy.suite":

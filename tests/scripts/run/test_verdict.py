@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from configs.recipe.load import load_config
-from configs.recipe.schema import GateConfig, RunConfig, TaskConfig
+from configs.recipe.schema import ForeignConfig, GateConfig, RunConfig, TaskConfig
 from eval.compare.compare import compare
 from eval.compare.comparison import Comparison, Sentence
 from scripts.run.tasks import recipe_tasks, task_configs
@@ -88,3 +88,5 @@ def test_the_command_that_decides(tmp_path: Path) -> None:
     assert deciding_command(near, config, file) == f"tuneserve run {file} eval.suite=1600"
     more = replace(near, gate=replace(near.gate, remedy=Sentence("remedy.more", {"name": "reasoning", "n": 750})))
     assert deciding_command(more, config, file) == f"tuneserve run {file}"
+    judged = config.model_copy(update={"foreign": ForeignConfig(model="theirs")})
+    assert deciding_command(near, judged, file) == "tuneserve judge runs/x eval.suite=1600"
