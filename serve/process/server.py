@@ -203,6 +203,12 @@ class VllmServer:
         self._lent = True
         return self.lock
 
+    def ended(self, error: BaseException | None) -> EndedMeanwhile | None:
+        """Why it ended, where that is why it did not answer, of which an error tells."""
+        if self.alive or not isinstance(error, EndpointError | Refused):
+            return None
+        return EndedMeanwhile(find_cause(self.log_text(), self.exit_code), self.log)
+
     def log_text(self) -> str:
         """What this server has logged since it was started."""
         return log_since(self.log, self._log_start)
@@ -219,10 +225,10 @@ class VllmServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        ended = isinstance(error, EndpointError | Refused) and not self.alive
+        said = self.ended(error)
         self.stop()
-        if ended:  # that it does not answer is what follows from it
-            raise EndedMeanwhile(find_cause(self.log_text(), self.exit_code), self.log) from error
+        if said is not None:
+            raise said from error
 
     def _environment(self) -> dict[str, str]:
         env = {**os.environ, **self.command.env, "PYTHONUNBUFFERED": "1"}

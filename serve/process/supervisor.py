@@ -129,10 +129,11 @@ class Supervisor:
             if not first:
                 self._change_again(server)
         except TuneserveError as error:
+            said = server.ended(error) or error
             server.stop(grace_s=5)
-            self._note("failed", server_pid=None, message=error.message, next_step=error.next_step)
+            self._note("failed", server_pid=None, message=said.message, next_step=said.next_step)
             self._release_after_first_start()
-            raise
+            raise said from error.__cause__
         except BaseException:
             server.stop(grace_s=5)
             self._note("stopped", server_pid=None)

@@ -18,6 +18,7 @@ from eval.tasks.task import Item
 from scripts.run.asking import ask, ask_in_blocks
 from serve.api.adapters import served_models
 from serve.process.server import EndedMeanwhile, VllmServer
+from serve.process.supervisor import Supervisor
 from tests.eval.conftest import serving
 from tests.serve.fakes import fake_command, free_port
 
@@ -62,15 +63,21 @@ def test_the_first_block_does_not_wait_for_the_base(tmp_path: Path) -> None:
         assert [look.items for look in read_looks(tmp_path / "tuned")] == [look.items for look in looks]
 
 
-@pytest.mark.parametrize("ask_it", ["the proof", "the tasks"])
-def test_a_server_of_a_run_that_ends_while_it_is_asked_is_said_with_its_cause(tmp_path: Path, ask_it: str) -> None:
-    def asked() -> None:
-        with VllmServer(fake_command(free_port(), str(tmp_path)), tmp_path / "serve.log") as server:
-            os.kill(server.pid or 0, signal.SIGKILL)
-            server.wait(10)
-            if ask_it == "the proof":
-                served_models(server.client)
+@pytest.mark.parametrize("ask_it", ["the proof", "the tasks", "serve"])
+def test_a_server_that_ends_while_it_is_asked_is_said_with_its_cause(tmp_path: Path, ask_it: str) -> None:
+    def ends(server: VllmServer) -> None:
+        os.kill(server.pid or 0, signal.SIGKILL)
+        server.wait(10)
+        if ask_it == "the tasks":
             ask(Endpoint(server.command.base_url, "fake"), questions(), tmp_path / "eval", Settings())
+        served_models(server.client)
+
+    def asked() -> None:
+        command, log = fake_command(free_port(), str(tmp_path)), tmp_path / "serve.log"
+        if ask_it == "serve":
+            Supervisor(command, tmp_path, log, accept=ends).start()
+        with VllmServer(command, log) as server:
+            ends(server)
 
     with pytest.raises(EndedMeanwhile, match=r"killed \(SIGKILL\).*\n  log: .*serve\.log"):
         asked()
