@@ -15,7 +15,7 @@ from configs.errors import ConfigError
 from configs.network.hub import resolve_model
 from configs.recipe.load import apply_override, load_config, validate
 from configs.recipe.names import file_name_from
-from configs.recipe.schema import RunConfig
+from configs.recipe.schema import EvalConfig, RunConfig
 from configs.run.rundir import RunDir
 from configs.terminal.console import shell
 from eval.compare.comparison import Comparison
@@ -103,6 +103,12 @@ def judged_again(run: Path, overrides: Sequence[str]) -> RunConfig:
     if config.foreign.rows_known:
         return config
     return load_config(opened.config_file, [f"data.sources=[{json.dumps(str(opened.path / GENERAL))}]", *overrides])
+
+
+def length_is_given(config: RunConfig, overrides: Sequence[str]) -> bool:
+    """Whether the longest answer was given: now, or at an earlier judgement, as no other is below a recipe's own."""
+    given = any(word.startswith("eval.max_tokens=") for word in overrides)
+    return given or config.eval.max_tokens < EvalConfig().max_tokens
 
 
 def judge(config: RunConfig, words: ReportWords, *, own_length: bool, force: bool = False) -> Comparison:

@@ -74,6 +74,6 @@ def judge(
     device = installed_device()
     check_device(config.serve, device)
     check_cards(config.serve, device)
-    own_length = any(word.startswith("eval.max_tokens=") for word in more)
+    own_length = judging.length_is_given(config, more)
     comparison = judging.judge(config, words, own_length=own_length, force=force)
     raise typer.Exit(comparison.gate.exit_code)

@@ -10,7 +10,7 @@ from configs.errors import ConfigError
 from configs.recipe.schema import RunConfig
 from configs.run.merged import require_trained
 from configs.run.rundir import RunDir
-from scripts.run.judging import GENERAL, general_rows, judge_recipe, judged_again, refuse_another
+from scripts.run.judging import GENERAL, general_rows, judge_recipe, judged_again, length_is_given, refuse_another
 from tests.scripts.conftest import CLI, ROOT, environment
 from tests.trainer.conftest import DEMO_MODEL
 from tests.trainer.foreign.made import train_adapter, write_facts
@@ -52,6 +52,9 @@ def test_a_judgement_that_was_moved_is_judged_where_it_lies(tmp_path: Path) -> N
     config = judged_again(moved, ["eval.max_tokens=9"])
     assert (config.output_dir, config.name, config.eval.max_tokens) == (str(tmp_path), "old", 9)
     assert config.data.sources[0].path == str(moved / GENERAL)
+    assert not length_is_given(judged_again(moved, []), [])
+    RunDir(moved).configure(config)  # what was asked with room for 9 tokens is not asked again with more
+    assert length_is_given(judged_again(moved, []), [])
 
 
 def test_what_another_model_was_to_be_judged_in_is_not_that_model_s(tmp_path: Path) -> None:
