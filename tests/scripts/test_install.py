@@ -29,7 +29,8 @@ from tests.scripts.conftest import ROOT
 FILES = (
     "scripts/__init__.py", "scripts/setup.sh", "scripts/install.py", "scripts/install_checks.py",
     "configs/__init__.py", "configs/errors.py", "configs/machine/pins.py", "configs/machine/driver.py",
-    "configs/cache/folder.py", "configs/process/child.py", "configs/disk/homes.py", "configs/disk/locks.py",
+    "configs/cache/folder.py", "configs/process/child.py",
+    "configs/disk/files.py", "configs/disk/homes.py", "configs/disk/locks.py",
     "trainer/__init__.py", "trainer/environment.py",
 )  # fmt: skip
 BACKEND = """
