@@ -306,7 +306,10 @@ class Client:
         ) from error
 
     def _fatal(self, error: AttemptError) -> EndpointError:
-        step = _FATAL.get(error.kind, "check that the base URL is that of an OpenAI-compatible server; read its log")
+        step = _FATAL.get(
+            error.kind,
+            "check that the base URL is that of an OpenAI-compatible server, https:// where it has TLS; read its log",
+        )
         return EndpointError(
             f"{self.endpoint.base_url} cannot be asked for {self.endpoint.model!r}: {error}",
             step.format(env=self.endpoint.api_key_env, url=self.endpoint.base_url),

@@ -328,6 +328,8 @@ def test_a_certificate_that_nobody_signed_is_said_at_once(self_signed: Endpoint)
     said = refused_at_once(self_signed, settings=Settings())
     assert "certificate" in said.message.lower()
     assert "SSL_CERT_FILE" in said.next_step
+    said = refused_at_once(Endpoint(self_signed.base_url.replace("https:", "http:"), MODEL), settings=QUICK)
+    assert "https:// where it has TLS" in said.next_step
 
 
 def test_tls_to_a_server_without_it_is_said_at_once(endpoint: Endpoint) -> None:
