@@ -179,7 +179,7 @@ def huggingface_failures() -> tuple[type[Exception], ...]:
 
     # A mirror that answers in other words than the hub meets the client in those that are no OSError; a SOCKS proxy
     # without the package for it is an ImportError.
-    words = (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError)
+    words = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, ImportError)
     return (*words, httpx.HTTPError, httpx.InvalidURL)
 
 
@@ -243,6 +243,6 @@ def _modelscope() -> _Client:
             _refuse_left_over(folder, asked_for, **patterns)
         return str(folder)
 
-    # requests' errors are OSErrors; a broken download is a HubError; the last three are answers of another shape.
-    failures = (OSError, ValueError, errors.HubError, LookupError, TypeError, AttributeError)
+    # requests' errors are OSErrors; a broken download is a HubError; the last four are answers of another shape.
+    failures = (OSError, ValueError, errors.HubError, LookupError, TypeError, AttributeError, RecursionError)
     return _Client("ModelScope", MODELSCOPE_TOKEN, download, (errors.NotExistError,), failures)

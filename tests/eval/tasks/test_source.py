@@ -34,6 +34,8 @@ class Hub(MockServer):
     async def _get(self, request: web.Request) -> web.Response:
         self.requests.append(request.path)
         self.queries.append(request.query_string)
+        if "owner/deep" in request.path:
+            return web.Response(body=b"[" * 100_000, content_type="application/json")
         if "owner/sums" not in request.path:
             return web.json_response({}, status=404)
         if not request.path.endswith("/repo/tree"):
@@ -76,6 +78,11 @@ def test_modelscope_fetches_once_and_offline_takes_the_cache(hub: Hub) -> None:
 def test_an_id_that_the_hub_does_not_know_is_a_configuration_error(name: str, source: str) -> None:
     with pytest.raises(ConfigError, match=rf"data set '{re.escape(name)}' .*, and {source} has none of that name"):
         located(name, source.lower().replace(" ", "")).__enter__()
+
+
+def test_an_answer_nested_without_end_is_said() -> None:
+    with pytest.raises(TuneserveError, match="'owner/deep' could not be fetched from ModelScope"):
+        located("owner/deep", "modelscope").__enter__()
 
 
 @pytest.mark.parametrize(("verb", "times"), [("eval", 1), ("compare", 2)])
