@@ -71,7 +71,7 @@ def test_no_library_is_imported_to_be_read() -> None:
     import sys
 
     code = (
-        "import sys; from configs import libraries as l; l.vllm(); l.unsloth();"
+        "import sys; from configs.model import libraries as l; l.vllm(); l.unsloth();"
         "l.transformers().layers['Qwen3ForCausalLM'];"
         "print([m for m in ('torch', 'transformers', 'unsloth', 'vllm', 'peft') if m in sys.modules])"
     )
