@@ -25,7 +25,7 @@ def require_baseline(results: Mapping[str, TaskResult], label: str) -> None:
     cut = sum("truncated_thinking" in sample.flags for sample in empty)
     stopped = sum(sample.finish_reason == "stop" for sample in empty)
     if cut > stopped:
-        why, step = f"{cut} were cut while the model was thinking", "set a higher eval.max_tokens (--max-tokens)"
+        why, step = f"{cut} were cut while the model was thinking", "set a higher eval.max_tokens"
     else:
         why = f"{stopped} ended by themselves at once"
         step = "check that chat template, tokenizer and thinking mode belong to these weights, or take another base"
