@@ -143,10 +143,11 @@ def read_text(file: Path) -> str:
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
-        line, name = content[: error.start].count(b"\n") + 1, quote(file.name)
+        line = content[: error.start].count(b"\n") + 1
+        old, new = quote(str(file)), quote(str(file.with_name(f"utf8-{file.name}")))
         raise ConfigError(
             f"{file}:{line}: not UTF-8 (byte {error.start})",
-            f"save it as UTF-8; from a Chinese editor: iconv -f GB18030 -t UTF-8 {name} > utf8-{name}",
+            f"save it as UTF-8; from a Chinese editor: iconv -f GB18030 -t UTF-8 {old} > {new}",
         ) from error
 
 

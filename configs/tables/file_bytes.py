@@ -90,9 +90,10 @@ def refuse_other_encoding(file: Path) -> None:
 def _not_utf8(file: Path, number: int, encoding: str, share: str) -> DataError:
     if not encoding:
         return DataError(f"{file}:{number}: not UTF-8, like {share}", "save it again in UTF-8")
+    old, new = quote(str(file)), quote(str(file.with_name(f"utf8-{file.name}")))
     return DataError(
         f"{file}:{number}: not UTF-8 but by the look of it {encoding}, like {share}",
-        f"convert it first, e.g. iconv -f {encoding} -t UTF-8 {quote(file.name)} > utf8-{quote(file.name)}",
+        f"convert it first, e.g. iconv -f {encoding} -t UTF-8 {old} > {new}",
     )
 
 

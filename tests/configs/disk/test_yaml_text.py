@@ -60,7 +60,7 @@ def test_another_encoding_is_named_with_its_line_and_the_command(encoding: str, 
     file.write_bytes(b"seed: 1\n" + text.encode(encoding))
     with pytest.raises(ConfigError, match=r"a;b.yaml:2: not UTF-8") as refused:
         load_config(file)
-    assert "iconv -f GB18030 -t UTF-8 'a;b.yaml' > " in refused.value.next_step
+    assert f"iconv -f GB18030 -t UTF-8 '{file}' > '{tmp_path}/utf8-a;b.yaml'" in refused.value.next_step
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
