@@ -15,6 +15,7 @@ from configs.recipe.schema import RunConfig
 from configs.run.predecessor import trained_base
 from configs.run.rundir import RunDir
 from scripts.run.stages import run_child
+from serve.launch.user_flags import require_plain
 
 
 def check(
@@ -35,6 +36,7 @@ def check(
     """
     several = [f"train.num_gpus={num_gpus}"] if num_gpus else []
     resolved = load_config(config, [*(overrides or []), *several])
+    require_plain(resolved.serve.args, (), resolved.serve.api_key_env)
     with temporary_folder() as folder:
         # Resolved here, so that a mistake in it is said before anything heavy is imported.
         file = folder / f"{resolved.name}.yaml"

@@ -176,6 +176,12 @@ def test_misspelt_key(run: Run, write: Any, tmp_path: Path) -> None:
     refused(run(write(train={"learning_rat": 1e-4})), "learning_rat", "learning_rate")
 
 
+def test_an_argument_for_vllm_that_run_refuses(run: Run, write: Any) -> None:
+    refused(
+        run(write(serve={"args": ["--trust-remote-code"]})), "serve.args: --trust-remote-code runs code", "after `--`"
+    )
+
+
 def test_missing_recipe(run: Run, tmp_path: Path) -> None:
     refused(run(tmp_path / "none.yaml"), "none.yaml")
 
