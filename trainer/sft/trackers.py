@@ -30,6 +30,8 @@ _START: dict[str, Callable[[Any, str], object]] = {
     "swanlab": lambda swanlab, name: swanlab.init(
         experiment_name=name, project=os.environ.get("SWANLAB_PROJECT", "tuneserve"), **_swanlab_run()
     ),
+    # Its callback starts the run; here its store is asked for once.
+    "mlflow": lambda mlflow, name: mlflow.MlflowClient().search_experiments(max_results=1),
 }
 
 # The process ends without waiting for threads, and W&B has written nothing by then. TensorBoard and Trackio are
@@ -82,7 +84,9 @@ def _start(tracker: str, name: str) -> None:
     except Exception as error:
         raise TuneserveError(
             f"train.report_to: {tracker} did not start: {error}",
-            f"`{tracker} login`, or set {tracker.upper()}_MODE=offline, or take {tracker} out of train.report_to",
+            "set MLFLOW_TRACKING_URI to a store that answers, or take mlflow out of train.report_to"
+            if tracker == "mlflow"
+            else f"`{tracker} login`, or set {tracker.upper()}_MODE=offline, or take {tracker} out of train.report_to",
         ) from error
 
 

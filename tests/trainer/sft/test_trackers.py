@@ -31,6 +31,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         for function in ("init", "finish", "end_run"):
             label = f"{name}.{function}"
             setattr(module, function, lambda *args, label=label, **named: seen.append((label, named | {"args": args})))
+        client = types.SimpleNamespace(search_experiments=lambda max_results: [])
+        vars(module)["MlflowClient"] = lambda client=client: client
         monkeypatch.setitem(sys.modules, name, module)
     return seen
 
@@ -72,19 +74,26 @@ def test_a_failed_training_is_told(calls: Calls, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("tracker", "function", "step"),
+    [
+        ("swanlab", "init", "`swanlab login`, or set SWANLAB_MODE=offline"),
+        ("mlflow", "MlflowClient", "set MLFLOW_TRACKING_URI to a store that answers"),
+    ],
+)
 def test_one_that_does_not_start_is_an_error_with_a_next_step(
-    calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tracker: str, function: str, step: str, calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nobody(**_: object) -> None:
         raise RuntimeError("no TTY to log in")
 
-    monkeypatch.setattr(sys.modules["swanlab"], "init", nobody)
+    monkeypatch.setattr(sys.modules[tracker], function, nobody)
     with (
-        pytest.raises(TuneserveError, match="swanlab did not start: no TTY") as error,
-        tracked(["wandb", "swanlab"], RunDir(tmp_path), "shop", resumed=False),
+        pytest.raises(TuneserveError, match=f"{tracker} did not start: no TTY") as error,
+        tracked(["wandb", tracker], RunDir(tmp_path), "shop", resumed=False),
     ):
         raise AssertionError("training began")
-    assert "`swanlab login`, or set SWANLAB_MODE=offline" in error.value.next_step
+    assert step in error.value.next_step
     assert calls[-1] == ("wandb.finish", {"exit_code": 1, "args": ()})
 
 
