@@ -142,6 +142,7 @@ def stay_with_the_named_hub() -> bool:
 
     constants.HF_HUB_DISABLE_TELEMETRY = True
     if host in ("huggingface.co", "hf.co") or host.endswith((".huggingface.co", ".hf.co")):
+        look_at_answers(mirror=False)
         return False
     os.environ["HF_HUB_DISABLE_XET"] = "1"
     constants.HF_HUB_DISABLE_XET = True
@@ -149,7 +150,7 @@ def stay_with_the_named_hub() -> bool:
 
     hub_logging.get_logger()  # which gives it its handler
     show_log_of("huggingface_hub")
-    look_at_answers()
+    look_at_answers(mirror=True)
     return True
 
 

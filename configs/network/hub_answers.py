@@ -35,21 +35,35 @@ class StrangeAnswer(OSError):
 
 
 @cache
-def look_at_answers() -> None:
-    """Has the hub's client look at every answer from now on."""
+def look_at_answers(*, mirror: bool) -> None:
+    """Has the hub's client wait for no answer for ever from now on, and look at every one of a mirror."""
     from huggingface_hub import set_client_factory
     from huggingface_hub.utils._http import default_client_factory
 
-    set_client_factory(lambda: watched(default_client_factory()))
+    set_client_factory(lambda: watched(default_client_factory()) if mirror else _impatient(default_client_factory()))
 
 
 def watched(client: httpx.Client) -> httpx.Client:
     """The client, every answer to which is looked at before anyone reads it."""
-    watch, hooks = _Watch(), client.event_hooks
+    watch, hooks = _Watch(), _impatient(client).event_hooks
     client.event_hooks = {
         "request": [*hooks["request"], watch.request],
         "response": [watch.response, *hooks["response"]],
     }
+    return client
+
+
+def _impatient(client: httpx.Client) -> httpx.Client:
+    """The client, which gives up an answer that does not come: by itself it says with most requests that it waits."""
+
+    def with_an_end(request: httpx.Request) -> None:
+        waits = request.extensions.get("timeout", {})
+        request.extensions["timeout"] = {
+            name: waits.get(name) or _LONGEST_S for name in ("connect", "read", "write", "pool")
+        }
+
+    hooks = client.event_hooks
+    client.event_hooks = {**hooks, "request": [*hooks["request"], with_an_end]}
     return client
 
 
@@ -62,16 +76,9 @@ class _Watch:
         self._pages = 0
 
     def request(self, request: httpx.Request) -> None:
-        """Takes the token out of a request to another origin than the mirror's, and gives each an end of its waiting.
-
-        The client waits for most answers for ever, and says so with each request.
-        """
+        """Takes the token out of a request to another origin than the mirror's."""
         from huggingface_hub import constants
 
-        waits = request.extensions.get("timeout", {})
-        request.extensions["timeout"] = {
-            name: waits.get(name) or _LONGEST_S for name in ("connect", "read", "write", "pool")
-        }
         if _origin(str(request.url)) != _origin(constants.ENDPOINT):
             request.headers.pop("authorization", None)
 

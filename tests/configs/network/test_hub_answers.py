@@ -121,13 +121,25 @@ def test_the_client_of_the_hub_looks_at_a_mirrors_answers_and_logs_no_password(
     from configs.network.hub import stay_with_the_named_hub
     from configs.network.hub_answers import look_at_answers
 
-    monkeypatch.setenv("HF_ENDPOINT", HUB)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     look_at_answers.cache_clear()
+    waits: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        waits.append(request.extensions["timeout"]["read"])
+        return httpx.Response(200, headers={"ETag": "../x"})
+
     try:
+        monkeypatch.setenv("HF_ENDPOINT", "https://huggingface.co")
         stay_with_the_named_hub()
         session = get_session()
-        session._transport = httpx.MockTransport(lambda request: httpx.Response(200, headers={"ETag": "../x"}))
+        session._transport = httpx.MockTransport(answer)
+        session.head("http://other.example/x", timeout=None)  # the hub itself is believed, and not waited for for ever
+        assert waits == [120]
+        monkeypatch.setenv("HF_ENDPOINT", HUB)
+        stay_with_the_named_hub()
+        session = get_session()
+        session._transport = httpx.MockTransport(answer)
         with pytest.raises(StrangeAnswer):
             session.head("http://other.example/x")
         said = io.StringIO()
