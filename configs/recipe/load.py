@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from configs.disk.files import file_bytes, parse_json
 from configs.disk.homes import expanded
 from configs.disk.yaml_text import KeyPath, parse_yaml, read_yaml
 from configs.errors import ConfigError, first_line
@@ -41,19 +42,31 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     file = Path(path)
     if not file.is_file() and str(path) in recipes():
         file = recipes()[str(path)]
-    if not file.is_file():
+    manifest = file.with_name("run.json")
+    in_run = file.name == "config.yaml" and manifest.is_file()
+    if not file.is_file() and not in_run:
         raise ConfigError(f"{file}: no such recipe", _similar_recipe(file))
-    raw, found = read_yaml(file)
+    raw, found = read_yaml(file) if file.is_file() else (_kept_in(manifest), {})
     lines: dict[KeyPath, int | str] = {**found}
     if not isinstance(raw, dict):
         raise ConfigError(
             f"{file}: a recipe is a mapping of keys, this is {type(raw).__name__}", "see `tuneserve init`"
         )
-    if file.name == "config.yaml" and (file.parent / "run.json").is_file():
+    if in_run:
         _where_it_lies(raw, file.resolve().parent, lines)
     for override in overrides:
         apply_override(raw, override, lines)
     return validate(raw, file, lines)
+
+
+def _kept_in(manifest: Path) -> Any:
+    """The recipe of a run whose config.yaml is gone."""
+    try:
+        return parse_json(file_bytes(manifest))["config"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{manifest}: damaged, and config.yaml is gone: {first_line(error)}", "give the recipe that made this run"
+        ) from error
 
 
 def _where_it_lies(raw: dict[str, Any], run: Path, lines: dict[KeyPath, int | str]) -> None:

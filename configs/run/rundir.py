@@ -22,14 +22,13 @@ from filelock import FileLock
 
 from configs.disk.files import file_text, remove_left, write_atomically
 from configs.disk.locks import is_locked, locked
-from configs.disk.yaml_text import read_yaml
 from configs.errors import ConfigError, TuneserveError
 from configs.handover.facts import Facts
 from configs.handover.foreign import ForeignFacts
 from configs.handover.serving import ServedFigures
 from configs.handover.training import Plan, PreparedFacts, TrainedFacts
 from configs.model.fingerprint import content_hash
-from configs.recipe.load import dump_config, validate
+from configs.recipe.load import dump_config, load_config
 from configs.recipe.schema import RunConfig
 from configs.run.manifest import SCHEMA_VERSION, Damaged, Manifest, Output, Stage, read_manifest
 from configs.run.one_run import require_its_own
@@ -180,8 +179,7 @@ class RunDir:
 
     def config(self) -> RunConfig:
         """The resolved recipe of this run, as its owner may have edited it: a stage goes by the one in the manifest."""
-        raw, lines = read_yaml(self.config_file)
-        return validate(raw, self.config_file, {**lines})
+        return load_config(self.config_file)
 
     def read(self) -> Manifest:
         """The manifest as it stands; raises what `read_manifest` raises."""

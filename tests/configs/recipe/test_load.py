@@ -211,6 +211,11 @@ def test_the_recipe_of_a_run_that_was_moved_means_the_folder_that_it_lies_in(rec
     config = load_config(copy / "config.yaml", ["name=third"])
     assert (config.output_dir, config.name) == (str(copy.parent), "third")
     nowhere = shutil.copytree(run.path, tmp_path / "others" / "shop 3")
+    run.config_file.unlink()
+    assert load_config(run.config_file) == run.config() == run.read().config
+    run.manifest_file.write_text("{}", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"run\.json: damaged, and config\.yaml is gone"):
+        load_config(run.config_file)
     with pytest.raises(ConfigError, match=r"the folder .*/shop 3: `name`"):
         load_config(nowhere / "config.yaml")
 
