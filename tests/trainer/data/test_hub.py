@@ -52,6 +52,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Hub:
     monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", lambda self, request, **options: hub.send(request))
     monkeypatch.setattr("modelscope_hub._openapi.DOWNLOAD_RETRY_MAX_DELAY_SECONDS", 0.01)
     monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
+    monkeypatch.setattr("modelscope_hub.config._default_config", None)  # of another test's cache
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     return hub
 
