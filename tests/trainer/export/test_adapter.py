@@ -378,9 +378,11 @@ def test_asking_for_gguf_later_does_not_merge_again(
     assert re.search("gguf.*skipped", capsys.readouterr().out)
 
 
-def test_run_without_adapter_says_what_to_do(base: Path, adapter: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("gone", ["*", "adapter_model.safetensors", "adapter_config.json"])
+def test_run_without_adapter_says_what_to_do(gone: str, base: Path, adapter: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path, base, adapter)
-    shutil.rmtree(run.adapter)
+    for file in list(run.adapter.glob(gone)):
+        file.unlink()
     with pytest.raises(TuneserveError, match="no adapter yet") as error:
         merge_run(run, run.config())
     assert "tuneserve train" in error.value.next_step
