@@ -90,7 +90,7 @@ def find_source(name: str, where: str | Path) -> Source:
     Raises:
         ConfigError: there is none, or vLLM cannot serve it beside a base.
     """
-    run = RunDir.open(where) if (Path(where) / "run.json").is_file() else None
+    run = RunDir.open(where) if RunDir.is_run(where) else None
     return Source(run_adapter(name, run) if run else read_adapter(name, Path(where)), run)
 
 

@@ -153,11 +153,17 @@ class RunDir:
             ConfigError: there is no `run.json` in it.
         """
         run = cls(Path(path).resolve())
-        if not (run.manifest_file.is_file() or run._before.is_file()):
+        if not cls.is_run(run.path):
             raise ConfigError(
                 f"{path}: not a run directory (no run.json in it)", "give a folder made by `tuneserve train` or `run`"
             )
         return run
+
+    @classmethod
+    def is_run(cls, path: str | Path) -> bool:
+        """Whether a folder is a run's: its manifest is there, or the copy that takes its place."""
+        run = cls(Path(path))
+        return run.manifest_file.is_file() or run._before.is_file()
 
     def configure(self, config: RunConfig) -> None:
         """Writes the resolved recipe into this directory, which may have moved since `output_dir` was written."""
@@ -182,8 +188,21 @@ class RunDir:
         return load_config(self.config_file)
 
     def read(self) -> Manifest:
-        """The manifest as it stands; raises what `read_manifest` raises."""
-        return read_manifest(self.manifest_file)
+        """The manifest as it stands.
+
+        Raises:
+            Damaged: it is gone, or not what was written; where its copy holds, what takes that in its place.
+            TuneserveError: it is of another version.
+        """
+        try:
+            return read_manifest(self.manifest_file)
+        except FileNotFoundError:
+            fault = Damaged(f"{self.manifest_file}: gone", "give another `name` to the run, or move its folder away")
+        except Damaged as error:
+            fault = error
+        if self._copy_holds():
+            fault.next_step = "the next `run`, `merge` or `judge` of it takes the copy from before its last change"
+        raise fault
 
     def prepared(self) -> PreparedFacts:
         """What the data stage found out.
@@ -336,7 +355,9 @@ class RunDir:
             entry.state, entry.error = "failed", f"{type(error).__name__}: {error}"
             if isinstance(error, KeyboardInterrupt):
                 entry.error = "interrupted"
-            with suppress(OSError):  # a full disk: what went wrong is the message, not that it cannot be written down
+            with suppress(
+                OSError, Damaged
+            ):  # a full disk: what went wrong is the message, not that it cannot be written down
                 self._finish(name, entry, record, started)
             raise
         else:
@@ -455,23 +476,26 @@ class RunDir:
     def _mend(self) -> None:
         """Removes what killed writers left, and takes the last copy in the place of a damaged manifest."""
         remove_left(self.path.rglob(".*.[0-9]*.partial"))
+        if not self.is_run(self.path):
+            return  # a new one
         try:
             self.read()
             return
-        except FileNotFoundError:
-            if not self._before.exists():
-                return  # a new run
-            fault = Damaged(f"{self.manifest_file}: gone", "give another `name` to the run, or move its folder away")
         except Damaged as error:
+            if not self._copy_holds():
+                raise
             fault = error
-        try:
-            read_manifest(self._before)
-        except (OSError, TuneserveError):
-            raise fault from None
         if self.manifest_file.exists():
             self.manifest_file.replace(self.path / "run.json.damaged")
         shutil.copyfile(self._before, self.manifest_file)
         warn(f"{fault.message}; the copy before its last change takes its place")
+
+    def _copy_holds(self) -> bool:
+        try:
+            read_manifest(self._before)
+        except (OSError, TuneserveError):
+            return False
+        return True
 
     def _seen(self, outputs: Sequence[Path]) -> dict[str, Output]:
         found = {}

@@ -64,7 +64,7 @@ class RunSummary:
 def find_runs(folder: Path) -> list[RunDir]:
     """The run directories in a folder, by name; the folder itself where it is one. What has two names comes once."""
     places = [folder, *folder.iterdir()] if folder.is_dir() else []
-    return [RunDir(path) for path in sorted({p.resolve() for p in places if (p / "run.json").is_file()})]
+    return [RunDir(path) for path in sorted({p.resolve() for p in places if RunDir.is_run(p)})]
 
 
 def summarize(run: RunDir) -> RunSummary:

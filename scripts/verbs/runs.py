@@ -147,7 +147,7 @@ def prune(
 
 def _run(name: str, folder: Path) -> RunDir:
     for place in (folder / name, Path(name)):
-        if (place / "run.json").is_file():
+        if RunDir.is_run(place):
             return RunDir(place if place.is_symlink() else place.resolve())
     known = [run.path.name for run in find_runs(folder)]
     raise ConfigError(

@@ -107,7 +107,7 @@ def _llama_cpp_line(named: list[str], overrides: list[str]) -> str | None:
     """llama.cpp's command where one run with a GGUF file is named."""
     from serve.launch.llama_cpp import llama_cpp_line
 
-    if len(named) != 1 or not (Path(named[0]) / "run.json").is_file():
+    if len(named) != 1 or not RunDir.is_run(named[0]):
         return None
     return llama_cpp_line(RunDir.open(named[0]), overrides)
 

@@ -85,7 +85,7 @@ def prepare(
     Raises:
         ConfigError: there is nothing to serve, or the settings do not fit.
     """
-    if against is not None and (adapters or adapter or what is None or (Path(what) / "run.json").is_file()):
+    if against is not None and (adapters or adapter or what is None or RunDir.is_run(what)):
         raise ConfigError(
             "--against RUN is for a model folder that was exported from the run",
             f"a run is checked against itself: `{shell('tuneserve', 'serve', what or against)}`",
@@ -100,7 +100,7 @@ def prepare(
         return replace(job, beside={alias: run.path for alias, run in runs.items()})
     if what is None:
         raise ConfigError("nothing to serve was named", "give a run directory or a model folder")
-    if (Path(what) / "run.json").is_file():
+    if RunDir.is_run(what):
         run = RunDir.open(what)
         _refuse_other_keys(overrides)
         recipe = load_config(run.config_file, overrides)

@@ -141,6 +141,9 @@ def test_a_damaged_manifest_is_taken_from_the_copy_before_its_last_change(
         run.manifest_file.unlink()
     else:
         run.manifest_file.write_text(text, encoding="utf-8")
+    with pytest.raises(TuneserveError) as said:
+        run.read()
+    assert "takes the copy" in said.value.next_step
     with RunDir.open(run.path).exclusively():
         assert run.changed_since("data", {"x": 1}) is None
     assert "the copy before its last change takes its place" in capsys.readouterr().out
@@ -215,7 +218,7 @@ def test_a_folder_of_other_files_does_not_become_a_run(run: RunDir) -> None:
 
 def test_a_run_begins_again_where_its_folder_was_removed_under_a_stage(run: RunDir) -> None:
     config = run.config()
-    with pytest.raises(FileNotFoundError), run.stage("data", {"x": 1}):
+    with pytest.raises(TuneserveError, match=r"run\.json: gone"), run.stage("data", {"x": 1}):
         shutil.rmtree(run.path)
     assert [file.name for file in run.path.iterdir()] == [".manifest.lock"]
     assert RunDir.create(config).config() == config
