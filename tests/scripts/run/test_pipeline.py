@@ -312,6 +312,8 @@ def test_the_base_gives_its_memory_back_before_training_takes_its_card(
         def __init__(self) -> None:
             self.stopped = False
 
+        alive = True
+
         def stop(self, grace_s: float | None = None) -> None:
             self.stopped = True
 
