@@ -13,11 +13,10 @@ from configs.errors import TuneserveError
 from configs.handover.base import read_rows
 from configs.handover.rows import ParityRow
 from configs.handover.training import PreparedFacts
-from configs.model.adapter_weights import ADAPTER_WEIGHTS
 from configs.model.files import weight_files
 from configs.model.fingerprint import files_fingerprint, weights_fingerprint
 from configs.recipe.schema import RunConfig
-from configs.run.adapter_scale import CONFIG, adapter_scale, check_scale, require_stored
+from configs.run.adapter_scale import adapter_scale, check_scale, require_stored
 from configs.run.merged import adapter_hash, origin, require_base, require_trained, training
 from configs.run.rundir import RunDir
 from configs.terminal.console import again, done, shell, skipped
@@ -32,8 +31,8 @@ def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
         ConfigError: somebody's own file lies in RUN/merged.
         TuneserveError: the run has not been trained, or the merge failed.
     """
-    parts = () if config.foreign else (CONFIG, ADAPTER_WEIGHTS)
-    if not run.adapter.is_dir() or not all((run.adapter / part).is_file() for part in parts):
+    gone = (path for path, _ in run.changed_outputs("train", contents=False) if not (run.path / path).exists())
+    if not run.adapter.is_dir() or any(path.startswith(f"{run.adapter.name}/") for path in gone):
         first = ("judge", run.path) if config.foreign else ("train", run.config_file)
         raise TuneserveError(f"{run.path}: has no adapter yet", shell("tuneserve", *first))
     require_trained(run)

@@ -378,9 +378,26 @@ def test_asking_for_gguf_later_does_not_merge_again(
     assert re.search("gguf.*skipped", capsys.readouterr().out)
 
 
+def test_weights_that_were_trained_whole_are_merged_as_long_as_they_are_all_there(base: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(base)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(2)
+    model.save_pretrained(tmp_path / "whole")
+    run = make_run(tmp_path, base, tmp_path / "whole")
+    with run.stage("train", {}, [run.adapter]):
+        pass
+    merge_run(run, run.config())
+    assert torch.equal(logits(run.merged), logits(tmp_path / "whole"))
+    (run.adapter / "model.safetensors").unlink()
+    with pytest.raises(TuneserveError, match="no adapter yet"):
+        merge_run(run, run.config())
+
+
 @pytest.mark.parametrize("gone", ["*", "adapter_model.safetensors", "adapter_config.json"])
 def test_run_without_adapter_says_what_to_do(gone: str, base: Path, adapter: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path, base, adapter)
+    with run.stage("train", {}, [run.adapter]):
+        pass
     for file in list(run.adapter.glob(gone)):
         file.unlink()
     with pytest.raises(TuneserveError, match="no adapter yet") as error:
