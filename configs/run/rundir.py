@@ -355,9 +355,8 @@ class RunDir:
             entry.state, entry.error = "failed", f"{type(error).__name__}: {error}"
             if isinstance(error, KeyboardInterrupt):
                 entry.error = "interrupted"
-            with suppress(
-                OSError, Damaged
-            ):  # a full disk: what went wrong is the message, not that it cannot be written down
+            # A full disk, a folder that is gone: what went wrong is the message, not that it cannot be written down.
+            with suppress(OSError, Damaged):
                 self._finish(name, entry, record, started)
             raise
         else:
