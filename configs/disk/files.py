@@ -11,6 +11,7 @@ import fcntl
 import glob
 import json
 import os
+import shlex
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -98,6 +99,12 @@ def _held_partial(partial: Path, mode: int) -> int:
         # Between the two it was removed as a killed writer's, or written and put in its place by another thread, or a
         # process of the same number in another container.
         os.close(descriptor)
+
+
+def conversion_to_utf8(file: Path, encoding: str) -> str:
+    """The command that writes a copy of a file in UTF-8 beside it."""
+    convert = shlex.join(["iconv", "-f", encoding, "-t", "UTF-8", str(file)])
+    return f"{convert} > {shlex.quote(str(file.with_name(f'utf8-{file.name}')))}"
 
 
 def lies_at(descriptor: int, place: Path) -> bool:

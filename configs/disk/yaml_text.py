@@ -11,12 +11,11 @@ from __future__ import annotations
 import codecs
 import re
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import yaml
 
-from configs.disk.files import file_bytes
+from configs.disk.files import conversion_to_utf8, file_bytes
 from configs.errors import ConfigError
 
 KeyPath = tuple[str | int, ...]
@@ -144,10 +143,10 @@ def read_text(file: Path) -> str:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        old, new = quote(str(file)), quote(str(file.with_name(f"utf8-{file.name}")))
+        command = conversion_to_utf8(file, "GB18030")
         raise ConfigError(
             f"{file}:{line}: not UTF-8 (byte {error.start})",
-            f"save it as UTF-8; from a Chinese editor: iconv -f GB18030 -t UTF-8 {old} > {new}",
+            f"save it as UTF-8; from a Chinese editor: {command}",
         ) from error
 
 

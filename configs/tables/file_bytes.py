@@ -5,10 +5,9 @@ from __future__ import annotations
 import codecs
 import os
 from pathlib import Path
-from shlex import quote
 from typing import BinaryIO
 
-from configs.disk.files import only_a_file
+from configs.disk.files import conversion_to_utf8, only_a_file
 from configs.disk.unfinished import POINTER
 from configs.errors import DataError
 
@@ -90,10 +89,10 @@ def refuse_other_encoding(file: Path) -> None:
 def _not_utf8(file: Path, number: int, encoding: str, share: str) -> DataError:
     if not encoding:
         return DataError(f"{file}:{number}: not UTF-8, like {share}", "save it again in UTF-8")
-    old, new = quote(str(file)), quote(str(file.with_name(f"utf8-{file.name}")))
+    command = conversion_to_utf8(file, encoding)
     return DataError(
         f"{file}:{number}: not UTF-8 but by the look of it {encoding}, like {share}",
-        f"convert it first, e.g. iconv -f {encoding} -t UTF-8 {old} > {new}",
+        f"convert it first, e.g. {command}",
     )
 
 
