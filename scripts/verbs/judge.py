@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from configs.errors import ConfigError
+from configs.run.rundir import RunDir
 
 
 def judge(
@@ -47,7 +48,7 @@ def judge(
     from serve.launch.command import check_device, installed_device
 
     words, more = ReportWords.chosen(), overrides or []
-    if (Path(model) / "run.json").is_file():
+    if RunDir.is_run(model):
         if base or data or heldout or adapter or template or name or thinking is not None:
             raise ConfigError(
                 f"{model}: is a judgement already, and has its base and its rows", "give section.key=value at most"

@@ -22,6 +22,7 @@ from configs.errors import ConfigError, TuneserveError
 from configs.handover.base import as_dataclass
 from configs.machine.gpus import Kind
 from configs.process.child import die_with
+from configs.run.rundir import RunDir
 from configs.terminal.charts import chart
 from configs.terminal.console import note
 from serve.launch.command import installed_device
@@ -112,7 +113,7 @@ def bench(which: str | Path | None, load: Load, out: Path | None, console: Conso
     """
     state = find_server(which)
     run = Path(state.served)
-    folder = out or (run / "report" / "bench" if (run / "run.json").is_file() else Path(f"bench-{state.port}"))
+    folder = out or (run / "report" / "bench" if RunDir.is_run(run) else Path(f"bench-{state.port}"))
     tuned = next((name for name in state.names if not name.endswith("-base")), state.names[0])
     model = str(which) if which in state.all_names else tuned
     points = measure(state.root_url, model, Path(state.weights), folder, load, state.api_key)

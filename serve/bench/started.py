@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from configs.disk.files import remove_folder, write_atomically
+from configs.run.rundir import RunDir
 from serve.bench.blank_adapter import write_blank_adapter
 from serve.bench.running import BenchPoint, Load, alone, measure, measured_before, refuse_others, table
 from serve.launch.command import ServerCommand, flag_value
@@ -81,14 +82,14 @@ def bench_started(
     Raises:
         TuneserveError: it does not start, or the benchmark fails.
     """
-    run = Path(what) / "run.json"
-    parent = out or (Path(what) / "report" / "bench" if run.is_file() else Path("bench"))
+    of_run = RunDir.is_run(what)
+    parent = out or (Path(what) / "report" / "bench" if of_run else Path("bench"))
     folder = parent / ("adapter" if adapter else "merged")
     private = ["serve.host=127.0.0.1", f"serve.port={free_port_after('127.0.0.1', 8000)}", *overrides]
     with alone(parent), _scratch(parent.resolve() / ".tuneserve-bench") as scratch:
         folder.mkdir(exist_ok=True)
         refuse_others(folder)
-        if adapter and not run.is_file():
+        if adapter and not of_run:
             job = _blank_job(what, rank, scratch / "adapter", private, extra)
         else:
             job = prepare(what, adapter=adapter, overrides=private, extra=extra)
