@@ -172,10 +172,11 @@ def apply_override(raw: dict[str, Any], override: str, lines: dict[KeyPath, int 
         here[last] = parsed
     else:
         here[last] = parsed
-    for path in [path for path in lines if path[: len(parts)] == tuple(parts)]:
-        del lines[path]
-    lines[tuple(parts)] = f"override {override!r}"
-    return tuple(parts)
+    place = tuple(parts)
+    for replaced in [known for known in lines if known[: len(place)] == place]:
+        del lines[replaced]
+    lines[place] = f"override {override!r}"
+    return place
 
 
 def _short(value: Any) -> str:
