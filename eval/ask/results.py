@@ -28,6 +28,7 @@ from configs.errors import DataError
 from configs.handover.base import as_dataclass
 
 Status = Literal["ok", "error"]
+_ELSEWHERE = "give another folder, or delete it and the task's answers, and evaluate again"
 
 
 @dataclass(frozen=True)
@@ -217,10 +218,10 @@ def read_meta(path: Path) -> TaskMeta:
     try:
         meta = as_dataclass(TaskMeta, parse_json(file_bytes(path)))
     except ValueError as error:
-        raise DataError(f"{path}: not a meta file of this version ({error})", "evaluate the endpoint again") from error
+        raise DataError(f"{path}: not a meta file of this version ({error})", _ELSEWHERE) from error
     if f"{meta.task}.meta.json" != path.name:
         # The task names the file of the answers, which must lie beside this one.
-        raise DataError(f"{path}: the meta file of another task ({meta.task!r})", "evaluate the endpoint again")
+        raise DataError(f"{path}: the meta file of another task ({meta.task!r})", _ELSEWHERE)
     return meta
 
 

@@ -56,8 +56,9 @@ def test_a_line_that_is_no_sample_is_named(line: str, answered: Path) -> None:
 def test_a_meta_file_of_another_shape_is_named(key: str, value: object, answered: Path) -> None:
     file = answered / "qa.meta.json"
     file.write_text(json.dumps(json.loads(file.read_bytes()) | {key: value}), encoding="utf-8")
-    with pytest.raises(DataError, match=r"qa.meta.json: not a meta file of this version"):
+    with pytest.raises(DataError, match=r"qa.meta.json: not a meta file of this version") as said:
         read_results(answered)
+    assert "delete it" in said.value.next_step
 
 
 @pytest.mark.parametrize("name", ["qa.jsonl", "qa.meta.json"])
