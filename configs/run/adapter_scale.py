@@ -142,10 +142,15 @@ def served_adapter(run: RunDir) -> Path:
     """The adapter of a run as it counts, for a server: its own folder, or one beside it where it is scaled.
 
     Raises:
-        ConfigError: `merge.scale: auto` has not chosen yet, or the run's training did not finish.
+        ConfigError: `merge.scale: auto` has not chosen yet, the run's training did not finish, or it has no adapter.
     """
     require_trained(run)
+    if not (run.adapter / CONFIG).is_file():
+        config = run.read().config
+        if config.train.method == "full" or run.merged.is_dir():
+            raise ConfigError(f"{run.path}: has no adapter, but whole weights", shell("tuneserve", "serve", run.path))
+        raise ConfigError(f"{run.path}: has no adapter yet", shell("tuneserve", "train", run.config_file))
     scale = adapter_scale(run)
-    if scale == 1 or not (run.adapter / CONFIG).is_file():
+    if scale == 1:
         return run.adapter
     return write_scaled(run.adapter, run.scaled_adapter, scale)

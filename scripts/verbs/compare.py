@@ -163,7 +163,7 @@ def _require_answers(run: RunDir) -> None:
         raise ConfigError(f"{run.path}: was trained or merged again since it answered", ask)
     stages = manifest.stages
     for stage in ("base", "tuned", *(["origin"] if manifest.config.train.continue_from else [])):
-        if stage in stages and stages[stage].state == "running":  # what was found out of its server is not noted
+        if stage not in stages or stages[stage].state != "done":  # what was found out of its server is not noted
             raise ConfigError(f"{run.path}: was not asked to the end: the stage {stage} did not finish", ask)
         if damage := next(run.changed_outputs(stage), None):
             raise ConfigError(f"{run.path}: {' '.join(damage)}", ask)

@@ -26,6 +26,7 @@ REFUSED_FEATURES = {
     "use_dora": "is a DoRA adapter",
     "modules_to_save": "trains whole modules beside it",
     "lora_bias": "has a bias of its own",
+    "bias": "has a bias of its own",
     "alora_invocation_tokens": "is an activated one (aLoRA)",
     "layer_replication": "repeats layers of the base",
     "use_bdlora": "is block-diagonal (BD-LoRA)",
@@ -244,10 +245,10 @@ def read_adapter(name: str, folder: Path) -> Adapter:
     """
     file = folder / "adapter_config.json"
     if not file.is_file():
-        raise ConfigError(f"{folder}: no adapter in it (adapter_config.json is missing)", "run `tuneserve train` first")
+        raise ConfigError(f"{folder}: no adapter in it (adapter_config.json is missing)", "name a run or a PEFT folder")
     config = read_json(file)
     for key, what in REFUSED_FEATURES.items():
-        if config.get(key):
+        if config.get(key) and config[key] != "none":
             raise ConfigError(
                 f"{file}: {key} is {config[key]!r}: the adapter {what}, which vLLM refuses beside a base",
                 "serve the merged weights: `tuneserve merge RUN`, then `tuneserve serve RUN`",

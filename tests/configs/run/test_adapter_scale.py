@@ -80,6 +80,17 @@ def test_a_whole_adapter_is_served_from_its_own_folder(tmp_path: Path) -> None:
     assert not run.scaled_adapter.exists()
 
 
+def test_whole_weights_are_no_adapter_and_are_served_by_themselves(tmp_path: Path) -> None:
+    run = run_of(tmp_path, 1.0)
+    (run.adapter / "adapter_config.json").unlink()
+    with pytest.raises(ConfigError, match="has no adapter yet"):
+        served_adapter(run)
+    run.configure(recipe(train={"method": "full"}, output_dir=str(tmp_path)))
+    with pytest.raises(ConfigError, match="has no adapter, but whole weights") as error:
+        served_adapter(run)
+    assert error.value.next_step == f"tuneserve serve {run.path}"
+
+
 @pytest.mark.parametrize("links", [True, False])
 def test_a_scaled_adapter_has_scaled_alphas_and_the_same_weights_wherever_the_run_lies(
     links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -245,6 +245,10 @@ def test_several_runs_keep_noise_floor_and_drift(rows: Path, tmp_path: Path, mon
     known = second.config()
     second.configure(known.model_copy(update={"train": known.train.model_copy(update={"continue_from": before})}))
     shutil.copytree(first / "eval" / "base", second.eval / "origin")
+    with pytest.raises(ConfigError, match="was not asked to the end: the stage origin"):
+        CliRunner().invoke(app, ["compare", before, str(runs[1]), "--again"], catch_exceptions=False)
+    with second.stage("origin", {}, []):
+        pass
     compare(runs[1], "--again", "--out", tmp_path / "beside", "--no-answers")
     assert "城市" not in (tmp_path / "beside" / "origin" / "report.html").read_text(encoding="utf-8")
     assert not second.report.exists()

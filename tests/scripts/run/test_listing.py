@@ -51,7 +51,7 @@ def make(tmp_path: Path) -> Callable[..., RunDir]:
     def run(name: str, *overrides: str, report: dict | None = REPORT, failed: str = "") -> RunDir:
         config = load_config("demo", [f"name={name}", f"output_dir={tmp_path / 'runs'}", *overrides])
         made = RunDir.create(config)
-        for stage in ("data", "train", "merge", *(["tuned"] if report else [])):
+        for stage in ("data", "train", "merge", *(["base", "tuned"] if report else [])):
             if stage == failed:
                 with pytest.raises(RuntimeError), made.stage(stage, {}):
                     raise RuntimeError("out of memory")

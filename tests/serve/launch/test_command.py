@@ -231,6 +231,7 @@ def test_a_model_without_a_template_is_refused(tmp_path: Path):
         ("modules_to_save", ["lm_head"]),
         ("r", 1024),
         ("lora_bias", True),
+        ("bias", "all"),
         ("alora_invocation_tokens", [1, 2]),
         ("layer_replication", [[0, 2]]),
         ("use_bdlora", {"target_modules_bd_a": ["q_proj"]}),
