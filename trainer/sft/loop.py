@@ -103,7 +103,7 @@ class TrainingRun:
             self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         finally:
             self.log.close()
-        seconds = time.monotonic() - started
+        seconds = self.log.seconds_before + time.monotonic() - started
         if self.graphs:
             # Scoring the proof rows needs the room.
             self.graphs.release()
@@ -121,9 +121,9 @@ class TrainingRun:
             loss=fmean(line["loss"] for line in history if "loss" in line),
             heldout_loss=best if best is not None else evaluated[-1] if evaluated else None,
             best_heldout_loss=best,
-            train_seconds=round(self.log.seconds_before + seconds, 2),
+            train_seconds=round(seconds, 2),
             tokens_per_s=round(self.log.tokens / seconds, 1),
-            peak_gb=round(max(self._of_all(peak_gb())), 3),
+            peak_gb=round(max(self.log.peak_gb_before, *self._of_all(peak_gb())), 3),
             first_batch_rows_checked=len(self.checked),
             recorded=self.recorded(),
             soft_rows=len(self.soft or ()),

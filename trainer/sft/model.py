@@ -89,6 +89,10 @@ def load(config: RunConfig, folder: Path, longest: int, plan: Plan) -> tuple[Any
         # On a CPU Unsloth does not know the word.
         **({"checkpoint_skip_layers": plan.kept_layers} if plan.kept_layers else {}),
     )
+    saved = model.peft_config["default"]
+    if isinstance(saved.target_modules, set):
+        # A set is written in another order by each process.
+        saved.target_modules = sorted(saved.target_modules)
     if torch.cuda.is_available() and OWN_LORA[precision]:
         put_in_place(model, plan.turned_copy)
     return model, tokenizer

@@ -25,18 +25,18 @@ _RATE_STEPS = 20
 class RunLog(TrainerCallback):
     """Writes one JSON line for every optimizer step and evaluation, and shows the latest.
 
-    A line of a step has step, epoch, loss, learning_rate, grad_norm, tokens_per_s (without padding), peak_gb, seconds;
-    a line of an evaluation has step and eval_loss.
+    A line of a step has step, epoch, loss, learning_rate, grad_norm, tokens_per_s (without padding), peak_gb; a line of
+    an evaluation has step and eval_loss; each has the tokens and seconds until then.
     """
 
     def __init__(self, file: Path, console: Console) -> None:
         self.file, self.console = file, console
         self.tokens = 0
-        """Tokens that went through the model, padding left out; the batch check adds to it."""
+        """Tokens that went through the model, before a resume too, padding left out; the batch check adds to it."""
         self.count_tokens: Callable[[], int] | None = None
         """Of several processes: tokens that went through the models of all since it was asked last."""
-        self.seconds_before = 0.0
-        """Seconds that the steps before a resume took."""
+        self.seconds_before = self.peak_gb_before = 0.0
+        """Seconds that the steps before a resume took, and the memory that they reached."""
         self.eval_loss: float | None = None
         self._live: Live | None = None
         self._last_plain = self._last_time = self._begun = 0.0
@@ -50,9 +50,11 @@ class RunLog(TrainerCallback):
     ) -> None:
         self._begun = self._last_time = time.monotonic()
         self._first_step = state.global_step
-        self._last_tokens = self.tokens
         if kept := forget_after(self.file, state.global_step):
             self.seconds_before = float(kept[-1].get("seconds", 0.0))
+            self.peak_gb_before = max(line.get("peak_gb", 0.0) for line in kept)
+            self.tokens += kept[-1].get("tokens", 0)
+        self._last_tokens = self.tokens
         if self.console.is_terminal and not asked_for("quiet"):
             # What libraries print is not drawn into the line but goes where stdout leads, to the log.
             self._live = Live(
@@ -89,7 +91,7 @@ class RunLog(TrainerCallback):
             self._last_time, self._last_tokens = now, self.tokens
         else:
             return
-        line["seconds"] = round(self.seconds_before + now - self._begun, 3)
+        line |= {"tokens": self.tokens, "seconds": round(self.seconds_before + now - self._begun, 3)}
         with appended(self.file) as out:
             out.write(json_line(line))
         self._show(line, state, now)

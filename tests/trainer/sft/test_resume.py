@@ -78,10 +78,14 @@ def test_resume_after_a_kill_gives_the_uninterrupted_curve(killed: RunDir, train
 
     done = run_stage("train", killed, folder=workshop)
     assert "goes on from checkpoint-20" in done.stdout
-    assert killed.read().stages["train"].figures["resumed_from"] == "checkpoint-20"
-    seconds = [line["seconds"] for line in read_log(killed.logs / "train.jsonl")]
+    figures, lines = killed.read().stages["train"].figures, read_log(killed.logs / "train.jsonl")
+    assert figures["resumed_from"] == "checkpoint-20"
+    seconds = [line["seconds"] for line in lines]
     assert seconds == sorted(seconds)
-    assert killed.read().stages["train"].figures["train_seconds"] >= seconds[-1]
+    assert figures["train_seconds"] >= seconds[-1]
+    assert figures["peak_gb"] >= max(line.get("peak_gb", 0) for line in lines)
+    tokens = read_log(trained.logs / "train.jsonl")[-1]["tokens"]
+    assert figures["tokens_per_s"] * figures["train_seconds"] == pytest.approx(tokens, rel=0.05)
     ours, theirs = losses(killed), losses(trained)
     assert list(ours) == list(theirs)
     assert ours == pytest.approx(theirs, rel=1e-4)
