@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import yaml
 from typer.main import get_command
@@ -24,7 +25,10 @@ from configs.recipe.keys import keys_of
 from configs.recipe.recipes import comments, recipes
 from configs.recipe.schema import RunConfig
 from configs.terminal.messages import Template
+from eval.compare import comparison
 from scripts import help_texts
+from scripts.run import listing
+from serve.state.servers import Phase
 
 ROOT = Path(__file__).parents[1]
 ZH = ROOT / "configs" / "texts" / "zh"
@@ -159,7 +163,12 @@ SAID_BY_LIBRARIES: dict[str, tuple[str, ...]] = {
         "Invalid \\escape",
     ),
     "states, kinds and groups of ours that stand alone in a table": (
-        *("working", "stopped", "failed", "ready", "judged", "damaged", "starting", "pass", "fail"),
+        *(
+            word.replace("_", " ")
+            for states in (listing.State, Phase, comparison.State)
+            for word in get_args(states)
+            if word != "described"
+        ),
         *("run", "state", "verdict", "gain", "kept", "size"),
         *("text", "number {bounds}", "whole number {bounds}", "anything", "section", "required", "a task"),
     ),
