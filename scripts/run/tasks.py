@@ -46,16 +46,22 @@ def require_room(tasks: Sequence[Task], config: RunConfig, model: Path) -> None:
     context = context_length(model) if given == "auto" else given
     if not context:
         return
+    settings = run_settings(config, "switchable")
     for task in tasks:
-        longest = longest_answer(task, run_settings(config, "switchable"))
-        if task.kind != "choice" and longest >= context:
-            raise ConfigError(
-                f"task {task.name}: {longest:,} tokens are kept for an answer, and the context of {context:,} is to "
-                "hold question and answer",
-                f"set serve.max_model_len=auto, or to more than {longest:,}"
-                if given != "auto"
-                else "set thinking=false or a smaller eval.max_tokens, or take a model of a longer context",
-            )
+        longest = longest_answer(task, settings)
+        if task.kind == "choice" or longest < context:
+            continue
+        if given != "auto":
+            step = f"set serve.max_model_len=auto, or to more than {longest:,}"
+        elif longest_answer(task, settings, thinks=False) < longest:
+            step = "set thinking=false, or take a model of a longer context"
+        else:
+            step = "set a smaller max_tokens of the task, or of eval, or take a model of a longer context"
+        raise ConfigError(
+            f"task {task.name}: {longest:,} tokens are kept for an answer, and the context of {context:,} is to "
+            "hold question and answer",
+            step,
+        )
 
 
 def heldout_tasks(data: Path, config: RunConfig) -> list[Task]:

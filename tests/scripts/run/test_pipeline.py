@@ -78,12 +78,20 @@ def test_a_task_that_is_called_as_the_held_out_rows_are_does_not_take_their_plac
         run_tasks(run, config)
 
 
-@pytest.mark.parametrize("context", ["auto", "4096"])
+@pytest.mark.parametrize(
+    ("overrides", "tokens", "step"),
+    [
+        (["thinking=true"], "4,160", "thinking=false"),
+        (["thinking=true", "serve.max_model_len=4096"], "4,160", "serve.max_model_len=auto"),
+        (["eval.max_tokens=8000"], "8,000", "smaller max_tokens"),
+    ],
+)
 def test_a_context_that_has_no_room_for_the_answers_is_refused_before_any_is_asked(
-    context: str, tmp_path: Path
+    overrides: list[str], tokens: str, step: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="taught_qa: 4,160 tokens are kept for an answer"):
-        opened(tmp_path, "thinking=true", f"serve.max_model_len={context}")
+    with pytest.raises(ConfigError, match=f"taught_qa: {tokens} tokens are kept for an answer") as said:
+        opened(tmp_path, *overrides)
+    assert step in said.value.next_step
     assert opened(tmp_path, "serve.max_model_len=4096")[1]
 
 
