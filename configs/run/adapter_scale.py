@@ -138,6 +138,11 @@ def adapter_scale(run: RunDir) -> float:
     return run.scale()
 
 
+def whole_weights(run: RunDir) -> ConfigError:
+    """What is said where an adapter is asked for of a run that has none."""
+    return ConfigError(f"{run.path}: has no adapter, but whole weights", shell("tuneserve", "serve", run.path))
+
+
 def served_adapter(run: RunDir) -> Path:
     """The adapter of a run as it counts, for a server: its own folder, or one beside it where it is scaled.
 
@@ -148,7 +153,7 @@ def served_adapter(run: RunDir) -> Path:
     if not (run.adapter / CONFIG).is_file():
         config = run.read().config
         if config.train.method == "full" or run.merged.is_dir():
-            raise ConfigError(f"{run.path}: has no adapter, but whole weights", shell("tuneserve", "serve", run.path))
+            raise whole_weights(run)
         raise ConfigError(f"{run.path}: has no adapter yet", shell("tuneserve", "train", run.config_file))
     scale = adapter_scale(run)
     if scale == 1:

@@ -186,7 +186,8 @@ def _where(manifest: Manifest, working: bool) -> tuple[State, str, str]:
     done = [name for name, stage in stages.items() if stage.state == "done"]
     if begun or not done:
         return "stopped", begun[-1] if begun else "", ""
-    return ("ready" if "merge" in done else "stopped"), done[-1], ""
+    # Weights that a judgement was given are merged already.
+    return ("ready" if "merge" in done or "tuned" in done else "stopped"), done[-1], ""
 
 
 class _Task(BaseModel):

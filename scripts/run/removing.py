@@ -52,7 +52,7 @@ def removals(
     Args:
         runs: each with its summary.
         weights: merged weights too, where the adapter is there to make them from.
-        failed: whole runs that failed or were stopped before there was an adapter.
+        failed: whole runs that failed or were stopped before there was an adapter, or merged weights to judge.
         older_than_days: leave out what is younger.
     """
     found = []
@@ -63,7 +63,8 @@ def removals(
             continue
         # Weights that were trained whole lie in the adapter's place, under the name of a model's configuration.
         has_adapter = any((run.adapter / name).is_file() for name in ("adapter_config.json", "config.json"))
-        if failed and seen.state in ("failed", "stopped") and not has_adapter:
+        has_weights = has_adapter or _trained(run) or (run.merged / "config.json").is_file()
+        if failed and seen.state in ("failed", "stopped") and not has_weights:
             found.append(
                 Removal(run, run.path, seen.size_bytes, f"the run {seen.state} at {seen.stage or 'its beginning'}")
             )

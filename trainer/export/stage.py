@@ -16,7 +16,7 @@ from configs.handover.training import PreparedFacts
 from configs.model.files import weight_files
 from configs.model.fingerprint import files_fingerprint, weights_fingerprint
 from configs.recipe.schema import RunConfig
-from configs.run.adapter_scale import adapter_scale, check_scale, require_stored
+from configs.run.adapter_scale import adapter_scale, check_scale, require_stored, whole_weights
 from configs.run.merged import adapter_hash, origin, require_base, require_trained, training
 from configs.run.rundir import RunDir
 from configs.terminal.console import again, done, shell, skipped
@@ -33,6 +33,8 @@ def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
     """
     gone = (path for path, _ in run.changed_outputs("train", contents=False) if not (run.path / path).exists())
     if not run.adapter.is_dir() or any(path.startswith(f"{run.adapter.name}/") for path in gone):
+        if config.foreign and run.merged.is_dir():
+            raise whole_weights(run)
         first = ("judge", run.path) if config.foreign else ("train", run.config_file)
         raise TuneserveError(f"{run.path}: has no adapter yet", shell("tuneserve", *first))
     require_trained(run)

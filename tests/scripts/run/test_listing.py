@@ -267,18 +267,26 @@ def test_a_server_that_cannot_be_read_stops_every_removal(make: Callable[..., Ru
 def test_prune_leaves_weights_that_were_trained_whole_and_takes_a_run_with_two_names_once(
     make: Callable[..., RunDir], tmp_path: Path
 ) -> None:
-    whole, folder = make("whole"), tmp_path / "runs"
+    whole, judged, folder = make("whole"), make("judged"), tmp_path / "runs"
     (whole.adapter / "adapter_config.json").rename(whole.adapter / "config.json")
-    with pytest.raises(RuntimeError), whole.stage("tuned", {}):
-        raise RuntimeError("the port is taken")
+    shutil.rmtree(judged.adapter)  # merged weights of another trainer
+    (judged.merged / "config.json").write_text("{}")
+    manifest = judged.read()
+    del manifest.stages["train"], manifest.stages["merge"]
+    judged.manifest_file.write_text(manifest.model_dump_json())
+    assert summarize(judged).state == "judged"
+    for run in (whole, judged):
+        with pytest.raises(RuntimeError), run.stage("tuned", {}):
+            raise RuntimeError("the port is taken")
     (folder / "latest").symlink_to(whole.path)
     other = make("other")
     (other.checkpoints).rename(tmp_path / "big-disk")
     other.checkpoints.symlink_to(tmp_path / "big-disk")
-    assert [run.path.name for run in find_runs(folder)] == ["other", "whole"]
+    assert [run.path.name for run in find_runs(folder)] == ["judged", "other", "whole"]
     assert tuneserve("runs", "prune", "--folder", folder, "--failed", "--weights", "--yes") == 0
     assert (whole.adapter / "config.json").is_file()
     assert not whole.merged.exists()
+    assert (judged.merged / "config.json").is_file()
     assert not whole.checkpoints.exists()
     assert [file.name for file in other.checkpoints.iterdir()] == ["checkpoint-1"]
 

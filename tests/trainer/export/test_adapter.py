@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 from configs.errors import ConfigError, TuneserveError
 from configs.model.fingerprint import tokenizer_fingerprint, weights_fingerprint
 from configs.recipe.load import validate
+from configs.recipe.schema import ForeignConfig
 from configs.run.adapter_scale import served_adapter
 from configs.run.merged import require_exported
 from configs.run.rundir import RunDir
@@ -233,6 +234,15 @@ def test_what_a_training_before_left_is_neither_merged_nor_served(base: Path, ad
         merge_run(run, run.config())
     with pytest.raises(ConfigError, match="its training did not finish"):
         served_adapter(run)
+
+
+def test_merged_weights_that_are_judged_have_nothing_to_merge(base: Path, adapter: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path, base, adapter)
+    shutil.rmtree(run.adapter)
+    run.merged.mkdir()
+    judging = run.config().model_copy(update={"foreign": ForeignConfig(model=str(base))})
+    with pytest.raises(ConfigError, match="has no adapter, but whole weights"):
+        merge_run(run, judging)
 
 
 @pytest.mark.parametrize(
