@@ -7,9 +7,10 @@ spacing, underscores and hyphens: `system_prompt`, `System Prompt` and `systemPr
 from __future__ import annotations
 
 import re
-import unicodedata
 from functools import lru_cache
 from typing import Literal
+
+from configs.tables.spelling import nfkc
 
 Part = Literal[
     "messages", "system", "instruction", "question", "input", "context", "history", "answer", "chosen", "rejected",
@@ -81,7 +82,7 @@ CONTENT_KEYS = "content value text message utterance contents parts msg 内容 �
 @lru_cache(maxsize=4096)
 def name_key(name: str) -> str:
     """A name as it is compared."""
-    return re.sub(r"[\s_\-]+", "", unicodedata.normalize("NFKC", name)).casefold()
+    return re.sub(r"[\s_\-]+", "", nfkc(name)).casefold()
 
 
 def _inverted(names: dict[str, str]) -> dict[str, str]:

@@ -184,8 +184,8 @@ class Client:
 
         Raises:
             EndpointError: the key or the model is refused, the server stayed away for longer than `outage_s`, or it
-                answered nobody for so long that no request before can still be what keeps it busy: all were too many
-                (429), or more failed for good than may.
+                answered nobody for so long that no request before can still be what keeps it busy, and more failed
+                for good than may.
         """
         failures: Counter[str] = Counter()
         while True:
@@ -204,9 +204,12 @@ class Client:
                 # A firewall bars one question by its text; a key or a name that is wrong bars each.
                 if fatal and not (path == "chat/completions" and await self._answers_anyway(error)):
                     raise self._fatal(error) from error
+                silent = now - self._answered_at > max(self.settings.outage_s, self.settings.timeout_s)
                 last = not error.retry or failures[error.kind] >= _ATTEMPTS.get(error.kind, _DEFAULT_ATTEMPTS)
+                last |= silent and error.kind == "http_429"
                 self._failed += last
-                self._require_answers(error, now - self._answered_at)
+                if silent:
+                    self._require_answers(error)
                 if error.kind in _PUSHED_BACK:
                     self.level.pushed_back(now, now - began)
                 if last:
@@ -289,14 +292,13 @@ class Client:
                 values |= {other: value} if other else {}
         return json.dumps(values).encode()
 
-    def _require_answers(self, error: AttemptError, silent_s: float) -> None:
-        """Raises `EndpointError` where nobody is answered, and going on would only find the same out of each question.
+    def _require_answers(self, error: AttemptError) -> None:
+        """Raises `EndpointError` where going on would only find out of each question that nobody is answered.
 
         What fails at the end of an evaluation that went well is no such case, however long it takes.
         """
         patience_s = max(self.settings.outage_s, self.settings.timeout_s)
-        allowed = max(_FEW, self.settings.max_error_rate * (self._answered + self._failed))
-        if silent_s <= patience_s or (error.kind != "http_429" and self._failed <= allowed):
+        if self._failed <= max(_FEW, self.settings.max_error_rate * (self._answered + self._failed)):
             return
         limited = "repeat the command when the key's limit allows more, or ask with another one"
         broken = "mend the cause and repeat the command: what was answered is kept"

@@ -7,7 +7,6 @@ other question of its task says, since a passage that several share and the word
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.tables.spelling import nfkc
 from eval.compare.comparison import Comparison, Sentence
 
 RESERVED = 0.01
@@ -163,7 +163,7 @@ def _last(lines: list[str]) -> list[str]:
 
 
 def _letters(text: str) -> str:
-    return _NO_LETTER.sub("", unicodedata.normalize("NFKC", text).casefold())
+    return _NO_LETTER.sub("", nfkc(text).casefold())
 
 
 def _windows(texts: Sequence[Sequence[str]]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import functools
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 
+from configs.tables.spelling import nfkc
 from eval.metrics.text import is_han
 
 _BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\(?:text|textbf|mathrm|mathbf)\s*\{)?\s*([^{}]*?)\s*\}")
@@ -93,7 +93,7 @@ def extract_choice(answer: str, choices: Mapping[str, str] | Sequence[str] = ("A
     written = "".join(choices.values()) if isinstance(choices, Mapping) else ""
     if not _CIRCLED.keys() & set(written):  # statements ①②③ are what such options are about
         answer = answer.translate({ord(char): kept for char, kept in _CIRCLED.items()})
-    text = unicodedata.normalize("NFKC", answer).strip()
+    text = nfkc(answer).strip()
     if len(text) > _HEAD + _TAIL:  # where answers are given; a model that repeats itself would take minutes
         text = f"{text[:_HEAD]}\n{text[-_TAIL:]}"
     patterns = _patterns(letters)
@@ -201,4 +201,4 @@ def _plain(text: str) -> str:
 
 
 def _undecorated(text: str) -> str:
-    return _DECORATION.sub("", unicodedata.normalize("NFKC", text)).strip()
+    return _DECORATION.sub("", nfkc(text)).strip()

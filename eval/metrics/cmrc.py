@@ -34,8 +34,11 @@ _ABBREVIATIONS = {
 @functools.cache
 def _sentence_tokenizer():  # type: ignore[no-untyped-def]  # NLTK has no types
     """NLTK's splitter (Punkt) without its trained model: that is a download, and scores would differ by machine."""
+    from nltk import redos
     from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 
+    # NLTK gives up on a text after five seconds of the clock: on a busy machine, an answer of 100,000 characters.
+    redos.DEFAULT_TIMEOUT = None
     parameters = PunktParameters()
     parameters.abbrev_types = _ABBREVIATIONS
     return PunktSentenceTokenizer(parameters)

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+from configs.tables.spelling import nfkc
+
 MOST_DIGITS = 300
 """A longer number is a model that ran away; Python itself reads no more than 4,300 digits."""
 
@@ -63,7 +65,7 @@ def plain(text: str) -> str:
         text = _THIN_SPACE.sub("", text)
         text = _SUPERSCRIPTS.sub(lambda found: "^" + found[0].translate(_SUPERSCRIPT), _SUBSCRIPTS.sub("", text))
         text = "".join(map(_apart, text))
-        text = unicodedata.normalize("NFKC", text).translate(_DASHES)
+        text = nfkc(text).translate(_DASHES)
         text = re.sub(r"(?<![\w)%~])–(?=[0-9])", "-", text)
     if "\\" in text:
         text = text.replace("{,}", ",").replace("\\%", "%")

@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from configs.tables.spelling import nfkc
+
 if TYPE_CHECKING:
     from opencc import OpenCC
 
@@ -74,7 +76,7 @@ def normalize(text: str, simplify: bool = True) -> str:
 
     A point between two digits stays, and the sign of a number: 3.5 is not 35, -5 not 5.
     """
-    text = unicodedata.normalize("NFKC", text).lower()
+    text = nfkc(text).lower()
     if simplify:
         text = to_simplified(text)
     kept = []

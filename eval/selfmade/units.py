@@ -7,8 +7,9 @@ Chinese characters, and a text may mix both.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
+
+from configs.tables.spelling import nfkc
 
 _ALONE = "\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af\uac00-\ud7af\u0e00-\u0e7f"
 _UNIT = re.compile(f"[{_ALONE}]|[^\\W{_ALONE}]+")
@@ -22,7 +23,7 @@ CHARACTER = 13
 
 def units(text: str) -> list[str]:
     """Words and lone characters in their order, without case, width, punctuation and spacing."""
-    return _UNIT.findall(unicodedata.normalize("NFKC", text).casefold())
+    return _UNIT.findall(nfkc(text).casefold())
 
 
 def grams(text_units: Sequence[str], words: int) -> Iterator[tuple[str, ...]]:

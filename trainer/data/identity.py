@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import unicodedata
 from dataclasses import dataclass
 
+from configs.tables.spelling import nfkc
 from trainer.data.layouts import Conversation
 
 _TELLING = 8
@@ -66,4 +66,4 @@ def question_identity(conversation: Conversation) -> bytes:
 
 def plain(text: str) -> str:
     """Text without spacing, what shows nothing, case and character width."""
-    return _SPACE.sub("", unicodedata.normalize("NFKC", text).casefold())
+    return _SPACE.sub("", nfkc(text).casefold())

@@ -221,8 +221,9 @@ def test_a_server_that_answers_nobody_any_more_ends_the_evaluation(fault: str, t
     assert sum(sample.status == "ok" for sample in read_results(tmp_path)["qa"].samples) == 20
 
 
-def test_a_few_questions_that_nobody_answers_at_the_end_are_errors(tmp_path: Path) -> None:
-    task = qa_task(200, marks=dict.fromkeys(range(185, 200), "[503]"))
+@pytest.mark.parametrize("fault", ["429", "503"])
+def test_a_few_questions_that_nobody_answers_at_the_end_are_errors(fault: str, tmp_path: Path) -> None:
+    task = qa_task(200, marks=dict.fromkeys(range(185, 200), f"[{fault}]"))
     with serving(MockServer()) as endpoint:
         for _ in range(2):  # repeated, there is nothing else to ask
             settings = replace(QUICK, outage_s=1, timeout_s=1, max_error_rate=0.1)

@@ -127,8 +127,8 @@ def test_no_answer_ends_or_stalls_an_evaluation() -> None:
     answers = [piece * 9999 for piece in runaway] + [
         "".join(draw.choices(letters, k=draw.choice([3, 8, 20, 60]))) for _ in range(3000)
     ]
-    began = time.monotonic()
+    began = time.process_time()
     for answer in answers:
         value = extract_number(answer)
         assert value is None or str(value)
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20

@@ -1,11 +1,14 @@
 """Robust comparison and what is reported beside ROUGE."""
 
+import time
+
 import pytest
 
 from eval.metrics.text import (
     copy_rate,
     language_switch,
     length_ratio,
+    normalize,
     repetition,
     to_simplified,
     traditional_share,
@@ -78,3 +81,10 @@ def test_traditional_becomes_simplified(text: str, simplified: str) -> None:
 )
 def test_share_of_traditional_characters(text: str, share: float) -> None:
     assert traditional_share(text) == share
+
+
+def test_marks_without_end_on_one_letter_are_read_in_time() -> None:
+    began = time.process_time()
+    for marks in ("\u0301\u0316", "\u0f73\u0f75", "\uff9e\u0316"):
+        assert normalize("e" + marks * 40_000)
+    assert time.process_time() - began < 5
