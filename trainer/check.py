@@ -226,7 +226,7 @@ def _evaluation(config: RunConfig, model: Path, folder: Path) -> list[Refusal]:
         Refusal(
             "a run would end after the merge with nothing to evaluate: no held-out question whose answer is text, and "
             "no tasks",
-            "set data.eval_split above 0, data.heldout or eval.tasks; `tuneserve train` and `merge` need none of them",
+            "set eval.heldout=true and data.eval_split, or eval.tasks; `tuneserve train` and `merge` need none of them",
         )
     ]
 

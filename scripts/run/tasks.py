@@ -27,7 +27,8 @@ def run_tasks(run: RunDir, config: RunConfig) -> list[Task]:
     tasks = with_own_names([*heldout_tasks(run.data, config), *recipe_tasks(config, base_folder(run, config))])
     if not tasks:
         raise ConfigError(
-            f"{run.path}: nothing to evaluate: no held-out rows and no tasks", "set data.eval_split or eval.tasks"
+            f"{run.path}: nothing to evaluate: no held-out rows and no tasks",
+            "set eval.heldout=true and data.eval_split, or eval.tasks",
         )
     # Imported here: what `check` says of a verdict does without numpy.
     from scripts.run.trained import say_what_is_trained
