@@ -449,7 +449,7 @@ class EvalConfig(Section):
     """Sampling temperature, for base and tuned alike."""
     max_tokens: Positive = 256
     """Longest answer in tokens where the task does not say."""
-    concurrency: Annotated[int, Field(ge=0)] = 0
+    concurrency: Annotated[int, Field(ge=0, lt=10_000)] = 0
     """Requests in flight; 0 finds the level by itself."""
     timeout_s: Positive = 300
     """Give up on one request after this many seconds."""
