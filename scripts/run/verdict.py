@@ -11,6 +11,7 @@ from configs.recipe.schema import RunConfig, TaskConfig
 from configs.terminal.console import note, shell, warn
 from eval.compare.planned import items_for_a_verdict
 from eval.tasks import MADE_GROUPS, group_of, sizes
+from scripts.run.tasks import task_configs
 
 if TYPE_CHECKING:
     # It takes numpy and scipy, which what is said before training does without.
@@ -71,18 +72,24 @@ def deciding_command(comparison: Comparison, config: RunConfig, file: Path) -> s
     if remedy is None:
         return None
     run = shell("tuneserve", *(("judge", file.parent) if config.foreign else ("run", file)))
-    suite = config.eval.suite
     match remedy.key:
         case "remedy.suite":
-            return f"{run} eval.suite=6000" if not suite else None
+            return None if config.eval.suite else _more_of_the_suite(run, config, 6000)
         case "remedy.items":
             group, needed = str(remedy.values["name"]), int(remedy.values["needed"])
-            if group in MADE_GROUPS:
-                return f"{run} eval.suite={max(needed, suite)}"
+            if group in MADE_GROUPS and (command := _more_of_the_suite(run, config, needed)):
+                return command
             limited = [n for n, task in enumerate(config.eval.tasks) if task.limit and group_of(task) == group]
             return f"{run} eval.tasks.{limited[0]}.limit={needed}" if limited else None
         case "remedy.more":
             return run
         case "remedy.near":
-            return f"{run} eval.suite={2 * suite}"
+            return _more_of_the_suite(run, config, 2 * config.eval.suite)
     return None
+
+
+def _more_of_the_suite(run: str, config: RunConfig, items: int) -> str | None:
+    """The command that asks so many; None where the recipe's own tasks, or a small model, leave the suite out."""
+    more = config.model_copy(update={"eval": config.eval.model_copy(update={"suite": max(items, config.eval.suite)})})
+    before, after = (task_configs(one, Path(config.model)) for one in (config, more))
+    return None if before == after else f"{run} eval.suite={more.eval.suite}"

@@ -136,6 +136,11 @@ def read_adapter_config(adapter: Path) -> LoraConfig:
                 f"{', '.join(inner[:8])}",
                 f"name one of them, e.g. {adapter / inner[-1]}",
             )
+        if (adapter / "config.json").is_file():
+            raise ConfigError(
+                f"{adapter}: holds whole weights and no adapter",
+                "serve them whole: `tuneserve serve RUN`, in 8 bits with serve.precision=fp8",
+            )
         raise ConfigError(
             f"{adapter}: adapter_config.json is missing, so this is not a PEFT adapter",
             "give the folder that training wrote (RUN/adapter, or what `save_pretrained` made)",

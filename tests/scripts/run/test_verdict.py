@@ -77,6 +77,11 @@ def test_the_command_that_decides(tmp_path: Path) -> None:
     assert deciding_command(open_verdict(200, 0), recipe(tmp_path, "eval.suite=0"), file) == (
         f"tuneserve run {file} eval.suite=6000"
     )
+    mine = "eval.tasks=[{name: g, type: gsm8k}]"  # beside which the suite is not asked
+    for verdict, suite in ((open_verdict(200, 0), 0), (open_verdict(800, 160), 800)):
+        assert deciding_command(verdict, recipe(tmp_path, f"eval.suite={suite}", mine), file) is None
+    small = recipe(tmp_path, "eval.suite=0", f"model={DEMO_MODEL}")
+    assert deciding_command(open_verdict(200, 0), small, file) is None
     tasks = [TaskConfig(name="a", type="qa", path="q.jsonl"), TaskConfig(name="c", type="cmmlu", limit=800)]
     limited = config.model_copy(update={"eval": config.eval.model_copy(update={"tasks": tasks})})
     assert deciding_command(open_verdict(800, 160, "knowledge"), limited, file) == (

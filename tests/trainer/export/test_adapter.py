@@ -243,6 +243,8 @@ def test_merged_weights_that_are_judged_have_nothing_to_merge(base: Path, adapte
     judging = run.config().model_copy(update={"foreign": ForeignConfig(model=str(base))})
     with pytest.raises(ConfigError, match="has no adapter, but whole weights"):
         merge_run(run, judging)
+    with pytest.raises(ConfigError, match="holds whole weights"):
+        merge_any(base, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
