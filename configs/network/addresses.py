@@ -31,7 +31,9 @@ def http_address(text: str, named: str = "base URL", such_as: str = "http://127.
         host = parts.hostname or ""
         usable = parts.scheme in ("http", "https") and bool(re.fullmatch(r"[\w.:%-]+", host)) and parts.port != 0
         host.encode("idna").decode("idna")
-    except ValueError:  # brackets, a port beyond 65535, a part of a name of more than 63 letters
+        if re.fullmatch(r"[\d.]+", host):
+            ipaddress.ip_address(host)
+    except ValueError:  # brackets, a port beyond 65535, a part of a name of more than 63 letters, 127.1
         usable = False
     if not usable or len(text) > LONGEST or re.search(r"[\s\\\x00-\x1f\x7f\ud800-\udfff]", text):
         public = without_password(text)

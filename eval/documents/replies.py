@@ -15,6 +15,8 @@ _QUESTION = ("question", "q", "问题", "问", "instruction", "prompt")
 _ANSWER = ("answer", "a", "答案", "回答", "答", "response", "output")
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)(?:```|\Z)", re.DOTALL)
 _MOST_PAIRS = 64
+_LONGEST = 50_000
+"""Characters: each brace of a longer reply that is no JSON would be tried with all the text before it counted."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def pairs_of(content: str) -> Parsed:
     try:
         objects = list(_objects(json.loads(body)))
     except (ValueError, RecursionError):
-        objects = list(_whole_objects(body))
+        objects = list(_whole_objects(body[:_LONGEST]))
         if not objects:
             return Parsed((), unreadable=True)
     pairs, incomplete = [], 0

@@ -20,6 +20,7 @@ NONE = (
     *(
         f"http://{'a' * 300}.com/v1",
         f"http://h/{'x' * 70_000}",
+        "http://127.1/v1",
         "http://me:a\\b@h/v1",
         "http://\u200bh/v1",
         "http://xn--/",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -52,3 +53,9 @@ def test_halves_of_pairs_are_counted() -> None:
 def test_half_of_a_character_is_written_as_a_whole_one() -> None:
     (pair,) = pairs_of('{"pairs": [{"question": "What \\ud83d?", "answer": "x"}]}').pairs
     assert pair.question == "What \ufffd?"
+
+
+def test_a_brace_that_a_model_repeats_to_its_limit_is_read_in_time() -> None:
+    began = time.process_time()
+    assert pairs_of("{" * 400_000).unreadable
+    assert time.process_time() - began < 10
