@@ -43,6 +43,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     if not file.is_file() and str(path) in recipes():
         file = recipes()[str(path)]
     manifest = file.with_name("run.json")
+    if not manifest.is_file():  # the copy that takes its place
+        manifest = file.with_name(".run.json.before")
     in_run = file.name == "config.yaml" and manifest.is_file()
     if not file.is_file() and not in_run:
         raise ConfigError(f"{file}: no such recipe", _similar_recipe(file))

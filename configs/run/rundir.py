@@ -163,7 +163,7 @@ class RunDir:
     def is_run(cls, path: str | Path) -> bool:
         """Whether a folder is a run's: its manifest is there, or the copy that takes its place."""
         run = cls(Path(path))
-        return run.manifest_file.is_file() or run._before.is_file()
+        return run.manifest_file.is_file() or run.manifest_before.is_file()
 
     def configure(self, config: RunConfig) -> None:
         """Writes the resolved recipe into this directory, which may have moved since `output_dir` was written."""
@@ -420,7 +420,7 @@ class RunDir:
             )
         # A command whose run was removed under it leaves the manifest's lock.
         here = sorted(entry.name for entry in self.path.iterdir() if entry != self._manifest_held_by)
-        if here and not {self.manifest_file.name, self._before.name, self.lock_file.name} & {*here}:
+        if here and not {self.manifest_file.name, self.manifest_before.name, self.lock_file.name} & {*here}:
             raise ConfigError(
                 f"{self.path}: holds files that are no run's ({', '.join(here[:3])}{', …' if len(here) > 3 else ''})",
                 "give the run another `name`, or set output_dir to another folder",
@@ -443,7 +443,7 @@ class RunDir:
             inside = leads_to.is_relative_to(home) or leads_to.is_relative_to(root.resolve())  # as W&B's latest-run
             if inside or ours.intersection(part[:1]):
                 continue
-            another = any((above / "run.json").exists() for above in (leads_to, *leads_to.parents))
+            another = any(map(self.is_run, (leads_to, *leads_to.parents)))
             if part or another or not leads_to.is_dir():
                 raise ConfigError(
                     f"{link}: is a link to {os.readlink(link)}, which would be written to",
@@ -468,7 +468,7 @@ class RunDir:
         return self.path / ".manifest.lock"
 
     @property
-    def _before(self) -> Path:
+    def manifest_before(self) -> Path:
         """The manifest as it was before its last change."""
         return self.path / ".run.json.before"
 
@@ -486,12 +486,12 @@ class RunDir:
             fault = error
         if self.manifest_file.exists():
             self.manifest_file.replace(self.path / "run.json.damaged")
-        shutil.copyfile(self._before, self.manifest_file)
+        shutil.copyfile(self.manifest_before, self.manifest_file)
         warn(f"{fault.message}; the copy before its last change takes its place")
 
     def _copy_holds(self) -> bool:
         try:
-            read_manifest(self._before)
+            read_manifest(self.manifest_before)
         except (OSError, TuneserveError):
             return False
         return True
@@ -518,7 +518,7 @@ class RunDir:
 
     def _write(self, manifest: Manifest) -> None:
         if self.manifest_file.exists():
-            write_atomically(self._before, file_text(self.manifest_file))
+            write_atomically(self.manifest_before, file_text(self.manifest_file))
         write_atomically(self.manifest_file, manifest.model_dump_json(indent=2) + "\n")
 
     def _lock(self) -> FileLock:

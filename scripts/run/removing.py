@@ -33,7 +33,7 @@ class Removal:
 
 def why_kept(run: RunDir, others: Sequence[RunDir] = ()) -> str:
     """Why nothing of a run may be removed now; empty where it may."""
-    if run.path.is_symlink() or not (run.path / "run.json").is_file():
+    if run.path.is_symlink() or not run.is_run(run.path):
         return "is not a run directory"
     if names := served_from(run.path):
         return f"is served as {', '.join(names)}; stop that server first: tuneserve serve stop {names[0]}"
@@ -105,12 +105,12 @@ def _remove_run(run: RunDir) -> None:
 
     Its lock goes last: who made one of that name anew would work in the run while it is removed.
     """
-    last = (run.manifest_file, run.lock_file)
+    last = (run.manifest_before, run.manifest_file, run.lock_file)
     for entry in (*(entry for entry in run.path.iterdir() if entry not in last), *last):
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
-            entry.unlink()
+            entry.unlink(missing_ok=True)
     run.path.rmdir()
 
 

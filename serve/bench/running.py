@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from configs.cache.folder import private_cache
 from configs.disk.files import file_bytes, only_a_file, parse_json, write_atomically
 from configs.disk.locks import locked
 from configs.errors import ConfigError, TuneserveError
@@ -219,7 +220,13 @@ def vllm_bench(
     result.unlink(missing_ok=True)  # no figures of an earlier call are taken for those of this one
     where = {"--result-dir": str(result.parent), "--result-filename": result.name}
     arguments = [part for pair in {**settings, **where}.items() for part in pair]
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "OPENAI_API_KEY": api_key or "none", "no_proxy": "127.0.0.1,localhost"}
+    env = {
+        "TORCHINDUCTOR_CACHE_DIR": str(private_cache("torchinductor")),  # else in the shared temporary folder
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "OPENAI_API_KEY": api_key or "none",
+        "no_proxy": "127.0.0.1,localhost",
+    }
     command = [*_program(device), *arguments, *flags, "--save-result"]
     with open(log, "a", encoding="utf-8", opener=only_a_file) as handle:
         with_us = functools.partial(die_with, os.getpid())  # else it would ask on beside the next measurement

@@ -166,7 +166,7 @@ def test_a_damaged_manifest_is_taken_from_the_copy_before_its_last_change(
 def test_no_link_of_a_strangers_run_is_written_to(run: RunDir, tmp_path: Path, name: str, leads_to: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "another" / "checkpoints").mkdir(parents=True)
-    for file in ("file", "another/run.json"):
+    for file in ("file", "another/.run.json.before"):
         (tmp_path / file).write_bytes(run.manifest_file.read_bytes())
     (link := run.path / name).parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)

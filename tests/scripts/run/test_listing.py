@@ -386,11 +386,13 @@ def test_a_run_whose_removal_was_stopped_can_be_removed(
     assert not run.path.exists()
 
 
-@pytest.mark.parametrize("manifest", ["{", '{"schema_version": 1}'])
+@pytest.mark.parametrize("manifest", ["{", '{"schema_version": 1}', ""])
 def test_a_run_that_cannot_be_read_can_be_removed(make: Callable[..., RunDir], tmp_path: Path, manifest: str) -> None:
     run = make("shop")
     for file in (run.manifest_file, run.path / ".run.json.before"):
         file.write_text(manifest)
+    if not manifest:
+        run.manifest_file.unlink()
     assert tuneserve("runs", "rm", "shop", "--folder", tmp_path / "runs", "--yes") == 0
     assert not run.path.exists()
 
