@@ -84,6 +84,11 @@ class ScaleFacts(HandedOver):
         """Whether the chosen scale keeps every limit."""
         return any(point.scale == self.scale and not point.beyond for point in self.points)
 
+    @property
+    def keeps_gain(self) -> bool:
+        """Whether the chosen scale keeps the gain, whatever it loses."""
+        return any(point.scale == self.scale and "gain" not in point.beyond for point in self.points)
+
     @computed_field  # type: ignore[prop-decorator]
     @property
     def learned(self) -> bool:

@@ -50,7 +50,8 @@ def choose(
     """The largest scale that keeps every limit, with the figures of all.
 
     Where none does, it is the smallest that keeps the gain: what was to be learned is learned, and less forgetting is
-    not to be had at that price. Where the gain itself is nothing, nothing can be weighed, and the adapter counts whole.
+    not to be had at that price; where none keeps it, the one that keeps most. Where the gain itself is nothing, nothing
+    can be weighed, and the adapter counts whole.
 
     Args:
         measured: the scales.
@@ -103,4 +104,6 @@ def _chosen(points: Sequence[ScalePoint]) -> float:
         return good[-1]
     if learned := [point.scale for point in points if "gain" not in point.beyond]:
         return learned[0]
+    if any(point.gain > 0 for point in points):  # likelihood and accuracy are each best elsewhere
+        return max(points, key=lambda point: point.kept).scale
     return points[-1].scale

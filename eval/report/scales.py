@@ -24,7 +24,7 @@ def scale_sentence(found: ScaleFacts, words: ReportWords) -> str:
     if not found.learned:
         return words.say("scale.nothing")
     return words.say(
-        "scale.chosen" if found.satisfied else "scale.compromise",
+        "scale.chosen" if found.satisfied else "scale.compromise" if found.keeps_gain else "scale.most",
         scale=f"{found.scale:g}",
         least=figures.percent(100 * found.least_kept),
         most=figures.percent(less_likely(found.most_drift)),

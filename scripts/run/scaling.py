@@ -220,5 +220,7 @@ def _sentence(facts: ScaleFacts) -> str:
     )
     if facts.satisfied:
         return f"the adapter counts {facts.scale:g} times as much: the largest scale that keeps {limits}"
-    why = "the smallest that keeps the gain" if facts.learned else "nothing was gained on held-out answers to weigh"
+    why = "the smallest that keeps the gain" if facts.keeps_gain else "the one that keeps most of the gain"
+    if not facts.learned:
+        why = "nothing was gained on held-out answers to weigh"
     return f"no scale keeps {limits}; the adapter counts {facts.scale:g} times as much: {why}"

@@ -83,6 +83,13 @@ def test_likelihood_alone_is_no_gain_where_the_right_token_does_not_come_first()
     assert (facts.base_accuracy, facts.points[-1].accuracy) == (0.2, 1.0)
 
 
+def test_where_no_scale_keeps_both_gains_the_one_that_keeps_most() -> None:
+    right = {0.5: [4, 6], 0.7: [4, 5], 0.85: [2, 3], 1.0: [2, 2]}
+    facts = chosen({**GOOD, 0.7: (9.0, 0.3, 0)}, right=right)
+    assert [point.kept for point in facts.points] == pytest.approx([0.8, 0.875, 0.375, 0.25])
+    assert (facts.scale, facts.satisfied, facts.keeps_gain, facts.learned) == (0.7, False, False, True)
+
+
 def test_a_gain_in_accuracy_that_is_noise_is_left_out() -> None:
     right = {scale: [1, 1] for scale in GOOD} | {0.5: [0, 1]}
     facts = chosen(GOOD, right=right)

@@ -65,6 +65,8 @@ def test_where_no_scale_will_do_the_report_says_so_and_what_was_taken() -> None:
     said = scale_sentence(facts(harmful), english)
     assert said.startswith("No scale keeps 95.0 % of the gain")
     assert "counts 0.7 times as much as it was trained to: the smallest scale that keeps the gain" in said
+    most = facts(harmful).model_copy(update={"scale": 0.5})
+    assert "0.5 times as much as it was trained to: the scale that keeps most of it" in scale_sentence(most, english)
     useless = {scale: (-1.0, drift, early) for scale, (_, drift, early) in CURVE.items()}
     assert "no gain to weigh" in scale_sentence(facts(useless), english)
 
