@@ -95,7 +95,7 @@ def _cells(file: Path) -> str:
     try:
         notebook = parse_json(read_text(file))
         cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell.get("cell_type") == "code"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{file}: not a notebook: {error}", "save it again, or give a .py script") from error
     kept = [cell for cell in cells if not cell.lstrip().startswith("%%")]
     return "\n".join(re.sub(r"^[^\S\n]*[!%].*$", "pass", cell, flags=re.MULTILINE) for cell in kept)

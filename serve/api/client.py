@@ -58,6 +58,14 @@ class ServerClient:
         """The JSON (or text) that a POST answers with within `timeout_s`."""
         return self._send("POST", path, json.dumps(body, ensure_ascii=False).encode(), timeout_s)
 
+    def part(self, path: str, body: Mapping[str, Any], name: str, kind: type[Answer]) -> Answer:
+        """What a name holds in the JSON that a POST answers with; raises `Refused` where it is not of that kind."""
+        reply = self.post(path, body)
+        found = reply.get(name) if isinstance(reply, dict) else None
+        if not isinstance(found, kind):
+            raise Refused(f"POST {self.root_url}{path} answered without {name}")
+        return found
+
     def healthy(self, timeout_s: float = 5) -> bool:
         """Whether `/health` answers 200."""
         try:

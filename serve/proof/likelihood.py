@@ -111,7 +111,8 @@ def served_logprob(client: ServerClient, model: str, input_ids: Sequence[int], a
     Raises:
         TuneserveError: vLLM answers without a likelihood for some token of the answer.
     """
-    choice = client.post("/v1/completions", answer_request(model, input_ids))["choices"][0]
+    choices = client.part("/v1/completions", answer_request(model, input_ids), "choices", list)
+    choice = choices[0] if choices and isinstance(choices[0], dict) else {}
     return answer_logprob(input_ids, answer_start, choice)
 
 

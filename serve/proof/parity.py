@@ -60,7 +60,7 @@ def check_parity(client: ServerClient, model: str, file: Path) -> Parity:
         body: dict[str, Any] = {"model": model, "messages": as_requested(row.messages), "add_generation_prompt": True}
         if row.tools:
             body["tools"] = row.tools
-        return client.post("/tokenize", body)["tokens"]
+        return client.part("/tokenize", body, "tokens", list)
 
     served = in_parallel(served_ids, rows)
     unequal = [(row, ids) for row, ids in zip(rows, served, strict=True) if row.prompt_ids != ids]
@@ -83,7 +83,7 @@ def _describe(client: ServerClient, model: str, row: ParityRow, served: list[int
 
 
 def _decode(client: ServerClient, model: str, ids: list[int]) -> str:
-    return client.post("/detokenize", {"model": model, "tokens": ids})["prompt"]
+    return client.part("/detokenize", {"model": model, "tokens": ids}, "prompt", str)
 
 
 def _around(text: str, other: str, context: int = 60) -> str:

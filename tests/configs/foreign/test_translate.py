@@ -228,6 +228,7 @@ def test_nothing_of_a_script_is_run(tmp_path: Path) -> None:
         ("plain.py", "print('hello')\n", "no call of FastLanguageModel"),
         ("broken.py", "def f(:\n", "not Python"),
         ("broken.ipynb", "{", "not a notebook"),
+        ("null.ipynb", '{"cells":[null]}', "not a notebook"),
         ("list.yaml", "- a\n", "a recipe is a mapping"),
         ("nul.py", "a\0b", "not Python"),
         ("deep.py", f"x = {'-' * 100_000}1", "not Python"),

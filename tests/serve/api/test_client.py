@@ -170,3 +170,9 @@ def test_a_list_of_models_that_no_vllm_makes_is_no_traceback(
     with pytest.raises(SystemExit):
         main(["adapters", *(word.format(tmp_path) for word in verb), "--base-url", address])
     assert said in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("said", [b"[]", b"", b'{"tokens": 5}'])
+def test_an_answer_without_what_was_asked_for_is_refused(said: bytes, served: Callable[..., ServerClient]) -> None:
+    with pytest.raises(Refused, match=r"^POST http://127.0.0.1:\d+/tokenize answered without tokens"):
+        served(saying(START + b"Content-Type: application/json\r\n\r\n" + said)).part("/tokenize", {}, "tokens", list)
