@@ -76,7 +76,7 @@ def full_disk_said(run: RunDir) -> Iterator[None]:
             f"{run.path}: the disk is full ({free / 1e6:.1f} MB free), or `ulimit -f` is reached: "
             "training could not write what it had to",
             f"free space and run the same command: it goes on from {at.name if at else 'the start'}; "
-            "train.save_steps=0 saves no checkpoints, train.save_total_limit=1 keeps one",
+            "`train.save_steps=0 --force` saves no checkpoints, train.save_total_limit=1 keeps one",
         ) from error
 
 

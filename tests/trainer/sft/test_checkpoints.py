@@ -64,7 +64,7 @@ def test_every_library_s_words_for_a_full_disk_become_one_error(tmp_path: Path, 
     checkpoint(run, 10)
     with pytest.raises(TuneserveError, match="the disk is full") as said, full_disk_said(run):
         raise error
-    assert "it goes on from checkpoint-10" in said.value.next_step
+    assert "it goes on from checkpoint-10; `train.save_steps=0 --force`" in said.value.next_step
 
 
 def test_other_errors_are_left_as_they_are(tmp_path: Path) -> None:
