@@ -73,8 +73,9 @@ def removals(
         names += ["merged"] if weights and has_adapter else []
         for name in names:
             folder = run.path / name
-            if folder.is_dir() and not folder.is_symlink() and any(folder.iterdir()):
-                found.append(Removal(run, folder, size_of(folder), REMADE[name]))
+            # Links alone are the weights that a judgement was given: a merge would not make these.
+            if folder.is_dir() and not folder.is_symlink() and (size := size_of(folder)):
+                found.append(Removal(run, folder, size, REMADE[name]))
     return found
 
 

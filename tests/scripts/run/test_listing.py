@@ -280,12 +280,15 @@ def test_prune_leaves_weights_that_were_trained_whole_and_takes_a_run_with_two_n
             raise RuntimeError("the port is taken")
     (folder / "latest").symlink_to(whole.path)
     other = make("other")
+    (other.merged / "model.safetensors").rename(tmp_path / "theirs")
+    (other.merged / "model.safetensors").symlink_to(tmp_path / "theirs")
     (other.checkpoints).rename(tmp_path / "big-disk")
     other.checkpoints.symlink_to(tmp_path / "big-disk")
     assert [run.path.name for run in find_runs(folder)] == ["judged", "other", "whole"]
     assert tuneserve("runs", "prune", "--folder", folder, "--failed", "--weights", "--yes") == 0
     assert (whole.adapter / "config.json").is_file()
     assert not whole.merged.exists()
+    assert other.merged.exists()
     assert (judged.merged / "config.json").is_file()
     assert not whole.checkpoints.exists()
     assert [file.name for file in other.checkpoints.iterdir()] == ["checkpoint-1"]
