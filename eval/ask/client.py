@@ -103,6 +103,7 @@ class Client:
     ) -> None:
         self.endpoint = endpoint
         self.settings = settings
+        self._patience_s = max(settings.outage_s, settings.timeout_s)
         self.at_most(_MOST_AT_ONCE)
         self.failures: Counter[str] = Counter()
         self._random = random.Random(jitter_seed)
@@ -204,7 +205,7 @@ class Client:
                 # A firewall bars one question by its text; a key or a name that is wrong bars each.
                 if fatal and not (path == "chat/completions" and await self._answers_anyway(error)):
                     raise self._fatal(error) from error
-                silent = now - self._answered_at > max(self.settings.outage_s, self.settings.timeout_s)
+                silent = now - self._answered_at > self._patience_s
                 last = not error.retry or failures[error.kind] >= _ATTEMPTS.get(error.kind, _DEFAULT_ATTEMPTS)
                 last |= silent and error.kind == "http_429"
                 self._failed += last
@@ -297,13 +298,12 @@ class Client:
 
         What fails at the end of an evaluation that went well is no such case, however long it takes.
         """
-        patience_s = max(self.settings.outage_s, self.settings.timeout_s)
         if self._failed <= max(_FEW, self.settings.max_error_rate * (self._answered + self._failed)):
             return
         limited = "repeat the command when the key's limit allows more, or ask with another one"
         broken = "mend the cause and repeat the command: what was answered is kept"
         raise EndpointError(
-            f"{self.endpoint.base_url} has answered nobody for {patience_s:g} s: {error}",
+            f"{self.endpoint.base_url} has answered nobody for {self._patience_s:g} s: {error}",
             limited if error.kind == "http_429" else broken,
         ) from error
 

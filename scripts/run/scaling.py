@@ -220,7 +220,8 @@ def _sentence(facts: ScaleFacts) -> str:
     )
     if facts.satisfied:
         return f"the adapter counts {facts.scale:g} times as much: the largest scale that keeps {limits}"
-    why = "the smallest that keeps the gain" if facts.keeps_gain else "the one that keeps most of the gain"
     if not facts.learned:
         why = "nothing was gained on held-out answers to weigh"
+    else:
+        why = "the smallest that keeps the gain" if facts.keeps_gain else "the one that keeps most of the gain"
     return f"no scale keeps {limits}; the adapter counts {facts.scale:g} times as much: {why}"
