@@ -19,7 +19,7 @@ from configs.model.fingerprint import (
 )
 from configs.recipe.schema import RunConfig
 from configs.run.manifest import Manifest, Stage
-from configs.run.rundir import RunDir
+from configs.run.rundir import CARD, RunDir
 from configs.terminal.console import shell
 
 _CHANGE_NOTHING = frozenset(
@@ -38,9 +38,14 @@ def adapter_hash(run: RunDir) -> str:
     return files_fingerprint(sorted(files))
 
 
+def has_adapter(run: RunDir) -> bool:
+    """Whether an adapter lies in a run, or weights that were trained whole, under a model's name of a configuration."""
+    return any((run.adapter / name).is_file() for name in ("adapter_config.json", "config.json"))
+
+
 def _trained_since(run: RunDir, merge: Stage, most_bytes: int = _MOST_BYTES) -> bool:
     """Whether the adapter is another than the one that was merged; one that was removed since is not."""
-    there = (run.adapter / "adapter_config.json").is_file() or (run.adapter / "config.json").is_file()
+    there = has_adapter(run)
     if there and sum(file.stat().st_size for file in run.adapter.iterdir() if file.is_file()) > most_bytes:
         return True
     return there and merge.inputs.get("adapter", "") not in ("", adapter_hash(run))
@@ -122,8 +127,11 @@ def require_trained(run: RunDir, *, contents: bool = True) -> None:
             "did not finish",
             f"finish it: `{shell('tuneserve', 'train', run.config_file)}`; or give `train` the recipe as it was",
         )
+    written = [path for path in stage.outputs if path.startswith(f"{run.adapter.name}/") and not path.endswith(CARD)]
+    if not any((run.path / path).exists() for path in written):
+        return  # it was removed to make room
     for path, why in run.changed_outputs("train", contents=contents):
-        if path.startswith(f"{run.adapter.name}/") and (run.path / path).exists():
+        if path in written:
             train, merge = (
                 shell("tuneserve", "train", run.config_file),
                 shell("tuneserve", "merge", "--model", run.adapter),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import ConfigError, TuneserveError
+from configs.run.merged import has_adapter, require_trained
 from configs.run.rundir import RunDir
 from scripts.run.listing import RunSummary, age_days, needed_by, served_from, size_of
 
@@ -61,16 +62,18 @@ def removals(
         young = older_than_days is not None and (not seen.created or age_days(seen.created) < older_than_days)
         if young or seen.state in ("working", "damaged") or why_kept(run, everything):
             continue
-        # Weights that were trained whole lie in the adapter's place, under the name of a model's configuration.
-        has_adapter = any((run.adapter / name).is_file() for name in ("adapter_config.json", "config.json"))
-        has_weights = has_adapter or _trained(run) or (run.merged / "config.json").is_file()
+        has_weights = has_adapter(run) or _trained(run) or (run.merged / "config.json").is_file()
         if failed and seen.state in ("failed", "stopped") and not has_weights:
             found.append(
                 Removal(run, run.path, seen.size_bytes, f"the run {seen.state} at {seen.stage or 'its beginning'}")
             )
             continue
+        try:
+            require_trained(run)
+        except TuneserveError:
+            continue  # its adapter is damaged, or of an earlier recipe: what lies beside it may be all that is left
         names = ["checkpoints"] if _trained(run) else []
-        names += ["merged"] if weights and has_adapter else []
+        names += ["merged"] if weights and has_adapter(run) and _has_base(run) else []
         for name in names:
             folder = run.path / name
             # Links alone are the weights that a judgement was given: a merge would not make these.
@@ -118,3 +121,8 @@ def _remove_run(run: RunDir) -> None:
 def _trained(run: RunDir) -> bool:
     stage = run.read().stages.get("train")
     return stage is not None and stage.state == "done"
+
+
+def _has_base(run: RunDir) -> bool:
+    known = run.read().facts.prepared
+    return known is None or known.base_model.is_dir()

@@ -27,7 +27,7 @@ from configs.network.hub import resolve_model
 from configs.process.child import end_with_parent
 from configs.recipe.schema import LARGEST_SCALE
 from configs.run.adapter_scale import adapter_scale
-from configs.run.merged import adapter_hash, note_export
+from configs.run.merged import adapter_hash, note_export, require_trained
 from configs.run.rundir import RunDir
 from configs.terminal.console import console, guarded
 from trainer.architectures import refuse_own_code
@@ -96,6 +96,11 @@ def merge_any(
     notes = []
     run = _run_of(adapter)
     read = adapter_hash(run) if run else ""
+    try:
+        if run is not None:
+            require_trained(run)
+    except ConfigError as error:
+        notes.append(error.message)
     if scale is None:
         scale = adapter_scale(run) if run else 1.0
         if scale != 1:

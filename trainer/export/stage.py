@@ -17,7 +17,7 @@ from configs.model.files import weight_files
 from configs.model.fingerprint import files_fingerprint, weights_fingerprint
 from configs.recipe.schema import RunConfig
 from configs.run.adapter_scale import adapter_scale, check_scale, require_stored, whole_weights
-from configs.run.merged import adapter_hash, origin, require_base, require_trained, training
+from configs.run.merged import adapter_hash, has_adapter, origin, require_base, require_trained, training
 from configs.run.rundir import RunDir
 from configs.terminal.console import again, done, shell, skipped
 from trainer.export.new_folder import Export, shown_progress
@@ -31,8 +31,7 @@ def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
         ConfigError: somebody's own file lies in RUN/merged.
         TuneserveError: the run has not been trained, or the merge failed.
     """
-    gone = (path for path, _ in run.changed_outputs("train", contents=False) if not (run.path / path).exists())
-    if not run.adapter.is_dir() or any(path.startswith(f"{run.adapter.name}/") for path in gone):
+    if not has_adapter(run):
         if config.foreign and run.merged.is_dir():
             raise whole_weights(run)
         first = ("judge", run.path) if config.foreign else ("train", run.config_file)

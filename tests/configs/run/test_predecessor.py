@@ -91,7 +91,12 @@ def test_an_adapter_that_is_damaged_is_not_taken_for_a_changed_one(first: RunDir
     with first.stage("train", {}, [first.adapter]):
         first.adapter.mkdir()
         (first.adapter / "adapter_config.json").write_text('{"r": 8}', encoding="utf-8")
+        (first.adapter / "weights").touch()
     require_trained(first)
+    (first.adapter / "weights").unlink()
+    with pytest.raises(ConfigError, match=r"adapter/weights is gone\n.*train again"):
+        require_trained(first)
+    (first.adapter / "weights").touch()
     (first.adapter / "adapter_config.json").write_text('{"r": 9}', encoding="utf-8")
     require_trained(first, contents=False)
     with pytest.raises(ConfigError, match=r"its content changed\n.*train again.*--save-as FOLDER"):

@@ -312,6 +312,23 @@ def test_prune_frees_checkpoints_and_weights_only_if_asked(make: Callable[..., R
     assert not failed.path.exists()
 
 
+def test_prune_leaves_what_a_run_has_whose_adapter_is_damaged(make: Callable[..., RunDir], tmp_path: Path) -> None:
+    damage = {
+        "gone": Path.unlink,
+        "half": lambda file: os.truncate(file, 1),
+        "other": lambda file: file.write_text("{1"),
+    }
+    runs = [make(name) for name in damage]
+    for run in runs:
+        weights = run.adapter / "model.safetensors"
+        weights.write_text("{}")
+        with run.stage("train", {}, [run.adapter]):
+            pass
+        damage[run.path.name](weights)
+    assert tuneserve("runs", "prune", "--folder", tmp_path / "runs", "--weights", "--yes") == 0
+    assert all(run.merged.is_dir() and run.checkpoints.is_dir() for run in runs)
+
+
 def test_a_run_that_is_finished_or_built_on_while_an_answer_is_waited_for_stays(
     make: Callable[..., RunDir], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
