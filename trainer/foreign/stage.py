@@ -96,7 +96,8 @@ class Look:
         self.own_base = base
         self.base = self._base_with_new_tokens(base)
         self.codec = ChatCodec.load(self.base)
-        conversations = gather(config, Tally()).train
+        # With their reasoning, which decides the mode: a recipe that says nothing of it would leave it out.
+        conversations = gather(config.model_copy(update={"thinking": True}), Tally()).train
         self.thinking = self._thinking(conversations)
         self.rows = choose(conversations, self.codec, self.thinking, config.data.max_length, config.seed)
 

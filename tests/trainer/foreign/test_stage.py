@@ -12,12 +12,14 @@ from configs.errors import ConfigError, TuneserveError
 from configs.handover.base import read_rows
 from configs.handover.foreign import ForeignFacts
 from configs.handover.rows import ParityRow, ProofRow
+from configs.recipe.schema import DataConfig, SourceConfig
 from configs.run.rundir import RunDir
 from tests.trainer.conftest import DEMO_MODEL
+from trainer.data.template import reasoning_of
 from trainer.export.merge import merge_adapter
 from trainer.export.new_folder import Export
 from trainer.foreign.folder import Given, other_base
-from trainer.foreign.stage import foreign_stage, inputs_of
+from trainer.foreign.stage import Look, foreign_stage, inputs_of
 
 Judged = Callable[..., RunDir]
 EOS = {"eos_token": "<|endoftext|>"}
@@ -49,6 +51,17 @@ def test_an_adapter_that_is_served_as_it_was_trained_has_no_fault(foreign, judge
     shutil.rmtree(run.adapter)
     assert look(run)[1] == {}
     assert (run.adapter / "adapter_model.safetensors").is_symlink()
+
+
+def test_the_thinking_mode_is_that_of_the_rows(judged: Judged, tmp_path: Path) -> None:
+    rows = [{"question": f"{i}+1?", "reasoning_content": "one more", "answer": f"{i + 1}."} for i in range(9)]
+    source = tmp_path / "thoughts.jsonl"
+    source.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    run = judged(DEMO_MODEL)
+    data = DataConfig(sources=[SourceConfig(path=str(source))])
+    look = Look(run, run.config().model_copy(update={"data": data}), DEMO_MODEL, Given(DEMO_MODEL, DEMO_MODEL, None))
+    assert look.thinking
+    assert all(reasoning_of(row.messages[-1]) == "one more" for row in look.rows)
 
 
 def test_a_template_file_that_changed_is_looked_at_again(judged: Judged, tmp_path: Path) -> None:
