@@ -11,6 +11,8 @@ from eval.ask.results import Sample
 from eval.compare.comparison import Behaviour, Comparison, Flip
 from eval.compare.pairing import PairedTask
 
+_QUOTED = {"trained_text", "served_text"}
+
 
 def behaviour(samples: Sequence[Sample], method: str) -> Behaviour:
     """Count how an endpoint answered. With `choice_logprobs` one token is asked for, so stopping means nothing."""
@@ -52,11 +54,24 @@ def largest_flips(pair: PairedTask, metric: str, limit: int) -> tuple[Flip, ...]
 
 
 def without_answers(comparison: Comparison) -> Comparison:
-    """The same comparison, quoting no question and no answer: all figures and counts stay.
+    """The same comparison, quoting no question, no answer and no row: all figures and counts stay.
 
     A report made of it can go where the licence of a data set does not let its texts go.
     """
-    return replace(comparison, tasks=tuple(replace(task, flips=()) for task in comparison.tasks))
+    reasons = tuple(replace(reason, values=_unquoted(reason.values)) for reason in comparison.gate.reasons)
+    return replace(
+        comparison,
+        tasks=tuple(replace(task, flips=()) for task in comparison.tasks),
+        gate=replace(comparison.gate, reasons=reasons),
+        facts=_unquoted(comparison.facts),
+    )
+
+
+def _unquoted(known: Any) -> Any:
+    """Facts without the rows that they quote: what parity, and a look at another trainer's model, found different."""
+    if isinstance(known, Mapping):
+        return {key: "…" if key in _QUOTED else _unquoted(value) for key, value in known.items()}
+    return [_unquoted(value) for value in known] if isinstance(known, list) else known
 
 
 def _flip(base: Sample, tuned: Sample, metric: str) -> Flip:

@@ -7,13 +7,21 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
+from eval.compare.comparison import Sentence
+from eval.compare.faults import with_faults
 from eval.compare.flips import without_answers
 from eval.report.write import refuse_other_reports, write_reports
 from tests.eval.report.pages import build
 
 
 def test_no_file_quotes_what_was_asked_or_answered(tmp_path: Path) -> None:
-    quoting, silent = build(), without_answers(build())
+    row = {"trained_text": "第1题", "served_text": "第1题"}
+    figures = {"likeliest": "a", "served": "b", "best_nats": 1, "other_nats": 2, "wins": 9, "rows": 9, "file": "f"}
+    drift = {"key": "finding.template_drift", "values": {**row, **figures}, "fault": True}
+    known = {"parity": {"difference": row}, "foreign": {"findings": [drift]}}
+    plain = build()
+    quoting = with_faults(replace(plain, facts={**plain.facts, **known}), [Sentence(drift["key"], drift["values"])])
+    silent = without_answers(quoting)
     texts = [
         "".join(path.read_text(encoding="utf-8") for path in write_reports([comparison], tmp_path / name).values())
         for name, comparison in (("quoting", quoting), ("silent", silent))
