@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from configs.disk.files import copy_over, write_atomically
+from configs.errors import ConfigError, DataError
 from eval.ask.results import Sample, TaskMeta, drop_torn_line, read_meta, read_samples, sample_line, write_meta
 from eval.tasks.scoring import SCORING, scoring_sha256
 from eval.tasks.task import Item, Task
@@ -17,7 +18,11 @@ _ASKED_ALIKE = ("type", "settings_sha256", "thinking", "model", "method", "prima
 
 
 def kept(task: Task, meta: TaskMeta, prompts: Mapping[str, str], out_dir: Path) -> set[str]:
-    """Ids whose recorded answers still hold. Writes the meta file, and sets aside lines that hold no longer."""
+    """Ids whose recorded answers still hold. Writes the meta file, and sets aside lines that hold no longer.
+
+    Raises:
+        ConfigError: a file that no evaluation wrote lies where they are set aside.
+    """
     meta_path, lines_path = out_dir / f"{meta.task}.meta.json", out_dir / f"{meta.task}.jsonl"
     before = read_meta(meta_path) if meta_path.exists() else None
     if not lines_path.exists():
@@ -39,11 +44,25 @@ def kept(task: Task, meta: TaskMeta, prompts: Mapping[str, str], out_dir: Path) 
         holding = [_scored_again(sample, items[sample.id], task) for sample in holding]
     if len(holding) < len(samples) or (holding and not current):
         # Readers take the file as it is, so nothing else may stay in it; the last generation is kept for the user.
-        copy_over(lines_path, lines_path.with_suffix(".jsonl.old"))
+        old = lines_path.with_suffix(".jsonl.old")
+        _require_answers(old, meta.task)
+        copy_over(lines_path, old)
         write_atomically(lines_path, "".join(sample_line(sample) + "\n" for sample in holding))
     # Only now: a kill between the two must not leave old answers beside a meta file that they seem to belong to.
     write_meta(meta, meta_path)
     return {sample.id for sample in holding if sample.status == "ok"}
+
+
+def _require_answers(answers: Path, task: str) -> None:
+    if answers.is_symlink() or not answers.is_file():
+        return
+    try:
+        read_samples(answers)
+    except (DataError, OSError) as error:
+        raise ConfigError(
+            f"{answers}: would hold the answers of task {task!r}, and no evaluation wrote it",
+            "give another folder, or name the task otherwise: NAME:TYPE=PATH",
+        ) from error
 
 
 def score_again(task: Task, out_dir: Path) -> None:
