@@ -116,7 +116,9 @@ class _Translator:
             return self.arguments[found]
         if name.default is not None:
             slow = " (turns Unsloth's fast kernels off; 0 trains faster)" if what == "dropout" and name.default else ""
-            self.result.assumed.append((ours, f"{name.default}{slow}"))
+            # Rows a step are a product, of which one factor may be written there and the other not.
+            shown = name.names[0] if ours == "train.rows_per_step" else ours
+            self.result.assumed.append((shown, f"{name.default}{slow}"))
         return name.default
 
     def _number(self, what: str, ours: str, kind: type = float) -> Any:

@@ -23,7 +23,7 @@ def rows_of_csv(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:
     """Rows of a CSV or TSV file with a header; rows without any text, as Excel leaves them behind, are none.
 
     Raises:
-        DataError: two columns have one name, or the file is no CSV.
+        DataError: two columns have one name, there is one that holds several, or the file is no CSV.
     """
     # The reader stops at 131,072 characters otherwise, which a long document has.
     csv.field_size_limit(sys.maxsize)
@@ -35,6 +35,11 @@ def rows_of_csv(file: Path, wanted: Wanted) -> Iterator[RawRow | BadRow]:
     try:
         named = reader.fieldnames or ()
         reader.fieldnames = [name if name.strip() else f"column {n}" for n, name in enumerate(named, 1)]
+        if len(named) == 1 and (sign := next((s for s in (";", "\t", "|", ",") if s in named[0]), None)):
+            raise DataError(
+                f"{file}: the columns are {named[0]}",
+                f"the cells look separated by {sign!r}: save the file as CSV with commas",
+            )
         twice = [name for name, count in Counter(reader.fieldnames).items() if count > 1]
         if twice:
             raise DataError(f"{file}:1: two columns are called {twice[0]!r}", "give each column a name of its own")

@@ -40,4 +40,8 @@ def train(
             with pipeline.base_server(run, resolved) as base:
                 make_selfmade(run, resolved, base)
         run_stage("train", run, *(["--force"] if force else []), environment=others or training_cards(resolved))
-    console.print(f"\nadapter: {run.adapter}\nnext: {shell('tuneserve', 'merge', run.path)}")
+    then = shell("tuneserve", "merge", run.path)
+    if resolved.train.method == "full":
+        console.print(f"\nweights: {run.adapter}\nnext: {then}")
+    else:
+        console.print(f"\nadapter: {run.adapter}\nnext: {then}")

@@ -22,7 +22,7 @@ from trainer.data.sources import read_source, source_files
 from trainer.data.tally import Tally, in_words
 from trainer.data.template import reasoning_of
 from trainer.data.use import FileColumns, FileUse, stop_at_unused
-from trainer.data.values import BadLayout
+from trainer.data.values import BadLayout, some
 
 Known = tuple[Conversation, Identity]
 
@@ -210,11 +210,9 @@ def _unknown_layout(reader: RowReader, tally: Tally, first: RawRow) -> DataError
     place = tally.places["missing_columns"][:1]
     found = tally.found_in("missing_columns", 1)
     message = (
-        f"{reader.use.name}: the layout of the rows is not known; the columns are {', '.join(columns) or '(none)'}"
+        f"{reader.use.name}: the layout of the rows is not known; the columns are {some(columns)}"
         f" ({', '.join([*place, *found])})"
     )
-    if len(columns) == 1 and (sign := next((s for s in (";", "\t", "|") if s in columns[0]), None)):
-        return DataError(message, f"the cells look separated by {sign!r}: save the file as CSV with commas")
     if looks_like_a_row(first.value.values(), frozenset()):
         return DataError(message, f"the names of the columns stand in {first.place}: take what is above that row out")
     if [c.casefold() for c in columns] in (["text"], ["content"]):
@@ -239,7 +237,7 @@ def _check_columns(source: SourceConfig, readers: Iterable[RowReader]) -> None:
         what = f"{source.path}: columns: {{{target}: {column}}}"
         if column not in there:
             near = difflib.get_close_matches(column, there, 1, 0.5)
-            listed = ", ".join(there) or "(none)"
+            listed = some(there)
             raise DataError(
                 f"{what}: no message has a key `{column}`" if inside else f"{what}: no row has a column `{column}`",
                 f"did you mean `{near[0]}`? There are: {listed}" if near else f"there are: {listed}",

@@ -22,7 +22,7 @@ from trainer.data.shapes import Shape, shape_of
 from trainer.data.template import Message, Tools
 from trainer.data.turns import TurnReader, flag_of, refuse_media_mark, split_transcript, verdict_of
 from trainer.data.use import FileUse
-from trainer.data.values import BadLayout, text_of
+from trainer.data.values import BadLayout, some, text_of
 
 _OPTIONAL: set[Part] = {"system", "input", "context", "history", "reasoning", "tools"}
 _PREFERENCE: set[Part] = {"chosen", "rejected"}
@@ -203,7 +203,7 @@ class RowReader:
             layout = "sharegpt" if self._turns.say_from(cell) else "messages"
             return layout, read | _PREFERENCE, head + messages, tools
         if wanted in ("messages", "sharegpt"):
-            raise BadLayout("missing_columns", f"columns {', '.join(value)}, no conversation")
+            raise BadLayout("missing_columns", f"columns {some(value)}, no conversation")
         return self._single(shape, value, tools, preference)
 
     def _single(
@@ -220,15 +220,14 @@ class RowReader:
         messages += self._talk_before(shape, value)
         asked = self._asked(shape, value)
         if asked is None and not preference:
-            names = ", ".join(value) or "(none)"
-            raise BadLayout("missing_columns", f"columns {names}, nothing asked")
+            raise BadLayout("missing_columns", f"columns {some(value)}, nothing asked")
         messages += asked or []
         if preference:
             messages = self._preferred(shape, value, messages)
         else:
             answer = self._answer(shape, value, tools)
             if not answer and "answer" not in parts:
-                raise BadLayout("missing_columns", f"columns {', '.join(value)}, no answer")
+                raise BadLayout("missing_columns", f"columns {some(value)}, no answer")
             messages += answer or [{"role": "assistant", "content": ""}]
         return layout, _SINGLE | _PREFERENCE, messages, tools
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from itertools import islice
 from typing import Any
 
 from configs.tables.cells import TEXT_PARTS, kind_of, text_parts
@@ -25,6 +26,11 @@ class BadLayout(Exception):
         self.reason = reason
         self.found = found
         """Which column, key, role or value it was."""
+
+
+def some(columns: Collection[str]) -> str:
+    """The names of columns, of very many the first."""
+    return ", ".join([*islice(columns, 50), *(["…"] if len(columns) > 50 else [])]) or "(none)"
 
 
 def text_of(value: Any, where: str, note: Note) -> str:

@@ -329,6 +329,7 @@ def test_the_command_that_trains_is_read_with_its_processes(script: str, rows: i
     found = translated(tmp_path, "run.sh", script)
     assert (found.recipe["model"], found.recipe["lora"]["r"]) == ("a/b", 8)
     assert found.recipe["train"]["rows_per_step"] == rows
+    assert {("train.rows_per_step", f"{rows}")} >= {one for one in found.assumed if one[0] == "train.rows_per_step"}
     assert not found.left
 
 

@@ -390,7 +390,13 @@ def test_rows_of_several_layouts_stand_in_one_file(tmp_path: Path) -> None:
             "the columns are 客服问答",
             "names of the columns stand in a.csv:2",
         ),
-        ("a.csv", "instruction;output\n一;二", "the columns are instruction;output", "separated by ';'"),
+        (
+            "a.jsonl",
+            json.dumps(dict.fromkeys(map(str, range(9999)), "一")),
+            r"columns are 0, .* 49, … \(",
+            "columns: {",
+        ),
+        ("a.csv", 'instruction;output\n"一";"二"', "the columns are instruction;output", "separated by ';'"),
     ],
 )
 def test_an_unknown_layout_shows_the_columns_and_the_way_out(
