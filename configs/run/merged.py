@@ -54,6 +54,12 @@ def _trained_since(run: RunDir, merge: Stage, most_bytes: int = _MOST_BYTES) -> 
 def has_other_answers(run: RunDir, manifest: Manifest) -> bool:
     """Whether the tuned model's answers, its proof and its scores are of other weights than the run has now."""
     merge, tuned = manifest.stages.get("merge"), manifest.stages.get("tuned")
+    if merge is None and manifest.config.foreign:  # what a judgement was given is merged already
+        merge = manifest.stages.get("foreign")
+        try:
+            require_trained(run)
+        except ConfigError:
+            return tuned is not None
     if merge is None or tuned is None or "merged_weights" not in tuned.inputs:
         return False
     train = manifest.stages.get("train")
@@ -69,7 +75,7 @@ def has_other_answers(run: RunDir, manifest: Manifest) -> bool:
         return bool(tuned.figures.get("made_of", origin(merge)) != origin(merge))
     written = sorted((Path(path), output) for path, output in merge.outputs.items() if path.endswith(".safetensors"))
     files = [(path.name, output.size, output.blake3) for path, output in written]
-    return bool(tuned.inputs["merged_weights"] != weights_digest(run.merged, files))
+    return bool(files and tuned.inputs["merged_weights"] != weights_digest(run.merged, files))
 
 
 def has_other_scores(run: RunDir, manifest: Manifest) -> bool:
@@ -127,27 +133,29 @@ def require_trained(run: RunDir, *, contents: bool = True) -> None:
             "did not finish",
             f"finish it: `{shell('tuneserve', 'train', run.config_file)}`; or give `train` the recipe as it was",
         )
-    written = [path for path in stage.outputs if path.startswith(f"{run.adapter.name}/") and not path.endswith(CARD)]
-    if not any((run.path / path).exists() for path in written):
-        return  # it was removed to make room
-    for path, why in run.changed_outputs("train", contents=contents):
-        if path in written:
-            train, merge = (
-                shell("tuneserve", "train", run.config_file),
-                shell("tuneserve", "merge", "--model", run.adapter),
-            )
-            raise ConfigError(
-                f"{run.path}: {path} {why}",
-                f"train again: `{train}`; an adapter that you changed yourself is merged by `{merge} --save-as FOLDER`",
-            )
+    train, merge = shell("tuneserve", "train", run.config_file), shell("tuneserve", "merge", "--model", run.adapter)
+    step = f"train again: `{train}`; an adapter that you changed yourself is merged by `{merge} --save-as FOLDER`"
+    _require_written(run, "train", run.adapter, step, contents=contents)
+
+
+def _require_written(run: RunDir, stage: str, folder: Path, step: str, *, contents: bool) -> None:
+    """Refuses a folder that is not what a stage wrote, or linked; one that was removed, to make room, may be."""
+    outputs = run.read().stages[stage].outputs
+    written = [path for path in outputs if path.startswith(f"{folder.name}/") and not path.endswith(CARD)]
+    if any((run.path / path).exists() for path in written):
+        for path, why in run.changed_outputs(stage, contents=contents):
+            if path in written:
+                raise ConfigError(f"{run.path}: {path} {why}", step)
 
 
 def require_base(run: RunDir, base: Path) -> None:
     """Refuses a base whose weights, config.json or tokenizer are not those that a run was trained on.
 
     Raises:
-        ConfigError: they are others.
+        ConfigError: they are others, or gone.
     """
+    if not (base / "config.json").is_file():
+        raise ConfigError(f"{base}: is not there, and {run.path} was trained on it", base_elsewhere(run))
     stages = run.read().stages
     step = f"put those back, or train on these: {shell('tuneserve', 'train', run.config_file)}"
     known = stages["train"].inputs.get("base_model") if "train" in stages else None
@@ -157,6 +165,14 @@ def require_base(run: RunDir, base: Path) -> None:
     known = stages["data"].inputs.get("tokenizer") if "data" in stages else None
     if known is not None and known != tokenizer_fingerprint(base):
         raise ConfigError(f"{base}: tokenizer or chat template are not those that {run.path} was trained with", step)
+
+
+def base_elsewhere(run: RunDir) -> str:
+    """The next step where the base of a run is gone: a base is known by its weights, wherever it lies."""
+    config = run.read().config
+    first = ("judge", run.path) if config.foreign else ("train", run.config_file)
+    key = "train.continue_from" if config.train.continue_from else "model"
+    return f"say where it lies by now, and nothing is trained anew: `{shell('tuneserve', *first)} {key}=FOLDER`"
 
 
 def _require_looked_at(run: RunDir, manifest: Manifest) -> None:
@@ -173,6 +189,8 @@ def _require_looked_at(run: RunDir, manifest: Manifest) -> None:
         raise ConfigError(f"{run.path}: was judged with another {changed} than its recipe has by now", judge)
     if stage.state != "done":
         raise ConfigError(f"{run.path}: the look at its model did not finish", judge)
+    for folder in (run.adapter, run.merged):  # links to what others write
+        _require_written(run, "foreign", folder, judge, contents=True)
 
 
 def require_current(run: RunDir, *, contents: bool) -> None:

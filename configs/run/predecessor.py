@@ -24,6 +24,11 @@ def predecessor(config: RunConfig, *, contents: bool = False) -> RunDir | None:
     """
     if config.train.continue_from is None:
         return None
+    if not RunDir.is_run(config.train.continue_from):
+        raise ConfigError(
+            f"train.continue_from: {config.train.continue_from}: no run lies there",
+            "give the folder where it lies by now: train.continue_from=FOLDER; what is trained stays",
+        )
     before = RunDir.open(config.train.continue_from)
     if before.path == (Path(config.output_dir) / config.name).resolve():
         raise ConfigError(f"train.continue_from: {before.path} is this run itself", "give this run another `name`")

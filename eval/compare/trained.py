@@ -74,12 +74,13 @@ def trained_questions(
 
 
 def with_trained(comparison: Comparison) -> Comparison:
-    """The comparison with a reservation for every task of which enough was trained, if it passed."""
+    """The comparison with a reservation for every task of which enough was trained, or may have been, if it passed."""
     said = [
         Sentence("reservation.trained", {"task": task, **count})
         for task, count in (comparison.facts.get("trained_questions") or {}).items()
         if count["trained"] >= RESERVED * count["asked"]
     ]
+    said += [Sentence("reservation.untold", {"folder": folder}) for folder in comparison.facts.get("untold", ())]
     gate = comparison.gate
     if gate.verdict != "pass" or not said:
         return comparison

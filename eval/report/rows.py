@@ -290,6 +290,9 @@ class Rows:
         for task, count in trained.items():
             value = self.words.say("fact.trained.of", task=task, **count)
             found.append(Fact(self.words.say("fact.trained"), value, False))
+        for folder in self.comparison.facts.get("untold", ()):
+            value = self.words.say("fact.trained.unknown", folder=folder)
+            found.append(Fact(self.words.say("fact.trained"), value, False))
         shifts = [item.noise.shift_points for item in self.comparison.groups or self.comparison.tasks if item.noise]
         state = "unmeasured" if not shifts else "most" if max(shifts) else "none"
         noise = self.words.say(f"fact.noise.{state}", shift=max(shifts, default=0.0))

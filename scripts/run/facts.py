@@ -27,7 +27,7 @@ from eval.compare.votes import tally
 from eval.metrics.rouge import jieba_version
 from eval.report.selfmade import selfmade_report
 from scripts.run.faults import faults
-from scripts.run.trained import count_trained
+from scripts.run.trained import count_trained, untold
 from scripts.run.votes import current_votes
 from serve.launch.target import base_name
 
@@ -66,6 +66,7 @@ def run_facts(run: RunDir) -> dict[str, Any]:
         **({"scaled": scaled.model_dump(mode="json")} if scaled else {}),
         "hashes": manifest.hashes,
         "trained_questions": count_trained(asked, run.data, manifest.config),
+        "untold": untold(run, manifest.config),
         "command": shell("tuneserve", *again),
     }
     return report_facts(facts)

@@ -67,15 +67,25 @@ def trained_conversations(data: Path, config: RunConfig) -> Iterator[Trained]:
             ) from error
 
 
+def untold(run: RunDir, config: RunConfig) -> list[str]:
+    """RUN/data of a run, and of those before it, that do not say any more what was trained."""
+    if config.foreign is not None and not config.foreign.rows_known:
+        return []
+    said = any(f"{run.data.name}/{TEXTS}" in stage.outputs for stage in run.read().stages.values())
+    folders = [*([run.data] if said else []), *_data_before(config)]
+    return [str(folder) for folder in folders if not (folder / TEXTS).is_file()]
+
+
 def _data_before(config: RunConfig) -> Iterator[Path]:
     """RUN/data of the runs that this one goes on from."""
     seen: set[Path] = set()
-    while config.train.continue_from is not None:
+    while (before := config.train.continue_from) is not None:
         try:
-            run = RunDir.open(config.train.continue_from)
+            run = RunDir.open(before)
             config = run.config()
         except TuneserveError:
-            return  # it was removed, or moved
+            yield RunDir(Path(before)).data  # it was removed, or moved
+            return
         if run.path in seen:
             return
         seen.add(run.path)

@@ -16,7 +16,7 @@ from configs.recipe.names import model_name_from, require_model_name
 from configs.recipe.schema import SERVED_LAYERS, SERVED_RANKS, RunConfig
 from configs.run.adapter_scale import served_adapter
 from configs.run.manifest import Manifest
-from configs.run.merged import require_base, require_current, require_exported
+from configs.run.merged import base_elsewhere, require_base, require_current, require_exported
 from configs.run.predecessor import trained_base
 from configs.run.rundir import RunDir
 from configs.terminal.console import shell
@@ -219,7 +219,12 @@ def base_folder(run: RunDir, config: RunConfig) -> Path:
     known = run.read().facts.prepared
     if known and known.base_model.is_dir():
         return known.base_model
-    return trained_base(config)
+    try:
+        return trained_base(config)
+    except ConfigError as error:
+        if known:
+            error.next_step = f"{error.next_step}; or {base_elsewhere(run)}"
+        raise
 
 
 def origin_name(config: RunConfig) -> str:

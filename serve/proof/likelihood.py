@@ -41,8 +41,11 @@ class Proof(ProofFigures):
         """One sentence for the terminal."""
         if self.mean_effect == 0:
             return "the adapter changes no answer's likelihood, so nothing can be proved: training had no effect"
-        share = f"{100 * self.mean_gap / self.mean_effect:.2f} % of what the adapter changes"
-        allowed = f"allowed {100 * self.tolerance:g} %"
+        gap, most = self.mean_gap, self.tolerance
+        if self.shift_tolerance is not None and self.shifted and gap <= self.bound:
+            gap, most = abs(self.mean_shift), self.shift_tolerance  # all of it to one side
+        share = f"{100 * gap / self.mean_effect:.2f} % of what the adapter changes"
+        allowed = f"allowed {100 * most:g} %"
         kept = f"{100 * self.recovered:.{1 if self.rounded else 0}f} % of the adapter's gain is there"
         what = "rounded weights" if self.rounded else "served weights"
         if self.rounded:

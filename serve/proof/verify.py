@@ -75,7 +75,7 @@ def _proof_step(proof: Proof) -> str:
     if proof.trained_bits < 16:
         return (
             f"{seen}: merge again with --force; if it was, the base in {proof.trained_bits} bits was too far from the "
-            "one that is served: train with more bits (train.precision: 8bit or 16bit)"
+            "one that is served: train longer, or in 16 bits (train.precision)"
         )
     return (
         f"{seen}: where the effect is a few nats, number formats alone can do that (train longer); else merge "

@@ -21,7 +21,7 @@ from configs.run.merged import adapter_hash, has_adapter, origin, require_base, 
 from configs.run.rundir import RunDir
 from configs.terminal.console import again, done, shell, skipped
 from trainer.export.new_folder import Export, shown_progress
-from trainer.export.side_files import check_sources, side_files_fingerprint
+from trainer.export.side_files import side_files_fingerprint
 
 
 def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
@@ -40,13 +40,11 @@ def merge_run(run: RunDir, config: RunConfig, force: bool = False) -> None:
     check_scale(config)
     facts = run.prepared()
     base, scale = facts.base_model, adapter_scale(run)
-    check_sources(base, run.adapter)
-    require_stored(run, scale)
-    weights = weights_fingerprint(base)
     require_base(run, base)
+    require_stored(run, scale)
     inputs = {
         "adapter": adapter_hash(run),
-        "base.weights": weights,
+        "base.weights": weights_fingerprint(base),
         "base.files": side_files_fingerprint(base),
         "end_token_id": facts.end_token_id,
         "merge.shard_gb": config.merge.shard_gb,

@@ -12,7 +12,7 @@ from configs.handover.training import TrainedFacts
 from configs.recipe.load import load_config
 from configs.recipe.schema import RunConfig
 from configs.run.manifest import Manifest
-from configs.run.merged import adapter_hash, require_trained, trained_recipe
+from configs.run.merged import adapter_hash, require_base, require_trained, trained_recipe
 from configs.run.predecessor import predecessor, trained_base
 from configs.run.rundir import RunDir
 from tests.trainer.conftest import DEMO_MODEL
@@ -55,6 +55,10 @@ def test_what_cannot_be_gone_on_from_says_why(first: RunDir, tmp_path: Path) -> 
     other = recipe(tmp_path, "second", continue_from=str(first.path)).model_copy(update={"model": "Qwen/Qwen3-8B"})
     with pytest.raises(ConfigError, match=r"was trained on .*, `model` is Qwen/Qwen3-8B\n.*set model="):
         predecessor(other)
+    with pytest.raises(ConfigError, match=r"no run lies there\n.*train\.continue_from=FOLDER"):
+        predecessor(recipe(tmp_path, "second", continue_from=str(tmp_path / "moved")))
+    with pytest.raises(ConfigError, match=r"is not there.*\n.*tuneserve train .*config\.yaml model=FOLDER"):
+        require_base(first, tmp_path / "moved")
     (first.merged / "config.json").unlink()
     with pytest.raises(ConfigError, match=r"no merged weights in it\n.*tuneserve merge"):
         predecessor(recipe(tmp_path, "second", continue_from=str(first.path)))

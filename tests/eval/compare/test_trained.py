@@ -79,3 +79,5 @@ def test_a_pass_on_what_was_trained_is_one_with_reservations(trained: int, reser
     said = [one.key for one in with_trained(plain).gate.reservations if one.key == "reservation.trained"]
     assert with_trained(failed) is failed
     assert said == ["reservation.trained"] * reserved
+    gone = replace(plain, facts={"untold": ["run/data"]})
+    assert with_trained(gone).gate.reservations[0].key == "reservation.untold"

@@ -15,7 +15,7 @@ from configs.disk import locks
 from configs.errors import ConfigError, TuneserveError
 from configs.model.fingerprint import weights_fingerprint
 from configs.recipe.load import load_config
-from configs.run.merged import adapter_hash, origin, training
+from configs.run.merged import adapter_hash, origin, require_current, training
 from configs.run.rundir import RunDir
 from configs.terminal.console import OUTPUT
 from scripts.cli import main
@@ -170,6 +170,28 @@ def test_scores_are_of_the_run_s_weights_whatever_the_clock_said_and_what_was_pr
     merge(4)
     shutil.rmtree(run.merged)
     assert summarize(run).verdict == ""
+
+
+def test_a_verdict_on_weights_that_were_given_is_not_of_those_that_lie_there_now(
+    make: Callable[..., RunDir], tmp_path: Path
+) -> None:
+    run, theirs = make("judged", "foreign={model: theirs}"), tmp_path / "theirs"
+    manifest = run.read()
+    del manifest.stages["train"], manifest.stages["merge"]
+    run.manifest_file.write_text(manifest.model_dump_json())
+    theirs.write_bytes(b"judged")
+    (run.merged / "config.json").write_text("{}")
+    (run.merged / "model.safetensors").unlink()
+    (run.merged / "model.safetensors").symlink_to(theirs)
+    with run.stage("foreign", {}, [run.merged]):
+        pass
+    with run.stage("tuned", {"merged_weights": weights_fingerprint(run.merged)}):
+        pass
+    assert summarize(run).verdict == "pass"
+    theirs.write_bytes(b"others")
+    assert summarize(run).verdict == ""
+    with pytest.raises(ConfigError, match=r"its content changed\n.*tuneserve judge"):
+        require_current(run, contents=True)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import pytest
 
 from configs.errors import DataError
 from configs.recipe.load import load_config, validate
+from configs.run.rundir import RunDir
 from scripts.run.tasks import heldout_tasks, tasks_at_hand
-from scripts.run.trained import say_what_is_trained, trained_conversations
+from scripts.run.trained import say_what_is_trained, trained_conversations, untold
 from trainer.data.prepare import prepare
 
 DEMO = Path("configs/demo/model").resolve()
@@ -68,3 +69,15 @@ def test_rows_that_a_judged_model_was_only_looked_at_with_are_not_what_it_was_tr
     for known in (True, False):
         recipe = {"name": "t", "model": "m", "data": {"sources": "x"}, "foreign": {"model": "o/m", "rows_known": known}}
         assert len(list(trained_conversations(tmp_path, validate(recipe, tmp_path / "t.yaml")))) == known
+
+
+def test_what_does_not_say_any_more_what_was_trained_is_named(tmp_path: Path) -> None:
+    config = load_config("demo", [f"output_dir={tmp_path}", f"train.continue_from={tmp_path / 'moved'}"])
+    run = RunDir.create(config)
+    run.data.mkdir()
+    assert untold(run, config) == [str(tmp_path / "moved" / "data")]
+    (run.data / "texts.parquet").touch()
+    with run.stage("data", {}, [run.data]):
+        pass
+    (run.data / "texts.parquet").unlink()
+    assert untold(run, config)[0] == str(run.data)
