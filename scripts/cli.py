@@ -143,10 +143,13 @@ def _no_core_file() -> None:
 
 
 def _own_modules_only() -> None:
-    """Has every Python that this one starts, and that those start, take no file of the working folder for a module.
+    """Has all that this starts, and that those start, take no file of the working folder for a module or a library.
 
     `python -m trainer` in a folder with a `json.py` would run that one. A checkout that is worked in is our own.
+    An empty part of LD_LIBRARY_PATH is that folder; OpenCV, which vLLM imports, makes one where it is unset.
     """
+    libraries = os.environ.get("LD_LIBRARY_PATH", "").split(":")
+    os.environ["LD_LIBRARY_PATH"] = ":".join(filter(None, libraries)) or "/"  # where only root could lay one
     try:
         here = os.getcwd()
     except FileNotFoundError:  # the folder was removed; who needs it says so

@@ -27,11 +27,12 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(QUICK_START), os.en
 @pytest.fixture(autouse=True)
 def own_modules_only_for_one_test() -> Iterator[None]:
     """What a command that ran in this process sets for the programs that it starts is not left to the next test."""
-    before = os.environ.get("PYTHONSAFEPATH")
+    before = [(name, os.environ.get(name)) for name in ("PYTHONSAFEPATH", "LD_LIBRARY_PATH")]
     yield
-    os.environ.pop("PYTHONSAFEPATH", None)
-    if before is not None:
-        os.environ["PYTHONSAFEPATH"] = before
+    for name, value in before:
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 GROUPS = {

@@ -197,8 +197,9 @@ def build_command(
             eager="--enforce-eager" not in overridden,
         )
     env = NO_TELEMETRY | {name: value for name, value in settings.items() if name not in environ}
-    if "PYTHONSAFEPATH" in environ:  # for who pastes the line: `python -m` looks into the working folder first
-        env["PYTHONSAFEPATH"] = environ["PYTHONSAFEPATH"]
+    for name in ("PYTHONSAFEPATH", "LD_LIBRARY_PATH"):  # for who pastes the line: no code of the working folder
+        if name in environ:
+            env[name] = environ[name]
     if target.adapters or adapters_later:
         env["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
     return ServerCommand(

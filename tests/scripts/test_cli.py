@@ -174,6 +174,17 @@ def test_a_file_of_the_working_folder_is_no_module(recipe: Path) -> None:
     refused(result, EXIT_USAGE, "nothing.jsonl")
 
 
+@pytest.mark.parametrize("before", ["", "/a::/b:"])
+def test_a_file_of_the_working_folder_is_no_library(before: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", before)
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    opencv = [sys.executable, "-c", "import cv2, os; print(os.environ['LD_LIBRARY_PATH'], end='')"]
+    searched = subprocess.run(opencv, capture_output=True, text=True, timeout=300, check=True).stdout.split(":")
+    assert len(searched) > 1
+    assert all(part.startswith("/") for part in searched)
+
+
 def test_a_missing_recipe_is_refused(tmp_path: Path) -> None:
     refused(tuneserve("run", tmp_path / "none.yaml"), EXIT_USAGE, "none.yaml: no such recipe")
 
