@@ -12,7 +12,6 @@ import psutil
 
 from configs.cache.folder import cache_root
 from configs.machine import driver
-from configs.machine.pins import Kind
 from configs.terminal.console import shell
 
 LEAST_DISK_GB = 10.0
@@ -23,7 +22,7 @@ LEAST_SHARED_GB = 1.0
 SHARED = Path("/dev/shm")
 
 
-def problems(folder: Path, device: Kind) -> list[driver.Problem]:
+def problems(folder: Path) -> list[driver.Problem]:
     """What stands in the way beside driver and packages."""
     found = []
     free_gb, memory = free_disk_gb(folder), memory_gb()
@@ -37,11 +36,6 @@ def problems(folder: Path, device: Kind) -> list[driver.Problem]:
         size = shutil.disk_usage(SHARED).total / 1e6
         cure = "start the container with `--ipc=host` or `--shm-size=8g`"
         found.append(driver.Problem(f"{SHARED} has {size:.0f} MB, and a model server needs more", cure, blocks=False))
-    if device == "cuda" and not (shutil.which("gcc") or shutil.which("cc")):
-        cure = "on Debian and Ubuntu: apt install build-essential"
-        found.append(
-            driver.Problem("no C compiler is found, and Triton compiles its kernels with one", cure, blocks=True)
-        )
     if (packages := uncompiled_packages()) is not None:
         found.append(
             driver.Problem(

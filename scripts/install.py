@@ -299,7 +299,7 @@ def install(device: Kind, wanted: Mapping[str, str]) -> bool:
     # Both builds of vLLM own the same folder, and a package for the other device can break an import of this one's. The
     # same version in another build would count as installed.
     other: Kind = "cuda" if device == "cpu" else "cpu"
-    leaving = [name for name in (*pins(other), *UNUSED) if name in there and name not in wanted]
+    leaving = [name for name in (*pins(other), *UNUSED[device]) if name in there and name not in wanted]
     leaving += [name for name, version in missing.items() if _public(there.get(name, "")) == _public(version)]
     if leaving or missing:
         (ENVIRONMENT / STAMP).unlink(missing_ok=True)

@@ -25,13 +25,13 @@ resolve() { # resolve EXTRAS OVERRIDES... > list
     --python-platform x86_64-manylinux_2_39 --no-annotate | pins /dev/stdin
 }
 
-unused="^($(cd "$root" && python3 -c 'from configs.machine.pins import UNUSED; print("|".join(UNUSED))'))=="
+unused() { (cd "$root" && python3 -c "from configs.machine.pins import UNUSED; print('^(' + '|'.join(UNUSED['$1']) + ')==')"); }
 
 # A folder with a CPU build of torch would win over the CUDA build of the same version.
-UV_FIND_LINKS= resolve cuda | grep -vE "$unused" > "$work/cuda.pins"
-resolve cpu "torch==2.13.0+cpu" | grep -vE "$unused" > "$work/cpu.pins"
+UV_FIND_LINKS= resolve cuda | grep -vE "$(unused cuda)" > "$work/cuda.pins"
+resolve cpu "torch==2.13.0+cpu" | grep -vE "$(unused cpu)" > "$work/cpu.pins"
 # LangChain and LlamaIndex ask for other versions of these than vLLM does; the tests show that they work with vLLM's.
-resolve "cpu dev" "torch==2.13.0+cpu" $(grep -E '^(openai|setuptools)==' "$work/cpu.pins") | grep -vE "$unused" | grep -vxFf "$work/cpu.pins" > "$work/dev.pins"
+resolve "cpu dev" "torch==2.13.0+cpu" $(grep -E '^(openai|setuptools)==' "$work/cpu.pins") | grep -vE "$(unused cpu)" | grep -vxFf "$work/cpu.pins" > "$work/dev.pins"
 
 write() { # write FILE TITLE < pins
   { echo "# $2"

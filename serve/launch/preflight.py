@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 
 from configs.errors import ConfigError, is_failure
+from configs.machine import driver
 from configs.machine.gpus import Card, Device, this_cpu, visible_cards
 from configs.model import libraries
 from configs.model.end_tokens import end_tokens
@@ -127,7 +128,12 @@ def _files(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
 
 
 def _processor(command: ServerCommand, config: ServeConfig) -> Iterator[Finding]:
-    """What vLLM's CPU build computes 4-bit weights with is there for processors with AVX-512 only."""
+    """What vLLM's CPU build computes 4-bit weights with is there for processors with AVX-512 only.
+
+    On a GPU, what its driver and its compilers need.
+    """
+    if command.device == "cuda":
+        driver.raise_what_blocks(driver.problems(driver.look()))
     if command.device == "cpu" and weight_bits(command.target.weights) == 4 and not has_avx512():
         raise ConfigError(
             f"{command.target.weights}: weights in 4 bits, for which vLLM's CPU build needs AVX-512; this processor "

@@ -11,7 +11,7 @@ QUERY = "--query-gpu=name,compute_cap,driver_version,memory.total --format=csv,n
 
 
 def fake_smi(folder: Path, *lines: str, code: int = 0, script: str = "") -> dict[str, str]:
-    """Writes it into `folder`/bin; the environment in which it is found first.
+    """Writes it into `folder`/bin; the environment in which it is found first, with what Triton compiles with.
 
     Args:
         folder: a test's own.
@@ -25,6 +25,11 @@ def fake_smi(folder: Path, *lines: str, code: int = 0, script: str = "") -> dict
     wrong = f'[ "$*" = "{QUERY}" ] || {{ echo "Field is not a valid field to query."; exit 2; }}'
     program.write_text("#!/bin/sh\n" + (script or f"{wrong}\n{answer}") + "\n", encoding="utf-8")
     program.chmod(0o755)
-    environment = os.environ | {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+    (folder / "bin" / "Python.h").touch()
+    environment = os.environ | {
+        "PATH": f"{program.parent}:{os.environ['PATH']}",
+        "CC": "cc",
+        "CPATH": str(folder / "bin"),
+    }
     environment.pop("CUDA_VISIBLE_DEVICES", None)
     return environment

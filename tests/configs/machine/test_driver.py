@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -44,6 +45,19 @@ def test_a_card_and_driver_that_will_do(tmp_path: Path) -> None:
     assert (card.name, card.capability, card.driver) == ("NVIDIA A100-SXM4-80GB", (8, 0), "580.95.05")
     assert card.memory_gb == pytest.approx(85.9, abs=0.1)
     assert problems(machine) == advice(machine, "cuda") == []
+
+
+def test_what_triton_compiles_with_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "HEADER", tmp_path / "Python.h")
+    bare = fake_smi(tmp_path, A100) | {"PATH": str(tmp_path / "bin"), "CPATH": ""}
+    del bare["CC"]
+    (tmp_path / "bin" / "nvidia-smi").write_text(f"#!/bin/sh\necho '{A100}'\n", encoding="utf-8")
+    told = said(problems(look(bare)))
+    assert "no C compiler" in told
+    assert "build-essential" in told
+    assert "Python.h is not there" in told
+    assert f"python3.{sys.version_info.minor}-dev" in told
+    assert problems(look(bare | {"CC": "cc", "CPATH": f"/nowhere:{tmp_path}/bin"})) == []
 
 
 def test_a_v100_with_driver_535_is_refused_with_both_reasons(tmp_path: Path) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from configs.machine import pins
-from configs.machine.pins import LISTS, UNUSED, Package, Stamp, cuda_version
+from configs.machine.pins import LISTS, UNUSED, Kind, Package, Stamp, cuda_version
 
 ROOT = Path(__file__).parents[3]
+WARM_UP = ("vllm.model_executor.warmup", "vllm.models", "vllm.transformers_utils")
+"""Of vLLM, what its warm-up brings that a server has not imported before."""
 
 
 def test_nothing_outside_the_standard_library_is_imported() -> None:
@@ -34,9 +38,29 @@ def test_the_extras_pin_what_the_lists_pin(extra: str) -> None:
         assert listed[pins.normal(name)].partition("+")[0] == version
 
 
-@pytest.mark.parametrize("name", ["cpu", "cuda", "dev"])
-def test_what_no_text_model_imports_is_in_no_list(name: str) -> None:
-    assert not set(UNUSED) & set(pins.pins(name))
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_no_text_model_imports_is_not_in_the_list(device: Kind) -> None:
+    assert not set(UNUSED[device]) & (pins.pins(device).keys() | pins.pins("dev").keys())
+
+
+def test_what_a_server_on_a_gpu_imports_once_its_model_is_loaded_is_in_the_list() -> None:
+    """Read from vLLM's sources, the functions of its warm-up and what these import in turn."""
+    start = "vllm.model_executor.warmup.kernel_warmup"
+    asked, waiting, seen = set(), [start], set()
+    while waiting:
+        module = waiting.pop()
+        at = Path(sysconfig.get_path("purelib")) / module.replace(".", "/")
+        file = next((f for f in (at / "__init__.py", at.with_suffix(".py")) if f.is_file()), None)
+        asked.add(module.partition(".")[0])
+        if module in seen or file is None or not module.startswith(WARM_UP):
+            continue
+        seen.add(module)
+        indent = " *" if module == start else ""
+        for dots, source in re.findall(rf"^{indent}(?:from|import) +(\.*)([\w.]*)", file.read_text("utf-8"), re.M):
+            package = ".".join(module.split(".")[: len(module.split(".")) - len(dots) + (file.stem == "__init__")])
+            waiting.append(f"{package}.{source}" if dots else source)
+    assert "torchvision" in asked
+    assert not asked & {*UNUSED["cuda"], "PyNvVideoCodec"}
 
 
 def test_the_lists_lie_in_the_wheel() -> None:

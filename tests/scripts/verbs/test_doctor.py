@@ -128,21 +128,18 @@ def test_memory_disk_and_tools_each_have_their_cure(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(environment, "memory_gb", lambda: 3.0)
     monkeypatch.setattr(environment, "free_disk_gb", lambda folder: 2.0)
     monkeypatch.setattr(environment, "LEAST_SHARED_GB", 1e6)
-    monkeypatch.setattr(environment.shutil, "which", lambda name: None)
     monkeypatch.setattr(environment, "cache_root", lambda: Path("/proc/nowhere"))
     monkeypatch.setattr(environment.os, "access", lambda path, mode: False)
-    found = environment.problems(tmp_path, "cuda")
-    assert len(found) == 5
+    found = environment.problems(tmp_path)
+    assert len(found) == 4
     assert all(problem.next_step for problem in found)
-    assert [problem.blocks for problem in found] == [False, False, False, True, True]
-    assert len(environment.problems(tmp_path, "cpu")) == 4
+    assert [problem.blocks for problem in found] == [False, False, False, True]
 
 
 def test_a_machine_with_everything_has_nothing_to_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "memory_gb", lambda: 64.0)
     monkeypatch.setattr(environment, "free_disk_gb", lambda folder: 500.0)
-    monkeypatch.setattr(environment.shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert environment.problems(tmp_path, "cuda") == []
+    assert environment.problems(tmp_path) == []
 
 
 def test_without_pip_the_cure_is_uvs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -159,7 +156,7 @@ def test_packages_that_are_compiled_at_every_start_are_told(tmp_path: Path, monk
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     assert environment.uncompiled_packages() == tmp_path
-    assert any(f"compileall -q -j 0 {tmp_path}" in str(p.next_step) for p in environment.problems(tmp_path, "cpu"))
+    assert any(f"compileall -q -j 0 {tmp_path}" in str(p.next_step) for p in environment.problems(tmp_path))
     subprocess.run([sys.executable, "-m", "compileall", "-q", str(tmp_path)], check=True)
     assert environment.uncompiled_packages() is None
     (tmp_path / "vllm" / "__pycache__").rename(tmp_path / "aside")

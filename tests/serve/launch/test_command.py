@@ -80,6 +80,12 @@ def test_the_users_environment_wins_over_settings_but_not_over_telemetry(target:
     assert command.env["VLLM_NO_USAGE_STATS"] == "1"
 
 
+def test_on_a_gpu_nothing_is_compiled_with_nvcc_unless_the_user_asks(target: Target):
+    assert build_command(target, ServeConfig(), device="cuda", environ={}).env["VLLM_USE_FLASHINFER_SAMPLER"] == "0"
+    asked = build_command(target, ServeConfig(), device="cuda", environ={"VLLM_USE_FLASHINFER_SAMPLER": "1"})
+    assert "VLLM_USE_FLASHINFER_SAMPLER" not in asked.env
+
+
 @pytest.mark.parametrize(
     ("flags", "interface"),
     [
