@@ -97,11 +97,17 @@ def main() -> None:
     """Writes the tokenizer into the model folder."""
     tokenizer, config = build()
     MODEL_DIR.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(MODEL_DIR / "tokenizer.json"), pretty=False)
-    (MODEL_DIR / "tokenizer_config.json").write_text(
-        json.dumps(config, ensure_ascii=False, separators=(",", ":")) + "\n"
-    )
+    spec = json.loads(tokenizer.to_str())
+    # Merges as strings, which is an eighth of the file less than as pairs.
+    spec["model"]["merges"] = [" ".join(pair) for pair in spec["model"]["merges"]]
+    _write("tokenizer.json", spec)
+    _write("tokenizer_config.json", config)
     print(f"{tokenizer.get_vocab_size()} tokens -> {MODEL_DIR}")
+
+
+def _write(name: str, content: dict[str, Any]) -> None:
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
+    (MODEL_DIR / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,25 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scripts.bench.check_picture import TEXT, _widened, smaller
-
-
-def test_wide_characters_get_two_cells() -> None:
-    line = '<text class="r1" x="0" y="1" textLength="48.8" clip-path="url(#l)">价格38</text>'
-    assert 'textLength="73.2"' in TEXT.sub(_widened, line)
-
-
-def test_spaces_that_fill_a_cell_are_left_out() -> None:
-    line = '<text class="r1" x="0" textLength="61.0">a&#160;b&#160;&#160;</text><text textLength="12.2">&#160;</text>'
-    assert TEXT.sub(_widened, line) == '<text class="r1" x="0" textLength="36.6">a\u00a0b</text>'
+from scripts.bench.check_picture import smaller
 
 
 def test_a_smaller_picture_shows_the_same_texts() -> None:
-    line = '<text class="terminal-12-r1" x="0" clip-path="url(#terminal-12-line-0)">a&#160;b</text>'
+    line = '<text class="terminal-12-r1" x="12.2" textLength="9.0">a&#160;b&#160;</text>'
     clip = '<clipPath id="terminal-12-line-0">\n<rect/></clipPath>\n'
-    whole = '<g clip-path="url(#terminal-12-clip-terminal)">'
-    drawn = '<text x="0">a\u00a0b</text>'
-    assert smaller(clip + whole + line) == '<g clip-path="url(#t-clip-terminal)">' + drawn
+    filled = '<text class="terminal-12-r2" x="0" textLength="12.2">&#160;</text>\n'
+    assert (
+        smaller(clip + '<g class="terminal-12-matrix">' + filled + line)
+        == '<g class="matrix r1"><text x="12">a\u00a0b</text>\n'
+    )
 
 
 def test_picture_of_the_demo(tmp_path: Path) -> None:
