@@ -34,7 +34,7 @@ def rows_of_object(value: dict[str, Any], file: Path, wanted: Wanted) -> list[An
         found = ", ".join(f"{name} ({len(rows)} rows)" for name, rows in lists.items())
         raise DataError(
             f"{file}: one object with several lists of rows: {found}",
-            f"say which: data.sources: [{{path: {file.name}, split: {next(iter(lists))}}}]",
+            f"write one into a file of its own, or: data.sources: [{{path: {file.name}, split: {next(iter(lists))}}}]",
         )
     inner = list(value.values())
     # Rows by their ids, which pandas calls orient="index".
