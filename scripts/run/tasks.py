@@ -50,7 +50,7 @@ def require_room(tasks: Sequence[Task], config: RunConfig, model: Path) -> None:
     settings = run_settings(config, "switchable")
     for task in tasks:
         longest = longest_answer(task, settings)
-        if task.kind == "choice" or longest < context:
+        if (task.kind == "choice" and not settings.thinking) or longest < context:  # a letter is one token
             continue
         if given != "auto":
             step = f"set serve.max_model_len=auto, or to more than {longest:,}"
