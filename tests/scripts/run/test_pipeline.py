@@ -95,7 +95,7 @@ def test_a_context_that_has_no_room_for_the_answers_is_refused_before_any_is_ask
     assert opened(tmp_path, "serve.max_model_len=4096")[1]
     choice = f"eval.tasks=[{{name: choice, type: choice, path: {ROOT / 'configs/demo/data/heldout_choice.jsonl'}}}]"
     assert opened(tmp_path, "name=letters", choice, "eval.max_tokens=8000")[1]
-    with pytest.raises(ConfigError, match="choice: .* tokens are kept"):
+    with pytest.raises(ConfigError, match=r"choice: .* tokens are kept"):
         opened(tmp_path, "name=thoughts", choice, "thinking=true")
 
 
