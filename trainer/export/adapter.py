@@ -27,7 +27,7 @@ from configs.network.hub import resolve_model
 from configs.process.child import end_with_parent
 from configs.recipe.schema import LARGEST_SCALE
 from configs.run.adapter_scale import adapter_scale
-from configs.run.merged import adapter_hash, note_export, require_trained
+from configs.run.merged import adapter_hash, note_export, require_base, require_trained
 from configs.run.rundir import RunDir
 from configs.terminal.console import console, guarded
 from trainer.architectures import refuse_own_code
@@ -117,6 +117,13 @@ def merge_any(
     folder = _base_folder(name, base is not None, hub, offline)
     refuse_own_code(folder)
     check_sources(folder, adapter)
+    try:
+        if run is not None:
+            require_base(run, folder)
+    except ConfigError as error:
+        if base is None and Path(name).is_dir():
+            raise
+        notes.append(error.message)
     plan_merge(folder, adapter, scale)  # what does not fit is said of the folder that the user knows
     if note := template_note(adapter, folder):
         notes.append(note)

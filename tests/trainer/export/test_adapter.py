@@ -236,6 +236,17 @@ def test_what_a_training_before_left_is_neither_merged_nor_served(base: Path, ad
         served_adapter(run)
 
 
+def test_an_adapter_is_exported_into_the_base_that_its_run_was_trained_on(
+    base: Path, adapter: Path, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path, base, adapter)
+    with run.stage("train", {"base_model": "as it was"}):
+        pass
+    with pytest.raises(ConfigError, match=r"are not those that .* was trained on"):
+        merge_any(run.adapter, tmp_path / "out")
+    assert "are not those" in merge_any(run.adapter, tmp_path / "out", base=str(base)).notes[0]
+
+
 def test_merged_weights_that_are_judged_have_nothing_to_merge(base: Path, adapter: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path, base, adapter)
     shutil.rmtree(run.adapter)
