@@ -55,7 +55,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
             f"{file}: a recipe is a mapping of keys, this is {type(raw).__name__}", "see `tuneserve init`"
         )
     if in_run:
-        _where_it_lies(raw, file.resolve().parent, lines)
+        _where_it_lies(raw, file.parent.resolve(), lines)
     for override in overrides:
         apply_override(raw, override, lines)
     return validate(raw, file, lines)

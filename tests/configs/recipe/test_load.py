@@ -212,6 +212,9 @@ def test_the_recipe_of_a_run_that_was_moved_means_the_folder_that_it_lies_in(rec
     assert (config.output_dir, config.name) == (str(copy.parent), "third")
     (copy / "run.json").rename(copy / ".run.json.before")
     assert load_config(copy / "config.yaml").name == "shop-2"
+    (copy / "config.yaml").unlink()
+    (copy / "config.yaml").symlink_to(run.config_file)
+    assert load_config(copy / "config.yaml").name == "shop-2"
     nowhere = shutil.copytree(run.path, tmp_path / "others" / "shop 3")
     run.config_file.unlink()
     assert load_config(run.config_file) == run.config() == run.read().config
