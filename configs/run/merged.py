@@ -159,6 +159,9 @@ def require_base(run: RunDir, base: Path) -> None:
     stages = run.read().stages
     step = f"put those back, or train on these: {shell('tuneserve', 'train', run.config_file)}"
     known = stages["train"].inputs.get("base_model") if "train" in stages else None
+    if "foreign" in stages:
+        step = f"put those back, or judge it against these: {shell('tuneserve', 'judge', run.path)}"
+        known = stages["foreign"].inputs.get("base.weights")
     if known is not None and known != weights_fingerprint(base):
         raise ConfigError(f"{base}: weights or config.json are not those that {run.path} was trained on", step)
     # The parity of some conversations need not meet what was changed.

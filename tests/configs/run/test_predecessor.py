@@ -59,6 +59,10 @@ def test_what_cannot_be_gone_on_from_says_why(first: RunDir, tmp_path: Path) -> 
         predecessor(recipe(tmp_path, "second", continue_from=str(tmp_path / "moved")))
     with pytest.raises(ConfigError, match=r"is not there.*\n.*tuneserve train .*config\.yaml model=FOLDER"):
         require_base(first, tmp_path / "moved")
+    with first.stage("foreign", {"base.weights": "as it was"}):
+        pass
+    with pytest.raises(ConfigError, match=r"are not those that .*\n.*tuneserve judge"):
+        require_base(first, DEMO_MODEL)
     (first.merged / "config.json").unlink()
     with pytest.raises(ConfigError, match=r"no merged weights in it\n.*tuneserve merge"):
         predecessor(recipe(tmp_path, "second", continue_from=str(first.path)))
