@@ -33,8 +33,8 @@ class Refused(TuneserveError):
         status: HTTP status, None where there was no answer.
     """
 
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message, "see the server's log: `tuneserve serve logs RUN`")
+    def __init__(self, message: str, status: int | None = None, next_step: str = "") -> None:
+        super().__init__(message, next_step or "see the server's log: `tuneserve serve logs RUN`")
         self.status = status
 
 
@@ -79,7 +79,8 @@ class ServerClient:
         try:
             status, kind, data = self._exchange(method, path, body, timeout_s)
         except (OSError, HTTPException, ValueError, OverflowError) as error:
-            raise Refused(f"{where} failed: {error}") from error
+            step = "check the address and that its server runs; of one of ours see `tuneserve serve logs RUN`"
+            raise Refused(f"{where} failed: {error}", next_step=step) from error
         if not 200 <= status < 300:  # a redirect too: vLLM sends none, and the key would go along to wherever it points
             raise Refused(f"{where} answered {status}: {_error_text(data.decode(errors='replace')[:500])}", status)
         try:

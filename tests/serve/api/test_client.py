@@ -137,6 +137,12 @@ def test_an_answer_that_is_none_is_refused_in_one_line(answer: bytes, served: Ca
         served(saying(answer)).get("/v1/models")
 
 
+def test_where_nobody_listens_the_address_is_to_be_checked() -> None:
+    with pytest.raises(Refused, match="Connection refused") as refused:
+        ServerClient(f"http://127.0.0.1:{free_port()}").get("/v1/models")
+    assert "check the address" in refused.value.next_step
+
+
 def test_answers_are_read_whole(served: Callable[..., ServerClient]) -> None:
     body = json.dumps({"data": "客" * 100_000}).encode()
     kind = b"Content-Type: application/json\r\n"
