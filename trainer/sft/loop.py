@@ -35,6 +35,7 @@ from trainer.gpus.world import World
 from trainer.plan.sizes import RECORDING_COST, PassSize, choose_sizes
 from trainer.sft.checkpoints import reading
 from trainer.sft.device import peak_gb
+from trainer.sft.ended import Ended
 from trainer.sft.first_batch import check_first_batch, expected_answers, rows_of
 from trainer.sft.graphs import TRAINED, CudaRecorder, GraphedSteps, UnslothDecoder
 from trainer.sft.order import OrderOfEpoch
@@ -183,6 +184,7 @@ class TrainingRun:
         )
         for theirs in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(theirs)
+        trainer.add_callback(Ended(trainer))
         trainer.create_model_card = lambda **_: None  # the run has its own
         sync_by(trainer, sync_folder)  # a checkpoint is whole after a power cut, too, or is not taken for complete
         return trainer

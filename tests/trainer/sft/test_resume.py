@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from configs.model.fingerprint import content_hash
 from configs.run.rundir import RunDir
 from tests.trainer.conftest import make_run, run_script, run_stage
 from trainer.sft.progress import read_log
@@ -89,3 +91,17 @@ def test_resume_after_a_kill_gives_the_uninterrupted_curve(killed: RunDir, train
     ours, theirs = losses(killed), losses(trained)
     assert list(ours) == list(theirs)
     assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def test_a_training_that_was_killed_behind_its_last_step_trains_no_further_one(workshop: Path) -> None:
+    run = make_run(workshop, "ended", train={"max_steps": 2, "save_steps": 1, "scheduler": "constant"})
+    run_stage("data", run, folder=workshop)
+    run_stage("train", run, folder=workshop)
+    before = content_hash(run.adapter / "adapter_model.safetensors"), losses(run)
+    stages = json.loads(run.manifest_file.read_text(encoding="utf-8"))
+    stages["stages"]["train"]["state"] = "running"
+    run.manifest_file.write_text(json.dumps(stages), encoding="utf-8")
+    run_stage("train", run, folder=workshop)
+    figures = run.read().stages["train"].figures
+    assert (figures["resumed_from"], figures["steps"]) == ("checkpoint-2", 2)
+    assert (content_hash(run.adapter / "adapter_model.safetensors"), losses(run)) == before
