@@ -71,6 +71,8 @@ def foreign_stage(run: RunDir, config: RunConfig, *, force: bool = False) -> For
     what = given(config.foreign, base, config.hub, config.offline)
     inputs = inputs_of(config, base, what)
     why = run.changed_since("foreign", inputs)
+    if why is None and not (before := run.prepared().base_model).is_dir():
+        why = f"{before} is gone"
     if why is None and not force:
         return None
     again("foreign", why)

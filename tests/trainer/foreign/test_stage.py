@@ -48,6 +48,9 @@ def test_an_adapter_that_is_served_as_it_was_trained_has_no_fault(foreign, judge
     proof = read_rows(run.data / "proof.jsonl", ProofRow, "foreign")
     assert sum(row.adapter_logprob - row.base_logprob for row in proof) > 0
     assert foreign_stage(run, run.config()) is None  # nothing changed since
+    run.update(prepared=run.prepared().model_copy(update={"base_model": run.path / "moved"}))
+    assert look(run)[1] == {}
+    assert run.prepared().base_model.is_dir()
     shutil.rmtree(run.adapter)
     assert look(run)[1] == {}
     assert (run.adapter / "adapter_model.safetensors").is_symlink()
