@@ -19,7 +19,11 @@ DRIFT = Drift(28, 4000, 2500, -2.0, -2.1, -0.1, Interval(-0.12, -0.08, 0.95, "ra
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
     folder = tmp_path_factory.mktemp("browser")
+    forms = [
+        "chatml (LLaMA-Factory qwen3_nothink, LLaMA-Factory chatml, ms-swift chatml, Axolotl chatml, Unsloth chatml)"
+    ]
     facts = {"created_at": "2026-11-25T19:37:00+00:00", "recipe": {"data": {"replay": None}}}
+    facts["foreign"] = {"renderings": [{"names": forms * 2, "rows": 32, "nats": -89.48, "likelier": 14}]}
     names = ("Qwen2.5-Coder-1.5B-Instruct", "customer-service-assistant-2026-11")
     for language in ("en", "zh"):
         page = render_html([build(drift=DRIFT, facts=facts, names=names)], ReportWords(language))
