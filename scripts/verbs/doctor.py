@@ -43,7 +43,9 @@ def doctor(
     )
     for package in pins.stack(device):
         packages.add_row(package.name, package.installed or "-", package.pinned or "-", mark(package.agrees))
-    differing = [str(package) for package in pins.disagreements(device)]
+    differing = [
+        str(package) for package in pins.disagreements(device) if package.pinned or package.name not in pins.MEDIA
+    ]
     if made_for is None:
         alone = "this is the command line alone: neither a trainer nor a server is installed beside it"
         problems.append(driver.Problem(alone, _setup(device), blocks=True))

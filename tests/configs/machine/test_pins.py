@@ -100,11 +100,12 @@ def test_a_build_for_another_device_does_not_agree(
 
 def test_disagreements_are_those_of_the_environments_own_list(monkeypatch: pytest.MonkeyPatch) -> None:
     there = pins.pins("cuda") | {"trl": "1.14.0"}
-    there.pop("peft")
+    del there["peft"], there["torchvision"]
     monkeypatch.setattr(pins, "installed", lambda name: there.get(pins.normal(name)))
     assert [str(package) for package in pins.disagreements("cuda")] == [
         f"trl 1.14.0 is installed; cuda.txt pins {pins.pins('cuda')['trl']}",
         f"peft is not installed; cuda.txt pins {pins.pins('cuda')['peft']}",
+        "torchvision is not installed; cuda.txt pins 0.28.0",
     ]
 
 
