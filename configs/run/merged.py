@@ -75,7 +75,9 @@ def has_other_answers(run: RunDir, manifest: Manifest) -> bool:
         return bool(tuned.figures.get("made_of", origin(merge)) != origin(merge))
     written = sorted((Path(path), output) for path, output in merge.outputs.items() if path.endswith(".safetensors"))
     files = [(path.name, output.size, output.blake3) for path, output in written]
-    return bool(files and tuned.inputs["merged_weights"] != weights_digest(run.merged, files))
+    if not files and manifest.config.foreign:  # links to weights of which nothing was written down
+        return False
+    return bool(tuned.inputs["merged_weights"] != weights_digest(run.merged, files))
 
 
 def has_other_scores(run: RunDir, manifest: Manifest) -> bool:
