@@ -127,18 +127,20 @@ def test_an_adapter_whose_loading_was_killed_before_its_proof_is_taken_out(
         "    print('loaded', flush=True)\n    time.sleep(60)\n"
     )
     program = [sys.executable, "-c", loading, str(port)]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, cwd=Path(state.__file__).parents[2]) as loader:
-        assert loader.stdout
-        assert loader.stdout.readline() == b"loaded\n"
-        time.sleep(0.5)  # while it proves, the adapter is left there
-        assert "shop/b" in {model.name for model in served_models(server.client)}
-        with pytest.raises(TuneserveError, match="is loading an adapter called shop/b"):
-            loaded.being_proved(port, "shop/b").__enter__()
-        loader.kill()
-    until(lambda: "shop/b" not in {model.name for model in served_models(server.client)})
-    assert ["shop/b was taken out" in text for text in said] == [True]
-    watched.stop_wish.set()
-    thread.join(30)
+    try:
+        with subprocess.Popen(program, stdout=subprocess.PIPE, cwd=Path(state.__file__).parents[2]) as loader:
+            assert loader.stdout
+            assert loader.stdout.readline() == b"loaded\n"
+            time.sleep(0.5)  # while it proves, the adapter is left there
+            assert "shop/b" in {model.name for model in served_models(server.client)}
+            with pytest.raises(TuneserveError, match="is loading an adapter called shop/b"):
+                loaded.being_proved(port, "shop/b").__enter__()
+            loader.kill()
+        until(lambda: ["shop/b was taken out" in text for text in said] == [True])
+        assert "shop/b" not in {model.name for model in served_models(server.client)}
+    finally:
+        watched.stop_wish.set()
+        thread.join(30)
 
 
 def test_a_restart_has_the_adapters_that_came_and_lacks_those_that_went(tmp_path: Path, marker: str):
