@@ -30,7 +30,7 @@ MEDIA = ("torchvision", "torchaudio", "torchcodec")
 """For pictures, sound and video. Built for another torch than the one beside them, they break the import of Unsloth."""
 UNUSED: dict[Kind, tuple[str, ...]] = {
     "cpu": (*MEDIA, "pynvvideocodec", "xformers"),
-    "cuda": (*MEDIA[1:], "pynvvideocodec", "xformers"),
+    "cuda": ("torchaudio", "torchcodec", "pynvvideocodec", "xformers"),
 }
 """What Unsloth and vLLM ask for and no text model imports; left out of the list. On a GPU every server of vLLM imports
 torchvision, when its graphs are recorded and it warms up.
