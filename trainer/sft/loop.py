@@ -33,6 +33,7 @@ from trainer.export.adapter_names import name_as_base
 from trainer.export.new_folder import new_folder
 from trainer.gpus.world import World
 from trainer.plan.sizes import RECORDING_COST, PassSize, choose_sizes
+from trainer.sft.best import BestCheckpoint
 from trainer.sft.checkpoints import reading
 from trainer.sft.device import peak_gb
 from trainer.sft.ended import Ended
@@ -185,6 +186,7 @@ class TrainingRun:
         for theirs in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(theirs)
         trainer.add_callback(Ended(trainer))
+        trainer.add_callback(BestCheckpoint(trainer, says=self._writes))
         trainer.create_model_card = lambda **_: None  # the run has its own
         sync_by(trainer, sync_folder)  # a checkpoint is whole after a power cut, too, or is not taken for complete
         return trainer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from statistics import fmean
@@ -14,6 +15,7 @@ from peft import PeftModel
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
+from configs.model.fingerprint import content_hash
 from configs.run.rundir import RunDir
 from tests.trainer.conftest import DEMO_MODEL, Train, make_run, run_stage, write_jsonl
 from trainer.data.prepare import read_rows
@@ -96,13 +98,27 @@ def test_early_stopping_stops_and_keeps_the_best(train_run: Train) -> None:
     assert losses[-1] >= min(losses[:-1])
     assert figures["heldout_loss"] == figures["best_heldout_loss"] == pytest.approx(min(losses))
 
-    manifest = json.loads(run.manifest_file.read_text())
-    manifest["stages"]["train"]["state"] = "running"  # as a kill behind the last checkpoint but one leaves it
-    run.manifest_file.write_text(json.dumps(manifest))
-    shutil.rmtree(run.checkpoints / f"checkpoint-{figures['steps']}")
-    again = train_run("early", train=worse | {"early_stopping": 2}).read().stages["train"].figures
-    assert again["resumed_from"] == f"checkpoint-{figures['steps'] - 5}"
-    assert again["steps"] == figures["steps"]
+    adapter, last = content_hash(run.adapter / "adapter_model.safetensors"), f"checkpoint-{figures['steps']}"
+    before = f"checkpoint-{figures['steps'] - 5}"
+
+    def goes_on() -> dict[str, Any]:
+        manifest = json.loads(run.manifest_file.read_text())
+        manifest["stages"]["train"]["state"] = "running"  # as a kill behind the newest checkpoint leaves it
+        run.manifest_file.write_text(json.dumps(manifest))
+        return train_run("early", train=worse | {"early_stopping": 2}).read().stages["train"].figures
+
+    shutil.rmtree(run.checkpoints / last)
+    again = goes_on()
+    assert (again["resumed_from"], again["steps"]) == (before, figures["steps"])
+    state = run.checkpoints / last / "trainer_state.json"
+    state.write_text(state.read_text().replace(str(run.checkpoints), "/moved"))  # the run lies elsewhere by now
+    again = goes_on()
+    assert (again["resumed_from"], again["heldout_loss"]) == (last, figures["heldout_loss"])
+    assert content_hash(run.adapter / "adapter_model.safetensors") == adapter
+    best = run.checkpoints / f"checkpoint-{json.loads(state.read_text())['best_global_step']}"
+    os.truncate(best / "adapter_model.safetensors", 1000)
+    assert goes_on()["heldout_loss"] == losses[-1]
+    assert content_hash(run.adapter / "adapter_model.safetensors") != adapter
 
 
 def test_the_held_out_loss_is_that_of_a_trained_token_however_rows_are_laid_out(
