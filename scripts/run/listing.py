@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -135,17 +136,16 @@ def served_from(folder: Path) -> tuple[str, ...]:
 
 def needed_by(run: RunDir, others: Sequence[RunDir]) -> list[str]:
     """Names of other runs whose recipes name a file of this one: they go on from it, or train on what it wrote."""
-    found = []
-    for other in others:
-        if other.path == run.path:
-            continue
-        try:
-            recipe = other.read().config.model_dump(mode="json", exclude={"name", "output_dir"})
-        except (TuneserveError, OSError):
-            continue  # a damaged manifest names nothing
-        if any(_under(text, run.path) for text in _texts(recipe)):
-            found.append(other.path.name)
-    return found
+    recipes = {other.path.name: _recipe(other) for other in others if other.path != run.path}
+    return [name for name, recipe in recipes.items() if any(_under(text, run.path) for text in _texts(recipe))]
+
+
+def _recipe(run: RunDir) -> dict[str, Any]:
+    """The recipe of a run, but for its own place; one whose manifest is damaged, so that its copy is next, has one."""
+    for read in (lambda: run.read().config, run.config):
+        with suppress(TuneserveError, OSError):
+            return read().model_dump(mode="json", exclude={"name", "output_dir"})
+    return {}
 
 
 def size_of(folder: Path) -> int:
