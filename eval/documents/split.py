@@ -1,7 +1,7 @@
 """Which documents are held out: whole ones, with everything that is nearly the same document.
 
-The order in which documents are taken follows from their names alone, so that one that is added later does not change
-sides with the others.
+The order in which documents are taken follows from their names alone, so that one that is added later moves few of the
+others to the other side.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Options are a list, an object from letter to option, the columns A, B, C, ..., or ARC's `{"text": […], "label": […]}`.
 An answer names one by its letter, its own label, its text, a circled digit (`①` is the first), or its index from 0.
-The text of an option comes before its index; an answer that is the letter of one and the text of another is refused.
+The text of an option comes before its index; an answer that is the letter of one and the text of another is refused. In
+a CSV every number is text: it is an index there if that of another row can be nothing else.
 """
 
 from __future__ import annotations
@@ -112,8 +113,23 @@ def _lettered(pairs: Sequence[tuple[str | None, Any]]) -> tuple[dict[str, str], 
     return texts, labels
 
 
-def letter_of(answer: Any, options: Options) -> str:
+def is_index(answer: Any, options: Options) -> bool:
+    """Whether a text can only be an index."""
+    place = _place(answer, options)
+    return place is not None and not any(_same(text, answer) for text in options.texts.values())
+
+
+def _place(answer: Any, options: Options) -> int | None:
+    said = answer.strip() if isinstance(answer, str) else ""
+    short = said.isascii() and said.isdigit() and len(said) < 3 and said not in options.labels
+    return int(said) if short and int(said) < len(options.texts) else None
+
+
+def letter_of(answer: Any, options: Options, counted: bool = False) -> str:
     """The letter that an answer means.
+
+    Args:
+        counted: other rows of the same table name theirs by an index.
 
     Raises:
         DataError: it means none, or could mean two.
@@ -134,7 +150,7 @@ def letter_of(answer: Any, options: Options) -> str:
         raise DataError(f"the answer {said!r} is option {by_name} and the text of option {by_text[0]}", _STEP)
     if by_name or len(by_text) == 1:
         found = by_name or by_text[0]
-        index = answer if isinstance(answer, int) else None
+        index = answer if isinstance(answer, int) else _place(answer, options) if counted else None
         if index is not None and not by_name and 0 <= index < len(letters) and letters[index] != found:
             raise DataError(f"the answer {said} is the text of option {found} and the index of {letters[index]}", _STEP)
         return found
@@ -142,8 +158,8 @@ def letter_of(answer: Any, options: Options) -> str:
         raise DataError(f"the answer {said!r} is the text of the options {', '.join(by_text)}", _STEP)
     if len(said) == 1 and 0 <= ord(said) - ord("①") < len(letters):
         return letters[ord(said) - ord("①")]
-    if said.isascii() and said.isdigit() and len(said) < 3 and int(said) < len(letters):
-        return letters[int(said)]
+    if (place := _place(said, options)) is not None:
+        return letters[place]
     if re.fullmatch(rf"[{''.join(letters)}]([\s,，、/和&]*[{''.join(letters)}])+", said.upper()):
         raise DataError(f"several right answers, {said[:60]!r}", "a choice has one; ask such questions as `exact`")
     raise DataError(

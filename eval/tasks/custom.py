@@ -29,7 +29,7 @@ from eval.metrics.number import extract_number
 from eval.metrics.thinking import split_thinking
 from eval.tasks import prompts
 from eval.tasks.cells import passage_of, refuse_lone_surrogates, text_of
-from eval.tasks.choices import Options, letter_of, options_of
+from eval.tasks.choices import Options, is_index, letter_of, options_of
 from eval.tasks.task import Item, Kind, Message
 from eval.tasks.turns import Turn, are_messages, history_of, turns_of
 
@@ -71,7 +71,29 @@ def items_from_rows(rows: Sequence[Mapping[str, Any]], kind: Kind, where: str, s
             raise DataError(f"{where}, row {number}: {error.message}", error.next_step) from error
         first[item.id] = number
         items.append(item)
+    if kind == "choice":
+        _refuse_two_ways(rows, where)
     return items
+
+
+def _refuse_two_ways(rows: Sequence[Mapping[str, Any]], where: str) -> None:
+    """Raises DataError for a number that is a text and an index, where another row's is an index."""
+    named = [_named(row) for row in rows]
+    if not any(is_index(answer, options) for answer, options in named):
+        return
+    for number, (answer, options) in enumerate(named, start=1):
+        try:
+            if isinstance(answer, str):
+                letter_of(answer, options, counted=True)
+        except DataError as error:
+            raise DataError(f"{where}, row {number}: {error.message}", error.next_step) from error
+
+
+def _named(row: Mapping[str, Any]) -> tuple[Any, Options]:
+    options = options_of(row)
+    rest = {column: value for column, value in row.items() if column not in options.columns}
+    column = _answer_column(_Row(rest), "choice")
+    return rest[column] if column is not None else None, options
 
 
 def _unanswerable(row: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from configs.errors import DataError
 from eval.tasks.choices import letter_of, options_of
+from eval.tasks.custom import items_from_rows
 
 FRUIT = {"A": "苹果", "B": "铁", "C": "石", "D": "铜"}
 TEXTS = list(FRUIT.values())
@@ -99,3 +100,16 @@ def test_what_could_mean_two_things_or_none_is_refused(choices: Any, answer: Any
         letter_of(answer, options_of({"choices": choices}))
     assert said in raised.value.message
     assert raised.value.next_step
+
+
+@pytest.mark.parametrize("other", ["3", "Earth", "D"])
+def test_a_tables_number_is_no_text_where_other_rows_count(other: str) -> None:
+    rows = [
+        {"question": "Which planet?", "A": "Mars", "B": "Venus", "C": "Pluto", "D": "Earth", "answer": other},
+        {"question": "How many roots?", "A": "3", "B": "0", "C": "1", "D": "2", "answer": "2"},
+    ]
+    if other != "3":
+        assert items_from_rows(rows, "choice", "t.csv")[1].references == ["D"]
+        return
+    with pytest.raises(DataError, match="row 2: the answer 2 is the text of option D and the index of C"):
+        items_from_rows(rows, "choice", "t.csv")
