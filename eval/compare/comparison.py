@@ -380,7 +380,7 @@ class Judged:
         task, judge: what was judged, and the model that did.
         wins, losses, ties: of tuned. failures: pairs without a verdict. clusters: independent units of the others.
         agreement_percent: judged pairs whose two orders said the same.
-        first_bias_percent: verdicts for whichever answer stood first; 50 is none.
+        first_bias_percent: verdicts for whichever answer stood first; 50 is no bias. Both None where there are none.
         net_points: 100 x (wins - losses) / judged pairs; interval: of it.
         p: two-sided, that wins and losses are equally likely, by `test`, `none` where fewer than two units are left.
     """
@@ -392,8 +392,8 @@ class Judged:
     ties: int
     failures: int
     clusters: int
-    agreement_percent: float
-    first_bias_percent: float
+    agreement_percent: float | None
+    first_bias_percent: float | None
     net_points: float
     interval: Interval
     p: float

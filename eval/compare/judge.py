@@ -72,7 +72,7 @@ class Judgement:
     """A task judged: wins of the tuned model, its losses, ties; pairs without a preference; agreement of both orders.
 
     `agreement` is the share of judged pairs whose two orders said the same, in 0..1; `first_bias` the share of all
-    preferences that named whichever answer stood first, ties aside (0.5 is none).
+    preferences that named whichever answer stood first, ties aside (0.5 is none). None where there are no such.
     """
 
     task: str
@@ -81,8 +81,8 @@ class Judgement:
     losses: int
     ties: int
     failures: int
-    agreement: float
-    first_bias: float
+    agreement: float | None
+    first_bias: float | None
     pairs: Sequence[JudgedPair]
 
 
@@ -129,8 +129,8 @@ def ask_judge(
         losses=outcomes.count("base"),
         ties=outcomes.count("tie"),
         failures=outcomes.count(None),
-        agreement=sum(pair.forward == pair.backward for pair in judged) / len(judged) if judged else 0.0,
-        first_bias=decided.count("first") / len(decided) if decided else 0.5,
+        agreement=sum(pair.forward == pair.backward for pair in judged) / len(judged) if judged else None,
+        first_bias=decided.count("first") / len(decided) if decided else None,
         pairs=pairs,
     )
 
@@ -157,13 +157,17 @@ def weigh(judgement: Judgement, confidence: float = 0.95) -> Judged | None:
         ties=judgement.ties,
         failures=judgement.failures,
         clusters=change.clusters if change else 0,
-        agreement_percent=100 * judgement.agreement,
-        first_bias_percent=100 * judgement.first_bias,
+        agreement_percent=_percent(judgement.agreement),
+        first_bias_percent=_percent(judgement.first_bias),
         net_points=100 * (judgement.wins - judgement.losses) / len(pairs) if pairs else 0.0,
         interval=(interval or Interval(-1.0, 1.0, confidence, "none")).scaled(100),
         p=change.p if change else 1.0,
         test=change.test if change else "none",
     )
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 async def _ask(

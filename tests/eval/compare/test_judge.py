@@ -90,6 +90,7 @@ def test_replies_without_a_verdict_are_failures(results: tuple[TaskResult, TaskR
     with serving(JudgingServer(lambda first, second: "都不错")) as endpoint:
         found = ask_judge(endpoint, *results, settings=QUICK)
     assert (found.failures, found.wins, found.ties) == (12, 0, 0)
+    assert (found.agreement, found.first_bias) == (None, None)
 
 
 @pytest.mark.parametrize(("tokens", "failures"), [(600, 0), (9000, 12)])
@@ -105,7 +106,7 @@ def test_thoughts_that_were_cut_are_no_verdict_and_get_more_room(
 
     with serving(Thinking()) as endpoint:
         found = ask_judge(endpoint, *results, settings=QUICK)
-    assert (found.failures, found.ties, found.first_bias) == (failures, 12 - failures, 0.5 if failures else 1.0)
+    assert (found.failures, found.ties, found.first_bias) == (failures, 12 - failures, None if failures else 1.0)
 
 
 def test_a_judge_that_answers_nothing_is_said(results: tuple[TaskResult, TaskResult]) -> None:
