@@ -6,8 +6,7 @@ CDPATH='' cd "$(dirname "$0")/.."
 if [ -d "${1:-}" ]; then TUNESERVE_GPU_MODEL=$(cd "$1" && pwd); export TUNESERVE_GPU_MODEL; shift; fi
 python=${TUNESERVE_PYTHON:-}
 if [ -z "$python" ]; then bash scripts/setup.sh --dev; python=.venv/bin/python; fi
-# Seven processes: most of the time goes into imports, of the training stack and of vLLM, and once the demo's run is there
-# seven tests serve it. Only the files that hold such tests are collected, and a test that waits for something that does not come ends before the ten minutes do; what it
-# waits for the demo's run, which several share, is not counted. A process that is done takes tests from one that is not.
+# Seven processes: most of the time goes into imports, and seven tests serve the demo's run once it is there; what they wait
+# for it does not count against their time. A process that is done takes tests from one that is not.
 mapfile -t files < <(find tests -name test_on_gpu.py | sort)
 exec "$python" -m pytest -m gpu -n 7 --dist worksteal --timeout 420 -o timeout_func_only=true "${files[@]}" "$@"

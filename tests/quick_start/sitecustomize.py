@@ -3,9 +3,8 @@
 Python imports this by itself where its folder stands on PYTHONPATH, in child processes too; in a server it comes behind
 the guardian's tether, which ties what is forked as well. Where `AS_EVER` is set everything starts as it does for users.
 
-- Garbage is looked for less often. While vLLM is imported it is looked for a sixth of the time, and there is none.
-- A vLLM server forks its engine, which then has the imports behind it: half of what its start takes. vLLM's CPU build
-  starts a new Python for it, and that imports all that the API server has imported already.
+- Garbage is looked for less often: a sixth of the time that vLLM's import takes, and there is none.
+- A vLLM server forks its engine, which then has the imports behind it: half of what its start takes.
 """
 
 import gc
