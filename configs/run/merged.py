@@ -65,6 +65,8 @@ def has_other_answers(run: RunDir, manifest: Manifest) -> bool:
     train = manifest.stages.get("train")
     if merge.state != "done" or (train is not None and (train.state != "done" or _other_recipe(manifest))):
         return True
+    if _other_scale(manifest, merge):
+        return True
     if train is not None and "training" in merge.figures:
         if merge.figures["training"] != training(train):
             return True
@@ -221,9 +223,16 @@ def require_current(run: RunDir, *, contents: bool) -> None:
         raise ConfigError(f"{file}: was not merged, and would make other prompts of conversations", "move it elsewhere")
     if _trained_since(run, stage):
         raise ConfigError(f"{run.path}: was trained again since its weights were merged", again)
-    scale = run.read().config.merge.scale
-    if scale != "auto" and stage.inputs.get("merge.scale", scale) != scale:
-        raise ConfigError(f"{run.path}: its weights were merged with another merge.scale than {scale:g}", again)
+    if scale := _other_scale(run.read(), stage):
+        raise ConfigError(f"{run.path}: its weights were merged with another merge.scale than {scale}", again)
+
+
+def _other_scale(manifest: Manifest, merge: Stage) -> str:
+    """The scale that the recipe has by now, or that `auto` chose, where the weights were merged with another."""
+    scale = manifest.config.merge.scale
+    if scale == "auto" and (chosen := manifest.scaled()):
+        scale = chosen.scale
+    return str(scale) if merge.inputs.get("merge.scale", scale) != scale else ""
 
 
 def has_other_gguf(run: RunDir) -> bool:

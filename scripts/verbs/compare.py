@@ -12,7 +12,7 @@ import typer
 from configs.errors import EXIT_OK, ConfigError, without_credentials
 from configs.recipe.load import load_config
 from configs.recipe.schema import RunConfig
-from configs.run.merged import has_other_answers, require_base, require_trained
+from configs.run.merged import has_other_answers, require_base, require_current, require_trained
 from configs.run.rundir import RunDir
 from configs.terminal.console import console, shell, tables
 from scripts.verbs.tasks import OVERRIDES, endpoints_config
@@ -173,7 +173,7 @@ def _ask_run(run: RunDir, config: RunConfig) -> None:
     """Asks what was not asked yet; up-to-date answers stay.
 
     Raises:
-        ConfigError: the base is another one by now than the run was trained on, which would count as what it learned.
+        ConfigError: the base is another one by now than the run was trained on, or what is merged is not its adapter.
     """
     from scripts.run import pipeline
     from scripts.run.continuing import evaluate_origin
@@ -181,6 +181,7 @@ def _ask_run(run: RunDir, config: RunConfig) -> None:
     from serve.launch.target import base_folder
 
     require_base(run, base_folder(run, config))
+    require_current(run, contents=False)
     tasks = run_tasks(run, config)
     evaluate_origin(run, config, tasks)
     if pipeline.base_to_ask(run, config, tasks) is None:

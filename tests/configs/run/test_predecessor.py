@@ -9,10 +9,11 @@ import pytest
 from configs.errors import ConfigError
 from configs.handover.facts import Facts
 from configs.handover.training import TrainedFacts
+from configs.model.fingerprint import weights_digest
 from configs.recipe.load import load_config
-from configs.recipe.schema import RunConfig
+from configs.recipe.schema import MergeConfig, RunConfig
 from configs.run.manifest import Manifest
-from configs.run.merged import adapter_hash, require_base, require_trained, trained_recipe
+from configs.run.merged import adapter_hash, has_other_answers, require_base, require_trained, trained_recipe
 from configs.run.predecessor import predecessor, trained_base
 from configs.run.rundir import RunDir
 from tests.trainer.conftest import DEMO_MODEL
@@ -116,8 +117,15 @@ def test_an_adapter_that_is_damaged_is_not_taken_for_a_changed_one(first: RunDir
 def test_another_scale_needs_another_merge(first: RunDir, tmp_path: Path) -> None:
     with first.stage("merge", {"merge.scale": 0.5}, [first.merged]):
         pass
-    with pytest.raises(ConfigError, match=r"merged with another merge\.scale than 1"):
-        predecessor(recipe(tmp_path, "second", continue_from=str(first.path)))
+    with first.stage("tuned", {"merged_weights": weights_digest(first.merged, [])}):
+        pass
+    config = first.config()
+    for scale, other in (1.0, True), ("auto", True), (0.5, False):
+        first.configure(config.model_copy(update={"merge": MergeConfig(scale=scale)}))
+        assert has_other_answers(first, first.read()) == other
+        if other:
+            with pytest.raises(ConfigError, match=rf"merged with another merge\.scale than {scale}"):
+                predecessor(recipe(tmp_path, "second", continue_from=str(first.path)))
 
 
 def test_a_flipped_bit_is_not_trained_on(first: RunDir, tmp_path: Path) -> None:
