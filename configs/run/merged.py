@@ -228,7 +228,7 @@ def require_current(run: RunDir, *, contents: bool) -> None:
 
 
 def _other_scale(manifest: Manifest, merge: Stage) -> str:
-    """The scale that the recipe has by now, or that `auto` chose, where the weights were merged with another."""
+    """The scale of the recipe, or what its `auto` chose, where the weights were merged with another."""
     scale = manifest.config.merge.scale
     if scale == "auto" and (chosen := manifest.scaled()):
         scale = chosen.scale

@@ -141,7 +141,7 @@ def needed_by(run: RunDir, others: Sequence[RunDir]) -> list[str]:
 
 
 def _recipe(run: RunDir) -> dict[str, Any]:
-    """The recipe of a run, but for its own place; one whose manifest is damaged, so that its copy is next, has one."""
+    """The recipe of a run but for its own place; also where its manifest is damaged."""
     for read in (lambda: run.read().config, run.config):
         with suppress(TuneserveError, OSError):
             return read().model_dump(mode="json", exclude={"name", "output_dir"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,7 @@ from configs.terminal.console import warn
 
 
 class BestCheckpoint(TrainerCallback):
-    """Finds the best checkpoint where the run lies by now, or forgets its loss with it.
-
-    transformers keeps an absolute path, drops one that is gone, and takes the last weights under the loss of the best.
-    """
+    """transformers keeps its absolute path, drops one that is gone, and takes the last weights under its loss."""
 
     def __init__(self, trainer: Any, *, says: bool) -> None:
         self._says, load = says, trainer._load_best_model
@@ -31,20 +29,13 @@ class BestCheckpoint(TrainerCallback):
         if not state.best_global_step:
             return False
         best = Path(str(args.output_dir)) / f"checkpoint-{state.best_global_step}"
-        if _has_weights(best):
-            state.best_model_checkpoint = str(best)
-            return True
+        with suppress(ConfigError):
+            for file in (files := list(best.glob("*.safetensors"))):
+                check_safetensors(file)
+            if files:
+                state.best_model_checkpoint = str(best)
+                return True
         if self._says:
             warn(f"{best}: was the best so far, and is gone or damaged; the best of what follows is taken, or the last")
         state.best_metric = state.best_global_step = state.best_model_checkpoint = None
         return False
-
-
-def _has_weights(checkpoint: Path) -> bool:
-    files = list(checkpoint.glob("*.safetensors"))
-    try:
-        for file in files:
-            check_safetensors(file)
-    except ConfigError:
-        return False
-    return bool(files)

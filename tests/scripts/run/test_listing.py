@@ -380,7 +380,7 @@ def test_a_run_that_another_builds_on_or_works_in_stays(
     assert tuneserve("runs", "rm", "first", "--folder", tmp_path / "runs", "--yes") == 2
     assert "named by the recipe of second" in capsys.readouterr().err
     manifest = second.manifest_file.read_bytes()
-    second.manifest_file.write_bytes(manifest[:99])  # the copy beside it takes its place with the next command
+    second.manifest_file.write_bytes(manifest[:99])  # its copy is next
     assert tuneserve("runs", "rm", "first", "--folder", tmp_path / "runs", "--yes") == 2
     second.manifest_file.write_bytes(manifest)
     with second.exclusively():

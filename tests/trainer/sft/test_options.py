@@ -103,7 +103,7 @@ def test_early_stopping_stops_and_keeps_the_best(train_run: Train) -> None:
 
     def goes_on() -> dict[str, Any]:
         manifest = json.loads(run.manifest_file.read_text())
-        manifest["stages"]["train"]["state"] = "running"  # as a kill behind the newest checkpoint leaves it
+        manifest["stages"]["train"]["state"] = "running"  # as a kill leaves it
         run.manifest_file.write_text(json.dumps(manifest))
         return train_run("early", train=worse | {"early_stopping": 2}).read().stages["train"].figures
 
@@ -111,7 +111,7 @@ def test_early_stopping_stops_and_keeps_the_best(train_run: Train) -> None:
     again = goes_on()
     assert (again["resumed_from"], again["steps"]) == (before, figures["steps"])
     state = run.checkpoints / last / "trainer_state.json"
-    state.write_text(state.read_text().replace(str(run.checkpoints), "/moved"))  # the run lies elsewhere by now
+    state.write_text(state.read_text().replace(str(run.checkpoints), "/moved"))  # it was moved
     again = goes_on()
     assert (again["resumed_from"], again["heldout_loss"]) == (last, figures["heldout_loss"])
     assert content_hash(run.adapter / "adapter_model.safetensors") == adapter
