@@ -4,11 +4,8 @@ The names and the layout of the tensors are those that transformers writes for t
 loads as a published one does. The numbers are drawn once and used again and again, so that writing costs little more
 than the disk.
 
-Rounding does depend on the values, and so does which experts a mixture's tokens choose. The embedding brings numbers of
-size 1 to the residual stream, and what a layer adds is drawn so small that all layers together add about as much. With
-one size for all matrices they add hundreds of times what the embedding brings: what is rounded differently in one layer
-grows through all those behind it, which it does not in trained weights, and all tokens become so alike that they choose
-the same experts.
+Rounding does depend on the values, and so does which experts a mixture's tokens choose: the embedding brings numbers of
+size 1, and what a layer adds is drawn so small that all layers together add about as much, as in trained weights.
 """
 
 from __future__ import annotations
