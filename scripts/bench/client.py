@@ -4,8 +4,8 @@
 
 Prints requests per second and CPU milliseconds per request of: the whole evaluation (prompts, requests, scores, files),
 the client alone, the openai SDK, and `wrk` or `oha` where one is on PATH. With N in flight and a latency of T no client
-can do more than N / T; start and tail count, so take enough requests to make them small. The server is a process of its
-own, on a bare asyncio protocol: twice as fast as `eval.ask.mock_server`, so that it is not the limit.
+can do more than N / T; take enough requests for start and tail to be small. The server is a process of its
+own, twice as fast as `eval.ask.mock_server`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Every harness runs in a process of its own and is warmed up first. The server is
 and what it answers depends on the row's number alone, so that each harness may word a question in its own way. Multiple
 choice must come out equal, item by item. Requests per second are counted by the server, from the first request that
 arrives to the last answer that leaves; rows per second are over the whole call, from the rows to their scores. Of
-several rounds, in which the harnesses take turns, the fastest of each counts: what else runs only slows it down.
+several rounds, taken in turns, the fastest of each counts.
 """
 
 from __future__ import annotations

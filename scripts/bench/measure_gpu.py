@@ -4,9 +4,8 @@
     python -m scripts.bench.measure_gpu --list
 
 Lanes run side by side, a GPU each (with one GPU one after the other); within a lane one job follows the other. What
-needs the processors (`after`) waits until no GPU is measured any more: a training step of short rows is as fast as
-the host lets it be. A job that is done is skipped, so that a second call goes on where the first one stopped; a job
-that fails stops none of the others, and the exit code says so.
+needs the processors (`after`) waits until no GPU is measured any more. A job that is done is skipped; one that fails
+stops none of the others, and the exit code says so.
 
 `--tokenizer` is a folder with Qwen3's tokenizer, `--rows` a JSON list of instructions, `--real` a model with real
 weights (without it the jobs that need one are left out), `--data` what `scripts.bench.results_data` wrote.
