@@ -57,11 +57,12 @@ def items_from_rows(rows: Sequence[Mapping[str, Any]], kind: Kind, where: str, s
         DataError: a row lacks what its kind needs.
     """
     may_lack = kind == "qa" and any(map(_unanswerable, rows))
+    counted = kind == "choice" and any(map(_names_an_index, rows))
     items: list[Item] = []
     first: dict[str, int] = {}
     for number, row in enumerate(rows, start=1):
         try:
-            item = _item(row, kind, f"row-{number:05d}", system, may_lack)
+            item = _item(row, kind, f"row-{number:05d}", system, may_lack, counted)
             if item.id in first:
                 raise DataError(
                     f"the id {item.id!r} is that of row {first[item.id]} too",
@@ -71,29 +72,18 @@ def items_from_rows(rows: Sequence[Mapping[str, Any]], kind: Kind, where: str, s
             raise DataError(f"{where}, row {number}: {error.message}", error.next_step) from error
         first[item.id] = number
         items.append(item)
-    if kind == "choice":
-        _refuse_two_ways(rows, where)
     return items
 
 
-def _refuse_two_ways(rows: Sequence[Mapping[str, Any]], where: str) -> None:
-    """Raises DataError for a number that is a text and an index, where another row's is an index."""
-    named = [_named(row) for row in rows]
-    if not any(is_index(answer, options) for answer, options in named):
-        return
-    for number, (answer, options) in enumerate(named, start=1):
-        try:
-            if isinstance(answer, str):
-                letter_of(answer, options, counted=True)
-        except DataError as error:
-            raise DataError(f"{where}, row {number}: {error.message}", error.next_step) from error
-
-
-def _named(row: Mapping[str, Any]) -> tuple[Any, Options]:
-    options = options_of(row)
-    rest = {column: value for column, value in row.items() if column not in options.columns}
-    column = _answer_column(_Row(rest), "choice")
-    return rest[column] if column is not None else None, options
+def _names_an_index(row: Mapping[str, Any]) -> bool:
+    """Whether the answer of a choice row can only be an index."""
+    try:
+        options = options_of(row)
+        asked = _Row({column: value for column, value in row.items() if column not in options.columns})
+        column = _answer_column(asked, "choice")
+    except DataError:  # said of its row when that is read
+        return False
+    return column is not None and is_index(asked.value[column], options)
 
 
 def _unanswerable(row: Mapping[str, Any]) -> bool:
@@ -103,7 +93,9 @@ def _unanswerable(row: Mapping[str, Any]) -> bool:
     return empty or row.get("is_impossible") is True
 
 
-def _item(row: Mapping[str, Any], kind: Kind, default_id: str, system: str | None, may_lack: bool) -> Item:
+def _item(
+    row: Mapping[str, Any], kind: Kind, default_id: str, system: str | None, may_lack: bool, counted: bool
+) -> Item:
     refuse_lone_surrogates(row)
     options = options_of(row) if kind == "choice" else Options({}, {})
     asked = _Row({column: value for column, value in row.items() if column not in options.columns})
@@ -116,7 +108,7 @@ def _item(row: Mapping[str, Any], kind: Kind, default_id: str, system: str | Non
             f"the conversation does not show option {unseen[0]}", "write the options into it, or give a `question`"
         )
     none = may_lack and _unanswerable(row)
-    references = [""] if none else list(map(_without_thinking, _references(asked, kind, options, own)))
+    references = [""] if none else list(map(_without_thinking, _references(asked, kind, options, own, counted)))
     demands = _constraints(row.get("constraints"))
     if kind == "instruction" and not demands:
         raise DataError("an instruction row needs `constraints`", "see the list in eval/metrics/constraints.py")
@@ -272,7 +264,7 @@ def _prompt(row: _Row, kind: Kind, options: Options, may_lack: bool) -> str:
     return prompts.number(whole) if kind == "number" else whole
 
 
-def _references(row: _Row, kind: Kind, options: Options, own: list[str]) -> list[str]:
+def _references(row: _Row, kind: Kind, options: Options, own: list[str], counted: bool) -> list[str]:
     column = _answer_column(row, kind)
     if column is None:
         return own
@@ -291,7 +283,7 @@ def _references(row: _Row, kind: Kind, options: Options, own: list[str]) -> list
     if are_messages(value):
         value = turns_of(value, column)[-1]["content"]
     if kind == "choice":
-        return [letter_of(value, options)]
+        return [letter_of(value, options, counted)]
     values = list(value) if isinstance(value, list | tuple) else [value]
     texts = [_reference(answer, column) for answer in values]
     if kind == "number":

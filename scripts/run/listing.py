@@ -136,8 +136,8 @@ def served_from(folder: Path) -> tuple[str, ...]:
 
 def needed_by(run: RunDir, others: Sequence[RunDir]) -> list[str]:
     """Names of other runs whose recipes name a file of this one: they go on from it, or train on what it wrote."""
-    recipes = {other.path.name: _recipe(other) for other in others if other.path != run.path}
-    return [name for name, recipe in recipes.items() if any(_under(text, run.path) for text in _texts(recipe))]
+    rest = (other for other in others if other.path != run.path)
+    return [other.path.name for other in rest if any(_under(text, run.path) for text in _texts(_recipe(other)))]
 
 
 def _recipe(run: RunDir) -> dict[str, Any]:
