@@ -266,16 +266,14 @@ def _prompt(row: _Row, kind: Kind, options: Options, may_lack: bool) -> str:
 
 def _references(row: _Row, kind: Kind, options: Options, own: list[str], counted: bool) -> list[str]:
     column = _answer_column(row, kind)
-    if column is None:
-        return own
-    value = row.value[column]
-    if own and column not in ("answers", "references"):
-        if not is_kept(value, own):
+    if column is None or (own and column not in ("answers", "references")):
+        if column is not None and not is_kept(row.value[column], own):
             raise DataError(
                 f"the conversation ends with an answer, and `{column}` holds another",
                 "end the conversation with the question, or take the column out",
             )
-        return own
+        return [letter_of(_without_thinking(text), options, counted) for text in own] if kind == "choice" else own
+    value = row.value[column]
     if name_key(column) in _SEVERAL or kind == "number":
         value = unpacked(value)
     if isinstance(value, Mapping) and "text" in value:  # the layout of SQuAD's rows on a hub

@@ -7,7 +7,7 @@
 
 `measure` trains Qwen3 shapes with random weights through this project's own trainer on random rows. One process a group
 (size, precision, checkpointing), several layouts in each, a JSON line a layout; groups whose lines are all there are
-skipped, and the most telling groups come first, so that any number of minutes is of use. `fit` fits all rows, prints
+skipped, and the most telling groups come first. `fit` fits all rows, prints
 every residual, the errors on rows held out (five folds) and on sizes held out, and with --write puts coefficients and
 rows into trainer/plan/calibration.json (beside the rows there, or with --replace instead of them). `shape` writes a
 model with random weights, Qwen3.5-9B (`qwen3.5-9b`) and Qwen3-30B-A3B (`30b-a3b`) among them.

@@ -4,7 +4,7 @@
     python -m scripts.bench.selfmade SHAPE --dummy 512          # made-up weights: tokens a second only
     python -m scripts.bench.selfmade SHAPE --dummy 512 --scales # and what `merge.scale: auto` asks over them
 
-A base with made-up weights never ends an answer, so that its every question and answer is as long as it may be.
+A base with made-up weights never ends an answer.
 `--scales` serves an adapter of zeros beside the base at every scale, and reads the answers just written as held-out
 and as general ones.
 """

@@ -1,7 +1,6 @@
 """Model folders of published sizes with random weights: speed and memory do not depend on the values.
 
-The names and the layout of the tensors are those that transformers writes for the architecture, so that such a folder
-loads as a published one does. The numbers are drawn once and used again and again.
+Such a folder loads as a published one does. The numbers are drawn once and used again and again.
 
 Rounding does depend on the values, and so does which experts a mixture's tokens choose: the embedding brings numbers of
 size 1, and what a layer adds is drawn so small that all layers together add about as much, as in trained weights.

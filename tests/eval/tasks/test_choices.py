@@ -113,3 +113,13 @@ def test_a_tables_number_is_no_text_where_other_rows_count(other: str) -> None:
         return
     with pytest.raises(DataError, match="row 2: the answer 2 is the text of option D and the index of C"):
         items_from_rows(rows, "choice", "t.csv")
+
+
+def test_a_conversations_own_answer_is_a_letter_too() -> None:
+    def references(said: str) -> object:
+        turns = [{"role": "user", "content": str(TEXTS)}, {"role": "assistant", "content": said}]
+        return items_from_rows([{"messages": turns, "choices": TEXTS}], "choice", "t")[0].references
+
+    assert references("D. 铜") == references("<think>\n？\n</think>\n\n(d)") == ["D"]
+    with pytest.raises(DataError, match="'我选铜' is none of the choices"):
+        references("我选铜")
