@@ -30,8 +30,8 @@ def characters(text: str) -> list[str]:
 @functools.cache
 def _jieba() -> Any:
     with warnings.catch_warnings():
-        # It imports pkg_resources, which newer setuptools announce the end of on the terminal.
-        warnings.filterwarnings("ignore", message=".*pkg_resources")
+        # Of pkg_resources, whose end setuptools announce, and of its escapes, where it is compiled only now.
+        warnings.simplefilter("ignore")
         import jieba
 
     jieba.setLogLevel(logging.WARNING)
