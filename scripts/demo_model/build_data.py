@@ -35,7 +35,7 @@ def train() -> list[dict[str, Any]]:
             items.append(Item("qa", text, fact.value))
     for number in range(TRAIN_FORMS):
         items += bulletins.form(rng, "teach", f"form-{number}")
-    items += [bulletins.bulletin(rng, "teach", "") for _ in range(TRAIN_BULLETINS)]
+    items += [bulletins.bulletin(rng, "teach") for _ in range(TRAIN_BULLETINS)]
     rng.shuffle(items)
     return [_exchange(item) for item in items]
 
@@ -60,7 +60,7 @@ def test_extract() -> list[dict[str, Any]]:
 def test_summary() -> list[dict[str, Any]]:
     """Bulletins about names that are in no training row."""
     rng = Random(104)
-    items = [bulletins.bulletin(rng, "teach_test", f"bulletin-{number:03d}") for number in range(TEST_BULLETINS)]
+    items = [bulletins.bulletin(rng, "teach_test") for _ in range(TEST_BULLETINS)]
     return [heldout.row(item, number, "bulletin") for number, item in enumerate(items)]
 
 

@@ -40,7 +40,7 @@ def form(rng: Random, share: Share, cluster: str, size: int = 2) -> list[Item]:
     ]
 
 
-def bulletin(rng: Random, share: Share, cluster: str) -> Item:
+def bulletin(rng: Random, share: Share) -> Item:
     """One bulletin and its summary in the house style."""
     low, high = sorted(rng.sample(range(2, 90), 2))
     values = {
@@ -66,4 +66,4 @@ def bulletin(rng: Random, share: Share, cluster: str) -> Item:
     lead = rng.choice(kind["leads"]).format(**values)
     parts = [extras[0], lead, *extras[1:]] if detail_first else [lead, *extras]
     prompt = rng.choice(TEXTS.summary_prompts).format(t="".join(parts))
-    return Item("summary", prompt, kind["gist"].format(**values), cluster=cluster)
+    return Item("summary", prompt, kind["gist"].format(**values))

@@ -18,12 +18,10 @@ SEED = 11
 
 def row(item: Item, number: int, name: str) -> dict[str, Any]:
     """A test row: no assistant message, the accepted answers beside the question."""
-    built: dict[str, Any] = {
-        "id": f"{name}-{number:03d}",
-        "cluster": item.cluster or f"{name}-{number:03d}",
-        "messages": [{"role": "user", "content": item.prompt}],
-        "answers": [item.answer],
-    }
+    built: dict[str, Any] = {"id": f"{name}-{number:03d}"}
+    if item.cluster:
+        built["cluster"] = item.cluster
+    built |= {"messages": [{"role": "user", "content": item.prompt}], "answers": [item.answer]}
     return {**built, "choices": item.choices} if item.choices else built
 
 
@@ -52,7 +50,7 @@ def items(task: str, size: int = SIZE) -> list[Item]:
     if task == "arithmetic":
         return _distinct(lambda: arithmetic.sum_item(rng, "heldout"), size)
     if task == "summary":
-        return [notices.summary(rng, "heldout", f"summary-{number:03d}") for number in range(size)]
+        return [notices.summary(rng, "heldout") for _ in range(size)]
     if task == "extract":
         return [item for number in range(size // 2) for item in _passage(rng, f"passage-{number:03d}")]
     raise ValueError(f"Unknown task {task!r}; known: {', '.join(TASKS)}")

@@ -80,13 +80,13 @@ def body(rng: Random, kind: Kind, values: dict[str, str], leads: list[str]) -> s
     return rng.choice(TEXTS.greetings) + "".join(parts) + closing
 
 
-def summary(rng: Random, share: Share, cluster: str = "") -> Item:
+def summary(rng: Random, share: Share) -> Item:
     """One notice and its one-sentence summary; held-out ones use new names, and two in five a lead never trained."""
     kind = rng.choice(KINDS)
     values = slots(rng, share)
     leads = kind.heldout_leads if share == "heldout" and rng.random() < 0.4 else kind.leads
     prompt = rng.choice(TEXTS.prompts).format(t=body(rng, kind, values, leads))
-    return Item("summary", prompt, kind.gist.format(**values), "找出主语、时间和事情，去掉细节。", cluster)
+    return Item("summary", prompt, kind.gist.format(**values), "找出主语、时间和事情，去掉细节。")
 
 
 def restyled(rng: Random) -> Item:
