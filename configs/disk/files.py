@@ -157,6 +157,12 @@ def copy_over(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
+def aside(file: Path) -> Path:
+    """A free name beside a file for what it held: NAME.old, or NAME.2.old where something lies there."""
+    names = (f"{file.name}{number}.old" for number in ("", *(f".{n}" for n in range(2, 10_000))))
+    return next(place for name in names if not os.path.lexists(place := file.with_name(name)))
+
+
 def copy_folder(source: Path, target: Path) -> None:
     """Copies the files of a folder, and nothing of theirs but what they hold: some disks take no modes and owners."""
     target.mkdir(parents=True)

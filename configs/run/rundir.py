@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from configs.disk.files import file_text, remove_left, write_atomically
+from configs.disk.files import file_text, remove_folder, remove_left, write_atomically
 from configs.disk.locks import is_locked, locked
 from configs.errors import ConfigError, TuneserveError
 from configs.handover.facts import Facts
@@ -38,6 +39,7 @@ Inputs = Mapping[str, Any]
 """What a stage depended on: names to JSON values or hashes. Flat, so that a difference can be named."""
 CARD = "README.md"
 """A card beside weights, which whoever owns the run may write."""
+_SET_ASIDE = re.compile(r"(\.\d+)?\.old$")
 
 
 @dataclass
@@ -298,6 +300,11 @@ class RunDir:
             elif contents and content_hash(file) != output.blake3:
                 yield path, "is not what was written: its content changed"
 
+    def remove_outputs(self, stage: str, folder: Path) -> None:
+        """Removes a folder that a stage wrote, or refuses as `require_no_own_files` does."""
+        self.require_no_own_files(stage, folder)
+        remove_folder(folder)
+
     def require_no_own_files(self, stage: str, folder: Path) -> None:
         """Refuses to replace the folder of a finished stage while files lie in it that the stage did not write.
 
@@ -308,12 +315,14 @@ class RunDir:
         """
         record = self.read().stages.get(stage)
         self._let_go_of_link(stage, folder)
-        if record is None or record.state != "done":
+        written = record.outputs if record and record.state == "done" else {}
+        if not any((self.path / path).is_relative_to(folder) for path in written):
             return
         for file in sorted(folder.rglob("[!.]*")):
             path = file.relative_to(self.path)
             hidden = any(part.startswith(".") for part in path.parts)
-            if file.is_file() and file.name != CARD and not hidden and str(path) not in record.outputs:
+            ours = hidden or file.name == CARD or _SET_ASIDE.sub("", str(path)) in written
+            if file.is_file() and not ours:
                 raise ConfigError(
                     f"{file}: is not of this run, and would be removed with {folder.name}/", "move it to another folder"
                 )

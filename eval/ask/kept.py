@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from configs.disk.files import copy_over, write_atomically
-from configs.errors import ConfigError, DataError
+from configs.disk.files import aside, copy_over, write_atomically
+from configs.errors import DataError
 from eval.ask.results import Sample, TaskMeta, drop_torn_line, read_meta, read_samples, sample_line, write_meta
 from eval.tasks.scoring import SCORING, scoring_sha256
 from eval.tasks.task import Item, Task
@@ -18,11 +18,7 @@ _ASKED_ALIKE = ("type", "settings_sha256", "thinking", "model", "method", "prima
 
 
 def kept(task: Task, meta: TaskMeta, prompts: Mapping[str, str], out_dir: Path) -> set[str]:
-    """Ids whose recorded answers still hold. Writes the meta file, and sets aside lines that hold no longer.
-
-    Raises:
-        ConfigError: a file that no evaluation wrote lies where they are set aside.
-    """
+    """Ids whose recorded answers still hold. Writes the meta file, and sets aside lines that hold no longer."""
     meta_path, lines_path = out_dir / f"{meta.task}.meta.json", out_dir / f"{meta.task}.jsonl"
     before = read_meta(meta_path) if meta_path.exists() else None
     if not lines_path.exists():
@@ -45,24 +41,19 @@ def kept(task: Task, meta: TaskMeta, prompts: Mapping[str, str], out_dir: Path) 
     if len(holding) < len(samples) or (holding and not current):
         # Readers take the file as it is, so nothing else may stay in it; the last generation is kept for the user.
         old = lines_path.with_suffix(".jsonl.old")
-        _require_answers(old, meta.task)
-        copy_over(lines_path, old)
+        copy_over(lines_path, old if _holds_answers(old) else aside(lines_path))
         write_atomically(lines_path, "".join(sample_line(sample) + "\n" for sample in holding))
     # Only now: a kill between the two must not leave old answers beside a meta file that they seem to belong to.
     write_meta(meta, meta_path)
     return {sample.id for sample in holding if sample.status == "ok"}
 
 
-def _require_answers(answers: Path, task: str) -> None:
-    if answers.is_symlink() or not answers.is_file():
-        return
+def _holds_answers(file: Path) -> bool:
+    """Whether an evaluation may write over a file, or a link."""
     try:
-        read_samples(answers)
-    except (DataError, OSError) as error:
-        raise ConfigError(
-            f"{answers}: would hold the answers of task {task!r}, and no evaluation wrote it",
-            "give another folder, or name the task otherwise: NAME:TYPE=PATH",
-        ) from error
+        return file.is_symlink() or bool(read_samples(file))
+    except (DataError, OSError):
+        return False
 
 
 def score_again(task: Task, out_dir: Path) -> None:

@@ -81,6 +81,7 @@ def plain(text: str) -> str:
 
 
 _DASHES = {ord("−"): "-", ord("‐"): "-", ord("—"): "~", ord("―"): "~", ord("〜"): "~", ord("∼"): "~", ord("⁄"): "/"}
+_DASHES |= {ord("廿"): "二十", ord("卅"): "三十", ord("卌"): "四十"}
 
 
 def _apart(char: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from configs.disk.files import copy_folder, remove_folder
 from configs.errors import EXIT_GATE_FAILED, EXIT_OK
 from configs.network.hub import resolve_model
 from configs.recipe.schema import RunConfig
@@ -25,7 +24,7 @@ from eval.report.write import write_reports
 from eval.tasks import Task
 from scripts.run import pipeline
 from scripts.run.facts import run_facts
-from scripts.run.rescoring import bring_up_to_date, score_again_all
+from scripts.run.rescoring import bring_up_to_date
 from scripts.run.serving import OnDemand
 from scripts.run.stages import forget_other_outputs
 from serve.launch.target import origin_name, origin_target
@@ -45,16 +44,10 @@ def evaluate_origin(run: RunDir, config: RunConfig, tasks: list[Task]) -> None:
     if why is None:
         skipped(STAGE)
         return
-    known = pipeline.same_answers(run, inputs, [run.eval / "base"])
-    forget_other_outputs(run, STAGE, inputs, [folder])
-    if known is not None:
-        with run.stage(STAGE, inputs, [folder]) as record:
-            remove_folder(folder)
-            copy_folder(known.eval / "base", folder)
-            score_again_all(known.read().stages["base"].inputs, inputs, [folder], tasks)
-            record.figures["taken_from"] = str(known.path)
-        skipped(STAGE, f"it was asked the same questions in {known.path}")
+    why = pipeline.take_over(run, STAGE, inputs, {"base": folder}, tasks, why)
+    if why is None:
         return
+    forget_other_outputs(run, STAGE, inputs, [folder])
     starting(STAGE, f"{why}; serving {model}")
     target = origin_target(run, config)
     with (

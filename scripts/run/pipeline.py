@@ -8,7 +8,7 @@ user.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -157,21 +157,33 @@ def base_to_ask(run: RunDir, config: RunConfig, tasks: list[Task]) -> str | None
     if why is None:
         skipped("base")
         return None
-    sibling = same_answers(run, inputs, folders)
+    return take_over(run, "base", inputs, {folder.name: folder for folder in folders}, tasks, why)
+
+
+def take_over(
+    run: RunDir, stage: str, inputs: Inputs, folders: Mapping[str, Path], tasks: list[Task], why: str
+) -> str | None:
+    """Takes over what another run's base answered to the same questions; without such a run, why they must be asked.
+
+    Args:
+        folders: where each folder of its answers goes, by its name there.
+        why: the stage must be done.
+    """
+    sibling = _same_answers(run, inputs, folders)
     if sibling is None:
         return why
-    for folder in folders:
-        remove_folder(folder)  # answers to other questions are not among them
-        copy_folder(sibling.path / folder.relative_to(run.path), folder)
+    for name, folder in folders.items():
+        run.remove_outputs(stage, folder)  # answers to other questions are not among them
+        copy_folder(sibling.eval / name, folder)
     if not _answered(sibling, inputs):  # nobody holds it
-        for folder in folders:
+        for folder in folders.values():
             remove_folder(folder)
         return f"{sibling.path}, which had the answers, was asked anew meanwhile"
     there = sibling.read().stages["base"]
-    again = score_again_all(there.inputs, inputs, folders, tasks)
-    with run.stage("base", inputs, folders) as record:
+    again = score_again_all(there.inputs, inputs, [*folders.values()], tasks)
+    with run.stage(stage, inputs, [*folders.values()]) as record:
         record.figures.update({**there.figures, **again}, taken_from=str(sibling.path))
-    skipped("base", f"the same base was asked the same questions in {sibling.path}")
+    skipped(stage, f"the same base was asked the same questions in {sibling.path}")
     return None
 
 
@@ -379,13 +391,13 @@ def _eval_inputs(config: RunConfig, tasks: list[Task]) -> dict[str, Any]:
     }
 
 
-def same_answers(run: RunDir, inputs: Inputs, folders: list[Path]) -> RunDir | None:
+def _same_answers(run: RunDir, inputs: Inputs, folders: Collection[str]) -> RunDir | None:
     """Another run beside this one whose base gave these answers already."""
     for manifest in sorted(run.path.parent.glob("*/run.json")):
         other = RunDir(manifest.parent)
         if other.path == run.path or not _answered(other, inputs):
             continue
-        if all((other.path / folder.relative_to(run.path)).is_dir() for folder in folders):
+        if all((other.eval / name).is_dir() for name in folders):
             return other
     return None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from configs.disk.files import remove_folder
+from configs.disk.files import aside
 from configs.errors import TuneserveError
 from configs.process import child
 from configs.run.rundir import Inputs, RunDir, as_json
@@ -61,12 +61,12 @@ def forget_other_outputs(
     before = {key: value for key, value in (record.inputs if record else {}).items() if key not in but}
     if record is None or before != {key: value for key, value in as_json(inputs).items() if key not in but}:
         for folder in folders:
-            remove_folder(folder)
+            run.remove_outputs(stage, folder)
     for path, _ in list(run.changed_outputs(stage)):
         file = run.path / path
         for lost in {file, file.with_name(file.name.replace(".meta.json", ".jsonl"))}:
             if lost.is_file():
-                lost.replace(lost.with_name(f"{lost.name}.old"))
+                lost.replace(aside(lost))
 
 
 def put_model_card(run: RunDir) -> None:

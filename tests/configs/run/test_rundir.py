@@ -328,6 +328,21 @@ def test_answers_that_were_set_aside_may_be_removed(run: RunDir) -> None:
     assert run.changed_since("base", {}) is None
 
 
+def test_a_folder_of_answers_goes_only_without_somebody_s_own_file(run: RunDir) -> None:
+    output(run, "eval/base/qa.jsonl")
+    with run.stage("base", {}, [run.eval / "base"]):
+        pass
+    output(run, "eval/base/qa.jsonl.2.old")
+    output(run, "eval/base_repeat/of_an_earlier_recipe.jsonl")
+    mine = output(run, "eval/base/qa-read-by-anna.csv")
+    run.remove_outputs("base", run.eval / "base_repeat")
+    with pytest.raises(ConfigError, match=r"qa-read-by-anna.csv: is not of this run"):
+        run.remove_outputs("base", run.eval / "base")
+    mine.unlink()
+    run.remove_outputs("base", run.eval / "base")
+    assert [*run.eval.iterdir()] == []
+
+
 def test_a_refused_command_writes_nothing(run: RunDir) -> None:
     """What the running one works by must stay what it was."""
     with run.exclusively():

@@ -28,7 +28,6 @@ from scripts.run.asking import run_settings
 from scripts.run.pipeline import (
     base_inputs,
     base_server,
-    base_to_ask,
     evaluate,
     evaluate_base,
     train_and_ask_base,
@@ -120,8 +119,9 @@ def test_another_training_over_the_same_base_takes_its_answers_over(tmp_path: Pa
     assert stage.figures == {"base": {"facts": {"points": 87.0}}, "taken_from": str(first.path)}
 
 
+@pytest.mark.parametrize("stage", ["base", "origin"])
 def test_answers_that_are_asked_anew_while_they_are_taken_over_are_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = answered(tmp_path)
     second, tasks = opened(tmp_path, "name=second", "data.replay=null")
@@ -131,8 +131,10 @@ def test_answers_that_are_asked_anew_while_they_are_taken_over_are_not_taken(
         (source / "facts.jsonl").write_text('{"id": "another"}\n', encoding="utf-8")
 
     monkeypatch.setattr(pipeline, "copy_folder", copied_as_it_is_asked)
-    assert f"{first.path}, which had the answers" in (base_to_ask(second, second.config(), tasks) or "")
-    assert not (second.eval / "base").exists()
+    inputs, folder = base_inputs(second, second.config(), tasks), second.eval / stage
+    said = pipeline.take_over(second, stage, inputs, {"base": folder}, tasks, "why")
+    assert f"{first.path}, which had the answers" in (said or "")
+    assert not folder.exists()
 
 
 def test_answers_to_other_questions_do_not_stay_among_those_that_are_taken_over(tmp_path: Path) -> None:

@@ -63,8 +63,12 @@ def test_answers_that_are_not_what_was_answered_are_asked_again(tmp_path: Path, 
     else:
         file.write_text('{"id": "2"}\n', encoding="utf-8")
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    mine = {answers.with_name(name): name for name in ("facts.jsonl.old", "notes.md")}
+    for place, text in mine.items():
+        place.write_text(text, encoding="utf-8")
     with pytest.raises(ServerStarted):
         evaluate_base(run, run.config(), tasks, NoServer())
+    assert {place: place.read_text(encoding="utf-8") for place in mine} == mine
     assert not answers.exists()
     assert str(run.read().stages["base"].error).startswith("ServerStarted")
 
