@@ -74,8 +74,8 @@ def train_stage(run: RunDir, config: RunConfig, *, force: bool = False) -> Train
         if warning := cards_warning(config):
             warn(warning)
     check_model_needs(config, facts.base_model)
-    checkpoint = find_checkpoint(run, inputs, force=force)
     run.require_no_own_files("train", run.adapter)
+    checkpoint = find_checkpoint(run, inputs, force=force)
     if checkpoint:
         note(f"goes on from {checkpoint.name}")
     with run.stage("train", inputs, [run.adapter, run.data / "proof.jsonl"]) as record, full_disk_said(run):
