@@ -139,6 +139,7 @@ BAD_ROWS: list[tuple[Kind, dict[str, Any], str]] = [
     ("qa", {"question": float("inf"), "answer": "北京"}, "`question` holds"),
     ("qa", {"prompt": "你是客服。", "question": "首都？", "answer": "北京"}, "could both be the question"),
     ("qa", {"question": "首都？", "output": "", "response": "北京", "completion": "上海"}, "could both be the answer"),
+    ("qa", {**QUESTION, "answers": ["上海"]}, "could both be the answer"),
     ("qa", {**QUESTION, "history": [["问", None]]}, "`history`, message 1: the text is null"),
     ("qa", {**QUESTION, "history": "从前"}, "`history` holds the text '从前' instead of messages"),
     ("qa", {**QUESTION, "history": [{"role": "user", "content": "问"}]}, "`history` ends with a turn of the user"),
