@@ -286,7 +286,7 @@ def _references(row: _Row, kind: Kind, options: Options, own: list[str], counted
     texts = [_reference(answer, column) for answer in values]
     beside = row.value.get("answer") if column == "answers" else None
     if not is_blank(beside) and not any(text in str(beside) or str(beside) in text for text in texts):
-        raise _differ("`answer` and `answers`")
+        raise _differ(["answer", column])
     if kind == "number":
         for text in texts:
             if extract_number(text) is None:
@@ -309,13 +309,16 @@ def _answer_column(row: _Row, kind: Kind) -> str | None:
     more = [column for column in filled if name_key(str(column)) in _MORE_ANSWERS]
     other = more or row.columns("answer") or row.columns("chosen")
     if len({str(row.value[column]) for column in other}) > 1:
-        raise _differ(" and ".join(f"`{column}`" for column in other))
+        raise _differ(other)
     labels = [column for column in row.columns("label") if kind in _LABELLED]
     return next(iter([*other, *labels]), None)
 
 
-def _differ(columns: str) -> DataError:
-    return DataError(f"{columns} could both be the answer, and they differ", "call the right one `answer`, alone")
+def _differ(columns: Sequence[str]) -> DataError:
+    return DataError(
+        f"{' and '.join(f'`{column}`' for column in columns)} could both be the answer, and they differ",
+        "call the right one `answer`, alone",
+    )
 
 
 def _reference(value: Any, column: str) -> str:

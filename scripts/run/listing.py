@@ -137,15 +137,20 @@ def served_from(folder: Path) -> tuple[str, ...]:
 def needed_by(run: RunDir, others: Sequence[RunDir]) -> list[str]:
     """Names of other runs whose recipes name a file of this one: they go on from it, or train on what it wrote."""
     rest = (other for other in others if other.path != run.path)
-    return [other.path.name for other in rest if any(_under(text, run.path) for text in _texts(_recipe(other)))]
+    return [other.path.name for other in rest if any(_under(text, run.path) for text in _named(other))]
 
 
-def _recipe(run: RunDir) -> dict[str, Any]:
-    """The recipe of a run but for its own place; also where its manifest is damaged."""
+def _named(run: RunDir) -> list[str]:
+    """What a recipe names but for its own place; also where the manifest is damaged, or all runs lie elsewhere now."""
     for read in (lambda: run.read().config, run.config):
         with suppress(TuneserveError, OSError):
-            return read().model_dump(mode="json", exclude={"name", "output_dir"})
-    return {}
+            config = read()
+            texts = _texts(config.model_dump(mode="json", exclude={"name", "output_dir"}))
+            gone = [Path(text) for text in texts if "/" in text and not os.path.exists(text)]
+            before = Path(config.output_dir)
+            moved = [path.relative_to(before) for path in gone if path.is_relative_to(before)]
+            return texts + [str(run.path.parent / path) for path in moved]
+    return []
 
 
 def size_of(folder: Path) -> int:
