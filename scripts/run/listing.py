@@ -137,20 +137,23 @@ def served_from(folder: Path) -> tuple[str, ...]:
 def needed_by(run: RunDir, others: Sequence[RunDir]) -> list[str]:
     """Names of other runs whose recipes name a file of this one: they go on from it, or train on what it wrote."""
     rest = (other for other in others if other.path != run.path)
-    return [other.path.name for other in rest if any(_under(text, run.path) for text in _named(other))]
+    return [other.path.name for other in rest if any(_names(text, run.path) for text in _texts(_recipe(other)))]
 
 
-def _named(run: RunDir) -> list[str]:
-    """What a recipe names but for its own place; also where the manifest is damaged, or all runs lie elsewhere now."""
+def _names(text: str, folder: Path) -> bool:
+    """Whether a recipe names a run, also by where it lay before it was moved."""
+    place = Path(text.partition("#")[0])
+    if not place.is_absolute() or folder.name not in place.parts or os.path.exists(place) or _under(text, folder):
+        return _under(text, folder)
+    return os.path.exists(folder.joinpath(*place.parts[place.parts.index(folder.name) + 1 :]))
+
+
+def _recipe(run: RunDir) -> dict[str, Any]:
+    """The recipe of a run but for its own place; also where its manifest is damaged."""
     for read in (lambda: run.read().config, run.config):
         with suppress(TuneserveError, OSError):
-            config = read()
-            texts = _texts(config.model_dump(mode="json", exclude={"name", "output_dir"}))
-            gone = [Path(text) for text in texts if "/" in text and not os.path.exists(text)]
-            before = Path(config.output_dir)
-            moved = [path.relative_to(before) for path in gone if path.is_relative_to(before)]
-            return texts + [str(run.path.parent / path) for path in moved]
-    return []
+            return read().model_dump(mode="json", exclude={"name", "output_dir"})
+    return {}
 
 
 def size_of(folder: Path) -> int:

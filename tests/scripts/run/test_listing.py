@@ -385,6 +385,9 @@ def test_a_run_that_another_builds_on_or_works_in_stays(
     second.manifest_file.write_bytes(manifest)
     with second.exclusively():
         assert "worked in" in why_kept(second)
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    assert tuneserve("runs", "rm", "first", "--folder", tmp_path / "moved", "--yes") == 2
+    (tmp_path / "moved").rename(tmp_path / "runs")
     assert tuneserve("runs", "rm", "first", "second", "--folder", tmp_path / "runs", "--yes") == 0
     assert not first.path.exists()
     assert not second.path.exists()
