@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from configs.disk.files import write_atomically
 from configs.errors import ConfigError
 from configs.model.files import read_json
 from configs.model.fingerprint import (
@@ -256,14 +255,13 @@ EXPORTED = ".tuneserve-export.json"
 """In a folder that was exported from a run's adapter: what it was made of. Hidden, so that no merge hands it on."""
 
 
-def note_export(folder: Path, adapter: str, scale: float) -> None:
-    """Notes in an exported folder what it was made of.
+def export_note(adapter: str, scale: float) -> dict[str, bytes]:
+    """The file, by its name, that says in an exported folder what that was made of.
 
     Args:
         adapter: its `adapter_hash` before it was read: the run may be trained again meanwhile.
     """
-    made_of = {"adapter": adapter, "merge.scale": scale}
-    write_atomically(folder / EXPORTED, json.dumps(made_of) + "\n")
+    return {EXPORTED: json.dumps({"adapter": adapter, "merge.scale": scale}).encode() + b"\n"}
 
 
 def require_exported(folder: Path, run: RunDir) -> None:

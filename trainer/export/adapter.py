@@ -27,7 +27,7 @@ from configs.network.hub import resolve_model
 from configs.process.child import end_with_parent
 from configs.recipe.schema import LARGEST_SCALE
 from configs.run.adapter_scale import adapter_scale
-from configs.run.merged import adapter_hash, note_export, require_base, require_trained
+from configs.run.merged import adapter_hash, export_note, require_base, require_trained
 from configs.run.rundir import RunDir
 from configs.terminal.console import console, guarded
 from trainer.architectures import refuse_own_code
@@ -137,9 +137,9 @@ def merge_any(
             end_token_id = None
             notes.append(f"no end-of-turn token was added to generation_config.json: {error.message}")
         with shown_progress(f"merge to {fmt}") as on_progress:
-            _write(adapter, Export(model, save_as, end_token_id, shard_gb, on_progress), fmt, quant, device, scale)
-    if run is not None and fmt != "gguf":
-        note_export(save_as, read, scale)
+            made_of = export_note(read, scale) if run else {}
+            export = Export(model, save_as, end_token_id, shard_gb, on_progress, beside=made_of)
+            _write(adapter, export, fmt, quant, device, scale)
     size = sum(f.stat().st_size for f in save_as.rglob("*") if f.suffix in (".safetensors", ".gguf"))
     return AnyMerge(folder, notes, save_as, round(size / 1e9, 6))
 

@@ -72,4 +72,5 @@ def write_compressed(tensors: CompressedTensors, export: Export) -> Path:
         config = read_model_config(partial)
         config["quantization_config"] = quantization.model_dump(mode="json", exclude_none=True)
         (partial / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        export.put_beside(partial)
     return export.out

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 
-from configs.run.rundir import CARD
 from trainer.export.changes import plan_merge
 from trainer.export.new_folder import Export, new_folder
 from trainer.export.safetensors import write_weights
@@ -79,8 +78,7 @@ def merge_adapter(adapter: Path, export: Export, device: str = "auto", scale: fl
         copy_side_files(base, partial)
         generation_diff = write_generation_config(base, partial, export.end_token_id)
         config_diff = write_model_config(base, partial, plan.untied)
-        if export.card is not None:
-            (partial / CARD).write_bytes(export.card)
+        export.put_beside(partial)
     return MergeResult(
         folder=export.out,
         seconds=round(time.monotonic() - started, 2),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -41,8 +41,8 @@ class Export:
     """Largest weight file, in GB of 1e9 bytes; the model's own division is kept below that."""
     on_progress: OnProgress | None = None
     redo: bool = False
-    card: bytes | None = None
-    """Somebody's own README.md, which lies in the new folder, too."""
+    beside: Mapping[str, bytes] = field(default_factory=dict)
+    """Small files that lie in the new folder, too, by their names."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model.resolve())
@@ -52,6 +52,11 @@ class Export:
             raise ConfigError(
                 f"{self.out}: the working folder lies in it", "give a folder of its own, or call from elsewhere"
             )
+
+    def put_beside(self, folder: Path) -> None:
+        """Writes these files into the new folder while it has no name yet: a kill leaves all of them, or none."""
+        for name, content in self.beside.items():
+            (folder / name).write_bytes(content)
 
 
 @contextmanager

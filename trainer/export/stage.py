@@ -18,7 +18,7 @@ from configs.model.fingerprint import files_fingerprint, weights_fingerprint
 from configs.recipe.schema import RunConfig
 from configs.run.adapter_scale import adapter_scale, check_scale, require_stored, whole_weights
 from configs.run.merged import adapter_hash, has_adapter, origin, require_base, require_trained, training
-from configs.run.rundir import RunDir
+from configs.run.rundir import CARD, RunDir
 from configs.terminal.console import again, done, shell, skipped
 from trainer.export.new_folder import Export, shown_progress
 from trainer.export.side_files import side_files_fingerprint
@@ -114,7 +114,7 @@ def _merge_stage(run: RunDir, config: RunConfig, facts: PreparedFacts, scale: fl
     with run.stage("merge", inputs, [run.merged]) as record, shown_progress("merge") as on_progress:
         export = Export(
             facts.base_model, run.merged, facts.end_token_id, config.merge.shard_gb, on_progress, redo=True,
-            card=own_card(run),
+            beside={CARD: card} if (card := own_card(run)) is not None else {},
         )  # fmt: skip
         result = merge_adapter(run.adapter, export, scale=scale)
         record.figures = {name: value for name, value in asdict(result).items() if name != "folder"} | {"scale": scale}

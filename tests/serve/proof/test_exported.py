@@ -12,7 +12,7 @@ from rich.console import Console
 
 from configs.errors import ConfigError, TuneserveError
 from configs.model.files import weight_files
-from configs.run.merged import note_export
+from configs.run.merged import EXPORTED, export_note
 from serve import service
 from serve.launch.command import installed_device
 from serve.launch.job import ServeJob, prepare
@@ -80,7 +80,7 @@ def test_only_weights_in_fewer_bits_have_the_wider_bound(tiny_run: TinyRun, demo
     assert found.rounded
     assert found.command.target.thinking is False  # as it was trained
     assert service.JOB.validate_json(service.JOB.dump_json(found)) == found
-    note_export(rounded, "of a run that was trained again while the server started", 1)
+    (rounded / EXPORTED).write_bytes(export_note("of a run trained again while the server started", 1)[EXPORTED])
     with pytest.raises(ConfigError, match="was exported from another adapter"):
         service.Acceptance(found, Console(file=io.StringIO()))(cast(VllmServer, None))
 

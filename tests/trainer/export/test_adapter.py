@@ -98,9 +98,11 @@ def test_an_adapter_of_a_run_counts_as_it_does_there(
     def trained_meanwhile(*arguments: Any) -> None:
         write(*arguments)
         (run.adapter / "trained-again.json").write_text("{}")
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(merge_any_module, "_write", trained_meanwhile)
-    merge_any(run.adapter, tmp_path / "late")
+    with pytest.raises(KeyboardInterrupt):
+        merge_any(run.adapter, tmp_path / "late")
     for exported in ("as-the-run", "late"):
         with pytest.raises(ConfigError, match="was exported from another adapter or scale than"):
             require_exported(tmp_path / exported, run)
