@@ -65,7 +65,7 @@ def plain(text: str) -> str:
         text = _THIN_SPACE.sub("", text)
         text = _SUPERSCRIPTS.sub(lambda found: "^" + found[0].translate(_SUPERSCRIPT), _SUBSCRIPTS.sub("", text))
         text = "".join(map(_apart, text))
-        text = nfkc(text).translate(_DASHES)
+        text = nfkc(text).translate(_SPELLED)
         text = re.sub(r"(?<![\w)%~])–(?=[0-9])", "-", text)
     if "\\" in text:
         text = text.replace("{,}", ",").replace("\\%", "%")
@@ -80,8 +80,8 @@ def plain(text: str) -> str:
     return _OTHER_POWER.sub("", text).replace("$", " ")
 
 
-_DASHES = {ord("−"): "-", ord("‐"): "-", ord("—"): "~", ord("―"): "~", ord("〜"): "~", ord("∼"): "~", ord("⁄"): "/"}
-_DASHES |= {ord("廿"): "二十", ord("卅"): "三十", ord("卌"): "四十"}
+_SPELLED = {ord("−"): "-", ord("‐"): "-", ord("—"): "~", ord("―"): "~", ord("〜"): "~", ord("∼"): "~", ord("⁄"): "/"}
+_SPELLED |= {ord("廿"): "二十", ord("卅"): "三十", ord("卌"): "四十"}
 
 
 def _apart(char: str) -> str:
