@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -143,9 +143,9 @@ class ChatCodec:
             ConfigError: the tokenizer cannot be read, has no usable template, lacks the tokens at which the model's
                 answers end, or comes as code.
         """
-        codec = cls(load_tokenizer(folder))
-        end_tokens(Path(folder), codec.tokenizer.backend_tokenizer)
-        return codec
+        there = filter(Path.exists, sorted(Path(folder).glob("*")))
+        files = tuple((file.name, (found := file.stat()).st_ino, found.st_size, found.st_mtime_ns) for file in there)
+        return _loaded(str(folder), files)
 
     def with_template(self, template: str) -> ChatCodec:
         """The same tokenizer under another chat template.
@@ -225,6 +225,14 @@ class ChatCodec:
         for character, literal in stand_ins.items():
             text = text.replace(character, literal)
         return encoded(self.plain, text, self.tokenizer.name_or_path) if text else []
+
+
+@lru_cache(maxsize=4)
+def _loaded(folder: str, files: tuple[tuple[str, int, int, int], ...]) -> ChatCodec:
+    """The codec of a folder as long as its files are these: a large vocabulary takes seconds to read."""
+    codec = ChatCodec(load_tokenizer(folder))
+    end_tokens(Path(folder), codec.tokenizer.backend_tokenizer)
+    return codec
 
 
 def inspect_template(tokenizer: Any) -> TemplateFacts:
