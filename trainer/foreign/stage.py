@@ -80,6 +80,8 @@ def foreign_stage(run: RunDir, config: RunConfig, *, force: bool = False) -> For
         warn(warning)
     outputs = [run.data / name for name in (*prepared_data.FILES, "proof.jsonl", "trained_as")]
     outputs += [into for into, of in ((run.adapter, what.adapter), (run.merged, what.merged)) if of is not None]
+    for output in outputs:
+        run.require_no_own_files("foreign", output)
     with run.stage("foreign", inputs, outputs) as record:
         facts = Look(run, config, base, what).facts()
         record.figures = {"findings": len(facts.findings), "faults": sum(f.fault for f in facts.findings)}
