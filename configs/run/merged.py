@@ -64,6 +64,8 @@ def has_other_answers(run: RunDir, manifest: Manifest) -> bool:
     train = manifest.stages.get("train")
     if merge.state != "done" or (train is not None and (train.state != "done" or _other_recipe(manifest))):
         return True
+    if _other_base(manifest):
+        return True
     if _other_scale(manifest, merge):
         return True
     if train is not None and "training" in merge.figures:
@@ -79,6 +81,22 @@ def has_other_answers(run: RunDir, manifest: Manifest) -> bool:
     if not files and manifest.config.foreign:  # links to weights of which nothing was written down
         return False
     return bool(tuned.inputs["merged_weights"] != weights_digest(run.merged, files))
+
+
+def _other_base(manifest: Manifest) -> bool:
+    """Whether the base's answers are of other weights than the run was trained on, or judged against."""
+    asked = manifest.stages["base"].inputs.get("base_weights") if "base" in manifest.stages else None
+    known = _trained_on(manifest)
+    return None not in (asked, known) and asked != known
+
+
+def _trained_on(manifest: Manifest) -> str | None:
+    """The fingerprint of the base's weights that a run was trained on, or judged against."""
+    for stage, key in (("foreign", "base.weights"), ("train", "base_model")):
+        if stage in manifest.stages:
+            known: str | None = manifest.stages[stage].inputs.get(key)
+            return known
+    return None
 
 
 def has_other_scores(run: RunDir, manifest: Manifest) -> bool:
@@ -159,12 +177,11 @@ def require_base(run: RunDir, base: Path) -> None:
     """
     if not (base / "config.json").is_file():
         raise ConfigError(f"{base}: is not there, and {run.path} was trained on it", base_elsewhere(run))
-    stages = run.read().stages
+    manifest = run.read()
+    stages, known = manifest.stages, _trained_on(manifest)
     step = f"put those back, or train on these: {shell('tuneserve', 'train', run.config_file)}"
-    known = stages["train"].inputs.get("base_model") if "train" in stages else None
     if "foreign" in stages:
         step = f"put those back, or judge it against these: {shell('tuneserve', 'judge', run.path)}"
-        known = stages["foreign"].inputs.get("base.weights")
     if known is not None and known != weights_fingerprint(base):
         raise ConfigError(f"{base}: weights or config.json are not those that {run.path} was trained on", step)
     # The parity of some conversations need not meet what was changed.

@@ -160,7 +160,7 @@ def _require_answers(run: RunDir) -> None:
     ask = f"ask it: `{shell('tuneserve', 'compare', run.path)}`"
     manifest = run.read()
     if has_other_answers(run, manifest):
-        raise ConfigError(f"{run.path}: was trained or merged again since it answered", ask)
+        raise ConfigError(f"{run.path}: was trained or merged again since it answered, or another base was asked", ask)
     stages = manifest.stages
     for stage in ("base", "tuned", *(["origin"] if manifest.config.train.continue_from else [])):
         if stage not in stages or stages[stage].state != "done":  # what was found out of its server is not noted

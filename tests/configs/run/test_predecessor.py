@@ -114,6 +114,18 @@ def test_an_adapter_that_is_damaged_is_not_taken_for_a_changed_one(first: RunDir
     require_trained(first)
 
 
+@pytest.mark.parametrize(("stage", "key"), [("train", "base_model"), ("foreign", "base.weights")])
+def test_answers_of_another_base_are_none_of_the_run(first: RunDir, stage: str, key: str) -> None:
+    for name, inputs in ((stage, {key: "a"}), ("merge", {}), ("tuned", {"merged_weights": "m"})):
+        with first.stage(name, inputs):
+            pass
+    shutil.rmtree(first.merged)
+    for asked, other in ("a", False), ("b", True):
+        with first.stage("base", {"base_weights": asked}):
+            pass
+        assert has_other_answers(first, first.read()) == other
+
+
 def test_another_scale_needs_another_merge(first: RunDir, tmp_path: Path) -> None:
     with first.stage("merge", {"merge.scale": 0.5}, [first.merged]):
         pass
