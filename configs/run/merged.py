@@ -105,11 +105,12 @@ def has_other_scores(run: RunDir, manifest: Manifest) -> bool:
     return tuned is None or tuned.state != "done" or has_other_answers(run, manifest)
 
 
-def trained_recipe(config: RunConfig) -> dict[str, Any]:
-    """The part of a recipe that decides what is trained, by key; a training that is skipped notes it anew."""
-    keys = _by_key(config, {"data", "lora", "train"})
+def trained_recipe(manifest: Manifest) -> dict[str, Any]:
+    """What decides what is trained, by key of the recipe, and its data; a training that is skipped notes it anew."""
+    keys = _by_key(manifest.config, {"data", "lora", "train"})
     decisive = {key: value for key, value in keys.items() if key not in _CHANGE_NOTHING}
-    return decisive | config.model_dump(mode="json", include={"model", "thinking", "seed"})
+    decisive |= manifest.config.model_dump(mode="json", include={"model", "thinking", "seed"})
+    return decisive | {f"hashes.{name}": value[:12] for name, value in manifest.hashes.items() if name == "data"}
 
 
 def _by_key(config: RunConfig, sections: set[str]) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def _by_key(config: RunConfig, sections: set[str]) -> dict[str, Any]:
 
 def _other_recipe(manifest: Manifest) -> tuple[str, Any, Any] | None:
     """The first key of the recipe that is another than what was trained: (key, before, now)."""
-    before, now = manifest.facts.trained.recipe if manifest.facts.trained else {}, trained_recipe(manifest.config)
+    before, now = manifest.facts.trained.recipe if manifest.facts.trained else {}, trained_recipe(manifest)
     # A key that another version has or has not tells nothing.
     shared = sorted(before.keys() & now.keys())
     return next(((key, before[key], now[key]) for key in shared if before[key] != now[key]), None)
@@ -151,7 +152,7 @@ def require_trained(run: RunDir, *, contents: bool = True) -> None:
         key, before, now = changed
         raise ConfigError(
             f"{run.path}: was trained with {key} {before!r}, which is {now!r} by now: a command with another recipe "
-            "did not finish",
+            "or other data did not finish",
             f"finish it: `{shell('tuneserve', 'train', run.config_file)}`; or give `train` the recipe as it was",
         )
     train, merge = shell("tuneserve", "train", run.config_file), shell("tuneserve", "merge", "--model", run.adapter)

@@ -60,7 +60,7 @@ def train_stage(run: RunDir, config: RunConfig, *, force: bool = False) -> Train
     if why is None and not force:
         _draw_loss_again(run)
         if (known := run.read().facts.trained) is not None:
-            run.update(trained=known.model_copy(update={"recipe": trained_recipe(run.read().config)}))
+            run.update(trained=known.model_copy(update={"recipe": trained_recipe(run.read())}))
         if started_by_others() > 1:
             from trainer.sft.rank import dismiss
 
@@ -156,7 +156,7 @@ def _train(run: RunDir, config: RunConfig, facts: PreparedFacts, checkpoint: Pat
             unsloth=outcome.unsloth,
             plan=used,
             backed_off_from=None if used is plan else plan,
-            recipe=trained_recipe(run.read().config),
+            recipe=trained_recipe(run.read()),
         ),
         versions=environment.versions(),
     )

@@ -151,8 +151,9 @@ def test_a_run_that_another_recipe_claimed_and_did_not_finish_is_not_what_that_o
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = RunDir.create(recipe(tmp_path, "first", epochs=2))
+    run.update(hashes={"data": "0123"})
     with run.stage("train", {}):
-        before = {**trained_recipe(run.read().config), "train.gone": 1}
+        before = {**trained_recipe(run.read()), "train.gone": 1}
     read = RunDir.read
 
     def read_trained(self: RunDir) -> Manifest:
@@ -172,3 +173,8 @@ def test_a_run_that_another_recipe_claimed_and_did_not_finish_is_not_what_that_o
     run.configure(recipe(tmp_path, "first", epochs=2, num_gpus=2))
     monkeypatch.setattr(RunDir, "read", read_trained)
     require_trained(run)
+    monkeypatch.undo()
+    run.update(hashes={"data": "4567"})
+    monkeypatch.setattr(RunDir, "read", read_trained)
+    with pytest.raises(ConfigError, match=r"trained with hashes\.data '0123', which is '4567' by now: .* or other data"):
+        require_trained(run)
