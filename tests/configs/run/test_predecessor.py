@@ -176,5 +176,5 @@ def test_a_run_that_another_recipe_claimed_and_did_not_finish_is_not_what_that_o
     monkeypatch.undo()
     run.update(hashes={"data": "4567"})
     monkeypatch.setattr(RunDir, "read", read_trained)
-    with pytest.raises(ConfigError, match=r"trained with hashes\.data '0123', which is '4567' by now: .* or other data"):
+    with pytest.raises(ConfigError, match=r"with hashes\.data '0123', which is '4567' by now: .* or other data"):
         require_trained(run)
