@@ -11,6 +11,7 @@ import fcntl
 import glob
 import json
 import os
+import re
 import shlex
 import shutil
 import stat
@@ -157,10 +158,16 @@ def copy_over(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
+SET_ASIDE = re.compile(r"(\.\d+)?\.old$")
+"""The end of a name that `aside` gave."""
+
+
 def aside(file: Path) -> Path:
     """A free name beside a file for what it held: NAME.old, or NAME.2.old where something lies there."""
-    names = (f"{file.name}{number}.old" for number in ("", *(f".{n}" for n in range(2, 10_000))))
-    return next(place for name in names if not os.path.lexists(place := file.with_name(name)))
+    place, number = file.with_name(f"{file.name}.old"), 2
+    while os.path.lexists(place):
+        place, number = file.with_name(f"{file.name}.{number}.old"), number + 1
+    return place
 
 
 def copy_folder(source: Path, target: Path) -> None:

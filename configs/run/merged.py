@@ -110,7 +110,9 @@ def trained_recipe(manifest: Manifest) -> dict[str, Any]:
     keys = _by_key(manifest.config, {"data", "lora", "train"})
     decisive = {key: value for key, value in keys.items() if key not in _CHANGE_NOTHING}
     decisive |= manifest.config.model_dump(mode="json", include={"model", "thinking", "seed"})
-    return decisive | {f"hashes.{name}": value[:12] for name, value in manifest.hashes.items() if name == "data"}
+    if "data" in manifest.hashes:
+        decisive["hashes.data"] = manifest.hashes["data"][:12]
+    return decisive
 
 
 def _by_key(config: RunConfig, sections: set[str]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from configs.disk.files import file_text, remove_folder, remove_left, write_atomically
+from configs.disk.files import SET_ASIDE, file_text, remove_folder, remove_left, write_atomically
 from configs.disk.locks import is_locked, locked
 from configs.errors import ConfigError, TuneserveError
 from configs.handover.facts import Facts
@@ -39,7 +38,6 @@ Inputs = Mapping[str, Any]
 """What a stage depended on: names to JSON values or hashes. Flat, so that a difference can be named."""
 CARD = "README.md"
 """A card beside weights, which whoever owns the run may write."""
-_SET_ASIDE = re.compile(r"(\.\d+)?\.old$")
 
 
 @dataclass
@@ -321,7 +319,7 @@ class RunDir:
         for file in sorted(folder.rglob("[!.]*")):
             path = file.relative_to(self.path)
             hidden = any(part.startswith(".") for part in path.parts)
-            ours = hidden or file.name == CARD or _SET_ASIDE.sub("", str(path)) in written
+            ours = hidden or file.name == CARD or SET_ASIDE.sub("", str(path)) in written
             if file.is_file() and not ours:
                 raise ConfigError(
                     f"{file}: is not of this run, and would be removed with {folder.name}/", "move it to another folder"

@@ -80,8 +80,9 @@ def plain(text: str) -> str:
     return _OTHER_POWER.sub("", text).replace("$", " ")
 
 
-_SPELLED = {ord("−"): "-", ord("‐"): "-", ord("—"): "~", ord("―"): "~", ord("〜"): "~", ord("∼"): "~", ord("⁄"): "/"}
-_SPELLED |= {ord("廿"): "二十", ord("卅"): "三十", ord("卌"): "四十"}
+_SPELLED = str.maketrans(
+    {"−": "-", "‐": "-", "—": "~", "―": "~", "〜": "~", "∼": "~", "⁄": "/", "廿": "二十", "卅": "三十", "卌": "四十"}
+)
 
 
 def _apart(char: str) -> str:
